@@ -1,0 +1,283 @@
+"""Every setting of the program, as dataclasses that check themselves.
+
+Hydra composes the YAML under `conf/`; `from_hydra` turns the result into one of these. A key that is misspelt or a
+value of the wrong type fails there, by name. Not frozen: OmegaConf cannot merge into frozen dataclasses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+from music_reformer.errors import UserError
+
+ATTENTION_KINDS = ("lsh", "local", "full")
+ENCODINGS = ("REMI", "TSD", "MIDILike", "Performance")
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise `UserError(message)` unless `condition` holds."""
+    if not condition:
+        raise UserError(message)
+
+
+@dataclass
+class TokenizerConfig:
+    """How a score becomes tokens. See `music_reformer.midi.tokenizer`.
+
+    `Performance` is the 388-event encoding of Music Transformer (128 note-on, 128 note-off, 100 time shifts of 10 ms,
+    32 velocities); it fixes every other field.
+    """
+
+    encoding: str = "REMI"
+    num_velocities: int = 32
+    pitch_low: int = 21
+    pitch_high: int = 108
+    # Grid positions per beat, by how many beats a duration spans: "0_4: 8" is 8 per beat from 0 up to 4 beats.
+    beat_resolution: dict[str, int] = field(default_factory=lambda: {"0_4": 8, "4_12": 4})
+    use_programs: bool = True
+    use_tempos: bool = True
+    num_tempos: int = 32
+    tempo_low: int = 40
+    tempo_high: int = 250
+    use_time_signatures: bool = True
+    # Denominator -> numerators that have a token of their own.
+    time_signatures: dict[int, list[int]] = field(
+        default_factory=lambda: {8: [3, 12, 6], 4: [5, 6, 3, 2, 1, 4]}
+    )
+    use_sustain_pedals: bool = False
+    use_pitch_bends: bool = False
+    use_chords: bool = False
+    use_rests: bool = False
+
+    def __post_init__(self) -> None:
+        require(
+            self.encoding in ENCODINGS,
+            f"tokenizer.encoding ({self.encoding!r}) must be one of {', '.join(ENCODINGS)}",
+        )
+        require(
+            0 <= self.pitch_low < self.pitch_high <= 127,
+            f"tokenizer pitches ({self.pitch_low} to {self.pitch_high}) must rise within 0 to 127",
+        )
+        require(
+            1 <= self.num_velocities <= 127,
+            f"tokenizer.num_velocities ({self.num_velocities}) must be 1 to 127",
+        )
+
+
+@dataclass
+class CorpusConfig:
+    """Where MIDI files come from and how they are split. See `music_reformer.data.corpus`."""
+
+    name: str = "folder"
+    # Folder of MIDI files, searched recursively.
+    path: str = "???"
+    # YAML file under datasets/manifests (source, licence, split rule), or null: split by a hash of the composition.
+    manifest: str | None = None
+    validation_fraction: float = 0.05
+    test_fraction: float = 0.05
+    # Time signatures that stand for "not known" in this corpus, and what to read instead, e.g. {"1/4": "4/4"}.
+    metre_aliases: dict[str, str] = field(default_factory=dict)
+    # General MIDI program by track name, for corpora that write every part as a piano, e.g. {"MELODY": 73}.
+    program_by_track: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require(
+            0 <= self.validation_fraction + self.test_fraction < 1,
+            f"corpus.validation_fraction + corpus.test_fraction ({self.validation_fraction} + {self.test_fraction}) "
+            "must leave something to train on",
+        )
+
+
+@dataclass
+class PrepareConfig:
+    """`music-reformer prepare`: MIDI files to a token store."""
+
+    output: str = "???"
+    corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    # 0: one per core.
+    workers: int = 0
+    # A file that takes longer is skipped, with the reason logged.
+    seconds_per_file: float = 60.0
+
+
+@dataclass
+class ModelConfig:
+    """Shape of the Reformer. See `music_reformer.model.reformer`; B, L, E ... are explained there."""
+
+    vocab_size: int = 0  # 0: taken from the token store.
+    width: int = 256
+    num_layers: int = 6
+    num_heads: int = 4
+    head_width: int = 64
+    feed_forward_width: int = 1024
+    # Kinds of attention, repeated over the layers.
+    attention: list[str] = field(default_factory=lambda: ["local", "lsh"])
+    window: int = 64
+    num_buckets: int = 64
+    # Rounds in training; evaluation may use up to max_rounds.
+    num_rounds: int = 2
+    max_rounds: int = 8
+    # Rows and columns of the axial position table; their product is the longest sequence.
+    axial_shape: list[int] = field(default_factory=lambda: [1024, 1024])
+    dropout: float = 0.0
+    # Tokens per chunk of the feed-forward and of the loss (exact; bounds memory).
+    chunk: int = 4096
+
+    def __post_init__(self) -> None:
+        for name in ("width", "num_layers", "num_heads", "head_width", "feed_forward_width", "window", "chunk"):
+            require(getattr(self, name) >= 1, f"model.{name} ({getattr(self, name)}) must be at least 1")
+        for kind in self.attention:
+            require(kind in ATTENTION_KINDS, f"model.attention ({kind!r}) must be one of {', '.join(ATTENTION_KINDS)}")
+        require(len(self.attention) >= 1, "model.attention must name at least one kind of attention")
+        require(
+            self.num_buckets >= 2 and self.num_buckets % 2 == 0,
+            f"model.num_buckets ({self.num_buckets}) must be even, because a hash is argmax [xR; -xR]",
+        )
+        require(
+            1 <= self.num_rounds <= self.max_rounds,
+            f"model.num_rounds ({self.num_rounds}) must be 1 to model.max_rounds ({self.max_rounds})",
+        )
+        require(
+            len(self.axial_shape) == 2,
+            f"model.axial_shape ({self.axial_shape}) must be [rows, columns]",
+        )
+        require(0.0 <= self.dropout < 1.0, f"model.dropout ({self.dropout}) must be in [0, 1)")
+        require(self.head_width % 2 == 0, f"model.head_width ({self.head_width}) must be even for rotary positions")
+
+    @property
+    def max_length(self) -> int:
+        """Longest sequence that has positions, in tokens."""
+        return self.axial_shape[0] * self.axial_shape[1]
+
+
+@dataclass
+class OptimizerConfig:
+    """AdamW with linear warm-up and cosine decay to `final_fraction` of the peak."""
+
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.98
+    warmup_steps: int = 100
+    final_fraction: float = 0.1
+    clip_norm: float = 1.0
+
+
+@dataclass
+class AugmentConfig:
+    """Piece-level changes, drawn anew for each piece and epoch from the seed; training split only."""
+
+    # Largest shift of all pitches, in semitones, either way; clipped so that no pitch leaves the range.
+    transpose: int = 6
+    # Largest tempo change as a fraction: 0.1 is 10 % slower or faster.
+    tempo: float = 0.1
+    # Probability that every instrument of a piece is replaced by another (drums stay drums).
+    programs: float = 0.0
+    # Start the positions of a row anywhere in the axial table, so that all of it is trained.
+    position_offset: bool = False
+
+
+@dataclass
+class TrainerConfig:
+    """How long, on what, and how often to look. Passed to Lightning by `music_reformer.training`."""
+
+    max_steps: int = 1000
+    # Tokens in a row, and rows in a batch (of one process).
+    row_tokens: int = 4096
+    rows_per_batch: int = 2
+    accumulate: int = 1
+    accelerator: str = "auto"
+    devices: int = 1
+    num_nodes: int = 1
+    strategy: str = "auto"
+    # 32-true or bf16-mixed; auto is bf16-mixed on a GPU that has it, else 32-true.
+    precision: str = "auto"
+    validate_every: int = 200
+    # Rows of the validation split looked at each time; 0: all.
+    validation_rows: int = 0
+    checkpoint_every: int = 200
+    log_every: int = 10
+    loader_workers: int = 0
+    # Stop by the clock (hours) with a checkpoint; null: never.
+    max_hours: float | None = None
+
+
+@dataclass
+class TrainConfig:
+    """`music-reformer train`: a token store to checkpoints and `weights/` (safetensors)."""
+
+    data: str = "???"
+    # Logs, checkpoints and the final weights land here; a run found here is resumed.
+    output: str = "runs/train"
+    seed: int = 1
+    # Start from these weights (a folder or checkpoint) instead of from noise; null: from noise.
+    initial: str | None = None
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+
+
+@dataclass
+class EvaluateConfig:
+    """`music-reformer evaluate`: exact likelihood of whole pieces."""
+
+    checkpoint: str = "???"
+    data: str = "???"
+    split: str = "validation"
+    # Hash rounds; 0: as trained.
+    rounds: int = 0
+    # Pieces looked at; 0: all of the split.
+    max_pieces: int = 0
+    # JSON file for the figures; null: only printed.
+    output: str | None = None
+    device: str = "auto"
+
+
+@dataclass
+class SamplingConfig:
+    """From logits to a token. See `music_reformer.generation.sampling`."""
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 0.95
+    min_p: float = 0.0
+    # Logits of pitches heard in the last `repetition_window` notes are divided (or multiplied, if negative) by this.
+    repetition_penalty: float = 1.0
+    repetition_window: int = 16
+
+    def __post_init__(self) -> None:
+        require(self.temperature >= 0, f"sampling.temperature ({self.temperature}) must not be negative")
+        require(self.top_k >= 0, f"sampling.top_k ({self.top_k}) must not be negative; 0 is off")
+        require(0 < self.top_p <= 1, f"sampling.top_p ({self.top_p}) must be in (0, 1]; 1 is off")
+        require(0 <= self.min_p < 1, f"sampling.min_p ({self.min_p}) must be in [0, 1); 0 is off")
+        require(self.repetition_penalty > 0, f"sampling.repetition_penalty ({self.repetition_penalty}) must be above 0")
+
+
+@dataclass
+class GenerateConfig:
+    """`music-reformer generate`: a folder of prompts to a folder of continued MIDI files."""
+
+    # Folder of weights or a training checkpoint; "pretrained": the weights shipped with the package.
+    checkpoint: str = "pretrained"
+    # A MIDI file or a folder of them; null: compose from nothing.
+    prompts: str | None = None
+    output: str = "???"
+    variations: int = 1
+    # "16bars" or "30s".
+    length: str = "16bars"
+    seed: int = 1
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    # Hash rounds; 0: as trained.
+    rounds: int = 0
+    device: str = "auto"
+
+
+Config = TypeVar("Config")
+
+
+def to_plain(config: Any) -> dict[str, Any]:
+    """The dataclass as plain containers, fit for JSON and for weights-only checkpoints."""
+    return asdict(config)
