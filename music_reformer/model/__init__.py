@@ -1,0 +1,1 @@
+"""The Reformer language model; needs torch only. Read `reformer.py` first."""

@@ -1,0 +1,26 @@
+"""The feed-forward sublayer; position-wise, so it may be computed over chunks of the sequence exactly (paper, section 3).
+
+Shapes: E width, F inner width; inputs may have any leading shape.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class FeedForward(nn.Module):
+    """Linear, GELU, linear.
+
+    Args:
+        width: E.
+        inner_width: F.
+    """
+
+    def __init__(self, *, width: int, inner_width: int) -> None:
+        super().__init__()
+        self.to_inner = nn.Linear(width, inner_width)
+        self.to_out = nn.Linear(inner_width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., E] to [..., E]."""
+        return self.to_out(nn.functional.gelu(self.to_inner(x), approximate="tanh"))

@@ -1,0 +1,70 @@
+"""Sliding-window attention with rotary positions: the layer that alternates with LSH attention.
+
+Shapes: B batch, L tokens, E width, H heads, D head width, W window.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from music_reformer.model.banded_attention import banded_attention
+from music_reformer.model.decode_state import RecentCache
+from music_reformer.model.sequence import Sequence, rotary_table, rotate
+
+
+class LocalAttention(nn.Module):
+    """Causal self-attention to the last W tokens of the same document, itself included.
+
+    Args:
+        width: E, of the residual stream.
+        num_heads: H.
+        head_width: D.
+        window: W, in tokens.
+    """
+
+    def __init__(self, *, width: int, num_heads: int, head_width: int, window: int) -> None:
+        super().__init__()
+        self.num_heads, self.head_width, self.window = num_heads, head_width, window
+        self.to_query_key_value = nn.Linear(width, 3 * num_heads * head_width, bias=False)
+        self.to_out = nn.Linear(num_heads * head_width, width, bias=False)
+
+    def forward(self, x_BLE: Tensor, sequence: Sequence, saved: None = None) -> tuple[Tensor, None]:
+        """Attend: [B, L, E]. The second value is for layers that must repeat a choice; this one makes none."""
+        out_BLE, _, _ = self._attend(x_BLE, sequence)
+        return out_BLE, None
+
+    def prefill(self, x_BLE: Tensor, sequence: Sequence) -> tuple[Tensor, RecentCache]:
+        """The parallel pass over a prompt, and the cache from which `step` goes on."""
+        out_BLE, key_BLHD, value_BLHD = self._attend(x_BLE, sequence)
+        return out_BLE, RecentCache.filled(key_BLHD, value_BLHD, window=self.window)
+
+    def step(self, x_BE: Tensor, cache: RecentCache) -> Tensor:
+        """One token more for every row; the cache is updated in place."""
+        query_BHD, key_BHD, value_BHD = self._project(x_BE)
+        cosine, sine = rotary_table(torch.tensor(cache.length, device=x_BE.device), self.head_width)
+        keys_BHWD, values_BHWD = cache.append(rotate(key_BHD, cosine, sine), value_BHD)
+        query_BH1D = rotate(query_BHD, cosine, sine).unsqueeze(2)
+        out_BH1D = nn.functional.scaled_dot_product_attention(query_BH1D, keys_BHWD, values_BHWD)
+        return self.to_out(out_BH1D.flatten(1))
+
+    def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values [..., H, D], float32."""
+        shape = (*x.shape[:-1], 3, self.num_heads, self.head_width)
+        query, key, value = self.to_query_key_value(x).view(shape).float().unbind(dim=-3)
+        return query, key, value
+
+    def _attend(self, x_BLE: Tensor, sequence: Sequence) -> tuple[Tensor, Tensor, Tensor]:
+        query_BLHD, key_BLHD, value_BLHD = self._project(x_BLE)
+        cosine, sine = sequence.rotary(self.head_width)
+        query_BLHD, key_BLHD = rotate(query_BLHD, cosine, sine), rotate(key_BLHD, cosine, sine)
+        flat = (-1, self.head_width)
+        out_TD = banded_attention(
+            query_BLHD.reshape(flat),
+            key_BLHD.reshape(flat),
+            value_BLHD.reshape(flat),
+            [sequence.in_order(self.num_heads)],
+            window=self.window,
+            avoid_self=False,
+        )
+        return self.to_out(out_TD.view(*x_BLE.shape[:2], -1)), key_BLHD, value_BLHD

@@ -1,0 +1,139 @@
+"""Locality-sensitive hashing attention, exactly causal (Reformer, arXiv 2001.04451, section 2).
+
+Shapes: B batch, L tokens, E width, H heads, D head width, R rounds, W window, K buckets.
+
+Queries and keys are shared (k = q / |q|) and hashed, h(x) = argmax [xR; -xR]. In one round a token attends to the last
+W members of its own bucket, itself included (itself only when it has no other). That set depends on the tokens up to it
+alone, whereas the chunks of the paper's implementation depend on the buckets of all tokens: here the likelihood is
+exact, cached decoding equals the parallel pass, and padding or packing changes nothing. See docs/decisions.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from music_reformer.model.banded_attention import SELF_PENALTY, banded_attention, sort_into_segments
+from music_reformer.model.decode_state import BucketCache
+from music_reformer.model.sequence import Sequence
+
+
+class LSHAttention(nn.Module):
+    """Multi-round LSH self-attention with shared queries and keys.
+
+    Args:
+        width: E, of the residual stream.
+        num_heads: H.
+        head_width: D.
+        window: W, members of its bucket that a token sees in one round.
+        num_buckets: K, a constant of the model whatever the length; even.
+        num_rounds: R used in training and by default afterwards.
+        max_rounds: rounds whose rotations are stored, so that evaluation may use more of them.
+    """
+
+    def __init__(
+        self,
+        *,
+        width: int,
+        num_heads: int,
+        head_width: int,
+        window: int,
+        num_buckets: int,
+        num_rounds: int,
+        max_rounds: int,
+    ) -> None:
+        super().__init__()
+        self.num_heads, self.head_width = num_heads, head_width
+        self.window, self.num_buckets, self.num_rounds = window, num_buckets, num_rounds
+        self.to_query_value = nn.Linear(width, 2 * num_heads * head_width, bias=False)
+        self.to_out = nn.Linear(num_heads * head_width, width, bias=False)
+        rotations = torch.randn(max_rounds, num_heads, head_width, num_buckets // 2)
+        self.rotations_RHDK: Tensor
+        self.register_buffer("rotations_RHDK", rotations)
+        self._drawn_RHDK: Tensor | None = None
+
+    def redraw_rotations(self, generator: torch.Generator | None) -> None:
+        """Draw rotations for training; None goes back to the stored ones. `eval()` always uses the stored ones."""
+        if generator is None:
+            self._drawn_RHDK = None
+            return
+        shape = (self.num_rounds, *self.rotations_RHDK.shape[1:])
+        self._drawn_RHDK = torch.randn(shape, generator=generator).to(self.rotations_RHDK.device)
+
+    def buckets(self, query_BLHD: Tensor) -> Tensor:
+        """Hash of every query: int16 [R, B, L, H], each below K."""
+        drawn = self._drawn_RHDK if self.training else None
+        rotations_RHDK = (self.rotations_RHDK if drawn is None else drawn)[: self.num_rounds]
+        rounds = []
+        for rotation_HDK in rotations_RHDK:
+            with torch.autocast(query_BLHD.device.type, enabled=False):
+                rotated_BLHK = torch.einsum("blhd,hdk->blhk", query_BLHD.detach().float(), rotation_HDK)
+            highest, lowest = rotated_BLHK.max(dim=-1), rotated_BLHK.min(dim=-1)
+            # argmax over [xR; -xR] without writing out its second half.
+            bucket = torch.where(
+                highest.values >= -lowest.values, highest.indices, lowest.indices + self.num_buckets // 2
+            )
+            rounds.append(bucket.to(torch.int16))
+        return torch.stack(rounds)
+
+    def forward(self, x_BLE: Tensor, sequence: Sequence, buckets_RBLH: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Attend; `buckets_RBLH` of an earlier pass over the same input are reused when given.
+
+        Returns:
+            Output [B, L, E] and the buckets, so that a reversible recomputation cannot hash differently.
+        """
+        out_BLE, buckets_RBLH, _ = self._attend(x_BLE, sequence, buckets_RBLH)
+        return out_BLE, buckets_RBLH
+
+    def prefill(self, x_BLE: Tensor, sequence: Sequence) -> tuple[Tensor, BucketCache]:
+        """The parallel pass over a prompt, and the cache from which `step` goes on."""
+        out_BLE, buckets_RBLH, (key_BLHD, value_BLHD) = self._attend(x_BLE, sequence, None)
+        cache = BucketCache.filled(
+            key_BLHD, value_BLHD, buckets_RBLH, window=self.window, num_buckets=self.num_buckets
+        )
+        return out_BLE, cache
+
+    def step(self, x_BE: Tensor, cache: BucketCache) -> Tensor:
+        """One token more for every row; the cache is updated in place. Costs O(R W), whatever the length."""
+        query_BHD, value_BHD = self._project(x_BE)
+        key_BHD = nn.functional.normalize(query_BHD, dim=-1)
+        buckets_BHR = self.buckets(query_BHD.unsqueeze(1))[:, :, 0].permute(1, 2, 0).long()
+        keys, values, slot_BHR, count_BHR = cache.append(key_BHD, value_BHD, buckets_BHR)
+        scores_BHRW = torch.einsum("bhd,bhrwd->bhrw", query_BHD, keys) * self.head_width**-0.5
+        scores_BHRW.masked_fill_(cache.places >= (count_BHR + 1).unsqueeze(-1), -torch.inf)
+        alone_BH1 = (count_BHR == 0).all(dim=-1, keepdim=True)
+        penalty_BHR = torch.where(alone_BH1, 0.0, -SELF_PENALTY).expand_as(slot_BHR)
+        scores_BHRW.scatter_add_(-1, slot_BHR.unsqueeze(-1), penalty_BHR.unsqueeze(-1))
+        share = scores_BHRW.flatten(2).softmax(dim=-1)
+        out_BHD = torch.einsum("bhn,bhnd->bhd", share, values.flatten(2, 3))
+        return self.to_out(out_BHD.flatten(1))
+
+    def _project(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries and values [..., H, D], float32."""
+        shape = (*x.shape[:-1], 2, self.num_heads, self.head_width)
+        query, value = self.to_query_value(x).view(shape).float().unbind(dim=-3)
+        return query, value
+
+    def _attend(
+        self, x_BLE: Tensor, sequence: Sequence, buckets_RBLH: Tensor | None
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+        query_BLHD, value_BLHD = self._project(x_BLE)
+        key_BLHD = nn.functional.normalize(query_BLHD, dim=-1)
+        if buckets_RBLH is None:
+            buckets_RBLH = self.buckets(query_BLHD)
+        group_BLH = sequence.group_BLH(self.num_heads)
+        rounds = [
+            sort_into_segments((group_BLH * self.num_buckets + bucket_BLH).flatten())
+            for bucket_BLH in buckets_RBLH
+        ]
+        flat = (-1, self.head_width)
+        out_TD = banded_attention(
+            query_BLHD.reshape(flat),
+            key_BLHD.reshape(flat),
+            value_BLHD.reshape(flat),
+            rounds,
+            window=self.window,
+            avoid_self=True,
+        )
+        out_BLE = self.to_out(out_TD.view(*query_BLHD.shape[:2], -1))
+        return out_BLE, buckets_RBLH, (key_BLHD, value_BLHD)

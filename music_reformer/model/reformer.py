@@ -1,0 +1,210 @@
+"""The Reformer language model (arXiv 2001.04451): read this first.
+
+Shapes: B batch, L tokens, E width, V vocabulary, H heads, D head width, R rounds, W window.
+
+    tokens -> token embedding + axial position -> reversible layers (local, LSH, local, LSH ...) -> norm -> logits
+
+Everything is causal and exact: the logits at a token depend on that token and earlier ones of its document alone, so
+the parallel pass (`forward`, `loss`), a longer batch, packing of several documents in a row, and cached decoding
+(`prefill`, `step`) all give the same numbers.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from music_reformer.config import ModelConfig, require
+from music_reformer.model.axial_position import AxialPosition
+from music_reformer.model.chunked_loss import IGNORED, chunked_loss, chunked_token_losses
+from music_reformer.model.decode_state import DecodeState
+from music_reformer.model.feed_forward import FeedForward
+from music_reformer.model.full_attention import FullAttention
+from music_reformer.model.local_attention import LocalAttention
+from music_reformer.model.lsh_attention import LSHAttention
+from music_reformer.model.reversible import ReversibleBlock, ReversibleStack
+from music_reformer.model.sequence import Sequence
+
+
+class ReformerLM(nn.Module):
+    """A causal language model over token ids.
+
+    Args:
+        config: the shape; `config.vocab_size` must be set.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        require(config.vocab_size >= 1, f"model.vocab_size ({config.vocab_size}) must be at least 1")
+        self.config = config
+        self.token_embedding = nn.Embedding(config.vocab_size, config.width)
+        self.position_embedding = AxialPosition(
+            shape=(config.axial_shape[0], config.axial_shape[1]), width=config.width
+        )
+        self.stack = ReversibleStack(
+            blocks=[
+                ReversibleBlock(
+                    width=config.width,
+                    attention=_attention(config, config.attention[layer % len(config.attention)]),
+                    feed_forward=FeedForward(width=config.width, inner_width=config.feed_forward_width),
+                    dropout=config.dropout,
+                    chunk=config.chunk,
+                )
+                for layer in range(config.num_layers)
+            ],
+            recompute=config.recompute,
+        )
+        self.final_norm = nn.LayerNorm(config.width)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Normal, 0.02; smaller where a sublayer writes to the streams, so that they do not grow with depth (GPT-2)."""
+        for name, parameter in self.named_parameters():
+            if parameter.dim() == 2:
+                writes = name.endswith("to_out.weight")
+                nn.init.normal_(parameter, std=0.02 / (2 * self.config.num_layers) ** 0.5 if writes else 0.02)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+
+    @property
+    def _lsh_layers(self) -> list[LSHAttention]:
+        return [module for module in self.modules() if isinstance(module, LSHAttention)]
+
+    @property
+    def num_rounds(self) -> int:
+        """Hash rounds in use; may be set from 1 to `config.max_rounds` for evaluation and generation."""
+        return self._lsh_layers[0].num_rounds if self._lsh_layers else self.config.num_rounds
+
+    @num_rounds.setter
+    def num_rounds(self, value: int) -> None:
+        require(
+            1 <= value <= self.config.max_rounds,
+            f"rounds ({value}) must be 1 to {self.config.max_rounds}, the rounds that this model has rotations for",
+        )
+        for layer in self._lsh_layers:
+            layer.num_rounds = value
+
+    def redraw_rotations(self, seed: int | None) -> None:
+        """Draw the hash rotations of all layers for a training step; None goes back to the stored ones.
+
+        The stored ones are always used in `eval()`. The seed alone decides, so that a resumed run and every process
+        of a distributed one hash alike.
+        """
+        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        for layer in self._lsh_layers:
+            layer.redraw_rotations(generator)
+
+    def forward(
+        self, tokens_BL: Tensor, *, document_BL: Tensor | None = None, position_BL: Tensor | None = None
+    ) -> Tensor:
+        """Logits of the next token after each token; float32 [B, L, V].
+
+        Args:
+            tokens_BL: token ids, int64.
+            document_BL: number of each token's document (ascending or not); None: every row is one document.
+            position_BL: position of each token in its document; None: counted from the start of the row.
+        """
+        return self._logits(self._hidden(tokens_BL, document_BL, position_BL))
+
+    def loss(
+        self,
+        tokens_BL: Tensor,
+        targets_BL: Tensor,
+        *,
+        document_BL: Tensor | None = None,
+        position_BL: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Sum of negative log-likelihoods in nats, and the number of targets (those that are not -100)."""
+        hidden_BLE = self._hidden(tokens_BL, document_BL, position_BL)
+        total = chunked_loss(
+            hidden_BLE.flatten(0, 1), self.token_embedding.weight, targets_BL.flatten(), chunk=self.config.chunk
+        )
+        return total, (targets_BL != IGNORED).sum()
+
+    @torch.no_grad()
+    def token_losses(
+        self,
+        tokens_BL: Tensor,
+        targets_BL: Tensor,
+        *,
+        document_BL: Tensor | None = None,
+        position_BL: Tensor | None = None,
+    ) -> Tensor:
+        """Negative log-likelihood of each target in nats, 0 where it is -100; float32 [B, L]."""
+        hidden_BLE = self._hidden(tokens_BL, document_BL, position_BL)
+        losses_N = chunked_token_losses(
+            hidden_BLE.flatten(0, 1), self.token_embedding.weight, targets_BL.flatten(), chunk=self.config.chunk
+        )
+        return losses_N.view_as(targets_BL)
+
+    def prefill(self, tokens_BL: Tensor) -> tuple[Tensor, DecodeState]:
+        """Read whole prompts in one parallel pass.
+
+        Returns:
+            Logits of the token after each prompt, [B, V], and the state from which `step` goes on.
+        """
+        sequence = Sequence.plain(tokens_BL)
+        first = second = self._embed(tokens_BL, sequence.position_BL)
+        caches = []
+        for block in self.stack.blocks:
+            out, cache = block.attention.prefill(block.attention_norm(second), sequence)
+            caches.append(cache)
+            first = first + out.float()
+            second = second + block.feed_chunked(first)
+        state = DecodeState(caches=caches, length=tokens_BL.shape[1], num_rows=tokens_BL.shape[0])
+        return self._logits(self.final_norm(first[:, -1] + second[:, -1])), state
+
+    def step(self, tokens_B: Tensor, state: DecodeState) -> Tensor:
+        """Append one token to every row of `state`, in place; logits of the next one, [B, V]."""
+        self._check_length(state.length + 1)
+        position = torch.tensor([state.length], device=tokens_B.device)
+        first = second = self._embed(tokens_B, position)
+        for block, cache in zip(self.stack.blocks, state.caches, strict=True):
+            first = first + block.attention.step(block.attention_norm(second), cache).float()
+            second = second + block.feed(first)
+        state.length += 1
+        return self._logits(self.final_norm(first + second))
+
+    def _hidden(self, tokens_BL: Tensor, document_BL: Tensor | None, position_BL: Tensor | None) -> Tensor:
+        plain = Sequence.plain(tokens_BL)
+        sequence = Sequence(
+            document_BL=plain.document_BL if document_BL is None else document_BL,
+            position_BL=plain.position_BL if position_BL is None else position_BL,
+        )
+        if position_BL is None:
+            self._check_length(tokens_BL.shape[1])
+        x_BLE = self._embed(tokens_BL, sequence.position_BL)
+        return self.final_norm(self.stack(x_BLE, sequence))
+
+    def _embed(self, tokens: Tensor, position: Tensor) -> Tensor:
+        return (self.token_embedding(tokens) + self.position_embedding(position)).float()
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        with torch.autocast(hidden.device.type, enabled=False):
+            return hidden.float() @ self.token_embedding.weight.float().t()
+
+    def _check_length(self, length: int) -> None:
+        require(
+            length <= self.config.max_length,
+            f"the sequence ({length} tokens) is longer than this model's {self.config.max_length} positions "
+            "(model.axial_shape); shorten it",
+        )
+
+
+def _attention(config: ModelConfig, kind: str) -> nn.Module:
+    """The attention sublayer of one kind."""
+    if kind == "full":
+        return FullAttention(width=config.width, num_heads=config.num_heads, head_width=config.head_width)
+    if kind == "local":
+        return LocalAttention(
+            width=config.width, num_heads=config.num_heads, head_width=config.head_width, window=config.window
+        )
+    return LSHAttention(
+        width=config.width,
+        num_heads=config.num_heads,
+        head_width=config.head_width,
+        window=config.window,
+        num_buckets=config.num_buckets,
+        num_rounds=config.num_rounds,
+        max_rounds=config.max_rounds,
+    )

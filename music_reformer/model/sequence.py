@@ -1,0 +1,76 @@
+"""What attention must know of a batch besides its activations: documents and positions.
+
+Shapes: B batch, L tokens, H heads, D head width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from music_reformer.model.banded_attention import Round, sort_into_segments
+
+
+@dataclass
+class Sequence:
+    """Documents and positions of one batch; shared by all layers.
+
+    Attributes:
+        document_BL: number of the document that each token is of, int64; tokens see their own document only.
+        position_BL: position of each token in its document, int64.
+    """
+
+    document_BL: Tensor
+    position_BL: Tensor
+    _rotary: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    _in_order: dict[int, Round] = field(default_factory=dict)
+
+    @classmethod
+    def plain(cls, tokens_BL: Tensor) -> Sequence:
+        """One document a row, positions from 0."""
+        position_L = torch.arange(tokens_BL.shape[1], device=tokens_BL.device)
+        return cls(document_BL=torch.zeros_like(tokens_BL), position_BL=position_L.expand_as(tokens_BL))
+
+    @property
+    def single_document(self) -> bool:
+        """Whether every row is one document."""
+        return bool((self.document_BL == self.document_BL[:, :1]).all())
+
+    def group_BLH(self, num_heads: int) -> Tensor:
+        """A number for each (row, head, document), int64: tokens attend within a group only."""
+        batch, _ = self.document_BL.shape
+        lowest = self.document_BL.amin()
+        num_documents = self.document_BL.amax() - lowest + 1
+        row = torch.arange(batch, device=self.document_BL.device).view(-1, 1, 1)
+        head = torch.arange(num_heads, device=self.document_BL.device)
+        return (row * num_heads + head) * num_documents + (self.document_BL - lowest).unsqueeze(-1)
+
+    def in_order(self, num_heads: int) -> Round:
+        """Tokens of each group in their own order: the one round of local attention."""
+        if num_heads not in self._in_order:
+            self._in_order[num_heads] = sort_into_segments(self.group_BLH(num_heads).flatten())
+        return self._in_order[num_heads]
+
+    def rotary(self, head_width: int) -> tuple[Tensor, Tensor]:
+        """Cosines and sines of rotary positions (RoFormer, arXiv 2104.09864), float32 [B, L, 1, D / 2] each."""
+        if head_width not in self._rotary:
+            self._rotary[head_width] = rotary_table(self.position_BL.unsqueeze(-1), head_width)
+        return self._rotary[head_width]
+
+
+def rotary_table(position: Tensor, head_width: int) -> tuple[Tensor, Tensor]:
+    """Cosine and sine for positions of any shape [...]: float32 [..., D / 2].
+
+    The angle is taken in float64: at position 1,000,000 a float32 angle is off by 0.06 radians.
+    """
+    exponent = torch.arange(0, head_width, 2, dtype=torch.float64, device=position.device) / head_width
+    angle = position.unsqueeze(-1).double() * 10_000.0**-exponent
+    return angle.cos().float(), angle.sin().float()
+
+
+def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Rotate the two halves of the last dimension by the angle of each position."""
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)
