@@ -128,8 +128,9 @@ class ModelConfig:
     recompute: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("width", "num_layers", "num_heads", "head_width", "feed_forward_width", "window", "chunk"):
+        for name in ("width", "num_layers", "num_heads", "head_width", "feed_forward_width", "chunk"):
             require(getattr(self, name) >= 1, f"model.{name} ({getattr(self, name)}) must be at least 1")
+        require(self.window >= 2, f"model.window ({self.window}) must be at least 2: a token and one to attend to")
         for kind in self.attention:
             require(kind in ATTENTION_KINDS, f"model.attention ({kind!r}) must be one of {', '.join(ATTENTION_KINDS)}")
         require(len(self.attention) >= 1, "model.attention must name at least one kind of attention")

@@ -67,7 +67,7 @@ def banded_attention(
     Args:
         q_TD, k_TD, v_TD: queries, keys and values, any float type; computed in float32.
         rounds: the orders of the rows.
-        window: W, how many members of its segment a row sees, itself included.
+        window: W, how many members of its segment a row sees, itself included; at least 2.
         avoid_self: a row attends to itself only where it has no other row in any round (shared queries and keys would
             otherwise make every row attend mostly to itself).
 
@@ -240,10 +240,14 @@ def _inverse(order_T: Tensor) -> Tensor:
     return inverse_T
 
 
+def _fused_on(device: torch.device) -> bool:
+    return device.type == "cpu"
+
+
 def _attend_forward(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """Dense attention of each block, and its logsumexp; float32."""
     scale = q.shape[-1] ** -0.5
-    if q.device.type == "cpu":
+    if _fused_on(q.device):
         # Torch's own fused kernel: 2.7 times the speed of the lines below (docs/experiments.md).
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
             q, k, v, 0.0, False, attn_mask=bias, scale=scale
@@ -262,7 +266,7 @@ def _attend_backward(
     (arXiv 2307.08691, algorithm 2) gives this round's part of the joint gradient.
     """
     scale = q.shape[-1] ** -0.5
-    if q.device.type == "cpu":
+    if _fused_on(q.device):
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
             d_out, q, k, v, out, lse, 0.0, False, attn_mask=bias, scale=scale
         )

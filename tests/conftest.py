@@ -1,0 +1,29 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+# Two tests at once on two cores must not fight over threads, and results must not depend on their number.
+torch.set_num_threads(1)
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def corpora() -> Path:
+    """The folder of real MIDI beside the checkout, or MUSIC_REFORMER_CORPORA; skips where there is none."""
+    folder = Path(os.environ.get("MUSIC_REFORMER_CORPORA", REPOSITORY.parent / "shared" / "corpora"))
+    if not folder.is_dir():
+        pytest.skip(f"no corpora at {folder}; set MUSIC_REFORMER_CORPORA to a folder with pop909/ and asap/")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _same_noise() -> None:
+    torch.manual_seed(0)

@@ -1,0 +1,93 @@
+"""The blocked kernel against the definition: outputs and gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from music_reformer.model import banded_attention as kernel
+from music_reformer.model.banded_attention import Round, banded_attention, sort_into_segments
+from tests.reference.attention import attend, visible_keys
+
+CASES = [
+    # length, window, segments, rounds, avoid_self
+    (1, 4, 1, 1, True),
+    (7, 8, 1, 1, False),
+    (40, 8, 1, 1, False),
+    (65, 8, 5, 1, True),
+    (64, 16, 3, 2, True),
+    (97, 4, 12, 4, True),
+    (50, 2, 4, 2, True),
+    (90, 8, 60, 2, True),  # most rows are alone in their segment
+]
+
+
+def _case(length: int, segments: int, rounds: int) -> tuple[torch.Tensor, ...]:
+    tensors = [torch.randn(length, 16, requires_grad=True) for _ in range(3)]
+    return (*tensors, torch.randint(0, segments, (rounds, length)))
+
+
+@pytest.mark.parametrize(("length", "window", "segments", "rounds", "avoid_self"), CASES)
+def test_blocked_is_the_definition(length: int, window: int, segments: int, rounds: int, avoid_self: bool) -> None:
+    q, k, v, segment_RL = _case(length, segments, rounds)
+    visible = torch.stack([visible_keys(segment, window) for segment in segment_RL])
+    expected = attend(q, k, v, visible, avoid_self=avoid_self)
+    actual = banded_attention(
+        q, k, v, [sort_into_segments(s) for s in segment_RL], window=window, avoid_self=avoid_self
+    )
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
+    grad = torch.randn_like(expected)
+    for ours, theirs in zip(
+        torch.autograd.grad(actual, (q, k, v), grad), torch.autograd.grad(expected, (q, k, v), grad), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_plain_torch_form_is_the_fused_one(scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other devices than the CPU take the plain lines; they must give the same."""
+
+    shape, window = (5, 1, 8, 16), 8
+    q = torch.randn(shape) * scale
+    k, v = torch.randn(5, 1, 2 * window, 16), torch.randn(5, 1, 2 * window, 16)
+    bias = torch.where(torch.rand(5, 1, window, 2 * window) < 0.5, 0.0, kernel.MASKED)
+    bias[..., 0] = 0.0
+    fused, fused_lse = kernel._attend_forward(q, k, v, bias)
+    d_out = torch.randn_like(fused)
+    fused_grads = kernel._attend_backward(d_out, q, k, v, fused, fused_lse, bias)
+    monkeypatch.setattr(kernel, "_fused_on", lambda device: False)
+    plain, plain_lse = kernel._attend_forward(q, k, v, bias)
+    torch.testing.assert_close(plain, fused, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(plain_lse, fused_lse, atol=1e-5, rtol=1e-5)
+    plain_grads = kernel._attend_backward(d_out, q, k, v, fused, fused_lse, bias)
+    for a, b in zip(plain_grads, fused_grads, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5 * scale, rtol=1e-4)
+
+
+def test_groups_of_blocks_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
+    q, k, v, segment_RL = _case(203, 3, 2)
+    rounds = [sort_into_segments(s) for s in segment_RL]
+    whole = banded_attention(q, k, v, rounds, window=8, avoid_self=True)
+    grad = torch.randn_like(whole)
+    whole_grads = torch.autograd.grad(whole, (q, k, v), grad)
+    monkeypatch.setattr(kernel, "BLOCKS_PER_GROUP", 2)
+    parts = banded_attention(q, k, v, rounds, window=8, avoid_self=True)
+    torch.testing.assert_close(parts, whole, atol=1e-6, rtol=1e-6)
+    for a, b in zip(torch.autograd.grad(parts, (q, k, v), grad), whole_grads, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-6)
+
+
+def test_large_logits_stay_finite() -> None:
+    q, k, v, segment_RL = _case(50, 4, 2)
+    rounds = [sort_into_segments(s) for s in segment_RL]
+    out = banded_attention(q * 300, k * 300, v, rounds, window=8, avoid_self=True)
+    grads = torch.autograd.grad(out.sum(), (q, k, v))
+    assert out.isfinite().all()
+    assert all(grad.isfinite().all() for grad in grads)
+
+
+def test_sorting_keeps_the_order_within_a_segment() -> None:
+    one = sort_into_segments(torch.tensor([2, 0, 2, 1, 0]))
+    assert isinstance(one, Round)
+    assert one.order_T.tolist() == [1, 4, 3, 0, 2]
+    assert one.segment_T.tolist() == [0, 0, 1, 2, 2]

@@ -1,0 +1,107 @@
+"""LSH attention against its definition, and its causality: attended keys exactly, values and gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from music_reformer.model.lsh_attention import LSHAttention
+from music_reformer.model.sequence import Sequence
+from tests.reference.attention import attend, visible_keys
+
+HEADS, WIDTH = 2, 8
+
+
+def _layer(*, window: int = 8, num_buckets: int = 6, num_rounds: int = 2) -> LSHAttention:
+    return LSHAttention(
+        width=24,
+        num_heads=HEADS,
+        head_width=WIDTH,
+        window=window,
+        num_buckets=num_buckets,
+        num_rounds=num_rounds,
+        max_rounds=8,
+    ).eval()
+
+
+def _by_definition(layer: LSHAttention, x_BLE: torch.Tensor, document_BL: torch.Tensor) -> torch.Tensor:
+    batch, length, _ = x_BLE.shape
+    projected = layer.to_query_value(x_BLE).view(batch, length, 2, HEADS, WIDTH)
+    query, value = projected.unbind(2)
+    rows = []
+    for b in range(batch):
+        heads = []
+        for h in range(HEADS):
+            q, v = query[b, :, h], value[b, :, h]
+            k = q / q.norm(dim=-1, keepdim=True)
+            visible = []
+            for r in range(layer.num_rounds):
+                rotated = q @ layer.rotations_RHDK[r, h]
+                bucket = torch.cat([rotated, -rotated], dim=-1).argmax(-1)
+                visible.append(visible_keys(document_BL[b] * layer.num_buckets + bucket, layer.window))
+            heads.append(attend(q, k, v, torch.stack(visible), avoid_self=True))
+        rows.append(torch.cat(heads, dim=-1))
+    return layer.to_out(torch.stack(rows))
+
+
+@pytest.mark.parametrize("num_rounds", [1, 2, 4, 8])
+def test_is_the_definition(num_rounds: int) -> None:
+    layer = _layer(num_rounds=num_rounds)
+    x = torch.randn(2, 70, 24, requires_grad=True)
+    document = torch.zeros(2, 70, dtype=torch.int64)
+    document[0, 30:] = 1
+    sequence = Sequence(document_BL=document, position_BL=torch.arange(70).expand(2, 70))
+    actual, _ = layer(x, sequence)
+    expected = _by_definition(layer, x, document)
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
+    grad = torch.randn_like(expected)
+    inputs = [x, *layer.parameters()]
+    for ours, theirs in zip(
+        torch.autograd.grad(actual, inputs, grad), torch.autograd.grad(expected, inputs, grad), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+
+
+def test_the_set_of_attended_keys_does_not_depend_on_the_future() -> None:
+    """Exactly: with one-hot values the output names the keys, so two passes must agree to the last key."""
+    layer = _layer(num_buckets=4)
+    x = torch.randn(1, 120, 24)
+    changed = x.clone()
+    changed[:, 60:] = torch.randn(1, 60, 24)
+
+    def buckets(x: torch.Tensor) -> torch.Tensor:
+        query, _ = layer._project(x)
+        return layer.buckets(query)[:, 0]
+
+    for r in range(layer.num_rounds):
+        for h in range(HEADS):
+            before = visible_keys(buckets(x)[r, :, h], layer.window)
+            after = visible_keys(buckets(changed)[r, :, h], layer.window)
+            assert torch.equal(before[:60], after[:60])
+            assert not torch.equal(before[60:], after[60:]), "the test must change something"
+    out, _ = layer(x, Sequence.plain(x[..., 0].long()))
+    out_changed, _ = layer(changed, Sequence.plain(x[..., 0].long()))
+    torch.testing.assert_close(out[:, :60], out_changed[:, :60], atol=1e-6, rtol=1e-6)
+
+
+def test_buckets_are_argmax_of_the_rotation_and_its_opposite() -> None:
+    layer = _layer(num_buckets=16)
+    query = torch.randn(2, 50, HEADS, WIDTH)
+    rotated = torch.einsum("blhd,rhdk->rblhk", query, layer.rotations_RHDK[: layer.num_rounds])
+    assert torch.equal(layer.buckets(query).long(), torch.cat([rotated, -rotated], -1).argmax(-1))
+
+
+def test_rotations_are_fresh_in_training_and_fixed_in_evaluation() -> None:
+    layer, x = _layer(), torch.randn(1, 64, 24)
+    sequence = Sequence.plain(x[..., 0].long())
+    stored = layer(x, sequence)[1]
+    layer.train()
+    layer.redraw_rotations(torch.Generator().manual_seed(1))
+    first = layer(x, sequence)[1]
+    layer.redraw_rotations(torch.Generator().manual_seed(2))
+    second = layer(x, sequence)[1]
+    layer.redraw_rotations(torch.Generator().manual_seed(1))
+    assert torch.equal(first, layer(x, sequence)[1])
+    assert not torch.equal(first, second)
+    assert not torch.equal(first, stored)
+    assert torch.equal(stored, layer.eval()(x, sequence)[1])
