@@ -1,0 +1,86 @@
+"""Imports go one way, and each third-party library has one home (DESIGN: "The parts")."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "music_reformer"
+
+# What each part may import of the package; a part may always import itself.
+MAY_IMPORT = {
+    "errors": set(),
+    "config": {"errors"},
+    "model": {"config", "errors"},
+    "midi": {"config", "errors"},
+    "data": {"config", "errors", "midi", "model"},
+    "training": {"config", "errors", "midi", "model", "data"},
+    "generation": {"config", "errors", "midi", "model", "data"},
+    "evaluation": {"config", "errors", "midi", "model", "data"},
+    "ui": {"config", "errors", "midi", "model", "generation"},
+    "cli": {"config", "errors", "data", "training", "generation", "evaluation"},
+    "__main__": {"cli"},
+}
+
+HOMES = {
+    "miditok": "midi/tokenizer.py",
+    "pytorch_lightning": "training/",
+    "gradio": "ui/",
+    "hydra": "cli.py",
+    "omegaconf": "cli.py",
+    "safetensors": "model/weights.py",
+    "matplotlib": "training/plots.py",
+    "pebble": ("data/", "midi/"),
+}
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names that a file imports, at its top or inside a function."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names.add(node.module or "")
+    return names
+
+
+def part_of(path: Path) -> str:
+    relative = path.relative_to(PACKAGE)
+    return relative.parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_one_way(path: Path) -> None:
+    part = part_of(path)
+    if part == "__init__":
+        return
+    assert part in MAY_IMPORT, f"say in this test what {part} may import"
+    for name in imported(path):
+        if name.startswith("music_reformer."):
+            target = name.split(".")[1]
+            assert target == part or target in MAY_IMPORT[part], f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("library", HOMES)
+def test_each_library_has_one_home(library: str) -> None:
+    homes = HOMES[library]
+    for path in modules():
+        if any(name.split(".")[0] == library for name in imported(path)):
+            assert str(path.relative_to(PACKAGE)).startswith(homes), f"{path} imports {library}"
+
+
+def test_the_model_needs_torch_only() -> None:
+    standard = {"__future__", "collections", "dataclasses", "hashlib", "json", "math", "pathlib", "pickle", "typing"}
+    for path in sorted((PACKAGE / "model").glob("*.py")):
+        for name in imported(path):
+            top = name.split(".")[0]
+            allowed = standard | {"torch", "music_reformer"} | ({"safetensors"} if path.name == "weights.py" else set())
+            assert top in allowed, f"{path.name} imports {name}"
