@@ -1,0 +1,345 @@
+"""What the model reads of an upload, and how its notes come back into it.
+
+The upload itself is never replaced by its quantised image. `Prompt` holds two views of what comes before the cut: the
+score, event for event, which the continuation is written behind; and the tokens, which only the model sees.
+
+Time. A tick of the tokenizer's grid is a fraction of a beat, or in the Performance encoding 10 ms. Behind the cut the
+tempo and the metre are those in force there, so one factor leads from the grid to the ticks of the upload.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import symusic
+
+from music_reformer.config import require
+from music_reformer.midi.grammar import Grammar, GrammarState
+from music_reformer.midi.score import bar_starts, seconds_at
+from music_reformer.midi.stream import DEFAULT_METRE, DEFAULT_TEMPO, DRUMS, Bend, Note, Press
+from music_reformer.midi.tokenizer import MusicTokenizer
+
+TICKS_PER_QUARTER = 480  # of a piece composed from nothing
+REGISTER_NOTES = 32  # a track's register is the median of its last so many pitches
+REGISTER_BARS = 8  # tracks silent for so many bars before the cut take no new notes, if others of their kind play
+PIANO = 0
+SUSTAIN = 64  # number of the controller
+
+
+@dataclass
+class Prompt:
+    """A score up to the cut, and the tokens that lead there.
+
+    Attributes:
+        score: what the continuation is written behind; every event before the cut as it was uploaded.
+        cut_tick: the bar line on which the continuation begins, in ticks of `score`.
+        cut_seconds: the same in seconds.
+        tempo, metre: in force at the cut (quarters a minute; beats and unit).
+        ids: BOS and the tokens up to the cut; never an EOS.
+        state: of the grammar after `ids`.
+        cut_grid: the cut in ticks of the tokenizer's grid, as `state` counts them.
+        ticks_per_grid: ticks of `score` in one tick of the grid.
+        dropped_bars: bars at the beginning that the model does not see, because the prompt is too long for it.
+    """
+
+    score: symusic.Score
+    cut_tick: int
+    cut_seconds: float
+    tempo: float
+    metre: tuple[int, int]
+    ids: list[int]
+    state: GrammarState
+    cut_grid: int
+    ticks_per_grid: float
+    dropped_bars: int = 0
+
+    def tick(self, grid_tick: float) -> int:
+        """A moment behind the cut, in ticks of the score; never before the cut."""
+        return self.cut_tick + max(0, round((grid_tick - self.cut_grid) * self.ticks_per_grid))
+
+    def seconds(self, tick: float) -> float:
+        """A moment behind the cut (ticks of the score) in seconds."""
+        return self.cut_seconds + (tick - self.cut_tick) * 60.0 / (self.tempo * self.score.ticks_per_quarter)
+
+    def grid_after(self, *, bars: float | None = None, seconds: float | None = None) -> float:
+        """The grid tick so many bars or seconds behind the cut."""
+        if bars is not None:
+            ticks = bars * self.score.ticks_per_quarter * 4 * self.metre[0] / self.metre[1]
+        else:
+            assert seconds is not None
+            ticks = seconds * self.tempo / 60.0 * self.score.ticks_per_quarter
+        return self.cut_grid + ticks / self.ticks_per_grid
+
+
+def programs_of(score: symusic.Score) -> set[int]:
+    """Instruments that play at least one note; -1 is drums."""
+    return {DRUMS if track.is_drum else track.program for track in score.tracks if len(track.notes)}
+
+
+def blank_score(programs: Iterable[int]) -> symusic.Score:
+    """An empty piece at 120 quarters a minute in 4/4, with a track for each instrument."""
+    score = symusic.Score(TICKS_PER_QUARTER)
+    score.tempos.append(symusic.Tempo(0, DEFAULT_TEMPO))
+    score.time_signatures.append(symusic.TimeSignature(0, *DEFAULT_METRE))
+    for program in sorted(programs, key=lambda program: (program == DRUMS, program)):
+        score.tracks.append(_new_track(program))
+    return score
+
+
+def read_prompt(
+    score: symusic.Score,
+    *,
+    tokenizer: MusicTokenizer,
+    programs: set[int] | None = None,
+    cut_bar: int | None = None,
+    max_tokens: int,
+) -> Prompt:
+    """Cut a score and write what comes before as tokens.
+
+    Args:
+        score: in ticks; it is not altered. One without notes is a piece to be composed from nothing.
+        tokenizer: of the model.
+        programs: instruments that may play behind the cut, -1 for drums; None: those that play before it (or, where
+            nothing does, those of the whole score, or a piano).
+        cut_bar: how many bars to keep; None: all, through the bar in which the last note begins.
+        max_tokens: of a longer prompt only the end is read, from a bar line on.
+
+    Raises:
+        UserError: the score has no such bar.
+    """
+    cut_tick, bars = _find_cut(score, cut_bar)
+    kept = _keep_before(score, cut_tick)
+    grammar = Grammar(tokenizer, programs=programs or programs_of(kept) or programs_of(score) or {PIANO})
+    tempo = _last_before(kept.tempos, cut_tick)
+    metre = _last_before(kept.time_signatures, cut_tick)
+    prompt = Prompt(
+        score=kept,
+        cut_tick=cut_tick,
+        cut_seconds=float(seconds_at(kept, cut_tick)),
+        tempo=tempo.qpm if tempo is not None else DEFAULT_TEMPO,
+        metre=(metre.numerator, metre.denominator) if metre is not None else DEFAULT_METRE,
+        ids=[],
+        state=grammar.start(),
+        cut_grid=0,
+        ticks_per_grid=0.0,
+    )
+    _tokenize(prompt, tokenizer, grammar, origin=0)
+    while len(prompt.ids) > max_tokens and prompt.dropped_bars + 1 < len(bars):
+        # Tokens lie unevenly over the bars: aim for what is too much, then look again.
+        left = len(bars) - prompt.dropped_bars
+        prompt.dropped_bars += min(left - 1, max(1, int(left * (1 - max_tokens / len(prompt.ids)))))
+        _tokenize(prompt, tokenizer, grammar, origin=bars[prompt.dropped_bars])
+    _release(prompt)
+    return prompt
+
+
+def write_continuation(
+    prompt: Prompt, notes: list[Note], bends: list[Bend], presses: list[Press], *, has_programs: bool
+) -> symusic.Score:
+    """The prompt with new events behind the cut.
+
+    New notes go to the track of their instrument; where several have it (two hands of a piano, say), to the one in
+    whose register they lie; where none has it, to a new track. Where the encoding knows no instruments, all tracks
+    but drums are candidates. A key that is struck again while it sounds ends there: on one channel a MIDI file cannot
+    say that two notes of one pitch overlap. (Keys that the prompt holds across the cut are not offered to the model;
+    where a human hand lets go a little late, the new note waits for it.)
+
+    Args:
+        notes, bends, presses: decoded, in ticks of the grid.
+        has_programs: whether the encoding tells instruments apart.
+    """
+    score = prompt.score.copy()
+    parts = _Parts(score, prompt, has_programs=has_programs)
+    by_key: dict[tuple[int, int], list[symusic.Note]] = defaultdict(list)
+    for note in notes:
+        start = prompt.tick(note.start_tick)
+        length = max(1, round((note.end_tick - note.start_tick) * prompt.ticks_per_grid))
+        part = parts.of(DRUMS if note.drum else note.program, note.pitch)
+        by_key[part, note.pitch].append(symusic.Note(start, length, note.pitch, note.velocity))
+    by_part: dict[int, list[symusic.Note]] = defaultdict(list)
+    for (part, pitch), group in by_key.items():
+        for note in group:
+            wait = max(0, parts.held_until(part, pitch) - note.time)
+            note.time += wait
+            note.duration -= wait
+        group.sort(key=lambda note: (note.time, note.duration))
+        for note, following in zip(group, [*group[1:], None], strict=True):
+            if following is not None:
+                note.duration = min(note.duration, following.time - note.time)
+            if note.duration > 0:
+                by_part[part].append(note)
+    for part, group in by_part.items():
+        score.tracks[part].notes.extend(sorted(group, key=lambda note: (note.time, note.pitch)))
+    for bend in bends:
+        track = score.tracks[parts.of(bend.program, 60)]
+        track.pitch_bends.append(symusic.PitchBend(prompt.tick(bend.tick), bend.value))
+    for press in presses:
+        controls = score.tracks[parts.of(press.program, 60)].controls
+        controls.append(symusic.ControlChange(prompt.tick(press.start_tick), SUSTAIN, 127))
+        controls.append(symusic.ControlChange(prompt.tick(press.end_tick), SUSTAIN, 0))
+    return score
+
+
+@dataclass
+class _Parts:
+    """Which track a new note belongs to."""
+
+    score: symusic.Score
+    prompt: Prompt
+    has_programs: bool
+    _candidates: dict[int, list[tuple[int, float]]] = field(default_factory=dict)
+    _held: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for part, track in enumerate(self.score.tracks):
+            for note in track.notes:
+                if note.end > self.prompt.cut_tick:
+                    self._held[part, note.pitch] = max(note.end, self._held.get((part, note.pitch), 0))
+
+    def held_until(self, part: int, pitch: int) -> int:
+        """When the prompt lets go of this key, if behind the cut; else 0."""
+        return self._held.get((part, pitch), 0)
+
+    def of(self, program: int, pitch: int) -> int:
+        """Number of the track for a note of this instrument; the track is made where there is none."""
+        if program not in self._candidates:
+            self._candidates[program] = self._find(program)
+        return min(self._candidates[program], key=lambda candidate: abs(candidate[1] - pitch))[0]
+
+    def _find(self, program: int) -> list[tuple[int, float]]:
+        """(track, register) of the tracks that may take notes of this instrument."""
+        fits = [i for i, track in enumerate(self.score.tracks) if self._fits(track, program)]
+        if not fits:
+            self.score.tracks.append(_new_track(program))
+            fits = [len(self.score.tracks) - 1]
+        bar_ticks = self.score.ticks_per_quarter * 4 * self.prompt.metre[0] / self.prompt.metre[1]
+        since = self.prompt.cut_tick - REGISTER_BARS * bar_ticks
+        heard = {i: self.score.tracks[i].notes.numpy() for i in fits}
+        recent = [i for i in fits if len(heard[i]["time"]) and heard[i]["time"].max() >= since]
+        return [(i, _register(heard[i])) for i in recent or fits]
+
+    def _fits(self, track: symusic.core.TrackTick, program: int) -> bool:
+        if program == DRUMS or track.is_drum:
+            return program == DRUMS and track.is_drum
+        return not self.has_programs or track.program == program
+
+
+def _register(notes: dict[str, np.ndarray]) -> float:
+    if not len(notes["time"]):
+        return 60.0
+    latest = np.argsort(notes["time"], kind="stable")[-REGISTER_NOTES:]
+    return float(np.median(notes["pitch"][latest]))
+
+
+def _new_track(program: int) -> symusic.core.TrackTick:
+    drum = program == DRUMS
+    return symusic.Track(name="Drums" if drum else "", program=0 if drum else program, is_drum=drum)
+
+
+def _find_cut(score: symusic.Score, cut_bar: int | None) -> tuple[int, list[int]]:
+    """Tick of the cut, and the bar lines before it."""
+    starts = [int(notes.max()) for track in score.tracks if len(notes := track.notes.numpy()["time"])]
+    bars = [int(tick) for tick in bar_starts(score)] if starts else [0]
+    if cut_bar is None:
+        if not starts:
+            return 0, []
+        index = bisect_right(bars, max(starts))
+    else:
+        require(
+            0 <= cut_bar < len(bars),
+            f"the cut (bar {cut_bar}) must be 0 to {len(bars) - 1}, because the piece has {len(bars) - 1} bars",
+        )
+        index = cut_bar
+    return bars[index], bars[:index]
+
+
+def _keep_before(score: symusic.Score, cut: int) -> symusic.Score:
+    """A copy without what begins at or after the cut; a tempo, metre or key that begins there stays, being in force.
+
+    Notes that begin before and sound across the cut keep their length.
+    """
+    kept = score.copy()
+    for track in kept.tracks:
+        for name in ("notes", "controls", "pitch_bends", "pedals", "lyrics"):
+            events = getattr(track, name)
+            setattr(track, name, type(events)([event for event in events if event.time < cut]))
+    kept.markers = type(kept.markers)([event for event in kept.markers if event.time < cut])
+    for name in ("tempos", "time_signatures", "key_signatures"):
+        events = getattr(kept, name)
+        setattr(kept, name, type(events)([event for event in events if event.time <= cut]))
+    return kept
+
+
+def _last_before(events: Iterable, tick: int):  # noqa: ANN202 (symusic's events share no base class)
+    """The last event at or before `tick`, or None."""
+    found = [event for event in events if event.time <= tick]
+    return max(found, key=lambda event: event.time) if found else None
+
+
+def _release(prompt: Prompt) -> None:
+    """Lift pedals and pitch bends that the prompt leaves down at the cut; else they would colour all that follows."""
+    cut = prompt.cut_tick
+    for track in prompt.score.tracks:
+        presses = [control.value for control in track.controls if control.number == SUSTAIN]
+        if presses and presses[-1] >= 64:
+            track.controls.append(symusic.ControlChange(cut, SUSTAIN, 0))
+        if len(track.pitch_bends) and track.pitch_bends[-1].value != 0:
+            track.pitch_bends.append(symusic.PitchBend(cut, 0))
+
+
+def _tokenize(prompt: Prompt, tokenizer: MusicTokenizer, grammar: Grammar, *, origin: int) -> None:
+    """Fill in the tokens of the prompt from `origin` (a bar line, in ticks of the score) to the cut."""
+    vocabulary = grammar.vocabulary
+    score = prompt.score if origin == 0 else _from(prompt.score, origin)
+    if vocabulary.is_performance:
+        seconds = prompt.cut_seconds - float(seconds_at(prompt.score, origin))
+        grid_seconds = 60.0 / (DEFAULT_TEMPO * vocabulary.ticks_per_beat)
+        prompt.cut_grid = round(seconds / grid_seconds)
+        prompt.ticks_per_grid = grid_seconds * prompt.tempo / 60.0 * score.ticks_per_quarter
+    else:
+        prompt.ticks_per_grid = score.ticks_per_quarter / vocabulary.ticks_per_beat
+        prompt.cut_grid = round((prompt.cut_tick - origin) / prompt.ticks_per_grid)
+    if programs_of(score):
+        ids = [int(token) for token in tokenizer.encode(score)]
+    else:
+        ids = grammar.opening(tempo=prompt.tempo, metre=prompt.metre)
+    # Where notes are pairs, the ends of those that sound across the cut lie behind it: the model is to write them.
+    state = grammar.start()
+    for count, token in enumerate(ids):
+        state.advance(token)
+        if state.tick > prompt.cut_grid:
+            ids = ids[:count]
+            break
+    prompt.state = grammar.start(ids)
+    prompt.ids = [tokenizer.bos_id, *ids, *prompt.state.forward(prompt.cut_grid)]
+    for track in score.tracks:
+        program = DRUMS if track.is_drum else track.program
+        for note in track.notes:
+            until = prompt.cut_grid + (note.end + origin - prompt.cut_tick) / prompt.ticks_per_grid
+            if until > prompt.cut_grid:
+                prompt.state.hold(program, note.pitch, round(until))
+
+
+def _from(score: symusic.Score, origin: int) -> symusic.Score:
+    """The score from `origin` on, moved to tick 0, in the tempo and metre in force there."""
+    tail = score.copy()
+    for track in tail.tracks:
+        for name in ("notes", "controls", "pitch_bends", "pedals", "lyrics"):
+            events = getattr(track, name)
+            setattr(track, name, type(events)([event for event in events if event.time >= origin]))
+            for event in getattr(track, name):
+                event.time -= origin
+    tail.markers = type(tail.markers)()
+    for name in ("tempos", "time_signatures", "key_signatures"):
+        events = getattr(tail, name)
+        in_force = _last_before(events, origin)
+        later = [event for event in events if event.time > origin]
+        moved = type(events)(([in_force] if in_force is not None else []) + later)
+        for event in moved:
+            event.time = max(0, event.time - origin)
+        setattr(tail, name, moved)
+    return tail

@@ -1,0 +1,262 @@
+"""Which token may follow: the mask under which every sampled stream decodes.
+
+REMI tells time by bars and positions; TSD, MIDILike and Performance by shifts. A note is Pitch, Velocity, Duration in
+REMI and TSD, and two events, NoteOn and NoteOff, in the others.
+
+The grammar accepts every stream that `MusicTokenizer.encode` writes. It refuses what decoding would drop or bend: a
+Pitch without its Velocity and Duration, a Position that goes back or lies beyond the bar, a NoteOff for a note that
+does not sound or has only just begun, an end while notes sound.
+
+A mask depends on little (the kind of the last token, the lowest position left in the bar ...), so each is built once
+and shared, and `allowed()` costs microseconds.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from music_reformer.midi.stream import DEFAULT_METRE, DRUMS, Note, StreamDecoder, Vocabulary
+from music_reformer.midi.tokenizer import MusicTokenizer
+
+# Kinds of tokens that begin and end notes, and those of drums.
+_STARTS = frozenset({"Pitch", "PitchDrum", "NoteOn", "DrumOn"})
+_ENDS = frozenset({"NoteOff", "DrumOff"})
+_DRUM_KINDS = frozenset({"PitchDrum", "DrumOn", "DrumOff"})
+
+
+class Grammar:
+    """The rules of one vocabulary.
+
+    Args:
+        tokenizer: whose tokens these are.
+        programs: instruments that may play, -1 for drums; None: all. A prompt may hold others: they are read, and
+            their sounding notes may end.
+    """
+
+    def __init__(self, tokenizer: MusicTokenizer, *, programs: set[int] | None = None) -> None:
+        self.vocabulary = Vocabulary(tokenizer)
+        self.programs = programs
+        ids_of = self.vocabulary.ids_of
+        self.follow = _follow(frozenset(ids_of), performance=self.vocabulary.is_performance)
+        # Tokens that move time on: all that is allowed in a bar that does not want to end.
+        self.time_mask = self.mask_of(ids_of["Bar" if self.vocabulary.has_bars else "TimeShift"])
+        self._masks: dict[tuple[Any, ...], Tensor] = {}
+
+    def start(self, prompt_ids: Iterable[int] = ()) -> GrammarState:
+        """The state after the given tokens; BOS and PAD change nothing."""
+        state = GrammarState(self)
+        for token in prompt_ids:
+            state.advance(int(token))
+        return state
+
+    def opening(self, *, tempo: float, metre: tuple[int, int]) -> list[int]:
+        """Tokens with which a piece begins in this tempo and metre, or the nearest that have tokens."""
+        vocabulary = self.vocabulary
+        ids_of = vocabulary.ids_of
+        ids = []
+        if vocabulary.has_bars:
+            ids.append(vocabulary.ids["Bar", None])
+        if "TimeSig" in ids_of:
+            known = ("TimeSig", metre) in vocabulary.ids
+            ids.append(vocabulary.ids["TimeSig", metre if known else DEFAULT_METRE])
+        if "Tempo" in ids_of:
+            ids += [vocabulary.ids["Position", 0]] if vocabulary.has_bars else []
+            ids.append(min(ids_of["Tempo"], key=lambda token: abs(vocabulary.values[token] - tempo)))
+        return ids
+
+    def mask_of(self, ids: list[int]) -> Tensor:
+        """True at the given tokens; bool [vocab_size]."""
+        mask = torch.zeros(len(self.vocabulary.kinds), dtype=torch.bool)
+        mask[ids] = True
+        return mask
+
+    def mask(self, key: tuple[Any, ...], build: Callable[[], list[int]]) -> Tensor:
+        """The mask kept under `key`; its tokens are listed by `build` the first time."""
+        if key not in self._masks:
+            self._masks[key] = self.mask_of(build())
+        return self._masks[key]
+
+
+class GrammarState(StreamDecoder):
+    """Where one stream has got to, and what may follow there.
+
+    Attributes:
+        closing: once set, only time and the ends of sounding notes may follow.
+    """
+
+    def __init__(self, grammar: Grammar) -> None:
+        super().__init__(grammar.vocabulary)
+        self.grammar = grammar
+        self.closing = False
+        self._held: dict[tuple[int, int], int] = {}
+
+    def copy(self) -> GrammarState:
+        """A state of its own, from which another variation goes on."""
+        other = GrammarState.__new__(GrammarState)
+        other.__dict__.update(self.__dict__)
+        other.bends, other.presses = list(self.bends), list(self.presses)
+        other._down, other._held = dict(self._down), dict(self._held)
+        other._sounding = {key: list(notes) for key, notes in self._sounding.items()}
+        return other
+
+    def hold(self, program: int, pitch: int, until_tick: int) -> None:
+        """This key is down: `allowed` offers it for no other note before `until_tick`."""
+        self._held[program, pitch] = max(until_tick, self._held.get((program, pitch), 0))
+
+    def allowed(self) -> Tensor:
+        """Which tokens may follow; bool [vocab_size], shared, so not to be written into."""
+        grammar = self.grammar
+        kinds = grammar.follow[self._last]
+        in_bar = (self._floor, self.metre) if "Position" in kinds else None
+        role = self._role() if self._last == "Program" else ""
+        key = (self._last, in_bar, role, self.closing, not self._sounding)
+        mask = grammar.mask(key, lambda: self._list_allowed(kinds, role))
+        if self._sounding and ("Program" in kinds or "NoteOff" in kinds):
+            ends = self._list_ends(kinds)
+            if ends:
+                mask = mask.clone()
+                mask[ends] = True
+        if self._held and (self._last == "Program" or not self.vocabulary.has_programs):
+            held = self._list_held()
+            if held:
+                mask = mask.clone()
+                mask[held] = False
+        return mask
+
+    def forward(self, tick: int) -> list[int]:
+        """Move time on to `tick`: the tokens that say so, already taken. Nothing may then be written before it.
+
+        Call it only where an event is complete. Where the vocabulary cannot name `tick`, shifts stop at the last
+        instant before it that they can reach.
+        """
+        ids: list[int] = []
+        if self.vocabulary.has_bars:
+            while self._bar < 0 or self._bar_tick + self.ticks_per_bar <= tick:
+                metre = self.metre
+                ids += self._take("Bar", None)
+                if "TimeSig" in self.vocabulary.ids_of:
+                    ids += self._take("TimeSig", metre)
+            if tick > self.tick:
+                self._floor = max(self._floor, -((self._bar_tick - tick) // self._position_ticks))
+                self._last = "FORWARD"
+            return ids
+        while True:
+            lengths, tokens = self.vocabulary.shifts(self._unit)
+            index = bisect_right(lengths, tick - self.tick) - 1
+            if index < 0:
+                return ids
+            self.advance(tokens[index])
+            ids.append(tokens[index])
+
+    def end_notes(self) -> tuple[list[int], list[Note]]:
+        """End all sounding notes now: the tokens that say so, already taken, and the notes."""
+        ids: list[int] = []
+        notes: list[Note] = []
+        for program, pitch in sorted(self._sounding):
+            while self._may_end((program, pitch)):
+                if self.vocabulary.has_programs:
+                    ids += self._take("Program", program)
+                token = self.vocabulary.ids[self.vocabulary.end_kind(program), pitch]
+                notes += self.advance(token)
+                ids.append(token)
+        return ids, notes
+
+    def _take(self, kind: str, value: Any) -> list[int]:
+        token = self.vocabulary.ids[kind, value]
+        self.advance(token)
+        return [token]
+
+    # What may follow
+
+    def _role(self) -> str:
+        """What the instrument just named may do: play drums, play notes, or only end those that sound."""
+        if self.grammar.programs is not None and self._program not in self.grammar.programs:
+            return "silent"
+        return "drums" if self._program == DRUMS and self.vocabulary.has_drum_kinds else "notes"
+
+    def _list_allowed(self, kinds: frozenset[str], role: str) -> list[int]:
+        """Tokens that may follow, without the ends of sounding notes, which `allowed` adds one by one."""
+        vocabulary, programs = self.vocabulary, self.grammar.programs
+        kinds = kinds - _ENDS
+        if role == "silent":
+            kinds = frozenset()
+        elif role == "drums":
+            kinds = kinds - (_STARTS - _DRUM_KINDS)
+        elif role == "notes":
+            kinds = kinds - _DRUM_KINDS
+        if self.closing and self._last not in _STARTS:
+            kinds = kinds & {"TimeShift", "Bar", "TimeSig"}
+        if self._sounding:
+            kinds = kinds - {"EOS"}
+        ids = [i for kind in kinds - {"Position"} for i in vocabulary.ids_of[kind]]
+        if programs is not None:
+            ids = [i for i in ids if vocabulary.kinds[i] != "Program" or vocabulary.values[i] in programs]
+        if "Position" in kinds:
+            in_bar = range(self._floor, self.ticks_per_bar // self._position_ticks)
+            ids += [i for i in vocabulary.ids_of["Position"] if vocabulary.values[i] in in_bar]
+        return ids
+
+    def _may_end(self, key: tuple[int, int]) -> bool:
+        """Whether the oldest such note has lasted: an end at its own beginning would leave a note of no length."""
+        notes = self._sounding.get(key)
+        return bool(notes) and notes[0][0] < self.tick
+
+    def _list_ends(self, kinds: frozenset[str]) -> list[int]:
+        vocabulary = self.vocabulary
+        keys = [key for key in self._sounding if self._may_end(key)]
+        if "Program" in kinds:
+            return [vocabulary.ids["Program", program] for program, _ in keys]
+        if self._last == "Program":
+            keys = [key for key in keys if key[0] == self._program]
+        return [vocabulary.ids[vocabulary.end_kind(program), pitch] for program, pitch in keys]
+
+    def _list_held(self) -> list[int]:
+        self._held = {key: until for key, until in self._held.items() if until > self.tick}
+        mine = [key for key in self._held if key[0] == self._program or not self.vocabulary.has_programs]
+        ids = [self.vocabulary.ids.get((self.vocabulary.start_kind(program), pitch)) for program, pitch in mine]
+        return [i for i in ids if i is not None]
+
+
+def _follow(present: frozenset[str], *, performance: bool) -> dict[str, frozenset[str]]:
+    """Kinds that may follow each kind, as `MusicTokenizer.encode` writes them."""
+    inside = frozenset({"Pitch", "PitchDrum", "NoteOn", "DrumOn", "NoteOff", "DrumOff", "PitchBend", "Chord"})
+    if "Program" in present:
+        events = frozenset({"Program", "Pedal", "PedalOff"})
+    else:
+        events = inside | {"Pedal", "PedalOff"} | ({"Velocity"} if performance else set())
+    time = frozenset({"Bar", "Position", "TimeShift", "Rest"})
+    done = events | time | {"EOS"}
+    after_bar = {"TimeSig"} if "TimeSig" in present else {"Position", "Bar", "Rest", "EOS"}
+    # A stream opens with a bar, or with a rest where neither metre nor tempo stand at its beginning.
+    opening = {"Bar"} if present & {"TimeSig", "Tempo"} else {"Bar", "Rest"}
+    has_bars = "Bar" in present
+    follow = {
+        "START": opening if has_bars else events | {"TimeSig", "Tempo", "TimeShift", "Rest"},
+        "Bar": after_bar,
+        "TimeSig": {"Position", "Bar", "Rest", "EOS"} if has_bars else done | {"Tempo"},
+        "Position": events | {"Tempo"},
+        "FORWARD": {"Position", "Bar"},
+        "TimeShift": events | {"TimeShift", "TimeSig", "Tempo"},
+        "Rest": {"Rest", "Position", "Bar", "TimeSig"} if has_bars else events | time | {"TimeSig", "Tempo"},
+        "Tempo": done,
+        "Program": inside,
+        "Pitch": {"Velocity"},
+        "PitchDrum": {"Velocity"},
+        "Duration": done,
+        "NoteOn": done if performance else {"Velocity"},
+        "DrumOn": {"Velocity"},
+        "NoteOff": done,
+        "DrumOff": done,
+        "Velocity": {"NoteOn"} if performance else done if "NoteOn" in present else {"Duration"},
+        "PitchBend": done,
+        "Pedal": done,
+        "PedalOff": done,
+        "Chord": events,
+        "EOS": {"PAD"},
+    }
+    return {kind: frozenset(kinds & present) for kind, kinds in follow.items()}

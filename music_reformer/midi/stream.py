@@ -1,0 +1,305 @@
+"""Decoding token by token: what each token of a stream means, as it comes.
+
+`MusicTokenizer.decode` turns a whole stream into a score. Generation hands out notes while they are made and has to
+know where in the music it is, so `StreamDecoder` does the same one token at a time; tests hold the two against each
+other over random streams. `Vocabulary` is the token names, parsed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from music_reformer.midi.tokenizer import MusicTokenizer
+
+DRUMS = -1  # the "program" of drums, in token names and here
+DEFAULT_TEMPO = 120.0
+DEFAULT_METRE = (4, 4)
+_DRUM_KINDS = frozenset({"PitchDrum", "DrumOn", "DrumOff"})
+
+
+@dataclass(slots=True)
+class Note:
+    """A decoded note; ticks of the tokenizer's grid from the start of the stream. Drums have program 0."""
+
+    program: int
+    drum: bool
+    pitch: int
+    velocity: int
+    start_tick: int
+    end_tick: int
+
+
+@dataclass(slots=True)
+class Bend:
+    """A decoded pitch bend, -8192 to 8191. Program -1 is drums."""
+
+    program: int
+    tick: int
+    value: int
+
+
+@dataclass(slots=True)
+class Press:
+    """A decoded press of the sustain pedal. Program -1 is drums."""
+
+    program: int
+    start_tick: int
+    end_tick: int
+
+
+class Vocabulary:
+    """Kinds and values of all tokens: "Pitch_60" is of kind "Pitch" and has the value 60.
+
+    Attributes:
+        kinds, values: by token id.
+        ids: token id by (kind, value).
+        ids_of: token ids by kind.
+    """
+
+    def __init__(self, tokenizer: MusicTokenizer) -> None:
+        self.ticks_per_beat = tokenizer.ticks_per_beat
+        self.positions_per_beat = max(tokenizer.config.beat_resolution.values())
+        special = {tokenizer.pad_id: "PAD", tokenizer.bos_id: "BOS", tokenizer.eos_id: "EOS"}
+        parsed = [(special[i], None) if i in special else _parse(name) for i, name in enumerate(tokenizer.tokens)]
+        self.kinds = [kind for kind, _ in parsed]
+        self.values = [value for _, value in parsed]
+        self.ids = {pair: i for i, pair in enumerate(parsed)}
+        self.ids_of: dict[str, list[int]] = {}
+        for i, kind in enumerate(self.kinds):
+            self.ids_of.setdefault(kind, []).append(i)
+        self.is_performance = tokenizer.config.encoding == "Performance"
+        self.has_bars = "Bar" in self.ids_of
+        self.has_programs = "Program" in self.ids_of
+        self.has_drum_kinds = bool(_DRUM_KINDS & self.ids_of.keys())
+        self.notes_are_pairs = "NoteOn" in self.ids_of
+        self._shifts: dict[int, tuple[list[int], list[int]]] = {}
+
+    def unit(self, denominator: int) -> int:
+        """Ticks of one beat of the metre, in which durations and shifts are told."""
+        return self.ticks_per_beat * 4 // denominator
+
+    def shifts(self, unit: int) -> tuple[list[int], list[int]]:
+        """Lengths in ticks of all time shifts, rising, and their tokens."""
+        if unit not in self._shifts:
+            pairs = sorted((_ticks(self.values[i], unit), i) for i in self.ids_of["TimeShift"])
+            self._shifts[unit] = ([ticks for ticks, _ in pairs], [token for _, token in pairs])
+        return self._shifts[unit]
+
+    def start_kind(self, program: int) -> str:
+        """The kind of token that begins a note of this instrument."""
+        if program == DRUMS and self.has_drum_kinds:
+            return "DrumOn" if self.notes_are_pairs else "PitchDrum"
+        return "NoteOn" if self.notes_are_pairs else "Pitch"
+
+    def end_kind(self, program: int) -> str:
+        """The kind of token that ends a note of this instrument, where notes are pairs of events."""
+        return "DrumOff" if program == DRUMS and self.has_drum_kinds else "NoteOff"
+
+
+class StreamDecoder:
+    """Where one stream has got to.
+
+    Attributes:
+        tick: now, in ticks of the tokenizer's grid.
+        metre: (beats, unit) in force.
+        ticks_per_bar: of that metre.
+        bends, presses: decoded so far (notes come from `advance`).
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self.tick = 0
+        self.bends: list[Bend] = []
+        self.presses: list[Press] = []
+        self._last = "START"  # kind of the last token
+        self._bar = -1
+        self._bar_tick = 0
+        self._metre_bar = 0
+        self._metre_tick = 0
+        self._floor = 0  # lowest Position that may come in this bar
+        self._tempo = DEFAULT_TEMPO
+        self._tempo_tick = 0
+        self._tempo_seconds = 0.0
+        self._program = 0
+        self._pitch = 0
+        self._velocity = 64
+        self._notes_end = 0  # rests count from here
+        self._down: dict[int, int] = {}  # program -> tick at which its pedal went down
+        # (program, pitch) -> [(start, velocity) ...]; a NoteOff ends the oldest, as in decoding.
+        self._sounding: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        self._set_metre(DEFAULT_METRE)
+
+    @property
+    def bar(self) -> int:
+        """Bars begun; counted from ticks and metre where the encoding has no bar tokens."""
+        if self.vocabulary.has_bars:
+            return self._bar + 1
+        return self._metre_bar + (self.tick - self._metre_tick) // self.ticks_per_bar + 1
+
+    @property
+    def seconds(self) -> float:
+        """Now, by the tempo tokens so far."""
+        beats = (self.tick - self._tempo_tick) / self.vocabulary.ticks_per_beat
+        return self._tempo_seconds + beats * 60.0 / self._tempo
+
+    @property
+    def sounding(self) -> set[tuple[int, int]]:
+        """(program, pitch) of the notes that wait for their NoteOff."""
+        return set(self._sounding)
+
+    def sounds_since(self, tick: int) -> bool:
+        """Whether a note that began at or after `tick` waits for its NoteOff."""
+        return any(start >= tick for notes in self._sounding.values() for start, _ in notes)
+
+    def advance(self, token: int) -> list[Note]:
+        """Take one token; the notes that it completes (mostly none). BOS and PAD change nothing."""
+        kind = self.vocabulary.kinds[token]
+        if kind == "PAD" or kind == "BOS":
+            return []
+        notes = _ADVANCE[kind](self, self.vocabulary.values[token])
+        self._last = kind
+        return notes or []
+
+    def _set_metre(self, metre: tuple[int, int]) -> None:
+        self.metre = metre
+        self._unit = self.vocabulary.unit(metre[1])
+        self.ticks_per_bar = self._unit * metre[0]
+        self._position_ticks = max(1, self._unit // self.vocabulary.positions_per_beat)
+
+    def _on_bar(self, _: None) -> None:
+        self._bar += 1
+        if self._bar > 0:
+            self.tick = self._bar_tick + self.ticks_per_bar
+        self._bar_tick = self.tick
+        self._floor = 0
+
+    def _on_position(self, position: int) -> None:
+        self._bar = max(self._bar, 0)
+        self.tick = self._bar_tick + position * self._position_ticks
+        self._floor = position + 1
+
+    def _on_time_shift(self, length: Any) -> None:
+        self.tick += _ticks(length, self._unit)
+
+    def _on_rest(self, length: Any) -> None:
+        if not self.vocabulary.notes_are_pairs:
+            self.tick = max(self.tick, self._notes_end)
+        self.tick += _ticks(length, self._unit)
+        if self.vocabulary.has_bars:
+            bar = self._metre_bar + (self.tick - self._metre_tick) // self.ticks_per_bar
+            if bar > self._bar:
+                self._bar = max(self._bar, 0)
+                self._bar_tick += (bar - self._bar) * self.ticks_per_bar
+                self._bar = bar
+            self._floor = -((self._bar_tick - self.tick) // self._position_ticks)
+
+    def _on_time_signature(self, metre: tuple[int, int]) -> None:
+        if metre != self.metre:
+            self._metre_bar = self._bar if self.vocabulary.has_bars else self.bar - 1
+            self._metre_tick = self._bar_tick if self.vocabulary.has_bars else self.tick
+            self._set_metre(metre)
+
+    def _on_tempo(self, tempo: float) -> None:
+        self._tempo_seconds, self._tempo_tick, self._tempo = self.seconds, self.tick, tempo
+        if self.vocabulary.has_bars:
+            self._notes_end = max(self._notes_end, self.tick)
+
+    def _on_program(self, program: int) -> None:
+        self._program = program
+
+    def _on_pitch(self, pitch: int) -> None:
+        self._pitch = pitch
+
+    def _on_velocity(self, velocity: int) -> None:
+        self._velocity = velocity
+        if self._last == "NoteOn" or self._last == "DrumOn":
+            self._begin_note()
+
+    def _on_note_on(self, pitch: int) -> None:
+        self._pitch = pitch
+        if self.vocabulary.is_performance:  # there a velocity holds until the next
+            self._begin_note()
+
+    def _begin_note(self) -> None:
+        self._sounding.setdefault((self._program, self._pitch), []).append((self.tick, self._velocity))
+
+    def _on_duration(self, length: Any) -> list[Note]:
+        end = self.tick + _ticks(length, self._unit)
+        self._notes_end = max(self._notes_end, end)
+        return [self._note(self._pitch, self.tick, end, self._velocity)]
+
+    def _on_note_off(self, pitch: int) -> list[Note]:
+        notes = self._sounding.get((self._program, pitch))
+        if not notes:
+            return []
+        start, velocity = notes.pop(0)
+        if not notes:
+            del self._sounding[self._program, pitch]
+        return [self._note(pitch, start, self.tick, velocity)]
+
+    def _note(self, pitch: int, start: int, end: int, velocity: int) -> Note:
+        drum = self._program == DRUMS
+        return Note(0 if drum else self._program, drum, pitch, velocity, start, end)
+
+    def _on_bend(self, value: int) -> None:
+        self.bends.append(Bend(self._program, self.tick, value))
+
+    def _on_pedal(self, program: int) -> None:
+        self._down.setdefault(program, self.tick)
+
+    def _on_pedal_off(self, program: int) -> None:
+        if program in self._down:
+            self.presses.append(Press(program, self._down.pop(program), self.tick))
+
+    def _on_other(self, _: Any) -> None:
+        """Chord names say nothing that decoding uses; the end says nothing more."""
+
+
+_ADVANCE: dict[str, Callable[[StreamDecoder, Any], list[Note] | None]] = {
+    "Bar": StreamDecoder._on_bar,
+    "Position": StreamDecoder._on_position,
+    "TimeShift": StreamDecoder._on_time_shift,
+    "Rest": StreamDecoder._on_rest,
+    "TimeSig": StreamDecoder._on_time_signature,
+    "Tempo": StreamDecoder._on_tempo,
+    "Program": StreamDecoder._on_program,
+    "Pitch": StreamDecoder._on_pitch,
+    "PitchDrum": StreamDecoder._on_pitch,
+    "Velocity": StreamDecoder._on_velocity,
+    "Duration": StreamDecoder._on_duration,
+    "NoteOn": StreamDecoder._on_note_on,
+    "DrumOn": StreamDecoder._on_note_on,
+    "NoteOff": StreamDecoder._on_note_off,
+    "DrumOff": StreamDecoder._on_note_off,
+    "PitchBend": StreamDecoder._on_bend,
+    "Pedal": StreamDecoder._on_pedal,
+    "PedalOff": StreamDecoder._on_pedal_off,
+    "Chord": StreamDecoder._on_other,
+    "EOS": StreamDecoder._on_other,
+}
+
+
+def _parse(name: str) -> tuple[str, Any]:
+    """Kind and value of a token's name: "Pitch_60" is ("Pitch", 60)."""
+    kind, _, text = name.partition("_")
+    if kind == "TimeSig":
+        beats, unit = text.split("/")
+        return kind, (int(beats), int(unit))
+    if kind == "Tempo":
+        return kind, float(text)
+    if kind in ("Bar", "Chord"):
+        return kind, None if kind == "Bar" else text
+    if "." in text:
+        beats, parts, resolution = map(int, text.split("."))
+        return kind, (beats, parts, resolution)
+    return kind, int(text)
+
+
+def _ticks(length: Any, unit: int) -> int:
+    """A duration in ticks, from (beats, parts, parts per beat); in Performance it is one number, of ticks."""
+    if isinstance(length, int):
+        return length
+    beats, parts, resolution = length
+    return (beats * resolution + parts) * unit // resolution
