@@ -1,0 +1,1 @@
+"""The page: what a composer sees in the browser, and the server behind it."""

@@ -1,0 +1,65 @@
+// The server's operations, called through Gradio's queue. Every call has a session of its own, so that closing its
+// stream (a visitor who leaves, or changes their mind while waiting) takes it out of the queue.
+
+export class ServerError extends Error {}
+
+const LOST = "The connection to the server was lost; reload the page to go on.";
+const FAILED = "Something went wrong on the server; its log says what. Please try again.";
+
+async function request(path, options) {
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch {
+    throw new ServerError(LOST);
+  }
+  if (!response.ok) throw new ServerError(await refusal(response));
+  return response.json();
+}
+
+async function refusal(response) {
+  if (response.status === 413) return "This file is larger than 5 MB; choose a smaller MIDI file.";
+  if (response.status === 503) return "Too many visitors are waiting just now; try again in a minute.";
+  return FAILED;
+}
+
+const json = (data) => ({
+  method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(data),
+});
+
+/** Call `operation` with `data`; resolves to its result. `onReport` gets each value that it streams, `onPlace` the
+ *  number of visitors ahead in the queue. Aborting `signal` leaves the queue and resolves to null. */
+export async function call(operation, data, { onReport, onPlace, signal } = {}) {
+  const session = crypto.getRandomValues(new Uint32Array(4)).join("");
+  await request(`gradio_api/call/${operation}`, json({ data, session_hash: session }));
+  return new Promise((resolve, reject) => {
+    const stream = new EventSource(`gradio_api/queue/data?session_hash=${session}`);
+    const end = (settle, value) => { stream.close(); settle(value); };
+    signal?.addEventListener("abort", () => end(resolve, null));
+    if (signal?.aborted) end(resolve, null);
+    stream.onerror = () => end(reject, new ServerError(LOST));
+    stream.onmessage = ({ data: text }) => {
+      const message = JSON.parse(text);
+      if (message.msg === "estimation") onPlace?.(message.rank ?? 0);
+      else if (message.msg === "unexpected_error") end(reject, new ServerError(LOST));
+      else if (message.msg === "process_generating" && message.success) onReport?.(message.output.data[0]);
+      else if (message.msg === "process_completed") {
+        if (message.success) end(resolve, message.output.data?.[0] ?? null);
+        else end(reject, new ServerError(message.output.error || FAILED));
+      }
+    };
+  });
+}
+
+/** Send a File to the server and open it as a piece. */
+export async function openFile(file) {
+  const form = new FormData();
+  form.append("files", file);
+  const [path] = await request("gradio_api/upload", { method: "POST", body: form });
+  return call("open", [{ path, orig_name: file.name, meta: { _type: "gradio.FileData" } }]);
+}
+
+export const openExample = (key) => call("example", [key]);
+export const stop = (ticket) => request("gradio_api/run/stop", json({ data: [ticket] }));
+export const setup = () => request("setup");
+export const midiAddress = (key) => `midi/${key}`;

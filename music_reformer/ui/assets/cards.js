@@ -1,0 +1,77 @@
+// The variations side by side: each a small picture of its new notes that fills as it is composed.
+
+import { clock, drawSmall, pitchRange } from "./draw.js";
+import { midiAddress } from "./api.js";
+
+const DOWNLOAD = '<svg viewBox="0 0 20 20"><path d="M9 3h2v7h3l-4 4.500L6 10h3zM4 15h12v2H4z"/></svg>';
+
+export class Cards {
+  /** `onSelect(index)` is told which variation the visitor chose. */
+  constructor({ element, onSelect }) {
+    this.element = element;
+    this.onSelect = onSelect;
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+    new ResizeObserver(() => this.draw()).observe(element);
+    this.clear();
+  }
+
+  clear() {
+    this.variations = [];
+    this.element.replaceChildren();
+  }
+
+  /** Show `variations` ({notes, done, finished, key, name}), whose new music lies from `from` to `to` seconds. */
+  show(variations, { from, to }) {
+    Object.assign(this, { variations, from, to });
+    this.element.replaceChildren(...variations.map((_, index) => this.card(index)));
+    this.update();
+  }
+
+  card(index) {
+    const card = document.createElement("article");
+    card.className = "card";
+    card.innerHTML = `<button type="button" class="card-face"><span class="card-title"><span>Variation ${index + 1}</span>`
+      + `<small></small></span><canvas aria-hidden="true"></canvas></button><i class="card-done"></i>`;
+    card.querySelector("button").addEventListener("click", () => this.onSelect(index));
+    return card;
+  }
+
+  select(index) {
+    [...this.element.children].forEach((card, at) => {
+      card.toggleAttribute("data-selected", at === index);
+      card.querySelector("button").setAttribute("aria-pressed", at === index);
+    });
+  }
+
+  /** Bring the cards up to date with their variations. */
+  update() {
+    this.variations.forEach((variation, index) => {
+      const card = this.element.children[index];
+      const fresh = variation.notes.filter((note) => note.isNew);
+      const end = fresh.reduce((latest, note) => Math.max(latest, note.end), this.from);
+      card.querySelector("small").textContent = fresh.length ? `${fresh.length} notes · ${clock(end - this.from)}` : "";
+      card.querySelector(".card-done").style.width = variation.key ? "0" : `${variation.done * 100}%`;
+      if (variation.key && !card.querySelector("a")) card.append(this.download(variation, index));
+    });
+    this.draw();
+  }
+
+  download(variation, index) {
+    const link = document.createElement("a");
+    link.className = "icon-button";
+    link.href = midiAddress(variation.key);
+    link.download = `${variation.name}.mid`;
+    link.title = "Download as MIDI";
+    link.setAttribute("aria-label", `Download variation ${index + 1} as MIDI`);
+    link.innerHTML = DOWNLOAD;
+    return link;
+  }
+
+  draw() {
+    this.variations.forEach((variation, index) => {
+      const fresh = variation.notes.filter((note) => note.isNew);
+      const canvas = this.element.children[index].querySelector("canvas");
+      drawSmall(canvas, fresh, { from: this.from, to: Math.max(this.to, this.from + 0.1), range: pitchRange(fresh, 1) });
+    });
+  }
+}

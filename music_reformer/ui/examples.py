@@ -1,0 +1,164 @@
+"""Three short pieces to start from, written out here so that the first minute needs no file.
+
+Each is a few bars in the notation of `parse`: notes separated by spaces, "F#4:1.5" a pitch and its length in beats,
+"C4+E4+G4:2" a chord, "-:1" a rest; bar lines "|" are for the reader only, and are checked by the tests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import symusic
+
+TICKS_PER_BEAT = 480
+# Played a little shorter than written, so that repeated notes are heard apart.
+ARTICULATION = 0.95
+STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+DRUMS = {"kick": 36, "snare": 38, "hat": 42, "ride": 51}
+
+
+@dataclass
+class Part:
+    """One instrument: General MIDI `program` (-1: drums), `text` in the notation above, and how loud (1 to 127)."""
+
+    name: str
+    program: int
+    text: str
+    velocity: int
+
+
+@dataclass
+class Example:
+    """A short piece: `beats_per_bar` quarters in a bar, `tempo` in quarters per minute."""
+
+    title: str
+    character: str
+    tempo: float
+    beats_per_bar: int
+    parts: list[Part]
+
+    def score(self) -> symusic.Score:
+        """The piece as a symusic Score in ticks."""
+        score = symusic.Score(TICKS_PER_BEAT)
+        score.tempos.append(symusic.Tempo(0, qpm=self.tempo))
+        score.time_signatures.append(symusic.TimeSignature(0, self.beats_per_bar, 4))
+        for part in self.parts:
+            track = symusic.Track(name=part.name, program=max(part.program, 0), is_drum=part.program < 0)
+            for beat, length, pitches in parse(part.text):
+                # A gentle accent on the first beat of the bar.
+                velocity = part.velocity + (6 if beat % self.beats_per_bar == 0 else 0)
+                for pitch in pitches:
+                    start, duration = round(beat * TICKS_PER_BEAT), round(length * ARTICULATION * TICKS_PER_BEAT)
+                    track.notes.append(symusic.Note(start, duration, pitch, velocity))
+            score.tracks.append(track)
+        return score
+
+
+def pitch_number(name: str) -> int:
+    """MIDI number of a pitch such as "C4" (60), "F#5" or "Bb3", or of a drum such as "kick"."""
+    if name in DRUMS:
+        return DRUMS[name]
+    accidentals = name[1:-1]
+    return 12 * (int(name[-1]) + 1) + STEPS[name[0]] + accidentals.count("#") - accidentals.count("b")
+
+
+def parse(text: str) -> list[tuple[float, float, list[int]]]:
+    """Notes of a part in order: (start in beats, length in beats, MIDI pitches)."""
+    notes, beat = [], 0.0
+    for word in text.replace("|", " ").split():
+        pitches, length = word.split(":")
+        if pitches != "-":
+            notes.append((beat, float(length), [pitch_number(name) for name in pitches.split("+")]))
+        beat += float(length)
+    return notes
+
+
+EXAMPLES = {
+    "evening": Example(
+        title="Evening walk",
+        character="Pop ballad: melody, piano, bass, drums",
+        tempo=84,
+        beats_per_bar=4,
+        parts=[
+            Part(
+                "Melody",
+                73,
+                "E5:1 G5:.5 A5:.5 G5:1 E5:1 | D5:1 E5:.5 G5:.5 D5:2 | C5:1 E5:.5 G5:.5 A5:1 G5:.5 E5:.5 |"
+                "F5:1 E5:.5 D5:.5 D5:2 | E5:1 G5:.5 A5:.5 C6:1 B5:.5 A5:.5 | G5:1 D5:.5 E5:.5 G5:2 |"
+                "A5:1 G5:.5 E5:.5 C5:1 D5:.5 E5:.5 | D5:1.5 C5:.5 C5:2",
+                86,
+            ),
+            Part(
+                "Piano",
+                0,
+                "C4+E4+G4:1 G4:.5 E4:.5 C4+E4+G4:1 G4:.5 E4:.5 | B3+D4+G4:1 G4:.5 D4:.5 B3+D4+G4:1 G4:.5 D4:.5 |"
+                "C4+E4+A4:1 A4:.5 E4:.5 C4+E4+A4:1 A4:.5 E4:.5 | C4+F4+A4:1 A4:.5 F4:.5 B3+D4+G4:1 G4:.5 D4:.5 |"
+                "C4+E4+G4:1 G4:.5 E4:.5 C4+E4+A4:1 A4:.5 E4:.5 | B3+D4+G4:1 G4:.5 D4:.5 B3+D4+G4:1 G4:.5 D4:.5 |"
+                "C4+F4+A4:1 A4:.5 F4:.5 C4+F4+A4:1 A4:.5 F4:.5 | B3+D4+G4:1 G4:.5 D4:.5 C4+E4+G4:2",
+                62,
+            ),
+            Part(
+                "Bass",
+                33,
+                "C2:1.5 C2:.5 G2:2 | G2:1.5 G2:.5 D2:2 | A2:1.5 A2:.5 E2:2 | F2:1.5 F2:.5 G2:2 |"
+                "C2:1.5 C2:.5 A2:2 | G2:1.5 G2:.5 B2:2 | F2:1.5 F2:.5 F2:2 | G2:1.5 G2:.5 C2:2",
+                78,
+            ),
+            Part(
+                "Drums",
+                -1,
+                "kick+hat:.5 hat:.5 snare+hat:.5 hat:.5 kick+hat:.5 kick+hat:.5 snare+hat:.5 hat:.5 " * 8,
+                64,
+            ),
+        ],
+    ),
+    "waltz": Example(
+        title="Small waltz",
+        character="Piano alone, A minor, in three",
+        tempo=132,
+        beats_per_bar=3,
+        parts=[
+            Part(
+                "Right hand",
+                0,
+                "E5:1.5 D#5:.5 E5:1 | C5:2 A4:1 | B4:1 C5:1 D5:1 | E5:3 | F5:1.5 E5:.5 D5:1 | C5:2 A4:1 |"
+                "B4:1 G#4:1 B4:1 | A4:2 -:1 | A5:1.5 G#5:.5 A5:1 | F5:2 D5:1 | G5:1.5 F#5:.5 G5:1 | E5:2 C5:1 |"
+                "F5:1 E5:1 D5:1 | C5:1 B4:1 A4:1 | B4:1 E5:1 G#4:1 | A4:3",
+                84,
+            ),
+            Part(
+                "Left hand",
+                0,
+                "A2:1 C4+E4:1 C4+E4:1 | A2:1 C4+E4:1 C4+E4:1 | G2:1 B3+F4:1 B3+F4:1 | C3:1 C4+E4:1 C4+E4:1 |"
+                "D3:1 A3+D4:1 A3+D4:1 | A2:1 C4+E4:1 C4+E4:1 | E2:1 B3+D4:1 B3+D4:1 | A2:1 C4+E4:1 C4+E4:1 |"
+                "D3:1 A3+D4:1 A3+D4:1 | D3:1 A3+F4:1 A3+F4:1 | G2:1 B3+D4:1 B3+D4:1 | C3:1 G3+E4:1 G3+E4:1 |"
+                "D3:1 A3+F4:1 A3+F4:1 | E2:1 C4+E4:1 C4+E4:1 | E2:1 B3+D4:1 B3+D4:1 | A2:1 A3+C4+E4:2",
+                62,
+            ),
+        ],
+    ),
+    "ground": Example(
+        title="Over a ground",
+        character="Strings and harpsichord on a repeated bass",
+        tempo=66,
+        beats_per_bar=4,
+        parts=[
+            Part(
+                "Violins",
+                48,
+                "F#5:2 E5:2 | D5:2 C#5:2 | B4:2 A4:2 | B4:2 C#5:2 |"
+                "F#5:1 G5:.5 F#5:.5 E5:1 A4:1 | D5:1 E5:.5 D5:.5 C#5:1 F#4:1 |"
+                "B4:.5 C#5:.5 D5:.5 B4:.5 A4:1 D5:1 | G5:.5 F#5:.5 E5:.5 D5:.5 E5:1 C#5:1",
+                76,
+            ),
+            Part(
+                "Harpsichord",
+                6,
+                "F#4:.5 A4:.5 D5:.5 A4:.5 E4:.5 A4:.5 C#5:.5 A4:.5 | D4:.5 F#4:.5 B4:.5 F#4:.5 C#4:.5 F#4:.5 A4:.5 F#4:.5 |"
+                "D4:.5 G4:.5 B4:.5 G4:.5 D4:.5 F#4:.5 A4:.5 F#4:.5 | D4:.5 G4:.5 B4:.5 G4:.5 E4:.5 A4:.5 C#5:.5 A4:.5 |" * 2,
+                60,
+            ),
+            Part("Cello", 42, "D3:2 A2:2 | B2:2 F#2:2 | G2:2 D2:2 | G2:2 A2:2 |" * 2, 78),
+        ],
+    ),
+}

@@ -1,0 +1,190 @@
+"""The web server: our own page in front, Gradio's server mode (queue, streaming, client API) behind it.
+
+The browser loads `assets/index.html` and calls the endpoints below through Gradio's queue, exactly as a program would:
+
+    from gradio_client import Client, handle_file
+    client = Client("http://127.0.0.1:7860")
+    piece = client.predict(handle_file("song.mid"), api_name="/open")
+    for report in client.submit(piece["key"], "16bars", 2, 1, "balanced", {}, api_name="/compose"): ...
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+# Both are read when Gradio is imported or a page is built: without the first, the server reports to gradio.app.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import gradio as gr
+from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+
+from music_reformer.config import to_plain
+from music_reformer.errors import UserError
+from music_reformer.generation.generator import Generator
+from music_reformer.ui.composer import (
+    MAX_BARS,
+    MAX_SECONDS,
+    MAX_UPLOAD_BYTES,
+    MAX_VARIATIONS,
+    STYLES,
+    Composer,
+    Order,
+)
+from music_reformer.ui.examples import EXAMPLES
+from music_reformer.ui.shelf import Shelf
+
+ASSETS = Path(__file__).parent / "assets"
+# What the page loads is all its own: the browser itself refuses to fetch anything from elsewhere.
+CONTENT_POLICY = (
+    "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self' 'wasm-unsafe-eval'; "
+    "connect-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'self'"
+)
+
+
+def soundfont_path() -> Path | None:
+    """The General MIDI soundfont inside the installed pretty_midi, used in place (GPL-2: not ours to copy), or None."""
+    spec = importlib.util.find_spec("pretty_midi")
+    folder = Path(spec.origin).parent if spec is not None and spec.origin else None
+    path = folder / "TimGM6mb.sf2" if folder else None
+    return path if path is not None and path.is_file() else None
+
+
+def build_page(*, generator: Generator, folder: Path | None = None) -> gr.Server:
+    """The page as a Gradio server, ready for `launch_page`.
+
+    Args:
+        generator: composes for every visitor, one at a time; others wait in the queue and are told their place.
+        folder: where visitors' files are kept; default: a temporary folder, removed when the program ends.
+    """
+    if folder is None:
+        folder = Path(tempfile.mkdtemp(prefix="music-reformer-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
+    composer = Composer(generator=generator, shelf=Shelf(folder / "shelf"))
+    server = gr.Server(title="Music Reformer", version=importlib.metadata.version("gradio"), docs_url=None, redoc_url=None)
+    server.state.composer = composer
+    _add_files(server, composer)
+    _add_operations(server, composer)
+    return server
+
+
+def launch_page(page: gr.Server, *, host: str, port: int | None, open_browser: bool, block: bool = True) -> str:
+    """Serve `page` on `host`:`port` (None: the first free port from 7860); returns its address when not blocking."""
+    _, address, _ = page.launch(
+        server_name=host,
+        server_port=port,
+        inbrowser=open_browser,
+        prevent_thread_lock=not block,
+        max_file_size=MAX_UPLOAD_BYTES,
+        share=False,
+        ssr_mode=False,
+        run_history=False,
+        mcp_server=False,
+        quiet=not block,
+    )
+    return address
+
+
+def _add_files(server: gr.Server, composer: Composer) -> None:
+    """Routes for what the browser only reads: the page, its assets, the soundfont, finished MIDI files."""
+    soundfont = soundfont_path()
+
+    @server.get("/")
+    def index() -> Response:
+        return FileResponse(ASSETS / "index.html", headers={"Content-Security-Policy": CONTENT_POLICY})
+
+    @server.get("/setup")
+    def setup() -> Response:
+        return JSONResponse(_setup(has_sound=soundfont is not None))
+
+    @server.get("/midi/{key}")
+    def midi(key: str) -> Response:
+        try:
+            path = composer.shelf.path(key)
+        except UserError as error:
+            return JSONResponse({"error": str(error)}, status_code=404)
+        return FileResponse(path, media_type="audio/midi", filename=path.name)
+
+    @server.get("/soundfont")
+    def soundfont_file() -> Response:
+        if soundfont is None:
+            return JSONResponse({"error": "pretty_midi, which carries the soundfont, is not installed."}, status_code=404)
+        return FileResponse(soundfont, media_type="application/octet-stream", headers={"Cache-Control": "max-age=86400"})
+
+    server.mount("/page", StaticFiles(directory=ASSETS), name="page")
+
+
+def _add_operations(server: gr.Server, composer: Composer) -> None:
+    """The Gradio endpoints, which programs may call too."""
+
+    @server.api(name="open", concurrency_limit=2)
+    @_tell_the_visitor
+    def open_file(file: gr.FileData) -> dict:
+        """Check a MIDI file and keep it; returns its key, name and piano roll."""
+        path = Path(file["path"])
+        return composer.open_file(path, name=file.get("orig_name") or path.name)
+
+    @server.api(name="example", concurrency_limit=2)
+    @_tell_the_visitor
+    def open_example(name: str) -> dict:
+        """One of the example pieces, as if it had been opened."""
+        return composer.open_example(name)
+
+    # One at a time: two compositions at once on one machine take longer than one after the other.
+    @server.api(name="compose", concurrency_limit=1)
+    def compose(piece: str, length: str, variations: int, seed: int, style: str, sampling: dict) -> Iterator[dict]:
+        """Continue a piece (key from /open; "" for none); streams "start", "progress" ... and "done" reports."""
+        try:
+            order = Order(
+                piece=piece, length=length, variations=variations, seed=seed, style=style, sampling=sampling
+            )
+            yield from composer.compose(order)
+        except UserError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    @server.api(name="stop", queue=False)
+    def stop(ticket: str) -> bool:
+        """End a composition early, by the ticket from its "start" report; its "done" report follows."""
+        return composer.stop(ticket)
+
+
+def _tell_the_visitor(operation: Callable[..., Any]) -> Callable[..., Any]:
+    """Send the sentence of a `UserError` to the browser; any other exception stays in the server's log."""
+
+    @wraps(operation)
+    def wrapper(*args: Any) -> Any:
+        try:
+            return operation(*args)
+        except UserError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    return wrapper
+
+
+def _setup(*, has_sound: bool) -> dict[str, Any]:
+    """What the page needs to know before anything is opened."""
+    return {
+        "examples": [
+            {"key": key, "title": example.title, "character": example.character}
+            for key, example in EXAMPLES.items()
+        ],
+        "styles": {name: to_plain(config) for name, config in STYLES.items()},
+        "limits": {
+            "bytes": MAX_UPLOAD_BYTES,
+            "variations": MAX_VARIATIONS,
+            "bars": MAX_BARS,
+            "seconds": MAX_SECONDS,
+        },
+        "has_sound": has_sound,
+    }

@@ -1,0 +1,68 @@
+"""Where a visitor's MIDI files are kept while they are of use.
+
+There are no accounts, so the name under which a file is kept is its own key: 128 random bits that only the visitor who
+put it there has been told. Nothing lists the keys. Files not touched for a while are removed, so that the folder does
+not grow for ever.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+import time
+from pathlib import Path
+
+from music_reformer.errors import UserError
+
+KEY_PATTERN = re.compile(r"[A-Za-z0-9_-]{22}")
+# Characters that some file system or HTTP header cannot carry.
+UNSAFE_IN_NAMES = re.compile(r"[^\w\s.,()+#'-]+")
+MAX_NAME = 80
+
+
+def safe_stem(name: str) -> str:
+    """The last part of a path someone sent us, without its suffix, fit to be a file name anywhere."""
+    stem = Path(name.replace("\\", "/")).stem
+    stem = " ".join(UNSAFE_IN_NAMES.sub(" ", stem).split())[:MAX_NAME].strip(". ")
+    return stem or "piece"
+
+
+class Shelf:
+    """Files under unguessable keys, in `folder`; one folder per key, so that each file keeps its own name.
+
+    Args:
+        folder: made if absent. Everything in it belongs to the shelf.
+        max_age: seconds after its last use when a file may be removed.
+    """
+
+    def __init__(self, folder: Path, *, max_age: float = 6 * 3600.0) -> None:
+        self.folder = Path(folder)
+        self.max_age = max_age
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def put(self, data: bytes, *, stem: str) -> str:
+        """Keep `data` as `<stem>.mid`; returns its key."""
+        self.sweep()
+        key = secrets.token_urlsafe(16)
+        place = self.folder / key
+        place.mkdir()
+        (place / f"{safe_stem(stem + '.mid')}.mid").write_bytes(data)
+        return key
+
+    def path(self, key: str) -> Path:
+        """The file under `key`. Raises `UserError` where there is none (any more)."""
+        # The pattern is checked before the key touches the file system: it comes from the network.
+        place = self.folder / key if KEY_PATTERN.fullmatch(key) else None
+        files = list(place.glob("*.mid")) if place is not None and place.is_dir() else []
+        if not files:
+            raise UserError("This piece is no longer kept on the server; open the file again.")
+        place.touch()
+        return files[0]
+
+    def sweep(self) -> None:
+        """Remove what nobody has used for `max_age` seconds."""
+        oldest = time.time() - self.max_age
+        for place in self.folder.iterdir():
+            if place.stat().st_mtime < oldest:
+                shutil.rmtree(place, ignore_errors=True)

@@ -1,0 +1,118 @@
+"""A generator that composes at once and always the same, with the interface of the real one: for tests of the page.
+
+Like the real one it starts behind the last bar line of the prompt, goes on in its metre and tempo, and adds its notes
+to the score that it was given. Every bar is a rising scale of eight notes; the seed and the variation decide where the
+scale begins. `seconds` is how long a composition takes, so that there is time to press stop.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import symusic
+
+from music_reformer.config import SamplingConfig
+from music_reformer.generation.generator import Length, NewNote, Progress
+
+NOTES_PER_BAR = 8
+SCALE = [0, 2, 4, 5, 7, 9, 11, 12]
+
+
+@dataclass
+class StandInPrompt:
+    cut_seconds: float
+
+
+class StandInGenerator:
+    def __init__(self, *, seconds: float = 2.0) -> None:
+        self.seconds = seconds
+        self.orders: list[dict] = []
+
+    def start(
+        self,
+        prompt: symusic.Score | None = None,
+        *,
+        length: str | Length,
+        variations: int = 1,
+        seed: int = 0,
+        sampling: SamplingConfig | None = None,
+        stop: threading.Event | None = None,
+    ) -> StandInSession:
+        self.orders.append({"length": length, "variations": variations, "seed": seed, "sampling": sampling})
+        return StandInSession(self, prompt, Length.parse(length), variations, seed)
+
+
+class StandInSession:
+    dropped_bars = 0
+
+    def __init__(
+        self, generator: StandInGenerator, prompt: symusic.Score | None, length: Length, variations: int, seed: int
+    ) -> None:
+        self._generator = generator
+        self._score = prompt.copy() if prompt is not None else symusic.Score(480)
+        if prompt is None:
+            self._score.tempos.append(symusic.Tempo(0, qpm=120))
+            self._score.tracks.append(symusic.Track(name="Piano", program=0))
+        tempo = self._score.tempos[0].qpm if len(self._score.tempos) else 120.0
+        metres = self._score.time_signatures
+        beats = metres[0].numerator * 4 / metres[0].denominator if len(metres) else 4
+        self._bar_ticks = round(beats * self._score.ticks_per_quarter)
+        self._seconds_per_tick = 60 / tempo / self._score.ticks_per_quarter
+        self._cut = -(-self._score.end() // self._bar_ticks) * self._bar_ticks
+        self.prompt = StandInPrompt(cut_seconds=self._cut * self._seconds_per_tick)
+        self._bars = length.bars or max(1, round((length.seconds or 0) / (self._bar_ticks * self._seconds_per_tick)))
+        self._variations = variations
+        self._seed = seed
+        self._num_made = 0
+        self._stop = threading.Event()
+
+    @property
+    def scores(self) -> list[symusic.Score]:
+        scores = []
+        for variation in range(self._variations):
+            score = self._score.copy()
+            for index in range(self._num_made):
+                start, duration, pitch, velocity = self._note(variation, index)
+                score.tracks[0].notes.append(symusic.Note(start, duration, pitch, velocity))
+            scores.append(score)
+        return scores
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def __iter__(self) -> Iterator[Progress]:
+        total = self._bars * NOTES_PER_BAR
+        began = time.monotonic()
+        yield self._progress([], total, began)
+        while self._num_made < total and not self._stop.is_set():
+            self._stop.wait(self._generator.seconds / total)
+            if self._stop.is_set():
+                break
+            fresh = [self._new_note(variation, self._num_made) for variation in range(self._variations)]
+            self._num_made += 1
+            yield self._progress(fresh, total, began)
+        yield self._progress([], total, began, finished=True)
+
+    def _progress(self, notes: list[NewNote], total: int, began: float, *, finished: bool = False) -> Progress:
+        done, elapsed = self._num_made / total, time.monotonic() - began
+        return Progress(
+            notes=notes,
+            done=[done] * self._variations,
+            finished=[finished] * self._variations,
+            tokens_per_second=4 * self._variations * self._num_made / max(elapsed, 1e-6),
+            seconds_left=elapsed * (1 - done) / done if done else None,
+        )
+
+    def _note(self, variation: int, index: int) -> tuple[int, int, int, int]:
+        bar, step = divmod(index, NOTES_PER_BAR)
+        pitch = 60 + (5 * variation + self._seed) % 12 + SCALE[(step + bar * 3) % 8]
+        length = self._bar_ticks // NOTES_PER_BAR
+        return self._cut + index * length, length, pitch, 70 + 4 * step
+
+    def _new_note(self, variation: int, index: int) -> NewNote:
+        start, duration, pitch, velocity = self._note(variation, index)
+        times = start * self._seconds_per_tick, (start + duration) * self._seconds_per_tick
+        return NewNote(variation, 0, False, pitch, velocity, *times)
