@@ -1,0 +1,191 @@
+"""Reading, checking, cleaning and writing scores.
+
+A score is a `symusic.Score` in ticks. Files are checked before they are parsed (size, header, chunk bounds), because a
+few bytes can ask a parser for gigabytes; what is parsed is checked again (notes, ticks, seconds).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import symusic
+from numpy.typing import NDArray
+
+from music_reformer.errors import UserError
+
+MAX_BYTES = 20_000_000
+UPLOAD_BYTES = 5_000_000
+MAX_NOTES = 1_000_000
+MAX_SECONDS = 24 * 3600.0
+# About 100,000 bars of 4/4 at 960 ticks a quarter.
+MAX_TICKS = 400_000_000
+DEFAULT_METRE = (4, 4)
+
+
+def read_score(
+    source: str | Path | bytes, *, max_bytes: int = MAX_BYTES, name: str | None = None
+) -> symusic.Score:
+    """Read a MIDI file, or its bytes; `name` is what messages call it (None: its path).
+
+    Raises:
+        UserError: it is missing, too large, no MIDI, damaged, empty of notes, or absurd in time.
+    """
+    name = name or ("the MIDI data" if isinstance(source, bytes) else str(source))
+    data = read_bytes(source, name, max_bytes)
+    _check_chunks(data, name)
+    try:
+        score = symusic.Score.from_midi(data)
+    except Exception as error:  # symusic raises whatever its C++ side threw
+        raise UserError(f"{name} is damaged and cannot be read as MIDI ({error})") from error
+    _check_content(score, name)
+    return score
+
+
+def read_bytes(source: str | Path | bytes, name: str, max_bytes: int) -> bytes:
+    """The bytes of a file whose size is checked first; `name` is what messages call it."""
+    if isinstance(source, bytes):
+        size, data = len(source), source
+    else:
+        try:
+            size = os.path.getsize(source)
+            data = Path(source).read_bytes() if size <= max_bytes else b""
+        except OSError as error:
+            raise UserError(f"{name} cannot be opened ({error.strerror})") from error
+    if size == 0:
+        raise UserError(f"{name} is empty; choose a MIDI file")
+    if size > max_bytes:
+        raise UserError(f"{name} is {size / 1e6:.1f} MB, more than the {max_bytes / 1e6:g} MB that are read")
+    return data
+
+
+def _check_chunks(data: bytes, name: str) -> None:
+    """Header and chunk bounds; bytes after the last chunk are tolerated."""
+    if data[:4] == b"RIFF":
+        raise UserError(f"{name} is a RIFF file, not plain MIDI; save it as a standard MIDI file (.mid)")
+    if data[:4] != b"MThd" or len(data) < 14:
+        raise UserError(f"{name} is not a MIDI file: it does not begin with a MIDI header")
+    length, _, num_tracks, division = struct.unpack(">IHHH", data[4:14])
+    if length < 6:
+        raise UserError(f"{name} is damaged: its header is {length} bytes, not 6")
+    if division == 0:
+        raise UserError(f"{name} is damaged: it has 0 ticks per quarter note")
+    if division & 0x8000:
+        raise UserError(f"{name} counts time in SMPTE frames, which is not supported; save it in ticks per quarter")
+    place, tracks = 8 + length, 0
+    while tracks < num_tracks and place + 8 <= len(data):
+        (size,) = struct.unpack(">I", data[place + 4 : place + 8])
+        if place + 8 + size > len(data):
+            raise UserError(f"{name} is cut short: a track of {size} bytes ends after the file does")
+        tracks += data[place : place + 4] == b"MTrk"
+        place += 8 + size
+    if tracks == 0:
+        raise UserError(f"{name} is damaged: it holds no track")
+    if tracks < num_tracks:
+        raise UserError(f"{name} is cut short: {tracks} of its {num_tracks} tracks are there")
+
+
+def _check_content(score: symusic.Score, name: str) -> None:
+    num_notes = score.note_num()
+    if num_notes == 0:
+        raise UserError(f"{name} holds no notes; choose a file with music in it")
+    if num_notes > MAX_NOTES:
+        raise UserError(f"{name} holds {num_notes:,} notes, more than the {MAX_NOTES:,} that are read")
+    if score.end() > MAX_TICKS or score.start() < 0:
+        raise UserError(f"{name} has events at absurd times (tick {score.end():,}); it is damaged")
+    duration = float(seconds_at(score, score.end()))
+    if not duration <= MAX_SECONDS:
+        raise UserError(f"{name} lasts {duration / 3600:.0f} hours, more than the {MAX_SECONDS / 3600:g} that are read")
+
+
+def clean_score(
+    score: symusic.Score,
+    *,
+    metre_aliases: dict[str, str] | None = None,
+    program_by_track: dict[str, int] | None = None,
+) -> symusic.Score:
+    """A copy fit for tokens: no empty tracks, no notes without length, tempos and metres in order.
+
+    Args:
+        score: left as it is.
+        metre_aliases: time signatures to read as others, such as {"1/4": "4/4"}.
+        program_by_track: General MIDI program of tracks by name.
+    """
+    clean = score.copy()
+    for track in clean.tracks:
+        if program_by_track and track.name in program_by_track and not track.is_drum:
+            track.program = program_by_track[track.name]
+        track.notes.filter(lambda note: note.duration > 0 and note.velocity > 0, inplace=True)
+    clean.tracks = [track for track in clean.tracks if len(track.notes)]
+    if metre_aliases:
+        for metre in clean.time_signatures:
+            alias = metre_aliases.get(f"{metre.numerator}/{metre.denominator}")
+            if alias is not None:
+                numerator, _, denominator = alias.partition("/")
+                metre.numerator, metre.denominator = int(numerator), int(denominator)
+    clean.sort()
+    return clean
+
+
+def write_score(score: symusic.Score, path: str | Path) -> None:
+    """Write a standard MIDI file, under another name first."""
+    write_atomically(Path(path), score.dumps_midi())
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that it is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def metres(score: symusic.Score) -> list[tuple[int, int, int]]:
+    """(tick, beats, unit) of every time signature in force, the first at tick 0."""
+    found: list[tuple[int, int, int]] = [(0, *DEFAULT_METRE)]
+    for metre in sorted(score.time_signatures, key=lambda metre: metre.time):
+        if metre.numerator <= 0 or metre.denominator <= 0:
+            continue
+        if metre.time <= found[-1][0]:
+            found.pop()
+        found.append((max(metre.time, 0) if found else 0, metre.numerator, metre.denominator))
+    return found
+
+
+def bar_starts(score: symusic.Score) -> list[int]:
+    """Tick of every bar line, from the first bar to the end of the bar in which the last note ends."""
+    end = max((note.end for track in score.tracks for note in track.notes), default=0)
+    starts: list[int] = []
+    changes = metres(score)
+    for index, (tick, numerator, denominator) in enumerate(changes):
+        until = changes[index + 1][0] if index + 1 < len(changes) else None
+        length = max(1, round(score.ticks_per_quarter * 4 * numerator / denominator))
+        while (tick < until) if until is not None else True:
+            if starts and starts[-1] >= end:
+                return starts
+            starts.append(tick)
+            tick += length
+    return starts
+
+
+def seconds_at(score: symusic.Score, ticks: int | NDArray[np.int64] | list[int]) -> NDArray[np.float64]:
+    """Seconds from the start at the given ticks, by the tempo map (120 bpm before the first tempo)."""
+    tempos = sorted((tempo.time, tempo.qpm) for tempo in score.tempos)
+    times = np.array([0] + [max(0, time) for time, _ in tempos], dtype=np.float64)
+    bpm = np.array([120.0] + [qpm for _, qpm in tempos], dtype=np.float64)
+    per_tick = 60.0 / (bpm * score.ticks_per_quarter)
+    elapsed = np.concatenate([[0.0], np.cumsum(np.diff(times) * per_tick[:-1])])
+    asked = np.asarray(ticks, dtype=np.float64)
+    section = np.maximum(np.searchsorted(times, asked, side="right") - 1, 0)
+    return elapsed[section] + (asked - times[section]) * per_tick[section]

@@ -1,0 +1,147 @@
+"""Scores to tokens and back: the only importer of miditok.
+
+REMI, TSD and MIDILike come from miditok (arXiv 2310.17202), all instruments in one stream; `Performance` is ours
+(`performance.py`). Ids are stable: PAD 0, BOS 1, EOS 2, then the vocabulary in miditok's order, which depends on the
+settings alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import miditok
+import numpy as np
+import symusic
+from numpy.typing import NDArray
+
+from music_reformer.config import TokenizerConfig, require
+from music_reformer.errors import UserError
+from music_reformer.midi import performance
+from music_reformer.midi.score import write_atomically
+
+SPECIAL = ["PAD", "BOS", "EOS"]
+
+
+class MusicTokenizer:
+    """A vocabulary and both directions of its use.
+
+    Args:
+        config: the settings; they alone decide the vocabulary.
+
+    Attributes:
+        tokens: name of each id, such as "Pitch_60"; special ones are "PAD", "BOS", "EOS".
+        ticks_per_beat: ticks per quarter note of decoded scores.
+    """
+
+    def __init__(self, config: TokenizerConfig) -> None:
+        self.config = config
+        self.pad_id, self.bos_id, self.eos_id = 0, 1, 2
+        if config.encoding == "Performance":
+            self._miditok = None
+            self.tokens = SPECIAL + performance.TOKENS
+            self.ticks_per_beat = performance.TICKS_PER_BEAT
+            return
+        self._miditok = getattr(miditok, config.encoding)(_miditok_config(config))
+        by_id = sorted(self._miditok.vocab.items(), key=lambda item: item[1])
+        self.tokens = [name.removesuffix("_None") if i < len(SPECIAL) else name for i, (name, _) in enumerate(by_id)]
+        assert self.tokens[: len(SPECIAL)] == SPECIAL, "miditok puts special tokens first"
+        self.ticks_per_beat = int(self._miditok.time_division)
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids."""
+        return len(self.tokens)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex sha256 of settings and vocabulary; stores and checkpoints are compared by it."""
+        content = json.dumps([asdict(self.config), self.tokens], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    def encode(self, score: symusic.Score) -> NDArray[np.uint16]:
+        """Tokens of a score in ticks, without BOS and EOS; uint16 [L]."""
+        if self._miditok is None:
+            return np.array(performance.encode(score), dtype=np.uint16) + len(SPECIAL)
+        sequence = self._miditok.encode(score)
+        return np.array(sequence.ids, dtype=np.uint16)
+
+    def decode(self, ids: NDArray[np.uint16] | list[int]) -> symusic.Score:
+        """The score that tokens tell, in ticks; PAD, BOS and EOS are passed over."""
+        plain = [int(i) for i in ids if i >= len(SPECIAL)]
+        if self._miditok is None:
+            return performance.decode([i - len(SPECIAL) for i in plain])
+        return self._miditok.decode(miditok.TokSequence(ids=plain))
+
+    def to_json(self) -> dict[str, Any]:
+        """All that `from_json` needs."""
+        return {"settings": asdict(self.config), "tokens": self.tokens, "fingerprint": self.fingerprint}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> MusicTokenizer:
+        """The tokenizer that wrote `content`.
+
+        Raises:
+            UserError: it is no tokenizer of ours, or the installed miditok numbers its tokens otherwise.
+        """
+        try:
+            settings = dict(content["settings"])
+            # JSON has no integer keys.
+            settings["time_signatures"] = {int(key): value for key, value in settings["time_signatures"].items()}
+            tokenizer = cls(TokenizerConfig(**settings))
+            names = content["tokens"]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"these are not the settings of a Music Reformer tokenizer ({error})") from error
+        require(
+            names == tokenizer.tokens,
+            "the tokens' names differ from what the installed miditok gives for the same settings; "
+            "install the miditok version that pyproject.toml asks for",
+        )
+        return tokenizer
+
+    def save(self, path: str | Path) -> None:
+        """Write as JSON, under another name first."""
+        write_atomically(Path(path), (json.dumps(self.to_json(), indent=1) + "\n").encode())
+
+    @classmethod
+    def load(cls, path: str | Path) -> MusicTokenizer:
+        """Read what `save` wrote."""
+        try:
+            content = json.loads(Path(path).read_text())
+        except (OSError, ValueError) as error:
+            raise UserError(f"the tokenizer {path} cannot be read ({error})") from error
+        return cls.from_json(content)
+
+
+def _miditok_config(config: TokenizerConfig) -> miditok.TokenizerConfig:
+    resolution = {}
+    for beats, positions in config.beat_resolution.items():
+        low, _, high = beats.partition("_")
+        require(
+            low.isdigit() and high.isdigit(),
+            f"tokenizer.beat_resolution: {beats!r} must be FROM_TO in beats, such as 0_4",
+        )
+        resolution[int(low), int(high)] = positions
+    # miditok warns of settings that it changes by itself; the ones that concern us are pinned below.
+    logging.getLogger("miditok").setLevel(logging.ERROR)
+    return miditok.TokenizerConfig(
+        pitch_range=(config.pitch_low, config.pitch_high + 1),
+        beat_res=resolution,
+        num_velocities=config.num_velocities,
+        special_tokens=SPECIAL,
+        use_programs=config.use_programs,
+        one_token_stream_for_programs=True,
+        use_tempos=config.use_tempos,
+        num_tempos=config.num_tempos,
+        tempo_range=(config.tempo_low, config.tempo_high),
+        use_time_signatures=config.use_time_signatures,
+        time_signature_range={denominator: list(values) for denominator, values in config.time_signatures.items()},
+        use_sustain_pedals=config.use_sustain_pedals,
+        use_pitch_bends=config.use_pitch_bends,
+        use_chords=config.use_chords,
+        use_rests=config.use_rests,
+    )
