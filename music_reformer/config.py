@@ -203,8 +203,10 @@ class TrainerConfig:
     checkpoint_every: int = 200
     log_every: int = 10
     loader_workers: int = 0
-    # Stop by the clock (hours) with a checkpoint; null: never.
+    # Stop by the clock (hours since this start) with a checkpoint; null: never.
     max_hours: float | None = None
+    # CPU threads of one process; 0: as torch chooses.
+    threads: int = 0
 
 
 @dataclass

@@ -1,0 +1,145 @@
+"""The command line: `music-reformer prepare|train|evaluate|generate key=value ...`.
+
+Hydra composes the YAML under `conf/` and the dataclasses of `config.py` check it. A mistake of the user costs one
+sentence on stderr and exit code 2.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from music_reformer import config as settings
+from music_reformer.errors import UserError
+
+USAGE = """music-reformer: compose long music with a Reformer
+
+    music-reformer prepare  corpus=folder corpus.path=PATH output=datasets/NAME   MIDI files to a token store
+    music-reformer train    data=datasets/NAME model=tiny trainer.max_steps=200   a token store to weights
+    music-reformer evaluate checkpoint=runs/train/weights data=datasets/NAME      exact likelihood of whole pieces
+    music-reformer generate prompts=FOLDER output=out variations=2 length=16bars  a folder of prompts to MIDI files
+
+Settings are given as key=value (nested: trainer.max_steps=200; a group of them: model=small). Lists: [1,2]; nothing: null.
+    music-reformer VERB --help    the settings of a verb and the groups to choose from
+    music-reformer VERB ... --show    print the settings that a command would use, and do nothing
+"""
+
+
+@dataclass(frozen=True)
+class Verb:
+    """What a verb is checked by, and what it calls: `module:function(config)`."""
+
+    schema: type
+    module: str
+    function: str
+
+
+VERBS = {
+    "prepare": Verb(settings.PrepareConfig, "music_reformer.data.prepare", "prepare"),
+    "train": Verb(settings.TrainConfig, "music_reformer.training.run", "train"),
+    "evaluate": Verb(settings.EvaluateConfig, "music_reformer.evaluation.likelihood", "evaluate"),
+    "generate": Verb(settings.GenerateConfig, "music_reformer.generation.batch", "generate"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        sys.stdout.write(USAGE)
+        return 0 if arguments else 2
+    name, *rest = arguments
+    try:
+        if name not in VERBS:
+            raise UserError(f"unknown verb {name!r}; it is one of {', '.join(VERBS)}")
+        if "-h" in rest or "--help" in rest:
+            sys.stdout.write(verb_help(name))
+            return 0
+        config = compose_config(name, [argument for argument in rest if argument != "--show"], show="--show" in rest)
+        if "--show" in rest:
+            sys.stdout.write(config)
+            return 0
+        verb = VERBS[name]
+        result = getattr(importlib.import_module(verb.module), verb.function)(config)
+        return result if isinstance(result, int) else 0
+    except UserError as error:
+        sys.stderr.write(f"music-reformer: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("music-reformer: stopped\n")
+        return 130
+
+
+def conf_folder() -> Path:
+    """The folder of YAML: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).parent
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parent / "conf"
+
+
+def compose_config(name: str, overrides: Sequence[str], *, show: bool = False) -> Any:
+    """The dataclass of a verb filled from `conf/<verb>.yaml` and `key=value` overrides.
+
+    Args:
+        name: the verb.
+        overrides: as typed.
+        show: return the YAML instead, with values still missing marked `???`.
+
+    Raises:
+        UserError: an unknown key or group, a value of the wrong type, or one that is missing.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.core.config_store import ConfigStore
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    schema = VERBS[name].schema
+    ConfigStore.instance().store(name=f"{name}_schema", node=schema)
+    _check_form(name, overrides)
+    try:
+        with initialize_config_dir(str(conf_folder().resolve()), version_base="1.3"):
+            composed = compose(name, overrides=list(overrides))
+        merged = OmegaConf.merge(OmegaConf.structured(schema), composed)
+        if show:
+            return OmegaConf.to_yaml(merged)
+        missing = sorted(OmegaConf.missing_keys(merged))
+        if missing:
+            raise UserError(f"{name} needs {' and '.join(missing)}: add {' '.join(f'{key}=...' for key in missing)}")
+        return OmegaConf.to_object(merged)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_sentence(name, error)) from error
+
+
+def verb_help(name: str) -> str:
+    """The groups and all settings of a verb with their defaults."""
+    groups = sorted(folder.name for folder in conf_folder().iterdir() if folder.is_dir())
+    body = compose_config(name, [], show=True)
+    lines = [f"music-reformer {name} key=value ...\n"]
+    fields = VERBS[name].schema.__dataclass_fields__
+    for group in groups:
+        choices = sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
+        if choices and (group in fields or (group == "experiment" and name == "train")):
+            lines.append(f"    {group}={'|'.join(choices)}")
+    return "\n".join([*lines, "\nSettings and their defaults (??? must be given):\n", body])
+
+
+def _check_form(name: str, overrides: Sequence[str]) -> None:
+    for override in overrides:
+        if "=" not in override:
+            raise UserError(f"{override!r} is not understood: settings are key=value; see music-reformer {name} --help")
+
+
+def _sentence(name: str, error: Exception) -> str:
+    """One sentence out of Hydra's and OmegaConf's messages of several lines."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = next((line for line in lines if not line.startswith("set_struct")), type(error).__name__)
+    details = {key: value for key, _, value in (line.partition(": ") for line in lines) if value}
+    key = getattr(error, "full_key", None) or details.get("full_key")
+    if key and key not in text:
+        text = f"{key}: {text}"
+    return f"{text.rstrip('.')}; see music-reformer {name} --help"

@@ -1,0 +1,146 @@
+"""Changes of a whole piece that keep it music: another key, another tempo, other instruments.
+
+Each is a table from token id to token id, made once from the tokens' names, so that a piece costs one look-up. Tempo in
+the Performance encoding alone is different: there it is the length of the time shifts, which are written anew.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from music_reformer.config import AugmentConfig, require
+
+_DRUMS = "Program_-1"
+
+
+class Augmenter:
+    """Draws and applies changes of a piece.
+
+    Args:
+        tokens: name of each token id.
+        config: what to change, and how much.
+
+    Raises:
+        UserError: a setting is out of range.
+    """
+
+    def __init__(self, tokens: Sequence[str], config: AugmentConfig) -> None:
+        require(0 <= config.transpose <= 127, f"augment.transpose ({config.transpose}) must be 0 to 127 semitones")
+        require(0 <= config.tempo < 1, f"augment.tempo ({config.tempo}) must be in [0, 1)")
+        require(0 <= config.programs <= 1, f"augment.programs ({config.programs}) must be a probability")
+        self.config = config
+        self.num_ids = len(tokens)
+        self.drums_id = tokens.index(_DRUMS) if _DRUMS in tokens else -1
+        # -1 where an id is no melodic pitch; note-offs and note-ons are numbered alike.
+        self.pitch_of_id = np.full(self.num_ids, -1)
+        self._pitch_kinds: dict[str, dict[int, int]] = {}
+        tempos, programs, shifts = {}, {}, {}
+        for token_id, name in enumerate(tokens):
+            if match := re.fullmatch(r"(Pitch|NoteOn|NoteOff)_(\d+)", name):
+                kind, pitch = match[1], int(match[2])
+                self.pitch_of_id[token_id] = pitch
+                self._pitch_kinds.setdefault(kind, {})[pitch] = token_id
+            elif match := re.fullmatch(r"Tempo_([\d.]+)", name):
+                tempos[token_id] = float(match[1])
+            elif match := re.fullmatch(r"Program_(\d+)", name):
+                programs[token_id] = int(match[1])
+            elif match := re.fullmatch(r"TimeShift_(\d+)", name):
+                shifts[token_id] = int(match[1])
+        self.tempo_ids = np.array(list(tempos), dtype=np.int64)
+        self.tempo_values = np.array(list(tempos.values()))
+        self.program_ids = np.array(list(programs), dtype=np.int64)
+        self.shift_of_id = np.zeros(self.num_ids, dtype=np.int64)
+        self.shift_of_id[list(shifts)] = list(shifts.values())
+        self.id_of_shift = {units: token_id for token_id, units in shifts.items()}
+        pitches = [pitch for kind in self._pitch_kinds.values() for pitch in kind]
+        self.pitch_range = (min(pitches), max(pitches)) if pitches else (0, 0)
+
+    @property
+    def keeps_length(self) -> bool:
+        """Whether a changed piece always has as many tokens as before."""
+        return not (self.config.tempo and self.id_of_shift)
+
+    def __call__(self, tokens: NDArray[np.uint16], random: np.random.Generator) -> NDArray[np.uint16]:
+        """A changed copy of a piece's tokens; the same for the same draws."""
+        config = self.config
+        # All draws are made, used or not, so that changing one setting leaves the others' draws alone.
+        key, speed, replace = random.random(3)
+        tokens = self.transpose(tokens, key)
+        if config.tempo:
+            tokens = self.change_tempo(tokens, 1 + config.tempo * (2 * speed - 1))
+        if replace < config.programs:
+            tokens = self.change_programs(tokens, random)
+        return tokens
+
+    def transpose(self, tokens: NDArray[np.uint16], draw: float) -> NDArray[np.uint16]:
+        """Shift all melodic pitches alike, by what `draw` in [0, 1) picks of the shifts that keep them in range."""
+        melodic = self._melodic(tokens)
+        if not self.config.transpose or not melodic.any():
+            return tokens
+        pitches = self.pitch_of_id[tokens[melodic]]
+        lowest = max(-self.config.transpose, self.pitch_range[0] - int(pitches.min()))
+        highest = min(self.config.transpose, self.pitch_range[1] - int(pitches.max()))
+        semitones = lowest + int(draw * (highest - lowest + 1))
+        changed = tokens.copy()
+        changed[melodic] = self._shifted(semitones)[tokens[melodic]]
+        return changed
+
+    def change_tempo(self, tokens: NDArray[np.uint16], factor: float) -> NDArray[np.uint16]:
+        """Play a piece `factor` times as fast."""
+        if len(self.tempo_ids):
+            table = self._identity()
+            faster = self.tempo_values * factor
+            nearest = np.abs(self.tempo_values[None, :] - faster[:, None]).argmin(axis=1)
+            table[self.tempo_ids] = self.tempo_ids[nearest]
+            return table[tokens]
+        return self._stretch(tokens, 1 / factor) if self.id_of_shift else tokens
+
+    def change_programs(self, tokens: NDArray[np.uint16], random: np.random.Generator) -> NDArray[np.uint16]:
+        """Replace each melodic instrument by another one, different ones by different ones; drums stay drums."""
+        table = self._identity()
+        used = np.intersect1d(tokens, self.program_ids)
+        others = np.setdiff1d(self.program_ids, used)
+        if len(others) < len(used):  # So many instruments that they must change places among themselves.
+            others = self.program_ids
+        table[used] = random.permutation(others)[: len(used)]
+        return table[tokens]
+
+    def _identity(self) -> NDArray[np.uint16]:
+        return np.arange(self.num_ids, dtype=np.uint16)
+
+    def _melodic(self, tokens: NDArray[np.uint16]) -> NDArray[np.bool_]:
+        """Which tokens are pitches of melodic instruments; a pitch right after the drums' program is a drum."""
+        melodic = self.pitch_of_id[tokens] >= 0
+        if self.drums_id >= 0:
+            melodic[1:] &= tokens[:-1] != self.drums_id
+        return melodic
+
+    def _shifted(self, semitones: int) -> NDArray[np.uint16]:
+        table = self._identity()
+        for id_of_pitch in self._pitch_kinds.values():
+            for pitch, token_id in id_of_pitch.items():
+                table[token_id] = id_of_pitch.get(pitch + semitones, token_id)
+        return table
+
+    def _stretch(self, tokens: NDArray[np.uint16], factor: float) -> NDArray[np.uint16]:
+        """Make all time shifts `factor` times as long, rounding points in time so that no error adds up."""
+        shift = self.shift_of_id[tokens]
+        events = np.flatnonzero(shift == 0)
+        time = np.rint(np.cumsum(shift)[events] * factor).astype(np.int64)
+        gap = np.diff(time, prepend=0)
+        longest = max(self.id_of_shift)
+        # Each gap is written as whole longest shifts, then the rest: as the tokenizer writes it.
+        whole, rest = gap // longest, gap % longest
+        per_event = whole + (rest > 0) + 1
+        ends = np.cumsum(per_event)
+        changed = np.full(ends[-1] if len(ends) else 0, self.id_of_shift[longest], dtype=np.uint16)
+        id_of_units = np.zeros(longest + 1, dtype=np.uint16)
+        id_of_units[list(self.id_of_shift)] = list(self.id_of_shift.values())
+        rests = ends[rest > 0] - 2
+        changed[rests] = id_of_units[rest[rest > 0]]
+        changed[ends - 1] = tokens[events]
+        return changed

@@ -1,0 +1,292 @@
+"""Rows of whole pieces for training and validation, as a pure function of (seed, step).
+
+Shapes: B rows, L tokens of a row.
+
+Nothing here has a state. Batch number n is found from n alone, so a run that was killed goes on with exactly the batch
+it would have had, on any number of loader workers.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from music_reformer.config import AugmentConfig, require
+from music_reformer.data.augment import Augmenter
+
+IGNORED = -100
+# Rows still open while packing: more waste less, and cost more time per piece.
+OPEN_ROWS = 256
+
+# One number per purpose keeps the random streams of one (seed, epoch) apart.
+_ORDER, _CUT, _AUGMENT, _OFFSET = range(4)
+
+
+class _Piece(Protocol):
+    piece_id: int
+    length: int
+
+
+class _Tokenizer(Protocol):
+    tokens: list[str]
+    pad_id: int
+
+
+class Store(Protocol):
+    """What is needed of `music_reformer.data.store.TokenStore`."""
+
+    tokenizer: _Tokenizer
+
+    def tokens(self, piece: _Piece) -> NDArray[np.uint16]:
+        """BOS, the piece, EOS."""
+        ...
+
+
+@dataclass(frozen=True)
+class Span:
+    """Consecutive inputs of one piece: one document of a row.
+
+    Attributes:
+        piece: index into the list of pieces.
+        begin: first input token within the piece.
+        length: number of inputs; the targets are the same tokens one later.
+    """
+
+    piece: int
+    begin: int
+    length: int
+
+
+def cut(lengths: Sequence[int], *, row_tokens: int, random: np.random.Generator | None = None) -> list[Span]:
+    """One span per piece; pieces longer than a row become consecutive spans.
+
+    Args:
+        lengths: tokens of each piece with BOS and EOS, one more than its inputs.
+        row_tokens: longest span.
+        random: draws where the first span of a long piece ends, so that the seams move from epoch to epoch; None: all
+            but the last span are full.
+    """
+    spans = []
+    for piece, length in enumerate(lengths):
+        inputs, begin = length - 1, 0
+        end = row_tokens
+        if random is not None and inputs > row_tokens:
+            end = int(random.integers(1, row_tokens + 1))
+        while begin < inputs:
+            spans.append(Span(piece, begin, min(end, inputs) - begin))
+            begin, end = end, end + row_tokens
+    return spans
+
+
+def pack(spans: Sequence[Span], *, row_tokens: int) -> list[list[Span]]:
+    """Put spans into rows of at most `row_tokens`, each into the fullest open row that has room for it."""
+    rows: list[list[Span]] = []
+    open_rows: list[tuple[int, int]] = []  # (room left, row), ascending
+    for span in spans:
+        found = bisect.bisect_left(open_rows, (span.length, -1))
+        if found < len(open_rows):
+            room, row = open_rows.pop(found)
+        else:
+            room, row = row_tokens, len(rows)
+            rows.append([])
+        rows[row].append(span)
+        if room > span.length:
+            bisect.insort(open_rows, (room - span.length, row))
+            if len(open_rows) > OPEN_ROWS:
+                open_rows.pop(0)
+    return rows
+
+
+def padding_share(rows: Sequence[Sequence[Span]], *, row_tokens: int) -> float:
+    """Part of all row tokens that is padding."""
+    used = sum(span.length for row in rows for span in row)
+    return 1 - used / (len(rows) * row_tokens)
+
+
+class TrainingBatches:
+    """The endless sequence of training batches of one process: `batches[n]` is a function of n alone.
+
+    An epoch visits every piece once, augmented by draws of its own. The rows of an epoch are packed anew and shuffled;
+    those that do not fill a last batch are left out (others in every epoch). Process r of w takes every w-th row, from
+    row r on, so that w processes see together what one process with w times the rows sees.
+
+    Args:
+        store: token store.
+        pieces: the training split.
+        row_tokens: L.
+        rows_per_batch: B.
+        max_length: positions that the model has.
+        augment: what to change.
+        seed: of the run.
+        rank: number of this process.
+        world_size: number of processes.
+
+    Raises:
+        UserError: the split is empty, or the rows are longer than the model's positions.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        pieces: Sequence[_Piece],
+        row_tokens: int,
+        rows_per_batch: int,
+        max_length: int,
+        augment: AugmentConfig,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        _check(pieces, row_tokens, max_length, split="training")
+        self.store, self.pieces = store, pieces
+        self.row_tokens, self.rows_per_batch, self.max_length = row_tokens, rows_per_batch, max_length
+        self.seed, self.rank, self.world_size = seed, rank, world_size
+        self.position_offset = augment.position_offset
+        self.augmenter = Augmenter(store.tokenizer.tokens, augment)
+        # Number of the first batch of each epoch planned so far.
+        self._first_batch = [0]
+        self._planned: tuple[int, list[list[Span]]] | None = None
+
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
+        """Batch `number` (from 0) as tensors, with the number itself."""
+        epoch = self._epoch(number)
+        rows = self.plan(epoch)
+        first = (number - self._first_batch[epoch]) * self.rows_per_batch * self.world_size + self.rank
+        # A split with fewer rows than a batch shows some of them more than once.
+        chosen = [rows[(first + i * self.world_size) % len(rows)] for i in range(self.rows_per_batch)]
+        filled = [self._fill(row, epoch) for row in chosen]
+        return {**_stack(filled), "number": torch.tensor(number)}
+
+    def plan(self, epoch: int) -> list[list[Span]]:
+        """The rows of an epoch, in their order."""
+        if self._planned is None or self._planned[0] != epoch:
+            lengths = [self._length(piece, epoch) for piece in self.pieces]
+            spans = cut(lengths, row_tokens=self.row_tokens, random=self._random(_CUT, epoch))
+            shuffle = self._random(_ORDER, epoch)
+            spans = [spans[i] for i in shuffle.permutation(len(spans))]
+            spans.sort(key=lambda span: -span.length)  # Long ones first wastes least; ties stay shuffled.
+            rows = pack(spans, row_tokens=self.row_tokens)
+            self._planned = epoch, [rows[i] for i in shuffle.permutation(len(rows))]
+        return self._planned[1]
+
+    def _epoch(self, number: int) -> int:
+        while self._first_batch[-1] <= number:
+            rows = self.plan(len(self._first_batch) - 1)
+            batches = max(1, len(rows) // (self.rows_per_batch * self.world_size))
+            self._first_batch.append(self._first_batch[-1] + batches)
+        return bisect.bisect_right(self._first_batch, number) - 1
+
+    def _random(self, purpose: int, epoch: int, piece_id: int = 0) -> np.random.Generator:
+        return np.random.default_rng([self.seed, purpose, epoch, piece_id])
+
+    def _length(self, piece: _Piece, epoch: int) -> int:
+        return piece.length if self.augmenter.keeps_length else len(self._augmented(piece, epoch))
+
+    def _augmented(self, piece: _Piece, epoch: int) -> NDArray[np.uint16]:
+        return self.augmenter(self.store.tokens(piece), self._random(_AUGMENT, epoch, piece.piece_id))
+
+    def _fill(self, row: list[Span], epoch: int) -> dict[str, NDArray[np.int64]]:
+        documents = []
+        for span in row:
+            piece = self.pieces[span.piece]
+            offset = 0
+            if self.position_offset:
+                room = self.max_length - min(piece.length, self.max_length)
+                offset = int(self._random(_OFFSET, epoch, piece.piece_id).integers(0, room + 1))
+            documents.append((self._augmented(piece, epoch), span, offset))
+        return _fill(documents, self.row_tokens, self.max_length, self.store.tokenizer.pad_id)
+
+
+class ValidationBatches:
+    """The rows of a split in store order, the same each time, unchanged by augmentation.
+
+    Args:
+        store: token store.
+        pieces: the split.
+        row_tokens: L.
+        rows_per_batch: B; the last batch may have fewer.
+        max_length: positions that the model has.
+        max_rows: rows looked at; 0: all.
+        rank: number of this process, which takes every `world_size`-th row.
+        world_size: number of processes.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        pieces: Sequence[_Piece],
+        row_tokens: int,
+        rows_per_batch: int,
+        max_length: int,
+        max_rows: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        _check(pieces, row_tokens, max_length, split="validation")
+        self.store, self.pieces = store, pieces
+        self.row_tokens, self.rows_per_batch, self.max_length = row_tokens, rows_per_batch, max_length
+        rows = pack(cut([piece.length for piece in pieces], row_tokens=row_tokens), row_tokens=row_tokens)
+        self.rows = rows[: max_rows or len(rows)][rank::world_size]
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.rows) / self.rows_per_batch)
+
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
+        """Batch `number` as tensors."""
+        if number >= len(self):
+            raise IndexError(number)
+        begin = number * self.rows_per_batch
+        return _stack([self._fill(row) for row in self.rows[begin : begin + self.rows_per_batch]])
+
+    def _fill(self, row: list[Span]) -> dict[str, NDArray[np.int64]]:
+        documents = [(self.store.tokens(self.pieces[span.piece]), span, 0) for span in row]
+        return _fill(documents, self.row_tokens, self.max_length, self.store.tokenizer.pad_id)
+
+
+def _check(pieces: Sequence[_Piece], row_tokens: int, max_length: int, *, split: str) -> None:
+    require(len(pieces) > 0, f"the {split} split of this token store is empty; prepare it with more pieces")
+    require(row_tokens >= 2, f"trainer.row_tokens ({row_tokens}) must be at least 2")
+    require(
+        row_tokens <= max_length,
+        f"trainer.row_tokens ({row_tokens}) must not exceed the {max_length} positions of the model "
+        "(model.axial_shape)",
+    )
+
+
+def _fill(
+    documents: Sequence[tuple[NDArray[np.uint16], Span, int]], row_tokens: int, max_length: int, pad_id: int
+) -> dict[str, NDArray[np.int64]]:
+    """One row from (all tokens of a piece, the span to take, position of the piece's first token) for each document."""
+    row = {
+        "tokens": np.full(row_tokens, pad_id, dtype=np.int64),
+        "targets": np.full(row_tokens, IGNORED, dtype=np.int64),
+        # Padding is a document of its own, so that no piece sees it.
+        "documents": np.full(row_tokens, len(documents), dtype=np.int64),
+        "positions": np.arange(row_tokens, dtype=np.int64),
+    }
+    place = 0
+    for document, (tokens, span, offset) in enumerate(documents):
+        at = slice(place, place + span.length)
+        end = span.begin + span.length
+        row["tokens"][at] = tokens[span.begin : end]
+        row["targets"][at] = tokens[span.begin + 1 : end + 1]
+        row["documents"][at] = document
+        # Past the end of the position table a span counts from 0: it is a document of its own anyway.
+        start = offset + span.begin if offset + end <= max_length else 0
+        row["positions"][at] = np.arange(start, start + span.length)
+        place += span.length
+    return row
+
+
+def _stack(rows: Sequence[dict[str, NDArray[np.int64]]]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(np.stack([row[name] for row in rows])) for name in rows[0]}

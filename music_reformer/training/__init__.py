@@ -1,0 +1,1 @@
+"""Training with Lightning; start at `run.py`. The only importer of pytorch_lightning."""

@@ -1,0 +1,268 @@
+"""What happens after each optimizer step: stop when asked, validate, log, save. In this order.
+
+Lightning's own validation loop, CSV logger and checkpoint callback are not used, because a run that was killed must go
+on exactly: there, a kill between a checkpoint and the validation of the same step loses that validation, and the CSV of
+a resumed run begins anew. Here a checkpoint is the last thing of its step, and says everything that was done until then.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from torch import Tensor
+
+from music_reformer.data.windows import ValidationBatches
+from music_reformer.errors import UserError
+from music_reformer.model.weights import save_weights
+from music_reformer.training.datamodule import RowDataModule
+from music_reformer.training.metrics import MetricsFile
+from music_reformer.training.module import LanguageModule, learning_rate_factor
+from music_reformer.training.progress import Progress
+
+
+class AfterStep(Callback):
+    """Calls `after_step` once the last batch of an optimizer step is done."""
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Mapping[str, Tensor], batch_idx: int
+    ) -> None:
+        if (int(batch["number"]) + 1) % trainer.accumulate_grad_batches == 0:
+            assert isinstance(module, LanguageModule)
+            self.after_step(trainer, module, trainer.global_step)
+
+    def after_step(self, trainer: pl.Trainer, module: LanguageModule, step: int) -> None:
+        """`step` optimizer steps have been taken."""
+        raise NotImplementedError
+
+
+class Stopper(AfterStep):
+    """Ends the run in good order on SIGTERM, on Ctrl-C, and by the clock; a second signal ends it at once.
+
+    Args:
+        max_hours: since this start; None: never.
+        progress: where to say so.
+    """
+
+    def __init__(self, *, max_hours: float | None, progress: Progress) -> None:
+        self.seconds = math.inf if max_hours is None else max_hours * 3600
+        self.progress = progress
+        self.received: str | None = None
+        self._begin = time.monotonic()
+        self._before: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Take over the signals; Lightning's own handler would end the run before its checkpoint."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._before[number] = signal.signal(number, self._on_signal)
+
+    def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        """Give the signals back."""
+        while self._before:
+            number, handler = self._before.popitem()
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.received is not None:
+            raise KeyboardInterrupt
+        self.received = signal.Signals(number).name
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Let the other processes know with this step's sums."""
+        assert isinstance(module, LanguageModule)
+        if self.received is None and time.monotonic() - self._begin > self.seconds:
+            self.received = "trainer.max_hours"
+        module.wants_to_stop = self.received is not None
+
+    def after_step(self, trainer: pl.Trainer, module: LanguageModule, step: int) -> None:
+        """Stop after this step if any process was asked to before it."""
+        assert module.last_step is not None
+        if module.last_step.stop:
+            trainer.should_stop = True
+            self.progress.say(f"Stopping after step {step:,} ({self.received or 'asked by another process'}).")
+
+
+class Validator(AfterStep):
+    """Computes the loss of the validation rows, every `every` steps and after the last.
+
+    Args:
+        every: steps.
+        data: has the rows.
+        progress: where to show it.
+    """
+
+    def __init__(self, *, every: int, data: RowDataModule, progress: Progress) -> None:
+        self.every, self.data, self.progress = every, data, progress
+        # This process's share of the rows; None: there is no validation split.
+        self.batches: ValidationBatches | None = None
+        # Nats per token at the step just done; None when it was not looked at.
+        self.loss: float | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """The number of this process is known by now."""
+        self.batches = self.data.validation_batches()
+
+    @torch.no_grad()
+    def after_step(self, trainer: pl.Trainer, module: LanguageModule, step: int) -> None:
+        """Set `loss`."""
+        self.loss = None
+        if self.batches is None or (step % self.every and step < trainer.max_steps):
+            return
+        strategy = trainer.strategy
+        sums = torch.zeros(2, dtype=torch.float64, device=strategy.root_device)
+        module.eval()
+        for number in range(len(self.batches)):
+            batch = strategy.batch_to_device(self.batches[number])
+            total, num_targets = strategy.validation_step(batch, number)
+            sums += torch.stack([total.double(), num_targets.double()])
+            self.progress.validating(number + 1, len(self.batches))
+        module.train()
+        total, num_targets = strategy.reduce(sums, reduce_op="sum").tolist()
+        self.loss = total / num_targets
+
+
+class Journal(AfterStep):
+    """Writes the loss curves to metrics.csv and TensorBoard, and shows where the run stands.
+
+    The training loss of a row is the mean over all targets since the row before.
+
+    Args:
+        file: the CSV.
+        every: steps between rows; a validation has a row too.
+        validator: whose losses to write.
+        progress: where to show it.
+    """
+
+    def __init__(self, *, file: MetricsFile, every: int, validator: Validator, progress: Progress) -> None:
+        self.file, self.every, self.validator, self.progress = file, every, validator, progress
+        # Since the row before: loss in nats, targets. Since the start of the run: targets, seconds of training.
+        self.state = {"interval_total": 0.0, "interval_targets": 0, "targets": 0, "seconds": 0.0}
+        self._mark = self._interval_begin = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs to write the same rows."""
+        return dict(self.state)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.state.update(state_dict)
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Drop the rows of steps that will be done again."""
+        if trainer.is_global_zero:
+            self.file.keep_until(trainer.global_step)
+        self.progress.start(trainer.global_step)
+        self._mark = self._interval_begin = time.monotonic()
+
+    def after_step(self, trainer: pl.Trainer, module: LanguageModule, step: int) -> None:
+        """Add to the sums; write a row when one is due."""
+        result, state = module.last_step, self.state
+        assert result is not None
+        if not math.isfinite(result.total):
+            raise UserError(
+                f"the loss is not a finite number at step {step}; lower optimizer.learning_rate, use another output "
+                "folder or go on from an earlier checkpoint"
+            )
+        now = time.monotonic()
+        state["seconds"] += now - self._mark
+        self._mark = now
+        state["interval_total"] += result.total
+        state["interval_targets"] += result.num_targets
+        state["targets"] += result.num_targets
+        self.progress.step(step, loss=result.total / result.num_targets, num_targets=result.num_targets)
+        if step % self.every == 0 or self.validator.loss is not None:
+            self._write(trainer, module, step)
+
+    def _write(self, trainer: pl.Trainer, module: LanguageModule, step: int) -> None:
+        state, config = self.state, module.config
+        assert module.last_step is not None
+        peak, max_steps = config.optimizer.learning_rate, config.trainer.max_steps
+        row = {
+            "step": step,
+            "train_loss": state["interval_total"] / state["interval_targets"],
+            "validation_loss": self.validator.loss,
+            "learning_rate": peak * learning_rate_factor(step - 1, config=config.optimizer, max_steps=max_steps),
+            "gradient_norm": float(module.last_step.gradient_norm),  # type: ignore[arg-type]
+            "targets": state["targets"],
+            "targets_per_second": round(self.progress.rate, 1),
+            "seconds": round(state["seconds"], 1),
+        }
+        state["interval_total"], state["interval_targets"] = 0.0, 0
+        self.progress.row(row)
+        if trainer.is_global_zero:
+            self.file.append(row)
+            if trainer.logger is not None:
+                scalars = {name: value for name, value in row.items() if name != "step" and value is not None}
+                trainer.logger.log_metrics(scalars, step=step)
+
+
+class Saver(AfterStep):
+    """Saves checkpoints/last.ckpt and best.ckpt, and the best weights so far as `weights/`.
+
+    Args:
+        folder: of the run.
+        every: steps between checkpoints; one is saved too at the best validation so far and at the end.
+        validator: whose losses decide what is best; without any, the last weights are exported.
+        info: what to say of the data in the weights' settings.
+        progress: where to say that something was saved.
+    """
+
+    def __init__(
+        self, *, folder: Path, every: int, validator: Validator, info: dict[str, Any], progress: Progress
+    ) -> None:
+        self.folder, self.every, self.validator, self.info, self.progress = folder, every, validator, info, progress
+        self.best_loss = math.inf
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best loss so far."""
+        return {"best_loss": self.best_loss}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.best_loss = state_dict["best_loss"]
+
+    def after_step(self, trainer: pl.Trainer, module: LanguageModule, step: int) -> None:
+        """Save when it is time."""
+        loss = self.validator.loss
+        last = trainer.should_stop or step >= trainer.max_steps
+        best = loss is not None and loss < self.best_loss
+        if loss is not None and best:
+            self.best_loss = loss
+        if best or (self.validator.batches is None and (last or step % self.every == 0)):
+            self._export(trainer, module, step)
+        if best or last or step % self.every == 0:
+            self._save(trainer, best=best)
+        if last:
+            self.progress.say(f"Step {step:,} is saved in {self.folder / 'checkpoints' / 'last.ckpt'}.")
+
+    def _save(self, trainer: pl.Trainer, *, best: bool) -> None:
+        checkpoints = self.folder / "checkpoints"
+        temporary, last = checkpoints / "last.ckpt.tmp", checkpoints / "last.ckpt"
+        trainer.save_checkpoint(temporary)  # All processes take part.
+        if not trainer.is_global_zero:
+            return
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        if best:
+            link = checkpoints / "best.ckpt.tmp"
+            link.unlink(missing_ok=True)
+            os.link(temporary, link)
+            link.replace(checkpoints / "best.ckpt")
+        temporary.replace(last)
+
+    def _export(self, trainer: pl.Trainer, module: LanguageModule, step: int) -> None:
+        if trainer.is_global_zero:
+            loss = self.validator.loss
+            info = {**self.info, "step": step, "validation_loss": loss}
+            save_weights(self.folder / "weights", module.model, module.tokenizer_settings, info)

@@ -1,0 +1,85 @@
+"""The Lightning data module: training batches from where the run stands, and the validation rows."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import pytorch_lightning as pl
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from music_reformer.config import TrainConfig
+from music_reformer.data.windows import TrainingBatches, ValidationBatches
+
+
+class _CountFrom(Sampler[int]):
+    """start, start + 1, ...: never ends, so that Lightning sees one epoch without a length."""
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+
+    def __iter__(self) -> Iterator[int]:
+        return itertools.count(self.start)
+
+
+class _Batches(Dataset[dict[str, Tensor]]):
+    def __init__(self, batches: TrainingBatches | ValidationBatches) -> None:
+        self.batches = batches
+
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
+        return self.batches[number]
+
+
+class RowDataModule(pl.LightningDataModule):
+    """Batches for one run.
+
+    Args:
+        store: an open `TokenStore`.
+        config: of the run; `config.model` gives the number of positions.
+    """
+
+    def __init__(self, *, store: Any, config: TrainConfig) -> None:
+        super().__init__()
+        self.store, self.config = store, config
+
+    def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+        """From the first batch that the run has not seen; Lightning has restored the step by now."""
+        trainer_config = self.config.trainer
+        assert self.trainer is not None
+        batches = TrainingBatches(
+            store=self.store,
+            pieces=self.store.split("train"),
+            row_tokens=trainer_config.row_tokens,
+            rows_per_batch=trainer_config.rows_per_batch,
+            max_length=self.config.model.max_length,
+            augment=self.config.augment,
+            seed=self.config.seed,
+            rank=self.trainer.global_rank,
+            world_size=self.trainer.world_size,
+        )
+        return DataLoader(
+            _Batches(batches),
+            batch_size=None,
+            sampler=_CountFrom(self.trainer.global_step * trainer_config.accumulate),
+            num_workers=trainer_config.loader_workers,
+            pin_memory=self.trainer.strategy.root_device.type == "cuda",
+        )
+
+    def validation_batches(self) -> ValidationBatches | None:
+        """This process's share of the validation rows; None when the split is empty."""
+        pieces = self.store.split("validation")
+        if not pieces:
+            return None
+        assert self.trainer is not None
+        return ValidationBatches(
+            store=self.store,
+            pieces=pieces,
+            row_tokens=self.config.trainer.row_tokens,
+            rows_per_batch=self.config.trainer.rows_per_batch,
+            max_length=self.config.model.max_length,
+            max_rows=self.config.trainer.validation_rows,
+            rank=self.trainer.global_rank,
+            world_size=self.trainer.world_size,
+        )

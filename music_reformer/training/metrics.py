@@ -1,0 +1,58 @@
+"""The loss curves of a run as a CSV that survives kills: one row per step, none lost, none twice."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+COLUMNS = (
+    "step",
+    "train_loss",
+    "validation_loss",
+    "learning_rate",
+    "gradient_norm",
+    "targets",
+    "targets_per_second",
+    "seconds",
+)
+
+
+class MetricsFile:
+    """Append rows; go back to an earlier step when a run is resumed there.
+
+    Args:
+        path: of the CSV.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Add one row, on the disk when this returns; None is written as nothing."""
+        with self.path.open("a", newline="") as file:
+            csv.writer(file).writerow(["" if row[name] is None else row[name] for name in COLUMNS])
+            file.flush()
+            os.fsync(file.fileno())
+
+    def keep_until(self, step: int) -> None:
+        """Drop the rows after a step, and a line that a kill left half-written."""
+        kept = []
+        if self.path.exists():
+            with self.path.open(newline="") as file:
+                whole = [line for line in csv.reader(file) if len(line) == len(COLUMNS)]
+            kept = [line for line in whole if line[0].isdigit() and int(line[0]) <= step]
+        temporary = self.path.with_suffix(".csv.tmp")
+        with temporary.open("w", newline="") as file:
+            csv.writer(file).writerows([COLUMNS, *kept])
+        temporary.replace(self.path)
+
+    def rows(self) -> list[dict[str, float | None]]:
+        """All rows; None where nothing was measured."""
+        with self.path.open(newline="") as file:
+            return [
+                {name: float(value) if value else None for name, value in line.items()}
+                for line in csv.DictReader(file)
+            ]

@@ -1,0 +1,81 @@
+"""Where a run stands: a live line on a terminal, plain lines in a file."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+# Seconds over which the shown speed is averaged.
+_MEMORY = 30.0
+
+
+class Progress:
+    """Shows loss, speed and time left.
+
+    Args:
+        max_steps: of the run.
+        shown: whether this process shows anything (the first one).
+        stream: where to; None: stderr.
+    """
+
+    def __init__(self, *, max_steps: int, shown: bool, stream: TextIO | None = None) -> None:
+        self.max_steps, self.shown = max_steps, shown
+        self.stream = sys.stderr if stream is None else stream
+        self.live = shown and self.stream.isatty()
+        # Targets per second, and seconds per step, lately.
+        self.rate, self.step_seconds = 0.0, 0.0
+        self._mark = time.monotonic()
+        self._drawn = 0.0
+
+    def start(self, step: int) -> None:
+        """Start the clock at a step."""
+        self._mark = time.monotonic()
+
+    def step(self, step: int, *, loss: float, num_targets: int) -> None:
+        """An optimizer step was taken."""
+        now = time.monotonic()
+        seconds, self._mark = max(now - self._mark, 1e-9), now
+        weight = 1.0 if not self.rate else min(1.0, seconds / _MEMORY)
+        self.rate += weight * (num_targets / seconds - self.rate)
+        self.step_seconds += weight * (seconds - self.step_seconds)
+        self._draw(f"step {step:,}/{self.max_steps:,}  loss {loss:.4f}  {self._speed(step)}")
+
+    def validating(self, done: int, total: int) -> None:
+        """Some validation batches are done."""
+        self._draw(f"validation {done:,}/{total:,}")
+        self._mark = time.monotonic()  # Not part of the time of a step.
+
+    def row(self, row: Mapping[str, Any]) -> None:
+        """A row of the metrics was written: one line that stays."""
+        text = f"step {row['step']:>7,}/{self.max_steps:,}  train {row['train_loss']:.4f}"
+        if row["validation_loss"] is not None:
+            text += f"  validation {row['validation_loss']:.4f}"
+        self.say(f"{text}  lr {row['learning_rate']:.2e}  {self._speed(row['step'])}")
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+        if self.shown:
+            clear = "\r\x1b[K" if self.live else ""
+            self.stream.write(f"{clear}{text}\n")
+            self.stream.flush()
+
+    def _speed(self, step: int) -> str:
+        left = readable_seconds((self.max_steps - step) * self.step_seconds)
+        return f"{self.rate:,.0f} tokens/s  {left} left"
+
+    def _draw(self, text: str) -> None:
+        now = time.monotonic()
+        if self.live and now - self._drawn > 0.2:
+            self._drawn = now
+            self.stream.write(f"\r\x1b[K{text}")
+            self.stream.flush()
+
+
+def readable_seconds(seconds: float) -> str:
+    """40 s, 12 min, 3 h 20 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
