@@ -19,7 +19,8 @@ from music_reformer.config import SamplingConfig, require
 from music_reformer.errors import UserError
 from music_reformer.generation.generator import Generator, Length
 from music_reformer.midi.roll import roll_data
-from music_reformer.midi.score import read_score, read_score_guarded
+from music_reformer.midi.guard import read_score_guarded
+from music_reformer.midi.score import read_score
 from music_reformer.ui.examples import EXAMPLES
 from music_reformer.ui.shelf import Shelf, safe_stem
 

@@ -1,0 +1,84 @@
+"""Which files a corpus has, and which split each is in.
+
+Splits go by composition, so that no performance of a piece is tested on after another was trained on. A composition's
+split is a hash of its name: adding files to a corpus moves none of the others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from music_reformer.config import CorpusConfig, require
+from music_reformer.errors import UserError
+
+SUFFIXES = (".mid", ".midi", ".kar")
+COMPOSITION_RULES = ("file", "folder")
+
+
+@dataclass(frozen=True)
+class CorpusFile:
+    """One file: its path relative to the corpus (with /), its composition and its split."""
+
+    source: str
+    composition: str
+    split: str
+
+
+def list_files(config: CorpusConfig) -> list[CorpusFile]:
+    """All MIDI files of a corpus, sorted by path.
+
+    Raises:
+        UserError: the folder is missing or holds no MIDI.
+    """
+    root = Path(config.path)
+    if not root.is_dir():
+        raise UserError(f"corpus.path ({config.path}) is not a folder; name a folder of MIDI files")
+    sources = sorted(
+        path.relative_to(root).as_posix()
+        for path in root.rglob("*")
+        if path.suffix.lower() in SUFFIXES and path.is_file()
+    )
+    if not sources:
+        raise UserError(f"corpus.path ({config.path}) holds no MIDI files ({', '.join(SUFFIXES)})")
+    rule = _composition_rule(config)
+    return [_place(source, rule, config) for source in sources]
+
+
+def read_manifest(path: str | Path) -> dict[str, Any]:
+    """A manifest of `datasets/manifests`: source, licence, citation and how compositions are told apart."""
+    try:
+        manifest = yaml.safe_load(Path(path).read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"the manifest {path} cannot be read ({error})") from error
+    require(isinstance(manifest, dict), f"the manifest {path} must be a YAML mapping")
+    return manifest
+
+
+def _composition_rule(config: CorpusConfig) -> str:
+    if config.manifest is None:
+        return "file"
+    rule = read_manifest(config.manifest).get("composition", "file")
+    require(
+        rule in COMPOSITION_RULES,
+        f"{config.manifest}: composition ({rule!r}) must be one of {', '.join(COMPOSITION_RULES)}",
+    )
+    return rule
+
+
+def _place(source: str, rule: str, config: CorpusConfig) -> CorpusFile:
+    path = PurePosixPath(source)
+    composition = str(path.parent) if rule == "folder" and path.parent.name else str(path.with_suffix(""))
+    digest = hashlib.sha256(f"{config.name}/{composition}".encode()).digest()
+    fraction = int.from_bytes(digest[:8], "big") / 2**64
+    if fraction < config.test_fraction:
+        split = "test"
+    elif fraction < config.test_fraction + config.validation_fraction:
+        split = "validation"
+    else:
+        split = "train"
+    return CorpusFile(source=source, composition=composition, split=split)

@@ -1,0 +1,110 @@
+"""The token store: a prepared corpus, memory-mapped.
+
+A folder with `tokens.bin` (uint16, all pieces one after another, BOS and EOS included), `index.jsonl` (a line per
+piece), `tokenizer.json`, `skipped.jsonl` (a line per file left out, with the reason) and `store.json`, which is written
+last: a folder without it is not finished.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from music_reformer.errors import UserError
+from music_reformer.midi.tokenizer import MusicTokenizer
+
+VERSION = 1
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One piece of a store.
+
+    Attributes:
+        piece_id: place in the index.
+        offset, length: where its tokens are in `tokens.bin`, BOS and EOS included.
+        split: "train", "validation" or "test".
+        source: its file, relative to the corpus.
+        sha256: of the file.
+        corpus: name of the corpus.
+        composition: what must not be split: all pieces of one composition are in one split.
+        num_notes, seconds, num_bars: of the whole piece.
+    """
+
+    piece_id: int
+    offset: int
+    length: int
+    split: str
+    source: str
+    sha256: str
+    corpus: str
+    composition: str
+    num_notes: int
+    seconds: float
+    num_bars: int
+
+
+class TokenStore:
+    """A finished store; use `TokenStore.open`.
+
+    Args:
+        path: its folder.
+        info: content of `store.json`.
+        pieces: the index.
+    """
+
+    def __init__(self, *, path: Path, info: dict[str, Any], pieces: list[Piece]) -> None:
+        self.path, self.info, self.pieces = path, info, pieces
+
+    @classmethod
+    def open(cls, path: str | Path) -> TokenStore:
+        """Open a store.
+
+        Raises:
+            UserError: there is none, it is unfinished, damaged, or of another version.
+        """
+        path = Path(path)
+        if not (path / "store.json").is_file():
+            what = "is not finished; run the same `music-reformer prepare` again" if (path / "partial").is_dir() else (
+                "holds no prepared data; make it with `music-reformer prepare`"
+            )
+            raise UserError(f"{path} {what}")
+        try:
+            info = json.loads((path / "store.json").read_text())
+            lines = (path / "index.jsonl").read_text().splitlines()
+            pieces = [Piece(**json.loads(line)) for line in lines]
+            size = (path / "tokens.bin").stat().st_size
+            version, expected = info["version"], 2 * info["num_tokens"]
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise UserError(f"the prepared data in {path} is damaged ({error}); prepare it again") from error
+        if version != VERSION:
+            raise UserError(f"{path} was prepared by version {version} of the format, not {VERSION}; prepare it again")
+        if size != expected:
+            raise UserError(f"{path}/tokens.bin has {size} bytes instead of {expected}; prepare it again")
+        return cls(path=path, info=info, pieces=pieces)
+
+    @cached_property
+    def tokenizer(self) -> MusicTokenizer:
+        """The tokenizer that made the tokens."""
+        return MusicTokenizer.load(self.path / "tokenizer.json")
+
+    @cached_property
+    def _tokens(self) -> NDArray[np.uint16]:
+        return np.memmap(self.path / "tokens.bin", dtype=np.uint16, mode="r")
+
+    def split(self, name: str) -> list[Piece]:
+        """Pieces of one split, in the order of the index."""
+        if name not in SPLITS:
+            raise UserError(f"split ({name!r}) must be one of {', '.join(SPLITS)}")
+        return [piece for piece in self.pieces if piece.split == name]
+
+    def tokens(self, piece: Piece) -> NDArray[np.uint16]:
+        """BOS, the piece, EOS; a read-only view of the file, uint16 [length]."""
+        return self._tokens[piece.offset : piece.offset + piece.length]
