@@ -18,13 +18,12 @@ import symusic
 from music_reformer.config import SamplingConfig, require
 from music_reformer.errors import UserError
 from music_reformer.generation.generator import Generator, Length
-from music_reformer.midi.roll import roll_data
 from music_reformer.midi.guard import read_score_guarded
+from music_reformer.midi.roll import roll_data
 from music_reformer.midi.score import read_score
 from music_reformer.ui.examples import EXAMPLES
-from music_reformer.ui.shelf import Shelf, safe_stem
+from music_reformer.ui.shelf import Shelf, safe_name, safe_stem
 
-MAX_UPLOAD_BYTES = 5_000_000
 MAX_VARIATIONS = 4
 MAX_BARS = 256
 MAX_SECONDS = 600
@@ -105,7 +104,7 @@ class Composer:
         The file is read in a process of its own with limits on time and memory: it may be hostile. What is kept is the
         file as it came, byte for byte. Raises `UserError` for a file that is not one we can use.
         """
-        score = read_score_guarded(path, max_bytes=MAX_UPLOAD_BYTES)
+        score = read_score_guarded(path, name=safe_name(name) or "The file")
         stem = safe_stem(name)
         return self._piece(self.shelf.put(path.read_bytes(), stem=stem), stem, score)
 

@@ -76,7 +76,7 @@ def parse(text: str) -> list[tuple[float, float, list[int]]]:
 EXAMPLES = {
     "evening": Example(
         title="Evening walk",
-        character="Pop ballad: melody, piano, bass, drums",
+        character="Pop band with drums",
         tempo=84,
         beats_per_bar=4,
         parts=[
@@ -114,7 +114,7 @@ EXAMPLES = {
     ),
     "waltz": Example(
         title="Small waltz",
-        character="Piano alone, A minor, in three",
+        character="Piano alone, in A minor",
         tempo=132,
         beats_per_bar=3,
         parts=[
@@ -139,7 +139,7 @@ EXAMPLES = {
     ),
     "ground": Example(
         title="Over a ground",
-        character="Strings and harpsichord on a repeated bass",
+        character="Strings and harpsichord, slow",
         tempo=66,
         beats_per_bar=4,
         parts=[

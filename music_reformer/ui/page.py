@@ -32,10 +32,11 @@ from fastapi.staticfiles import StaticFiles
 from music_reformer.config import to_plain
 from music_reformer.errors import UserError
 from music_reformer.generation.generator import Generator
+from music_reformer.midi.roll import roll_data
+from music_reformer.midi.score import UPLOAD_BYTES
 from music_reformer.ui.composer import (
     MAX_BARS,
     MAX_SECONDS,
-    MAX_UPLOAD_BYTES,
     MAX_VARIATIONS,
     STYLES,
     Composer,
@@ -86,7 +87,7 @@ def launch_page(page: gr.Server, *, host: str, port: int | None, open_browser: b
         server_port=port,
         inbrowser=open_browser,
         prevent_thread_lock=not block,
-        max_file_size=MAX_UPLOAD_BYTES,
+        max_file_size=UPLOAD_BYTES,
         share=False,
         ssr_mode=False,
         run_history=False,
@@ -100,7 +101,7 @@ def _add_files(server: gr.Server, composer: Composer) -> None:
     """Routes for what the browser only reads: the page, its assets, the soundfont, finished MIDI files."""
     soundfont = soundfont_path()
 
-    @server.get("/")
+    @server.api_route("/", methods=["GET", "HEAD"])
     def index() -> Response:
         return FileResponse(ASSETS / "index.html", headers={"Content-Security-Policy": CONTENT_POLICY})
 
@@ -176,12 +177,17 @@ def _setup(*, has_sound: bool) -> dict[str, Any]:
     """What the page needs to know before anything is opened."""
     return {
         "examples": [
-            {"key": key, "title": example.title, "character": example.character}
+            {
+                "key": key,
+                "title": example.title,
+                "character": example.character,
+                "roll": roll_data(example.score()),
+            }
             for key, example in EXAMPLES.items()
         ],
         "styles": {name: to_plain(config) for name, config in STYLES.items()},
         "limits": {
-            "bytes": MAX_UPLOAD_BYTES,
+            "bytes": UPLOAD_BYTES,
             "variations": MAX_VARIATIONS,
             "bars": MAX_BARS,
             "seconds": MAX_SECONDS,

@@ -21,11 +21,15 @@ UNSAFE_IN_NAMES = re.compile(r"[^\w\s.,()+#'-]+")
 MAX_NAME = 80
 
 
+def safe_name(name: str) -> str:
+    """The last part of a path someone sent us, fit to be a file name or to be shown anywhere."""
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    return " ".join(UNSAFE_IN_NAMES.sub(" ", last).split())
+
+
 def safe_stem(name: str) -> str:
-    """The last part of a path someone sent us, without its suffix, fit to be a file name anywhere."""
-    stem = Path(name.replace("\\", "/")).stem
-    stem = " ".join(UNSAFE_IN_NAMES.sub(" ", stem).split())[:MAX_NAME].strip(". ")
-    return stem or "piece"
+    """`safe_name` without its suffix, and never empty."""
+    return Path(safe_name(name)).stem[:MAX_NAME].strip(". ") or "piece"
 
 
 class Shelf:

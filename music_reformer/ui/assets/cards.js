@@ -20,7 +20,7 @@ export class Cards {
     this.element.replaceChildren();
   }
 
-  /** Show `variations` ({notes, done, finished, key, name}), whose new music lies from `from` to `to` seconds. */
+  /** Show `variations` ({fresh: new notes, done: 0 to 1, and once finished key and name}), whose new music lies from `from` to `to` seconds. */
   show(variations, { from, to }) {
     Object.assign(this, { variations, from, to });
     this.element.replaceChildren(...variations.map((_, index) => this.card(index)));
@@ -47,7 +47,7 @@ export class Cards {
   update() {
     this.variations.forEach((variation, index) => {
       const card = this.element.children[index];
-      const fresh = variation.notes.filter((note) => note.isNew);
+      const { fresh } = variation;
       const end = fresh.reduce((latest, note) => Math.max(latest, note.end), this.from);
       card.querySelector("small").textContent = fresh.length ? `${fresh.length} notes · ${clock(end - this.from)}` : "";
       card.querySelector(".card-done").style.width = variation.key ? "0" : `${variation.done * 100}%`;
@@ -68,8 +68,7 @@ export class Cards {
   }
 
   draw() {
-    this.variations.forEach((variation, index) => {
-      const fresh = variation.notes.filter((note) => note.isNew);
+    this.variations.forEach(({ fresh }, index) => {
       const canvas = this.element.children[index].querySelector("canvas");
       drawSmall(canvas, fresh, { from: this.from, to: Math.max(this.to, this.from + 0.1), range: pitchRange(fresh, 1) });
     });

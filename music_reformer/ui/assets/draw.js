@@ -44,7 +44,7 @@ export function pitchRange(notes, margin = 2) {
 }
 
 /** The notes from `from` to `to` seconds, small, filling the canvas; drums along the bottom. */
-export function drawSmall(canvas, notes, { from, to, playhead = null, view = null, range = pitchRange(notes, 1) }) {
+export function drawSmall(canvas, notes, { from, to, range = pitchRange(notes, 1) }) {
   const { context, width, height } = prepare(canvas);
   const palette = colours();
   const scale = width / Math.max(to - from, 1e-6);
@@ -59,20 +59,6 @@ export function drawSmall(canvas, notes, { from, to, playhead = null, view = nul
     context.fillRect((note.start - from) * scale, y, Math.max((note.end - note.start) * scale, 1), note.drum ? 2 : Math.max(step, 1.5));
   }
   context.globalAlpha = 1;
-  if (view) {
-    const [left, right] = view.map((seconds) => (seconds - from) * scale);
-    context.fillStyle = palette.panel;
-    context.globalAlpha = 0.6;
-    context.fillRect(0, 0, left, height);
-    context.fillRect(right, 0, width - right, height);
-    context.globalAlpha = 1;
-    context.strokeStyle = palette.muted;
-    context.strokeRect(Math.max(left, 0) + 0.5, 0.5, Math.min(right, width) - Math.max(left, 0) - 1, height - 1);
-  }
-  if (playhead !== null) {
-    context.fillStyle = palette.playhead;
-    context.fillRect((playhead - from) * scale, 0, 1.5, height);
-  }
 }
 
 export function clock(seconds) {

@@ -2,7 +2,7 @@
 
 import { ServerError, call, midiAddress, openExample, openFile, setup, stop } from "./api.js";
 import { Cards } from "./cards.js";
-import { clock, notesOf } from "./draw.js";
+import { clock, drawSmall, notesOf } from "./draw.js";
 import { Player } from "./player.js";
 import { Roll } from "./roll.js";
 import { Settings } from "./settings.js";
@@ -17,6 +17,7 @@ const roll = new Roll({ element: $("roll"), overview: $("overview"), onSeek: see
 const cards = new Cards({ element: $("variations"), onSelect: select });
 const obstacle = Player.obstacle({ hasSound });
 
+const pictures = new Map();
 // phase: empty (nothing open), opening, ready, composing, done
 const state = { phase: "empty", piece: null, variations: [], selected: 0, job: null };
 
@@ -36,7 +37,20 @@ async function open(fetchPiece) {
     if (!obstacle) player.prepare().catch(noSound);
   } catch (error) {
     if (state.attempt !== attempt) return;
-    setPhase("empty");
+    
+// ---- The pictures of the empty page: the examples small, and the first of them large, turning into something new
+
+function drawPictures() {
+  if (state.phase !== "empty") return;
+  for (const [canvas, { notes, to }] of pictures) drawSmall(canvas, notes, { from: 0, to });
+  const { notes, to } = pictures.values().next().value;
+  const melodic = notes.filter((note) => !note.drum);
+  drawSmall($("art"), melodic.map((note) => ({ ...note, isNew: note.start >= to * 0.56 })), { from: 0, to });
+}
+
+setPhase("empty");
+new ResizeObserver(drawPictures).observe($("welcome"));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawPictures);
     complain(error);
   }
 }
@@ -45,7 +59,20 @@ function openLocal(file) {
   if (!file) return;
   if (file.size > limits.bytes) {
     leave();
-    setPhase("empty");
+    
+// ---- The pictures of the empty page: the examples small, and the first of them large, turning into something new
+
+function drawPictures() {
+  if (state.phase !== "empty") return;
+  for (const [canvas, { notes, to }] of pictures) drawSmall(canvas, notes, { from: 0, to });
+  const { notes, to } = pictures.values().next().value;
+  const melodic = notes.filter((note) => !note.drum);
+  drawSmall($("art"), melodic.map((note) => ({ ...note, isNew: note.start >= to * 0.56 })), { from: 0, to });
+}
+
+setPhase("empty");
+new ResizeObserver(drawPictures).observe($("welcome"));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawPictures);
     return complain(new ServerError(`This file is ${(file.size / 1e6).toFixed(1)} MB; the largest that can be opened is ${limits.bytes / 1e6} MB.`));
   }
   open(() => openFile(file));
@@ -85,7 +112,7 @@ async function compose() {
   state.ticket = null;
   cards.clear();
   showPiece();
-  state.variations = Array.from({ length: wish.variations }, () => ({ notes: [...piece.notes], done: 0, finished: false }));
+  state.variations = Array.from({ length: wish.variations }, () => ({ fresh: [], done: 0 }));
   state.selected = 0;
   $("message").hidden = true;
   $("result-text").textContent = "";
@@ -128,13 +155,15 @@ function begin({ ticket, seed, cut, dropped_bars: dropped }, wish) {
   $("stop").disabled = false;
 }
 
-function goOn({ done, finished, notes, tokens_per_second: speed, seconds_left: left }) {
+function goOn({ done, notes, tokens_per_second: speed, seconds_left: left }) {
+  const shown = [];
   for (const [index, , drum, pitch, start, end, velocity] of notes) {
     const note = { pitch, start, end, velocity, drum, isNew: true };
-    state.variations[index].notes.push(note);
-    if (index === state.selected) roll.append([note]);
+    state.variations[index].fresh.push(note);
+    if (index === state.selected) shown.push(note);
   }
-  state.variations.forEach((variation, index) => Object.assign(variation, { done: done[index], finished: finished[index] }));
+  if (shown.length) roll.append(shown);
+  state.variations.forEach((variation, index) => { variation.done = done[index]; });
   cards.update();
   const mean = done.reduce((sum, share) => sum + share, 0) / done.length;
   const wait = left === null ? "" : ` · ${left < 1.5 ? "almost done" : `about ${duration(left)} left`}`;
@@ -142,11 +171,14 @@ function goOn({ done, finished, notes, tokens_per_second: speed, seconds_left: l
 }
 
 function finish({ variations }) {
-  state.variations = variations.map(({ key, name, roll: data }) => ({ key, name, data, notes: notesOf(data), done: 1, finished: true }));
+  state.variations = variations.map(({ key, name, roll: data }) => {
+    const notes = notesOf(data);
+    return { key, name, data, notes, fresh: notes.filter((note) => note.isNew), done: 1 };
+  });
   const end = Math.max(...state.variations.map((variation) => variation.data.seconds));
   cards.show(state.variations, { from: state.cut, to: end });
   if (!player.playing) player.seek(joinStart());
-  select(state.selected, { keepView: true });
+  select(state.selected);
   setPhase("done");
   const text = $("result-text");
   const again = Object.assign(document.createElement("button"), { type: "button", textContent: `seed ${state.seed}` });
@@ -162,12 +194,13 @@ function joinStart() {
   return before.at(-2) ?? before.at(-1) ?? 0;
 }
 
-function select(index, { keepView = true } = {}) {
+function select(index) {
   state.selected = index;
   cards.select(index);
   const variation = state.variations[index];
   const { bars, beats, seconds } = variation.data ?? { ...state.piece.roll, seconds: roll.seconds };
-  roll.show({ notes: [...variation.notes].sort((a, b) => a.start - b.start), bars, beats, seconds, cut: state.cut }, { keepView });
+  const notes = variation.notes ?? [...state.piece.notes, ...variation.fresh].sort((a, b) => a.start - b.start);
+  roll.show({ notes, bars, beats, seconds, cut: state.cut }, { keepView: true });
   if (!variation.key) return;
   // The other variation goes on from where this one is: that is how they are compared.
   const { time, playing } = player;
@@ -260,7 +293,8 @@ function report(share, text) {
 
 function complain(error) {
   if (!(error instanceof ServerError)) console.error(error);
-  $("message").querySelector("p").textContent = error instanceof ServerError ? error.message : "Something went wrong on this page; reload it and try again.";
+  const text = error instanceof ServerError ? error.message : "Something went wrong on this page; reload it and try again.";
+  $("message").querySelector("p").textContent = /[.!?]$/.test(text) ? text : `${text}.`;
   $("message").hidden = false;
 }
 
@@ -268,11 +302,16 @@ const duration = (seconds) => (seconds < 90 ? `${Math.round(seconds)} s` : `${Ma
 
 // ---- What the visitor can do
 
-function exampleButton({ title, character }, onClick) {
+function exampleButton({ title, character, roll: picture, isNew = false }, onClick) {
   const item = document.createElement("li");
   const button = Object.assign(document.createElement("button"), { type: "button" });
-  button.append(Object.assign(document.createElement("b"), { textContent: title }));
-  button.append(Object.assign(document.createElement("span"), { textContent: character }));
+  const text = document.createElement("div");
+  text.append(Object.assign(document.createElement("b"), { textContent: title }));
+  text.append(Object.assign(document.createElement("span"), { textContent: character }));
+  const canvas = document.createElement("canvas");
+  canvas.setAttribute("aria-hidden", "true");
+  button.append(text, canvas);
+  pictures.set(canvas, { notes: notesOf(picture).map((note) => ({ ...note, isNew })), to: picture.seconds });
   button.addEventListener("click", onClick);
   item.append(button);
   return item;
@@ -280,7 +319,7 @@ function exampleButton({ title, character }, onClick) {
 
 $("examples").append(
   ...examples.map((example) => exampleButton(example, () => open(() => openExample(example.key)))),
-  exampleButton({ title: "From nothing", character: "An empty page; the model invents it all" }, () => open(async () => NOTHING)),
+  exampleButton({ title: "From nothing", character: "The model invents it all", roll: examples.at(-1).roll, isNew: true }, () => open(async () => NOTHING)),
 );
 $("file").addEventListener("change", (event) => { openLocal(event.target.files[0]); event.target.value = ""; });
 $("start-over").addEventListener("click", () => { leave(); setPhase("empty"); });
@@ -320,4 +359,17 @@ document.addEventListener("drop", (event) => {
   openLocal(event.dataTransfer.files[0]);
 });
 
+
+// ---- The pictures of the empty page: the examples small, and the first of them large, turning into something new
+
+function drawPictures() {
+  if (state.phase !== "empty") return;
+  for (const [canvas, { notes, to }] of pictures) drawSmall(canvas, notes, { from: 0, to });
+  const { notes, to } = pictures.values().next().value;
+  const melodic = notes.filter((note) => !note.drum);
+  drawSmall($("art"), melodic.map((note) => ({ ...note, isNew: note.start >= to * 0.56 })), { from: 0, to });
+}
+
 setPhase("empty");
+new ResizeObserver(drawPictures).observe($("welcome"));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawPictures);

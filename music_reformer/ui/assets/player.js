@@ -11,6 +11,9 @@ export class Player extends EventTarget {
   #loaded = null;
   #start = 0;
   #ready = null;
+  #sounding = false;
+  // Whether the sequencer, in its own thread, has taken over our starting time; before, its clock means nothing.
+  #settled = false;
 
   /** Why there can be no sound here, as a sentence for the visitor, or null. */
   static obstacle({ hasSound }) {
@@ -32,7 +35,7 @@ export class Player extends EventTarget {
       import("./vendor/spessasynth.min.js"), fetch(SOUNDFONT),
     ]);
     if (!response.ok) throw new Error("the soundfont could not be fetched");
-    this.context = new AudioContext({ latencyHint: "playback" });
+    this.context = new AudioContext({ latencyHint: "balanced" });
     await this.context.audioWorklet.addModule(new URL("./vendor/spessasynth_processor.min.js", import.meta.url));
     this.synth = new WorkletSynthesizer(this.context);
     this.volume = new GainNode(this.context, { gain: VOLUME });
@@ -46,6 +49,7 @@ export class Player extends EventTarget {
     this.sequencer = new Sequencer(this.synth, { skipToFirstNoteOn: false });
     this.sequencer.loopCount = 0;
     this.sequencer.eventHandler.addEvent("songEnded", "player", () => this.#ended());
+    this.sequencer.eventHandler.addEvent("timeChange", "player", () => { this.#settled = true; });
   }
 
   /** Choose the file to play next (null: none) and where from. Stops what is playing. */
@@ -72,6 +76,7 @@ export class Player extends EventTarget {
       }
       // The visitor may have paused, or chosen another file, while this one was fetched.
       if (!this.playing || address !== this.#address) return;
+      this.#settled = false;
       this.sequencer.currentTime = this.#start;
       this.sequencer.play();
       this.#sounding = true;
@@ -81,8 +86,6 @@ export class Player extends EventTarget {
       throw error;
     }
   }
-
-  #sounding = false;
 
   pause() {
     if (!this.playing) return;
@@ -98,7 +101,7 @@ export class Player extends EventTarget {
   }
 
   /** Seconds from the start of the file. */
-  get time() { return this.#sounding ? this.sequencer.currentHighResolutionTime : this.#start; }
+  get time() { return this.#sounding && this.#settled ? this.sequencer.currentHighResolutionTime : this.#start; }
 
   /** How loud it sounds at this moment: root mean square of the samples, 0 to 1. */
   level() {

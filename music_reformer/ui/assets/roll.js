@@ -13,7 +13,7 @@ export class Roll {
   constructor({ element, overview, onSeek }) {
     this.element = element;
     [this.canvas, this.over] = element.querySelectorAll("canvas");
-    this.overview = overview.querySelector("canvas");
+    [this.overview, this.overviewOver] = overview.querySelectorAll("canvas");
     this.onSeek = onSeek;
     this.show({ notes: [], bars: [], beats: [], seconds: 8, cut: null });
     new ResizeObserver(() => { this.clampView(); this.redraw(); }).observe(element);
@@ -50,13 +50,15 @@ export class Roll {
   get keys() { return this.element.clientWidth < 600 ? 34 : 46; }
   get span() { return Math.max(this.element.clientWidth - this.keys, 10); }
   get visible() { return this.span / this.zoom; }
-  get leastZoom() { return this.span / (this.seconds * 1.02); }
+  /** What "everything" is when zoomed out: the piece and a little air behind it. */
+  get whole() { return this.seconds * 1.02; }
+  get leastZoom() { return this.span / this.whole; }
 
-  fit() { this.viewFrom(0, this.seconds * 1.02); }
+  fit() { this.viewFrom(0, this.whole); }
   viewFrom(from, to) { this.left = from; this.zoom = this.span / Math.max(to - from, 0.1); this.clampView(); this.redraw(); }
   clampView() {
     this.zoom = Math.min(Math.max(this.zoom, this.leastZoom), Math.max(MAX_PIXELS_PER_SECOND, this.leastZoom));
-    this.left = Math.max(0, Math.min(this.left, this.seconds * 1.02 - this.visible));
+    this.left = Math.max(0, Math.min(this.left, this.whole - this.visible));
   }
   zoomBy(factor, at = this.left + this.visible / 2) {
     const share = (at - this.left) / this.visible;
@@ -149,6 +151,7 @@ export class Roll {
       if (at >= this.keys) context.fillRect(Math.round(at) - 1, RULER - 6, 2, height);
     }
     this.drawKeys(context, palette, { low, high, y, row, floor, height });
+    drawSmall(this.overview, this.notes, { from: 0, to: this.whole, range: this.range });
   }
 
   drawGrid(context, palette, { width, height, floor, drumsTall }) {
@@ -188,10 +191,11 @@ export class Roll {
       if (BLACK.has(pitch % 12)) {
         context.fillStyle = palette["key-black"];
         context.fillRect(0, y(pitch), this.keys * 0.58, Math.max(row - 0.5, 1));
-      } else if (pitch % 12 === 0 || pitch % 12 === 5) {
-        context.fillStyle = "rgba(120, 120, 120, .35)";
-        context.fillRect(0, y(pitch) + row, this.keys - 1, 1);
       }
+      // White keys meet under the middle of a black one, or, below C and F, at the row's own edge.
+      context.fillStyle = "rgba(120, 120, 120, .35)";
+      if (BLACK.has(pitch % 12)) context.fillRect(this.keys * 0.58, y(pitch) + row / 2, this.keys * 0.42 - 1, 1);
+      else if (pitch % 12 === 0 || pitch % 12 === 5) context.fillRect(0, y(pitch) + row, this.keys - 1, 1);
       if (pitch % 12 === 0) {
         context.fillStyle = "#55585f";
         context.font = "10px sans-serif";
@@ -203,7 +207,7 @@ export class Roll {
       context.fillStyle = palette.muted;
       context.font = "10px sans-serif";
       context.textBaseline = "middle";
-      context.fillText("drums", 5, (floor + height) / 2 + 1);
+      context.fillText("drums", this.keys > 40 ? 8 : 3, (floor + height) / 2 + 1);
     }
     context.fillStyle = palette.line;
     context.fillRect(this.keys - 1, 0, 1, height);
@@ -221,8 +225,25 @@ export class Roll {
       context.moveTo(at - 6, 0); context.lineTo(at + 6, 0); context.lineTo(at, 9);
       context.fill();
     }
-    const view = this.visible < this.seconds * 0.99 ? [this.left, this.left + this.visible] : null;
-    drawSmall(this.overview, this.notes, { from: 0, to: this.seconds * 1.02, playhead: this.playhead, view, range: this.range });
+    this.drawOverviewOver(palette);
+  }
+
+  /** On the small picture of the whole piece: which stretch of it is in view, and the playhead. */
+  drawOverviewOver(palette) {
+    const { context, width, height } = prepare(this.overviewOver);
+    const scale = width / this.whole;
+    if (this.visible < this.seconds * 0.99) {
+      const [left, right] = [this.left * scale, (this.left + this.visible) * scale];
+      context.fillStyle = palette.panel;
+      context.globalAlpha = 0.6;
+      context.fillRect(0, 0, left, height);
+      context.fillRect(right, 0, width - right, height);
+      context.globalAlpha = 1;
+      context.strokeStyle = palette.muted;
+      context.strokeRect(left + 0.5, 0.5, Math.min(right, width) - left - 1, height - 1);
+    }
+    context.fillStyle = palette.playhead;
+    context.fillRect(this.playhead * scale, 0, 1.5, height);
   }
 
   /** Index of the first note that starts at `seconds` or later. */
@@ -266,7 +287,7 @@ export class Roll {
 
     const scrub = (event) => {
       if (!event.buttons) return;
-      const seconds = (local(event, overview) / overview.clientWidth) * this.seconds * 1.02;
+      const seconds = (local(event, overview) / overview.clientWidth) * this.whole;
       this.left = seconds - this.visible / 2;
       this.clampView();
       this.redraw();
