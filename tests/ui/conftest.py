@@ -1,0 +1,24 @@
+"""Fixtures for the page without a browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from stand_in import StandInGenerator
+
+from music_reformer.ui.composer import Composer
+from music_reformer.ui.examples import EXAMPLES
+from music_reformer.ui.shelf import Shelf
+
+
+@pytest.fixture
+def composer(tmp_path: Path) -> Composer:
+    return Composer(generator=StandInGenerator(seconds=0.1), shelf=Shelf(tmp_path / "shelf"))
+
+
+@pytest.fixture
+def midi_file(tmp_path: Path) -> Path:
+    path = tmp_path / "my song.mid"
+    path.write_bytes(EXAMPLES["waltz"].score().dumps_midi())
+    return path

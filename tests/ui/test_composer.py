@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import symusic
+
+from music_reformer.errors import UserError
+from music_reformer.ui.composer import MAX_VARIATIONS, STYLES, Composer, Order
+
+
+def compose(composer: Composer, **order: Any) -> list[dict[str, Any]]:
+    return list(composer.compose(Order(**{"length": "2bars", "seed": 3, **order})))
+
+
+def test_an_opened_file_is_kept_byte_for_byte(composer: Composer, midi_file: Path) -> None:
+    piece = composer.open_file(midi_file, name=midi_file.name)
+    assert piece["name"] == "my song"
+    assert composer.shelf.path(piece["key"]).read_bytes() == midi_file.read_bytes()
+    assert len(piece["roll"]["tracks"]) == 2
+    assert piece["roll"]["cut"] is None
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"MThd", b"not a MIDI file at all", b"MThd\0\0\0\6\0\1\0\1\1\xe0MTrk\0\0\0\4\0\xff\x2f\0"]
+)
+def test_a_bad_file_is_one_sentence_without_our_paths_and_leaves_nothing(
+    composer: Composer, tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "upload-4711.mid"
+    path.write_bytes(content)
+    with pytest.raises(UserError) as refusal:
+        composer.open_file(path, name="bad.mid")
+    assert "\n" not in str(refusal.value)
+    assert str(tmp_path) not in str(refusal.value)
+    assert list(composer.shelf.folder.iterdir()) == []
+
+
+def test_reports_come_in_order_and_their_notes_are_those_of_the_files(composer: Composer, midi_file: Path) -> None:
+    piece = composer.open_file(midi_file, name=midi_file.name)
+    start, *progress, done = compose(composer, piece=piece["key"], variations=3)
+    assert (start["event"], done["event"]) == ("start", "done")
+    assert {report["event"] for report in progress} == {"progress"}
+    assert progress[-1]["finished"] == [True] * 3
+    shares = [report["done"] for report in progress]
+    assert shares == sorted(shares)
+    assert start["cut"] == pytest.approx(16 * 3 * 60 / 132, abs=1e-3)
+    assert len(done["variations"]) == 3
+    for number, variation in enumerate(done["variations"]):
+        streamed = sorted(note[3:6] for report in progress for note in report["notes"] if note[0] == number)
+        filed = sorted(
+            [pitch, round(begin, 3), round(end, 3)]
+            for track in variation["roll"]["tracks"]
+            for pitch, begin, end, _, is_new in track["notes"]
+            if is_new
+        )
+        assert len(streamed) == len(filed) == 16
+        for heard, written in zip(streamed, filed, strict=True):
+            assert heard == pytest.approx(written, abs=2e-3)
+        # The prompt is still in front of it.
+        score = symusic.Score(composer.shelf.path(variation["key"]))
+        assert score.note_num() == symusic.Score(midi_file).note_num() + 16
+
+
+def test_files_of_different_orders_have_different_keys_and_telling_names(composer: Composer, midi_file: Path) -> None:
+    piece = composer.open_file(midi_file, name=midi_file.name)
+    results = [compose(composer, piece=piece["key"], variations=2)[-1]["variations"] for _ in range(2)]
+    assert len({variation["key"] for result in results for variation in result}) == 4
+    assert [variation["name"] for variation in results[0]] == ["my song - seed 3 - 1", "my song - seed 3 - 2"]
+
+
+def test_composing_from_nothing_needs_no_piece(composer: Composer) -> None:
+    start, *_, done = compose(composer)
+    assert start["cut"] == 0
+    assert done["variations"][0]["name"].startswith("New piece")
+
+
+def test_stop_keeps_what_is_there(composer: Composer) -> None:
+    composer.generator.seconds = 60.0
+    reports = composer.compose(Order(length="16bars", seed=1))
+    ticket = next(reports)["ticket"]
+    threading.Timer(1.5, composer.stop, [ticket]).start()
+    *_, done = reports
+    notes = [note for track in done["variations"][0]["roll"]["tracks"] for note in track["notes"]]
+    assert 1 <= len(notes) < 16 * 8
+    assert composer.stop(ticket) is False
+
+
+def test_a_visitor_who_leaves_is_forgotten_and_costs_no_more(composer: Composer) -> None:
+    composer.generator.seconds = 60.0
+    reports = composer.compose(Order(length="16bars", seed=1))
+    next(reports)
+    next(reports)
+    assert composer.num_running == 1
+    reports.close()
+    assert composer.num_running == 0
+
+
+def test_nobody_stops_another_by_guessing(composer: Composer) -> None:
+    composer.generator.seconds = 60.0
+    reports = composer.compose(Order(length="16bars", seed=1))
+    next(reports)
+    assert composer.stop("") is False
+    assert composer.stop("A" * 22) is False
+    assert composer.num_running == 1
+    reports.close()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"length": "many"}, "length"),
+        ({"length": "100000bars"}, "at most|from 1 to"),
+        ({"length": "9999s"}, "at most"),
+        ({"variations": 0}, "variations"),
+        ({"variations": MAX_VARIATIONS + 1}, "variations"),
+        ({"variations": 1.5}, "variations"),
+        ({"seed": -2}, "seed"),
+        ({"seed": 2**40}, "seed"),
+        ({"style": "loud"}, "style"),
+        ({"piece": "../../etc"}, "open the file again"),
+        ({"sampling": {"temperature": -1}}, "temperature"),
+        ({"sampling": {"top_p": 0}}, "top_p"),
+        ({"sampling": {"warmth": 1}}, "sampling"),
+        ({"sampling": {"temperature": "hot"}}, "sampling"),
+    ],
+)
+def test_a_wrong_order_is_refused_in_a_sentence(composer: Composer, wrong: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        compose(composer, **wrong)
+    assert composer.num_running == 0
+
+
+def test_a_style_is_its_numbers_and_the_visitor_may_change_them(composer: Composer) -> None:
+    compose(composer, style="calm")
+    compose(composer, style="calm", sampling={"temperature": 0.5})
+    plain, changed = (order["sampling"] for order in composer.generator.orders)
+    assert plain == STYLES["calm"]
+    assert (changed.temperature, changed.top_p) == (0.5, STYLES["calm"].top_p)
+
+
+def test_no_seed_is_a_new_seed_and_it_is_told(composer: Composer) -> None:
+    seeds = {compose(composer, seed=-1, length="1bars")[0]["seed"] for _ in range(5)}
+    assert len(seeds) > 1
+    assert seeds == {order["seed"] for order in composer.generator.orders}
