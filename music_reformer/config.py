@@ -178,6 +178,8 @@ class AugmentConfig:
     tempo: float = 0.1
     # Probability that every instrument of a piece is replaced by another (drums stay drums).
     programs: float = 0.0
+    # Probability that all instruments of a piece become one (drums stay drums; REMI and TSD only).
+    one_program: float = 0.0
     # Start the positions of a row anywhere in the axial table, so that all of it is trained.
     position_offset: bool = False
 

@@ -31,7 +31,11 @@ class Augmenter:
     def __init__(self, tokens: Sequence[str], config: AugmentConfig) -> None:
         require(0 <= config.transpose <= 127, f"augment.transpose ({config.transpose}) must be 0 to 127 semitones")
         require(0 <= config.tempo < 1, f"augment.tempo ({config.tempo}) must be in [0, 1)")
-        require(0 <= config.programs <= 1, f"augment.programs ({config.programs}) must be a probability")
+        require(
+            config.programs >= 0 and config.one_program >= 0 and config.programs + config.one_program <= 1,
+            f"augment.programs ({config.programs}) and augment.one_program ({config.one_program}) must be "
+            "probabilities that add up to at most 1",
+        )
         self.config = config
         self.num_ids = len(tokens)
         self.drums_id = tokens.index(_DRUMS) if _DRUMS in tokens else -1
@@ -50,6 +54,7 @@ class Augmenter:
                 programs[token_id] = int(match[1])
             elif match := re.fullmatch(r"TimeShift_(\d+)", name):
                 shifts[token_id] = int(match[1])
+        self.has_durations = any(name.startswith("Duration_") for name in tokens)
         self.tempo_ids = np.array(list(tempos), dtype=np.int64)
         self.tempo_values = np.array(list(tempos.values()))
         self.program_ids = np.array(list(programs), dtype=np.int64)
@@ -62,7 +67,7 @@ class Augmenter:
     @property
     def keeps_length(self) -> bool:
         """Whether a changed piece always has as many tokens as before."""
-        return not (self.config.tempo and self.id_of_shift)
+        return not (self.config.tempo and self.id_of_shift) and not self.config.one_program
 
     def __call__(self, tokens: NDArray[np.uint16], random: np.random.Generator) -> NDArray[np.uint16]:
         """A changed copy of a piece's tokens; the same for the same draws."""
@@ -74,6 +79,8 @@ class Augmenter:
             tokens = self.change_tempo(tokens, 1 + config.tempo * (2 * speed - 1))
         if replace < config.programs:
             tokens = self.change_programs(tokens, random)
+        elif replace < config.programs + config.one_program:
+            tokens = self.merge_programs(tokens, random)
         return tokens
 
     def transpose(self, tokens: NDArray[np.uint16], draw: float) -> NDArray[np.uint16]:
@@ -108,6 +115,30 @@ class Augmenter:
             others = self.program_ids
         table[used] = random.permutation(others)[: len(used)]
         return table[tokens]
+
+    def merge_programs(self, tokens: NDArray[np.uint16], random: np.random.Generator) -> NDArray[np.uint16]:
+        """Give all melodic notes to one instrument: a piano half of the time, else any. Drums stay drums.
+
+        Notes that begin together are put in order of pitch, and of two alike one stays, as if one player's part had
+        been tokenized. Encodings in which a note is not Program, Pitch, Velocity, Duration are left as they are.
+        """
+        begins = np.flatnonzero(np.isin(tokens, self.program_ids))
+        if not self.has_durations or not len(begins):
+            return tokens
+        piano = bool(random.random() < 0.5)
+        program = self.program_ids[0] if piano else random.choice(self.program_ids)
+        notes = tokens[begins[:, None] + np.arange(4)]
+        notes[:, 0] = program
+        together = np.cumsum(np.diff(begins, prepend=begins[0]) != 4)
+        pitch = self.pitch_of_id[notes[:, 1]]
+        order = np.lexsort((pitch, together))
+        same = np.zeros(len(order), dtype=bool)
+        same[1:] = (np.diff(pitch[order]) == 0) & (np.diff(together[order]) == 0)
+        changed = tokens.copy()
+        changed[begins[:, None] + np.arange(4)] = notes[order]
+        keep = np.ones(len(tokens), dtype=bool)
+        keep[(begins[same][:, None] + np.arange(4)).ravel()] = False
+        return changed[keep]
 
     def _identity(self) -> NDArray[np.uint16]:
         return np.arange(self.num_ids, dtype=np.uint16)
