@@ -122,7 +122,8 @@ class Augmenter:
         Notes that begin together are put in order of pitch, and of two alike one stays, as if one player's part had
         been tokenized. Encodings in which a note is not Program, Pitch, Velocity, Duration are left as they are.
         """
-        begins = np.flatnonzero(np.isin(tokens, self.program_ids))
+        begins = np.flatnonzero(np.isin(tokens[:-1], self.program_ids))
+        begins = begins[self.pitch_of_id[tokens[begins + 1]] >= 0]  # Not the program of a pedal.
         if not self.has_durations or not len(begins):
             return tokens
         piano = bool(random.random() < 0.5)

@@ -24,10 +24,12 @@ from music_reformer.data.augment import Augmenter
 
 IGNORED = -100
 # Rows still open while packing: more waste less, and cost more time per piece.
-OPEN_ROWS = 256
+OPEN_ROWS = 20_000
+# A long piece is not cut to use less room than this part of a row.
+SMALLEST_FILL = 32
 
 # One number per purpose keeps the random streams of one (seed, epoch) apart.
-_ORDER, _CUT, _AUGMENT, _OFFSET = range(4)
+_ORDER, _AUGMENT, _OFFSET = range(3)
 
 
 class _Piece(Protocol):
@@ -65,44 +67,61 @@ class Span:
     length: int
 
 
-def cut(lengths: Sequence[int], *, row_tokens: int, random: np.random.Generator | None = None) -> list[Span]:
-    """One span per piece; pieces longer than a row become consecutive spans.
+def pack(lengths: Sequence[int], *, row_tokens: int, order: Sequence[int]) -> list[list[Span]]:
+    """Put pieces into rows of at most `row_tokens`, with little padding.
+
+    A piece that fits in a row stays whole. Longer ones become consecutive spans: the first fills up the row with the
+    most room, the last goes where it fits best, those between fill a row each.
 
     Args:
         lengths: tokens of each piece with BOS and EOS, one more than its inputs.
-        row_tokens: longest span.
-        random: draws where the first span of a long piece ends, so that the seams move from epoch to epoch; None: all
-            but the last span are full.
+        row_tokens: longest span and row.
+        order: of the pieces; decides ties and, for long pieces, which room they fill.
     """
-    spans = []
-    for piece, length in enumerate(lengths):
-        inputs, begin = length - 1, 0
-        end = row_tokens
-        if random is not None and inputs > row_tokens:
-            end = int(random.integers(1, row_tokens + 1))
-        while begin < inputs:
-            spans.append(Span(piece, begin, min(end, inputs) - begin))
-            begin, end = end, end + row_tokens
-    return spans
+    rows = _OpenRows(row_tokens)
+    inputs = {piece: lengths[piece] - 1 for piece in order}
+    # Long ones first wastes least; the sort keeps the order among equals.
+    for piece in sorted((piece for piece in order if inputs[piece] <= row_tokens), key=lambda piece: -inputs[piece]):
+        rows.put(Span(piece, 0, inputs[piece]))
+    for piece in order:
+        if inputs[piece] > row_tokens:
+            begin = rows.fill_up(piece)
+            while begin < inputs[piece]:
+                length = min(row_tokens, inputs[piece] - begin)
+                rows.put(Span(piece, begin, length))
+                begin += length
+    return rows.rows
 
 
-def pack(spans: Sequence[Span], *, row_tokens: int) -> list[list[Span]]:
-    """Put spans into rows of at most `row_tokens`, each into the fullest open row that has room for it."""
-    rows: list[list[Span]] = []
-    open_rows: list[tuple[int, int]] = []  # (room left, row), ascending
-    for span in spans:
-        found = bisect.bisect_left(open_rows, (span.length, -1))
-        if found < len(open_rows):
-            room, row = open_rows.pop(found)
+class _OpenRows:
+    """Rows that are being filled, and the room left in them."""
+
+    def __init__(self, row_tokens: int) -> None:
+        self.row_tokens = row_tokens
+        self.rows: list[list[Span]] = []
+        self.open: list[tuple[int, int]] = []  # (room left, row), ascending
+
+    def put(self, span: Span) -> None:
+        """Into the fullest row that has room for all of it, or a new one."""
+        found = bisect.bisect_left(self.open, (span.length, -1))
+        room, row = self.row_tokens, len(self.rows)
+        if found < len(self.open):
+            room, row = self.open.pop(found)
         else:
-            room, row = row_tokens, len(rows)
-            rows.append([])
-        rows[row].append(span)
+            self.rows.append([])
+        self.rows[row].append(span)
         if room > span.length:
-            bisect.insort(open_rows, (room - span.length, row))
-            if len(open_rows) > OPEN_ROWS:
-                open_rows.pop(0)
-    return rows
+            bisect.insort(self.open, (room - span.length, row))
+            if len(self.open) > OPEN_ROWS:
+                self.open.pop(0)
+
+    def fill_up(self, piece: int) -> int:
+        """Fill the row with the most room with the beginning of a piece longer than that; returns its end."""
+        if not self.open or self.open[-1][0] < self.row_tokens // SMALLEST_FILL:
+            return 0
+        room, row = self.open.pop()
+        self.rows[row].append(Span(piece, 0, room))
+        return room
 
 
 def padding_share(rows: Sequence[Sequence[Span]], *, row_tokens: int) -> float:
@@ -170,11 +189,8 @@ class TrainingBatches:
         """The rows of an epoch, in their order."""
         if self._planned is None or self._planned[0] != epoch:
             lengths = [self._length(piece, epoch) for piece in self.pieces]
-            spans = cut(lengths, row_tokens=self.row_tokens, random=self._random(_CUT, epoch))
             shuffle = self._random(_ORDER, epoch)
-            spans = [spans[i] for i in shuffle.permutation(len(spans))]
-            spans.sort(key=lambda span: -span.length)  # Long ones first wastes least; ties stay shuffled.
-            rows = pack(spans, row_tokens=self.row_tokens)
+            rows = pack(lengths, row_tokens=self.row_tokens, order=shuffle.permutation(len(lengths)).tolist())
             self._planned = epoch, [rows[i] for i in shuffle.permutation(len(rows))]
         return self._planned[1]
 
@@ -207,7 +223,7 @@ class TrainingBatches:
 
 
 class ValidationBatches:
-    """The rows of a split in store order, the same each time, unchanged by augmentation.
+    """The rows of a split, the same each time, unchanged by augmentation.
 
     Args:
         store: token store.
@@ -235,8 +251,10 @@ class ValidationBatches:
         _check(pieces, row_tokens, max_length, split="validation")
         self.store, self.pieces = store, pieces
         self.row_tokens, self.rows_per_batch, self.max_length = row_tokens, rows_per_batch, max_length
-        rows = pack(cut([piece.length for piece in pieces], row_tokens=row_tokens), row_tokens=row_tokens)
-        self.rows = rows[: max_rows or len(rows)][rank::world_size]
+        rows = pack([piece.length for piece in pieces], row_tokens=row_tokens, order=range(len(pieces)))
+        # Packing puts long pieces first; a part of the rows must not be a part of the lengths.
+        shuffled = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))]
+        self.rows = shuffled[: max_rows or len(rows)][rank::world_size]
 
     def __len__(self) -> int:
         return math.ceil(len(self.rows) / self.rows_per_batch)

@@ -1,8 +1,8 @@
 """What happens after each optimizer step: stop when asked, validate, log, save. In this order.
 
-Lightning's own validation loop, CSV logger and checkpoint callback are not used, because a run that was killed must go
-on exactly: there, a kill between a checkpoint and the validation of the same step loses that validation, and the CSV of
-a resumed run begins anew. Here a checkpoint is the last thing of its step, and says everything that was done until then.
+Lightning's own validation loop, CSV logger and checkpoint callback are not used, because a run that was killed must
+go on exactly: there, a kill between a checkpoint and the validation of the same step loses that validation, and a
+resumed run begins a new CSV. Here a checkpoint is the last thing of its step, and knows all that was done until then.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class AfterStep(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Mapping[str, Tensor], batch_idx: int
     ) -> None:
+        """Called by Lightning after each batch."""
         if (int(batch["number"]) + 1) % trainer.accumulate_grad_batches == 0:
             assert isinstance(module, LanguageModule)
             self.after_step(trainer, module, trainer.global_step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Mapping
@@ -57,9 +58,7 @@ class Progress:
     def say(self, text: str) -> None:
         """One line that stays."""
         if self.shown:
-            clear = "\r\x1b[K" if self.live else ""
-            self.stream.write(f"{clear}{text}\n")
-            self.stream.flush()
+            self._write(("\r\x1b[K" if self.live else "") + text + "\n")
 
     def _speed(self, step: int) -> str:
         left = readable_seconds((self.max_steps - step) * self.step_seconds)
@@ -69,7 +68,12 @@ class Progress:
         now = time.monotonic()
         if self.live and now - self._drawn > 0.2:
             self._drawn = now
-            self.stream.write(f"\r\x1b[K{text}")
+            self._write(f"\r\x1b[K{text}")
+
+    def _write(self, text: str) -> None:
+        # A training of days goes on when the terminal that started it is gone.
+        with contextlib.suppress(OSError):
+            self.stream.write(text)
             self.stream.flush()
 
 

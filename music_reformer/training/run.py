@@ -166,9 +166,11 @@ def _find_run(folder: Path, config: TrainConfig, store: TokenStore) -> tuple[Pat
     settings = json.loads(json.dumps(settings))
     path, checkpoint = folder / "run.json", folder / "checkpoints" / "last.ckpt"
     if path.exists() and checkpoint.exists():
+        # A setting that is newer than the run had its default then.
+        before = _filled(json.loads(path.read_text()), json.loads(json.dumps(to_plain(TrainConfig()))))
         changed = [
-            f"{key} ({before} before, {now} now)"
-            for key, before, now in _differences(json.loads(path.read_text()), settings)
+            f"{key} ({old} before, {new} now)"
+            for key, old, new in _differences(before, settings)
             if key not in FREE_KEYS
         ]
         if changed:
@@ -182,6 +184,17 @@ def _find_run(folder: Path, config: TrainConfig, store: TokenStore) -> tuple[Pat
         temporary.write_text(json.dumps(settings, indent=1) + "\n")
         temporary.replace(path)
     return None, 0
+
+
+def _filled(settings: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """`settings`, with what they lack taken from `defaults`."""
+    filled = dict(settings)
+    for key, value in defaults.items():
+        if key not in filled:
+            filled[key] = value
+        elif isinstance(value, dict):
+            filled[key] = _filled(filled[key], value)
+    return filled
 
 
 def _differences(before: Any, now: Any, key: str = "") -> list[tuple[str, Any, Any]]:
@@ -209,7 +222,7 @@ def _initial_model(config: TrainConfig, store: TokenStore) -> ReformerLM:
         try:
             model.load_state_dict(loaded.model.state_dict())
         except RuntimeError as error:
-            raise UserError(f"initial ({config.initial}) has another shape than model; use the same settings") from error
+            raise UserError(f"initial ({config.initial}) has another shape than model; give the same model") from error
     return model
 
 
