@@ -26,7 +26,7 @@ MANIFEST = "manifest.jsonl"
 SUFFIXES = (".mid", ".midi")
 
 
-class SomePromptsFailed(UserError):
+class FailedPromptsError(UserError):
     """Some prompts could not be continued; the others were, and their files are written."""
 
     exit_code = 1
@@ -49,7 +49,7 @@ def generate(config: GenerateConfig, *, progress: bool = True) -> list[Path]:
 
     Raises:
         UserError: a setting, the weights, the prompts or the output folder cannot be used; nothing is written.
-        SomePromptsFailed: some prompts are no music; each was reported, the others are done.
+        FailedPromptsError: some prompts are no music; each was reported, the others are done.
     """
     length = Length.parse(config.length)
     output = Path(config.output)
@@ -64,7 +64,7 @@ def generate(config: GenerateConfig, *, progress: bool = True) -> list[Path]:
         try:
             wanted = {**request, "prompt_sha256": _sha256(job.prompt)}
             if all(manifest.has(path, wanted, number) for number, path in enumerate(job.outputs)):
-                report.kept(job)
+                report.kept()
                 continue
             score = read_score(job.prompt) if job.prompt is not None else None
             session = _start(generator, score, length, config)
@@ -72,10 +72,10 @@ def generate(config: GenerateConfig, *, progress: bool = True) -> list[Path]:
             _write(session, job, wanted, manifest)
         except UserError as error:
             failed += 1
-            print(f"skipped {job.prompt}: {error}", file=sys.stderr)
+            report.failed(job, error)
     report.close()
     if failed:
-        raise SomePromptsFailed(f"{failed} of {len(jobs)} prompts could not be continued; the reasons are above")
+        raise FailedPromptsError(f"{failed} of {len(jobs)} prompts could not be continued; the reasons are above")
     return [path for job in jobs for path in job.outputs]
 
 
@@ -199,7 +199,7 @@ class _Manifest:
 
     def add(self, file: Path, wanted: dict[str, Any], number: int, **about: object) -> None:
         """Note a file just written."""
-        entry = {"file": self._name(file), "variation": number + 1, "request": wanted, **about}
+        entry: dict[str, Any] = {"file": self._name(file), "variation": number + 1, "request": wanted, **about}
         self._lines[entry["file"]] = entry
         with self._path.open("a") as stream:
             stream.write(json.dumps(entry) + "\n")
@@ -219,9 +219,13 @@ class _Report:
         self._num_done = 0
         self._num_kept = 0
 
-    def kept(self, job: Job) -> None:
+    def kept(self) -> None:
         self._num_done += 1
         self._num_kept += 1
+
+    def failed(self, job: Job, error: UserError) -> None:
+        self._num_done += 1
+        sys.stderr.write(f"skipped {job.prompt}: {error}\n")
 
     def running(self, job: Job, session: Session) -> None:
         """Run a session to its end, telling how it goes."""
@@ -238,11 +242,12 @@ class _Report:
         seconds = (time.monotonic() - self._began) / composed * left if composed else 0.0
         name = job.prompt.name if job.prompt is not None else "a new piece"
         text = f"{self._num_done}/{self._num_jobs} {name}: {rate:.0f} tokens/s, about {_duration(seconds)} left"
-        print(f"{text:<100}", file=sys.stderr, end=end, flush=True)
+        sys.stderr.write(f"{text:<100}{end}")
+        sys.stderr.flush()
 
     def close(self) -> None:
         if self._shown and self._num_kept:
-            print(f"{self._num_kept} of {self._num_jobs} prompts were done before", file=sys.stderr)
+            sys.stderr.write(f"{self._num_kept} of {self._num_jobs} prompts were done before\n")
 
 
 def _duration(seconds: float) -> str:

@@ -13,14 +13,15 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import symusic
 
 from music_reformer.config import require
 from music_reformer.midi.grammar import Grammar, GrammarState
-from music_reformer.midi.score import bar_starts, seconds_at
-from music_reformer.midi.stream import DEFAULT_METRE, DEFAULT_TEMPO, DRUMS, Bend, Note, Press
+from music_reformer.midi.score import DEFAULT_METRE, bar_starts, clean_score, metres, seconds_at
+from music_reformer.midi.stream import DEFAULT_TEMPO, DRUMS, Bend, Note, Press
 from music_reformer.midi.tokenizer import MusicTokenizer
 
 TICKS_PER_QUARTER = 480  # of a piece composed from nothing
@@ -111,28 +112,28 @@ def read_prompt(
     Raises:
         UserError: the score has no such bar.
     """
-    cut_tick, bars = _find_cut(score, cut_bar)
-    kept = _keep_before(score, cut_tick)
-    grammar = Grammar(tokenizer, programs=programs or programs_of(kept) or programs_of(score) or {PIANO})
-    tempo = _last_before(kept.tempos, cut_tick)
-    metre = _last_before(kept.time_signatures, cut_tick)
+    clean = _clean(score)
+    cut_tick, bars = _find_cut(clean, cut_bar)
+    heard = _keep_before(clean, cut_tick)
+    grammar = Grammar(tokenizer, programs=programs or programs_of(heard) or programs_of(clean) or {PIANO})
+    tempo = _last_before(heard.tempos, cut_tick)
     prompt = Prompt(
-        score=kept,
+        score=_keep_before(score, cut_tick),
         cut_tick=cut_tick,
-        cut_seconds=float(seconds_at(kept, cut_tick)),
+        cut_seconds=float(seconds_at(heard, cut_tick)),
         tempo=tempo.qpm if tempo is not None else DEFAULT_TEMPO,
-        metre=(metre.numerator, metre.denominator) if metre is not None else DEFAULT_METRE,
+        metre=[(beats, unit) for tick, beats, unit in metres(heard) if tick <= cut_tick][-1],
         ids=[],
         state=grammar.start(),
         cut_grid=0,
         ticks_per_grid=0.0,
     )
-    _tokenize(prompt, tokenizer, grammar, origin=0)
+    _tokenize(prompt, heard, tokenizer, grammar, origin=0)
     while len(prompt.ids) > max_tokens and prompt.dropped_bars + 1 < len(bars):
         # Tokens lie unevenly over the bars: aim for what is too much, then look again.
         left = len(bars) - prompt.dropped_bars
         prompt.dropped_bars += min(left - 1, max(1, int(left * (1 - max_tokens / len(prompt.ids)))))
-        _tokenize(prompt, tokenizer, grammar, origin=bars[prompt.dropped_bars])
+        _tokenize(prompt, heard, tokenizer, grammar, origin=bars[prompt.dropped_bars])
     _release(prompt)
     return prompt
 
@@ -240,6 +241,18 @@ def _new_track(program: int) -> symusic.core.TrackTick:
     return symusic.Track(name="Drums" if drum else "", program=0 if drum else program, is_drum=drum)
 
 
+def _clean(score: symusic.Score) -> symusic.Score:
+    """The score as tokens and bars are to see it.
+
+    A piece that is in 1/4 throughout comes from a program that knew the beats but not the metre (POP909 does); it is
+    read in 4/4, as its corpus is for training.
+    """
+    unknown = len(score.time_signatures) > 0 and all(
+        (metre.numerator, metre.denominator) == (1, 4) for metre in score.time_signatures
+    )
+    return clean_score(score, metre_aliases={"1/4": "4/4"} if unknown else None)
+
+
 def _find_cut(score: symusic.Score, cut_bar: int | None) -> tuple[int, list[int]]:
     """Tick of the cut, and the bar lines before it."""
     starts = [int(notes.max()) for track in score.tracks if len(notes := track.notes.numpy()["time"])]
@@ -274,7 +287,7 @@ def _keep_before(score: symusic.Score, cut: int) -> symusic.Score:
     return kept
 
 
-def _last_before(events: Iterable, tick: int):  # noqa: ANN202 (symusic's events share no base class)
+def _last_before(events: Iterable[Any], tick: int) -> Any:
     """The last event at or before `tick`, or None."""
     found = [event for event in events if event.time <= tick]
     return max(found, key=lambda event: event.time) if found else None
@@ -291,14 +304,15 @@ def _release(prompt: Prompt) -> None:
             track.pitch_bends.append(symusic.PitchBend(cut, 0))
 
 
-def _tokenize(prompt: Prompt, tokenizer: MusicTokenizer, grammar: Grammar, *, origin: int) -> None:
-    """Fill in the tokens of the prompt from `origin` (a bar line, in ticks of the score) to the cut."""
+def _tokenize(
+    prompt: Prompt, heard: symusic.Score, tokenizer: MusicTokenizer, grammar: Grammar, *, origin: int
+) -> None:
+    """Fill in the tokens of what is heard from `origin` (a bar line, in ticks of the score) to the cut."""
     vocabulary = grammar.vocabulary
-    score = prompt.score if origin == 0 else _from(prompt.score, origin)
+    score = heard if origin == 0 else _from(heard, origin)
     if vocabulary.is_performance:
-        seconds = prompt.cut_seconds - float(seconds_at(prompt.score, origin))
         grid_seconds = 60.0 / (DEFAULT_TEMPO * vocabulary.ticks_per_beat)
-        prompt.cut_grid = round(seconds / grid_seconds)
+        prompt.cut_grid = round((prompt.cut_seconds - float(seconds_at(heard, origin))) / grid_seconds)
         prompt.ticks_per_grid = grid_seconds * prompt.tempo / 60.0 * score.ticks_per_quarter
     else:
         prompt.ticks_per_grid = score.ticks_per_quarter / vocabulary.ticks_per_beat
@@ -317,11 +331,10 @@ def _tokenize(prompt: Prompt, tokenizer: MusicTokenizer, grammar: Grammar, *, or
     prompt.state = grammar.start(ids)
     prompt.ids = [tokenizer.bos_id, *ids, *prompt.state.forward(prompt.cut_grid)]
     for track in score.tracks:
-        program = DRUMS if track.is_drum else track.program
         for note in track.notes:
             until = prompt.cut_grid + (note.end + origin - prompt.cut_tick) / prompt.ticks_per_grid
             if until > prompt.cut_grid:
-                prompt.state.hold(program, note.pitch, round(until))
+                prompt.state.hold(DRUMS if track.is_drum else track.program, note.pitch, round(until))
 
 
 def _from(score: symusic.Score, origin: int) -> symusic.Score:

@@ -61,7 +61,7 @@ class Sampler:
         if self._controls_repetition:
             logits_BV = lower_repeated(logits_BV, self._recent_NW[list(variations)], self.config.repetition_penalty)
         if self.config.temperature == 0:
-            tokens = logits_BV.masked_fill(~allowed_BV, -torch.inf).argmax(dim=-1)
+            tokens = torch.where(allowed_BV, logits_BV, -torch.inf).argmax(dim=-1)
         else:
             uniform_B = torch.tensor([self._dice[variation].throw() for variation in variations], dtype=torch.float64)
             tokens = draw(logits_BV, allowed_BV, uniform_B, self.config)
@@ -73,8 +73,7 @@ class Sampler:
 
 def draw(logits_BV: Tensor, allowed_BV: Tensor, uniform_B: Tensor, config: SamplingConfig) -> Tensor:
     """One token a row, int64 [B], at the points `uniform_B` (0 <= u < 1) of what `candidates` leaves."""
-    order_BV, probability_BV, num_kept_B = candidates(logits_BV, allowed_BV, config)
-    cumulative_BV = probability_BV.cumsum(dim=-1)
+    order_BV, cumulative_BV, num_kept_B = candidates(logits_BV, allowed_BV, config)
     last_B1 = (num_kept_B - 1).unsqueeze(-1)
     point_B1 = uniform_B.unsqueeze(-1) * cumulative_BV.gather(-1, last_B1)
     place_B1 = torch.searchsorted(cumulative_BV, point_B1, right=True)
@@ -82,28 +81,28 @@ def draw(logits_BV: Tensor, allowed_BV: Tensor, uniform_B: Tensor, config: Sampl
 
 
 def candidates(logits_BV: Tensor, allowed_BV: Tensor, config: SamplingConfig) -> tuple[Tensor, Tensor, Tensor]:
-    """Tokens from the likeliest down, their probabilities, and how many of them may be drawn.
+    """Tokens from the likeliest down, their cumulative probabilities, and how many of them may be drawn.
 
-    The probabilities are those of the allowed tokens at the temperature (above 0), float64, because cumulative sums
-    are compared with top-p. A token must pass every filter, each of which looks at these same probabilities: it is
-    among the `top_k` likeliest; it is in the smallest set of likeliest tokens whose mass reaches `top_p`; it has at
-    least `min_p` times the likeliest one's probability. The likeliest always passes.
+    The probabilities are those of the allowed tokens at the temperature (above 0), in float64, because their sums are
+    compared with top-p. A token must pass every filter, each of which looks at these same probabilities: it is among
+    the `top_k` likeliest; it is in the smallest set of likeliest tokens whose mass reaches `top_p`; it has at least
+    `min_p` times the likeliest one's probability. The likeliest always passes.
 
     Returns:
-        Token ids [B, V], probabilities [B, V], number kept [B].
+        Token ids [B, V], cumulative probabilities [B, V], number kept [B].
     """
-    sorted_BV, order_BV = logits_BV.masked_fill(~allowed_BV, -torch.inf).sort(dim=-1, descending=True, stable=True)
+    sorted_BV, order_BV = torch.where(allowed_BV, logits_BV, -torch.inf).sort(dim=-1, descending=True)
     probability_BV = (sorted_BV.double() / config.temperature).softmax(dim=-1)
-    kept_BV = sorted_BV > -torch.inf
+    cumulative_BV = probability_BV.cumsum(dim=-1)
+    kept_BV = probability_BV > 0
     if config.top_k:
         kept_BV[:, config.top_k :] = False
     if config.top_p < 1:
-        mass_before_BV = probability_BV.cumsum(dim=-1) - probability_BV
-        kept_BV &= mass_before_BV < config.top_p
+        kept_BV &= cumulative_BV - probability_BV < config.top_p
     if config.min_p:
         kept_BV &= probability_BV >= config.min_p * probability_BV[:, :1]
     # Every filter keeps a head of the sorted row, the first token at least.
-    return order_BV, probability_BV, kept_BV.sum(dim=-1).clamp_(min=1)
+    return order_BV, cumulative_BV, kept_BV.sum(dim=-1)
 
 
 def lower_repeated(logits_BV: Tensor, recent_BW: Tensor, penalty: float) -> Tensor:

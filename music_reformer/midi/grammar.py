@@ -20,13 +20,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from music_reformer.midi.stream import DEFAULT_METRE, DRUMS, Note, StreamDecoder, Vocabulary
+from music_reformer.midi.score import DEFAULT_METRE
+from music_reformer.midi.stream import DRUMS, Note, StreamDecoder, Vocabulary
 from music_reformer.midi.tokenizer import MusicTokenizer
 
 # Kinds of tokens that begin and end notes, and those of drums.
 _STARTS = frozenset({"Pitch", "PitchDrum", "NoteOn", "DrumOn"})
 _ENDS = frozenset({"NoteOff", "DrumOff"})
 _DRUM_KINDS = frozenset({"PitchDrum", "DrumOn", "DrumOff"})
+_TIME = frozenset({"Bar", "TimeShift"})
 
 
 class Grammar:
@@ -43,6 +45,8 @@ class Grammar:
         self.programs = programs
         ids_of = self.vocabulary.ids_of
         self.follow = _follow(frozenset(ids_of), performance=self.vocabulary.is_performance)
+        # Kinds behind which a note's pitch may come.
+        self.before_start = {kind for kind, kinds in self.follow.items() if kinds & _STARTS}
         # Tokens that move time on: all that is allowed in a bar that does not want to end.
         self.time_mask = self.mask_of(ids_of["Bar" if self.vocabulary.has_bars else "TimeShift"])
         self._masks: dict[tuple[Any, ...], Tensor] = {}
@@ -121,11 +125,13 @@ class GrammarState(StreamDecoder):
             if ends:
                 mask = mask.clone()
                 mask[ends] = True
-        if self._held and (self._last == "Program" or not self.vocabulary.has_programs):
-            held = self._list_held()
-            if held:
-                mask = mask.clone()
-                mask[held] = False
+        if (self._held or self.vocabulary.is_performance) and self._last in grammar.before_start:
+            down = self._list_down()
+            if down:
+                narrowed = mask.clone()
+                narrowed[down] = False
+                # Where all keys are down, one of them must do: decoding bears it, a dead end would not.
+                mask = narrowed if narrowed.any() else mask
         return mask
 
     def forward(self, tick: int) -> list[int]:
@@ -189,8 +195,8 @@ class GrammarState(StreamDecoder):
             kinds = kinds - (_STARTS - _DRUM_KINDS)
         elif role == "notes":
             kinds = kinds - _DRUM_KINDS
-        if self.closing and self._last not in _STARTS:
-            kinds = kinds & {"TimeShift", "Bar", "TimeSig"}
+        if self.closing and (self._last == "Program" or kinds & _TIME):  # else an event is half-written
+            kinds = kinds & _TIME
         if self._sounding:
             kinds = kinds - {"EOS"}
         ids = [i for kind in kinds - {"Position"} for i in vocabulary.ids_of[kind]]
@@ -215,10 +221,15 @@ class GrammarState(StreamDecoder):
             keys = [key for key in keys if key[0] == self._program]
         return [vocabulary.ids[vocabulary.end_kind(program), pitch] for program, pitch in keys]
 
-    def _list_held(self) -> list[int]:
+    def _list_down(self) -> list[int]:
+        """Beginnings of notes whose key is down already."""
         self._held = {key: until for key, until in self._held.items() if until > self.tick}
-        mine = [key for key in self._held if key[0] == self._program or not self.vocabulary.has_programs]
-        ids = [self.vocabulary.ids.get((self.vocabulary.start_kind(program), pitch)) for program, pitch in mine]
+        keys = list(self._held)
+        if self._last == "Program":
+            keys = [key for key in keys if key[0] == self._program]
+        if self.vocabulary.is_performance:  # its notes of one pitch never overlap
+            keys += self._sounding
+        ids = [self.vocabulary.ids.get((self.vocabulary.start_kind(program), pitch)) for program, pitch in keys]
         return [i for i in ids if i is not None]
 
 

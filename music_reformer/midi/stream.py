@@ -11,11 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from music_reformer.midi.performance import NUM_VELOCITIES
+from music_reformer.midi.score import DEFAULT_METRE
 from music_reformer.midi.tokenizer import MusicTokenizer
 
 DRUMS = -1  # the "program" of drums, in token names and here
 DEFAULT_TEMPO = 120.0
-DEFAULT_METRE = (4, 4)
 _DRUM_KINDS = frozenset({"PitchDrum", "DrumOn", "DrumOff"})
 
 
@@ -213,13 +214,16 @@ class StreamDecoder:
         self._pitch = pitch
 
     def _on_velocity(self, velocity: int) -> None:
+        if self.vocabulary.is_performance:  # one of 32 steps, which holds for the notes that follow
+            self._velocity = velocity * 128 // NUM_VELOCITIES + 64 // NUM_VELOCITIES
+            return
         self._velocity = velocity
         if self._last == "NoteOn" or self._last == "DrumOn":
             self._begin_note()
 
     def _on_note_on(self, pitch: int) -> None:
         self._pitch = pitch
-        if self.vocabulary.is_performance:  # there a velocity holds until the next
+        if self.vocabulary.is_performance and (self._program, pitch) not in self._sounding:
             self._begin_note()
 
     def _begin_note(self) -> None:
