@@ -72,7 +72,8 @@ class CorpusConfig:
     name: str = "folder"
     # Folder of MIDI files, searched recursively.
     path: str = "???"
-    # YAML file under datasets/manifests (source, licence, split rule), or null: split by a hash of the composition.
+    # A manifest under datasets/manifests, by name, or a YAML file like those: it tells which files are one composition.
+    # null: each file is a composition of its own.
     manifest: str | None = None
     validation_fraction: float = 0.05
     test_fraction: float = 0.05

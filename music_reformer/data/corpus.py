@@ -59,10 +59,19 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
     return manifest
 
 
+def _manifest_path(name: str) -> Path:
+    """A file, or the name of one of the manifests that come with the program."""
+    package = Path(__file__).parent.parent
+    for folder in (package / "manifests", package.parent / "datasets" / "manifests"):
+        if (folder / f"{name}.yaml").is_file():
+            return folder / f"{name}.yaml"
+    return Path(name)
+
+
 def _composition_rule(config: CorpusConfig) -> str:
     if config.manifest is None:
         return "file"
-    rule = read_manifest(config.manifest).get("composition", "file")
+    rule = read_manifest(_manifest_path(config.manifest)).get("composition", "file")
     require(
         rule in COMPOSITION_RULES,
         f"{config.manifest}: composition ({rule!r}) must be one of {', '.join(COMPOSITION_RULES)}",
@@ -73,7 +82,8 @@ def _composition_rule(config: CorpusConfig) -> str:
 def _place(source: str, rule: str, config: CorpusConfig) -> CorpusFile:
     path = PurePosixPath(source)
     composition = str(path.parent) if rule == "folder" and path.parent.name else str(path.with_suffix(""))
-    digest = hashlib.sha256(f"{config.name}/{composition}".encode()).digest()
+    # Not of the corpus's name: a corpus prepared as a plain folder has the same split.
+    digest = hashlib.sha256(composition.encode()).digest()
     fraction = int.from_bytes(digest[:8], "big") / 2**64
     if fraction < config.test_fraction:
         split = "test"
