@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ USAGE = """music-reformer: compose long music with a Reformer
     music-reformer evaluate checkpoint=runs/train/weights data=datasets/NAME      exact likelihood of whole pieces
     music-reformer generate prompts=FOLDER output=out variations=2 length=16bars  a folder of prompts to MIDI files
 
-Settings are given as key=value (nested: trainer.max_steps=200; a group of them: model=small). Lists: [1,2]; nothing: null.
+Settings are key=value (nested: trainer.max_steps=200; a group: model=small; a list: [1,2]; nothing: null).
     music-reformer VERB --help    the settings of a verb and the groups to choose from
     music-reformer VERB ... --show    print the settings that a command would use, and do nothing
 """
@@ -120,10 +120,10 @@ def verb_help(name: str) -> str:
     groups = sorted(folder.name for folder in conf_folder().iterdir() if folder.is_dir())
     body = compose_config(name, [], show=True)
     lines = [f"music-reformer {name} key=value ...\n"]
-    fields = VERBS[name].schema.__dataclass_fields__
+    nested = {field.name for field in fields(VERBS[name].schema)}
     for group in groups:
         choices = sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
-        if choices and (group in fields or (group == "experiment" and name == "train")):
+        if choices and (group in nested or (group == "experiment" and name == "train")):
             lines.append(f"    {group}={'|'.join(choices)}")
     return "\n".join([*lines, "\nSettings and their defaults (??? must be given):\n", body])
 

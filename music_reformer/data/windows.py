@@ -183,7 +183,7 @@ class TrainingBatches:
         # A split with fewer rows than a batch shows some of them more than once.
         chosen = [rows[(first + i * self.world_size) % len(rows)] for i in range(self.rows_per_batch)]
         filled = [self._fill(row, epoch) for row in chosen]
-        return {**_stack(filled), "number": torch.tensor(number)}
+        return {**stack_rows(filled), "number": torch.tensor(number)}
 
     def plan(self, epoch: int) -> list[list[Span]]:
         """The rows of an epoch, in their order."""
@@ -219,7 +219,7 @@ class TrainingBatches:
                 room = self.max_length - min(piece.length, self.max_length)
                 offset = int(self._random(_OFFSET, epoch, piece.piece_id).integers(0, room + 1))
             documents.append((self._augmented(piece, epoch), span, offset))
-        return _fill(documents, self.row_tokens, self.max_length, self.store.tokenizer.pad_id)
+        return fill_row(documents, self.row_tokens, self.max_length, self.store.tokenizer.pad_id)
 
 
 class ValidationBatches:
@@ -264,11 +264,11 @@ class ValidationBatches:
         if number >= len(self):
             raise IndexError(number)
         begin = number * self.rows_per_batch
-        return _stack([self._fill(row) for row in self.rows[begin : begin + self.rows_per_batch]])
+        return stack_rows([self._fill(row) for row in self.rows[begin : begin + self.rows_per_batch]])
 
     def _fill(self, row: list[Span]) -> dict[str, NDArray[np.int64]]:
         documents = [(self.store.tokens(self.pieces[span.piece]), span, 0) for span in row]
-        return _fill(documents, self.row_tokens, self.max_length, self.store.tokenizer.pad_id)
+        return fill_row(documents, self.row_tokens, self.max_length, self.store.tokenizer.pad_id)
 
 
 def _check(pieces: Sequence[_Piece], row_tokens: int, max_length: int, *, split: str) -> None:
@@ -281,10 +281,10 @@ def _check(pieces: Sequence[_Piece], row_tokens: int, max_length: int, *, split:
     )
 
 
-def _fill(
+def fill_row(
     documents: Sequence[tuple[NDArray[np.uint16], Span, int]], row_tokens: int, max_length: int, pad_id: int
 ) -> dict[str, NDArray[np.int64]]:
-    """One row from (all tokens of a piece, the span to take, position of the piece's first token) for each document."""
+    """One row from its documents: (all tokens of a piece, the span to take, position of the piece's first token)."""
     row = {
         "tokens": np.full(row_tokens, pad_id, dtype=np.int64),
         "targets": np.full(row_tokens, IGNORED, dtype=np.int64),
@@ -306,5 +306,6 @@ def _fill(
     return row
 
 
-def _stack(rows: Sequence[dict[str, NDArray[np.int64]]]) -> dict[str, Tensor]:
+def stack_rows(rows: Sequence[dict[str, NDArray[np.int64]]]) -> dict[str, Tensor]:
+    """A batch, each [B, L], of rows of one length."""
     return {name: torch.from_numpy(np.stack([row[name] for row in rows])) for name in rows[0]}

@@ -125,8 +125,9 @@ class Validator(AfterStep):
         module.eval()
         for number in range(len(self.batches)):
             batch = strategy.batch_to_device(self.batches[number])
-            total, num_targets = strategy.validation_step(batch, number)
-            sums += torch.stack([total.double(), num_targets.double()])
+            result = strategy.validation_step(batch, number)
+            assert isinstance(result, Mapping)
+            sums += torch.stack([result["total"].double(), result["num_targets"].double()])
             self.progress.validating(number + 1, len(self.batches))
         module.train()
         total, num_targets = strategy.reduce(sums, reduce_op="sum").tolist()

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from music_reformer.config import OptimizerConfig, TrainConfig, to_plain
@@ -80,9 +81,10 @@ class LanguageModule(pl.LightningModule):
         self._sums = sums if self._sums is None else self._sums + sums
         return total
 
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> tuple[Tensor, Tensor]:
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
         """Sum of the losses of one batch and its number of targets."""
-        return self._loss(batch)
+        total, num_targets = self._loss(batch)
+        return {"total": total, "num_targets": num_targets}
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Scale the gradients to the mean over all targets of the step: all processes, all accumulated batches.
@@ -111,10 +113,11 @@ class LanguageModule(pl.LightningModule):
         limit = self.config.optimizer.clip_norm or math.inf
         self.last_step.gradient_norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW, without decay on embeddings, norms and biases, and its schedule."""
         config = self.config.optimizer
-        decayed, free = [], []
+        decayed: list[torch.nn.Parameter] = []
+        free: list[torch.nn.Parameter] = []
         embeddings = {id(p) for m in self.model.modules() if isinstance(m, torch.nn.Embedding) for p in m.parameters()}
         for parameter in self.model.parameters():
             plain = parameter.dim() >= 2 and id(parameter) not in embeddings

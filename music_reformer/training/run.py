@@ -14,6 +14,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
@@ -63,7 +64,7 @@ def train(config: TrainConfig) -> Path:
         f"model.vocab_size ({config.model.vocab_size}) must be the {vocabulary} of the token store; leave it at 0",
     )
     config.model.vocab_size = vocabulary
-    progress = Progress(max_steps=config.trainer.max_steps, shown=rank_zero_only.rank == 0)
+    progress = Progress(max_steps=config.trainer.max_steps, shown=_is_first_process())
 
     folder = Path(config.output)
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
@@ -84,10 +85,9 @@ def train(config: TrainConfig) -> Path:
         f"{sum(p.numel() for p in model.parameters()):,} parameters; {num_tokens:,} training tokens in "
         f"{len(store.split('train')):,} pieces; {len(store.split('validation')):,} pieces for validation."
     )
-    trainer = _trainer(config, folder, first_step)
     validator = Validator(every=config.trainer.validate_every, data=data, progress=progress)
     info = {"data": str(config.data), "seed": config.seed, "tokenizer_fingerprint": store.tokenizer.fingerprint}
-    trainer.callbacks += [
+    callbacks: list[Callback] = [
         Stopper(max_hours=config.trainer.max_hours, progress=progress),
         validator,
         Journal(
@@ -104,11 +104,12 @@ def train(config: TrainConfig) -> Path:
             progress=progress,
         ),
     ]
+    trainer = _trainer(config, folder, first_step, callbacks)
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     return folder / "weights"
 
 
-def _trainer(config: TrainConfig, folder: Path, first_step: int) -> pl.Trainer:
+def _trainer(config: TrainConfig, folder: Path, first_step: int, callbacks: list[Callback]) -> pl.Trainer:
     settings = config.trainer
     precision = settings.precision
     if precision == "auto":
@@ -129,6 +130,7 @@ def _trainer(config: TrainConfig, folder: Path, first_step: int) -> pl.Trainer:
         logger=TensorBoardLogger(
             folder, name="tensorboard", version="", default_hp_metric=False, purge_step=first_step + 1
         ),
+        callbacks=callbacks,
         default_root_dir=folder,
         enable_progress_bar=False,
         enable_checkpointing=False,
@@ -136,6 +138,10 @@ def _trainer(config: TrainConfig, folder: Path, first_step: int) -> pl.Trainer:
         limit_val_batches=0,
         num_sanity_val_steps=0,
     )
+
+
+def _is_first_process() -> bool:
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def _check(config: TrainConfig) -> None:
@@ -179,7 +185,7 @@ def _find_run(folder: Path, config: TrainConfig, store: TokenStore) -> tuple[Pat
                 "settings to go on with it"
             )
         return checkpoint, int(torch.load(checkpoint, weights_only=True, mmap=True)["global_step"])
-    if rank_zero_only.rank == 0:
+    if _is_first_process():
         temporary = path.with_suffix(".json.tmp")
         temporary.write_text(json.dumps(settings, indent=1) + "\n")
         temporary.replace(path)
