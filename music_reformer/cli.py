@@ -6,7 +6,10 @@ sentence on stderr and exit code 2.
 
 from __future__ import annotations
 
+import difflib
 import importlib
+import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -46,6 +49,10 @@ VERBS = {
 }
 
 
+# Settings that are a file or folder.
+PATH_KEYS = frozenset({"data", "output", "checkpoint", "prompts", "initial", "corpus.path", "corpus.manifest"})
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -68,6 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return result if isinstance(result, int) else 0
     except UserError as error:
         sys.stderr.write(f"music-reformer: {error}\n")
+        return int(getattr(error, "exit_code", 2))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.stderr.write(f"music-reformer: {error.filename}: {error.strerror}\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("music-reformer: stopped\n")
@@ -100,10 +112,10 @@ def compose_config(name: str, overrides: Sequence[str], *, show: bool = False) -
 
     schema = VERBS[name].schema
     ConfigStore.instance().store(name=f"{name}_schema", node=schema)
-    _check_form(name, overrides)
+    overrides = [_plain(name, override) for override in overrides]
     try:
         with initialize_config_dir(str(conf_folder().resolve()), version_base="1.3"):
-            composed = compose(name, overrides=list(overrides))
+            composed = compose(name, overrides=overrides)
         merged = OmegaConf.merge(OmegaConf.structured(schema), composed)
         if show:
             return OmegaConf.to_yaml(merged)
@@ -111,7 +123,9 @@ def compose_config(name: str, overrides: Sequence[str], *, show: bool = False) -
         if missing:
             raise UserError(f"{name} needs {' and '.join(missing)}: add {' '.join(f'{key}=...' for key in missing)}")
         return OmegaConf.to_object(merged)
-    except (HydraException, OmegaConfBaseException) as error:
+    except UserError:  # of a dataclass that checks itself
+        raise
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise UserError(_sentence(name, error)) from error
 
 
@@ -122,24 +136,55 @@ def verb_help(name: str) -> str:
     lines = [f"music-reformer {name} key=value ...\n"]
     nested = {field.name for field in fields(VERBS[name].schema)}
     for group in groups:
-        choices = sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
+        choices = _choices(group)
         if choices and (group in nested or (group == "experiment" and name == "train")):
             lines.append(f"    {group}={'|'.join(choices)}")
     return "\n".join([*lines, "\nSettings and their defaults (??? must be given):\n", body])
 
 
-def _check_form(name: str, overrides: Sequence[str]) -> None:
-    for override in overrides:
-        if "=" not in override:
-            raise UserError(f"{override!r} is not understood: settings are key=value; see music-reformer {name} --help")
+def _plain(name: str, override: str) -> str:
+    """An override in Hydra's grammar: paths are quoted, so that any name of a file can be typed.
+
+    Raises:
+        UserError: it is not key=value, or not a choice of its group.
+    """
+    if not re.match(r"[A-Za-z_][\w./]*=", override):
+        raise UserError(f"{override!r} is not understood: settings are key=value; see music-reformer {name} --help")
+    key, _, value = override.partition("=")
+    if (conf_folder() / key).is_dir() and value not in ("null", *_choices(key)):
+        raise UserError(f"{key} has no choice {value!r}; it is one of {', '.join(_choices(key))}")
+    if key in PATH_KEYS and value not in ("null", "???") and not value.startswith(("'", '"')):
+        path = os.path.expanduser(value)
+        escaped = path.replace("\\", "\\\\").replace("'", "\\'")
+        return f"{key}='{escaped}'"
+    return override
+
+
+def _choices(group: str) -> list[str]:
+    return sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
 
 
 def _sentence(name: str, error: Exception) -> str:
-    """One sentence out of Hydra's and OmegaConf's messages of several lines."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = next((line for line in lines if not line.startswith("set_struct")), type(error).__name__)
-    details = {key: value for key, _, value in (line.partition(": ") for line in lines) if value}
-    key = getattr(error, "full_key", None) or details.get("full_key")
-    if key and key not in text:
+    """One sentence out of the messages of several lines of Hydra and OmegaConf."""
+    cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+    text = str(cause).splitlines()[0].rstrip(".") if str(cause) else type(cause).__name__
+    key = getattr(cause, "full_key", None)
+    override = getattr(error, "override", None)
+    if override is not None:
+        text = f"{override!r} cannot be read ({text}); quote a value that has signs of its own: key='\"a=b\"'"
+    elif " not in " in text and key:
+        near = difflib.get_close_matches(key, _keys(VERBS[name].schema), n=1)
+        text = f"unknown setting {key}" + (f"; did you mean {near[0]}?" if near else "")
+    elif key and key not in text:
         text = f"{key}: {text}"
-    return f"{text.rstrip('.')}; see music-reformer {name} --help"
+    return text if text.endswith("?") else f"{text}; see music-reformer {name} --help"
+
+
+def _keys(schema: Any, prefix: str = "") -> list[str]:
+    """All dotted keys of a dataclass."""
+    found = []
+    for key, value in (schema if isinstance(schema, dict) else settings.to_plain(schema())).items():
+        found.append(f"{prefix}{key}")
+        if isinstance(value, dict):
+            found += _keys(value, f"{prefix}{key}.")
+    return found

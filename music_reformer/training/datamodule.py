@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,6 +31,11 @@ class _Batches(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         return self.batches[number]
+
+
+def _ignore_interrupts(worker: int) -> None:
+    """Ctrl-C reaches all processes of a terminal; a worker goes on until the last step is done."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class RowDataModule(pl.LightningDataModule):
@@ -65,6 +71,7 @@ class RowDataModule(pl.LightningDataModule):
             sampler=_CountFrom(self.trainer.global_step * trainer_config.accumulate),
             num_workers=trainer_config.loader_workers,
             pin_memory=self.trainer.strategy.root_device.type == "cuda",
+            worker_init_fn=_ignore_interrupts,
         )
 
     def validation_batches(self) -> ValidationBatches | None:

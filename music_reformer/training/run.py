@@ -5,12 +5,13 @@ Start reading here: store -> model -> Lightning module -> trainer with the callb
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytorch_lightning as pl
 import torch
@@ -27,6 +28,7 @@ from music_reformer.training.callbacks import Journal, Saver, Stopper, Validator
 from music_reformer.training.datamodule import RowDataModule
 from music_reformer.training.metrics import MetricsFile
 from music_reformer.training.module import LanguageModule
+from music_reformer.training.plots import plot
 from music_reformer.training.progress import Progress
 
 # Settings that a resumed run may change: they leave the curve of the training loss as it is.
@@ -68,6 +70,7 @@ def train(config: TrainConfig) -> Path:
 
     folder = Path(config.output)
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    lock = _lock(folder)
     checkpoint, first_step = _find_run(folder, config, store)
     if checkpoint is None:
         progress.say(f"A new run in {folder}.")
@@ -106,6 +109,9 @@ def train(config: TrainConfig) -> Path:
     ]
     trainer = _trainer(config, folder, first_step, callbacks)
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    if lock is not None:
+        plot(folder)
+        lock.close()
     return folder / "weights"
 
 
@@ -142,6 +148,22 @@ def _trainer(config: TrainConfig, folder: Path, first_step: int, callbacks: list
 
 def _is_first_process() -> bool:
     return getattr(rank_zero_only, "rank", 0) == 0
+
+
+def _lock(folder: Path) -> IO[str] | None:
+    """Keep a second training out of the folder for as long as the file is open; None but in the first process.
+
+    Raises:
+        UserError: another training has it.
+    """
+    if not _is_first_process():
+        return None
+    lock = (folder / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UserError(f"another training is writing to {folder}; wait for it, or give another output=...") from error
+    return lock
 
 
 def _check(config: TrainConfig) -> None:
