@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         generator = Generator.load(options.checkpoint)
     except UserError as error:
-        print(f"app.py: {error}", file=sys.stderr)
+        sys.stderr.write(f"app.py: {error}\n")
         return 2
     page = build_page(generator=generator)
     launch_page(page, host=options.host, port=options.port, open_browser=has_display() and not options.no_browser)

@@ -28,7 +28,7 @@ const json = (data) => ({
 });
 
 /** Call `operation` with `data`; resolves to its result. `onReport` gets each value that it streams, `onPlace` the
- *  number of visitors ahead in the queue. Aborting `signal` leaves the queue and resolves to null. */
+ *  number of visitors ahead, 0 when the turn has come. Aborting `signal` leaves the queue and resolves to null. */
 export async function call(operation, data, { onReport, onPlace, signal } = {}) {
   const session = crypto.getRandomValues(new Uint32Array(4)).join("");
   await request(`gradio_api/call/${operation}`, json({ data, session_hash: session }));
@@ -40,7 +40,9 @@ export async function call(operation, data, { onReport, onPlace, signal } = {}) 
     stream.onerror = () => end(reject, new ServerError(LOST));
     stream.onmessage = ({ data: text }) => {
       const message = JSON.parse(text);
-      if (message.msg === "estimation") onPlace?.(message.rank ?? 0);
+      // The rank counts those who wait; one more is being served.
+      if (message.msg === "estimation") onPlace?.((message.rank ?? 0) + 1);
+      else if (message.msg === "process_starts") onPlace?.(0);
       else if (message.msg === "unexpected_error") end(reject, new ServerError(LOST));
       else if (message.msg === "process_generating" && message.success) onReport?.(message.output.data[0]);
       else if (message.msg === "process_completed") {

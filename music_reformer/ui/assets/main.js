@@ -108,6 +108,7 @@ function showPiece() {
 async function compose() {
   const wish = settings.read();
   const { piece } = state;
+  let waiting = null;
   const job = (state.job = new AbortController());
   state.ticket = null;
   cards.clear();
@@ -121,11 +122,17 @@ async function compose() {
   try {
     await call("compose", [piece.key, wish.length, wish.variations, wish.seed, wish.style, wish.sampling], {
       signal: job.signal,
-      onPlace: (ahead) => report(0, ahead > 0 ? `Waiting: ${ahead} ahead of you` : "Starting…"),
+      onPlace: (ahead) => {
+        // A place in the queue is told even where nobody waits; it is worth showing only if it lasts.
+        clearTimeout(waiting);
+        if (ahead) waiting = setTimeout(() => state.job === job && report(0, `Waiting: ${ahead} ahead of you`), 300);
+      },
       onReport: (news) => { if (state.job === job) hear(news, wish); },
     });
+    clearTimeout(waiting);
     if (state.job === job) setPhase(state.variations.some((variation) => variation.key) ? "done" : "ready");
   } catch (error) {
+    clearTimeout(waiting);
     if (state.job !== job) return;
     cards.clear();
     state.variations = [];

@@ -49,7 +49,9 @@ export class Player extends EventTarget {
     this.sequencer = new Sequencer(this.synth, { skipToFirstNoteOn: false });
     this.sequencer.loopCount = 0;
     this.sequencer.eventHandler.addEvent("songEnded", "player", () => this.#ended());
-    this.sequencer.eventHandler.addEvent("timeChange", "player", () => { this.#settled = true; });
+    this.sequencer.eventHandler.addEvent("timeChange", "player", (time) => {
+      if (Math.abs(time - this.#start) < 0.1) this.#settled = true;
+    });
   }
 
   /** Choose the file to play next (null: none) and where from. Stops what is playing. */
@@ -70,8 +72,7 @@ export class Player extends EventTarget {
       await this.context.resume();
       const address = this.#address;
       if (this.#loaded !== address) {
-        const bytes = await (await fetch(address)).arrayBuffer();
-        this.sequencer.loadNewSongList([{ binary: bytes, fileName: "piece.mid" }]);
+        await this.#load(await (await fetch(address)).arrayBuffer());
         this.#loaded = address;
       }
       // The visitor may have paused, or chosen another file, while this one was fetched.
@@ -87,6 +88,14 @@ export class Player extends EventTarget {
     }
   }
 
+  #load(bytes) {
+    return new Promise((resolve, reject) => {
+      this.sequencer.eventHandler.addEvent("songChange", "player", resolve);
+      this.sequencer.eventHandler.addEvent("midiError", "player", reject);
+      this.sequencer.loadNewSongList([{ binary: bytes, fileName: "piece.mid" }]);
+    });
+  }
+
   pause() {
     if (!this.playing) return;
     this.#start = this.time;
@@ -97,6 +106,7 @@ export class Player extends EventTarget {
 
   seek(seconds) {
     this.#start = seconds;
+    this.#settled = false;
     if (this.#sounding) this.sequencer.currentTime = seconds;
   }
 

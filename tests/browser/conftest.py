@@ -1,0 +1,90 @@
+"""A real Chromium on a real server with the stand-in generator; every test also watches that nothing leaves the machine.
+
+Chromium is the system's (or CHROMIUM=/path/to/it); nothing is downloaded. Without it, or without playwright, these tests
+skip.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "ui"))
+
+from stand_in import StandInGenerator
+
+from music_reformer.ui.composer import Composer
+from music_reformer.ui.page import build_page, launch_page
+
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+# A name that is not localhost, so that the page is not a secure context there.
+FLAGS.append("--host-resolver-rules=MAP lan.test 127.0.0.1")
+LOCAL = ("http://127.0.0.1:", "http://lan.test:", "data:", "blob:")
+
+
+@dataclass
+class Site:
+    """The running server, and what the tests look at behind it."""
+
+    address: str
+    composer: Composer
+    generator: StandInGenerator
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+    path = os.environ.get("CHROMIUM") or next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
+    if path is None:
+        pytest.skip("no Chromium: apt install chromium, or set CHROMIUM to its path")
+    with sync_api.sync_playwright() as playwright:
+        # Playwright gives every launch a fresh profile of its own.
+        browser = playwright.chromium.launch(executable_path=path, headless=True, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    generator = StandInGenerator(seconds=1.5)
+    server = build_page(generator=generator, folder=tmp_path_factory.mktemp("site"))
+    address = launch_page(server, host="127.0.0.1", port=None, open_browser=False, block=False)
+    yield Site(address, server.state.composer, generator)
+    server.get_blocks().close(verbose=False)
+
+
+@pytest.fixture
+def visit(chromium: Any, site: Site) -> Iterator[Callable[..., Any]]:
+    """Open the page as a new visitor: `visit(width=..., height=..., scheme=..., address=...)` returns their tab."""
+    site.generator.seconds = 1.5
+    contexts, outside, errors = [], [], []
+
+    def open_tab(*, width: int = 1280, height: int = 800, scheme: str = "light", address: str | None = None) -> Any:
+        context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        context.set_default_timeout(15_000)
+        contexts.append(context)
+        tab = context.new_page()
+        tab.on("request", lambda request: outside.append(request.url) if not request.url.startswith(LOCAL) else None)
+        tab.on("pageerror", lambda error: errors.append(str(error)))
+        tab.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        tab.goto(address or site.address)
+        tab.wait_for_selector("#examples button")
+        return tab
+
+    yield open_tab
+    for context in contexts:
+        context.close()
+    assert outside == [], "the page called out"
+    assert errors == [], "the page reported errors of its own"

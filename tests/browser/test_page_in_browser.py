@@ -1,0 +1,350 @@
+"""What a visitor does: open, continue, look, listen, stop, download."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import symusic
+from conftest import Site
+
+from music_reformer.ui.examples import EXAMPLES
+
+WALTZ = EXAMPLES["waltz"].score()
+# Is there a pixel of this colour (a CSS variable) between two shares of the roll's width?
+FIND_COLOUR = """([name, from, to]) => {
+  const canvas = document.querySelector('#roll-notes');
+  const probe = document.createElement('canvas').getContext('2d');
+  probe.fillStyle = getComputedStyle(document.documentElement).getPropertyValue(name);
+  probe.fillRect(0, 0, 1, 1);
+  const [r, g, b] = probe.getImageData(0, 0, 1, 1).data;
+  const [x, width] = [Math.round(canvas.width * from), Math.round(canvas.width * (to - from))];
+  const { data } = canvas.getContext('2d').getImageData(x, 30, width, canvas.height - 30);
+  let count = 0;
+  for (let i = 0; i < data.length; i += 4) {
+    // Notes are tinted by velocity: near the colour's hue, clearly off the paper's grey.
+    const far = Math.abs(data[i] - r) + Math.abs(data[i + 1] - g) + Math.abs(data[i + 2] - b);
+    if (far < 110) count++;
+  }
+  return count;
+}"""
+
+
+def midi(name: str = "my song.mid", data: bytes | None = None) -> dict[str, Any]:
+    return {"name": name, "mimeType": "audio/midi", "buffer": WALTZ.dumps_midi() if data is None else data}
+
+
+def phase(tab: Any, name: str) -> None:
+    tab.wait_for_selector(f"body[data-phase={name}]")
+
+
+def until(tab: Any, condition: str, *, seconds: float = 15.0) -> None:
+    """Wait for a JavaScript condition. (Playwright's own `wait_for_function` needs `eval`, which the page forbids.)"""
+    end = time.monotonic() + seconds
+    while not tab.evaluate(condition):
+        assert time.monotonic() < end, f"waited {seconds} s in vain for {condition}"
+        tab.wait_for_timeout(50)
+
+
+def until_level(tab: Any, condition: str) -> None:
+    until(tab, f"Number(document.querySelector('#meter').getAttribute('aria-valuenow')) {condition}")
+
+
+def until_progress(tab: Any, text: str) -> None:
+    until(tab, f"document.querySelector('#progress-text').textContent.includes('{text}')")
+
+
+def upload(tab: Any, file: dict[str, Any] | None = None) -> None:
+    tab.set_input_files("#file", file or midi())
+    phase(tab, "ready")
+
+
+def order(tab: Any, *, bars: int = 4, variations: int = 1, seed: int | None = 5) -> None:
+    tab.fill("#amount", str(bars))
+    tab.click(f"label[for=variations-{variations}]")
+    if seed is not None:
+        tab.evaluate("document.querySelector('#advanced').open = true")
+        tab.fill("#seed", str(seed))
+    tab.click("#compose")
+    phase(tab, "composing")
+
+
+def level(tab: Any) -> float:
+    return float(tab.get_attribute("#meter", "aria-valuenow"))
+
+
+def loudest(tab: Any, seconds: float) -> float:
+    """The loudest that the page sounds over so many seconds."""
+    end, peak = time.monotonic() + seconds, 0.0
+    while time.monotonic() < end:
+        peak = max(peak, level(tab))
+        tab.wait_for_timeout(50)
+    return peak
+
+
+def download(tab: Any, variation: int) -> tuple[str, symusic.Score]:
+    with tab.expect_download() as download_info:
+        tab.click(f"[aria-label='Download variation {variation} as MIDI']")
+    return download_info.value.suggested_filename, symusic.Score.from_midi(Path(download_info.value.path()).read_bytes())
+
+
+def notes_of(score: symusic.Score) -> list[tuple[int, int, int]]:
+    tick = 480 / score.ticks_per_quarter
+    return sorted((round(note.time * tick), note.pitch, note.velocity) for track in score.tracks for note in track.notes)
+
+
+def test_the_first_view_says_what_to_do(visit: Callable[..., Any]) -> None:
+    tab = visit()
+    assert tab.is_visible("text=Choose a MIDI file")
+    assert tab.locator("#examples button").count() == len(EXAMPLES) + 1
+    assert tab.is_disabled("#compose")
+    assert tab.locator("footer").count() == 0
+
+
+def test_from_a_file_to_downloads_with_notes_appearing_on_the_way(visit: Callable[..., Any]) -> None:
+    tab = visit()
+    upload(tab)
+    assert tab.inner_text("#piece-name") == "my song"
+    assert "16 bars" in tab.inner_text("#piece-facts")
+    order(tab, bars=4, variations=3, seed=5)
+    # Midway: there are notes already, a speed, and not yet all.
+    until(tab, "document.querySelector('.card small')?.textContent.includes('notes')")
+    assert int(tab.inner_text(".card small").split()[0]) < 4 * 8
+    assert "tokens/s" in tab.inner_text("#progress-text")
+    assert tab.is_visible("#stop")
+    phase(tab, "done")
+    assert tab.inner_text(".card small").startswith("32 notes")
+    assert "seed 5" in tab.inner_text("#result-text")
+    files = [download(tab, number) for number in (1, 2, 3)]
+    assert [name for name, _ in files] == [f"my song - seed 5 - {number}.mid" for number in (1, 2, 3)]
+    prompt, results = notes_of(WALTZ), [notes_of(score) for _, score in files]
+    for result in results:
+        assert len(result) == len(prompt) + 32
+        assert set(prompt) < set(result)
+    assert results[0] != results[1] != results[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_prompt_and_continuation_have_two_plainly_different_colours(visit: Callable[..., Any], scheme: str) -> None:
+    tab = visit(scheme=scheme)
+    upload(tab)
+    assert tab.evaluate(FIND_COLOUR, ["--old", 0.05, 1]) > 500
+    assert tab.evaluate(FIND_COLOUR, ["--new", 0.05, 1]) == 0
+    order(tab, bars=16)
+    phase(tab, "done")
+    tab.click("#zoom-fit")
+    tab.wait_for_timeout(200)
+    # The cut is in the middle: 16 bars and 16 bars.
+    assert tab.evaluate(FIND_COLOUR, ["--old", 0.05, 0.45]) > 300
+    assert tab.evaluate(FIND_COLOUR, ["--new", 0.05, 0.45]) == 0
+    assert tab.evaluate(FIND_COLOUR, ["--new", 0.55, 1]) > 300
+    assert tab.evaluate(FIND_COLOUR, ["--old", 0.55, 1]) == 0
+
+
+def test_playing_sounds_moves_the_playhead_and_pausing_is_silence(visit: Callable[..., Any]) -> None:
+    tab = visit()
+    tab.click("#examples button >> nth=0")
+    phase(tab, "ready")
+    assert level(tab) == 0
+    tab.wait_for_timeout(1500)  # the soundfont is fetched while the visitor looks at the piece
+    began = time.monotonic()
+    tab.click("#play")
+    until_level(tab, "> 0.005")
+    assert time.monotonic() - began < 5.0  # 0.3 s on an idle machine
+    assert loudest(tab, 1.0) > 0.01
+    assert tab.get_attribute("#play", "aria-label") == "Pause"
+    assert float(tab.get_attribute("#roll", "aria-valuenow")) > 0.5
+    tab.click("#play")
+    until_level(tab, "< 1e-4")
+    stood = tab.get_attribute("#roll", "aria-valuenow")
+    tab.wait_for_timeout(400)
+    assert tab.get_attribute("#roll", "aria-valuenow") == stood
+    assert loudest(tab, 0.3) < 1e-4
+
+
+def test_the_new_music_is_what_sounds_after_the_cut(visit: Callable[..., Any]) -> None:
+    """Played from behind the prompt's last note, only a file with a continuation sounds."""
+    tab = visit()
+    upload(tab)
+    order(tab, bars=4)
+    phase(tab, "done")
+    # Two bars before the cut, so that the join is heard.
+    assert float(tab.get_attribute("#roll", "aria-valuenow")) == pytest.approx(14 * 3 * 60 / 132, abs=0.2)
+    tab.focus("#roll")
+    for _ in range(3):
+        tab.keyboard.press("ArrowRight")
+    assert float(tab.get_attribute("#roll", "aria-valuenow")) == pytest.approx(17 * 3 * 60 / 132, abs=0.2)
+    tab.keyboard.press("Space")
+    until_level(tab, "> 0.005")
+    assert float(tab.get_attribute("#roll", "aria-valuenow")) > 17 * 3 * 60 / 132
+
+
+def test_clicking_the_roll_moves_there_and_variations_are_chosen_by_their_cards(visit: Callable[..., Any]) -> None:
+    tab = visit()
+    upload(tab)
+    box = tab.locator("#roll").bounding_box()
+    tab.mouse.click(box["x"] + box["width"] * 0.5, box["y"] + 200)
+    total = float(tab.get_attribute("#roll", "aria-valuemax"))
+    assert float(tab.get_attribute("#roll", "aria-valuenow")) == pytest.approx(total / 2, rel=0.06)
+    order(tab, variations=2)
+    phase(tab, "done")
+    first = tab.evaluate("document.querySelector('#roll-notes').toDataURL()")
+    tab.click(".card >> nth=1")
+    tab.wait_for_timeout(200)
+    assert tab.get_attribute(".card >> nth=1 >> button", "aria-pressed") == "true"
+    assert tab.evaluate("document.querySelector('#roll-notes').toDataURL()") != first
+
+
+def test_stop_keeps_what_is_there(visit: Callable[..., Any], site: Site) -> None:
+    site.generator.seconds = 60
+    tab = visit()
+    site.generator.seconds = 60
+    upload(tab)
+    order(tab, bars=16)
+    until(tab, "parseInt(document.querySelector('.card small')?.textContent) >= 3")
+    tab.click("text=Stop and keep this")
+    phase(tab, "done")
+    _, score = download(tab, 1)
+    new = len(notes_of(score)) - len(notes_of(WALTZ))
+    assert 3 <= new < 16 * 8
+
+
+def test_a_new_file_clears_what_the_old_one_left(visit: Callable[..., Any]) -> None:
+    tab = visit()
+    upload(tab)
+    order(tab)
+    phase(tab, "done")
+    upload(tab, midi("second.mid", EXAMPLES["ground"].score().dumps_midi()))
+    assert tab.inner_text("#piece-name") == "second"
+    assert tab.locator(".card").count() == 0
+    assert tab.inner_text("#result-text") == ""
+    assert tab.evaluate(FIND_COLOUR, ["--new", 0.05, 1]) == 0
+
+
+BAD = {
+    "empty": b"",
+    "not MIDI": b"\x89PNG\r\n\x1a\n" + bytes(200),
+    "cut short": WALTZ.dumps_midi()[:120],
+    "no notes": b"MThd\0\0\0\6\0\0\0\1\1\xe0MTrk\0\0\0\4\0\xff\x2f\0",
+    "too large": b"MThd" + bytes(6_000_000),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_file_is_a_clear_message_and_leaves_nothing_of_the_old_piece(
+    visit: Callable[..., Any], kind: str
+) -> None:
+    tab = visit()
+    upload(tab)
+    tab.set_input_files("#file", midi("bad.mid", BAD[kind]))
+    tab.wait_for_selector("#message:not([hidden])")
+    sentence = tab.inner_text("#message p")
+    assert 20 < len(sentence) < 200
+    assert sentence.endswith(".")
+    assert "/" not in sentence
+    assert "Traceback" not in sentence
+    phase(tab, "empty")
+    assert tab.is_visible("text=Choose a MIDI file")
+    upload(tab)  # and the page goes on working
+    assert tab.is_hidden("#message")
+
+
+def test_what_a_file_calls_itself_is_text_and_nothing_else(visit: Callable[..., Any]) -> None:
+    score = WALTZ.copy()
+    score.tracks[0].name = "<img src=x onerror=document.title='owned'>"
+    tab = visit()
+    upload(tab, midi("<b>bold</b>.mid", score.dumps_midi()))
+    assert "<img src=x" in tab.inner_text("#piece-facts")
+    assert tab.locator("#piece-facts img, #piece-name b").count() == 0
+    assert tab.title() == "Music Reformer"
+
+
+def test_from_nothing(visit: Callable[..., Any]) -> None:
+    tab = visit()
+    tab.click("text=From nothing")
+    phase(tab, "ready")
+    assert tab.inner_text("#compose") == "Compose"
+    assert tab.is_disabled("#play")
+    order(tab, bars=2)
+    phase(tab, "done")
+    name, score = download(tab, 1)
+    assert name.startswith("New piece")
+    assert len(notes_of(score)) == 16
+    assert tab.is_enabled("#play")
+
+
+def test_two_visitors_at_once_wait_their_turn_and_see_only_their_own(visit: Callable[..., Any], site: Site) -> None:
+    ann, bob = visit(), visit()
+    site.generator.seconds = 4
+    upload(ann, midi("ann.mid"))
+    upload(bob, midi("bob.mid", EXAMPLES["ground"].score().dumps_midi()))
+    order(ann, variations=2, seed=1)
+    until_progress(ann, "tokens/s")
+    order(bob, variations=1, seed=2)
+    until_progress(bob, "ahead of you")
+    phase(ann, "done")
+    phase(bob, "done")
+    assert (ann.inner_text("#piece-name"), bob.inner_text("#piece-name")) == ("ann", "bob")
+    assert (ann.locator(".card").count(), bob.locator(".card").count()) == (2, 1)
+    (ann_name, ann_score), (bob_name, bob_score) = download(ann, 1), download(bob, 1)
+    assert ann_name.startswith("ann")
+    assert bob_name.startswith("bob")
+    assert set(notes_of(WALTZ)) < set(notes_of(ann_score))
+    assert set(notes_of(EXAMPLES["ground"].score())) < set(notes_of(bob_score))
+    assert set(notes_of(WALTZ)).isdisjoint(set(notes_of(bob_score)) - set(notes_of(EXAMPLES["ground"].score())))
+
+
+def test_who_waits_can_cancel_and_who_leaves_costs_nothing_more(visit: Callable[..., Any], site: Site) -> None:
+    ann, bob = visit(), visit()
+    site.generator.seconds = 100
+    upload(ann)
+    upload(bob)
+    order(ann, bars=64)
+    ann.wait_for_selector(".card")
+    order(bob)
+    until_progress(bob, "ahead of you")
+    bob.click("text=Cancel")
+    phase(bob, "ready")
+    assert site.composer.num_running == 1
+    ann.close()
+    deadline = time.monotonic() + 15
+    while site.composer.num_running and time.monotonic() < deadline:
+        bob.wait_for_timeout(100)
+    assert site.composer.num_running == 0
+    site.generator.seconds = 1
+    order(bob)  # the place is free again
+    phase(bob, "done")
+
+
+def test_over_plain_http_the_page_says_why_there_is_no_sound(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit(address=site.address.replace("127.0.0.1", "lan.test"))
+    upload(tab)
+    assert tab.is_disabled("#play")
+    assert "https" in tab.inner_text("#sound-note")
+    order(tab, bars=2)
+    phase(tab, "done")
+    assert download(tab, 1)[0].endswith(".mid")
+
+
+@pytest.mark.parametrize(("width", "height"), [(1400, 900), (1024, 700), (390, 844), (320, 640)])
+def test_nothing_sticks_out_at_any_width(visit: Callable[..., Any], width: int, height: int) -> None:
+    tab = visit(width=width, height=height)
+
+    def overflow() -> list[str]:
+        return tab.evaluate(
+            """() => [...document.querySelectorAll('body *:not(.off-screen)')].filter((element) => {
+                 const box = element.getBoundingClientRect();
+                 return box.width && box.right > innerWidth + 1 && !element.closest('.variations');
+               }).map((element) => element.id || element.className || element.tagName)"""
+        )
+
+    assert overflow() == []
+    upload(tab)
+    order(tab, bars=2, variations=4)
+    phase(tab, "done")
+    assert overflow() == []
+    if width > 860:  # one screen: the page itself does not scroll
+        assert tab.evaluate("document.documentElement.scrollHeight <= innerHeight")

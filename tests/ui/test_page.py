@@ -1,0 +1,126 @@
+"""The server as a program sees it, through Gradio's own client."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import httpx
+import pytest
+import symusic
+from gradio_client import Client, handle_file
+from stand_in import StandInGenerator
+
+from music_reformer.ui.page import ASSETS, build_page, launch_page, soundfont_path
+
+REPOSITORY = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    server = build_page(generator=StandInGenerator(seconds=0.2), folder=tmp_path_factory.mktemp("site"))
+    yield launch_page(server, host="127.0.0.1", port=None, open_browser=False, block=False)
+    server.get_blocks().close(verbose=False)
+
+
+def test_the_example_in_the_docstring(address: str, midi_file: Path, tmp_path: Path) -> None:
+    client = Client(address, verbose=False, download_files=str(tmp_path))
+    piece = client.predict(handle_file(midi_file), api_name="/open")
+    assert piece["name"] == "my song"
+    *_, done = client.submit(piece["key"], "2bars", 2, 1, "balanced", {}, api_name="/compose")
+    assert done["event"] == "done"
+    for variation in done["variations"]:
+        score = symusic.Score.from_midi(httpx.get(f"{address}midi/{variation['key']}").content)
+        assert score.note_num() == symusic.Score(midi_file).note_num() + 16
+
+
+def test_a_bad_file_is_refused_in_a_sentence(address: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.mid"
+    path.write_bytes(b"no music")
+    with pytest.raises(Exception, match=r"bad\.mid is not a MIDI file"):
+        Client(address, verbose=False).predict(handle_file(path), api_name="/open")
+
+
+def test_an_upload_above_the_limit_is_refused_before_it_is_read(address: str) -> None:
+    answer = httpx.post(f"{address}gradio_api/upload", files={"files": ("big.mid", bytes(6_000_000))})
+    assert answer.status_code == 413
+
+
+def test_files_of_the_server_itself_cannot_be_opened(address: str) -> None:
+    file = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
+    event = httpx.post(f"{address}gradio_api/call/open", json={"data": [file]}).json()["event_id"]
+    answer = httpx.get(f"{address}gradio_api/call/open/{event}", timeout=30).text
+    assert "event: error" in answer
+    assert "root:" not in answer
+
+
+@pytest.mark.parametrize("path", ["midi/nonsense", "midi/..%2f..%2fetc%2fpasswd", "page/../page.py", "page/%2e%2e/page.py"])
+def test_paths_that_lead_nowhere(address: str, path: str) -> None:
+    assert httpx.get(address + path).status_code in (400, 404)
+
+
+def test_the_soundfont_is_lent_from_where_it_is_installed(address: str) -> None:
+    font = soundfont_path()
+    assert font is not None
+    assert httpx.get(f"{address}soundfont").content[:4] == b"RIFF"
+    assert not list(ASSETS.rglob("*.sf2")), "GPL: it must not be copied into the repository"
+
+
+def test_the_page_asks_for_nothing_from_elsewhere(address: str) -> None:
+    with urllib.request.urlopen(address) as answer:
+        policy, text = answer.headers["Content-Security-Policy"], answer.read().decode()
+    assert "default-src 'self'" in policy
+    for page in (text, *(path.read_text() for path in ASSETS.glob("*.*s"))):
+        assert not re.findall(r"""(?:src|href|url|from|import)\W{1,3}https?://""", page)
+    assert json.loads(httpx.get(f"{address}setup").text)["has_sound"] is True
+
+
+def luminance(colour: str) -> float:
+    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_text_can_be_read(scheme: int) -> None:
+    """WCAG AA: 4.5 to 1 for text, 3 to 1 for the notes' colours on the roll."""
+    block = re.findall(r":root \{(.*?)\n *\}", (ASSETS / "style.css").read_text(), re.DOTALL)[scheme]
+    colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block))
+
+    def contrast(front: str, back: str) -> float:
+        light, dark = sorted((luminance(colours[front]), luminance(colours[back])), reverse=True)
+        return (light + 0.05) / (dark + 0.05)
+
+    for front, back in [("ink", "panel"), ("muted", "panel"), ("muted", "paper"), ("on-new", "new"), ("error", "error-paper")]:
+        assert contrast(front, back) >= 4.5, f"{front} on {back}: {contrast(front, back):.2f}"
+    for front in ("old", "new"):
+        assert contrast(front, "row-black") >= 3
+
+
+@pytest.fixture
+def app() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("app", REPOSITORY / "app.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("checkpoint", ["no/such/weights", str(REPOSITORY / "README.md"), str(REPOSITORY / "tests")])
+def test_app_with_weights_that_are_none_ends_in_one_sentence(
+    app: ModuleType, checkpoint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app.main(["--checkpoint", checkpoint, "--no-browser"]) == 2
+    written = capsys.readouterr().err
+    assert written.startswith("app.py: ")
+    assert len(written.strip().splitlines()) == 1
+
+
+def test_app_is_thin() -> None:
+    assert len((REPOSITORY / "app.py").read_text().splitlines()) < 60
