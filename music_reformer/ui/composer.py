@@ -55,7 +55,7 @@ class Order:
     variations: int = 1
     seed: int = -1
     style: str = "balanced"
-    sampling: dict[str, float] = field(default_factory=dict)
+    sampling: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         length = Length.parse(str(self.length))
@@ -173,9 +173,7 @@ class Composer:
     def _piece(self, key: str, stem: str, score: symusic.Score) -> dict[str, Any]:
         return {"key": key, "name": stem, "roll": roll_data(score)}
 
-    def _variation(
-        self, score: symusic.Score, *, stem: str, number: int, seed: int, cut: float
-    ) -> dict[str, Any]:
+    def _variation(self, score: symusic.Score, *, stem: str, number: int, seed: int, cut: float) -> dict[str, Any]:
         name = f"{stem} - seed {seed} - {number}"
         key = self.shelf.put(score.dumps_midi(), stem=name)
         return {"key": key, "name": name, "roll": roll_data(score, continuation_start=cut)}

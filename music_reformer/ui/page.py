@@ -11,7 +11,6 @@ The browser loads `assets/index.html` and calls the endpoints below through Grad
 from __future__ import annotations
 
 import atexit
-import importlib.metadata
 import importlib.util
 import os
 import shutil
@@ -19,11 +18,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-# Both are read when Gradio is imported or a page is built: without the first, the server reports to gradio.app.
+# Read when a page is built; without it the server reports to gradio.app.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import gradio as gr
 from fastapi.responses import FileResponse, JSONResponse, Response
@@ -73,7 +71,7 @@ def build_page(*, generator: Generator, folder: Path | None = None) -> gr.Server
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
     composer = Composer(generator=generator, shelf=Shelf(folder / "shelf"))
-    server = gr.Server(title="Music Reformer", version=importlib.metadata.version("gradio"), docs_url=None, redoc_url=None)
+    server = gr.Server(title="Music Reformer", docs_url=None, redoc_url=None)
     server.state.composer = composer
     _add_files(server, composer)
     _add_operations(server, composer)
@@ -120,8 +118,12 @@ def _add_files(server: gr.Server, composer: Composer) -> None:
     @server.get("/soundfont")
     def soundfont_file() -> Response:
         if soundfont is None:
-            return JSONResponse({"error": "pretty_midi, which carries the soundfont, is not installed."}, status_code=404)
-        return FileResponse(soundfont, media_type="application/octet-stream", headers={"Cache-Control": "max-age=86400"})
+            return JSONResponse(
+                {"error": "pretty_midi, which carries the soundfont, is not installed."}, status_code=404
+            )
+        return FileResponse(
+            soundfont, media_type="application/octet-stream", headers={"Cache-Control": "max-age=86400"}
+        )
 
     server.mount("/page", StaticFiles(directory=ASSETS), name="page")
 
@@ -133,8 +135,10 @@ def _add_operations(server: gr.Server, composer: Composer) -> None:
     @_tell_the_visitor
     def open_file(file: gr.FileData) -> dict:
         """Check a MIDI file and keep it; returns its key, name and piano roll."""
-        path = Path(file["path"])
-        return composer.open_file(path, name=file.get("orig_name") or path.name)
+        # Gradio hands over what the client sent: a dictionary with these keys, its path checked to be an upload.
+        sent = cast(dict[str, Any], file)
+        path = Path(sent["path"])
+        return composer.open_file(path, name=str(sent.get("orig_name") or path.name))
 
     @server.api(name="example", concurrency_limit=2)
     @_tell_the_visitor
@@ -147,9 +151,7 @@ def _add_operations(server: gr.Server, composer: Composer) -> None:
     def compose(piece: str, length: str, variations: int, seed: int, style: str, sampling: dict) -> Iterator[dict]:
         """Continue a piece (key from /open; "" for none); streams "start", "progress" ... and "done" reports."""
         try:
-            order = Order(
-                piece=piece, length=length, variations=variations, seed=seed, style=style, sampling=sampling
-            )
+            order = Order(piece=piece, length=length, variations=variations, seed=seed, style=style, sampling=sampling)
             yield from composer.compose(order)
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from error

@@ -1,7 +1,7 @@
-"""A real Chromium on a real server with the stand-in generator; every test also watches that nothing leaves the machine.
+"""A real Chromium on a real server with the stand-in generator; every test also watches that no request leaves.
 
-Chromium is the system's (or CHROMIUM=/path/to/it); nothing is downloaded. Without it, or without playwright, these tests
-skip.
+Chromium is the system's (or CHROMIUM=/path/to/it); nothing is downloaded. Without it, or without playwright, these
+tests skip.
 """
 
 from __future__ import annotations
@@ -23,12 +23,17 @@ from stand_in import StandInGenerator
 from music_reformer.ui.composer import Composer
 from music_reformer.ui.page import build_page, launch_page
 
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
-# A name that is not localhost, so that the page is not a secure context there.
-FLAGS.append("--host-resolver-rules=MAP lan.test 127.0.0.1")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # A name that is not localhost, so that the page is not a secure context there.
+    "--host-resolver-rules=MAP lan.test 127.0.0.1",
+]
 LOCAL = ("http://127.0.0.1:", "http://lan.test:", "data:", "blob:")
 
 

@@ -88,12 +88,16 @@ def loudest(tab: Any, seconds: float) -> float:
 def download(tab: Any, variation: int) -> tuple[str, symusic.Score]:
     with tab.expect_download() as download_info:
         tab.click(f"[aria-label='Download variation {variation} as MIDI']")
-    return download_info.value.suggested_filename, symusic.Score.from_midi(Path(download_info.value.path()).read_bytes())
+    return download_info.value.suggested_filename, symusic.Score.from_midi(
+        Path(download_info.value.path()).read_bytes()
+    )
 
 
 def notes_of(score: symusic.Score) -> list[tuple[int, int, int]]:
     tick = 480 / score.ticks_per_quarter
-    return sorted((round(note.time * tick), note.pitch, note.velocity) for track in score.tracks for note in track.notes)
+    return sorted(
+        (round(note.time * tick), note.pitch, note.velocity) for track in score.tracks for note in track.notes
+    )
 
 
 def test_the_first_view_says_what_to_do(visit: Callable[..., Any]) -> None:

@@ -18,9 +18,7 @@ def test_every_bar_is_full(name: str, part: Part) -> None:
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_parts_are_equally_long_and_within_the_piano(name: str) -> None:
     example = EXAMPLES[name]
-    lengths = {
-        sum(float(word.split(":")[1]) for word in part.text.replace("|", " ").split()) for part in example.parts
-    }
+    lengths = {sum(float(word.split(":")[1]) for word in part.text.replace("|", " ").split()) for part in example.parts}
     assert len(lengths) == 1
     score = example.score()
     assert len(score.tracks) == len(example.parts)

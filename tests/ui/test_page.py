@@ -59,7 +59,9 @@ def test_files_of_the_server_itself_cannot_be_opened(address: str) -> None:
     assert "root:" not in answer
 
 
-@pytest.mark.parametrize("path", ["midi/nonsense", "midi/..%2f..%2fetc%2fpasswd", "page/../page.py", "page/%2e%2e/page.py"])
+@pytest.mark.parametrize(
+    "path", ["midi/nonsense", "midi/..%2f..%2fetc%2fpasswd", "page/../page.py", "page/%2e%2e/page.py"]
+)
 def test_paths_that_lead_nowhere(address: str, path: str) -> None:
     assert httpx.get(address + path).status_code in (400, 404)
 
@@ -96,7 +98,13 @@ def test_text_can_be_read(scheme: int) -> None:
         light, dark = sorted((luminance(colours[front]), luminance(colours[back])), reverse=True)
         return (light + 0.05) / (dark + 0.05)
 
-    for front, back in [("ink", "panel"), ("muted", "panel"), ("muted", "paper"), ("on-new", "new"), ("error", "error-paper")]:
+    for front, back in [
+        ("ink", "panel"),
+        ("muted", "panel"),
+        ("muted", "paper"),
+        ("on-new", "new"),
+        ("error", "error-paper"),
+    ]:
         assert contrast(front, back) >= 4.5, f"{front} on {back}: {contrast(front, back):.2f}"
     for front in ("old", "new"):
         assert contrast(front, "row-black") >= 3

@@ -24,7 +24,9 @@ def test_same_name_twice_is_two_files(tmp_path: Path) -> None:
     assert (shelf.path(first).read_bytes(), shelf.path(second).read_bytes()) == (b"one", b"two")
 
 
-@pytest.mark.parametrize("key", ["", "..", "../secret", "A" * 22, "/etc/passwd", "A" * 21 + "/", "x" * 10_000, "\0" * 22])
+@pytest.mark.parametrize(
+    "key", ["", "..", "../secret", "A" * 22, "/etc/passwd", "A" * 21 + "/", "x" * 10_000, "\0" * 22]
+)
 def test_unknown_and_hostile_keys_are_refused_in_a_sentence(tmp_path: Path, key: str) -> None:
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret" / "theirs.mid").write_bytes(b"theirs")
@@ -52,7 +54,7 @@ def test_old_files_go_and_files_in_use_stay(tmp_path: Path) -> None:
         ("song.mid", "song"),
         ("../../etc/passwd", "passwd"),
         ("C:\\Users\\me\\song.MID", "song"),
-        ("Ünïcode – ü.mid", "Ünïcode ü"),
+        ("Ünïcode * ü.mid", "Ünïcode ü"),
         ('a"b\r\nSet-Cookie: x.mid', "a b Set-Cookie x"),
         (".mid", "mid"),
         ("", "piece"),
