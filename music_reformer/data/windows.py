@@ -216,7 +216,7 @@ class TrainingBatches:
             piece = self.pieces[span.piece]
             offset = 0
             if self.position_offset:
-                room = self.max_length - min(piece.length, self.max_length)
+                room = self.max_length - min(piece.length - 1, self.max_length)
                 offset = int(self._random(_OFFSET, epoch, piece.piece_id).integers(0, room + 1))
             documents.append((self._augmented(piece, epoch), span, offset))
         return fill_row(documents, self.row_tokens, self.max_length, self.store.tokenizer.pad_id)

@@ -77,17 +77,17 @@ class Stopper(AfterStep):
             raise KeyboardInterrupt
         self.received = signal.Signals(number).name
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        """Let the other processes know with this step's sums."""
+        """Let the other processes know with the sums of this step, which the module adds up next."""
         assert isinstance(module, LanguageModule)
         if self.received is None and time.monotonic() - self._begin > self.seconds:
             self.received = "trainer.max_hours"
         module.wants_to_stop = self.received is not None
 
     def after_step(self, trainer: pl.Trainer, module: LanguageModule, step: int) -> None:
-        """Stop after this step if any process was asked to before it."""
+        """Stop after this step if any process was asked to."""
         assert module.last_step is not None
         if module.last_step.stop:
             trainer.should_stop = True

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import symusic
+from numpy.typing import NDArray
+
+from music_reformer.config import AugmentConfig, TokenizerConfig
+from music_reformer.data.augment import Augmenter
+from music_reformer.errors import UserError
+from music_reformer.midi.tokenizer import MusicTokenizer
+
+ENCODINGS = ["REMI", "TSD", "MIDILike", "Performance"]
+DRUMS = -1
+
+
+def make_score(*, low: int = 40, high: int = 90) -> symusic.Score:
+    """Two instruments and drums, 16 bars, one tempo change."""
+    score = symusic.Score(480)
+    random = np.random.default_rng(5)
+    for program, is_drum in ((0, False), (40, False), (0, True)):
+        track = symusic.Track("", program, is_drum)
+        pitches = random.integers(35, 60, 64) if is_drum else random.integers(low, high + 1, 64)
+        for beat, pitch in enumerate(pitches.tolist()):
+            track.notes.append(symusic.Note(beat * 480, 240, pitch, 64))
+        score.tracks.append(track)
+    score.tempos.append(symusic.Tempo(0, 100.0))
+    score.tempos.append(symusic.Tempo(480 * 32, 140.0))
+    score.time_signatures.append(symusic.TimeSignature(0, 4, 4))
+    return score
+
+
+def notes(tokenizer: MusicTokenizer, tokens: NDArray[np.uint16]) -> list[tuple[int, int, int, int]]:
+    """(start, program or -1 for drums, pitch, end), sorted."""
+    score = tokenizer.decode(tokens)
+    return sorted(
+        (note.start, DRUMS if track.is_drum else track.program, note.pitch, note.end)
+        for track in score.tracks
+        for note in track.notes
+    )
+
+
+def whole(tokenizer: MusicTokenizer, score: symusic.Score) -> NDArray[np.uint16]:
+    return np.array([tokenizer.bos_id, *tokenizer.encode(score), tokenizer.eos_id], dtype=np.uint16)
+
+
+@pytest.fixture(scope="module", params=ENCODINGS)
+def tokenizer(request: pytest.FixtureRequest) -> MusicTokenizer:
+    return MusicTokenizer(TokenizerConfig(encoding=request.param))
+
+
+def augmenter(tokenizer: MusicTokenizer, **changes: float) -> Augmenter:
+    settings = {"transpose": 0, "tempo": 0.0, "programs": 0.0, **changes}
+    return Augmenter(tokenizer.tokens, AugmentConfig(**settings))  # type: ignore[arg-type]
+
+
+def test_transposition_shifts_every_melodic_note_and_no_drum(tokenizer: MusicTokenizer) -> None:
+    tokens = whole(tokenizer, make_score())
+    before = notes(tokenizer, tokens)
+    change = augmenter(tokenizer, transpose=6)
+    shifts = set()
+    for seed in range(40):
+        changed = change(tokens, np.random.default_rng(seed))
+        after = notes(tokenizer, changed)
+        shift = max(new[2] for new in after) - max(old[2] for old in before)
+        shifts.add(shift)
+        if tokenizer.config.encoding == "Performance":  # It has no programs, and so no drums.
+            expected = [(start, program, pitch + shift, end) for start, program, pitch, end in before]
+        else:
+            expected = [(s, p, pitch if p == DRUMS else pitch + shift, e) for s, p, pitch, e in before]
+        assert sorted(expected) == after
+        assert len(changed) == len(tokens)
+    assert min(shifts) >= -6
+    assert max(shifts) <= 6
+    assert len(shifts) > 8
+
+
+def test_transposition_never_leaves_the_range(tokenizer: MusicTokenizer) -> None:
+    pitches = [int(name.split("_")[1]) for name in tokenizer.tokens if name.startswith(("Pitch_", "NoteOn_"))]
+    tokens = whole(tokenizer, make_score(low=min(pitches) + 1, high=max(pitches) - 2))
+    before = sorted({note[2] for note in notes(tokenizer, tokens) if note[1] != DRUMS})
+    change = augmenter(tokenizer, transpose=12)
+    seen = set()
+    for seed in range(20):
+        after = notes(tokenizer, change(tokens, np.random.default_rng(seed)))
+        seen.add(max(note[2] for note in after) - before[-1])
+        assert len(after) == len(notes(tokenizer, tokens))
+    if tokenizer.config.encoding != "Performance":  # There the drums are among the pitches.
+        assert seen == {-1, 0, 1, 2}
+
+
+def test_tempo_of_encodings_with_tempo_tokens() -> None:
+    tokenizer = MusicTokenizer(TokenizerConfig())
+    tokens = whole(tokenizer, make_score())
+    change = augmenter(tokenizer, tempo=0.2)
+    is_tempo = np.array([name.startswith("Tempo_") for name in tokenizer.tokens])
+    faster = change.change_tempo(tokens, 1.2)
+    assert np.array_equal(faster[~is_tempo[tokens]], tokens[~is_tempo[tokens]])
+    values = [float(tokenizer.tokens[i].split("_")[1]) for i in faster[is_tempo[tokens]]]
+    assert values == pytest.approx([120, 168], abs=4)  # The nearest of 32 tempos.
+    assert change.keeps_length
+
+
+def test_tempo_of_the_performance_encoding_stretches_time_without_drift() -> None:
+    tokenizer = MusicTokenizer(TokenizerConfig(encoding="Performance"))
+    score = make_score()
+    score.tempos = type(score.tempos)([symusic.Tempo(0, 31.0)])  # Beats of 1.9 s: gaps of more than one token.
+    tokens = whole(tokenizer, score)
+    change = augmenter(tokenizer, tempo=0.2)
+    assert not change.keeps_length
+    for factor in (0.83, 1.0, 1.17):
+        changed = change.change_tempo(tokens, factor)
+        units = [int(n.split("_")[1]) if n.startswith("TimeShift") else 0 for n in map(tokenizer.tokens.__getitem__, changed)]
+        old = [int(n.split("_")[1]) if n.startswith("TimeShift") else 0 for n in map(tokenizer.tokens.__getitem__, tokens)]
+        events = [(time, token) for time, token, unit in zip(np.cumsum(units), changed, units, strict=True) if not unit]
+        before = [(time, token) for time, token, unit in zip(np.cumsum(old), tokens, old, strict=True) if not unit]
+        assert [token for _, token in events] == [token for _, token in before]
+        for (new_time, _), (old_time, _) in zip(events, before, strict=True):
+            assert abs(new_time - old_time / factor) <= 0.5  # Half a unit at most, at the end as at the start.
+        # As the tokenizer writes it: only the last shift of a gap is shorter than the longest.
+        assert all(unit in (0, 100) for unit, after in zip(units, units[1:], strict=False) if after)
+    assert np.array_equal(change.change_tempo(tokens, 1.0), tokens)
+
+
+def test_programs_change_and_drums_stay(tokenizer: MusicTokenizer) -> None:
+    if tokenizer.config.encoding == "Performance":
+        pytest.skip("has no programs")
+    tokens = whole(tokenizer, make_score())
+    change = augmenter(tokenizer, programs=1.0)
+    before = notes(tokenizer, tokens)
+    for seed in range(10):
+        after = notes(tokenizer, change(tokens, np.random.default_rng(seed)))
+        assert [n for n in after if n[1] == DRUMS] == [n for n in before if n[1] == DRUMS]
+        assert len({n[1] for n in after}) == 3  # Different instruments stay different.
+        assert not {n[1] for n in after} & {0, 40}
+        assert sorted((s, pitch, e) for s, _, pitch, e in after) == sorted((s, pitch, e) for s, _, pitch, e in before)
+
+
+@pytest.mark.parametrize("encoding", ["REMI", "TSD"])
+def test_one_program_for_all_keeps_each_pitch_once(encoding: str) -> None:
+    tokenizer = MusicTokenizer(TokenizerConfig(encoding=encoding))
+    tokens = whole(tokenizer, make_score())
+    change = augmenter(tokenizer, one_program=1.0)
+    before = notes(tokenizer, tokens)
+    for seed in range(10):
+        changed = change(tokens, np.random.default_rng(seed))
+        after = notes(tokenizer, changed)
+        assert [n for n in after if n[1] == DRUMS] == [n for n in before if n[1] == DRUMS]
+        melodic = [n for n in after if n[1] != DRUMS]
+        assert len({n[1] for n in melodic}) == 1
+        expected = sorted({(s, pitch, e) for s, program, pitch, e in before if program != DRUMS})
+        assert sorted((s, pitch, e) for s, _, pitch, e in melodic) == expected
+        # What the tokenizer itself would write for these notes.
+        assert np.array_equal(whole(tokenizer, tokenizer.decode(changed)), changed)
+
+
+def test_same_draws_same_piece_and_the_argument_is_left_alone(tokenizer: MusicTokenizer) -> None:
+    tokens = whole(tokenizer, make_score())
+    copy = tokens.copy()
+    tokens.setflags(write=False)  # As a view of the store is.
+    change = augmenter(tokenizer, transpose=6, tempo=0.1, programs=0.5)
+    results = [change(tokens, np.random.default_rng(seed)) for seed in (1, 1, 2)]
+    assert np.array_equal(results[0], results[1])
+    assert not np.array_equal(results[0], results[2])
+    assert np.array_equal(tokens, copy)
+    assert results[0].dtype == np.uint16
+
+
+def test_nothing_asked_nothing_changed(tokenizer: MusicTokenizer) -> None:
+    tokens = whole(tokenizer, make_score())
+    assert np.array_equal(augmenter(tokenizer)(tokens, np.random.default_rng(0)), tokens)
+
+
+def test_settings_out_of_range_are_named() -> None:
+    with pytest.raises(UserError, match=r"augment.tempo \(1.5\) must be in"):
+        Augmenter([], AugmentConfig(tempo=1.5))
+    with pytest.raises(UserError, match="add up to at most 1"):
+        Augmenter([], AugmentConfig(programs=0.6, one_program=0.6))

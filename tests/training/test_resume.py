@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import runs
+import torch
+from small_store import write_store
+
+from music_reformer.errors import UserError
+from music_reformer.model.weights import load_weights
+from music_reformer.training.run import train
+
+# What must be the same, bit for bit, in the CSV; speed and time may differ.
+EXACT = ("step", "train_loss", "validation_loss", "learning_rate", "gradient_norm", "targets")
+
+
+def curve(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        return [{key: row[key] for key in EXACT} for row in csv.DictReader(file)]
+
+
+def last(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_store(tmp_path_factory.mktemp("resume") / "store", num_pieces=14).path
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(store: Path) -> Path:
+    folder = store.parent / "uninterrupted"
+    train(runs.small_config(store, folder))
+    return folder
+
+
+def test_uninterrupted_run_learns_and_leaves_everything(uninterrupted: Path) -> None:
+    rows = curve(uninterrupted)
+    assert [int(row["step"]) for row in rows] == list(range(1, 13))
+    assert [int(row["step"]) for row in rows if row["validation_loss"]] == [4, 8, 12]
+    assert float(rows[-1]["validation_loss"]) < float(rows[3]["validation_loss"])
+    loaded = load_weights(uninterrupted / "weights")
+    assert loaded.info["step"] == 12
+    assert loaded.info["validation_loss"] == float(rows[-1]["validation_loss"])
+    checkpoint = load_weights(uninterrupted / "checkpoints" / "best.ckpt")
+    for name, tensor in loaded.model.state_dict().items():
+        assert torch.equal(tensor, checkpoint.model.state_dict()[name])
+    assert (uninterrupted / "loss.png").stat().st_size > 1000
+    assert list((uninterrupted / "tensorboard").glob("events*"))
+    assert not list(uninterrupted.rglob("*.tmp"))
+
+
+def test_killed_at_any_moment_the_curve_is_that_of_the_uninterrupted_run(
+    store: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "killed"
+    config = runs.small_config(store, folder)
+    killed = -9
+    # Before any checkpoint; in the middle of an accumulated step; with a row written but no checkpoint of it; while
+    # the checkpoint of a validation is written; right after the best weights were exported.
+    assert runs.run_in_process(config, runs.kill_after_row, 2) == killed
+    assert runs.run_in_process(config, runs.signal_in_batch, 7, "SIGKILL") == killed
+    assert runs.run_in_process(config, runs.kill_after_row, 5) == killed
+    assert runs.run_in_process(config, runs.kill_in_checkpoint, 8) == killed
+    assert runs.run_in_process(config, runs.kill_after_row, 11) == killed
+    config.trainer.loader_workers = 2  # Must not matter either.
+    assert runs.run_in_process(config) == 0
+    assert curve(folder) == curve(uninterrupted)
+    one, other = last(folder), last(uninterrupted)
+    for name, tensor in one["state_dict"].items():
+        assert torch.equal(tensor, other["state_dict"][name]), name
+    same = [(folder / "weights" / "model.safetensors").read_bytes() for folder in (folder, uninterrupted)]
+    assert same[0] == same[1]
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_ends_the_run_with_a_checkpoint(
+    store: Path, uninterrupted: Path, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / "stopped"
+    config = runs.small_config(store, folder)
+    # Micro-step 8 is the first half of optimizer step 5, which no other rule would save.
+    assert runs.run_in_process(config, runs.signal_in_batch, 8, name) == 0
+    assert last(folder)["global_step"] == 5
+    assert curve(folder) == curve(uninterrupted)[:5]
+    train(config)
+    assert curve(folder) == curve(uninterrupted)
+
+
+def test_the_clock_ends_the_run_with_a_checkpoint(
+    store: Path, uninterrupted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "timed"
+    train(runs.small_config(store, folder, max_hours=1e-9))
+    shown = capsys.readouterr().err
+    assert "Stopping after step 1 (trainer.max_hours)" in shown
+    assert str(folder / "checkpoints" / "last.ckpt") in shown
+    assert last(folder)["global_step"] == 1
+    train(runs.small_config(store, folder))
+    assert "Going on with the run" in capsys.readouterr().err
+    assert curve(folder) == curve(uninterrupted)
+
+
+def test_a_finished_run_is_left_alone(
+    store: Path, uninterrupted: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (uninterrupted / "checkpoints" / "last.ckpt").stat().st_mtime_ns
+    train(runs.small_config(store, uninterrupted))
+    assert "has already done its 12 steps" in capsys.readouterr().err
+    assert (uninterrupted / "checkpoints" / "last.ckpt").stat().st_mtime_ns == before
+
+
+def test_another_run_in_the_folder_is_refused_by_what_differs(store: Path, uninterrupted: Path) -> None:
+    config = runs.small_config(store, uninterrupted)
+    config.optimizer.learning_rate = 1.0
+    config.seed = 9
+    with pytest.raises(UserError, match=r"seed \(5 before, 9 now\), optimizer.learning_rate \(0.003 before, 1.0 now\)"):
+        train(config)
+    other = write_store(store.parent / "other", num_pieces=9)
+    with pytest.raises(UserError, match="store.train_pieces"):
+        train(runs.small_config(other.path, uninterrupted))
+
+
+def test_settings_that_leave_the_curve_alone_may_change(store: Path, uninterrupted: Path) -> None:
+    train(runs.small_config(store, uninterrupted, log_every=5, checkpoint_every=7, max_hours=9.0))
+
+
+def test_two_trainings_do_not_share_a_folder(store: Path, tmp_path: Path) -> None:
+    import fcntl
+
+    (tmp_path / "run").mkdir()
+    with (tmp_path / "run" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="another training is writing to"):
+            train(runs.small_config(store, tmp_path / "run"))
