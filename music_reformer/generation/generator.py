@@ -6,9 +6,10 @@
         ...
     session.scores[0]  # the prompt, event for event, and the continuation
 
-What is guaranteed: the same request (weights, prompt, settings, number of variations, machine, number of threads)
-gives the same notes. Variation k of a seed also throws the same dice whatever the number of variations; but a matrix
-product over more rows may differ in its last bits, and so, rarely, may a choice: `Generator` says how it deals with it.
+What is guaranteed: the same request (weights, prompt, settings, number of variations) on the same machine with the same
+number of threads gives the same notes, bit by bit. Variation k of a seed throws the same dice whatever the number of
+variations; but a matrix product over more rows rounds otherwise (logits differ by 1e-6), so that once in some hundred
+pieces a choice may fall otherwise, and the music with it.
 """
 
 from __future__ import annotations
@@ -232,8 +233,7 @@ class Session:
         vocabulary = prompt.state.vocabulary
         end = prompt.grid_after(bars=length.bars, seconds=length.seconds)
         self._variations = [
-            _Variation(number=number, prompt=prompt, state=prompt.state.copy(), end=end)
-            for number in range(variations)
+            _Variation(number=number, prompt=prompt, state=prompt.state.copy(), end=end) for number in range(variations)
         ]
         pitch_tokens = [i for kind in ("Pitch", "NoteOn") for i in vocabulary.ids_of.get(kind, ())]
         self._sampler = Sampler(sampling, seed=seed, num_variations=variations, pitch_tokens=pitch_tokens)

@@ -3,10 +3,9 @@
 Shapes: B rows (the variations that still run), V vocabulary, W repetition window.
 
 Every variation throws its own dice, seeded by (seed, variation), one number a token. So what variation k draws does not
-depend on how many others there are or when they stop. Each number picks the point of the cumulative distribution that
-it falls on: two computations of the same logits that differ in the last bits then choose alike except when the number
-falls within that distance of a border (some 1 in a million tokens), where drawing from a rounded or re-sorted
-distribution would flip far more often.
+depend on how many others there are or when they stop. The number picks the point of the cumulative distribution that
+it falls on: logits that differ in their last bits lead to the same choice, except where the number falls that close to
+a border.
 """
 
 from __future__ import annotations
