@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from music_reformer.training.metrics import COLUMNS, MetricsFile
+from music_reformer.training.plots import plot
+from music_reformer.training.progress import Progress, readable_seconds
+
+
+def row(step: int, validation: float | None = None) -> dict[str, float | None]:
+    return {**dict.fromkeys(COLUMNS, 0.5), "step": step, "validation_loss": validation}
+
+
+def test_going_back_drops_later_rows_and_torn_lines(tmp_path: Path) -> None:
+    file = MetricsFile(tmp_path / "metrics.csv")
+    file.keep_until(0)
+    for step in (1, 2, 3, 4):
+        file.append(row(step))
+    with file.path.open("a") as torn:
+        torn.write("5,0.1,")
+    file.keep_until(3)
+    file.append(row(4, validation=0.1 + 0.2))
+    rows = file.rows()
+    assert [line["step"] for line in rows] == [1, 2, 3, 4]
+    assert rows[3]["validation_loss"] == 0.1 + 0.2  # To the last bit.
+    assert rows[2]["validation_loss"] is None
+
+
+def test_a_plot_of_both_curves_and_of_none(tmp_path: Path) -> None:
+    file = MetricsFile(tmp_path / "metrics.csv")
+    file.keep_until(0)
+    assert plot(tmp_path).read_bytes().startswith(b"\x89PNG")
+    for step in (1, 2):
+        file.append(row(step, validation=0.4))
+    assert plot(tmp_path, output=tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_progress_is_lines_where_there_is_no_terminal() -> None:
+    stream = io.StringIO()
+    progress = Progress(max_steps=100, shown=True, stream=stream)
+    progress.start(0)
+    progress.step(10, loss=1.0, num_targets=500)
+    progress.validating(1, 2)
+    progress.row({"step": 10, "train_loss": 1.5, "validation_loss": 2.5, "learning_rate": 1e-3})
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 1
+    assert "10/100  train 1.5000  validation 2.5000" in lines[0]
+    assert "tokens/s" in lines[0]
+    assert "left" in lines[0]
+    assert "\x1b" not in lines[0]
+
+
+def test_a_terminal_that_is_gone_does_not_end_a_training() -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    Progress(max_steps=1, shown=True, stream=Gone()).say("hello")
+
+
+def test_readable_seconds() -> None:
+    assert [readable_seconds(s) for s in (12.4, 600, 12_000)] == ["12 s", "10 min", "3 h 20 min"]
