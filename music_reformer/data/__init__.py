@@ -1,0 +1,1 @@
+"""Corpora to token stores, and token stores to batches."""

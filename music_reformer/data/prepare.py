@@ -148,9 +148,7 @@ def _progress_bar(shown: bool) -> Progress:
     )
 
 
-def _encode_files(
-    files: list[CorpusFile], config: PrepareConfig, workers: int
-) -> Iterator[tuple[str, dict[str, Any]]]:
+def _encode_files(files: list[CorpusFile], config: PrepareConfig, workers: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """Results in the order of the files; a worker that dies or hangs costs only its own file."""
     if not files:
         return

@@ -72,8 +72,10 @@ class TokenStore:
         """
         path = Path(path)
         if not (path / "store.json").is_file():
-            what = "is not finished; run the same `music-reformer prepare` again" if (path / "partial").is_dir() else (
-                "holds no prepared data; make it with `music-reformer prepare`"
+            what = (
+                "is not finished; run the same `music-reformer prepare` again"
+                if (path / "partial").is_dir()
+                else ("holds no prepared data; make it with `music-reformer prepare`")
             )
             raise UserError(f"{path} {what}")
         try:

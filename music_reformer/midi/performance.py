@@ -76,9 +76,7 @@ def decode(tokens: list[int]) -> symusic.Score:
         elif token <= _SHIFT:
             started = sounding.pop(token - _NOTE_OFF, None)
             if started is not None and now > started[0]:
-                track.notes.append(
-                    symusic.Note(started[0], now - started[0], token - _NOTE_OFF, started[1])
-                )
+                track.notes.append(symusic.Note(started[0], now - started[0], token - _NOTE_OFF, started[1]))
         elif token < _VELOCITY:
             now += token - _SHIFT
         else:

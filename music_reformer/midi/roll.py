@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pretty_midi
 import symusic
 
@@ -27,6 +29,7 @@ def roll_data(score: symusic.Score, *, continuation_start: float | None = None) 
     """
     tracks = []
     total = 0.0
+    first_new = np.inf if continuation_start is None else continuation_start - CUT_TOLERANCE
     for track in score.tracks:
         if not len(track.notes):
             continue
@@ -34,9 +37,10 @@ def roll_data(score: symusic.Score, *, continuation_start: float | None = None) 
         starts = seconds_at(score, columns["time"])
         ends = seconds_at(score, columns["time"] + columns["duration"])
         total = max(total, float(ends.max()))
+        fields = zip(columns["pitch"], starts, ends, columns["velocity"], strict=True)
         notes = [
-            [int(pitch), round(float(start), 4), round(float(end), 4), int(velocity), _is_new(start, continuation_start)]
-            for pitch, start, end, velocity in zip(columns["pitch"], starts, ends, columns["velocity"], strict=True)
+            [int(pitch), round(float(start), 4), round(float(end), 4), int(velocity), bool(start >= first_new)]
+            for pitch, start, end, velocity in fields
         ]
         notes.sort(key=lambda note: (note[1], note[0]))
         tracks.append(
@@ -64,16 +68,12 @@ def instrument_name(program: int, *, drum: bool) -> str:
     return "Drums" if drum else pretty_midi.program_to_instrument_name(program)
 
 
-def _is_new(start: float, continuation_start: float | None) -> bool:
-    return continuation_start is not None and bool(start >= continuation_start - CUT_TOLERANCE)
-
-
 def _beats(score: symusic.Score, bars: list[int]) -> list[int]:
     """Tick of every beat, bar lines included; a beat is the unit of the time signature."""
     changes = metres(score)
     beats: list[int] = []
     current = 0
-    for begin, end in zip(bars, bars[1:], strict=False):
+    for begin, end in pairwise(bars):
         while current + 1 < len(changes) and changes[current + 1][0] <= begin:
             current += 1
         step = max(1, round(score.ticks_per_quarter * 4 / changes[current][2]))

@@ -19,16 +19,20 @@ from numpy.typing import NDArray
 from music_reformer.errors import UserError
 
 MAX_BYTES = 20_000_000
-UPLOAD_BYTES = 5_000_000
 MAX_NOTES = 1_000_000
+# Of files that nobody vouches for (`guard.py`): about ten times the longest piano pieces.
+UPLOAD_BYTES = 5_000_000
+UPLOAD_NOTES = 100_000
 MAX_SECONDS = 24 * 3600.0
-# About 100,000 bars of 4/4 at 960 ticks a quarter.
-MAX_TICKS = 400_000_000
+# A day at 250 to 300 beats a minute.
+MAX_QUARTERS = 400_000
+MAX_BARS = 400_000
+MAX_BPM = 10_000
 DEFAULT_METRE = (4, 4)
 
 
 def read_score(
-    source: str | Path | bytes, *, max_bytes: int = MAX_BYTES, name: str | None = None
+    source: str | Path | bytes, *, max_bytes: int = MAX_BYTES, max_notes: int = MAX_NOTES, name: str | None = None
 ) -> symusic.Score:
     """Read a MIDI file, or its bytes; `name` is what messages call it (None: its path).
 
@@ -41,8 +45,10 @@ def read_score(
     try:
         score = symusic.Score.from_midi(data)
     except Exception as error:  # symusic raises whatever its C++ side threw
-        raise UserError(f"{name} is damaged and cannot be read as MIDI ({error})") from error
-    _check_content(score, name)
+        raise UserError(
+            f"{name} is damaged and cannot be read as MIDI; save it again or choose another file"
+        ) from error
+    _check_content(score, name, max_notes)
     return score
 
 
@@ -89,17 +95,28 @@ def _check_chunks(data: bytes, name: str) -> None:
         raise UserError(f"{name} is cut short: {tracks} of its {num_tracks} tracks are there")
 
 
-def _check_content(score: symusic.Score, name: str) -> None:
+def _check_content(score: symusic.Score, name: str, max_notes: int) -> None:
+    """Bounds on all that reading, drawing and tokenizing take time and memory for."""
     num_notes = score.note_num()
     if num_notes == 0:
         raise UserError(f"{name} holds no notes; choose a file with music in it")
-    if num_notes > MAX_NOTES:
-        raise UserError(f"{name} holds {num_notes:,} notes, more than the {MAX_NOTES:,} that are read")
-    if score.end() > MAX_TICKS or score.start() < 0:
-        raise UserError(f"{name} has events at absurd times (tick {score.end():,}); it is damaged")
-    duration = float(seconds_at(score, score.end()))
-    if not duration <= MAX_SECONDS:
+    if num_notes > max_notes:
+        raise UserError(f"{name} holds {num_notes:,} notes, more than the {max_notes:,} that are read")
+    if any(not 0 < tempo.qpm <= MAX_BPM for tempo in score.tempos):
+        raise UserError(f"{name} is damaged: it has a tempo of more than {MAX_BPM:,} beats a minute")
+    # symusic counts ticks in 32 bits; a time past them has come round to a negative number.
+    times = [0]
+    for events in [score.tempos, score.time_signatures, *(track.notes for track in score.tracks)]:
+        if len(events):
+            times += [int(events.numpy()["time"].min()), int(events.numpy()["time"].max())]
+    end = max(times + [_end(track) for track in score.tracks])
+    if min(times) < 0 or end > MAX_QUARTERS * score.ticks_per_quarter:
+        raise UserError(f"{name} has events at absurd times, after more than {MAX_QUARTERS:,} beats; it is damaged")
+    duration = float(seconds_at(score, end))
+    if duration > MAX_SECONDS:
         raise UserError(f"{name} lasts {duration / 3600:.0f} hours, more than the {MAX_SECONDS / 3600:g} that are read")
+    if count_bars(score) > MAX_BARS:
+        raise UserError(f"{name} has more than {MAX_BARS:,} bars; its time signatures are damaged")
 
 
 def clean_score(
@@ -164,19 +181,40 @@ def metres(score: symusic.Score) -> list[tuple[int, int, int]]:
 
 
 def bar_starts(score: symusic.Score) -> list[int]:
-    """Tick of every bar line, from the first bar to the end of the bar in which the last note ends."""
-    end = max((note.end for track in score.tracks for note in track.notes), default=0)
-    starts: list[int] = []
+    """Tick of every bar line, from the first bar to the end of the bar in which the last note ends.
+
+    A time signature inside a bar cuts it short.
+    """
+    return [tick for section in _bar_sections(score) for tick in section]
+
+
+def count_bars(score: symusic.Score) -> int:
+    """Number of bars, without listing them."""
+    return sum(map(len, _bar_sections(score))) - 1
+
+
+def _bar_sections(score: symusic.Score) -> list[range]:
+    """Bar lines, a range for each time signature."""
+    end = max(map(_end, score.tracks), default=0)
+    sections: list[range] = []
     changes = metres(score)
     for index, (tick, numerator, denominator) in enumerate(changes):
-        until = changes[index + 1][0] if index + 1 < len(changes) else None
         length = max(1, round(score.ticks_per_quarter * 4 * numerator / denominator))
-        while (tick < until) if until is not None else True:
-            if starts and starts[-1] >= end:
-                return starts
-            starts.append(tick)
-            tick += length
-    return starts
+        lines = range(tick, max(tick, end) + length, length)  # the first at or after the end is the last
+        until = changes[index + 1][0] if index + 1 < len(changes) else None
+        if until is None or (lines[-1] <= until and end < until):
+            return [*sections, lines]
+        sections.append(range(tick, until, length))
+        if until >= end:
+            return [*sections, range(until, until + 1)]
+    raise AssertionError("metres() gives at least one")
+
+
+def _end(track: symusic.Track) -> int:
+    """Tick at which the last note of a track ends."""
+    columns = track.notes.numpy()
+    ends = columns["time"].astype(np.int64) + columns["duration"]
+    return int(ends.max()) if len(ends) else 0
 
 
 def seconds_at(score: symusic.Score, ticks: int | NDArray[np.int64] | list[int]) -> NDArray[np.float64]:

@@ -137,12 +137,12 @@ def _in_order(score: symusic.Score) -> symusic.Score:
 def _one_piano(score: symusic.Score) -> symusic.Score:
     """A copy in which all that is not drums is played by one piano."""
     merged = score.copy()
+    played = [track for track in _in_order(score).tracks if not track.is_drum]
     piano = symusic.Track("Piano", 0, False)
-    for track in merged.tracks:
-        if not track.is_drum:
-            for name in ("notes", "controls", "pitch_bends", "pedals"):
-                getattr(piano, name).extend(getattr(track, name))
-    piano.sort()
+    for name in ("notes", "controls", "pitch_bends", "pedals"):
+        events = [event for track in played for event in getattr(track, name)]
+        # Python's sort: of what happens together, symusic's would change the order.
+        getattr(piano, name).extend(sorted(events, key=lambda event: event.time))
     merged.tracks = [piano]
     return merged
 
