@@ -1,0 +1,28 @@
+"""Scores that tests make: our own notes, nobody's music."""
+
+from __future__ import annotations
+
+import numpy as np
+import symusic
+
+
+def random_score(
+    seed: int = 0, *, num_notes: int = 200, programs: tuple[int, ...] = (0, 40), drums: bool = True, tpq: int = 480
+) -> symusic.Score:
+    """Notes anywhere in 16 bars, on no grid, with tempo and metre changes."""
+    random = np.random.default_rng(seed)
+    score = symusic.Score(tpq)
+    score.tempos.extend([symusic.Tempo(0, qpm=100), symusic.Tempo(16 * tpq, qpm=140)])
+    score.time_signatures.extend([symusic.TimeSignature(0, 4, 4), symusic.TimeSignature(32 * tpq, 3, 4)])
+    tracks = [symusic.Track(f"part {program}", program, False) for program in programs]
+    if drums:
+        tracks.append(symusic.Track("kit", 0, True))
+    for _ in range(num_notes):
+        track = tracks[random.integers(len(tracks))]
+        pitch = int(random.integers(35, 60)) if track.is_drum else int(random.integers(21, 109))
+        start = int(random.integers(0, 60 * tpq))
+        duration = int(random.integers(tpq // 16, 3 * tpq))
+        track.notes.append(symusic.Note(start, duration, pitch, int(random.integers(1, 128))))
+    score.tracks.extend(tracks)
+    score.sort()
+    return score

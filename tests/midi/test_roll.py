@@ -1,0 +1,43 @@
+"""Piano roll data agrees with the score."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from music_reformer.midi.roll import roll_data
+from tests.midi.scores import random_score
+
+
+def test_notes_are_in_seconds_and_new_ones_marked() -> None:
+    score = random_score()
+    roll = roll_data(score, continuation_start=9.6)
+    json.dumps(roll)
+    assert [track["name"] for track in roll["tracks"]] == ["part 0", "part 40", "kit"]
+    assert [track["drum"] for track in roll["tracks"]] == [False, False, True]
+    in_seconds = score.to("Second")
+    for drawn, track in zip(roll["tracks"], in_seconds.tracks, strict=True):
+        expected = sorted((note.time, note.pitch, note.time + note.duration) for note in track.notes)
+        assert len(drawn["notes"]) == len(expected)
+        for (pitch, start, end, _, new), (time, expected_pitch, until) in zip(drawn["notes"], expected, strict=True):
+            assert pitch == expected_pitch
+            assert (start, end) == (pytest.approx(time, abs=1e-3), pytest.approx(until, abs=1e-3))
+            assert new == (start >= 9.6 - 1e-3)
+    assert roll["seconds"] == pytest.approx(in_seconds.end(), abs=1e-3)
+    assert roll["cut"] == 9.6
+
+
+def test_bars_and_beats_are_ruled() -> None:
+    roll = roll_data(random_score())
+    assert roll["bars"][:3] == pytest.approx([0, 2.4, 4.8])
+    assert roll["beats"][:5] == pytest.approx([0, 0.6, 1.2, 1.8, 2.4])
+    assert set(roll["bars"]) <= set(roll["beats"])
+    assert roll["tempos"] == [[0.0, 100.0], [9.6, 140.0]]
+
+
+def test_tracks_without_a_name_get_their_instruments() -> None:
+    score = random_score()
+    for track in score.tracks:
+        track.name = ""
+    assert [track["name"] for track in roll_data(score)["tracks"]] == ["Acoustic Grand Piano", "Violin", "Drums"]

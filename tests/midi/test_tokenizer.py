@@ -1,0 +1,155 @@
+"""Scores to tokens and back: what survives, and how closely."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import symusic
+
+from music_reformer.config import ENCODINGS, TokenizerConfig
+from music_reformer.errors import UserError
+from music_reformer.midi.score import clean_score, metres, read_score, seconds_at
+from music_reformer.midi.tokenizer import MusicTokenizer
+from tests.midi.scores import random_score
+
+# The grid of the default settings: 8 positions a beat, so an onset moves by half of that at the most.
+HALF_STEP = 1 / 16
+
+
+def onsets(score: symusic.Score) -> dict[tuple[int, int], np.ndarray]:
+    """Onsets in quarters, rising, by (program or -1 for drums, pitch)."""
+    found = defaultdict(list)
+    for track in score.tracks:
+        for note in track.notes:
+            found[-1 if track.is_drum else track.program, note.pitch].append(note.time / score.ticks_per_quarter)
+    return {key: np.sort(times) for key, times in found.items()}
+
+
+def assert_notes_survive(before: symusic.Score, after: symusic.Score) -> None:
+    """Every note is there on its instrument and pitch, within half a step of the grid; none is new."""
+    old, new = onsets(before), onsets(after)
+    assert old.keys() == new.keys()
+    for key, times in old.items():
+        nearest = np.abs(times[:, None] - new[key][None]).min(axis=1)
+        assert nearest.max() <= HALF_STEP + 1e-6, f"{key}: an onset moved by {nearest.max()} quarters"
+        # Notes that fall on one point of the grid with the same pitch become one.
+        distinct = len(np.unique(np.round(times / HALF_STEP / 2)))
+        assert distinct <= len(new[key]) <= len(times)
+
+
+@pytest.mark.parametrize("encoding", ["REMI", "TSD", "MIDILike"])
+@pytest.mark.parametrize("seed", range(3))
+def test_round_trip_of_made_scores(encoding: str, seed: int) -> None:
+    tokenizer = MusicTokenizer(TokenizerConfig(encoding=encoding))
+    # Apart from one another, so that no two notes of a pitch overlap: MIDILike cannot tell those apart.
+    score = random_score(seed, num_notes=120)
+    for track in score.tracks:
+        last: dict[int, int] = {}
+        kept = []
+        for note in track.notes:
+            if note.time > last.get(note.pitch, -1) + 120:
+                kept.append(note)
+                last[note.pitch] = note.end
+        track.notes = kept
+    again = tokenizer.decode(tokenizer.encode(score))
+    assert_notes_survive(score, again)
+    assert [(m.numerator, m.denominator) for m in again.time_signatures] == [(4, 4), (3, 4)]
+    assert [round(tempo.qpm) for tempo in again.tempos] == pytest.approx([100, 140], abs=4)
+
+
+def _files(corpora: Path, count: int | None) -> list[Path]:
+    files = sorted(corpora.rglob("*.mid"))
+    return files if count is None else random.Random(1).sample(files, count)
+
+
+def _assert_corpus_survives(files: list[Path]) -> None:
+    tokenizer = MusicTokenizer(TokenizerConfig())
+    for path in files:
+        score = clean_score(read_score(path))
+        ids = tokenizer.encode(score)
+        again = tokenizer.decode(ids)
+        assert_notes_survive(score, again)
+        assert np.array_equal(tokenizer.encode(again), ids), f"{path}: decoding and encoding again changes tokens"
+        # The metre at the first note: before it, a file may say one metre at tick 0 and another at once.
+        known = {(beats, unit) for unit, many in tokenizer.config.time_signatures.items() for beats in many}
+        first_note = min(note.time / score.ticks_per_quarter for track in score.tracks for note in track.notes)
+        before = [metre[1:] for metre in metres(score) if metre[0] / score.ticks_per_quarter <= first_note][-1]
+        after = [metre[1:] for metre in metres(again) if metre[0] / again.ticks_per_quarter <= first_note + HALF_STEP]
+        if before in known:
+            assert after[-1] == before, path
+        if len(score.tempos) and 40 <= score.tempos[0].qpm <= 250:
+            assert again.tempos[0].qpm == pytest.approx(score.tempos[0].qpm, abs=3.5)
+
+
+def test_round_trip_of_real_files(corpora: Path) -> None:
+    _assert_corpus_survives(_files(corpora, 25))
+
+
+@pytest.mark.slow
+def test_round_trip_of_every_real_file(corpora: Path) -> None:
+    _assert_corpus_survives(_files(corpora, None))
+
+
+def test_performance_has_the_388_events_and_keeps_time_to_10_ms() -> None:
+    tokenizer = MusicTokenizer(TokenizerConfig(encoding="Performance"))
+    assert tokenizer.vocab_size == 388 + 3
+    score = random_score(4, num_notes=150, programs=(0,), drums=False)
+    again = tokenizer.decode(tokenizer.encode(score))
+    notes = score.tracks[0].notes.numpy()
+    expected = sorted(zip(seconds_at(score, notes["time"]), notes["pitch"], strict=True))
+    found = again.tracks[0].notes.numpy()
+    actual = sorted(zip(seconds_at(again, found["time"]), found["pitch"], strict=True))
+    assert len(actual) == len(expected)
+    for pitch in set(notes["pitch"].tolist()):
+        before = np.array([time for time, p in expected if p == pitch])
+        after = np.array([time for time, p in actual if p == pitch])
+        np.testing.assert_allclose(after, before, atol=0.0051)
+
+
+def test_performance_holds_notes_while_the_pedal_is_down() -> None:
+    score = symusic.Score(480)
+    score.tempos.append(symusic.Tempo(0, qpm=120))
+    track = symusic.Track("piano", 0, False)
+    track.notes.append(symusic.Note(0, 240, 60, 80))
+    track.pedals.append(symusic.Pedal(100, 860))
+    score.tracks.append(track)
+    tokenizer = MusicTokenizer(TokenizerConfig(encoding="Performance"))
+    (note,) = tokenizer.decode(tokenizer.encode(score)).tracks[0].notes
+    assert note.duration == 100  # until tick 960: one second, in units of 10 ms
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_saved_and_loaded_tokenizers_are_the_same(encoding: str, tmp_path: Path) -> None:
+    tokenizer = MusicTokenizer(TokenizerConfig(encoding=encoding, num_velocities=16))
+    tokenizer.save(tmp_path / "tokenizer.json")
+    again = MusicTokenizer.load(tmp_path / "tokenizer.json")
+    assert again.tokens == tokenizer.tokens
+    assert again.fingerprint == tokenizer.fingerprint
+    assert again.fingerprint != MusicTokenizer(TokenizerConfig(encoding=encoding)).fingerprint
+    assert tokenizer.tokens[:3] == ["PAD", "BOS", "EOS"]
+
+
+def test_every_field_changes_the_vocabulary_or_the_fingerprint() -> None:
+    plain = MusicTokenizer(TokenizerConfig())
+    assert not any(name.startswith("Tempo") for name in MusicTokenizer(TokenizerConfig(use_tempos=False)).tokens)
+    assert not any(name.startswith("Program") for name in MusicTokenizer(TokenizerConfig(use_programs=False)).tokens)
+    assert any(name.startswith("Pedal") for name in MusicTokenizer(TokenizerConfig(use_sustain_pedals=True)).tokens)
+    finer = MusicTokenizer(TokenizerConfig(beat_resolution={"0_4": 12, "4_12": 4}))
+    assert sum(name.startswith("Position") for name in finer.tokens) > sum(
+        name.startswith("Position") for name in plain.tokens
+    )
+
+
+def test_foreign_tokenizers_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not the settings of a Music Reformer tokenizer"):
+        MusicTokenizer.from_json({"model": "bpe"})
+    with pytest.raises(UserError, match="cannot be read"):
+        MusicTokenizer.load(tmp_path / "nothing.json")
+    content = MusicTokenizer(TokenizerConfig()).to_json()
+    content["tokens"][5] = "Pitch_999"
+    with pytest.raises(UserError, match="names differ"):
+        MusicTokenizer.from_json(content)
