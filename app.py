@@ -32,12 +32,11 @@ def main(arguments: list[str] | None = None) -> int:
     from music_reformer.ui.page import build_page, launch_page
 
     try:
-        generator = Generator.load(options.checkpoint)
+        page = build_page(generator=Generator.load(options.checkpoint))
+        launch_page(page, host=options.host, port=options.port, open_browser=has_display() and not options.no_browser)
     except UserError as error:
         sys.stderr.write(f"app.py: {error}\n")
         return 2
-    page = build_page(generator=generator)
-    launch_page(page, host=options.host, port=options.port, open_browser=has_display() and not options.no_browser)
     return 0
 
 

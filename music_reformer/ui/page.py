@@ -14,6 +14,7 @@ import atexit
 import importlib.util
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import wraps
@@ -79,19 +80,33 @@ def build_page(*, generator: Generator, folder: Path | None = None) -> gr.Server
 
 
 def launch_page(page: gr.Server, *, host: str, port: int | None, open_browser: bool, block: bool = True) -> str:
-    """Serve `page` on `host`:`port` (None: the first free port from 7860); returns its address when not blocking."""
-    _, address, _ = page.launch(
-        server_name=host,
-        server_port=port,
-        inbrowser=open_browser,
-        prevent_thread_lock=not block,
-        max_file_size=UPLOAD_BYTES,
-        share=False,
-        ssr_mode=False,
-        run_history=False,
-        mcp_server=False,
-        quiet=not block,
-    )
+    """Serve `page` on `host`:`port` (None: the first free port from 7860).
+
+    With `block`, says where and serves until interrupted; else returns the address at once.
+
+    Raises:
+        UserError: the port is taken, or the address is not one of this machine.
+    """
+    try:
+        _, address, _ = page.launch(
+            server_name=host,
+            server_port=port,
+            inbrowser=open_browser,
+            prevent_thread_lock=True,
+            max_file_size=UPLOAD_BYTES,
+            share=False,
+            ssr_mode=False,
+            run_history=False,
+            mcp_server=False,
+            quiet=True,
+        )
+    except OSError as error:
+        where = f"{host}, port {port}" if port else host
+        raise UserError(f"the page cannot be served on {where}; choose another --port or --host") from error
+    if block:
+        sys.stdout.write(f"Music Reformer is at {address} (Ctrl+C ends it)\n")
+        sys.stdout.flush()
+        page.get_blocks().block_thread()
     return address
 
 

@@ -10,7 +10,6 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "ui"))
 
-from stand_in import StandInGenerator
+from stand_in_generator import StandInGenerator
+from visited_site import Site
 
-from music_reformer.ui.composer import Composer
 from music_reformer.ui.page import build_page, launch_page
 
 FLAGS = [
@@ -35,15 +34,6 @@ FLAGS = [
     "--host-resolver-rules=MAP lan.test 127.0.0.1",
 ]
 LOCAL = ("http://127.0.0.1:", "http://lan.test:", "data:", "blob:")
-
-
-@dataclass
-class Site:
-    """The running server, and what the tests look at behind it."""
-
-    address: str
-    composer: Composer
-    generator: StandInGenerator
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import symusic
-from conftest import Site
+from visited_site import Site
 
 from music_reformer.ui.examples import EXAMPLES
 

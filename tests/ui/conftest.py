@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from stand_in import StandInGenerator
+from stand_in_generator import StandInGenerator
 
 from music_reformer.ui.composer import Composer
 from music_reformer.ui.examples import EXAMPLES

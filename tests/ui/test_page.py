@@ -14,7 +14,7 @@ import httpx
 import pytest
 import symusic
 from gradio_client import Client, handle_file
-from stand_in import StandInGenerator
+from stand_in_generator import StandInGenerator
 
 from music_reformer.ui.page import ASSETS, build_page, launch_page, soundfont_path
 
@@ -132,3 +132,14 @@ def test_app_with_weights_that_are_none_ends_in_one_sentence(
 
 def test_app_is_thin() -> None:
     assert len((REPOSITORY / "app.py").read_text().splitlines()) < 60
+
+
+def test_app_on_a_port_that_is_taken_ends_in_one_sentence(
+    app: ModuleType, address: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("music_reformer.generation.generator.Generator.load", lambda _: StandInGenerator())
+    port = address.rstrip("/").rsplit(":", 1)[1]
+    assert app.main(["--port", port, "--no-browser"]) == 2
+    assert capsys.readouterr().err == f"app.py: the page cannot be served on 127.0.0.1, port {port}; " + (
+        "choose another --port or --host\n"
+    )

@@ -174,7 +174,7 @@ function goOn({ done, notes, tokens_per_second: speed, seconds_left: left }) {
   cards.update();
   const mean = done.reduce((sum, share) => sum + share, 0) / done.length;
   const wait = left === null ? "" : ` · ${left < 1.5 ? "almost done" : `about ${duration(left)} left`}`;
-  report(mean, `${Math.round(speed)} tokens/s${wait}`);
+  if (speed > 0) report(mean, `${Math.round(speed)} tokens/s${wait}`);
 }
 
 function finish({ variations }) {
@@ -223,6 +223,7 @@ async function halt() {
     return;
   }
   $("stop").disabled = true;
+  $("progress-text").textContent = "Stopping…";
   try { await stop(state.ticket); } catch (error) { complain(error); }
 }
 

@@ -165,9 +165,9 @@ export class Roll {
     };
     if (beatApart > 9) for (const beat of beats) vertical(beat, palette.beat, RULER);
     const barApart = bars.length > 1 ? ((bars.at(-1) - bars[0]) / (bars.length - 1)) * this.zoom : width;
-    // Label every 1, 2, 4, 8 ... bars, so that numbers never touch; rule lines down to 6 pixels apart.
+    // Label every 1, 2, 4, 8 ... bars, so that numbers never touch; rule lines down to 12 pixels apart.
     const labelEvery = 2 ** Math.max(0, Math.ceil(Math.log2(34 / barApart)));
-    const ruleEvery = 2 ** Math.max(0, Math.ceil(Math.log2(6 / barApart)));
+    const ruleEvery = 2 ** Math.max(0, Math.ceil(Math.log2(12 / barApart)));
     context.font = "11px " + getComputedStyle(this.element).fontFamily;
     context.textBaseline = "middle";
     bars.forEach((bar, index) => {
@@ -187,20 +187,21 @@ export class Roll {
     context.fillRect(0, 0, this.keys, height);
     context.fillStyle = palette["key-white"];
     context.fillRect(0, RULER + 1, this.keys - 1, floor - RULER - 1);
+    const black = this.keys * (this.keys > 40 ? 0.58 : 0.5);
     for (let pitch = low; pitch <= high; pitch++) {
       if (BLACK.has(pitch % 12)) {
         context.fillStyle = palette["key-black"];
-        context.fillRect(0, y(pitch), this.keys * 0.58, Math.max(row - 0.5, 1));
+        context.fillRect(0, y(pitch), black, Math.max(row - 0.5, 1));
       }
       // White keys meet under the middle of a black one, or, below C and F, at the row's own edge.
       context.fillStyle = "rgba(120, 120, 120, .35)";
-      if (BLACK.has(pitch % 12)) context.fillRect(this.keys * 0.58, y(pitch) + row / 2, this.keys * 0.42 - 1, 1);
+      if (BLACK.has(pitch % 12)) context.fillRect(black, y(pitch) + row / 2, this.keys - black - 1, 1);
       else if (pitch % 12 === 0 || pitch % 12 === 5) context.fillRect(0, y(pitch) + row, this.keys - 1, 1);
       if (pitch % 12 === 0) {
         context.fillStyle = "#55585f";
-        context.font = "10px sans-serif";
+        context.font = `${this.keys > 40 ? 10 : 9}px sans-serif`;
         context.textBaseline = "middle";
-        context.fillText(`C${pitch / 12 - 1}`, this.keys * 0.58 + 2, y(pitch) + row / 2);
+        context.fillText(`C${pitch / 12 - 1}`, black + 2, y(pitch) + row / 2);
       }
     }
     if (floor < height) {

@@ -1,0 +1,48 @@
+"""The page's operations on the real generator, with a tiny model that knows nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import symusic
+
+from music_reformer.config import ModelConfig, TokenizerConfig
+from music_reformer.generation.generator import Generator
+from music_reformer.midi.tokenizer import MusicTokenizer
+from music_reformer.model.reformer import ReformerLM
+from music_reformer.ui.composer import Composer, Order
+from music_reformer.ui.shelf import Shelf
+
+
+@pytest.fixture(scope="module")
+def generator() -> Generator:
+    tokenizer = MusicTokenizer(TokenizerConfig())
+    shape = {"width": 16, "num_layers": 2, "num_heads": 1, "head_width": 16, "feed_forward_width": 16}
+    config = ModelConfig(vocab_size=tokenizer.vocab_size, window=16, num_buckets=8, **shape)
+    return Generator(ReformerLM(config), tokenizer)
+
+
+@pytest.mark.parametrize("from_nothing", [False, True])
+def test_what_was_streamed_is_what_is_written(generator: Generator, tmp_path: Path, *, from_nothing: bool) -> None:
+    composer = Composer(generator=generator, shelf=Shelf(tmp_path))
+    piece = "" if from_nothing else composer.open_example("waltz")["key"]
+    order = Order(piece=piece, length="2s", variations=2, seed=1, sampling={"temperature": 1.2})
+    start, *progress, done = composer.compose(order)
+    assert progress[-1]["finished"] == [True, True]
+    for number, variation in enumerate(done["variations"]):
+        streamed = sorted((note[3], note[4]) for report in progress for note in report["notes"] if note[0] == number)
+        rolled = sorted(
+            (pitch, round(begin, 3))
+            for track in variation["roll"]["tracks"]
+            for pitch, begin, _, _, is_new in track["notes"]
+            if is_new
+        )
+        assert [pitch for pitch, _ in streamed] == [pitch for pitch, _ in rolled]
+        for (_, heard), (_, written) in zip(streamed, rolled, strict=True):
+            assert heard == pytest.approx(written, abs=0.01)
+        assert all(begin >= start["cut"] - 0.01 for _, begin in rolled)
+        written_file = symusic.Score.from_midi(composer.shelf.path(variation["key"]).read_bytes())
+        kept = 0 if from_nothing else composer.open_example("waltz")["roll"]
+        expected = 0 if from_nothing else sum(len(track["notes"]) for track in kept["tracks"])
+        assert written_file.note_num() == expected + len(rolled)
