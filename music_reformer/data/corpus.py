@@ -7,6 +7,7 @@ split is a hash of its name: adding files to a corpus moves none of the others.
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -83,7 +84,7 @@ def _place(source: str, rule: str, config: CorpusConfig) -> CorpusFile:
     path = PurePosixPath(source)
     composition = str(path.parent) if rule == "folder" and path.parent.name else str(path.with_suffix(""))
     # Not of the corpus's name: a corpus prepared as a plain folder has the same split.
-    digest = hashlib.sha256(composition.encode()).digest()
+    digest = hashlib.sha256(os.fsencode(composition)).digest()
     fraction = int.from_bytes(digest[:8], "big") / 2**64
     if fraction < config.test_fraction:
         split = "test"

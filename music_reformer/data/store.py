@@ -20,6 +20,7 @@ from music_reformer.errors import UserError
 from music_reformer.midi.tokenizer import MusicTokenizer
 
 VERSION = 1
+REMEDY = "remove that folder and prepare it again"
 SPLITS = ("train", "validation", "test")
 
 
@@ -85,11 +86,11 @@ class TokenStore:
             size = (path / "tokens.bin").stat().st_size
             version, expected = info["version"], 2 * info["num_tokens"]
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise UserError(f"the prepared data in {path} is damaged ({error}); prepare it again") from error
+            raise UserError(f"the prepared data in {path} is damaged ({error}); {REMEDY}") from error
         if version != VERSION:
-            raise UserError(f"{path} was prepared by version {version} of the format, not {VERSION}; prepare it again")
+            raise UserError(f"{path} was prepared by version {version} of the format, not {VERSION}; {REMEDY}")
         if size != expected:
-            raise UserError(f"{path}/tokens.bin has {size} bytes instead of {expected}; prepare it again")
+            raise UserError(f"{path}/tokens.bin has {size} bytes instead of {expected}; {REMEDY}")
         return cls(path=path, info=info, pieces=pieces)
 
     @cached_property

@@ -109,7 +109,7 @@ def _check_content(score: symusic.Score, name: str, max_notes: int) -> None:
     for events in [score.tempos, score.time_signatures, *(track.notes for track in score.tracks)]:
         if len(events):
             times += [int(events.numpy()["time"].min()), int(events.numpy()["time"].max())]
-    end = max(times + [_end(track) for track in score.tracks])
+    end = max(*times, last_tick(score))
     if min(times) < 0 or end > MAX_QUARTERS * score.ticks_per_quarter:
         raise UserError(f"{name} has events at absurd times, after more than {MAX_QUARTERS:,} beats; it is damaged")
     duration = float(seconds_at(score, end))
@@ -195,7 +195,7 @@ def count_bars(score: symusic.Score) -> int:
 
 def _bar_sections(score: symusic.Score) -> list[range]:
     """Bar lines, a range for each time signature."""
-    end = max(map(_end, score.tracks), default=0)
+    end = last_tick(score)
     sections: list[range] = []
     changes = metres(score)
     for index, (tick, numerator, denominator) in enumerate(changes):
@@ -210,11 +210,10 @@ def _bar_sections(score: symusic.Score) -> list[range]:
     raise AssertionError("metres() gives at least one")
 
 
-def _end(track: symusic.Track) -> int:
-    """Tick at which the last note of a track ends."""
-    columns = track.notes.numpy()
-    ends = columns["time"].astype(np.int64) + columns["duration"]
-    return int(ends.max()) if len(ends) else 0
+def last_tick(score: symusic.Score) -> int:
+    """Tick at which the last note ends. (`Score.end` also counts events that make no sound, and overflows.)"""
+    ends = (track.notes.numpy() for track in score.tracks if len(track.notes))
+    return max((int((columns["time"].astype(np.int64) + columns["duration"]).max()) for columns in ends), default=0)
 
 
 def seconds_at(score: symusic.Score, ticks: int | NDArray[np.int64] | list[int]) -> NDArray[np.float64]:
