@@ -1,0 +1,275 @@
+"""Preparation: the same bytes whatever the workers, kills and resumptions; what cannot be used is skipped and told."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import symusic
+
+from music_reformer.config import CorpusConfig, PrepareConfig, TokenizerConfig
+from music_reformer.data import prepare as module
+from music_reformer.data.corpus import CorpusFile
+from music_reformer.data.encode import Result, encode_files, notes_digest
+from music_reformer.data.journal import Journal
+from music_reformer.data.prepare import prepare
+from music_reformer.data.store import TokenStore
+from music_reformer.errors import UserError
+from music_reformer.midi.score import clean_score, read_score, write_score
+from tests.midi.scores import random_score
+
+NUM_GOOD = 14
+STORE_FILES = {"tokens.bin", "index.jsonl", "skipped.jsonl", "store.json", "tokenizer.json"}
+
+
+@pytest.fixture(scope="module")
+def midi_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Good files, a copy of one under other ticks, tempo and track order, and files that cannot be used."""
+    folder = tmp_path_factory.mktemp("midi")
+    for seed in range(NUM_GOOD):
+        write_score(random_score(seed, num_notes=60), folder / f"album {seed % 3}" / f"{seed:02d}.mid")
+    copy = random_score(0, num_notes=60).resample(960)
+    copy.tempos = [symusic.Tempo(0, qpm=77)]
+    copy.tracks = list(reversed(copy.tracks))
+    write_score(copy, folder / "zz copy.mid")
+    (folder / "broken.mid").write_bytes((folder / "album 0" / "00.mid").read_bytes()[:-30])
+    (folder / "empty.mid").write_bytes(b"")
+    (folder / "text.mid").write_text("this is no music")
+    (folder / "notes.txt").write_text("not even called MIDI")
+    return folder
+
+
+def config_for(midi: Path, output: Path, **changes: object) -> PrepareConfig:
+    return replace(PrepareConfig(output=str(output), corpus=CorpusConfig(path=str(midi)), workers=1), **changes)
+
+
+@pytest.fixture(scope="module")
+def finished(midi_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> TokenStore:
+    return prepare(config_for(midi_folder, tmp_path_factory.mktemp("out") / "store"), progress=False)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_store_holds_what_the_tokenizer_says(midi_folder: Path, finished: TokenStore) -> None:
+    assert set(content(finished.path)) == STORE_FILES
+    assert [piece.source for piece in finished.pieces] == sorted(
+        path.relative_to(midi_folder).as_posix() for path in midi_folder.glob("album*/*.mid")
+    )
+    tokenizer = finished.tokenizer
+    for piece in finished.pieces:
+        score = clean_score(read_score(midi_folder / piece.source))
+        first, *body, last = finished.tokens(piece).tolist()
+        assert (first, last) == (tokenizer.bos_id, tokenizer.eos_id)
+        assert np.array_equal(body, tokenizer.encode(score))
+        assert piece.num_notes == score.note_num()
+        assert piece.seconds == pytest.approx(score.to("Second").end(), abs=2e-3)
+    assert finished.pieces[-1].offset + finished.pieces[-1].length == finished.info["num_tokens"]
+
+
+def test_every_skipped_file_is_told_with_its_reason(finished: TokenStore) -> None:
+    lines = (finished.path / "skipped.jsonl").read_text().splitlines()
+    skipped = {entry["source"]: entry["reason"] for entry in map(json.loads, lines)}
+    assert len(skipped) == finished.info["num_skipped"]
+    for source, reason in {
+        "broken.mid": "cut short",
+        "empty.mid": "is empty",
+        "text.mid": "not a MIDI file",
+        "zz copy.mid": r"the same notes as album 0/00\.mid",
+    }.items():
+        assert re.search(reason, skipped.pop(source))
+    assert not skipped
+
+
+@pytest.mark.parametrize("kills", [1, 3])
+def test_killed_and_started_again_it_gives_the_same_bytes(
+    midi_folder: Path, finished: TokenStore, tmp_path: Path, kills: int
+) -> None:
+    """A real process, killed without warning as soon as it has got somewhere; then finished with two workers."""
+    output = tmp_path / "store"
+    config = config_for(midi_folder, output)
+    journal = output / "partial" / "journal.jsonl"
+    done = 0
+    for _ in range(kills):
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "from music_reformer.config import *\nfrom music_reformer.data.prepare import prepare\n"
+                f"prepare({config!r}, progress=False)",
+            ],
+            cwd=Path(module.__file__).parents[2],
+        )
+        try:
+            while process.poll() is None and _num_lines(journal) <= done:
+                time.sleep(0.002)
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        if (output / "store.json").exists():
+            break  # too quick for us this time
+        done = _num_lines(journal)
+        assert done > 0
+    # What a machine that fails while writing leaves: half a line, and tokens that no line tells of.
+    if not (output / "store.json").exists():
+        with open(journal, "ab") as lines, open(output / "partial" / "tokens.bin", "ab") as tokens:
+            lines.write(b'{"begin": 12, "le')
+            tokens.write(b"\x01\x02\x03")
+    prepare(replace(config, workers=2), progress=False)
+    assert content(output) == content(finished.path)
+
+
+def _num_lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def test_workers_end_with_a_killed_parent(midi_folder: Path, tmp_path: Path) -> None:
+    code = (
+        "import os\nfrom music_reformer.config import *\nfrom music_reformer.data.corpus import list_files\n"
+        "from music_reformer.data.encode import encode_files\n"
+        f"config = {config_for(midi_folder, tmp_path)!r}\n"
+        "from tests.data.workers import worker_id\n"
+        "results = encode_files(list_files(config.corpus), config, workers=2, encode=worker_id)\n"
+        "print(next(results)[1]['process'], flush=True)\ninput()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=Path(module.__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stdin=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    worker = int(process.stdout.readline())
+    os.kill(worker, 0)
+    process.kill()
+    process.wait()
+    until = time.monotonic() + 10
+    while _alive(worker) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not _alive(worker)
+
+
+def _alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_finished_store_is_left_alone(
+    midi_folder: Path, finished: TokenStore, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = content(finished.path)
+    monkeypatch.setattr(module, "encode_files", None)  # to be called would be an error
+    prepare(config_for(midi_folder, finished.path, workers=2))
+    assert "is prepared already; nothing to do" in capsys.readouterr().out
+    assert content(finished.path) == before
+
+
+def test_other_settings_are_refused_by_name(midi_folder: Path, finished: TokenStore, tmp_path: Path) -> None:
+    before = content(finished.path)
+    other = config_for(midi_folder, finished.path, tokenizer=TokenizerConfig(encoding="TSD"))
+    with pytest.raises(UserError, match=r"prepared with another tokenizer\.encoding; choose another output"):
+        prepare(other, progress=False)
+    assert content(finished.path) == before
+    unfinished = tmp_path / "store"
+    module._claim(unfinished, unfinished / "partial", module._settings(other))
+    with pytest.raises(UserError, match=r"unfinished run with another tokenizer\.encoding"):
+        prepare(config_for(midi_folder, unfinished), progress=False)
+
+
+def test_two_runs_at_once_are_refused(midi_folder: Path, tmp_path: Path) -> None:
+    config = config_for(midi_folder, tmp_path / "store")
+    partial = tmp_path / "store" / "partial"
+    module._claim(tmp_path / "store", partial, module._settings(config))
+    first = Journal(partial)
+    with pytest.raises(UserError, match="another run is writing"):
+        prepare(config, progress=False)
+    first.close()
+    assert len(prepare(config, progress=False).pieces) == NUM_GOOD
+
+
+def test_a_folder_of_something_else_is_refused(midi_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(UserError, match="holds files that are not a token store"):
+        prepare(config_for(midi_folder, tmp_path), progress=False)
+    with pytest.raises(UserError, match="is a file"):
+        prepare(config_for(midi_folder, tmp_path / "thesis.txt"), progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_nothing_is_written_where_nothing_can_be_prepared(tmp_path: Path) -> None:
+    (tmp_path / "midi").mkdir()
+    config = config_for(tmp_path / "midi", tmp_path / "store")
+    with pytest.raises(UserError, match="holds no MIDI files"):
+        prepare(config, progress=False)
+    (tmp_path / "midi" / "bad.mid").write_text("no music")
+    with pytest.raises(UserError, match="none of the 1 files .* could be used; most often: it is not a MIDI file"):
+        prepare(config, progress=False)
+    assert not (tmp_path / "store").exists()
+
+
+def test_files_that_kill_or_hang_cost_only_themselves(tmp_path: Path) -> None:
+    from tests.data.workers import by_name
+
+    sources = ["a", "die", "b", "hang", "c", "starve", "d"]
+    files = [CorpusFile(source=source, composition=source, split="train") for source in sources]
+    config = config_for(tmp_path, tmp_path, seconds_per_file=3.0)
+    results: dict[str, Result] = dict(encode_files(files, config, workers=2, encode=by_name))
+    assert list(results) == sources
+    assert all(results[source] == {"done": source} for source in "abcd")
+    assert "died (exit code" in results["die"]["reason"]
+    assert results["hang"]["reason"] == "took more than 3 seconds"
+    assert "died" in results["starve"]["reason"] or "MemoryError" in results["starve"]["reason"]
+
+
+def test_what_may_be_the_machines_fault_is_tried_again(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.add("hung", {"reason": "took more than 3 seconds", "again": True})
+    journal.add("bad", {"reason": "it is damaged"})
+    journal.add("good", {"tokens": np.array([1, 5, 2], dtype=np.uint16).tobytes(), "length": 3})
+    assert journal.results["hung"] == {"reason": "took more than 3 seconds"}
+    journal.close()
+    again = Journal(tmp_path)
+    assert list(again.results) == ["bad", "good"]
+    assert again.tokens("good").tolist() == [1, 5, 2]
+    again.close()
+
+
+def test_a_journal_forgets_tokens_that_were_not_written(tmp_path: Path) -> None:
+    """After a power cut the line may be on the disk and its tokens not."""
+    journal = Journal(tmp_path)
+    for source in "ab":
+        journal.add(source, {"tokens": np.full(10, ord(source), dtype=np.uint16).tobytes(), "length": 10})
+    journal.close()
+    os.truncate(tmp_path / "tokens.bin", 30)
+    again = Journal(tmp_path)
+    assert list(again.results) == ["a"]
+    again.add("b", {"tokens": np.full(4, 7, dtype=np.uint16).tobytes(), "length": 4})
+    assert again.tokens("a").tolist() == [ord("a")] * 10
+    assert again.tokens("b").tolist() == [7] * 4
+    again.close()
+
+
+def test_duplicates_are_told_by_their_notes() -> None:
+    score = random_score(3)
+    same = score.resample(960)
+    same.tempos = []
+    same.tracks = list(reversed(same.tracks))
+    for track in same.tracks:
+        track.program = 11
+        track.notes = [symusic.Note(note.time + 777, note.duration, note.pitch, 99) for note in track.notes]
+    assert notes_digest(same) == notes_digest(score)
+    other = score.copy()
+    other.tracks[0].notes[5].pitch += 1
+    assert notes_digest(other) != notes_digest(score)
