@@ -1,4 +1,4 @@
-"""What the model reads of an upload, and how its notes come back into it.
+"""What the model reads of an upload.
 
 The upload itself is never replaced by its quantised image. `Prompt` holds two views of what comes before the cut: the
 score, event for event, which the continuation is written behind; and the tokens, which only the model sees.
@@ -10,23 +10,19 @@ tempo and the metre are those in force there, so one factor leads from the grid 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import symusic
 
 from music_reformer.config import require
 from music_reformer.midi.grammar import Grammar, GrammarState
 from music_reformer.midi.score import DEFAULT_METRE, bar_starts, clean_score, metres, seconds_at
-from music_reformer.midi.stream import DEFAULT_TEMPO, DRUMS, Bend, Note, Press
+from music_reformer.midi.stream import DEFAULT_TEMPO, DRUMS
 from music_reformer.midi.tokenizer import MusicTokenizer
 
 TICKS_PER_QUARTER = 480  # of a piece composed from nothing
-REGISTER_NOTES = 32  # a track's register is the median of its last so many pitches
-REGISTER_BARS = 8  # tracks silent for so many bars before the cut take no new notes, if others of their kind play
 PIANO = 0
 SUSTAIN = 64  # number of the controller
 
@@ -87,7 +83,7 @@ def blank_score(programs: Iterable[int]) -> symusic.Score:
     score.tempos.append(symusic.Tempo(0, DEFAULT_TEMPO))
     score.time_signatures.append(symusic.TimeSignature(0, *DEFAULT_METRE))
     for program in sorted(programs, key=lambda program: (program == DRUMS, program)):
-        score.tracks.append(_new_track(program))
+        score.tracks.append(new_track(program))
     return score
 
 
@@ -138,105 +134,8 @@ def read_prompt(
     return prompt
 
 
-def write_continuation(
-    prompt: Prompt, notes: list[Note], bends: list[Bend], presses: list[Press], *, has_programs: bool
-) -> symusic.Score:
-    """The prompt with new events behind the cut.
-
-    New notes go to the track of their instrument; where several have it (two hands of a piano, say), to the one in
-    whose register they lie; where none has it, to a new track. Where the encoding knows no instruments, all tracks
-    but drums are candidates. A key that is struck again while it sounds ends there: on one channel a MIDI file cannot
-    say that two notes of one pitch overlap. (Keys that the prompt holds across the cut are not offered to the model;
-    where a human hand lets go a little late, the new note waits for it.)
-
-    Args:
-        notes, bends, presses: decoded, in ticks of the grid.
-        has_programs: whether the encoding tells instruments apart.
-    """
-    score = prompt.score.copy()
-    parts = _Parts(score, prompt, has_programs=has_programs)
-    by_key: dict[tuple[int, int], list[symusic.Note]] = defaultdict(list)
-    for note in notes:
-        start = prompt.tick(note.start_tick)
-        length = max(1, round((note.end_tick - note.start_tick) * prompt.ticks_per_grid))
-        part = parts.of(DRUMS if note.drum else note.program, note.pitch)
-        by_key[part, note.pitch].append(symusic.Note(start, length, note.pitch, note.velocity))
-    by_part: dict[int, list[symusic.Note]] = defaultdict(list)
-    for (part, pitch), group in by_key.items():
-        for note in group:
-            wait = max(0, parts.held_until(part, pitch) - note.time)
-            note.time += wait
-            note.duration -= wait
-        group.sort(key=lambda note: (note.time, note.duration))
-        for note, following in zip(group, [*group[1:], None], strict=True):
-            if following is not None:
-                note.duration = min(note.duration, following.time - note.time)
-            if note.duration > 0:
-                by_part[part].append(note)
-    for part, group in by_part.items():
-        score.tracks[part].notes.extend(sorted(group, key=lambda note: (note.time, note.pitch)))
-    for bend in bends:
-        track = score.tracks[parts.of(bend.program, 60)]
-        track.pitch_bends.append(symusic.PitchBend(prompt.tick(bend.tick), bend.value))
-    for press in presses:
-        controls = score.tracks[parts.of(press.program, 60)].controls
-        controls.append(symusic.ControlChange(prompt.tick(press.start_tick), SUSTAIN, 127))
-        controls.append(symusic.ControlChange(prompt.tick(press.end_tick), SUSTAIN, 0))
-    return score
-
-
-@dataclass
-class _Parts:
-    """Which track a new note belongs to."""
-
-    score: symusic.Score
-    prompt: Prompt
-    has_programs: bool
-    _candidates: dict[int, list[tuple[int, float]]] = field(default_factory=dict)
-    _held: dict[tuple[int, int], int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for part, track in enumerate(self.score.tracks):
-            for note in track.notes:
-                if note.end > self.prompt.cut_tick:
-                    self._held[part, note.pitch] = max(note.end, self._held.get((part, note.pitch), 0))
-
-    def held_until(self, part: int, pitch: int) -> int:
-        """When the prompt lets go of this key, if behind the cut; else 0."""
-        return self._held.get((part, pitch), 0)
-
-    def of(self, program: int, pitch: int) -> int:
-        """Number of the track for a note of this instrument; the track is made where there is none."""
-        if program not in self._candidates:
-            self._candidates[program] = self._find(program)
-        return min(self._candidates[program], key=lambda candidate: abs(candidate[1] - pitch))[0]
-
-    def _find(self, program: int) -> list[tuple[int, float]]:
-        """(track, register) of the tracks that may take notes of this instrument."""
-        fits = [i for i, track in enumerate(self.score.tracks) if self._fits(track, program)]
-        if not fits:
-            self.score.tracks.append(_new_track(program))
-            fits = [len(self.score.tracks) - 1]
-        bar_ticks = self.score.ticks_per_quarter * 4 * self.prompt.metre[0] / self.prompt.metre[1]
-        since = self.prompt.cut_tick - REGISTER_BARS * bar_ticks
-        heard = {i: self.score.tracks[i].notes.numpy() for i in fits}
-        recent = [i for i in fits if len(heard[i]["time"]) and heard[i]["time"].max() >= since]
-        return [(i, _register(heard[i])) for i in recent or fits]
-
-    def _fits(self, track: symusic.core.TrackTick, program: int) -> bool:
-        if program == DRUMS or track.is_drum:
-            return program == DRUMS and track.is_drum
-        return not self.has_programs or track.program == program
-
-
-def _register(notes: dict[str, np.ndarray]) -> float:
-    if not len(notes["time"]):
-        return 60.0
-    latest = np.argsort(notes["time"], kind="stable")[-REGISTER_NOTES:]
-    return float(np.median(notes["pitch"][latest]))
-
-
-def _new_track(program: int) -> symusic.core.TrackTick:
+def new_track(program: int) -> symusic.core.TrackTick:
+    """An empty track for an instrument, -1 for drums."""
     drum = program == DRUMS
     return symusic.Track(name="Drums" if drum else "", program=0 if drum else program, is_drum=drum)
 

@@ -1,0 +1,297 @@
+"""The generate loop: one request from its first token to its last note.
+
+A step takes the logits of all variations that still run, masks them by the grammar, throws their dice, and feeds the
+tokens back. A variation that has its length leaves the batch and composes no more.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import symusic
+import torch
+from torch import Tensor
+
+from music_reformer.config import SamplingConfig, require
+from music_reformer.generation.continuation import write_continuation
+from music_reformer.generation.prompt import Prompt
+from music_reformer.generation.sampling import Sampler
+from music_reformer.midi.grammar import GrammarState
+from music_reformer.midi.stream import DRUMS, Note
+
+if TYPE_CHECKING:
+    from music_reformer.generation.generator import Generator
+
+SECONDS_BETWEEN_YIELDS = 0.2
+MAX_BARS = 10_000
+MAX_SECONDS = 24 * 3600.0
+# A model that got stuck could fill one bar for ever: past this many tokens in a bar only time may move on. The densest
+# REMI bar in a sample of POP909 has 276, in one of ASAP 366.
+MAX_TOKENS_PER_BAR = 1024
+
+
+@dataclass(frozen=True)
+class Length:
+    """How much to compose: bars or seconds, counted from the cut; exactly one of them is given."""
+
+    bars: int | None = None
+    seconds: float | None = None
+
+    @classmethod
+    def parse(cls, text: str | Length) -> Length:
+        """Read a length such as "16bars" or "30s".
+
+        Raises:
+            UserError: it is neither, or it is nothing, or it is beyond all measure.
+        """
+        if isinstance(text, Length):
+            return text
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(bars?|s|sec|seconds?)\s*", str(text).lower())
+        require(match is not None, f"length ({text!r}) must be a number of bars or seconds, such as 16bars or 30s")
+        assert match is not None
+        number, in_bars = float(match[1]), match[2].startswith("bar")
+        if in_bars:
+            whole = number == int(number) and 1 <= number <= MAX_BARS
+            require(whole, f"length ({text!r}) must be a whole number of bars from 1 to {MAX_BARS}")
+            return cls(bars=int(number))
+        require(0 < number <= MAX_SECONDS, f"length ({text!r}) must be above 0 and at most {MAX_SECONDS:.0f} seconds")
+        return cls(seconds=number)
+
+
+@dataclass(frozen=True, slots=True)
+class NewNote:
+    """A note just composed; times in seconds from the beginning of the whole piece."""
+
+    variation: int
+    program: int
+    drum: bool
+    pitch: int
+    velocity: int
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What has happened since the last one.
+
+    Attributes:
+        notes: new ones of all variations.
+        done: fraction 0 to 1 of the asked-for length, of each variation.
+        finished: of each variation.
+        tokens_per_second: of all variations together, prompt not counted.
+        seconds_left: estimate; None before there is anything to go by.
+    """
+
+    notes: list[NewNote]
+    done: list[float]
+    finished: list[bool]
+    tokens_per_second: float
+    seconds_left: float | None
+
+
+class Session:
+    """One request, under way. Iterate over it once; it may be left or stopped at any time and keeps what it has.
+
+    Attributes:
+        prompt: where the cut is, and the tokens that the model reads.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        prompt: Prompt,
+        *,
+        length: Length,
+        variations: int,
+        seed: int,
+        sampling: SamplingConfig,
+        rounds: int,
+        stop: threading.Event,
+    ) -> None:
+        self.prompt = prompt
+        self._generator = generator
+        self._rounds = rounds
+        self._stop = stop
+        vocabulary = prompt.state.vocabulary
+        end = prompt.grid_after(bars=length.bars, seconds=length.seconds)
+        self._variations = [
+            _Variation(number=number, prompt=prompt, state=prompt.state.copy(), end=end) for number in range(variations)
+        ]
+        pitch_tokens = [i for kind in ("Pitch", "NoteOn") for i in vocabulary.ids_of.get(kind, ())]
+        self._sampler = Sampler(sampling, seed=seed, num_variations=variations, pitch_tokens=pitch_tokens)
+        for number in range(variations):
+            self._sampler.hear(number, prompt.ids)
+        self._permitted = _permitted(prompt.state)
+        self._num_tokens = 0
+        self._steps = self._run()
+
+    @property
+    def dropped_bars(self) -> int:
+        """Bars at the beginning that the model did not see, because the prompt is too long for it."""
+        return self.prompt.dropped_bars
+
+    @property
+    def scores(self) -> list[symusic.Score]:
+        """What there is so far of each variation: the prompt up to the cut, then the new notes."""
+        return [variation.score() for variation in self._variations]
+
+    def stop(self) -> None:
+        """End at the next token; complete notes stay."""
+        self._stop.set()
+
+    def __iter__(self) -> Iterator[Progress]:
+        return self._steps
+
+    def _run(self) -> Iterator[Progress]:
+        began = time.monotonic()
+        yield self._progress(began)
+        rows = list(self._variations)
+        logits_BV, state = self._generator.prefill(self.prompt.ids, rows=len(rows), rounds=self._rounds)
+        max_length = self._generator.model.config.max_length
+        began = last_yield = time.monotonic()
+        while rows and not self._stop.is_set():
+            allowed_BV = torch.stack([row.allowed(self._permitted) for row in rows])
+            tokens = self._sampler.choose(logits_BV, allowed_BV, [row.number for row in rows])
+            for row, token in zip(rows, tokens, strict=True):
+                row.take(token)
+            self._num_tokens += len(rows)
+            going = [place for place, row in enumerate(rows) if not row.finished]
+            if state.length >= max_length:
+                break
+            if len(going) < len(rows):
+                rows = [rows[place] for place in going]
+                tokens = [tokens[place] for place in going]
+                if rows:
+                    state = state.select(torch.tensor(going))
+            if rows:
+                logits_BV = self._generator.step(tokens, state, rounds=self._rounds)
+            if time.monotonic() - last_yield >= SECONDS_BETWEEN_YIELDS and rows:
+                yield self._progress(began)
+                last_yield = time.monotonic()
+        for variation in self._variations:
+            variation.finished = True
+        yield self._progress(began)
+
+    def _progress(self, began: float) -> Progress:
+        elapsed = time.monotonic() - began
+        done = [variation.done() for variation in self._variations]
+        slowest = min(done)
+        return Progress(
+            notes=[note for variation in self._variations for note in variation.fresh_notes()],
+            done=done,
+            finished=[variation.finished for variation in self._variations],
+            tokens_per_second=self._num_tokens / elapsed if elapsed > 0 else 0.0,
+            seconds_left=elapsed * (1 - slowest) / slowest if slowest > 0 else None,
+        )
+
+
+@dataclass
+class _Variation:
+    """One continuation in the making.
+
+    Attributes:
+        end: grid tick at which it is long enough. Notes that begin before it keep their length.
+    """
+
+    number: int
+    prompt: Prompt
+    state: GrammarState
+    end: float
+    finished: bool = False
+    notes: list[Note] = field(default_factory=list)
+    _num_told: int = 0
+    _bar: int = 0
+    _tokens_in_bar: int = 0
+
+    def allowed(self, permitted: Tensor) -> Tensor:
+        """The grammar's mask, narrowed to what this request permits, and to time alone in an endless bar."""
+        mask = self.state.allowed() & permitted
+        if self._tokens_in_bar > MAX_TOKENS_PER_BAR:
+            time_only = mask & self.state.grammar.time_mask
+            if time_only.any():  # a note that was begun is completed first
+                return time_only
+        return mask
+
+    def take(self, token: int) -> None:
+        """Add a token; the variation is finished when its time has come and its notes have ended."""
+        state = self.state
+        for note in state.advance(token):
+            self._keep(note)
+        if state.bar != self._bar:
+            self._bar, self._tokens_in_bar = state.bar, 0
+        self._tokens_in_bar += 1
+        if state.tick >= self.end:
+            state.closing = True  # where notes are pairs, the model still ends those that sound
+            if not state.sounds_since(self.prompt.cut_grid):
+                self.finished = True
+            elif state.tick >= self.end + state.ticks_per_bar:
+                for note in state.end_notes()[1]:
+                    self._keep(note)
+                self.finished = True
+
+    def _keep(self, note: Note) -> None:
+        # The ends of the prompt's own notes, where they are events, are not news.
+        if note.start_tick >= self.prompt.cut_grid:
+            self.notes.append(note)
+            # No second stroke of this key at this very moment.
+            self.state.hold(DRUMS if note.drum else note.program, note.pitch, note.start_tick + 1)
+
+    def done(self) -> float:
+        """Fraction of the length."""
+        if self.finished and not self._stopped_early():
+            return 1.0
+        cut = self.prompt.cut_grid
+        return min(1.0, max(0.0, (self.state.tick - cut) / (self.end - cut)))
+
+    def _stopped_early(self) -> bool:
+        return self.state.tick < self.end
+
+    def fresh_notes(self) -> list[NewNote]:
+        """Notes since the last call."""
+        fresh, self._num_told = self.notes[self._num_told :], len(self.notes)
+        return [self._told(note) for note in fresh]
+
+    def _told(self, note: Note) -> NewNote:
+        start = self.prompt.tick(note.start_tick)
+        length = max(1, round((note.end_tick - note.start_tick) * self.prompt.ticks_per_grid))
+        return NewNote(
+            variation=self.number,
+            program=note.program,
+            drum=note.drum,
+            pitch=note.pitch,
+            velocity=note.velocity,
+            start_s=self.prompt.seconds(start),
+            end_s=self.prompt.seconds(start + length),
+        )
+
+    def score(self) -> symusic.Score:
+        """The prompt and what has been composed so far."""
+        before = self.prompt.state
+        return write_continuation(
+            self.prompt,
+            self.notes,
+            self.state.bends[len(before.bends) :],
+            [press for press in self.state.presses[len(before.presses) :] if press.start_tick >= self.prompt.cut_grid],
+            has_programs=self.state.vocabulary.has_programs,
+        )
+
+
+def _permitted(state: GrammarState) -> Tensor:
+    """Tokens that a continuation may use at all, bool [vocab_size].
+
+    No end: the visitor gets the length that was asked for. No change of metre or tempo: the upload's are in force, and
+    the length was counted in them.
+    """
+    vocabulary = state.vocabulary
+    permitted = torch.ones(len(vocabulary.kinds), dtype=torch.bool)
+    for kind in ("PAD", "BOS", "EOS", "Tempo", "TimeSig"):
+        permitted[vocabulary.ids_of.get(kind, [])] = False
+    if vocabulary.has_bars and ("TimeSig", state.metre) in vocabulary.ids:
+        permitted[vocabulary.ids["TimeSig", state.metre]] = True  # every bar repeats it
+    return permitted
