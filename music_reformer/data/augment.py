@@ -117,7 +117,7 @@ class Augmenter:
         return table[tokens]
 
     def merge_programs(self, tokens: NDArray[np.uint16], random: np.random.Generator) -> NDArray[np.uint16]:
-        """Give all melodic notes to one instrument: a piano half of the time, else any. Drums stay drums.
+        """Give all melodic notes to one instrument: a piano two times in three, else any. Drums stay drums.
 
         Notes that begin together are put in order of pitch, and of two alike one stays, as if one player's part had
         been tokenized. Encodings in which a note is not Program, Pitch, Velocity, Duration are left as they are.
@@ -126,7 +126,7 @@ class Augmenter:
         begins = begins[self.pitch_of_id[tokens[begins + 1]] >= 0]  # Not the program of a pedal.
         if not self.has_durations or not len(begins):
             return tokens
-        piano = bool(random.random() < 0.5)
+        piano = bool(random.random() < 2 / 3)
         program = self.program_ids[0] if piano else random.choice(self.program_ids)
         notes = tokens[begins[:, None] + np.arange(4)]
         notes[:, 0] = program

@@ -2,7 +2,8 @@
 
 Shapes: B batch, L tokens, E width, H heads, D head width, R rounds, W window, K buckets.
 
-Queries and keys are shared (k = q / |q|) and hashed, h(x) = argmax [xR; -xR]. In one round a token attends to the last
+Queries and keys are shared (k = q / |q|, times sqrt(D), so that scores q.k / sqrt(D) are |q| cos as in the authors' code:
+without it they are sqrt(D) times flatter) and hashed, h(x) = argmax [xR; -xR]. In one round a token attends to the last
 W members of its own bucket, itself included (itself only when it has no other). That set depends on the tokens up to it
 alone, whereas the chunks of the paper's implementation depend on the buckets of all tokens: here the likelihood is
 exact, cached decoding equals the parallel pass, and padding or packing changes nothing. See docs/decisions.
@@ -96,7 +97,7 @@ class LSHAttention(nn.Module):
     def step(self, x_BE: Tensor, cache: BucketCache) -> Tensor:
         """One token more for every row; the cache is updated in place. Costs O(R W), whatever the length."""
         query_BHD, value_BHD = self._project(x_BE)
-        key_BHD = nn.functional.normalize(query_BHD, dim=-1)
+        key_BHD = self._key(query_BHD)
         buckets_BHR = self.buckets(query_BHD.unsqueeze(1))[:, :, 0].permute(1, 2, 0).long()
         keys, values, slot_BHR, count_BHR = cache.append(key_BHD, value_BHD, buckets_BHR)
         scores_BHRW = torch.einsum("bhd,bhrwd->bhrw", query_BHD, keys) * self.head_width**-0.5
@@ -114,11 +115,15 @@ class LSHAttention(nn.Module):
         query, value = self.to_query_value(x).view(shape).float().unbind(dim=-3)
         return query, value
 
+    def _key(self, query: Tensor) -> Tensor:
+        """Keys [..., D]: queries brought to root mean square 1."""
+        return nn.functional.normalize(query, dim=-1) * self.head_width**0.5
+
     def _attend(
         self, x_BLE: Tensor, sequence: Sequence, buckets_RBLH: Tensor | None
     ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
         query_BLHD, value_BLHD = self._project(x_BLE)
-        key_BLHD = nn.functional.normalize(query_BLHD, dim=-1)
+        key_BLHD = self._key(query_BLHD)
         if buckets_RBLH is None:
             buckets_RBLH = self.buckets(query_BLHD)
         group_BLH = sequence.group_BLH(self.num_heads)

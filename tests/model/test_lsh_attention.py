@@ -33,7 +33,7 @@ def _by_definition(layer: LSHAttention, x_BLE: torch.Tensor, document_BL: torch.
         heads = []
         for h in range(HEADS):
             q, v = query[b, :, h], value[b, :, h]
-            k = q / q.norm(dim=-1, keepdim=True)
+            k = q / q.norm(dim=-1, keepdim=True) * WIDTH**0.5
             visible = []
             for r in range(layer.num_rounds):
                 rotated = q @ layer.rotations_RHDK[r, h]

@@ -13,7 +13,7 @@ KINDS = [["lsh"], ["local"], ["full"], ["local", "lsh"]]
 VOCABULARY = 40
 
 
-def build(**changes: object) -> ReformerLM:
+def build(*, std: float = 0.2, **changes: object) -> ReformerLM:
     """A small model with weights large enough that a leak would show."""
     settings: dict = {
         "vocab_size": VOCABULARY,
@@ -32,7 +32,7 @@ def build(**changes: object) -> ReformerLM:
     model = ReformerLM(ModelConfig(**(settings | changes)))
     for parameter in model.parameters():
         if parameter.dim() == 2:
-            torch.nn.init.normal_(parameter, std=0.2)
+            torch.nn.init.normal_(parameter, std=std)
     return model.eval()
 
 
@@ -122,12 +122,12 @@ def test_decode_state_can_be_expanded_and_narrowed() -> None:
 @pytest.mark.parametrize("mode", ["train", "eval"])
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_reversible_gradients_are_those_of_plain_autograd(mode: str, dropout: float, bf16: bool) -> None:
-    """float32 to 1e-4; bfloat16 to 4 %, where 2.1 % was seen: the streams come back to float32 rounding, and the
-    sublayers round what they read from them to 8 bits."""
+    """float32 to 1e-4. bfloat16 to 2 %, with weights of a trained size: the streams come back to float32 rounding, and
+    the sublayers round what they read from them to 8 bits, which large scores make larger."""
     x, target = tokens(2, 130), tokens(2, 130)
     results = []
     for recompute in (True, False):
-        model = build(num_layers=6, dropout=dropout, recompute=recompute)
+        model = build(std=0.1 if bf16 else 0.2, num_layers=6, dropout=dropout, recompute=recompute)
         model.train(mode == "train")
         model.redraw_rotations(5)
         torch.manual_seed(9)
@@ -142,7 +142,7 @@ def test_reversible_gradients_are_those_of_plain_autograd(mode: str, dropout: fl
     assert torch.equal(noise_a, noise_b), "the recomputation must leave the random state as plain autograd does"
     for name, expected in grads_b.items():
         error = (grads_a[name] - expected).norm() / expected.norm().clamp(min=1e-12)
-        assert error < (4e-2 if bf16 else 1e-4), f"{name}: {error}"
+        assert error < (2e-2 if bf16 else 1e-4), f"{name}: {error}"
 
 
 def test_loss_is_the_cross_entropy_of_the_logits_and_counts_targets() -> None:
