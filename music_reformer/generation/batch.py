@@ -72,7 +72,7 @@ def generate(config: GenerateConfig, *, progress: bool = True) -> list[Path]:
             _write(session, job, wanted, manifest)
         except UserError as error:
             failed += 1
-            report.failed(job, error)
+            report.failed(error)
     report.close()
     if failed:
         raise FailedPromptsError(f"{failed} of {len(jobs)} prompts could not be continued; the reasons are above")
@@ -147,7 +147,7 @@ def _sha256(path: Path | None) -> str | None:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise UserError(f"it cannot be read ({error.strerror})") from error
+        raise UserError(f"{path} cannot be read ({error.strerror})") from error
 
 
 def _start(generator: Generator, score: symusic.Score | None, length: Length, config: GenerateConfig) -> Session:
@@ -223,9 +223,9 @@ class _Report:
         self._num_done += 1
         self._num_kept += 1
 
-    def failed(self, job: Job, error: UserError) -> None:
+    def failed(self, error: UserError) -> None:
         self._num_done += 1
-        sys.stderr.write(f"skipped {job.prompt}: {error}\n")
+        sys.stderr.write(f"skipped: {error}\n")
 
     def running(self, job: Job, session: Session) -> None:
         """Run a session to its end, telling how it goes."""
