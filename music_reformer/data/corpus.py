@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,6 +20,7 @@ from music_reformer.errors import UserError
 
 SUFFIXES = (".mid", ".midi", ".kar")
 COMPOSITION_RULES = ("file", "folder")
+NO_ENDING = r"(?!)"  # matches nothing
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ def list_files(config: CorpusConfig) -> list[CorpusFile]:
     )
     if not sources:
         raise UserError(f"corpus.path ({config.path}) holds no MIDI files ({', '.join(SUFFIXES)})")
-    rule = _composition_rule(config)
-    return [_place(source, rule, config) for source in sources]
+    rule, variant = _composition_rule(config)
+    return [_place(source, rule, variant, config) for source in sources]
 
 
 def read_manifest(path: str | Path) -> dict[str, Any]:
@@ -69,20 +71,25 @@ def _manifest_path(name: str) -> Path:
     return Path(name)
 
 
-def _composition_rule(config: CorpusConfig) -> str:
-    if config.manifest is None:
-        return "file"
-    rule = read_manifest(_manifest_path(config.manifest)).get("composition", "file")
+def _composition_rule(config: CorpusConfig) -> tuple[str, re.Pattern[str]]:
+    """ "file" or "folder", and the endings of names that tell variants of one composition apart."""
+    manifest = read_manifest(_manifest_path(config.manifest)) if config.manifest is not None else {}
+    rule = manifest.get("composition", "file")
     require(
         rule in COMPOSITION_RULES,
         f"{config.manifest}: composition ({rule!r}) must be one of {', '.join(COMPOSITION_RULES)}",
     )
-    return rule
+    variant = manifest.get("variant", NO_ENDING)
+    try:
+        return rule, re.compile(f"(?:{variant})$")
+    except re.error as error:
+        raise UserError(f"{config.manifest}: variant ({variant!r}) is not a regular expression ({error})") from error
 
 
-def _place(source: str, rule: str, config: CorpusConfig) -> CorpusFile:
+def _place(source: str, rule: str, variant: re.Pattern[str], config: CorpusConfig) -> CorpusFile:
     path = PurePosixPath(source)
-    composition = str(path.parent) if rule == "folder" and path.parent.name else str(path.with_suffix(""))
+    name = str(path.parent) if rule == "folder" and path.parent.name else str(path.with_suffix(""))
+    composition = variant.sub("", name)
     # Not of the corpus's name: a corpus prepared as a plain folder has the same split.
     digest = hashlib.sha256(os.fsencode(composition)).digest()
     fraction = int.from_bytes(digest[:8], "big") / 2**64

@@ -75,6 +75,8 @@ def _finish(source: str, future: Future[Result], limit: float) -> tuple[str, Res
         return source, future.result()
     except TimeoutError:
         return source, {"reason": f"took more than {limit:g} seconds", "again": True}
+    except MemoryError:
+        return source, {"reason": f"took more than {WORKER_MEGABYTES} MB of memory", "again": True}
     except ProcessExpired as error:
         return source, {"reason": f"the process that read it died (exit code {error.exitcode})", "again": True}
 
@@ -107,7 +109,7 @@ def encode_file(source: str) -> Result:
     except UserError as error:
         return {"reason": str(error)}
     except MemoryError:
-        return {"reason": f"took more than {WORKER_MEGABYTES} MB of memory", "again": True}
+        raise  # `_finish` tells of it
     except Exception as error:  # whatever a parser throws at a damaged file is that file's matter, and is logged
         return {"reason": f"{type(error).__name__}: {error}"}
     if len(body) == 0:

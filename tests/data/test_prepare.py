@@ -25,6 +25,7 @@ from music_reformer.data.prepare import prepare
 from music_reformer.data.store import TokenStore
 from music_reformer.errors import UserError
 from music_reformer.midi.score import clean_score, read_score, write_score
+from tests.data.workers import by_name
 from tests.midi.scores import random_score
 
 NUM_GOOD = 14
@@ -91,16 +92,15 @@ def test_every_skipped_file_is_told_with_its_reason(finished: TokenStore) -> Non
     assert not skipped
 
 
-@pytest.mark.parametrize("kills", [1, 3])
 def test_killed_and_started_again_it_gives_the_same_bytes(
-    midi_folder: Path, finished: TokenStore, tmp_path: Path, kills: int
+    midi_folder: Path, finished: TokenStore, tmp_path: Path
 ) -> None:
     """A real process, killed without warning as soon as it has got somewhere; then finished with two workers."""
     output = tmp_path / "store"
     config = config_for(midi_folder, output)
     journal = output / "partial" / "journal.jsonl"
     done = 0
-    for _ in range(kills):
+    for _ in range(2):
         process = subprocess.Popen(
             [
                 sys.executable,
@@ -214,14 +214,12 @@ def test_nothing_is_written_where_nothing_can_be_prepared(tmp_path: Path) -> Non
     with pytest.raises(UserError, match="holds no MIDI files"):
         prepare(config, progress=False)
     (tmp_path / "midi" / "bad.mid").write_text("no music")
-    with pytest.raises(UserError, match="none of the 1 files .* could be used; most often: it is not a MIDI file"):
+    with pytest.raises(UserError, match=r"none of the 1 files .* could be used; most often: it is not a MIDI file"):
         prepare(config, progress=False)
     assert not (tmp_path / "store").exists()
 
 
 def test_files_that_kill_or_hang_cost_only_themselves(tmp_path: Path) -> None:
-    from tests.data.workers import by_name
-
     sources = ["a", "die", "b", "hang", "c", "starve", "d"]
     files = [CorpusFile(source=source, composition=source, split="train") for source in sources]
     config = config_for(tmp_path, tmp_path, seconds_per_file=3.0)
@@ -230,7 +228,7 @@ def test_files_that_kill_or_hang_cost_only_themselves(tmp_path: Path) -> None:
     assert all(results[source] == {"done": source} for source in "abcd")
     assert "died (exit code" in results["die"]["reason"]
     assert results["hang"]["reason"] == "took more than 3 seconds"
-    assert "died" in results["starve"]["reason"] or "MemoryError" in results["starve"]["reason"]
+    assert results["starve"]["reason"] == "took more than 4000 MB of memory"
 
 
 def test_what_may_be_the_machines_fault_is_tried_again(tmp_path: Path) -> None:
