@@ -23,7 +23,7 @@ format: .venv/dev.stamp
 
 # The whole path on the demo corpus that our own code composes: prepare, train, evaluate, generate.
 train-demo: .venv/app.stamp
-	$(BIN)/python -m music_reformer.midi.demo datasets/demo-midi
+	$(BIN)/python -m music_reformer.midi.examples datasets/demo-midi
 	$(BIN)/music-reformer prepare corpus=folder corpus.path=datasets/demo-midi output=datasets/demo
 	$(BIN)/music-reformer train data=datasets/demo model=tiny trainer.max_steps=200 output=runs/demo
 	$(BIN)/music-reformer evaluate checkpoint=runs/demo/weights data=datasets/demo

@@ -41,7 +41,7 @@ from music_reformer.ui.composer import (
     Composer,
     Order,
 )
-from music_reformer.ui.examples import EXAMPLES
+from music_reformer.midi.examples import EXAMPLES
 from music_reformer.ui.shelf import Shelf
 
 ASSETS = Path(__file__).parent / "assets"

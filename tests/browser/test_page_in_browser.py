@@ -11,7 +11,7 @@ import pytest
 import symusic
 from visited_site import Site
 
-from music_reformer.ui.examples import EXAMPLES
+from music_reformer.midi.examples import EXAMPLES
 
 WALTZ = EXAMPLES["waltz"].score()
 # Is there a pixel of this colour (a CSS variable) between two shares of the roll's width?

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from music_reformer.ui.examples import EXAMPLES, Part, parse, pitch_number
+from music_reformer.midi.examples import EXAMPLES, Part, parse, pitch_number, write_in_all_keys
+from music_reformer.midi.score import read_score
 
 ALL_PARTS = [(name, part) for name, example in EXAMPLES.items() for part in example.parts]
 
@@ -32,3 +35,10 @@ def test_pitches_are_those_of_midi() -> None:
 
 def test_the_notation_reads_lengths_chords_and_rests() -> None:
     assert parse("C4:1 -:.5 E4+G4:2 | A4:1") == [(0, 1, [60]), (1.5, 2, [64, 67]), (3.5, 1, [69])]
+
+
+def test_the_corpus_in_all_keys_differs_by_key_only(tmp_path: Path) -> None:
+    assert write_in_all_keys(tmp_path) == 12 * len(EXAMPLES)
+    low, high = (read_score(tmp_path / f"waltz{key}.mid") for key in ("-6", "+5"))
+    for one, other in zip(low.tracks, high.tracks, strict=True):
+        assert [note.pitch + 11 for note in one.notes] == [note.pitch for note in other.notes]

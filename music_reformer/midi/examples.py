@@ -2,13 +2,19 @@
 
 Each is a few bars in the notation of `parse`: notes separated by spaces, "F#4:1.5" a pitch and its length in beats,
 "C4+E4+G4:2" a chord, "-:1" a rest; bar lines "|" are for the reader only, and are checked by the tests.
+
+`python -m music_reformer.midi.examples FOLDER` writes them in all keys: a corpus to try the commands on.
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import symusic
+
+from music_reformer.midi.score import write_score
 
 TICKS_PER_BEAT = 480
 # Played a little shorter than written, so that repeated notes are heard apart.
@@ -167,3 +173,21 @@ EXAMPLES = {
         ],
     ),
 }
+
+
+def write_in_all_keys(folder: Path) -> int:
+    """Write every example at twelve pitches, as MIDI files; returns how many."""
+    paths = []
+    for name, example in EXAMPLES.items():
+        for semitones in range(-6, 6):
+            score = example.score()
+            for track in score.tracks:
+                if not track.is_drum:
+                    track.shift_pitch(semitones, inplace=True)
+            paths.append(folder / f"{name}{semitones:+d}.mid")
+            write_score(score, paths[-1])
+    return len(paths)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{write_in_all_keys(Path(sys.argv[1]))} files in {sys.argv[1]}\n")
