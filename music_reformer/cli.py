@@ -154,10 +154,14 @@ def _plain(name: str, override: str) -> str:
     if (conf_folder() / key).is_dir() and value not in ("null", *_choices(key)):
         raise UserError(f"{key} has no choice {value!r}; it is one of {', '.join(_choices(key))}")
     if key in PATH_KEYS and value not in ("null", "???") and not value.startswith(("'", '"')):
-        path = os.path.expanduser(value)
-        escaped = path.replace("\\", "\\\\").replace("'", "\\'")
-        return f"{key}='{escaped}'"
+        return f"{key}={_quoted(os.path.expanduser(value))}"
     return override
+
+
+def _quoted(text: str) -> str:
+    """`text` in single quotes; Hydra reads a backslash as an escape only before a quote."""
+    escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + ("\\'" if match[2] else ""), text)
+    return f"'{escaped}'"
 
 
 def _choices(group: str) -> list[str]:

@@ -99,20 +99,21 @@ class Validator(AfterStep):
 
     Args:
         every: steps.
-        data: has the rows.
         progress: where to show it.
     """
 
-    def __init__(self, *, every: int, data: RowDataModule, progress: Progress) -> None:
-        self.every, self.data, self.progress = every, data, progress
+    def __init__(self, *, every: int, progress: Progress) -> None:
+        self.every, self.progress = every, progress
         # This process's share of the rows; None: there is no validation split.
         self.batches: ValidationBatches | None = None
         # Nats per token at the step just done; None when it was not looked at.
         self.loss: float | None = None
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """The number of this process is known by now."""
-        self.batches = self.data.validation_batches()
+        """Which rows are this process's is known by now."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        assert isinstance(data, RowDataModule)
+        self.batches = data.validation_batches()
 
     @torch.no_grad()
     def after_step(self, trainer: pl.Trainer, module: LanguageModule, step: int) -> None:
@@ -120,18 +121,22 @@ class Validator(AfterStep):
         self.loss = None
         if self.batches is None or (step % self.every and step < trainer.max_steps):
             return
+        with self.progress.pause():
+            self.loss = self._look(trainer, module, self.batches)
+
+    def _look(self, trainer: pl.Trainer, module: LanguageModule, batches: ValidationBatches) -> float:
         strategy = trainer.strategy
         sums = torch.zeros(2, dtype=torch.float64, device=strategy.root_device)
         module.eval()
-        for number in range(len(self.batches)):
-            batch = strategy.batch_to_device(self.batches[number])
+        for number in range(len(batches)):
+            batch = strategy.batch_to_device(batches[number])
             result = strategy.validation_step(batch, number)
             assert isinstance(result, Mapping)
             sums += torch.stack([result["total"].double(), result["num_targets"].double()])
-            self.progress.validating(number + 1, len(self.batches))
+            self.progress.validating(number + 1, len(batches))
         module.train()
         total, num_targets = strategy.reduce(sums, reduce_op="sum").tolist()
-        self.loss = total / num_targets
+        return float(total / num_targets)
 
 
 class Journal(AfterStep):

@@ -25,7 +25,8 @@ def plot(folder: Path, *, output: Path | None = None) -> Path:
     axes = figure.subplots()
     train = [(row["step"], row["train_loss"]) for row in rows if row["train_loss"] is not None]
     validation = [(row["step"], row["validation_loss"]) for row in rows if row["validation_loss"] is not None]
-    axes.plot(*zip(*train, strict=True), color="tab:blue", linewidth=1, label="training (augmented)")
+    if train:
+        axes.plot(*zip(*train, strict=True), color="tab:blue", linewidth=1, label="training (augmented)")
     if validation:
         axes.plot(*zip(*validation, strict=True), color="tab:orange", marker="o", markersize=3, label="validation")
         step, loss = min(validation, key=lambda point: point[1] or 0.0)
@@ -33,7 +34,8 @@ def plot(folder: Path, *, output: Path | None = None) -> Path:
     axes.set_xlabel("optimizer steps")
     axes.set_ylabel("loss, nats per token")
     axes.grid(alpha=0.3)
-    axes.legend()
+    if train or validation:
+        axes.legend()
     temporary = output.with_name(output.name + ".tmp")
     figure.savefig(temporary, format="png")
     temporary.replace(output)

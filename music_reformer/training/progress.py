@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
 
 # Seconds over which the shown speed is averaged.
@@ -46,7 +46,13 @@ class Progress:
     def validating(self, done: int, total: int) -> None:
         """Some validation batches are done."""
         self._draw(f"validation {done:,}/{total:,}")
-        self._mark = time.monotonic()  # Not part of the time of a step.
+
+    @contextlib.contextmanager
+    def pause(self) -> Iterator[None]:
+        """What is done inside is not part of the time of a step."""
+        begin = time.monotonic()
+        yield
+        self._mark += time.monotonic() - begin
 
     def row(self, row: Mapping[str, Any]) -> None:
         """A row of the metrics was written: one line that stays."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import symusic
@@ -38,6 +40,12 @@ def notes(tokenizer: MusicTokenizer, tokens: NDArray[np.uint16]) -> list[tuple[i
         for track in score.tracks
         for note in track.notes
     )
+
+
+def time_units(tokenizer: MusicTokenizer, tokens: NDArray[np.uint16]) -> list[int]:
+    """Length of each time shift in units of 10 ms, 0 for other tokens."""
+    names = [tokenizer.tokens[token] for token in tokens]
+    return [int(name.split("_")[1]) if name.startswith("TimeShift_") else 0 for name in names]
 
 
 def whole(tokenizer: MusicTokenizer, score: symusic.Score) -> NDArray[np.uint16]:
@@ -110,15 +118,14 @@ def test_tempo_of_the_performance_encoding_stretches_time_without_drift() -> Non
     assert not change.keeps_length
     for factor in (0.83, 1.0, 1.17):
         changed = change.change_tempo(tokens, factor)
-        units = [int(n.split("_")[1]) if n.startswith("TimeShift") else 0 for n in map(tokenizer.tokens.__getitem__, changed)]
-        old = [int(n.split("_")[1]) if n.startswith("TimeShift") else 0 for n in map(tokenizer.tokens.__getitem__, tokens)]
+        units, old = time_units(tokenizer, changed), time_units(tokenizer, tokens)
         events = [(time, token) for time, token, unit in zip(np.cumsum(units), changed, units, strict=True) if not unit]
         before = [(time, token) for time, token, unit in zip(np.cumsum(old), tokens, old, strict=True) if not unit]
         assert [token for _, token in events] == [token for _, token in before]
         for (new_time, _), (old_time, _) in zip(events, before, strict=True):
             assert abs(new_time - old_time / factor) <= 0.5  # Half a unit at most, at the end as at the start.
         # As the tokenizer writes it: only the last shift of a gap is shorter than the longest.
-        assert all(unit in (0, 100) for unit, after in zip(units, units[1:], strict=False) if after)
+        assert all(unit in (0, 100) for unit, after in pairwise(units) if after)
     assert np.array_equal(change.change_tempo(tokens, 1.0), tokens)
 
 

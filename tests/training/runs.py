@@ -13,9 +13,13 @@ import torch
 
 from music_reformer.config import AugmentConfig, ModelConfig, OptimizerConfig, TrainConfig, TrainerConfig
 
+# Generous: the machine may be busy with a training.
+JOIN_SECONDS = 240
 # Every process starts from one server that has imported torch and Lightning already.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["music_reformer.training.run"])
+_CONTEXT.set_forkserver_preload(
+    ["music_reformer.training.run", "torch.utils.tensorboard", "matplotlib.backends.backend_agg", "matplotlib.figure"]
+)
 
 
 def small_config(data: Path, output: Path, **trainer: Any) -> TrainConfig:
@@ -58,7 +62,7 @@ def run_in_process(config: TrainConfig, before: Callable[..., None] | None = Non
     """Train in a process of its own after calling `before(*arguments)` there; returns its exit code."""
     process = _CONTEXT.Process(target=_child, args=(config, before, arguments))
     process.start()
-    process.join(120)
+    process.join(JOIN_SECONDS)
     assert process.exitcode is not None, "the training hangs"
     return process.exitcode
 
@@ -73,7 +77,7 @@ def run_distributed(config: TrainConfig, world_size: int, before: Callable[..., 
     for process in processes:
         process.start()
     for process in processes:
-        process.join(120)
+        process.join(JOIN_SECONDS)
     assert [process.exitcode for process in processes] == [0] * world_size
 
 

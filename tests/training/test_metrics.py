@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 
 from music_reformer.training.metrics import COLUMNS, MetricsFile
@@ -49,6 +50,16 @@ def test_progress_is_lines_where_there_is_no_terminal() -> None:
     assert "tokens/s" in lines[0]
     assert "left" in lines[0]
     assert "\x1b" not in lines[0]
+
+
+def test_validation_is_not_part_of_the_speed() -> None:
+    progress = Progress(max_steps=100, shown=False)
+    progress.start(0)
+    time.sleep(0.05)
+    with progress.pause():
+        time.sleep(0.2)
+    progress.step(1, loss=1.0, num_targets=1000)
+    assert 1000 / 0.2 < progress.rate < 1000 / 0.05
 
 
 def test_a_terminal_that_is_gone_does_not_end_a_training() -> None:

@@ -3,14 +3,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import runs
 import torch
 from small_store import write_store
 
+import runs
 from music_reformer.config import OptimizerConfig, TrainConfig, TrainerConfig
 from music_reformer.model.reformer import ReformerLM
 from music_reformer.training.module import LanguageModule, derived_seed, learning_rate_factor
 from music_reformer.training.run import train
+
+# Several processes each, on a machine that may be busy.
+pytestmark = pytest.mark.timeout(1200)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +115,7 @@ def test_learning_rate_rises_then_falls_as_half_a_cosine() -> None:
     assert factors[:5] == [0.25, 0.5, 0.75, 1.0, 1.0]
     assert factors[54] == pytest.approx(0.55)
     assert factors[104] == pytest.approx(0.1)
-    assert all(later <= earlier for earlier, later in zip(factors[4:], factors[5:], strict=False))
+    assert factors[4:] == sorted(factors[4:], reverse=True)
 
 
 def test_no_decay_on_embeddings_norms_and_biases(store: Path, tmp_path: Path) -> None:
@@ -139,8 +142,11 @@ def test_settings_that_cannot_be_are_named(store: Path, tmp_path: Path) -> None:
     for name, value, text in (
         ("max_steps", 0, r"trainer.max_steps \(0\) must be at least 1"),
         ("precision", "16", r"trainer.precision \('16'\) must be auto"),
-        ("row_tokens", 9999, r"trainer.row_tokens \(9999\) must not exceed the 512 positions"),
+        ("accelerator", "abacus", "accelerator=abacus .* cannot be used here"),
+        ("strategy", "luck", "strategy=luck cannot be used here"),
+        ("row_tokens", 9999, r"trainer.row_tokens \(9999\) must be 2 to 512"),
     ):
         with pytest.raises(UserError, match=text):
             train(runs.small_config(store, tmp_path / name, **{name: value}))
+        assert not (tmp_path / name).exists()
     assert TrainerConfig().precision == "auto"

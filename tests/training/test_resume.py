@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
-import runs
 import torch
 from small_store import write_store
 
+import runs
 from music_reformer.errors import UserError
 from music_reformer.model.weights import load_weights
 from music_reformer.training.run import train
+
+# Several processes each, on a machine that may be busy.
+pytestmark = pytest.mark.timeout(1200)
 
 # What must be the same, bit for bit, in the CSV; speed and time may differ.
 EXACT = ("step", "train_loss", "validation_loss", "learning_rate", "gradient_norm", "targets")
@@ -120,7 +124,7 @@ def test_another_run_in_the_folder_is_refused_by_what_differs(store: Path, unint
     with pytest.raises(UserError, match=r"seed \(5 before, 9 now\), optimizer.learning_rate \(0.003 before, 1.0 now\)"):
         train(config)
     other = write_store(store.parent / "other", num_pieces=9)
-    with pytest.raises(UserError, match="store.train_pieces"):
+    with pytest.raises(UserError, match=r"store\.train_pieces"):
         train(runs.small_config(other.path, uninterrupted))
 
 
@@ -136,3 +140,21 @@ def test_two_trainings_do_not_share_a_folder(store: Path, tmp_path: Path) -> Non
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(UserError, match="another training is writing to"):
             train(runs.small_config(store, tmp_path / "run"))
+
+
+def test_a_damaged_checkpoint_is_one_sentence(store: Path, tmp_path: Path) -> None:
+    train(runs.small_config(store, tmp_path, max_steps=2, max_hours=1e-9))
+    last_checkpoint = tmp_path / "checkpoints" / "last.ckpt"
+    last_checkpoint.write_bytes(last_checkpoint.read_bytes()[:5000])
+    with pytest.raises(UserError, match=r"last\.ckpt is damaged; copy best\.ckpt over it"):
+        train(runs.small_config(store, tmp_path, max_steps=2))
+
+
+def test_a_run_from_before_a_setting_existed_goes_on(store: Path, uninterrupted: Path) -> None:
+    settings = uninterrupted / "run.json"
+    content = settings.read_text()
+    without = json.loads(content)
+    del without["augment"]["one_program"], without["trainer"]["num_nodes"]
+    settings.write_text(json.dumps(without))
+    train(runs.small_config(store, uninterrupted))
+    settings.write_text(content)

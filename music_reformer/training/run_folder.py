@@ -1,0 +1,136 @@
+"""The output folder of a run: whose it is, and where the run stands.
+
+    run.json                 the settings, and what the token store holds
+    metrics.csv  loss.png    the loss curves
+    checkpoints/             last.ckpt (to go on from) and best.ckpt (lowest validation loss)
+    weights/                 the best weights so far, for generation
+    tensorboard/             the loss curves once more
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import pickle
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from music_reformer.config import TrainConfig, to_plain
+from music_reformer.data.store import TokenStore
+from music_reformer.errors import UserError
+
+# Settings that a resumed run may change: they leave the curve of the training loss as it is.
+FREE_KEYS = frozenset(
+    f"trainer.{name}"
+    for name in (
+        "max_hours",
+        "threads",
+        "loader_workers",
+        "log_every",
+        "checkpoint_every",
+        "validate_every",
+        "validation_rows",
+    )
+) | {"data", "output", "initial"}
+
+
+class RunFolder:
+    """One run on disk.
+
+    Args:
+        path: the folder; need not exist.
+        config: of the run to start or to go on with.
+        store: its data.
+    """
+
+    def __init__(self, path: Path, *, config: TrainConfig, store: TokenStore) -> None:
+        self.path = path
+        pieces = store.split("train")
+        data = {
+            "tokenizer": store.tokenizer.fingerprint,
+            "train_pieces": len(pieces),
+            "train_tokens": sum(piece.length for piece in pieces),
+        }
+        self.settings = _as_json(to_plain(config) | {"store": data})
+
+    @property
+    def weights(self) -> Path:
+        """Folder of the exported weights."""
+        return self.path / "weights"
+
+    def find(self) -> tuple[Path | None, int]:
+        """The checkpoint to go on from and its step; (None, 0) when there is none.
+
+        Raises:
+            UserError: the folder holds a run with other settings, or its checkpoint is damaged.
+        """
+        settings, checkpoint = self.path / "run.json", self.path / "checkpoints" / "last.ckpt"
+        if not (settings.exists() and checkpoint.exists()):
+            return None, 0
+        # A setting that is newer than the run had its default then.
+        before = _filled(json.loads(settings.read_text()), _as_json(to_plain(TrainConfig())))
+        changed = [
+            f"{key} ({old} before, {new} now)"
+            for key, old, new in _differences(before, self.settings)
+            if key not in FREE_KEYS
+        ]
+        if changed:
+            raise UserError(
+                f"{self.path} holds a run with other settings: {', '.join(changed)}; give another output=..., or the "
+                "same settings to go on with it"
+            )
+        try:
+            return checkpoint, int(torch.load(checkpoint, weights_only=True, mmap=True)["global_step"])
+        except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, KeyError) as error:
+            raise UserError(f"{checkpoint} is damaged; copy best.ckpt over it, or give another output=...") from error
+
+    def claim(self) -> IO[str]:
+        """Make the folder, and keep a second training out of it for as long as the returned file is open.
+
+        Raises:
+            UserError: another training has it.
+        """
+        (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        lock = (self.path / "lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.close()
+            raise UserError(
+                f"another training is writing to {self.path}; wait for it, or give another output=..."
+            ) from error
+        return lock
+
+    def write_settings(self) -> None:
+        """Write down whose folder this is."""
+        temporary = self.path / "run.json.tmp"
+        temporary.write_text(json.dumps(self.settings, indent=1) + "\n")
+        temporary.replace(self.path / "run.json")
+
+
+def _as_json(content: dict[str, Any]) -> dict[str, Any]:
+    """As it is when read back: keys are strings, tuples are lists."""
+    return dict(json.loads(json.dumps(content)))
+
+
+def _filled(settings: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """`settings`, with what they lack taken from `defaults`."""
+    filled = dict(settings)
+    for key, value in defaults.items():
+        if key not in filled:
+            filled[key] = value
+        elif isinstance(value, dict):
+            filled[key] = _filled(filled[key], value)
+    return filled
+
+
+def _differences(before: Any, now: Any, key: str = "") -> list[tuple[str, Any, Any]]:
+    """(dotted key, value before, value now) of all leaves that differ."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        found = []
+        for name in [*before, *(name for name in now if name not in before)]:
+            found += _differences(before.get(name), now.get(name), f"{key}.{name}".lstrip("."))
+        return found
+    return [] if before == now else [(key, before, now)]

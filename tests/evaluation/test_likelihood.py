@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_store import write_store
+
+from music_reformer.config import EvaluateConfig, ModelConfig, TokenizerConfig
+from music_reformer.data.store import Piece, TokenStore
+from music_reformer.errors import UserError
+from music_reformer.evaluation.likelihood import PieceLoss, evaluate, piece_losses, ratio, summary
+from music_reformer.model.reformer import ReformerLM
+from music_reformer.model.weights import save_weights
+
+SHAPE = {
+    "width": 16,
+    "num_layers": 2,
+    "num_heads": 2,
+    "head_width": 8,
+    "feed_forward_width": 32,
+    "window": 4,
+    "num_buckets": 4,
+    "axial_shape": [32, 16],
+}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> TokenStore:
+    return write_store(tmp_path_factory.mktemp("evaluation") / "store", num_pieces=12, num_validation=6)
+
+
+@pytest.fixture(scope="module")
+def model(store: TokenStore) -> ReformerLM:
+    torch.manual_seed(1)
+    model = ReformerLM(ModelConfig(vocab_size=store.tokenizer.vocab_size, **SHAPE)).eval()
+    for parameter in model.parameters():
+        parameter.data.mul_(5)  # Far from uniform, so that context matters.
+    return model
+
+
+@pytest.fixture(scope="module")
+def weights(store: TokenStore, model: ReformerLM) -> Path:
+    folder = store.path.parent / "weights"
+    save_weights(folder, model, store.tokenizer.to_json(), {})
+    return folder
+
+
+@pytest.mark.parametrize("row_tokens", [1, 400, 10_000])
+def test_every_piece_is_scored_as_if_alone(store: TokenStore, model: ReformerLM, row_tokens: int) -> None:
+    pieces = store.split("validation")
+    found = {loss.piece.piece_id: loss for loss in piece_losses(model, store, pieces, row_tokens=row_tokens)}
+    assert len(found) == len(pieces)
+    for piece in pieces:
+        tokens = torch.from_numpy(store.tokens(piece).astype(np.int64))
+        with torch.inference_mode():
+            logits = model(tokens[None, :-1])[0]
+        expected = torch.nn.functional.cross_entropy(logits, tokens[1:], reduction="none")
+        np.testing.assert_allclose(found[piece.piece_id].nats, expected.numpy(), rtol=1e-4, atol=1e-4)
+        assert found[piece.piece_id].targets.tolist() == tokens[1:].tolist()
+
+
+def test_figures_add_up(store: TokenStore, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "deep" / "figures.json"
+    figures = evaluate(EvaluateConfig(checkpoint=str(weights), data=str(store.path), output=str(output)))
+    assert json.loads(output.read_text()) == figures
+    pieces = store.split("validation")
+    assert figures["targets"] == sum(piece.length - 1 for piece in pieces)
+    nats = sum(piece["nats"] for piece in figures["by_piece"])
+    assert figures["nats_per_token"]["value"] == pytest.approx(nats / figures["targets"])
+    notes, seconds = sum(piece.num_notes for piece in pieces), sum(piece.seconds for piece in pieces)
+    assert figures["bits_per_note"]["value"] == pytest.approx(nats / math.log(2) / notes)
+    assert figures["bits_per_second"]["value"] == pytest.approx(nats / math.log(2) / seconds)
+    for parts in (figures["by_type"].values(), figures["by_position"]):
+        assert sum(part["targets"] for part in parts) == figures["targets"]
+        assert sum(part["targets"] * part["nats_per_token"] for part in parts) == pytest.approx(nats)
+    assert sum(part["share"] for part in figures["by_type"].values()) == pytest.approx(1)
+    shown = capsys.readouterr().out
+    assert f"{figures['nats_per_token']['value']:.4f}" in shown
+    assert "Velocity" in shown
+
+
+def test_by_position_is_by_octave_from_one() -> None:
+    piece = Piece(0, 0, 5, "test", "a.mid", "", "", "", num_notes=2, seconds=3.0, num_bars=1)
+    nats = np.array([1.0, 2.0, 4.0, 8.0])
+    figures = summary([PieceLoss(piece, nats, np.array([0, 1, 1, 0]))], ["Pitch_1", "Bar_None"])
+    assert [(row["from"], row["to"], row["nats_per_token"]) for row in figures["by_position"]] == [
+        (1, 1, 1.0),
+        (2, 3, 3.0),
+        (4, 7, 8.0),
+    ]
+    assert figures["by_type"]["Pitch"] == {"targets": 2, "nats_per_token": 4.5, "share": 0.6}
+
+
+def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    random = np.random.default_rng(0)
+    covered = 0
+    for _ in range(30):
+        length = random.integers(50, 500, 40).astype(float)
+        found = ratio(length * random.normal(2.0, 0.3, 40), length)
+        covered += found["low"] <= 2.0 <= found["high"]
+        assert found["low"] <= found["value"] <= found["high"]
+    assert 25 <= covered <= 30  # 95 % of 30 is 28.5.
+
+
+def test_rounds_and_limits_are_used(store: TokenStore, weights: Path) -> None:
+    def figures(**changes: object) -> dict[str, object]:
+        return evaluate(EvaluateConfig(checkpoint=str(weights), data=str(store.path), **changes))  # type: ignore[arg-type]
+
+    assert figures(max_pieces=2)["pieces"] == 2
+    assert figures(split="train")["pieces"] == 6
+    two, eight = figures(), figures(rounds=8)
+    assert (two["rounds"], eight["rounds"]) == (2, 8)
+    assert two["nats_per_token"] != eight["nats_per_token"]
+
+
+def test_pieces_beyond_the_positions_are_counted_and_left_out(store: TokenStore, tmp_path: Path) -> None:
+    settings = {**SHAPE, "axial_shape": [16, 10]}
+    short = ReformerLM(ModelConfig(vocab_size=store.tokenizer.vocab_size, **settings)).eval()
+    save_weights(tmp_path / "short", short, store.tokenizer.to_json(), {})
+    figures = evaluate(EvaluateConfig(checkpoint=str(tmp_path / "short"), data=str(store.path)))
+    too_long = sum(piece.length - 1 > 160 for piece in store.split("validation"))
+    assert 0 < too_long == figures["pieces_too_long"]
+    assert figures["pieces"] == 6 - too_long
+
+
+def test_mistakes_are_one_sentence(store: TokenStore, weights: Path, tmp_path: Path) -> None:
+    other = write_store(tmp_path / "other", num_pieces=2, num_validation=1, config=TokenizerConfig(num_velocities=8))
+    for changes, text in (
+        ({"data": str(other.path)}, "was trained with another tokenizer than the one that prepared"),
+        ({"checkpoint": str(tmp_path / "nowhere")}, "no checkpoint at"),
+        ({"checkpoint": str(store.path)}, "holds no weights of Music Reformer"),
+        ({"split": "test"}, "the test split of .* is empty"),
+        ({"split": "dev"}, "must be one of train, validation, test"),
+        ({"rounds": 99}, r"rounds \(99\) must be 1 to 8"),
+        ({"device": "toaster"}, r"device \('toaster'\) is not available"),
+    ):
+        settings = {"checkpoint": str(weights), "data": str(store.path), **changes}
+        with pytest.raises(UserError, match=text) as caught:
+            evaluate(EvaluateConfig(**settings))
+        assert "\n" not in str(caught.value)

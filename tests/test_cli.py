@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import symusic
+from small_store import write_store
+
+from music_reformer.cli import VERBS, compose_config, main
+
+# A model small enough to train in a second.
+TINY = [
+    *("model.width=16", "model.num_layers=2", "model.num_heads=2", "model.head_width=8"),
+    *("model.feed_forward_width=32", "model.window=4", "model.num_buckets=4", "model.axial_shape=[64,64]"),
+    *("trainer.max_steps=2", "trainer.row_tokens=256", "trainer.log_every=1", "trainer.accelerator=cpu"),
+]
+
+
+@pytest.fixture
+def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory: paths are relative to where a command is typed."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def failure(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line that a command leaves on stderr, with exit code 2 and nothing on stdout."""
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("music-reformer: ")
+    assert shown.err.count("\n") == 1
+    return shown.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["compose"], ["unknown verb 'compose'", "prepare, train, evaluate, generate"]),
+        (["train"], ["train needs data", "data=..."]),
+        (["prepare"], ["corpus.path", "output"]),
+        (["evaluate", "data=x"], ["evaluate needs checkpoint"]),
+        (["train", "data=x", "trainer.max_step=3"], ["unknown setting trainer.max_step;", "mean trainer.max_steps?"]),
+        (["train", "data=x", "colour=red"], ["unknown setting colour"]),
+        (["train", "data=x", "trainer.max_steps=many"], ["trainer.max_steps", "many"]),
+        (["train", "data=x", "trainer.max_steps=1.5"], ["trainer.max_steps", "1.5"]),
+        (["train", "data=x", "seed=null"], ["seed"]),
+        (["train", "data=x", "model.attention=local"], ["model.attention"]),
+        (["train", "data=x", "model=huge"], ["model has no choice 'huge'", "small", "tiny"]),
+        (["train", "data=x", "trainer=3"], ["trainer has no choice '3'"]),
+        (["train", "data=x", "+extra=1"], ["'+extra=1' is not understood"]),
+        (["train", "data=x", "~model"], ["'~model' is not understood"]),
+        (["train", "data"], ["'data' is not understood", "key=value"]),
+        (["train", "data=x", "model.width=[1"], ["model.width"]),
+        (["train", "data=x", "model.window=1"], ["model.window (1) must be at least 2"]),
+        (["train", "data=no/such/store"], ["no/such/store", "prepare"]),
+        (["evaluate", "checkpoint=no/such", "data=no/such"], ["no/such"]),
+        (["generate", "checkpoint=no/such", "output=out"], ["no/such"]),
+    ],
+)
+def test_a_mistake_is_one_sentence_that_names_it(
+    arguments: list[str], words: list[str], capsys: pytest.CaptureFixture[str], in_empty_folder: Path
+) -> None:
+    shown = failure(capsys, *arguments)
+    assert all(word in shown for word in words), shown
+    assert not [path for path in in_empty_folder.rglob("*") if path.is_file()], "a mistake must leave nothing behind"
+
+
+@pytest.mark.parametrize("path", ["a=b", "my music/x", "a,b", "O'Brien", "100%", "[1]", "{x}", "back\\slash", "(1)+#"])
+def test_any_path_can_be_typed(path: str) -> None:
+    assert compose_config("train", [f"data={path}"]).data == path
+
+
+def test_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/somewhere")
+    assert compose_config("train", ["data=~/store"]).data == "/somewhere/store"
+
+
+def test_typed_values_arrive() -> None:
+    config = compose_config(
+        "train", ["data=datasets/pop909", "model=tiny", "trainer.max_steps=200", "trainer.max_hours=0.5", "seed=7"]
+    )
+    assert (config.data, config.trainer.max_steps, config.trainer.max_hours) == ("datasets/pop909", 200, 0.5)
+    assert (config.model.width, config.seed) == (128, 7)
+    generate = compose_config("generate", ["output=out", "length=16bars", "variations=2", "sampling.top_p=0.9"])
+    assert (generate.length, generate.variations, generate.sampling.top_p) == ("16bars", 2, 0.9)
+
+
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"music-reformer {verb}" in shown for verb in VERBS)
+    for verb in VERBS:
+        assert main([verb, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "model=base|small|tiny" in shown
+    assert "learning_rate: 0.001" in shown
+    assert main([]) == 2
+
+
+def test_show_prints_the_settings_and_does_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["train", "--show", "data=x", "seed=77", f"output={tmp_path / 'run'}"]) == 0
+    assert "seed: 77" in capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
+
+
+def test_train_then_evaluate(in_empty_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_store(in_empty_folder / "store", num_pieces=8)
+    assert main(["train", "data=store", "output=run", *TINY]) == 0
+    for checkpoint in ("run/weights", "run/checkpoints/last.ckpt"):
+        assert main(["evaluate", f"checkpoint={checkpoint}", "data=store", "output=figures.json"]) == 0
+        assert json.loads(Path("figures.json").read_text())["pieces"] == 4
+    assert "nats per token" in capsys.readouterr().out
+    assert "seed (1 before, 2 now)" in failure(capsys, "train", "data=store", "output=run", *TINY, "seed=2")
+
+
+@pytest.mark.slow
+def test_the_four_verbs_as_typed(tmp_path: Path, corpora: Path) -> None:
+    """Real files, the installed entry point, another working directory."""
+    songs = tmp_path / "songs"
+    songs.mkdir()
+    for source in sorted((corpora / "pop909").rglob("*.mid"))[:12]:
+        (songs / source.name).write_bytes(source.read_bytes())
+    prompts = tmp_path / "prompts"
+    prompts.mkdir()
+    (prompts / "one.mid").write_bytes(next(iter(sorted(songs.iterdir()))).read_bytes())
+
+    def run(*arguments: str) -> str:
+        command = [sys.executable, "-m", "music_reformer", *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "OMP_NUM_THREADS": "1"}
+        result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+        assert result.returncode == 0, result.stderr
+        return result.stdout + result.stderr
+
+    run("prepare", "corpus=folder", "corpus.path=songs", "corpus.validation_fraction=0.3", "output=store", "workers=1")
+    run("train", "data=store", "output=run", *TINY)
+    assert "bits per note" in run("evaluate", "checkpoint=run/weights", "data=store", "max_pieces=1")
+    run("generate", "checkpoint=run/weights", "prompts=prompts", "output=out", "variations=2", "length=1bars", "seed=1")
+    made = sorted((tmp_path / "out").glob("*.mid"))
+    assert len(made) == 2
+    for path in made:
+        assert symusic.Score(path).end() > 0
