@@ -23,7 +23,7 @@ def read_score_guarded(
     source: str | Path | bytes,
     *,
     name: str | None = None,
-    seconds: float = 20,
+    seconds: float = 60,
     megabytes: int = 1500,
     max_bytes: int = UPLOAD_BYTES,
     max_notes: int = UPLOAD_NOTES,
