@@ -42,9 +42,7 @@ class TokenizerConfig:
     tempo_high: int = 250
     use_time_signatures: bool = True
     # Denominator -> numerators that have a token of their own.
-    time_signatures: dict[int, list[int]] = field(
-        default_factory=lambda: {8: [3, 12, 6], 4: [5, 6, 3, 2, 1, 4]}
-    )
+    time_signatures: dict[int, list[int]] = field(default_factory=lambda: {8: [3, 12, 6], 4: [5, 6, 3, 2, 1, 4]})
     use_sustain_pedals: bool = False
     use_pitch_bends: bool = False
     use_chords: bool = False

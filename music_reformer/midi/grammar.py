@@ -70,7 +70,7 @@ class Grammar:
             ids.append(vocabulary.ids["TimeSig", metre if known else DEFAULT_METRE])
         if "Tempo" in ids_of:
             ids += [vocabulary.ids["Position", 0]] if vocabulary.has_bars else []
-            ids.append(min(ids_of["Tempo"], key=lambda token: abs(vocabulary.values[token] - tempo)))
+            ids.append(min(ids_of["Tempo"], key=lambda token: abs(float(vocabulary.values[token] or 0) - tempo)))
         return ids
 
     def mask_of(self, ids: list[int]) -> Tensor:
@@ -210,7 +210,7 @@ class GrammarState(StreamDecoder):
     def _may_end(self, key: tuple[int, int]) -> bool:
         """Whether the oldest such note has lasted: an end at its own beginning would leave a note of no length."""
         notes = self._sounding.get(key)
-        return bool(notes) and notes[0][0] < self.tick
+        return notes is not None and len(notes) > 0 and notes[0][0] < self.tick
 
     def _list_ends(self, kinds: frozenset[str]) -> list[int]:
         vocabulary = self.vocabulary

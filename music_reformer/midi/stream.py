@@ -289,8 +289,8 @@ def _parse(name: str) -> tuple[str, Any]:
     """Kind and value of a token's name: "Pitch_60" is ("Pitch", 60)."""
     kind, _, text = name.partition("_")
     if kind == "TimeSig":
-        beats, unit = text.split("/")
-        return kind, (int(beats), int(unit))
+        metre = text.split("/")
+        return kind, (int(metre[0]), int(metre[1]))
     if kind == "Tempo":
         return kind, float(text)
     if kind in ("Bar", "Chord"):

@@ -88,7 +88,7 @@ class _BandedAttention(torch.autograd.Function):
             inverse_T = _inverse(one.order_T)
             out_round_TD = out_sorted.index_select(0, inverse_T)
             lse_round_T = lse_sorted[inverse_T]
-            if out_TD is None:
+            if out_TD is None or lse_T is None:
                 out_TD, lse_T = out_round_TD, lse_round_T
                 continue
             joint_T = torch.logaddexp(lse_T, lse_round_T)
@@ -105,9 +105,7 @@ class _BandedAttention(torch.autograd.Function):
         grad_TD = grad_TD.float().contiguous()
         grads = None
         for one in ctx.rounds:
-            sorted_grads = _round_backward(
-                grad_TD, q_TD, k_TD, v_TD, out_TD, lse_T, one, ctx.alone_T, ctx.window
-            )
+            sorted_grads = _round_backward(grad_TD, q_TD, k_TD, v_TD, out_TD, lse_T, one, ctx.alone_T, ctx.window)
             inverse_T = _inverse(one.order_T)
             restored = [grad.index_select(0, inverse_T) for grad in sorted_grads]
             grads = restored if grads is None else [a.add_(b) for a, b in zip(grads, restored, strict=True)]

@@ -1,4 +1,4 @@
-"""Cross-entropy of a linear output layer, over chunks of tokens, so that the logits of a whole piece never exist at once.
+"""Cross-entropy of a linear output layer over chunks of tokens: the logits of a whole piece never exist at once.
 
 Shapes: N tokens, E width, V vocabulary. Everything here is float32, autocast or not.
 """
@@ -27,9 +27,7 @@ def chunked_token_losses(hidden_NE: Tensor, weight_VE: Tensor, target_N: Tensor,
     parts = []
     with torch.autocast(hidden_NE.device.type, enabled=False):
         for hidden, target in zip(hidden_NE.split(chunk), target_N.split(chunk), strict=True):
-            parts.append(
-                cross_entropy(hidden.float() @ weight_VE.t(), target, ignore_index=IGNORED, reduction="none")
-            )
+            parts.append(cross_entropy(hidden.float() @ weight_VE.t(), target, ignore_index=IGNORED, reduction="none"))
     return torch.cat(parts)
 
 
@@ -37,9 +35,9 @@ class _ChunkedLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, hidden_NE, weight_VE, target_N, chunk):  # type: ignore[no-untyped-def]
         total = torch.zeros((), device=hidden_NE.device)
-        wanted = any(ctx.needs_input_grad[:2])
-        grad_hidden_NE = torch.empty_like(hidden_NE) if wanted else None
-        grad_weight_VE = torch.zeros_like(weight_VE) if wanted else None
+        grad_hidden_NE = grad_weight_VE = None
+        if any(ctx.needs_input_grad[:2]):
+            grad_hidden_NE, grad_weight_VE = torch.empty_like(hidden_NE), torch.zeros_like(weight_VE)
         with torch.autocast(hidden_NE.device.type, enabled=False):
             for begin in range(0, hidden_NE.shape[0], chunk):
                 span = slice(begin, begin + chunk)
@@ -48,7 +46,7 @@ class _ChunkedLoss(torch.autograd.Function):
                 counted = (target != IGNORED).unsqueeze(1)
                 index = target.clamp(min=0).unsqueeze(1)
                 total -= (log_share.gather(1, index) * counted).sum()
-                if wanted:
+                if grad_hidden_NE is not None and grad_weight_VE is not None:
                     grad_logits = log_share.exp_()
                     grad_logits.scatter_add_(1, index, grad_logits.new_full((), -1.0).expand(index.shape))
                     grad_logits.mul_(counted)

@@ -32,9 +32,7 @@ class BucketCache:
         batch, heads, rounds, buckets = self.shape
         device = self.key_ZWD.device
         self.places = torch.arange(self.key_ZWD.shape[1], device=device)
-        self._first_ring_BHR = (
-            torch.arange(batch * heads * rounds, device=device).view(batch, heads, rounds) * buckets
-        )
+        self._first_ring_BHR = torch.arange(batch * heads * rounds, device=device).view(batch, heads, rounds) * buckets
 
     @classmethod
     def filled(
@@ -61,9 +59,7 @@ class BucketCache:
         value_ZWD[ring, rank % window] = value_BLHD.reshape(-1, width)[source]
         return cls(key_ZWD=key_ZWD, value_ZWD=value_ZWD, count_Z=count_Z, shape=shape)
 
-    def append(
-        self, key_BHD: Tensor, value_BHD: Tensor, bucket_BHR: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def append(self, key_BHD: Tensor, value_BHD: Tensor, bucket_BHR: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Add a token to its bucket of each round.
 
         Returns:

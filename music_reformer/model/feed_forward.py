@@ -1,4 +1,4 @@
-"""The feed-forward sublayer; position-wise, so it may be computed over chunks of the sequence exactly (paper, section 3).
+"""The feed-forward sublayer; position-wise, so exact when computed over chunks of the sequence (paper, section 3).
 
 Shapes: E width, F inner width; inputs may have any leading shape.
 """

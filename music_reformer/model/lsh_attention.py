@@ -2,11 +2,12 @@
 
 Shapes: B batch, L tokens, E width, H heads, D head width, R rounds, W window, K buckets.
 
-Queries and keys are shared (k = q / |q|, times sqrt(D), so that scores q.k / sqrt(D) are |q| cos as in the authors' code:
-without it they are sqrt(D) times flatter) and hashed, h(x) = argmax [xR; -xR]. In one round a token attends to the last
-W members of its own bucket, itself included (itself only when it has no other). That set depends on the tokens up to it
-alone, whereas the chunks of the paper's implementation depend on the buckets of all tokens: here the likelihood is
-exact, cached decoding equals the parallel pass, and padding or packing changes nothing. See docs/decisions.
+Queries and keys are shared and hashed, h(x) = argmax [xR; -xR]. Keys are k = q / |q|, times sqrt(D) so that the
+scores q.k / sqrt(D) are |q| cos(q, k), as in the authors' code; without it they are sqrt(D) times flatter. In one round
+a token attends to the last W members of its own bucket, itself included (itself only when it has no other). That set
+depends on the tokens up to it alone, whereas the chunks of the paper's implementation depend on the buckets of all
+tokens: here the likelihood is exact, cached decoding equals the parallel pass, and padding or packing changes nothing.
+See docs/decisions.
 """
 
 from __future__ import annotations
@@ -89,9 +90,7 @@ class LSHAttention(nn.Module):
     def prefill(self, x_BLE: Tensor, sequence: Sequence) -> tuple[Tensor, BucketCache]:
         """The parallel pass over a prompt, and the cache from which `step` goes on."""
         out_BLE, buckets_RBLH, (key_BLHD, value_BLHD) = self._attend(x_BLE, sequence, None)
-        cache = BucketCache.filled(
-            key_BLHD, value_BLHD, buckets_RBLH, window=self.window, num_buckets=self.num_buckets
-        )
+        cache = BucketCache.filled(key_BLHD, value_BLHD, buckets_RBLH, window=self.window, num_buckets=self.num_buckets)
         return out_BLE, cache
 
     def step(self, x_BE: Tensor, cache: BucketCache) -> Tensor:
@@ -128,8 +127,7 @@ class LSHAttention(nn.Module):
             buckets_RBLH = self.buckets(query_BLHD)
         group_BLH = sequence.group_BLH(self.num_heads)
         rounds = [
-            sort_into_segments((group_BLH * self.num_buckets + bucket_BLH).flatten())
-            for bucket_BLH in buckets_RBLH
+            sort_into_segments((group_BLH * self.num_buckets + bucket_BLH).flatten()) for bucket_BLH in buckets_RBLH
         ]
         flat = (-1, self.head_width)
         out_TD = banded_attention(

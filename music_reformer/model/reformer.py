@@ -146,7 +146,7 @@ class ReformerLM(nn.Module):
         sequence = Sequence.plain(tokens_BL)
         first = second = self._embed(tokens_BL, sequence.position_BL)
         caches = []
-        for block in self.stack.blocks:
+        for block in self.stack.layers:
             out, cache = block.attention.prefill(block.attention_norm(second), sequence)
             caches.append(cache)
             first = first + out.float()
@@ -159,7 +159,7 @@ class ReformerLM(nn.Module):
         self._check_length(state.length + 1)
         position = torch.tensor([state.length], device=tokens_B.device)
         first = second = self._embed(tokens_B, position)
-        for block, cache in zip(self.stack.blocks, state.caches, strict=True):
+        for block, cache in zip(self.stack.layers, state.caches, strict=True):
             first = first + block.attention.step(block.attention_norm(second), cache).float()
             second = second + block.feed(first)
         state.length += 1

@@ -13,7 +13,7 @@ Shapes: B batch, L tokens, E width.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +38,7 @@ class ReversibleBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(width)
-        self.attention = attention
+        self.attention: Any = attention  # LSH, local or full: `forward`, `prefill` and `step` alike
         self.feed_forward_norm = nn.LayerNorm(width)
         self.feed_forward = feed_forward
         self.dropout = nn.Dropout(dropout)
@@ -72,13 +72,18 @@ class ReversibleStack(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.recompute = recompute
 
+    @property
+    def layers(self) -> list[ReversibleBlock]:
+        """The layers, by the type that they have."""
+        return cast(list[ReversibleBlock], list(self.blocks))
+
     def forward(self, x_BLE: Tensor, sequence: Sequence) -> Tensor:
         """From the embedding, which feeds both streams, to the sum of both streams; float32 [B, L, E]."""
         if self.recompute and torch.is_grad_enabled():
             parameters = [p for p in self.parameters() if p.requires_grad]
             return _Reversible.apply(x_BLE, sequence, self.blocks, *parameters)
         first, second = x_BLE, x_BLE
-        for block in self.blocks:
+        for block in self.layers:
             first = first + block.attend(second, sequence)[0]
             second = second + block.feed_chunked(first)
         return first + second

@@ -77,7 +77,9 @@ def _load_folder(folder: Path) -> LoadedWeights:
         tensors = load_file(folder / "model.safetensors")
         settings = config["model"]
     except (ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise UserError(f"the weights in {folder} cannot be read ({error}); they are damaged or of another program") from error
+        raise UserError(
+            f"the weights in {folder} cannot be read ({error}); they are damaged or of another program"
+        ) from error
     model = _build(settings, tensors, folder)
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     return LoadedWeights(model, tokenizer_settings, config.get("info", {}), digest)

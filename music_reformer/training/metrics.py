@@ -53,6 +53,5 @@ class MetricsFile:
         """All rows; None where nothing was measured."""
         with self.path.open(newline="") as file:
             return [
-                {name: float(value) if value else None for name, value in line.items()}
-                for line in csv.DictReader(file)
+                {name: float(value) if value else None for name, value in line.items()} for line in csv.DictReader(file)
             ]

@@ -1,10 +1,10 @@
 """The output folder of a run: whose it is, and where the run stands.
 
-    run.json                 the settings, and what the token store holds
-    metrics.csv  loss.png    the loss curves
-    checkpoints/             last.ckpt (to go on from) and best.ckpt (lowest validation loss)
-    weights/                 the best weights so far, for generation
-    tensorboard/             the loss curves once more
+run.json                 the settings, and what the token store holds
+metrics.csv  loss.png    the loss curves
+checkpoints/             last.ckpt (to go on from) and best.ckpt (lowest validation loss)
+weights/                 the best weights so far, for generation
+tensorboard/             the loss curves once more
 """
 
 from __future__ import annotations

@@ -18,10 +18,10 @@ import symusic
 from music_reformer.config import SamplingConfig, require
 from music_reformer.errors import UserError
 from music_reformer.generation.generator import Generator, Length
+from music_reformer.midi.examples import EXAMPLES
 from music_reformer.midi.guard import read_score_guarded
 from music_reformer.midi.roll import roll_data
 from music_reformer.midi.score import read_score
-from music_reformer.midi.examples import EXAMPLES
 from music_reformer.ui.shelf import Shelf, safe_name, safe_stem
 
 MAX_VARIATIONS = 4

@@ -31,6 +31,7 @@ from fastapi.staticfiles import StaticFiles
 from music_reformer.config import to_plain
 from music_reformer.errors import UserError
 from music_reformer.generation.generator import Generator
+from music_reformer.midi.examples import EXAMPLES
 from music_reformer.midi.roll import roll_data
 from music_reformer.midi.score import UPLOAD_BYTES
 from music_reformer.ui.composer import (
@@ -41,7 +42,6 @@ from music_reformer.ui.composer import (
     Composer,
     Order,
 )
-from music_reformer.midi.examples import EXAMPLES
 from music_reformer.ui.shelf import Shelf
 
 ASSETS = Path(__file__).parent / "assets"

@@ -59,7 +59,7 @@ class Shelf:
         # The pattern is checked before the key touches the file system: it comes from the network.
         place = self.folder / key if KEY_PATTERN.fullmatch(key) else None
         files = list(place.glob("*.mid")) if place is not None and place.is_dir() else []
-        if not files:
+        if place is None or not files:
             raise UserError("This piece is no longer kept on the server; open the file again.")
         place.touch()
         return files[0]

@@ -81,9 +81,7 @@ def test_killed_at_any_moment_the_curve_is_that_of_the_uninterrupted_run(
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-def test_a_signal_ends_the_run_with_a_checkpoint(
-    store: Path, uninterrupted: Path, tmp_path: Path, name: str
-) -> None:
+def test_a_signal_ends_the_run_with_a_checkpoint(store: Path, uninterrupted: Path, tmp_path: Path, name: str) -> None:
     folder = tmp_path / "stopped"
     config = runs.small_config(store, folder)
     # Micro-step 8 is the first half of optimizer step 5, which no other rule would save.
@@ -108,9 +106,7 @@ def test_the_clock_ends_the_run_with_a_checkpoint(
     assert curve(folder) == curve(uninterrupted)
 
 
-def test_a_finished_run_is_left_alone(
-    store: Path, uninterrupted: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_finished_run_is_left_alone(store: Path, uninterrupted: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (uninterrupted / "checkpoints" / "last.ckpt").stat().st_mtime_ns
     train(runs.small_config(store, uninterrupted))
     assert "has already done its 12 steps" in capsys.readouterr().err
