@@ -1,37 +1,51 @@
-"""The loss curves of a run as a picture."""
+"""The loss curves of a run, or of several that went on from one another, as a picture.
+
+`python -m music_reformer.training.plots RUN [RUN ...] OUTPUT.png` draws them.
+"""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from music_reformer.training.metrics import MetricsFile
 
 
-def plot(folder: Path, *, output: Path | None = None) -> Path:
-    """Draw `metrics.csv` of a run: training and validation loss over steps.
+def plot(folders: Sequence[Path], output: Path) -> Path:
+    """Draw the `metrics.csv` of runs, one after another: training and validation loss over training tokens.
 
     Args:
-        folder: of the run.
-        output: PNG to write; None: `loss.png` in the folder.
+        folders: of the runs, in the order in which they went on from one another.
+        output: PNG to write.
     """
     # Imported here, since a training that never ends well needs no drawing; the Agg canvas needs no screen.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    output = folder / "loss.png" if output is None else output
-    rows = MetricsFile(folder / "metrics.csv").rows()
     figure = Figure(figsize=(7, 4), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    train = [(row["step"], row["train_loss"]) for row in rows if row["train_loss"] is not None]
-    validation = [(row["step"], row["validation_loss"]) for row in rows if row["validation_loss"] is not None]
+    train: list[tuple[float, float]] = []
+    validation: list[tuple[float, float]] = []
+    before = 0.0
+    for number, folder in enumerate(folders):
+        if number:
+            axes.axvline(before / 1e6, color="grey", linestyle=":", linewidth=1)
+        rows = MetricsFile(folder / "metrics.csv").rows()
+        for row in rows:
+            tokens = (before + (row["targets"] or 0)) / 1e6
+            for points, loss in ((train, row["train_loss"]), (validation, row["validation_loss"])):
+                if loss is not None:
+                    points.append((tokens, loss))
+        before += max((row["targets"] or 0 for row in rows), default=0)
     if train:
         axes.plot(*zip(*train, strict=True), color="tab:blue", linewidth=1, label="training (augmented)")
     if validation:
         axes.plot(*zip(*validation, strict=True), color="tab:orange", marker="o", markersize=3, label="validation")
-        step, loss = min(validation, key=lambda point: point[1] or 0.0)
-        axes.annotate(f"{loss:.3f}", (step, loss), textcoords="offset points", xytext=(0, -12), ha="center", fontsize=8)
-    axes.set_xlabel("optimizer steps")
+        best = min(validation, key=lambda point: point[1])
+        axes.annotate(f"{best[1]:.3f}", best, textcoords="offset points", xytext=(0, -12), ha="center", fontsize=8)
+    axes.set_xlabel("training tokens, millions")
     axes.set_ylabel("loss, nats per token")
     axes.grid(alpha=0.3)
     if train or validation:
@@ -40,3 +54,7 @@ def plot(folder: Path, *, output: Path | None = None) -> Path:
     figure.savefig(temporary, format="png")
     temporary.replace(output)
     return output
+
+
+if __name__ == "__main__":
+    plot([Path(argument) for argument in sys.argv[1:-1]], Path(sys.argv[-1]))

@@ -80,7 +80,7 @@ def train(config: TrainConfig) -> Path:
         weights_only=True,
     )
     if lock is not None:
-        plot(folder.path)
+        plot([folder.path], folder.path / "loss.png")
         lock.close()
     return folder.weights
 

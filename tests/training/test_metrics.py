@@ -31,10 +31,10 @@ def test_going_back_drops_later_rows_and_torn_lines(tmp_path: Path) -> None:
 def test_a_plot_of_both_curves_and_of_none(tmp_path: Path) -> None:
     file = MetricsFile(tmp_path / "metrics.csv")
     file.keep_until(0)
-    assert plot(tmp_path).read_bytes().startswith(b"\x89PNG")
+    assert plot([tmp_path], tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
     for step in (1, 2):
         file.append(row(step, validation=0.4))
-    assert plot(tmp_path, output=tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert plot([tmp_path, tmp_path], tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_progress_is_lines_where_there_is_no_terminal() -> None:
