@@ -5,12 +5,12 @@ Shapes: B batch, L tokens, E width, H heads, D head width, W window.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from music_reformer.model.banded_attention import banded_attention
 from music_reformer.model.decode_state import RecentCache
-from music_reformer.model.sequence import Sequence, rotary_table, rotate
+from music_reformer.model.rotary import project_rotated, rotary_step
+from music_reformer.model.sequence import Sequence
 
 
 class LocalAttention(nn.Module):
@@ -41,23 +41,17 @@ class LocalAttention(nn.Module):
 
     def step(self, x_BE: Tensor, cache: RecentCache) -> Tensor:
         """One token more for every row; the cache is updated in place."""
-        query_BHD, key_BHD, value_BHD = self._project(x_BE)
-        cosine, sine = rotary_table(torch.tensor(cache.length, device=x_BE.device), self.head_width)
-        keys_BHWD, values_BHWD = cache.append(rotate(key_BHD, cosine, sine), value_BHD)
-        query_BH1D = rotate(query_BHD, cosine, sine).unsqueeze(2)
-        out_BH1D = nn.functional.scaled_dot_product_attention(query_BH1D, keys_BHWD, values_BHWD)
-        return self.to_out(out_BH1D.flatten(1))
-
-    def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values [..., H, D], float32."""
-        shape = (*x.shape[:-1], 3, self.num_heads, self.head_width)
-        query, key, value = self.to_query_key_value(x).view(shape).float().unbind(dim=-3)
-        return query, key, value
+        out = rotary_step(self.to_query_key_value, x_BE, cache, num_heads=self.num_heads, head_width=self.head_width)
+        return self.to_out(out)
 
     def _attend(self, x_BLE: Tensor, sequence: Sequence) -> tuple[Tensor, Tensor, Tensor]:
-        query_BLHD, key_BLHD, value_BLHD = self._project(x_BLE)
-        cosine, sine = sequence.rotary(self.head_width)
-        query_BLHD, key_BLHD = rotate(query_BLHD, cosine, sine), rotate(key_BLHD, cosine, sine)
+        query_BLHD, key_BLHD, value_BLHD = project_rotated(
+            self.to_query_key_value,
+            x_BLE,
+            num_heads=self.num_heads,
+            head_width=self.head_width,
+            rotation=sequence.rotary(self.head_width),
+        )
         flat = (-1, self.head_width)
         out_TD = banded_attention(
             query_BLHD.reshape(flat),

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from music_reformer.model.banded_attention import Round, sort_into_segments
+from music_reformer.model.rotary import Rotation, rotary_table
 
 
 @dataclass
@@ -24,7 +25,7 @@ class Sequence:
 
     document_BL: Tensor
     position_BL: Tensor
-    _rotary: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    _rotary: dict[int, Rotation] = field(default_factory=dict)
     _in_order: dict[int, Round] = field(default_factory=dict)
 
     @classmethod
@@ -53,24 +54,8 @@ class Sequence:
             self._in_order[num_heads] = sort_into_segments(self.group_BLH(num_heads).flatten())
         return self._in_order[num_heads]
 
-    def rotary(self, head_width: int) -> tuple[Tensor, Tensor]:
-        """Cosines and sines of rotary positions (RoFormer, arXiv 2104.09864), float32 [B, L, 1, D / 2] each."""
+    def rotary(self, head_width: int) -> Rotation:
+        """Cosines and sines of rotary positions, float32 [B, L, 1, D / 2] each."""
         if head_width not in self._rotary:
             self._rotary[head_width] = rotary_table(self.position_BL.unsqueeze(-1), head_width)
         return self._rotary[head_width]
-
-
-def rotary_table(position: Tensor, head_width: int) -> tuple[Tensor, Tensor]:
-    """Cosine and sine for positions of any shape [...]: float32 [..., D / 2].
-
-    The angle is taken in float64: at position 1,000,000 a float32 angle is off by 0.06 radians.
-    """
-    exponent = torch.arange(0, head_width, 2, dtype=torch.float64, device=position.device) / head_width
-    angle = position.unsqueeze(-1).double() * 10_000.0**-exponent
-    return angle.cos().float(), angle.sin().float()
-
-
-def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Rotate the two halves of the last dimension by the angle of each position."""
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)
