@@ -60,7 +60,7 @@ def rows_alone(rounds: list[Round]) -> Tensor:
 
 
 def banded_attention(
-    q_TD: Tensor, k_TD: Tensor, v_TD: Tensor, rounds: list[Round], *, window: int, avoid_self: bool
+    q_TD: Tensor, k_TD: Tensor, v_TD: Tensor, rounds: list[Round], *, window: int, alone_T: Tensor | None = None
 ) -> Tensor:
     """Attend within `window` places of the same segment in each round, jointly over rounds.
 
@@ -68,13 +68,12 @@ def banded_attention(
         q_TD, k_TD, v_TD: queries, keys and values, any float type; computed in float32.
         rounds: the orders of the rows.
         window: W, how many members of its segment a row sees, itself included; at least 2.
-        avoid_self: a row attends to itself only where it has no other row in any round (shared queries and keys would
-            otherwise make every row attend mostly to itself).
+        alone_T: where given, a row attends to itself only where this says so (`rows_alone`): shared queries and keys
+            would otherwise make every row attend mostly to itself.
 
     Returns:
         float32 [T, D].
     """
-    alone_T = rows_alone(rounds) if avoid_self else None
     return _BandedAttention.apply(q_TD, k_TD, v_TD, rounds, alone_T, window)
 
 

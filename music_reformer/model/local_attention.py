@@ -59,6 +59,5 @@ class LocalAttention(nn.Module):
             value_BLHD.reshape(flat),
             [sequence.in_order(self.num_heads)],
             window=self.window,
-            avoid_self=False,
         )
         return self.to_out(out_TD.view(*x_BLE.shape[:2], -1)), key_BLHD, value_BLHD

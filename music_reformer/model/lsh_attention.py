@@ -7,7 +7,11 @@ scores q.k / sqrt(D) are |q| cos(q, k), as in the authors' code; without it they
 a token attends to the last W members of its own bucket, itself included (itself only when it has no other). That set
 depends on the tokens up to it alone, whereas the chunks of the paper's implementation depend on the buckets of all
 tokens: here the likelihood is exact, cached decoding equals the parallel pass, and padding or packing changes nothing.
-See docs/decisions.
+
+With `successor_values` a key brings the value of the token *after* it. Since queries and keys are shared, a token finds
+the earlier places that are like its own; what it wants to know of them is how they went on (an induction head, arXiv
+2209.11895, in one layer). A token attends to strictly earlier ones, so what came after each of them is past or present:
+nothing leaks. See docs/decisions/001 and 003.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from music_reformer.model.banded_attention import SELF_PENALTY, banded_attention, sort_into_segments
+from music_reformer.model.banded_attention import SELF_PENALTY, banded_attention, rows_alone, sort_into_segments
 from music_reformer.model.decode_state import BucketCache
 from music_reformer.model.sequence import Sequence
 
@@ -31,6 +35,8 @@ class LSHAttention(nn.Module):
         num_buckets: K, a constant of the model whatever the length; even.
         num_rounds: R used in training and by default afterwards.
         max_rounds: rounds whose rotations are stored, so that evaluation may use more of them.
+        successor_values: keys bring the value of the token after them; False: their own, as in the paper. A token
+            that has only itself takes its own value either way.
     """
 
     def __init__(
@@ -43,8 +49,10 @@ class LSHAttention(nn.Module):
         num_buckets: int,
         num_rounds: int,
         max_rounds: int,
+        successor_values: bool,
     ) -> None:
         super().__init__()
+        self.successor_values = successor_values
         self.num_heads, self.head_width = num_heads, head_width
         self.window, self.num_buckets, self.num_rounds = window, num_buckets, num_rounds
         self.to_query_value = nn.Linear(width, 2 * num_heads * head_width, bias=False)
@@ -89,8 +97,10 @@ class LSHAttention(nn.Module):
 
     def prefill(self, x_BLE: Tensor, sequence: Sequence) -> tuple[Tensor, BucketCache]:
         """The parallel pass over a prompt, and the cache from which `step` goes on."""
-        out_BLE, buckets_RBLH, (key_BLHD, value_BLHD) = self._attend(x_BLE, sequence, None)
-        cache = BucketCache.filled(key_BLHD, value_BLHD, buckets_RBLH, window=self.window, num_buckets=self.num_buckets)
+        out_BLE, buckets_RBLH, (key_BLHD, brought_BLHD) = self._attend(x_BLE, sequence, None)
+        cache = BucketCache.filled(
+            key_BLHD, brought_BLHD, buckets_RBLH, window=self.window, num_buckets=self.num_buckets
+        )
         return out_BLE, cache
 
     def step(self, x_BE: Tensor, cache: BucketCache) -> Tensor:
@@ -98,6 +108,8 @@ class LSHAttention(nn.Module):
         query_BHD, value_BHD = self._project(x_BE)
         key_BHD = self._key(query_BHD)
         buckets_BHR = self.buckets(query_BHD.unsqueeze(1))[:, :, 0].permute(1, 2, 0).long()
+        if self.successor_values:
+            cache.replace_last_value(value_BHD)
         keys, values, slot_BHR, count_BHR = cache.append(key_BHD, value_BHD, buckets_BHR)
         scores_BHRW = torch.einsum("bhd,bhrwd->bhrw", query_BHD, keys) * self.head_width**-0.5
         scores_BHRW.masked_fill_(cache.places >= (count_BHR + 1).unsqueeze(-1), -torch.inf)
@@ -129,14 +141,25 @@ class LSHAttention(nn.Module):
         rounds = [
             sort_into_segments((group_BLH * self.num_buckets + bucket_BLH).flatten()) for bucket_BLH in buckets_RBLH
         ]
+        alone_T = rows_alone(rounds)
+        brought_BLHD = self._brought(value_BLHD)
         flat = (-1, self.head_width)
         out_TD = banded_attention(
             query_BLHD.reshape(flat),
             key_BLHD.reshape(flat),
-            value_BLHD.reshape(flat),
+            brought_BLHD.reshape(flat),
             rounds,
             window=self.window,
-            avoid_self=True,
+            alone_T=alone_T,
         )
+        if self.successor_values:
+            # What comes after a token must not reach the token itself.
+            out_TD = torch.where(alone_T.unsqueeze(1), value_BLHD.reshape(flat), out_TD)
         out_BLE = self.to_out(out_TD.view(*query_BLHD.shape[:2], -1))
-        return out_BLE, buckets_RBLH, (key_BLHD, value_BLHD)
+        return out_BLE, buckets_RBLH, (key_BLHD, brought_BLHD)
+
+    def _brought(self, value_BLHD: Tensor) -> Tensor:
+        """What each token's key brings; the last token's own value stands until there is a token after it."""
+        if not self.successor_values:
+            return value_BLHD
+        return torch.cat([value_BLHD[:, 1:], value_BLHD[:, -1:]], dim=1)

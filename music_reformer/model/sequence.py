@@ -19,7 +19,8 @@ class Sequence:
     """Documents and positions of one batch; shared by all layers.
 
     Attributes:
-        document_BL: number of the document that each token is of, int64; tokens see their own document only.
+        document_BL: number of the document that each token is of, int64; tokens see their own document only, and those of
+            one document stand side by side.
         position_BL: position of each token in its document, int64.
     """
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from music_reformer.model import banded_attention as kernel
-from music_reformer.model.banded_attention import Round, banded_attention, sort_into_segments
+from music_reformer.model.banded_attention import Round, banded_attention, rows_alone, sort_into_segments
 from tests.reference.attention import attend, visible_keys
 
 CASES = [
@@ -32,9 +32,9 @@ def test_blocked_is_the_definition(length: int, window: int, segments: int, roun
     q, k, v, segment_RL = _case(length, segments, rounds)
     visible = torch.stack([visible_keys(segment, window) for segment in segment_RL])
     expected = attend(q, k, v, visible, avoid_self=avoid_self)
-    actual = banded_attention(
-        q, k, v, [sort_into_segments(s) for s in segment_RL], window=window, avoid_self=avoid_self
-    )
+    rounds_list = [sort_into_segments(s) for s in segment_RL]
+    alone = rows_alone(rounds_list) if avoid_self else None
+    actual = banded_attention(q, k, v, rounds_list, window=window, alone_T=alone)
     torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
     grad = torch.randn_like(expected)
     for ours, theirs in zip(
@@ -67,11 +67,11 @@ def test_plain_torch_form_is_the_fused_one(scale: float, monkeypatch: pytest.Mon
 def test_groups_of_blocks_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     q, k, v, segment_RL = _case(203, 3, 2)
     rounds = [sort_into_segments(s) for s in segment_RL]
-    whole = banded_attention(q, k, v, rounds, window=8, avoid_self=True)
+    whole = banded_attention(q, k, v, rounds, window=8, alone_T=rows_alone(rounds))
     grad = torch.randn_like(whole)
     whole_grads = torch.autograd.grad(whole, (q, k, v), grad)
     monkeypatch.setattr(kernel, "BLOCKS_PER_GROUP", 2)
-    parts = banded_attention(q, k, v, rounds, window=8, avoid_self=True)
+    parts = banded_attention(q, k, v, rounds, window=8, alone_T=rows_alone(rounds))
     torch.testing.assert_close(parts, whole, atol=1e-6, rtol=1e-6)
     for a, b in zip(torch.autograd.grad(parts, (q, k, v), grad), whole_grads, strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-6)
@@ -80,7 +80,7 @@ def test_groups_of_blocks_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -
 def test_large_logits_stay_finite() -> None:
     q, k, v, segment_RL = _case(50, 4, 2)
     rounds = [sort_into_segments(s) for s in segment_RL]
-    out = banded_attention(q * 300, k * 300, v, rounds, window=8, avoid_self=True)
+    out = banded_attention(q * 300, k * 300, v, rounds, window=8, alone_T=rows_alone(rounds))
     grads = torch.autograd.grad(out.sum(), (q, k, v))
     assert out.isfinite().all()
     assert all(grad.isfinite().all() for grad in grads)
