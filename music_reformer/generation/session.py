@@ -162,13 +162,13 @@ class Session:
                 row.take(token)
             self._num_tokens += len(rows)
             going = [place for place, row in enumerate(rows) if not row.finished]
-            if state.length >= max_length:
+            if max(state.lengths) >= max_length:
                 break
             if len(going) < len(rows):
                 rows = [rows[place] for place in going]
                 tokens = [tokens[place] for place in going]
                 if rows:
-                    state = state.select(torch.tensor(going))
+                    state = state.select(going)
             if rows:
                 logits_BV = self._generator.step(tokens, state, rounds=self._rounds)
             if time.monotonic() - last_yield >= SECONDS_BETWEEN_YIELDS and rows:

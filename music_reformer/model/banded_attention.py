@@ -9,8 +9,8 @@ cost is N x 2W whatever the sequence length; blocks may straddle segments, becau
 
 Several rounds (several orders of the same rows) are one softmax over all keys that the rounds bring, a key counted
 once for each round that brings it: Reformer (arXiv 2001.04451), section 2, eq. 6. Backward recomputes the scores from
-q, k, v and the joint logsumexp, so nothing of size N x W is kept. Heads come one after another, so that what is gathered
-and sorted is that of one head.
+q, k, v and the joint logsumexp, so nothing of size N x W is kept. Heads come one after another, so that what is sorted
+and gathered is that of one head at a time.
 """
 
 from __future__ import annotations

@@ -1,16 +1,44 @@
 """What a model remembers between decoding steps: one cache per layer, all preallocated.
 
-Shapes: B rows, L tokens, H heads, D head width, R rounds, K buckets, W window, Z = B H R K rings.
+Shapes: B rows, L tokens, H heads, D head width, C = 2 D key and value, R rounds, K buckets, W window, Z = B H R K
+rings, N = B H R.
 
-Each cache can be repeated (one prompt, many variations) and narrowed to some of its rows (finished variations leave).
+Key and value of a token stand side by side, so that one write and one look-up bring both. Beside them stands a bias, 0
+where there is a token and very low where there is none yet, so that every step has the same shapes. Rows may stand at
+different positions. A state can be repeated (one prompt, many variations), narrowed to some of its rows (finished
+variations leave) and joined with others (new ones come).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+
+from music_reformer.model.banded_attention import MASKED, SELF_PENALTY
+from music_reformer.model.rotary import Rotation, rotary_table
+
+
+@dataclass
+class Moment:
+    """Where the rows stand in one step; shared by all layers.
+
+    Attributes:
+        position_B: position of each row's token, int64.
+        farthest: the largest of them.
+    """
+
+    position_B: Tensor
+    farthest: int
+    _rotary: dict[int, Rotation] = field(default_factory=dict)
+
+    def rotary(self, head_width: int) -> Rotation:
+        """Cosines and sines of rotary positions, float32 [B, 1, 1, D / 2] each."""
+        if head_width not in self._rotary:
+            self._rotary[head_width] = rotary_table(self.position_B.view(-1, 1, 1), head_width)
+        return self._rotary[head_width]
 
 
 @dataclass
@@ -18,23 +46,26 @@ class BucketCache:
     """For LSH attention: the last W keys and values of every bucket, in rings.
 
     Attributes:
-        key_ZWD, value_ZWD: the rings, over (B, H, R, K) flattened; the n-th member of a bucket is in place n % W.
+        pair: keys and values [Z, W, C], rings over (B, H, R, K) flattened; the n-th member of a bucket is in
+            place n % W.
+        bias_ZW: 0 where there is a member.
         count_Z: members that each bucket has had, int64.
-        last_BHR: bucket of the last token, int64.
+        last_N: where the last token stands in each round, as a place of (Z, W) flattened, int64.
         shape: (B, H, R, K).
     """
 
-    key_ZWD: Tensor
-    value_ZWD: Tensor
+    pair: Tensor
+    bias_ZW: Tensor
     count_Z: Tensor
-    last_BHR: Tensor
+    last_N: Tensor
     shape: tuple[int, int, int, int]
 
     def __post_init__(self) -> None:
         batch, heads, rounds, buckets = self.shape
-        device = self.key_ZWD.device
-        self.places = torch.arange(self.key_ZWD.shape[1], device=device)
-        self._first_ring_BHR = torch.arange(batch * heads * rounds, device=device).view(batch, heads, rounds) * buckets
+        self.window = self.bias_ZW.shape[1]
+        self._first_ring_N = torch.arange(batch * heads * rounds, device=self.count_Z.device) * buckets
+        self._pair_of_place = self.pair.view(-1, self.pair.shape[2])
+        self._bias_of_place = self.bias_ZW.view(-1)
 
     @classmethod
     def filled(
@@ -50,52 +81,84 @@ class BucketCache:
         ring, order = torch.sort(ring_BHRL.flatten(), stable=True)
         count_Z = torch.bincount(ring, minlength=num_rings)
         rank = torch.arange(ring.numel(), device=ring.device) - (count_Z.cumsum(0) - count_Z)[ring]
-        last = rank >= count_Z[ring] - window
-        ring, order, rank = ring[last], order[last], rank[last]
+        kept = rank >= count_Z[ring] - window
+        ring, order, rank = ring[kept], order[kept], rank[kept]
+        place = ring * window + rank % window
         token = order % length
         row = order // (length * rounds)  # (B, H) flattened
         source = ((row // heads) * length + token) * heads + row % heads
-        key_ZWD = key_BLHD.new_zeros(num_rings, window, width)
-        value_ZWD = torch.zeros_like(key_ZWD)
-        key_ZWD[ring, rank % window] = key_BLHD.reshape(-1, width)[source]
-        value_ZWD[ring, rank % window] = value_BLHD.reshape(-1, width)[source]
-        last_BHR = buckets_RBLH[:, :, -1].permute(1, 2, 0).long()
-        return cls(key_ZWD=key_ZWD, value_ZWD=value_ZWD, count_Z=count_Z, last_BHR=last_BHR, shape=shape)
+        pair = key_BLHD.new_zeros(num_rings, window, 2 * width)
+        places = pair.view(-1, 2 * width)
+        places[place, :width] = key_BLHD.reshape(-1, width)[source]
+        places[place, width:] = value_BLHD.reshape(-1, width)[source]
+        bias_ZW = torch.full((num_rings, window), MASKED, device=ring.device)
+        bias_ZW.view(-1)[place] = 0.0
+        last_ring_N = ring_BHRL[..., -1].flatten()
+        last_N = last_ring_N * window + (count_Z[last_ring_N] - 1) % window
+        return cls(pair=pair, bias_ZW=bias_ZW, count_Z=count_Z, last_N=last_N, shape=shape)
 
     def replace_last_value(self, value_BHD: Tensor) -> None:
         """Set what the last token's key brings, wherever it is kept."""
-        ring_BHR = self._first_ring_BHR + self.last_BHR
-        place_BHR = (self.count_Z[ring_BHR] - 1) % self.places.numel()
-        self.value_ZWD[ring_BHR, place_BHR] = value_BHD.unsqueeze(2)
+        values = self._pair_of_place[:, value_BHD.shape[-1] :]
+        values.index_copy_(0, self.last_N, self._in_each_round(value_BHD))
 
-    def append(self, key_BHD: Tensor, value_BHD: Tensor, bucket_BHR: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def append(self, key_BHD: Tensor, value_BHD: Tensor, bucket_BHR: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Add a token to its bucket of each round.
 
         Returns:
-            The ring of that bucket, keys and values [B, H, R, W, D]; the token's own place in it [B, H, R]; and how
-            many members the bucket had before it [B, H, R].
+            The members of those buckets, keys and values [B, H, R W, D], and what to add to their scores
+            [B, H, 1, R W]: very low where there is no member, low for the token itself.
         """
-        ring_BHR = self._first_ring_BHR + bucket_BHR
-        count_BHR = self.count_Z[ring_BHR]
-        place_BHR = count_BHR % self.places.numel()
-        self.key_ZWD[ring_BHR, place_BHR] = key_BHD.unsqueeze(2)
-        self.value_ZWD[ring_BHR, place_BHR] = value_BHD.unsqueeze(2)
-        self.count_Z[ring_BHR] = count_BHR + 1
-        self.last_BHR = bucket_BHR
-        return self.key_ZWD[ring_BHR], self.value_ZWD[ring_BHR], place_BHR, count_BHR
+        ring_N = self._first_ring_N + bucket_BHR.flatten()
+        count_N = self.count_Z.index_select(0, ring_N)
+        place_N = count_N % self.window
+        self.count_Z.index_copy_(0, ring_N, count_N + 1)
+        self.last_N = ring_N * self.window + place_N
+        self._pair_of_place.index_copy_(0, self.last_N, self._in_each_round(torch.cat([key_BHD, value_BHD], dim=-1)))
+        self._bias_of_place.index_fill_(0, self.last_N, 0.0)
+        pair_NWC, bias_NW = self.pair.index_select(0, ring_N), self.bias_ZW.index_select(0, ring_N)
+        bias_NW.scatter_(1, place_N.unsqueeze(1), -SELF_PENALTY)
+        batch, heads, _, _ = self.shape
+        key, value = pair_NWC.view(batch, heads, -1, pair_NWC.shape[2]).chunk(2, dim=-1)
+        return key, value, bias_NW.view(batch, heads, 1, -1)
+
+    def _in_each_round(self, x_BHC: Tensor) -> Tensor:
+        rounds = self.shape[2]
+        return x_BHC.flatten(0, 1).unsqueeze(1).expand(-1, rounds, -1).reshape(-1, x_BHC.shape[-1])
 
     def select(self, rows: Tensor) -> BucketCache:
         """The given rows only; a row may be given more than once."""
+        batch, heads, rounds, buckets = self.shape
 
         def pick(x: Tensor) -> Tensor:
-            return x.view(self.shape[0], -1, *x.shape[1:])[rows].flatten(0, 1)
+            return x.view(batch, -1, *x.shape[1:])[rows].flatten(0, 1)
 
+        places = heads * rounds * buckets * self.window  # of one row
+        last = (
+            self.last_N.view(batch, -1)[rows] % places + torch.arange(len(rows), device=rows.device)[:, None] * places
+        )
         return BucketCache(
-            key_ZWD=pick(self.key_ZWD),
-            value_ZWD=pick(self.value_ZWD),
+            pair=pick(self.pair),
+            bias_ZW=pick(self.bias_ZW),
             count_Z=pick(self.count_Z),
-            last_BHR=self.last_BHR[rows],
-            shape=(rows.numel(), *self.shape[1:]),
+            last_N=last.flatten(),
+            shape=(len(rows), heads, rounds, buckets),
+        )
+
+    @classmethod
+    def joined(cls, caches: Sequence[BucketCache]) -> BucketCache:
+        """The rows of all, one after another."""
+        batch = 0
+        lasts = []
+        for cache in caches:
+            lasts.append(cache.last_N + batch * cache.bias_ZW.numel() // cache.shape[0])
+            batch += cache.shape[0]
+        return cls(
+            pair=torch.cat([cache.pair for cache in caches]),
+            bias_ZW=torch.cat([cache.bias_ZW for cache in caches]),
+            count_Z=torch.cat([cache.count_Z for cache in caches]),
+            last_N=torch.cat(lasts),
+            shape=(batch, *caches[0].shape[1:]),
         )
 
 
@@ -104,13 +167,15 @@ class RecentCache:
     """For local attention: the last W rotated keys and the values, in a ring (their order does not matter).
 
     Attributes:
-        key_BHWD, value_BHWD: the ring; token n is in place n % W.
-        length: tokens seen.
+        pair: keys and values [B, H, W, C], a ring; token n is in place n % W.
+        bias_BW: 0 where there is a token.
     """
 
-    key_BHWD: Tensor
-    value_BHWD: Tensor
-    length: int
+    pair: Tensor
+    bias_BW: Tensor
+
+    def __post_init__(self) -> None:
+        self._row_B = torch.arange(self.bias_BW.shape[0], device=self.bias_BW.device)
 
     @classmethod
     def filled(cls, key_BLHD: Tensor, value_BLHD: Tensor, *, window: int) -> RecentCache:
@@ -118,25 +183,31 @@ class RecentCache:
         batch, length, heads, width = key_BLHD.shape
         first = max(0, length - window)
         place = torch.arange(first, length, device=key_BLHD.device) % window
-        rings = []
-        for x_BLHD in (key_BLHD, value_BLHD):
-            ring_BHWD = x_BLHD.new_zeros(batch, heads, window, width)
-            ring_BHWD[:, :, place] = x_BLHD[:, first:].transpose(1, 2)
-            rings.append(ring_BHWD)
-        return cls(key_BHWD=rings[0], value_BHWD=rings[1], length=length)
+        pair = key_BLHD.new_zeros(batch, heads, window, 2 * width)
+        pair[:, :, place] = torch.cat([key_BLHD, value_BLHD], dim=-1)[:, first:].transpose(1, 2)
+        bias_BW = torch.full((batch, window), MASKED, device=key_BLHD.device)
+        bias_BW[:, place] = 0.0
+        return cls(pair=pair, bias_BW=bias_BW)
 
-    def append(self, key_BHD: Tensor, value_BHD: Tensor) -> tuple[Tensor, Tensor]:
-        """Add a token; returns the keys and values that it sees, itself included, [B, H, at most W, D]."""
-        window = self.key_BHWD.shape[2]
-        self.key_BHWD[:, :, self.length % window] = key_BHD
-        self.value_BHWD[:, :, self.length % window] = value_BHD
-        self.length += 1
-        filled = min(self.length, window)
-        return self.key_BHWD[:, :, :filled], self.value_BHWD[:, :, :filled]
+    def append(self, key_BHD: Tensor, value_BHD: Tensor, moment: Moment) -> tuple[Tensor, Tensor, Tensor]:
+        """Add a token; returns the keys and values [B, H, W, D] and what to add to their scores [B, 1, 1, W]."""
+        place_B = moment.position_B % self.bias_BW.shape[1]
+        self.pair[self._row_B, :, place_B] = torch.cat([key_BHD, value_BHD], dim=-1)
+        self.bias_BW[self._row_B, place_B] = 0.0
+        key_BHWD, value_BHWD = self.pair.chunk(2, dim=-1)
+        return key_BHWD, value_BHWD, self.bias_BW[:, None, None]
 
     def select(self, rows: Tensor) -> RecentCache:
         """The given rows only; a row may be given more than once."""
-        return replace(self, key_BHWD=self.key_BHWD[rows], value_BHWD=self.value_BHWD[rows])
+        return RecentCache(pair=self.pair[rows], bias_BW=self.bias_BW[rows])
+
+    @classmethod
+    def joined(cls, caches: Sequence[RecentCache]) -> RecentCache:
+        """The rows of all, one after another."""
+        return cls(
+            pair=torch.cat([cache.pair for cache in caches]),
+            bias_BW=torch.cat([cache.bias_BW for cache in caches]),
+        )
 
 
 @dataclass
@@ -144,33 +215,37 @@ class GrowingCache:
     """For full attention: all keys and values; room doubles when it runs out.
 
     Attributes:
-        key_BHCD, value_BHCD: room for C tokens, of which the first `length` are filled.
-        length: tokens seen.
+        pair: keys and values [B, H, M, C], room for M tokens; token n is in place n.
     """
 
-    key_BHCD: Tensor
-    value_BHCD: Tensor
-    length: int
+    pair: Tensor
 
     @classmethod
     def filled(cls, key_BHLD: Tensor, value_BHLD: Tensor) -> GrowingCache:
         """The cache after the given tokens."""
-        return cls(key_BHCD=key_BHLD.contiguous(), value_BHCD=value_BHLD.contiguous(), length=key_BHLD.shape[2])
+        return cls(pair=torch.cat([key_BHLD, value_BHLD], dim=-1))
 
-    def append(self, key_BHD: Tensor, value_BHD: Tensor) -> tuple[Tensor, Tensor]:
-        """Add a token; returns all keys and values, [B, H, length, D]."""
-        room = self.key_BHCD.shape[2]
-        if self.length == room:
-            self.key_BHCD = torch.cat([self.key_BHCD, torch.empty_like(self.key_BHCD)], dim=2)
-            self.value_BHCD = torch.cat([self.value_BHCD, torch.empty_like(self.value_BHCD)], dim=2)
-        self.key_BHCD[:, :, self.length] = key_BHD
-        self.value_BHCD[:, :, self.length] = value_BHD
-        self.length += 1
-        return self.key_BHCD[:, :, : self.length], self.value_BHCD[:, :, : self.length]
+    def append(self, key_BHD: Tensor, value_BHD: Tensor, moment: Moment) -> tuple[Tensor, Tensor, Tensor]:
+        """Add a token; returns keys and values [B, H, n, D] and what to add to their scores [B, 1, 1, n]."""
+        while self.pair.shape[2] <= moment.farthest:
+            self.pair = torch.cat([self.pair, torch.zeros_like(self.pair)], dim=2)
+        row_B = torch.arange(len(moment.position_B), device=key_BHD.device)
+        self.pair[row_B, :, moment.position_B] = torch.cat([key_BHD, value_BHD], dim=-1)
+        place = torch.arange(moment.farthest + 1, device=key_BHD.device)
+        bias = torch.where(place <= moment.position_B.view(-1, 1, 1, 1), 0.0, MASKED)
+        key_BHMD, value_BHMD = self.pair[:, :, : moment.farthest + 1].chunk(2, dim=-1)
+        return key_BHMD, value_BHMD, bias
 
     def select(self, rows: Tensor) -> GrowingCache:
         """The given rows only; a row may be given more than once."""
-        return replace(self, key_BHCD=self.key_BHCD[rows], value_BHCD=self.value_BHCD[rows])
+        return GrowingCache(pair=self.pair[rows])
+
+    @classmethod
+    def joined(cls, caches: Sequence[GrowingCache]) -> GrowingCache:
+        """The rows of all, one after another."""
+        room = max(cache.pair.shape[2] for cache in caches)
+        padded = [torch.nn.functional.pad(c.pair, (0, 0, 0, room - c.pair.shape[2])) for c in caches]
+        return cls(pair=torch.cat(padded))
 
 
 Cache = BucketCache | RecentCache | GrowingCache
@@ -178,18 +253,40 @@ Cache = BucketCache | RecentCache | GrowingCache
 
 @dataclass
 class DecodeState:
-    """The caches of all layers, and how many tokens they have seen."""
+    """The caches of all layers.
+
+    Attributes:
+        caches: one per layer.
+        lengths: tokens that each row has had.
+    """
 
     caches: list[Cache]
-    length: int
-    num_rows: int
+    lengths: list[int]
 
-    def select(self, rows: Tensor) -> DecodeState:
-        """The given rows only, int64 [n]; a row may be given more than once."""
+    def select(self, rows: Sequence[int]) -> DecodeState:
+        """The given rows only; a row may be given more than once."""
+        index = torch.tensor(rows, dtype=torch.int64, device=self._device)
         return DecodeState(
-            caches=[cache.select(rows) for cache in self.caches], length=self.length, num_rows=rows.numel()
+            caches=[cache.select(index) for cache in self.caches], lengths=[self.lengths[row] for row in rows]
         )
 
     def expand(self, num: int) -> DecodeState:
         """Every row `num` times, side by side: one prompt for `num` variations."""
-        return self.select(torch.arange(self.num_rows).repeat_interleave(num))
+        return self.select([row for row in range(len(self.lengths)) for _ in range(num)])
+
+    @classmethod
+    def joined(cls, states: Sequence[DecodeState]) -> DecodeState:
+        """The rows of all states, one after another; they may stand at different positions."""
+        layers = zip(*(state.caches for state in states), strict=True)
+        return cls(
+            caches=[type(layer[0]).joined(layer) for layer in layers],
+            lengths=[length for state in states for length in state.lengths],
+        )
+
+    def moment(self) -> Moment:
+        """Where the rows stand in the step to come."""
+        return Moment(position_B=torch.tensor(self.lengths, device=self._device), farthest=max(self.lengths))
+
+    @property
+    def _device(self) -> torch.device:
+        return self.caches[0].pair.device

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from music_reformer.model.decode_state import GrowingCache
+from music_reformer.model.decode_state import GrowingCache, Moment
 from music_reformer.model.rotary import project_rotated, rotary_step
 from music_reformer.model.sequence import Sequence
 
@@ -37,9 +37,11 @@ class FullAttention(nn.Module):
         out_BLE, key_BHLD, value_BHLD = self._attend(x_BLE, sequence)
         return out_BLE, GrowingCache.filled(key_BHLD, value_BHLD)
 
-    def step(self, x_BE: Tensor, cache: GrowingCache) -> Tensor:
+    def step(self, x_BE: Tensor, cache: GrowingCache, moment: Moment) -> Tensor:
         """One token more for every row; the cache is updated in place. Costs O(L)."""
-        out = rotary_step(self.to_query_key_value, x_BE, cache, num_heads=self.num_heads, head_width=self.head_width)
+        out = rotary_step(
+            self.to_query_key_value, x_BE, cache, moment, num_heads=self.num_heads, head_width=self.head_width
+        )
         return self.to_out(out)
 
     def _attend(self, x_BLE: Tensor, sequence: Sequence) -> tuple[Tensor, Tensor, Tensor]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from music_reformer.model.banded_attention import banded_attention
-from music_reformer.model.decode_state import RecentCache
+from music_reformer.model.decode_state import Moment, RecentCache
 from music_reformer.model.rotary import project_rotated, rotary_step
 from music_reformer.model.sequence import Sequence
 
@@ -39,9 +39,11 @@ class LocalAttention(nn.Module):
         out_BLE, key_BLHD, value_BLHD = self._attend(x_BLE, sequence)
         return out_BLE, RecentCache.filled(key_BLHD, value_BLHD, window=self.window)
 
-    def step(self, x_BE: Tensor, cache: RecentCache) -> Tensor:
+    def step(self, x_BE: Tensor, cache: RecentCache, moment: Moment) -> Tensor:
         """One token more for every row; the cache is updated in place."""
-        out = rotary_step(self.to_query_key_value, x_BE, cache, num_heads=self.num_heads, head_width=self.head_width)
+        out = rotary_step(
+            self.to_query_key_value, x_BE, cache, moment, num_heads=self.num_heads, head_width=self.head_width
+        )
         return self.to_out(out)
 
     def _attend(self, x_BLE: Tensor, sequence: Sequence) -> tuple[Tensor, Tensor, Tensor]:

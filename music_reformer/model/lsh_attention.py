@@ -18,16 +18,16 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 
 from music_reformer.model.banded_attention import (
-    SELF_PENALTY,
     head_backward,
     head_forward,
     pack,
     rows_alone,
     sort_into_segments,
 )
-from music_reformer.model.decode_state import BucketCache
+from music_reformer.model.decode_state import BucketCache, Moment
 from music_reformer.model.sequence import Sequence
 
 
@@ -114,22 +114,15 @@ class LSHAttention(nn.Module):
         )
         return out_BLE, cache
 
-    def step(self, x_BE: Tensor, cache: BucketCache) -> Tensor:
+    def step(self, x_BE: Tensor, cache: BucketCache, moment: Moment) -> Tensor:
         """One token more for every row; the cache is updated in place. Costs O(R W), whatever the length."""
         query_BHD, value_BHD = self._project(x_BE)
-        key_BHD = shared_key(query_BHD)
         buckets_BHR = self.buckets(query_BHD.unsqueeze(1))[:, :, 0].permute(1, 2, 0).long()
         if self.successor_values:
             cache.replace_last_value(value_BHD)
-        keys, values, slot_BHR, count_BHR = cache.append(key_BHD, value_BHD, buckets_BHR)
-        scores_BHRW = torch.einsum("bhd,bhrwd->bhrw", query_BHD, keys) * self.head_width**-0.5
-        scores_BHRW.masked_fill_(cache.places >= (count_BHR + 1).unsqueeze(-1), -torch.inf)
-        alone_BH1 = (count_BHR == 0).all(dim=-1, keepdim=True)
-        penalty_BHR = torch.where(alone_BH1, 0.0, -SELF_PENALTY).expand_as(slot_BHR)
-        scores_BHRW.scatter_add_(-1, slot_BHR.unsqueeze(-1), penalty_BHR.unsqueeze(-1))
-        share = scores_BHRW.flatten(2).softmax(dim=-1)
-        out_BHD = torch.einsum("bhn,bhnd->bhd", share, values.flatten(2, 3))
-        return self.to_out(out_BHD.flatten(1))
+        key_BHND, value_BHND, bias = cache.append(shared_key(query_BHD), value_BHD, buckets_BHR)
+        out_BH1D = scaled_dot_product_attention(query_BHD.unsqueeze(2), key_BHND, value_BHND, attn_mask=bias)
+        return self.to_out(out_BH1D.flatten(1))
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Queries and values [..., H, D], float32."""

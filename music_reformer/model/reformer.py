@@ -151,18 +151,18 @@ class ReformerLM(nn.Module):
             caches.append(cache)
             first = first + out.float()
             second = second + block.feed_chunked(first)
-        state = DecodeState(caches=caches, length=tokens_BL.shape[1], num_rows=tokens_BL.shape[0])
+        state = DecodeState(caches=caches, lengths=[tokens_BL.shape[1]] * tokens_BL.shape[0])
         return self._logits(self.final_norm(first[:, -1] + second[:, -1])), state
 
     def step(self, tokens_B: Tensor, state: DecodeState) -> Tensor:
         """Append one token to every row of `state`, in place; logits of the next one, [B, V]."""
-        self._check_length(state.length + 1)
-        position = torch.tensor([state.length], device=tokens_B.device)
-        first = second = self._embed(tokens_B, position)
+        moment = state.moment()
+        self._check_length(moment.farthest + 1)
+        first = second = self._embed(tokens_B, moment.position_B)
         for block, cache in zip(self.stack.layers, state.caches, strict=True):
-            first = first + block.attention.step(block.attention_norm(second), cache).float()
+            first = first + block.attention.step(block.attention_norm(second), cache, moment).float()
             second = second + block.feed(first)
-        state.length += 1
+        state.lengths = [length + 1 for length in state.lengths]
         return self._logits(self.final_norm(first + second))
 
     def _hidden(self, tokens_BL: Tensor, document_BL: Tensor | None, position_BL: Tensor | None) -> Tensor:

@@ -5,11 +5,14 @@ Shapes: B batch, L tokens, E width, H heads, D head width, W keys that are seen.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from music_reformer.model.decode_state import GrowingCache, RecentCache
+if TYPE_CHECKING:
+    from music_reformer.model.decode_state import GrowingCache, Moment, RecentCache
 
 Rotation = tuple[Tensor, Tensor]
 
@@ -41,12 +44,16 @@ def project_rotated(
 
 
 def rotary_step(
-    layer: nn.Linear, x_BE: Tensor, cache: RecentCache | GrowingCache, *, num_heads: int, head_width: int
+    layer: nn.Linear,
+    x_BE: Tensor,
+    cache: RecentCache | GrowingCache,
+    moment: Moment,
+    *,
+    num_heads: int,
+    head_width: int,
 ) -> Tensor:
     """Attend from one token more to what the cache holds, itself included; the cache is updated in place. [B, H D]."""
-    rotation = rotary_table(torch.tensor(cache.length, device=x_BE.device), head_width)
-    query_BHD, key_BHD, value_BHD = project_rotated(
-        layer, x_BE, num_heads=num_heads, head_width=head_width, rotation=rotation
-    )
-    keys_BHWD, values_BHWD = cache.append(key_BHD, value_BHD)
-    return scaled_dot_product_attention(query_BHD.unsqueeze(2), keys_BHWD, values_BHWD).flatten(1)
+    query_key_BXHD, value_BHD = layer(x_BE).view(len(x_BE), 3, num_heads, head_width).float().split([2, 1], dim=1)
+    query_BHD, key_BHD = rotate(query_key_BXHD, moment.rotary(head_width)).unbind(dim=1)
+    key_BHMD, value_BHMD, bias = cache.append(key_BHD, value_BHD.squeeze(1), moment)
+    return scaled_dot_product_attention(query_BHD.unsqueeze(2), key_BHMD, value_BHMD, attn_mask=bias).flatten(1)

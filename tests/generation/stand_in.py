@@ -39,13 +39,15 @@ class StandIn(nn.Module):
 
     def prefill(self, tokens_BL: Tensor) -> tuple[Tensor, StandInState]:
         self.prompts.append(tokens_BL[0].tolist())
-        return self.logits(tokens_BL[:, -1], tokens_BL[:, -1]), StandInState(tokens_BL[:, -1], tokens_BL.shape[1])
+        return self.logits(tokens_BL[:, -1], tokens_BL[:, -1]), StandInState(
+            tokens_BL[:, -1], [tokens_BL.shape[1]] * len(tokens_BL)
+        )
 
     def step(self, tokens_B: Tensor, state: StandInState) -> Tensor:
         assert len(tokens_B) == len(state.last_B)
         self.steps.append(tokens_B.tolist())
         logits_BV = self.logits(tokens_B, state.last_B)
-        state.last_B, state.length = tokens_B, state.length + 1
+        state.last_B, state.lengths = tokens_B, [length + 1 for length in state.lengths]
         return logits_BV
 
     def logits(self, tokens_B: Tensor, before_B: Tensor) -> Tensor:
@@ -53,16 +55,16 @@ class StandIn(nn.Module):
 
 
 class StandInState:
-    """The last token of every row."""
+    """The last token of every row, and how many each has had."""
 
-    def __init__(self, last_B: Tensor, length: int) -> None:
-        self.last_B, self.length = last_B, length
+    def __init__(self, last_B: Tensor, lengths: list[int]) -> None:
+        self.last_B, self.lengths = last_B, lengths
 
     def expand(self, num: int) -> StandInState:
-        return StandInState(self.last_B.repeat_interleave(num), self.length)
+        return self.select([row for row in range(len(self.lengths)) for _ in range(num)])
 
-    def select(self, rows: Tensor) -> StandInState:
-        return StandInState(self.last_B[rows], self.length)
+    def select(self, rows: list[int]) -> StandInState:
+        return StandInState(self.last_B[rows], [self.lengths[row] for row in rows])
 
 
 def full_score(*, metre: tuple[int, int] = (3, 4), bars: int = 8, ticks: int = 384) -> symusic.Score:

@@ -7,6 +7,7 @@ import torch
 
 from music_reformer.config import ModelConfig
 from music_reformer.errors import UserError
+from music_reformer.model.decode_state import DecodeState
 from music_reformer.model.reformer import ReformerLM
 
 KINDS = [["lsh"], ["local"], ["full"], ["local", "lsh"]]
@@ -112,10 +113,30 @@ def test_decode_state_can_be_expanded_and_narrowed() -> None:
         state = state.expand(3)
         for i in range(10):
             torch.testing.assert_close(model.step(tails[:, i], state), expected[:, i], atol=1e-4, rtol=0)
-        rows = torch.tensor([2, 0])
+        rows = [2, 0]
         state = state.select(rows)
         for i in range(10, 30):
             torch.testing.assert_close(model.step(tails[rows, i], state), expected[rows, i], atol=1e-4, rtol=0)
+
+
+def test_rows_at_different_positions_decode_together() -> None:
+    """Two prompts of different lengths join, step side by side, part and go on, as if each were alone."""
+    model = build(attention=["local", "lsh", "full"], num_layers=3)
+    prompts, tails = [tokens(1, 5), tokens(2, 70)], tokens(3, 30)
+    with torch.inference_mode():
+        rows = [torch.cat([row, tail]) for row, tail in zip([*prompts[0], *prompts[1]], tails, strict=True)]
+        expected = [model(row.unsqueeze(0))[0] for row in rows]
+        state = DecodeState.joined([model.prefill(prompt)[1] for prompt in prompts])
+        assert state.lengths == [5, 70, 70]
+        for i in range(20):
+            logits = model.step(tails[:, i], state)
+            for row, start in enumerate((5, 70, 70)):
+                torch.testing.assert_close(logits[row], expected[row][start + i], atol=1e-4, rtol=0)
+        state = DecodeState.joined([state.select([1]), state.select([0])])
+        for i in range(20, 30):
+            logits = model.step(tails[[1, 0], i], state)
+            torch.testing.assert_close(logits[0], expected[1][70 + i], atol=1e-4, rtol=0)
+            torch.testing.assert_close(logits[1], expected[0][5 + i], atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("bf16", [False, True])
