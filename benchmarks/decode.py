@@ -1,0 +1,181 @@
+"""A cached decoding step: by length of the context, by number of variations, against Hugging Face's cached Reformer.
+
+The model has 6 layers of width 256, 4 heads of 64, 2 rounds (4.8 million parameters), with random weights. Beside each
+step stands the floor: the time to read all weights once (a sum over each).
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.harness import in_child, machine, save_plot, show, use_threads, write
+
+VOCABULARY = 518
+WARM_UP = 10
+
+
+def ours(**changes: Any) -> Any:
+    """The model of the shipped weights' size, in eval."""
+    import torch
+
+    from music_reformer.config import ModelConfig
+    from music_reformer.model.reformer import ReformerLM
+
+    torch.manual_seed(0)
+    settings: dict[str, Any] = {
+        "vocab_size": VOCABULARY,
+        "width": 256,
+        "num_layers": 6,
+        "num_heads": 4,
+        "head_width": 64,
+        "feed_forward_width": 1024,
+        "axial_shape": [512, 256],
+    }
+    return ReformerLM(ModelConfig(**(settings | changes))).eval()
+
+
+def hugging_face(*, length: int, **changes: Any) -> Any:
+    """Their model of the same shape, in eval."""
+    import torch
+    from transformers import ReformerConfig, ReformerModelWithLMHead
+
+    torch.manual_seed(0)
+    settings: dict[str, Any] = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 256,
+        "num_attention_heads": 4,
+        "attention_head_size": 64,
+        "feed_forward_size": 1024,
+        "attn_layers": ["local", "lsh"] * 3,
+        "axial_pos_shape": [length // 128, 128],
+        "axial_pos_embds_dim": [128, 128],
+        "max_position_embeddings": length,
+        "lsh_attn_chunk_length": 64,
+        "local_attn_chunk_length": 64,
+        "num_hashes": 2,
+        "num_buckets": 64,
+        "lsh_attention_probs_dropout_prob": 0.0,
+        "local_attention_probs_dropout_prob": 0.0,
+        "hidden_dropout_prob": 0.0,
+        "is_decoder": True,
+        "chunk_size_lm_head": 0,
+    }
+    return ReformerModelWithLMHead(ReformerConfig(**(settings | changes))).eval()
+
+
+def measure_ours(*, context: int, variations: int, steps: int, threads: int) -> dict[str, float]:
+    """In a child process: seconds of the prefill, and median seconds of a step."""
+    import torch
+
+    use_threads(threads)
+    model = ours()
+    with torch.inference_mode():
+        begin = time.perf_counter()
+        _, state = model.prefill(torch.randint(0, VOCABULARY, (1, context)))
+        prefill = time.perf_counter() - begin
+        state = state.expand(variations)
+        tokens = torch.randint(0, VOCABULARY, (variations,))
+        seconds = _median_step(lambda: model.step(tokens, state), steps)
+        floor = _median_step(lambda: [parameter.sum() for parameter in model.parameters()], steps)
+    return {"prefill": prefill, "seconds": seconds, "floor": floor}
+
+
+def measure_hugging_face(*, context: int, variations: int, steps: int, threads: int) -> dict[str, float]:
+    """In a child process: the same of their cached decoding."""
+    import torch
+
+    use_threads(threads)
+    model = hugging_face(length=2 * context)
+    with torch.inference_mode():
+        begin = time.perf_counter()
+        prompt = torch.randint(0, VOCABULARY, (variations, context))
+        past = model(prompt, use_cache=True).past_buckets_states
+        prefill = time.perf_counter() - begin
+        token = torch.randint(0, VOCABULARY, (variations, 1))
+
+        def step() -> None:
+            nonlocal past
+            past = model(token, past_buckets_states=past, use_cache=True).past_buckets_states
+
+        return {"prefill": prefill, "seconds": _median_step(step, steps)}
+
+
+def _median_step(step: Callable[[], object], steps: int) -> float:
+    seconds = []
+    for number in range(WARM_UP + steps):
+        begin = time.perf_counter()
+        step()
+        if number >= WARM_UP:
+            seconds.append(time.perf_counter() - begin)
+    return statistics.median(seconds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--contexts", type=int, nargs="+", default=[1024, 4096, 16384, 32768, 65536])
+    parser.add_argument("--variations", type=int, nargs="+", default=[1, 4, 8])
+    parser.add_argument("--peer-context", type=int, default=4096, help="context at which Hugging Face is measured")
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--threads", type=int, default=0)
+    options = parser.parse_args()
+    print(machine("cpu"))
+    rows: list[dict[str, Any]] = []
+
+    def add(name: str, context: int, variations: int) -> dict[str, Any]:
+        function = "benchmarks.decode:measure_ours" if name == "ours" else "benchmarks.decode:measure_hugging_face"
+        found = in_child(
+            function, context=context, variations=variations, steps=options.steps, threads=options.threads
+        )
+        row = {"model": name, "context": context, "variations": variations, **(found or {})}
+        rows.append(row)
+        return row
+
+    by_context = [add("ours", context, 1) for context in options.contexts]
+    show(
+        "one variation, by context",
+        ["context", "prefill s", "ms a step", "floor ms"],
+        [
+            [f"{row['context']:,}", f"{row['prefill']:.2f}", _milliseconds(row["seconds"]), _milliseconds(row["floor"])]
+            for row in by_context
+        ],
+    )
+    lines = []
+    for variations in options.variations:
+        mine = add("ours", options.peer_context, variations)
+        peer = add("hugging face", options.peer_context, variations)
+        ratio = f"{peer['seconds'] / mine['seconds']:.1f}" if "seconds" in peer else "-"
+        theirs = _milliseconds(peer["seconds"]) if "seconds" in peer else "-"
+        lines.append([variations, _milliseconds(mine["seconds"]), theirs, ratio, _milliseconds(mine["floor"])])
+    show(
+        f"context {options.peer_context:,}, by variations decoded together",
+        ["variations", "ours, ms a step", "Hugging Face", "times ours", "floor ms"],
+        lines,
+    )
+    path = write("decode", settings=vars(options), rows=rows, device="cpu")
+    plot = save_plot("decode", lambda axes: _draw(axes, by_context))
+    print(f"\n{path}\n{plot}")
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1e3:.2f}"
+
+
+def _draw(axes: Any, rows: list[dict[str, Any]]) -> None:
+    contexts = [row["context"] for row in rows]
+    axes[0].plot(contexts, [row["seconds"] * 1e3 for row in rows], marker="o", label="cached step")
+    axes[0].plot(contexts, [row["floor"] * 1e3 for row in rows], linestyle=":", color="grey", label="read the weights")
+    axes[0].set_xscale("log", base=2)
+    axes[0].set_ylim(bottom=0)
+    axes[0].set_xlabel("tokens of context")
+    axes[0].set_ylabel("milliseconds")
+    axes[0].set_title("one decoding step", fontsize=10)
+    axes[0].grid(alpha=0.3)
+    axes[0].legend()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""A training step of the whole model (forward, backward, AdamW) against Hugging Face's of the same size; depth.
+
+Both have 6 layers (local, LSH in turn) of width 256, 4 heads of 64, chunks of 64, 2 rounds, float32, and no dropout.
+Depth: peak activation memory of a step from 2 to 32 layers, parameters and their gradients left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.decode import VOCABULARY, hugging_face, ours
+from benchmarks.harness import in_child, machine, measure, megabytes, save_plot, show, use_threads, write
+
+DEPTHS = [2, 4, 8, 16, 32]
+DEPTH_TOKENS = 16_384
+
+
+def step_of(name: str, length: int, **changes: Any) -> tuple[Callable[[], object], int]:
+    """A training step on random tokens, and the bytes of parameters."""
+    import torch
+
+    model = (ours(**changes) if name == "ours" else hugging_face(length=length, **changes)).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    tokens = torch.randint(0, VOCABULARY, (1, length))
+
+    def step() -> None:
+        optimizer.zero_grad()
+        if name == "ours":
+            model.redraw_rotations(0)
+            total, count = model.loss(tokens, tokens)
+            (total / count).backward()
+        else:
+            model(tokens, labels=tokens).loss.backward()
+        optimizer.step()
+
+    return step, sum(p.numel() * p.element_size() for p in model.parameters())
+
+
+def measure_step(*, name: str, length: int, repeats: int, threads: int) -> dict[str, float]:
+    """In a child process."""
+    use_threads(threads)
+    step_of(name, 1024)[0]()
+    step, _ = step_of(name, length)
+    return measure(step, repeats=repeats, device="cpu")
+
+
+def measure_depth(*, num_layers: int, threads: int) -> dict[str, float]:
+    """In a child process: peak bytes of a step, less what parameters need for gradients and optimizer."""
+    use_threads(threads)
+    step_of("ours", 1024)[0]()
+    step, parameter_bytes = step_of("ours", DEPTH_TOKENS, num_layers=num_layers)
+    found = measure(step, repeats=1, device="cpu")
+    return {"activation_bytes": found["peak_bytes"] - 3 * parameter_bytes}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lengths", type=int, nargs="+", default=[4096, 16384, 65536])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=0)
+    options = parser.parse_args()
+    print(machine("cpu"))
+    rows: list[dict[str, Any]] = []
+    lines = []
+    for length in options.lengths:
+        for name in ("ours", "hugging face"):
+            found = in_child(
+                "benchmarks.memory:measure_step",
+                name=name,
+                length=length,
+                repeats=options.repeats,
+                threads=options.threads,
+            )
+            rows.append({"model": name, "length": length, **(found or {})})
+        mine, theirs = rows[-2:]
+        if "seconds" in mine and "seconds" in theirs:
+            lines.append(
+                [
+                    f"{length:,}",
+                    f"{length / mine['seconds']:,.0f}",
+                    f"{length / theirs['seconds']:,.0f}",
+                    f"{theirs['seconds'] / mine['seconds']:.2f}",
+                    megabytes(mine["peak_bytes"]),
+                    megabytes(theirs["peak_bytes"]),
+                ]
+            )
+    header = ["tokens", "ours, tokens/s", "Hugging Face", "times faster", "ours, peak", "Hugging Face, peak"]
+    show("a training step", header, lines)
+    depths = []
+    for num_layers in DEPTHS:
+        found = in_child("benchmarks.memory:measure_depth", num_layers=num_layers, threads=options.threads)
+        depths.append({"layers": num_layers, **(found or {})})
+    show(
+        f"activation memory of a step on {DEPTH_TOKENS:,} tokens",
+        ["layers", "peak"],
+        [[row["layers"], megabytes(row["activation_bytes"])] for row in depths],
+    )
+    path = write("memory", settings=vars(options), rows=[*rows, *depths], device="cpu")
+    plot = save_plot("memory", lambda axes: _draw(axes, rows, depths), panels=2)
+    print(f"\n{path}\n{plot}")
+
+
+def _draw(axes: Any, rows: list[dict[str, Any]], depths: list[dict[str, Any]]) -> None:
+    for name in ("ours", "hugging face"):
+        points = [(r["length"], r["length"] / r["seconds"]) for r in rows if r["model"] == name and "seconds" in r]
+        axes[0].plot(*zip(*points, strict=True), marker="o", label=name)
+    axes[0].set_xscale("log", base=2)
+    axes[0].set_xlabel("tokens in a step")
+    axes[0].set_ylabel("tokens a second")
+    axes[0].set_title("a training step of the whole model", fontsize=10)
+    axes[0].legend()
+    axes[1].plot([r["layers"] for r in depths], [r["activation_bytes"] / 1e6 for r in depths], marker="o")
+    axes[1].set_ylim(bottom=0)
+    axes[1].set_xlabel("layers")
+    axes[1].set_ylabel("MB")
+    axes[1].set_title(f"peak activation memory, {DEPTH_TOKENS:,} tokens", fontsize=10)
+    for axis in axes:
+        axis.grid(alpha=0.3)
+
+
+if __name__ == "__main__":
+    main()
