@@ -1,0 +1,196 @@
+"""The paper's Table 2 (Reformer, arXiv 2001.04451, section 5): the duplication task, 0 w 0 w, of length 1,024.
+
+One layer of width 256 with 4 heads and chunks of 32. Models trained with full attention and with 4, 2 and 1 rounds are
+evaluated with full attention and with 8, 4, 2 and 1 rounds. `full` shares queries and keys and sees every earlier token.
+The attention is the paper's: keys bring their own values.
+
+Accuracy is that of the symbols of the second half, all of which can be known.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from typing import Any
+
+from benchmarks.harness import in_child, machine, save_plot, show, use_threads, write
+
+LENGTH, SYMBOLS = 1024, 127
+TRAINED = ["full", 4, 2, 1]
+EVALUATED = ["full", 8, 4, 2, 1]
+# Accuracies of the paper in per cent, by training, then by evaluation.
+PAPER = {
+    "full": [100, 94.8, 92.5, 76.9, 52.5],
+    4: [0.8, 100, 99.9, 99.4, 91.9],
+    2: [0.8, 100, 99.9, 98.1, 86.8],
+    1: [0.8, 99.9, 99.6, 94.8, 77.9],
+}
+EVALUATION_BATCHES = 8
+LEARNING_RATE = 2e-3
+
+
+def build() -> Any:
+    """The model; 8 rotations are stored."""
+    from music_reformer.config import ModelConfig
+    from music_reformer.model.reformer import ReformerLM
+
+    return ReformerLM(
+        ModelConfig(
+            vocab_size=SYMBOLS + 1,
+            width=256,
+            num_layers=1,
+            num_heads=4,
+            head_width=64,
+            feed_forward_width=512,
+            attention=["lsh"],
+            window=32,
+            num_buckets=32,
+            num_rounds=4,
+            max_rounds=8,
+            successor_values=False,
+            axial_shape=[LENGTH, 1],  # in effect a plain table of positions
+            recompute=False,
+        )
+    )
+
+
+def use_attention(model: Any, kind: str | int) -> None:
+    """Full attention is one round with one bucket in effect: all rotations equal, all in the window."""
+    from music_reformer.model.lsh_attention import LSHAttention
+
+    for layer in model.modules():
+        if isinstance(layer, LSHAttention):
+            if kind == "full":
+                layer.num_rounds, layer.window = 1, LENGTH
+                layer.buckets = _one_bucket  # type: ignore[method-assign]
+            else:
+                layer.num_rounds, layer.window = int(kind), 32
+                layer.__dict__.pop("buckets", None)
+
+
+def _one_bucket(query_BLHD: Any) -> Any:
+    import torch
+
+    return torch.zeros((1, *query_BLHD.shape[:3]), dtype=torch.int16, device=query_BLHD.device)
+
+
+def batch_of(size: int, generator: Any) -> tuple[Any, Any]:
+    """Inputs and targets; targets of the first half are left out."""
+    import torch
+
+    word = torch.randint(1, SYMBOLS + 1, (size, LENGTH // 2 - 1), generator=generator)
+    zero = torch.zeros(size, 1, dtype=torch.int64)
+    sequence = torch.cat([zero, word, zero, word], dim=1)
+    targets = torch.full_like(sequence, -100)
+    targets[:, LENGTH // 2 : -1] = sequence[:, LENGTH // 2 + 1 :]
+    return sequence, targets
+
+
+def train_and_evaluate(*, trained: str | int, seed: int, steps: int, batch: int, threads: int) -> dict[str, Any]:
+    """In a child process: accuracy by evaluation, in per cent, and the loss curve."""
+    import torch
+
+    from music_reformer.config import OptimizerConfig
+    from music_reformer.training.module import learning_rate_factor
+    from music_reformer.training.optimizer import build_optimizer
+
+    use_threads(threads)
+    torch.manual_seed(seed)
+    model = build()
+    use_attention(model, trained)
+    schedule = OptimizerConfig(learning_rate=LEARNING_RATE, weight_decay=0.0, warmup_steps=50, final_fraction=0.05)
+    optimizer = build_optimizer(model, schedule)
+    generator = torch.Generator().manual_seed(seed)
+    losses, begin = [], time.perf_counter()
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = LEARNING_RATE * learning_rate_factor(step, config=schedule, max_steps=steps)
+        x, targets = batch_of(batch, generator)
+        model.train()
+        model.redraw_rotations(seed * 1_000_003 + step)
+        total, count = model.loss(x, targets)
+        optimizer.zero_grad()
+        (total / count).backward()
+        optimizer.step()
+        losses.append(total.item() / int(count))
+        if (step + 1) % 50 == 0:
+            rate = (step + 1) / (time.perf_counter() - begin)
+            sys.stderr.write(
+                f"trained with {trained}, seed {seed}: step {step + 1}/{steps}, loss {losses[-1]:.4f}, "
+                f"{(steps - step - 1) / rate / 60:.0f} min left\n"
+            )
+    model.eval()
+    accuracy = {}
+    for kind in EVALUATED:
+        use_attention(model, kind)
+        held_out = torch.Generator().manual_seed(10_000)
+        right = known = 0
+        with torch.inference_mode():
+            for _ in range(EVALUATION_BATCHES):
+                x, targets = batch_of(batch, held_out)
+                counted = targets >= 0
+                right += int((model(x).argmax(-1) == targets)[counted].sum())
+                known += int(counted.sum())
+        accuracy[str(kind)] = 100 * right / known
+    return {"accuracy": accuracy, "losses": losses}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trained", nargs="+", default=[str(kind) for kind in TRAINED])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=0)
+    options = parser.parse_args()
+    print(machine("cpu"))
+    rows: list[dict[str, Any]] = []
+    lines = []
+    for name in options.trained:
+        trained = name if name == "full" else int(name)
+        runs = []
+        for seed in options.seeds:
+            found = in_child(
+                "benchmarks.duplication:train_and_evaluate",
+                trained=trained,
+                seed=seed,
+                steps=options.steps,
+                batch=options.batch,
+                threads=options.threads,
+            )
+            if found is not None:
+                runs.append(found)
+                rows.append({"trained": trained, "seed": seed, **found})
+        cells = []
+        for kind, paper in zip(EVALUATED, PAPER[trained], strict=True):
+            values = [run["accuracy"][str(kind)] for run in runs]
+            middle = f"{statistics.median(values):.1f}" if values else "-"
+            cells.append(f"{middle} ({paper})")
+        lines.append([trained, *cells])
+    show(
+        f"accuracy in per cent after {options.steps:,} steps, median of {len(options.seeds)} seeds (the paper's)",
+        ["trained with", *(f"evaluated {kind}" for kind in EVALUATED)],
+        lines,
+    )
+    path = write("duplication", settings=vars(options), rows=rows, device="cpu")
+    plot = save_plot("duplication", lambda axes: _draw(axes, rows))
+    print(f"\n{path}\n{plot}")
+
+
+def _draw(axes: Any, rows: list[dict[str, Any]]) -> None:
+    colours = {str(kind): f"C{number}" for number, kind in enumerate(TRAINED)}
+    for row in rows:
+        label = f"trained with {row['trained']}" if row["seed"] == rows[0]["seed"] else None
+        axes[0].plot(row["losses"], color=colours[str(row["trained"])], linewidth=0.8, label=label)
+    axes[0].set_yscale("log")
+    axes[0].set_xlabel("step")
+    axes[0].set_ylabel("loss, nats per symbol")
+    axes[0].set_title("duplication, length 1,024", fontsize=10)
+    axes[0].grid(alpha=0.3)
+    axes[0].legend()
+
+
+if __name__ == "__main__":
+    main()
