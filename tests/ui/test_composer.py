@@ -8,7 +8,8 @@ import pytest
 import symusic
 
 from music_reformer.errors import UserError
-from music_reformer.ui.composer import MAX_VARIATIONS, STYLES, Composer, Order
+from music_reformer.ui.composer import Composer
+from music_reformer.ui.order import MAX_VARIATIONS, STYLES, Order
 
 
 def compose(composer: Composer, **order: Any) -> list[dict[str, Any]]:

@@ -11,7 +11,8 @@ from music_reformer.config import ModelConfig, TokenizerConfig
 from music_reformer.generation.generator import Generator
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.model.reformer import ReformerLM
-from music_reformer.ui.composer import Composer, Order
+from music_reformer.ui.composer import Composer
+from music_reformer.ui.order import Order
 from music_reformer.ui.shelf import Shelf
 
 

@@ -32,10 +32,11 @@ def test_the_example_in_the_docstring(address: str, midi_file: Path, tmp_path: P
     client = Client(address, verbose=False, download_files=str(tmp_path))
     piece = client.predict(handle_file(midi_file), api_name="/open")
     assert piece["name"] == "my song"
-    *_, done = client.submit(piece["key"], "2bars", 2, 1, "balanced", {}, api_name="/compose")
+    order = {"piece": piece["key"], "length": "2bars", "variations": 2, "seed": 1, "style": "calm"}
+    *_, done = client.submit(order, api_name="/compose")
     assert done["event"] == "done"
     for variation in done["variations"]:
-        score = symusic.Score.from_midi(httpx.get(f"{address}midi/{variation['key']}").content)
+        score = symusic.Score.from_midi(httpx.get(f"{address}file/{variation['key']}").content)
         assert score.note_num() == symusic.Score(midi_file).note_num() + 16
 
 
@@ -60,7 +61,7 @@ def test_files_of_the_server_itself_cannot_be_opened(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["midi/nonsense", "midi/..%2f..%2fetc%2fpasswd", "page/../page.py", "page/%2e%2e/page.py"]
+    "path", ["file/nonsense", "file/..%2f..%2fetc%2fpasswd", "page/../page.py", "page/%2e%2e/page.py"]
 )
 def test_paths_that_lead_nowhere(address: str, path: str) -> None:
     assert httpx.get(address + path).status_code in (400, 404)
