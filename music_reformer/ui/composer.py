@@ -67,6 +67,11 @@ class Composer:
         score = example.score()
         return self._piece(self.shelf.put(score.dumps_midi(), stem=example.title), example.title, score)
 
+    def open_kept(self, key: str) -> dict[str, Any]:
+        """A piece on the shelf, to go on from. Raises `UserError` where it is not kept any more."""
+        path = self.shelf.path(key)
+        return self._piece(key, path.stem, read_score(path, name=path.name))
+
     def compose(self, order: Order) -> Iterator[dict[str, Any]]:
         """Compose and report: one "start", many "progress", one "done" with the finished files.
 

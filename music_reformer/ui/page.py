@@ -174,6 +174,12 @@ def _add_operations(server: gr.Server, composer: Composer) -> None:
         """One of the example pieces, as if it had been opened."""
         return composer.open_example(name)
 
+    @server.api(name="piece", concurrency_limit=2)
+    @_tell_the_visitor
+    def open_kept(key: str) -> dict:
+        """A file that the server keeps (a variation, say), as /open would return it."""
+        return composer.open_kept(key)
+
     # One at a time: two compositions at once on one machine take longer than one after the other.
     @server.api(name="compose", concurrency_limit=1)
     def compose(order: dict) -> Iterator[dict]:
