@@ -8,7 +8,7 @@ from pathlib import Path
 import symusic
 
 from music_reformer.midi.limited import run_limited, serve_limited
-from music_reformer.midi.score import UPLOAD_BYTES, UPLOAD_NOTES, read_bytes, read_score
+from music_reformer.midi.score import UPLOAD_BYTES, UPLOAD_NOTES, check_chunks, read_bytes, read_score
 
 
 def read_score_guarded(
@@ -34,6 +34,7 @@ def read_score_guarded(
     """
     name = name or ("the MIDI data" if isinstance(source, bytes) else Path(source).name)
     data = read_bytes(source, name, max_bytes)
+    check_chunks(data, name)  # what is no MIDI at all costs no process
     arguments = [name.replace("\0", ""), str(max_bytes), str(max_notes)]
     module = "music_reformer.midi.guard"
     run_limited(module, arguments, data, name=name, doing="read", seconds=seconds, megabytes=megabytes)

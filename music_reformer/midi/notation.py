@@ -8,8 +8,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import symusic
+
 from music_reformer.errors import UserError
 from music_reformer.midi.limited import run_limited, serve_limited
+from music_reformer.midi.score import with_likely_metre
 
 NOTATION_NOTES = 30_000  # about a minute of work
 
@@ -33,11 +36,15 @@ def music_xml(midi: bytes, *, name: str, title: str, seconds: float = 120, megab
 def _convert(data: bytes, name: str, title: str) -> bytes:
     import music21
 
-    score = music21.converter.parseData(data, format="midi")
+    played = with_likely_metre(symusic.Score.from_midi(data))
+    # Metre and key in a track of their own: music21 gives them to all parts only then.
+    played.tracks.insert(0, symusic.Track("", 0, False))
+    score = music21.converter.parseData(played.dumps_midi(), format="midi")
     if sum(1 for _ in score.recurse().notes) > NOTATION_NOTES:
         raise UserError(f"{name} has more than {NOTATION_NOTES:,} notes; export a part of it as notes instead")
     score.metadata = music21.metadata.Metadata(title=title, composer="")
     _sign_key(score)
+    _fill_up(score)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         path = Path(folder) / "score.musicxml"
@@ -60,6 +67,19 @@ def _sign_key(score: Any) -> None:
         for pitch in note.pitches:
             if pitch.accidental is not None and key.sharps < 0 and pitch.accidental.name == "sharp":
                 pitch.getEnharmonic(inPlace=True)
+
+
+def _fill_up(score: Any) -> None:
+    """Bars of rest behind parts that end early: in notation all parts have the same bars."""
+    import music21
+
+    bars = [list(part.getElementsByClass("Measure")) for part in score.parts]
+    longest = max(bars, key=len, default=[])
+    for part, own in zip(score.parts, bars, strict=True):
+        for bar in longest[len(own) :]:
+            rest = music21.stream.Measure(number=bar.number)
+            rest.append(music21.note.Rest(quarterLength=bar.barDuration.quarterLength))
+            part.append(rest)
 
 
 if __name__ == "__main__":

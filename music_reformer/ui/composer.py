@@ -25,7 +25,7 @@ from music_reformer.midi.examples import EXAMPLES
 from music_reformer.midi.guard import read_score_guarded
 from music_reformer.midi.key import Key
 from music_reformer.midi.roll import roll_data
-from music_reformer.midi.score import read_score
+from music_reformer.midi.score import read_score, with_likely_metre
 from music_reformer.ui.export import export
 from music_reformer.ui.order import Order
 from music_reformer.ui.shelf import Shelf, safe_name, safe_stem
@@ -153,10 +153,10 @@ class Composer:
         )
 
     def _piece(self, key: str, stem: str, score: symusic.Score) -> dict[str, Any]:
-        return {"key": key, "name": stem, "roll": roll_data(score)}
+        return {"key": key, "name": stem, "roll": roll_data(with_likely_metre(score))}
 
     def _variation(self, data: bytes, score: symusic.Score, *, name: str, cut: float) -> dict[str, Any]:
-        roll = roll_data(score, continuation_start=cut, only_new=True)
+        roll = roll_data(with_likely_metre(score), continuation_start=cut, only_new=True)
         return {"key": self.shelf.put(data, stem=name), "name": name, "roll": roll}
 
 

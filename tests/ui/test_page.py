@@ -107,8 +107,9 @@ def test_text_can_be_read(scheme: int) -> None:
         ("error", "error-paper"),
     ]:
         assert contrast(front, back) >= 4.5, f"{front} on {back}: {contrast(front, back):.2f}"
-    for front in ("old", "new"):
-        assert contrast(front, "row-black") >= 3
+    for front in ("new", "accent", *(f"track-{number}" for number in range(8))):
+        assert contrast(front, "row-black") >= 3, f"{front}: {contrast(front, 'row-black'):.2f}"
+    assert contrast("field", "panel") >= 3
 
 
 @pytest.fixture

@@ -57,6 +57,7 @@ async function open(fetchPiece, { source = "", words = null } = {}) {
     if (words?.has("cut_bar")) moveCut(Math.min(Number(words.get("cut_bar")) || 0, wholeBars(score)));
     show();
     setPhase("ready");
+    if (!obstacle) player.prepare().catch(noSound);  // so that sound is there when the visitor presses play
     announce(piece.key ? `Opened ${piece.name}, ${$("piece-facts").textContent}` : "An empty piece");
   } catch (error) {
     if (state.attempt !== attempt) return;
@@ -275,7 +276,7 @@ async function keep(index) {
     const piece = await openKept(chosen.key);
     if (version() !== here) return false;
     const bars = Math.max(piece.roll.bars.length - 1 - run.cutBar, 0);
-    const label = run.cutBar < wholeBars(score) ? `Bars ${run.cutBar + 1}–${run.cutBar + bars}` : here.key ? `+ ${count(bars, "bar")}` : "Composed";
+    const label = run.cutBar < wholeBars(score) ? `Bars ${run.cutBar + 1}-${run.cutBar + bars}` : here.key ? `+ ${count(bars, "bar")}` : "Composed";
     const kept = versions.grow({ key: piece.key, name: here.key ? here.name : "New piece", label, source: "", score: scoreOf(piece.roll), selected: null });
     if (wanted > run.cutBar) kept.cutBar = wanted;
     delete run.wantedBar;
@@ -487,5 +488,3 @@ const source = words.get("piece") ?? "";
 if (source === "nothing") nothing(words);
 else if (source.startsWith("example:")) example(source.slice(8), words);
 else if (words.size) settings.apply(words);
-// Synthesizer and soundfont are there before the visitor presses play.
-if (!obstacle) player.prepare().catch(noSound);
