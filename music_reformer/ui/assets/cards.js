@@ -23,6 +23,7 @@ export class Cards {
   show(variations, { from, to }) {
     Object.assign(this, { variations, from, to });
     this.element.replaceChildren(...variations.map((_, index) => this.card(index)));
+    this.element.toggleAttribute("data-several", variations.length > 3);
     this.element.toggleAttribute("data-many", variations.length > 4);
     this.update();
   }

@@ -6,6 +6,7 @@ import { ServerError, openExample, openFile, openKept, setup } from "./api.js";
 import { Cards } from "./cards.js";
 import { Composition } from "./composition.js";
 import { clock, count } from "./draw.js";
+import { listenToDrops } from "./dropping.js";
 import { Exports } from "./exports.js";
 import { Instruments } from "./instruments.js";
 import { listenToKeys } from "./keyboard.js";
@@ -14,6 +15,7 @@ import { Roll } from "./roll.js";
 import { EMPTY, scoreOf, wholeBars } from "./score.js";
 import { Settings } from "./settings.js";
 import { Tracks } from "./tracks.js";
+import { Transport } from "./transport.js";
 import { Versions } from "./versions.js";
 import { Welcome } from "./welcome.js";
 
@@ -22,7 +24,8 @@ const $ = (id) => document.getElementById(id);
 const offer = await setup();
 const obstacle = Player.obstacle({ hasSound: offer.has_sound });
 const player = new Player();
-const roll = new Roll({ element: $("roll"), overview: $("overview"), handle: $("cut"), onSeek: seek, onCut: moveCut });
+const roll = new Roll({ element: $("roll"), overview: $("overview"), handle: $("cut"), onSeek: (seconds) => transport.seek(seconds), onCut: moveCut });
+const transport = new Transport({ player, roll, obstacle });
 const tracks = new Tracks({ element: $("tracks"), onSilence: silence });
 const cards = new Cards({ element: $("variations"), onSelect: select, onKeep: keep });
 const versions = new Versions({ element: $("versions"), onGo: go });
@@ -57,7 +60,7 @@ async function open(fetchPiece, { source = "", words = null } = {}) {
     if (words?.has("cut_bar")) moveCut(Math.min(Number(words.get("cut_bar")) || 0, wholeBars(score)));
     show();
     setPhase("ready");
-    if (!obstacle) player.prepare().catch(noSound);  // so that sound is there when the visitor presses play
+    transport.prepare();
     announce(piece.key ? `Opened ${piece.name}, ${$("piece-facts").textContent}` : "An empty piece");
   } catch (error) {
     if (state.attempt !== attempt) return;
@@ -106,10 +109,9 @@ function show({ keepView = false, from = null } = {}) {
   $("piece-name").textContent = version().name;
   showFacts();
   showCut();
-  showTime();
+  transport.show();
   $("undo").disabled = !versions.canUndo;
   $("redo").disabled = !versions.canRedo;
-  $("play").disabled = Boolean(obstacle) || !player.canPlay;
 }
 
 function showFacts() {
@@ -139,12 +141,15 @@ function moveCut(bar) {
 
 function showCut() {
   const score = shownScore();
+  $("cut-note").textContent = "";
   if (!score.notes.length || (isNothing() && !variation())) return roll.setCut(null);
   const bar = wantedCut();
   const isRun = variation() && bar === version().run.cutBar;
   const end = wholeBars(score);
   const label = isRun ? (bar === 0 ? "New" : `New from bar ${bar + 1}`) : bar >= end ? "Continue here" : `Continue from bar ${bar + 1}`;
-  roll.setCut(bar, { label, veil: !isRun && bar < end, movable: !state.composition });
+  const leavesOut = !isRun && bar < end;
+  roll.setCut(bar, { label, veil: leavesOut, movable: !state.composition });
+  $("cut-note").textContent = !leavesOut ? "" : `The new music replaces ${bar + 1 === end ? `bar ${end}` : `bars ${bar + 1} to ${end}`}.`;
 }
 
 /** Tracks (a set of places) that are not to be heard. */
@@ -214,6 +219,12 @@ function begin(run) {
   show({ keepView: true, from: player.playing ? null : joinStart(run.cut) });
   roll.viewFrom(Math.max(0, run.cut - (run.end - run.cut) * 0.4), run.end * 1.02);
   setPhase("composing");
+  $("cut-note").textContent = droppedBars(run);
+}
+
+/** No silent truncation: what the model does not see of a very long piece. */
+function droppedBars({ dropped }) {
+  return dropped ? `The piece is longer than the model can hold: it does not see the first ${count(dropped, "bar")}.` : "";
 }
 
 function grow() {
@@ -221,7 +232,7 @@ function grow() {
   tracks.show(shownScore());
   player.grow(variation().frontier);
   cards.update();
-  $("play").disabled = Boolean(obstacle) || !player.canPlay;
+  transport.show();
 }
 
 function finish(run) {
@@ -239,8 +250,7 @@ function showResult(run) {
   const again = Object.assign(document.createElement("button"), { type: "button", textContent: `seed ${run.seed}` });
   again.title = "Use this seed again";
   again.addEventListener("click", () => { $("advanced").open = true; settings.seed.value = run.seed; });
-  const dropped = run.dropped ? ` The piece is longer than the model can hold: it did not see the first ${count(run.dropped, "bar")}.` : "";
-  text.replaceChildren("Made with ", again, ".", dropped);
+  text.replaceChildren("Made with ", again, `. ${droppedBars(run)}`);
 }
 
 /** Where to listen from when new music comes: two bars before it, so that the join is heard. */
@@ -312,53 +322,6 @@ function arrive({ from }) {
   setPhase(run ? "done" : "ready");
 }
 
-// ---- Playing
-
-async function play() {
-  try { await player.play(); } catch (error) { noSound(error); }
-}
-
-function noSound(error) {
-  console.error(error);
-  $("sound-note").textContent = "Sound could not be started; the downloads play elsewhere.";
-}
-
-function seek(seconds) {
-  player.seek(seconds);
-  showTime();
-}
-
-function showTime({ follow = false } = {}) {
-  const total = shownScore().seconds;
-  const time = Math.min(player.time, total);
-  $("now").textContent = clock(time);
-  $("total").textContent = clock(total);
-  roll.moveTo(time, { follow });
-  const element = $("roll");
-  const bar = Math.max(roll.barLines().filter((start) => start <= time + 0.01).length, 1);
-  element.setAttribute("aria-valuemax", total.toFixed(1));
-  element.setAttribute("aria-valuenow", time.toFixed(1));
-  element.setAttribute("aria-valuetext", `bar ${bar}, ${clock(time)} of ${clock(total)}`);
-}
-
-function tick() {
-  const level = player.level();
-  const meter = $("meter");
-  meter.setAttribute("aria-valuenow", level.toFixed(4));
-  // Decibels from -48 to 0 over the width of the meter.
-  meter.firstElementChild.style.width = `${Math.max(0, Math.min(100, 100 + (20 * Math.log10(level + 1e-9) * 100) / 48))}%`;
-  if (player.playing) showTime({ follow: true });
-  if (!obstacle) $("sound-note").textContent = player.waiting ? "Waiting for the next notes…" : "";
-  if (player.playing || level > 1e-5) requestAnimationFrame(tick);
-}
-
-player.addEventListener("change", () => {
-  document.body.toggleAttribute("data-playing", player.playing);
-  $("play").setAttribute("aria-label", player.playing ? "Pause" : "Play");
-  showTime();
-  requestAnimationFrame(tick);
-});
-
 // ---- The page's own state
 
 function setPhase(phase) {
@@ -375,8 +338,8 @@ function setPhase(phase) {
   $("stop").hidden = $("progress").hidden = !busy;
   $("stop").textContent = state.composition?.started ? "Stop and keep this" : "Cancel";
   $("stop").disabled = false;
-  $("play").disabled = Boolean(obstacle) || !player.canPlay;
-  $("sound-note").textContent = obstacle && version() ? obstacle : "";
+  transport.say(obstacle && version() ? obstacle : "");
+  transport.show();
   $("roll-hint").textContent = phase === "opening" ? "Opening…"
     : phase === "ready" && isNothing() ? "Nothing here yet. Press Compose, and a piece appears." : "";
 }
@@ -436,30 +399,17 @@ $("rewrite").addEventListener("click", () => { if ($("rewrite-bars").reportValid
 $("stop").addEventListener("click", halt);
 $("undo").addEventListener("click", () => versions.undo());
 $("redo").addEventListener("click", () => versions.redo());
-$("play").addEventListener("click", () => (player.playing ? player.pause() : play()));
-$("rewind").addEventListener("click", () => seek(0));
-$("zoom-in").addEventListener("click", () => roll.zoomBy(1.6));
-$("zoom-out").addEventListener("click", () => roll.zoomBy(1 / 1.6));
-$("zoom-fit").addEventListener("click", () => roll.fit());
 $("message").querySelector("button").addEventListener("click", () => { $("message").hidden = true; });
 document.addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
 });
 
-/** A bar on or back from where the playhead is. */
-function step(bars) {
-  const lines = roll.barLines();
-  const at = lines.findLastIndex((line) => line <= player.time + 0.02);
-  const target = bars > 0 ? at + 1 : player.time - lines[at] > 0.5 ? at : Math.max(at - 1, 0);
-  seek(Math.min(lines[target] ?? player.time, roll.seconds));
-}
-
 const whenOpen = (action) => () => (version() ? action() : false);
 listenToKeys({
-  " ": whenOpen(() => !$("play").disabled && (player.playing ? player.pause() : play())),
-  ArrowRight: whenOpen(() => step(1)),
-  ArrowLeft: whenOpen(() => step(-1)),
-  Home: whenOpen(() => seek(0)),
+  " ": whenOpen(() => { transport.toggle(); }),
+  ArrowRight: whenOpen(() => transport.step(1)),
+  ArrowLeft: whenOpen(() => transport.step(-1)),
+  Home: whenOpen(() => transport.seek(0)),
   K: whenOpen(() => version().selected !== null && !state.composition && keep(version().selected)),
   Escape: whenOpen(() => halt()),
   "+": whenOpen(() => roll.zoomBy(1.6)),
@@ -469,17 +419,7 @@ listenToKeys({
   ...Object.fromEntries(Array.from({ length: 8 }, (_, index) => [String(index + 1), whenOpen(() => select(index))])),
 });
 
-let dragDepth = 0;
-const carriesFile = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
-const dropping = (change) => { dragDepth = Math.max(0, dragDepth + change); document.body.toggleAttribute("data-dropping", dragDepth > 0); };
-document.addEventListener("dragenter", (event) => { if (carriesFile(event)) dropping(1); });
-document.addEventListener("dragleave", (event) => { if (carriesFile(event)) dropping(-1); });
-document.addEventListener("dragover", (event) => event.preventDefault());
-document.addEventListener("drop", (event) => {
-  event.preventDefault();
-  dropping(-dragDepth);
-  openLocal(event.dataTransfer.files[0]);
-});
+listenToDrops(openLocal);
 
 instruments.show(EMPTY);
 setPhase("empty");

@@ -47,21 +47,24 @@ export function drawNotes(roll) {
 function drawEach(roll, context, palette, { floor, row, y }) {
   const { notes } = roll.score;
   const until = roll.left + roll.visible;
+  const tall = Math.max(row - 1, 2);
   for (let index = firstFrom(notes, roll.left - roll.longest); index < notes.length && notes[index].start <= until; index++) {
     const note = notes[index];
     context.fillStyle = palette.tracks[note.track % NUM_COLOURS];
     const strength = Math.min(note.velocity / 110, 1);
     context.globalAlpha = roll.silent.has(note.track) ? 0.12 : note.isNew ? 0.6 + 0.4 * strength : 0.4 + 0.45 * strength;
     const wide = Math.max((note.end - note.start) * roll.zoom - 1, 2);
-    context.beginPath();
     if (note.drum) {
       const top = floor + 6 + roll.drums.indexOf(note.pitch) * DRUM_ROW;
-      context.rect(roll.x(note.start), top, Math.min(wide, 5), DRUM_ROW - 3);
+      context.fillRect(roll.x(note.start), top, Math.min(wide, 5), DRUM_ROW - 3);
+    } else if (wide < 7 || tall < 5) {
+      // Of a whole symphony in view there are tens of thousands, and nobody sees their corners.
+      context.fillRect(roll.x(note.start), y(note.pitch) + (row - tall) / 2, wide, tall);
     } else {
-      const tall = Math.max(row - 1, 2);
-      context.roundRect(roll.x(note.start), y(note.pitch) + (row - tall) / 2, wide, tall, Math.min(tall / 3, 3, wide / 2));
+      context.beginPath();
+      context.roundRect(roll.x(note.start), y(note.pitch) + (row - tall) / 2, wide, tall, Math.min(tall / 3, 3));
+      context.fill();
     }
-    context.fill();
   }
 }
 
