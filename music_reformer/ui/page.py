@@ -42,10 +42,11 @@ from music_reformer.midi.score import UPLOAD_BYTES
 from music_reformer.ui import order as limits
 from music_reformer.ui.composer import Composer
 from music_reformer.ui.order import Order
-from music_reformer.ui.shelf import Shelf
+from music_reformer.ui.shelf import Shelf, sweep
 
 # More waiting visitors than this are asked to come back: each holds a connection and a little memory.
 MAX_WAITING = 60
+UPLOAD_AGE = 3600.0  # seconds after which an upload that nobody opened is removed
 MEDIA_TYPES = {".mid": "audio/midi", ".zip": "application/zip", ".musicxml": "application/vnd.recordare.musicxml+xml"}
 
 ASSETS = Path(__file__).parent / "assets"
@@ -166,7 +167,9 @@ def _add_operations(server: gr.Server, composer: Composer) -> None:
         try:
             return composer.open_file(path, name=str(sent.get("orig_name") or path.name))
         finally:
-            path.unlink(missing_ok=True)  # the shelf has its own copy of what can be used
+            # The shelf has its own copy of what can be used.
+            shutil.rmtree(path.parent, ignore_errors=True)
+            sweep(path.parent.parent, max_age=UPLOAD_AGE)
 
     @server.api(name="example", concurrency_limit=2)
     @_tell_the_visitor

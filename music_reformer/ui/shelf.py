@@ -33,6 +33,21 @@ def safe_stem(name: str) -> str:
     return Path(safe_name(name)).stem[:MAX_NAME].strip(". ") or "piece"
 
 
+def sweep(folder: Path, *, max_age: float, excess: int = 0) -> None:
+    """Remove what is in `folder` (folders of files) and unused for `max_age` seconds, and the longest unused besides
+    until `excess` bytes are gone.
+    """
+    oldest = time.time() - max_age
+    for used, place in sorted((place.stat().st_mtime, place) for place in folder.iterdir()):
+        if used < oldest or excess > 0:
+            excess -= _size(place)
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _size(place: Path) -> int:
+    return sum(file.stat().st_size for file in place.iterdir()) if place.is_dir() else 0
+
+
 class Shelf:
     """Files under unguessable keys, in `folder`; one folder per key, so that each file keeps its own name.
 
@@ -71,11 +86,5 @@ class Shelf:
     def sweep(self, *, room_for: int = 0) -> None:
         """Remove what nobody has used for `max_age` seconds, and the longest unused until there is room."""
         with self._lock:
-            oldest = time.time() - self.max_age
-            places = sorted((place.stat().st_mtime, place) for place in self.folder.iterdir())
-            sizes = {place: sum(file.stat().st_size for file in place.iterdir()) for _, place in places}
-            excess = sum(sizes.values()) + room_for - self.max_bytes
-            for used, place in places:
-                if used < oldest or excess > 0:
-                    excess -= sizes[place]
-                    shutil.rmtree(place, ignore_errors=True)
+            size = sum(map(_size, self.folder.iterdir()))
+            sweep(self.folder, max_age=self.max_age, excess=size + room_for - self.max_bytes)

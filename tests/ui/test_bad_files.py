@@ -17,6 +17,7 @@ from music_reformer.ui.composer import Composer
 
 GOOD = EXAMPLES["waltz"].score().dumps_midi()
 END = b"\0\xff\x2f\0"
+SHORT_BARS = b"\0\xff\x58\x04\x01\x07\x18\x08"  # of 1/128
 NOTE = b"\0\x90\x3c\x50\x60\x80\x3c\0"
 
 
@@ -85,11 +86,11 @@ CONTENT = {
     "only text": file(b"\0\xff\x01\x7f" + b"a" * 127 + END),
     "an endless number": file(b"\xff" * 5000),
     "absurd times": file(b"".join(b"\xff\xff\xff\x7f" + NOTE[1:] for _ in range(100)) + END),
-    "a day and a night": file(tempo(0xFFFFFF) + b"".join(b"\x83\xff\x7f" + NOTE[1:] for _ in range(200)) + END, division=1),
+    "a day and a night": file(tempo(0xFFFFFF) + (b"\x83\xff\x7f" + NOTE[1:]) * 200 + END, division=1),
     "an endless beat": file(tempo(1) + NOTE + END, division=1),
     "no tempo at all": file(tempo(0) + NOTE + END),
     "too many notes": file(many_notes(120_000) + END),
-    "bars without end": file(b"\0\xff\x58\x04\x01\x07\x18\x08" + (b"\xff\xff\xff\x7f" + NOTE[1:]) * 2 + END, division=0x7FFF),
+    "bars without end": file(SHORT_BARS + (b"\xff\xff\xff\x7f" + NOTE[1:]) * 2 + END, division=0x7FFF),
     "data before a status": file(b"\0\x3c\x50\0\x3c\x50"),
     "a text that goes on": file(NOTE + b"\0\xff\x01\x8f\xff\xff\x7fabc"),
     "a message that goes on": file(NOTE + b"\0\xf0\x8f\xff\xff\x7fabc"),

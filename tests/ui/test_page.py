@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import urllib.request
 from collections.abc import Iterator
@@ -50,6 +51,20 @@ def test_a_bad_file_is_refused_in_a_sentence(address: str, tmp_path: Path) -> No
 def test_an_upload_above_the_limit_is_refused_before_it_is_read(address: str) -> None:
     answer = httpx.post(f"{address}gradio_api/upload", files={"files": ("big.mid", bytes(6_000_000))})
     assert answer.status_code == 413
+
+
+def test_an_upload_leaves_nothing_behind_once_it_is_opened(address: str, midi_file: Path) -> None:
+    uploads = Path(os.environ["GRADIO_TEMP_DIR"])
+    piece = Client(address, verbose=False).predict(handle_file(midi_file), api_name="/open")
+    assert list(uploads.rglob("*.mid")) == []
+    assert httpx.get(f"{address}file/{piece['key']}").content == midi_file.read_bytes()
+
+
+def test_an_order_that_makes_no_sense_is_refused_in_a_sentence(address: str) -> None:
+    client = Client(address, verbose=False)
+    for order, sentence in [({"volume": 11}, "'volume' is not one of"), ({"length": "much"}, "length"), ("x", "JSON")]:
+        with pytest.raises(Exception, match=sentence):
+            client.submit(order, api_name="/compose").result()
 
 
 def test_files_of_the_server_itself_cannot_be_opened(address: str) -> None:

@@ -64,7 +64,7 @@ export class Composition {
     clearTimeout(this.#placeTimer);
     this.#ticket = ticket;
     const variations = Array.from({ length: this.run.order.variations }, () => (
-      { score: new Live(this.version.score, cut, end), fresh: [], done: 0 }
+      { score: new Live(this.version.score, cut, end), fresh: [], done: 0, frontier: cut }
     ));
     Object.assign(this.run, { seed, cut, cutTick, end, dropped, variations });
     this.onStart(this.run);

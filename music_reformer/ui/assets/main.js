@@ -36,7 +36,8 @@ const settings = new Settings({ ...offer, form: $("controls"), instruments });
 new Exports({ menu: $("export"), status: $("export-status"), shown: exported, link, onError: complain });
 
 // phase: empty (nothing open), opening, ready, composing, done
-const state = { phase: "empty", attempt: null, composition: null };
+// former: the run and selection of the version before what is being composed
+const state = { phase: "empty", attempt: null, composition: null, former: null, keeping: false };
 
 const version = () => versions.current;
 const variation = () => version()?.run?.variations[version().selected] ?? null;
@@ -85,8 +86,8 @@ const nothing = (words) => open(async () => ({ key: "", name: "From nothing" }),
 
 /** Forget the piece, its variations and what is being composed. */
 function leave() {
-  state.composition?.leave();
-  Object.assign(state, { composition: null, attempt: null });
+  forgetComposition();
+  state.attempt = null;
   player.pause();
   player.choose(EMPTY, { from: 0 });
   versions.clear();
@@ -117,9 +118,9 @@ function show({ keepView = false, from = null } = {}) {
 function showFacts() {
   const { score } = version();
   if (!version().key) { $("piece-facts").textContent = ""; return; }
-  const { tempos, metres, seconds, bars } = score;
+  const { tempos, metres, seconds } = score;
   $("piece-facts").textContent = [
-    count(Math.max(bars.length - 1, 0), "bar"), clock(seconds), `${metres[0][1]}/${metres[0][2]}`,
+    count(wholeBars(score), "bar"), clock(seconds), `${metres[0][1]}/${metres[0][2]}`,
     `${Math.round(tempos[0]?.[1] ?? 120)} bpm`,
   ].join(" · ");
 }
@@ -172,7 +173,7 @@ function select(index) {
 // ---- Composing
 
 async function compose({ rewrite = null } = {}) {
-  if (!$("controls").reportValidity()) return;
+  if (state.composition || state.keeping || !$("controls").reportValidity()) return;
   const order = settings.read({ fromNothing: isNothing() });
   let cutBar = wantedCut();
   // New music that is to begin inside a variation, or to replace its end, makes that variation the piece first.
@@ -183,6 +184,7 @@ async function compose({ rewrite = null } = {}) {
     cutBar = Math.max(0, wholeBars(version().score) - rewrite);
     order.length = `${rewrite}bars`;
   }
+  state.former = { run: version().run, selected: version().selected };
   version().selected = null;
   if (!isNothing()) Object.assign(order, { piece: version().key, cut_bar: cutBar === wholeBars(version().score) ? -1 : cutBar });
   const composition = new Composition({
@@ -199,17 +201,28 @@ async function compose({ rewrite = null } = {}) {
   try {
     const run = await composition.compose();
     if (state.composition !== composition) return;
-    state.composition = null;
-    if (run) finish(run); else setPhase(version().run ? "done" : "ready");
+    if (run) {
+      state.composition = null;
+      finish(run);
+    } else giveUp();
   } catch (error) {
     if (state.composition !== composition) return;
-    Object.assign(state, { composition: null });
-    version().run = null;
-    cards.clear();
-    show({ keepView: true });
-    setPhase("ready");
+    giveUp();
     complain(error);
   }
+}
+
+/** Nothing came of what was being composed: what was there before it is there again. */
+function giveUp() {
+  forgetComposition();
+  arrive({ keepView: true });
+}
+
+function forgetComposition() {
+  if (!state.composition) return;
+  state.composition.leave();
+  state.composition = null;
+  Object.assign(version(), state.former);
 }
 
 function begin(run) {
@@ -282,12 +295,14 @@ async function keep(index) {
   const here = version();
   here.selected = index;
   const wanted = run.wantedBar;
+  state.keeping = true;
   try {
     const piece = await openKept(chosen.key);
     if (version() !== here) return false;
-    const bars = Math.max(piece.roll.bars.length - 1 - run.cutBar, 0);
+    const keptScore = scoreOf(piece.roll);
+    const bars = Math.max(wholeBars(keptScore) - run.cutBar, 0);
     const label = run.cutBar < wholeBars(score) ? `Bars ${run.cutBar + 1}-${run.cutBar + bars}` : here.key ? `+ ${count(bars, "bar")}` : "Composed";
-    const kept = versions.grow({ key: piece.key, name: here.key ? here.name : "New piece", label, source: "", score: scoreOf(piece.roll), selected: null });
+    const kept = versions.grow({ key: piece.key, name: here.key ? here.name : "New piece", label, source: "", score: keptScore, selected: null });
     if (wanted > run.cutBar) kept.cutBar = wanted;
     delete run.wantedBar;
     arrive({ from: player.time });
@@ -296,18 +311,20 @@ async function keep(index) {
   } catch (error) {
     complain(error);
     return false;
+  } finally {
+    state.keeping = false;
   }
 }
 
 /** Show another version, as it was left. */
 function go(target) {
-  state.composition?.leave();
-  state.composition = null;
+  forgetComposition();
   versions.go(target);
   arrive({ from: Math.min(player.time, target.score.seconds) });
 }
 
-function arrive({ from }) {
+/** Show the current version and what was composed from it. */
+function arrive({ from = null, keepView = false }) {
   const { run, selected, score } = version();
   if (run) cards.show(run.variations, { from: run.cut, to: Math.max(...run.variations.map((each) => each.score.seconds)) });
   else cards.clear();
@@ -316,7 +333,7 @@ function arrive({ from }) {
   instruments.show(score);
   if (programs.length) instruments.choose(programs);
   const wasPlaying = player.playing;
-  show({ from });
+  show({ from, keepView });
   if (wasPlaying && !player.canPlay) player.pause();
   showResult(run);
   setPhase(run ? "done" : "ready");
@@ -400,9 +417,14 @@ $("stop").addEventListener("click", halt);
 $("undo").addEventListener("click", () => versions.undo());
 $("redo").addEventListener("click", () => versions.redo());
 $("message").querySelector("button").addEventListener("click", () => { $("message").hidden = true; });
-document.addEventListener("click", (event) => {
-  for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
-});
+document.addEventListener("click", (event) => closeMenus(event.target));
+
+/** Close the open menus, but for one that holds `inside`. Returns whether there were any. */
+function closeMenus(inside = null) {
+  const menus = [...document.querySelectorAll("details.menu[open]")].filter((menu) => !menu.contains(inside));
+  for (const menu of menus) menu.open = false;
+  return menus.length > 0;
+}
 
 const whenOpen = (action) => () => (version() ? action() : false);
 listenToKeys({
@@ -411,7 +433,7 @@ listenToKeys({
   ArrowLeft: whenOpen(() => transport.step(-1)),
   Home: whenOpen(() => transport.seek(0)),
   K: whenOpen(() => version().selected !== null && !state.composition && keep(version().selected)),
-  Escape: whenOpen(() => halt()),
+  Escape: () => (closeMenus() || !version() ? undefined : halt()),
   "+": whenOpen(() => roll.zoomBy(1.6)),
   "-": whenOpen(() => roll.zoomBy(1 / 1.6)),
   "Ctrl Z": whenOpen(() => versions.undo()),

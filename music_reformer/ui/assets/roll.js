@@ -26,7 +26,7 @@ export class Roll {
   /** Show a score. With `keepView`, without scrolling or zooming. */
   show(score, { keepView = false } = {}) {
     this.score = score;
-    this.seconds = Math.max(score.seconds, 1);
+    this.seconds = Math.max(score.seconds, score.bars.at(-1) ?? 0, 1);
     this.playhead = keepView ? this.playhead : 0;
     this.measure();
     if (keepView) this.clampView(); else this.fit();

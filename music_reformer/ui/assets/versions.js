@@ -2,6 +2,7 @@
 // lost; going back and keeping something else grows a branch.
 
 import { count } from "./draw.js";
+import { wholeBars } from "./score.js";
 
 const COLUMN = 150, ROW = 38, PILL = 30;
 
@@ -68,7 +69,7 @@ export class Versions {
   #pill({ version, column, row }) {
     const pill = Object.assign(document.createElement("button"), { type: "button", textContent: version.label });
     pill.style.transform = `translate(${column * COLUMN}px, ${row * ROW}px)`;
-    pill.title = `${version.name} · ${count(Math.max(version.score.bars.length - 1, 0), "bar")}`;
+    pill.title = `${version.name} · ${count(wholeBars(version.score), "bar")}`;
     if (version === this.current) pill.setAttribute("aria-current", "true");
     pill.addEventListener("click", () => this.onGo(version));
     return pill;
