@@ -294,6 +294,7 @@ def test_playing_goes_on_into_notes_that_are_being_composed(visit: Callable[...,
     assert tab.get_attribute("#play", "aria-label") == "Pause", "stopping the composer does not stop the music"
 
 
+@pytest.mark.slow
 def test_a_player_that_has_caught_up_waits_and_goes_on(visit: Callable[..., Any], site: Site) -> None:
     tab = visit()
     tab.click("text=From nothing")
@@ -454,6 +455,7 @@ def test_everything_that_can_be_used_has_a_name(visit: Callable[..., Any]) -> No
     assert tab.inner_text("#announcement") == "Kept"
 
 
+@pytest.mark.slow
 def test_two_visitors_at_once_do_not_slow_each_other_much(visit: Callable[..., Any], site: Site) -> None:
     """While one is composed for, another opens a piece and plays it."""
     ann, bob = visit(), visit()

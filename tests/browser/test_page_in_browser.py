@@ -27,6 +27,8 @@ from visitor import (
 
 from music_reformer.midi.examples import EXAMPLES
 
+SLOW = pytest.mark.slow  # the same again in another shape
+
 
 def test_the_first_view_says_what_to_do(visit: Callable[..., Any]) -> None:
     tab = visit()
@@ -59,7 +61,7 @@ def test_from_a_file_to_downloads_with_notes_appearing_on_the_way(visit: Callabl
     assert results[0] != results[1] != results[2]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=SLOW)])
 def test_prompt_and_continuation_are_plainly_different(visit: Callable[..., Any], scheme: str) -> None:
     tab = visit(scheme=scheme)
     upload(tab)
@@ -164,7 +166,9 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("kind", BAD)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=SLOW if kind in ("empty", "no notes") else ()) for kind in BAD]
+)
 def test_a_bad_file_is_a_clear_message_and_leaves_nothing_of_the_old_piece(
     visit: Callable[..., Any], kind: str
 ) -> None:
@@ -260,7 +264,15 @@ def test_over_plain_http_the_page_says_why_there_is_no_sound(visit: Callable[...
     assert download(tab, 1)[0].endswith(".mid")
 
 
-@pytest.mark.parametrize(("width", "height"), [(1400, 900), (1024, 700), (390, 844), (320, 640)])
+@pytest.mark.parametrize(
+    ("width", "height"),
+    [
+        (1400, 900),
+        (390, 844),
+        pytest.param(1024, 700, marks=SLOW),
+        pytest.param(320, 640, marks=SLOW),
+    ],
+)
 def test_nothing_sticks_out_at_any_width(visit: Callable[..., Any], width: int, height: int) -> None:
     tab = visit(width=width, height=height)
 
