@@ -472,3 +472,57 @@ def test_two_visitors_at_once_do_not_slow_each_other_much(visit: Callable[..., A
     assert level(ann) == 0
     ann.click("#stop")
     phase(ann, "done")
+
+
+def expressive() -> bytes:
+    """A second of each: a short note, the same held by the pedal, an A, the A bent up by a tone, a drum."""
+    second = 960
+    track: list[Any] = [mido.MetaMessage("set_tempo", tempo=500_000), mido.Message("program_change", program=0)]
+
+    def note(pitch: int, *, at: int, length: int = 96, channel: int = 0) -> list[tuple[int, Any]]:
+        on = mido.Message("note_on", note=pitch, velocity=100, channel=channel)
+        return [(at, on), (at + length, mido.Message("note_off", note=pitch, channel=channel))]
+
+    events = [
+        *note(60, at=0),
+        (2 * second, mido.Message("control_change", control=64, value=127)),
+        *note(60, at=2 * second),
+        (4 * second - 10, mido.Message("control_change", control=64, value=0)),
+        *note(69, at=4 * second, length=second),
+        (6 * second - 5, mido.Message("pitchwheel", pitch=8191)),
+        *note(69, at=6 * second, length=second),
+        *note(38, at=8 * second, channel=9),
+    ]
+    now = 0
+    for tick, event in sorted(events, key=lambda pair: pair[0]):
+        track.append(event.copy(time=tick - now))
+        now = tick
+    file = mido.MidiFile(ticks_per_beat=480)
+    file.tracks.append(mido.MidiTrack(track))
+    written = io.BytesIO()
+    file.save(file=written)
+    return written.getvalue()
+
+
+def test_drums_pedal_and_pitch_bend_are_honoured(visit: Callable[..., Any]) -> None:
+    tab = visit()
+    upload(tab, midi("expressive.mid", expressive()))
+    sound = np.frombuffer(export(tab, "wav")[1][44:], dtype="<i2").reshape(-1, 2).mean(axis=1) / 32768
+
+    def stretch(begin: float, end: float) -> Any:
+        return sound[round(begin * 44100) : round(end * 44100)]
+
+    def strength(begin: float, end: float) -> float:
+        return float(np.sqrt(np.mean(stretch(begin, end) ** 2)))
+
+    def pitch(begin: float) -> float:
+        spectrum = np.abs(np.fft.rfft(stretch(begin, begin + 0.8) * np.hanning(round(0.8 * 44100))))
+        return float(np.argmax(spectrum[: round(1000 * 0.8)]) / 0.8)
+
+    assert strength(2.6, 3.2) > 4 * strength(0.6, 1.2), "the pedal holds the note"
+    assert pitch(4.05) == pytest.approx(440, rel=0.01)
+    assert pitch(6.05) == pytest.approx(440 * 2 ** (2 / 12), rel=0.01)
+    drum = np.abs(np.fft.rfft(stretch(8.0, 8.2)))
+    tone = np.abs(np.fft.rfft(stretch(4.1, 4.3)))
+    # A snare drum is noise: its sound is spread over all frequencies, that of a note is not.
+    assert np.sum(drum[1000:]) / np.sum(drum) > 3 * np.sum(tone[1000:]) / np.sum(tone)

@@ -26,7 +26,7 @@ const obstacle = Player.obstacle({ hasSound: offer.has_sound });
 const player = new Player();
 const roll = new Roll({ element: $("roll"), overview: $("overview"), handle: $("cut"), onSeek: (seconds) => transport.seek(seconds), onCut: moveCut });
 const transport = new Transport({ player, roll, obstacle });
-const tracks = new Tracks({ element: $("tracks"), onSilence: silence });
+const tracks = new Tracks({ element: $("tracks"), instruments: offer.instruments, onSilence: silence });
 const cards = new Cards({ element: $("variations"), onSelect: select, onKeep: keep });
 const versions = new Versions({ element: $("versions"), onGo: go });
 const instruments = new Instruments({

@@ -6,9 +6,9 @@ export class Tracks {
   #states = new Map();  // what a track is called -> {muted, solo}
   #score = null;
 
-  /** `onSilence(places)` is told the set of tracks that are not to be heard. */
-  constructor({ element, onSilence }) {
-    Object.assign(this, { element, onSilence });
+  /** `instruments` are the names of the 128 programs. `onSilence(places)` is told the tracks that are not to be heard. */
+  constructor({ element, instruments, onSilence }) {
+    Object.assign(this, { element, instruments, onSilence });
   }
 
   /** Forget which tracks are muted. */
@@ -30,7 +30,10 @@ export class Tracks {
   #row(track, place) {
     const row = document.createElement("li");
     row.style.setProperty("--colour", `var(--track-${place % NUM_COLOURS})`);
-    const name = Object.assign(document.createElement("span"), { className: "track-name", textContent: track.name, title: track.name });
+    const instrument = track.drum ? "Drums" : this.instruments[track.program];
+    const name = Object.assign(document.createElement("span"), { className: "track-name", textContent: track.name });
+    name.title = `${track.name} (${instrument})`;
+    if (instrument !== track.name) name.append(Object.assign(document.createElement("small"), { textContent: instrument }));
     row.append(name, this.#button(track, place, "muted", "M", "Mute"), this.#button(track, place, "solo", "S", "Hear only"));
     return row;
   }
