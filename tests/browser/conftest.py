@@ -68,7 +68,7 @@ def visit(chromium: Any, site: Site) -> Iterator[Callable[..., Any]]:
 
     def open_tab(*, width: int = 1280, height: int = 800, scheme: str = "light", address: str | None = None) -> Any:
         context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
-        context.set_default_timeout(45_000)  # a busy machine is no failure
+        context.set_default_timeout(120_000)  # a busy machine is no failure
         contexts.append(context)
         tab = context.new_page()
         tab.on("request", lambda request: outside.append(request.url) if not request.url.startswith(LOCAL) else None)

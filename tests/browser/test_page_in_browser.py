@@ -213,13 +213,14 @@ def test_from_nothing(visit: Callable[..., Any]) -> None:
 
 def test_two_visitors_at_once_wait_their_turn_and_see_only_their_own(visit: Callable[..., Any], site: Site) -> None:
     ann, bob = visit(), visit()
-    site.generator.seconds = 2
+    site.generator.seconds = 100
     upload(ann, midi("ann.mid"))
     upload(bob, midi("bob.mid", EXAMPLES["ground"].score().dumps_midi()))
     order(ann, variations=2, seed=1)
     until_progress(ann, "tokens/s")
     order(bob, variations=1, seed=2)
     until_progress(bob, "ahead of you")
+    site.generator.seconds = 1  # from here on
     phase(ann, "done")
     phase(bob, "done")
     assert (ann.inner_text("#piece-name"), bob.inner_text("#piece-name")) == ("ann", "bob")

@@ -43,7 +43,7 @@ def phase(tab: Any, name: str) -> None:
     tab.wait_for_selector(f"body[data-phase={name}]")
 
 
-def until(tab: Any, condition: str, *, seconds: float = 45.0) -> None:
+def until(tab: Any, condition: str, *, seconds: float = 120.0) -> None:
     """Wait for a JavaScript condition. (Playwright's own `wait_for_function` needs `eval`, which the page forbids.)"""
     end = time.monotonic() + seconds
     while not tab.evaluate(condition):

@@ -49,6 +49,8 @@ export class Player extends EventTarget {
   #channels = [];
   #ready = null;
   #timer = null;
+  #restart = null;
+  #quiet = 0;  // the context's time from which nothing that was sent ahead is left
   #sounding = false;
 
   /** Why there can be no sound here, as a sentence for the visitor, or null. */
@@ -115,7 +117,6 @@ export class Player extends EventTarget {
     try {
       await this.prepare();
       await this.context.resume();
-      if (!this.playing) return;  // the visitor has paused meanwhile
       this.#begin();
     } catch (error) {
       this.playing = false;
@@ -124,8 +125,16 @@ export class Player extends EventTarget {
     }
   }
 
+  /** Begin to sound, as soon as what was sent ahead before has passed unheard. */
   #begin() {
+    clearTimeout(this.#restart);
+    if (!this.playing || this.#sounding) return;  // the visitor has paused meanwhile, or pressed twice
     const now = this.context.currentTime;
+    if (now < this.#quiet) {
+      this.#restart = setTimeout(() => this.#begin(), (this.#quiet - now) * 1000 + 5);
+      return;
+    }
+    this.synth.stopAll(true);
     this.#anchor = now + 0.03;
     this.#sent = this.#position;
     this.#set(this.#position);
@@ -139,39 +148,46 @@ export class Player extends EventTarget {
 
   pause() {
     if (!this.playing) return;
-    this.#position = this.time;
-    this.playing = false;
+    const stood = this.time;
     this.#hush();
+    this.#position = stood;
+    this.playing = false;
     this.#changed();
   }
 
   seek(seconds) {
-    this.#position = Math.max(0, seconds);
-    this.waiting = false;
-    if (!this.#sounding) return;
+    const sounding = this.#sounding;
     this.#hush();
-    // What has been sent ahead sounds unheard; then it begins anew.
-    this.#restart = setTimeout(() => this.playing && this.#begin(), AHEAD * 1000 + 20);
+    this.#position = Math.max(0, seconds);
+    if (sounding) this.#begin();
   }
-  #restart = null;
+
+  /** Seconds of music that have been sent and are still to sound. */
+  get #ahead() { return Math.max(AHEAD, this.#sent - this.time) + 0.01; }
 
   #hush() {
-    clearTimeout(this.#restart);
     clearInterval(this.#timer);
     if (!this.#sounding) return;
+    const ahead = this.#ahead;
+    this.#quiet = this.context.currentTime + ahead;
     this.#sounding = this.waiting = false;
     this.#active = [];
     const now = this.context.currentTime;
     this.volume.gain.cancelScheduledValues(now);
     this.volume.gain.setTargetAtTime(0, now, 0.008);
     this.synth.stopAll(true);
-    setTimeout(() => { if (!this.#sounding) this.synth.stopAll(true); }, AHEAD * 1000);
+    setTimeout(() => { if (!this.#sounding) this.synth.stopAll(true); }, ahead * 1000);
   }
 
   /** Silence tracks (a set of places), at once. */
   silence(places) {
     this.silent = places;
-    for (const note of this.#active) if (places.has(note.track)) this.synth.noteOff(note.channel, note.pitch);
+    for (const { channel, pitch, track } of this.#active) {
+      if (!places.has(track)) continue;
+      this.synth.noteOff(channel, pitch);
+      // Its beginning may have been sent ahead; an end before that would leave it sounding for ever.
+      this.synth.noteOff(channel, pitch, { time: this.#anchor + this.#sent - this.#position });
+    }
     this.#active = this.#active.filter((note) => !places.has(note.track));
   }
 
