@@ -30,6 +30,7 @@ HOMES = {
     "gradio": "ui/",
     "hydra": "cli.py",
     "omegaconf": "cli.py",
+    "music21": "midi/notation.py",
     "safetensors": "model/weights.py",
     "matplotlib": "training/plots.py",
     "pebble": ("data/", "midi/"),

@@ -24,6 +24,7 @@ from torch import Tensor
 from music_reformer.config import SamplingConfig, require
 from music_reformer.generation.prompt import PIANO, blank_score, read_prompt
 from music_reformer.generation.session import Length, NewNote, Progress, Session
+from music_reformer.midi.key import Key
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.model.decode_state import DecodeState
 from music_reformer.model.reformer import ReformerLM
@@ -78,6 +79,7 @@ class Generator:
         sampling: SamplingConfig | None = None,
         cut_bar: int | None = None,
         programs: set[int] | None = None,
+        key: Key | None = None,
         rounds: int = 0,
         stop: threading.Event | None = None,
     ) -> Session:
@@ -91,6 +93,7 @@ class Generator:
             sampling: temperature and the rest; None: the defaults.
             cut_bar: how many bars of the prompt to keep; None: all, through the one in which its last note begins.
             programs: instruments that may play, -1 for drums; None: those of the prompt, or a piano.
+            key: pitches outside it become rare; None: the model alone decides.
             rounds: hash rounds; 0: as the model was trained.
             stop: set it from another thread, and the session ends with what it has.
 
@@ -117,6 +120,7 @@ class Generator:
             sampling=sampling or SamplingConfig(),
             rounds=rounds or self._default_rounds,
             stop=stop or threading.Event(),
+            key=key,
         )
 
     def prefill(self, ids: list[int], *, rows: int, rounds: int) -> tuple[Tensor, DecodeState]:

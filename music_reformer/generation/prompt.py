@@ -18,7 +18,8 @@ import symusic
 
 from music_reformer.config import require
 from music_reformer.midi.grammar import Grammar, GrammarState
-from music_reformer.midi.score import DEFAULT_METRE, bar_starts, clean_score, metres, seconds_at
+from music_reformer.midi.key import Key
+from music_reformer.midi.score import DEFAULT_METRE, bar_starts, clean_score, metres, seconds_at, with_likely_metre
 from music_reformer.midi.stream import DEFAULT_TEMPO, DRUMS
 from music_reformer.midi.tokenizer import MusicTokenizer
 
@@ -77,11 +78,19 @@ def programs_of(score: symusic.Score) -> set[int]:
     return {DRUMS if track.is_drum else track.program for track in score.tracks if len(track.notes)}
 
 
-def blank_score(programs: Iterable[int]) -> symusic.Score:
-    """An empty piece at 120 quarters a minute in 4/4, with a track for each instrument."""
+def blank_score(
+    programs: Iterable[int],
+    *,
+    tempo: float = DEFAULT_TEMPO,
+    metre: tuple[int, int] = DEFAULT_METRE,
+    key: Key | None = None,
+) -> symusic.Score:
+    """An empty piece with a track for each instrument (-1 for drums); `tempo` in quarters a minute."""
     score = symusic.Score(TICKS_PER_QUARTER)
-    score.tempos.append(symusic.Tempo(0, DEFAULT_TEMPO))
-    score.time_signatures.append(symusic.TimeSignature(0, *DEFAULT_METRE))
+    score.tempos.append(symusic.Tempo(0, tempo))
+    score.time_signatures.append(symusic.TimeSignature(0, *metre))
+    if key is not None:
+        score.key_signatures.append(symusic.KeySignature(0, key.sharps, int(key.is_minor)))
     for program in sorted(programs, key=lambda program: (program == DRUMS, program)):
         score.tracks.append(new_track(program))
     return score
@@ -108,7 +117,7 @@ def read_prompt(
     Raises:
         UserError: the score has no such bar.
     """
-    clean = _clean(score)
+    clean = clean_score(with_likely_metre(score))
     cut_tick, bars = _find_cut(clean, cut_bar)
     heard = _keep_before(clean, cut_tick)
     grammar = Grammar(tokenizer, programs=programs or programs_of(heard) or programs_of(clean) or {PIANO})
@@ -138,18 +147,6 @@ def new_track(program: int) -> symusic.core.TrackTick:
     """An empty track for an instrument, -1 for drums."""
     drum = program == DRUMS
     return symusic.Track(name="Drums" if drum else "", program=0 if drum else program, is_drum=drum)
-
-
-def _clean(score: symusic.Score) -> symusic.Score:
-    """The score as tokens and bars are to see it.
-
-    A piece that is in 1/4 throughout comes from a program that knew the beats but not the metre (POP909 does); it is
-    read in 4/4, as its corpus is for training.
-    """
-    unknown = len(score.time_signatures) > 0 and all(
-        (metre.numerator, metre.denominator) == (1, 4) for metre in score.time_signatures
-    )
-    return clean_score(score, metre_aliases={"1/4": "4/4"} if unknown else None)
 
 
 def _find_cut(score: symusic.Score, cut_bar: int | None) -> tuple[int, list[int]]:
@@ -208,7 +205,7 @@ def _tokenize(
 ) -> None:
     """Fill in the tokens of what is heard from `origin` (a bar line, in ticks of the score) to the cut."""
     vocabulary = grammar.vocabulary
-    score = heard if origin == 0 else _from(heard, origin)
+    score = heard if origin == 0 else score_from(heard, origin)
     if vocabulary.is_performance:
         grid_seconds = 60.0 / (DEFAULT_TEMPO * vocabulary.ticks_per_beat)
         prompt.cut_grid = round((prompt.cut_seconds - float(seconds_at(heard, origin))) / grid_seconds)
@@ -236,8 +233,8 @@ def _tokenize(
                 prompt.state.hold(DRUMS if track.is_drum else track.program, note.pitch, round(until))
 
 
-def _from(score: symusic.Score, origin: int) -> symusic.Score:
-    """The score from `origin` on, moved to tick 0, in the tempo and metre in force there."""
+def score_from(score: symusic.Score, origin: int) -> symusic.Score:
+    """What begins at or after tick `origin`, moved to tick 0, in the tempo and metre in force there."""
     tail = score.copy()
     for track in tail.tracks:
         for name in ("notes", "controls", "pitch_bends", "pedals", "lyrics"):

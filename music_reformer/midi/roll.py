@@ -15,22 +15,34 @@ from music_reformer.midi.score import bar_starts, metres, seconds_at
 CUT_TOLERANCE = 1e-3
 
 
-def roll_data(score: symusic.Score, *, continuation_start: float | None = None) -> dict[str, Any]:
+# Values of one controller closer together than this (in seconds) are thinned out: nobody hears the difference.
+CONTROL_STEP = 0.01
+# Controllers whose every value counts: bank, data entry, pedals, registered parameters.
+WHOLE_CONTROLS = frozenset({0, 6, 32, 38, 64, 66, 67, 98, 99, 100, 101})
+
+
+def roll_data(
+    score: symusic.Score, *, continuation_start: float | None = None, only_new: bool = False
+) -> dict[str, Any]:
     """A score as a piano roll.
 
     Args:
         score: in ticks.
         continuation_start: second at which new notes begin; None: there are none.
+        only_new: leave out what lies before `continuation_start`, in every list.
 
     Returns:
-        "tracks": a list of {"name", "program", "drum", "notes"}, each note [pitch, start, end, velocity, is new], in
+        "tracks": a list of {"index" in the score, "name", "program", "drum", "notes", "controls", "bends"}, each note
+        [pitch, start, end, velocity, is new], each controller [second, number, value], each bend [second, value], in
         seconds and by start; tracks without notes are left out. "bars" and "beats": seconds of their lines. "tempos":
-        [second, beats per minute]. "seconds": end of the last note. "cut": `continuation_start`.
+        [second, beats per minute]. "metres": [second, beats, unit]. "seconds": end of the last note. "cut":
+        `continuation_start`.
     """
     tracks = []
     total = 0.0
     first_new = np.inf if continuation_start is None else continuation_start - CUT_TOLERANCE
-    for track in score.tracks:
+    since = first_new if only_new else -np.inf
+    for index, track in enumerate(score.tracks):
         if not len(track.notes):
             continue
         columns = track.notes.numpy()
@@ -41,23 +53,28 @@ def roll_data(score: symusic.Score, *, continuation_start: float | None = None) 
         notes = [
             [int(pitch), round(float(start), 4), round(float(end), 4), int(velocity), bool(start >= first_new)]
             for pitch, start, end, velocity in fields
+            if start >= since
         ]
         notes.sort(key=lambda note: (note[1], note[0]))
         tracks.append(
             {
+                "index": index,
                 "name": track.name.strip() or instrument_name(track.program, drum=track.is_drum),
                 "program": int(track.program),
                 "drum": bool(track.is_drum),
                 "notes": notes,
+                "controls": _controls(score, track, since),
+                "bends": _bends(score, track, since),
             }
         )
     bars = bar_starts(score)
     return {
         "tracks": tracks,
-        "bars": _rounded(score, bars),
-        "beats": _rounded(score, _beats(score, bars)),
+        "bars": _rounded(score, bars, since),
+        "beats": _rounded(score, _beats(score, bars), since),
         "tempos": [[round(float(seconds_at(score, tempo.time)), 4), round(tempo.qpm, 3)] for tempo in score.tempos]
         or [[0.0, 120.0]],
+        "metres": [[round(float(seconds_at(score, tick)), 4), beats, unit] for tick, beats, unit in metres(score)],
         "seconds": round(total, 4),
         "cut": continuation_start,
     }
@@ -81,5 +98,34 @@ def _beats(score: symusic.Score, bars: list[int]) -> list[int]:
     return beats + bars[-1:]
 
 
-def _rounded(score: symusic.Score, ticks: list[int]) -> list[float]:
-    return [round(float(second), 4) for second in seconds_at(score, ticks)]
+def _controls(score: symusic.Score, track: symusic.core.TrackTick, since: float) -> list[list[float]]:
+    """What a synthesizer needs of the controllers, thinned out where they come in crowds."""
+    if not len(track.controls):
+        return []
+    columns = track.controls.numpy()
+    kept: list[list[float]] = []
+    last: dict[int, int] = {}  # number -> where in `kept` its last value stands
+    rows = zip(seconds_at(score, columns["time"]), columns["number"], columns["value"], strict=True)
+    for second, number, value in sorted(rows, key=lambda row: row[0]):
+        if second < since:
+            continue
+        number, value = int(number), int(value)
+        place = last.get(number)
+        if place is not None and number not in WHOLE_CONTROLS and second - kept[place][0] < CONTROL_STEP:
+            kept[place][2] = value  # the last of a crowd is the one that lasts
+            continue
+        last[number] = len(kept)
+        kept.append([round(float(second), 4), number, value])
+    return kept
+
+
+def _bends(score: symusic.Score, track: symusic.core.TrackTick, since: float) -> list[list[float]]:
+    if not len(track.pitch_bends):
+        return []
+    columns = track.pitch_bends.numpy()
+    rows = zip(seconds_at(score, columns["time"]), columns["value"], strict=True)
+    return sorted([round(float(second), 4), int(value)] for second, value in rows if second >= since)
+
+
+def _rounded(score: symusic.Score, ticks: list[int], since: float) -> list[float]:
+    return [round(float(second), 4) for second in seconds_at(score, ticks) if second >= since]

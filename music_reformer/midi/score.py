@@ -41,7 +41,7 @@ def read_score(
     """
     name = name or ("the MIDI data" if isinstance(source, bytes) else str(source))
     data = read_bytes(source, name, max_bytes)
-    _check_chunks(data, name)
+    check_chunks(data, name)
     try:
         score = symusic.Score.from_midi(data)
     except Exception as error:  # symusic raises whatever its C++ side threw
@@ -69,8 +69,8 @@ def read_bytes(source: str | Path | bytes, name: str, max_bytes: int) -> bytes:
     return data
 
 
-def _check_chunks(data: bytes, name: str) -> None:
-    """Header and chunk bounds; bytes after the last chunk are tolerated."""
+def check_chunks(data: bytes, name: str) -> None:
+    """Header and chunk bounds; bytes after the last chunk are tolerated. Raises `UserError`, at once."""
     if data[:4] == b"RIFF":
         raise UserError(f"{name} is a RIFF file, not plain MIDI; save it as a standard MIDI file (.mid)")
     if data[:4] != b"MThd" or len(data) < 14:
@@ -146,6 +146,19 @@ def clean_score(
                 metre.numerator, metre.denominator = int(numerator), int(denominator)
     clean.sort()
     return clean
+
+
+def with_likely_metre(score: symusic.Score) -> symusic.Score:
+    """A copy in the metre that is meant.
+
+    A piece that is in 1/4 throughout comes from a program that knew the beats but not the metre (POP909 does); it is
+    read in 4/4, as its corpus is for training.
+    """
+    likely = score.copy()
+    if all((metre.numerator, metre.denominator) == (1, 4) for metre in likely.time_signatures):
+        for metre in likely.time_signatures:
+            metre.numerator = 4
+    return likely
 
 
 def write_score(score: symusic.Score, path: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""What the page can ask for: open a file, take an example, compose, stop. No Gradio in here.
+"""What the page can ask for: open a file, take an example, compose, stop, export. No Gradio in here.
 
 Everything a visitor has is behind keys and tickets that only this visitor has been told (see `Shelf`); what is shared
 between visitors is the generator and nothing else.
@@ -6,82 +6,32 @@ between visitors is the generator and nothing else.
 
 from __future__ import annotations
 
-import random
+import logging
+import re
 import secrets
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import symusic
 
-from music_reformer.config import SamplingConfig, require
-from music_reformer.errors import UserError
+from music_reformer.config import require
 from music_reformer.generation.generator import Generator, Length
+from music_reformer.generation.prompt import PIANO, blank_score
+from music_reformer.generation.splice import SpliceError, Splicer
 from music_reformer.midi.examples import EXAMPLES
 from music_reformer.midi.guard import read_score_guarded
+from music_reformer.midi.key import Key
 from music_reformer.midi.roll import roll_data
-from music_reformer.midi.score import read_score
+from music_reformer.midi.score import read_score, with_likely_metre
+from music_reformer.ui.export import export
+from music_reformer.ui.order import Order
 from music_reformer.ui.shelf import Shelf, safe_name, safe_stem
 
-MAX_VARIATIONS = 4
-MAX_BARS = 256
-MAX_SECONDS = 600
-MAX_SEED = 2**31 - 1
-
-# What "calm" and "adventurous" mean; the page shows these numbers under "Advanced", where they can be changed.
-STYLES = {
-    "calm": SamplingConfig(temperature=0.85, top_p=0.9),
-    "balanced": SamplingConfig(temperature=1.0, top_p=0.95),
-    "adventurous": SamplingConfig(temperature=1.15, top_p=0.98),
-}
-
-
-@dataclass
-class Order:
-    """What to compose, checked: every field comes from the network.
-
-    Args:
-        piece: key of the piece to continue; "": compose from nothing.
-        length: "16bars" or "30s".
-        variations: how many.
-        seed: same seed, same music; -1: drawn here.
-        style: a key of `STYLES`.
-        sampling: fields of `SamplingConfig` that differ from the style's.
-    """
-
-    piece: str = ""
-    length: str = "16bars"
-    variations: int = 1
-    seed: int = -1
-    style: str = "balanced"
-    sampling: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        length = Length.parse(str(self.length))
-        require(
-            (length.bars or 0) <= MAX_BARS and (length.seconds or 0) <= MAX_SECONDS,
-            f"A length of {self.length} is more than this page composes at once; "
-            f"ask for at most {MAX_BARS} bars or {MAX_SECONDS} seconds.",
-        )
-        require(
-            isinstance(self.variations, int) and 1 <= self.variations <= MAX_VARIATIONS,
-            f"The number of variations ({self.variations}) must be 1 to {MAX_VARIATIONS}.",
-        )
-        require(
-            isinstance(self.seed, int) and -1 <= self.seed <= MAX_SEED,
-            f"The seed ({self.seed}) must be a whole number from 0 to {MAX_SEED}.",
-        )
-        require(self.style in STYLES, f"The style ({self.style!r}) must be one of {', '.join(STYLES)}.")
-        if self.seed < 0:
-            self.seed = random.SystemRandom().randrange(100_000)
-
-    def sampling_config(self) -> SamplingConfig:
-        """The style with the visitor's own numbers in it. Raises `UserError` for numbers out of range."""
-        try:
-            return replace(STYLES[self.style], **self.sampling)
-        except TypeError as error:
-            raise UserError(f"The sampling settings ({self.sampling}) are not ones this page knows.") from error
+# What our own names end in; a kept variation that is continued takes the piece's name, not its own.
+SEED_IN_NAME = re.compile(r" - seed \d+ - \d+$")
 
 
 class Composer:
@@ -92,6 +42,8 @@ class Composer:
         self.shelf = shelf
         # Sessions now composing, by the ticket with which their visitor can stop them.
         self._running: dict[str, Any] = {}
+        self._seconds_left = 0.0  # of the composition that now runs
+        self._durations: deque[float] = deque(maxlen=10)  # of the last ones
 
     @property
     def num_running(self) -> int:
@@ -115,33 +67,39 @@ class Composer:
         score = example.score()
         return self._piece(self.shelf.put(score.dumps_midi(), stem=example.title), example.title, score)
 
+    def open_kept(self, key: str) -> dict[str, Any]:
+        """A piece on the shelf, to go on from. Raises `UserError` where it is not kept any more."""
+        path = self.shelf.path(key)
+        return self._piece(key, path.stem, read_score(path, name=path.name))
+
     def compose(self, order: Order) -> Iterator[dict[str, Any]]:
         """Compose and report: one "start", many "progress", one "done" with the finished files.
 
         "progress" carries only the notes made since the last one, as [variation, program, drum, pitch, start_s, end_s,
-        velocity], in seconds of the whole piece. Raises `UserError` where the order or the piece cannot be used.
+        velocity], in seconds of the whole piece; the rolls of "done" carry only what is new, too. Raises `UserError`
+        where the order or the piece cannot be used.
         """
-        sampling = order.sampling_config()
-        prompt_path = self.shelf.path(order.piece) if order.piece else None
-        prompt = read_score(prompt_path) if prompt_path else None
-        session = self.generator.start(
-            prompt,
-            length=Length.parse(order.length),
-            variations=order.variations,
-            seed=order.seed,
-            sampling=sampling,
-        )
+        path = self.shelf.path(order.piece) if order.piece else None
+        original = path.read_bytes() if path else None
+        score = read_score(original, name=path.name) if original and path else _blank(order)
+        session = self._start(order, score, from_nothing=original is None)
+        cut = session.prompt.cut_seconds
+        stem = SEED_IN_NAME.sub("", safe_stem(path.name)) if path else "New piece"
         ticket = secrets.token_urlsafe(16)
+        began = time.monotonic()
         self._running[ticket] = session
         try:
             yield {
                 "event": "start",
                 "ticket": ticket,
                 "seed": order.seed,
-                "cut": round(session.prompt.cut_seconds, 4),
+                "cut": round(cut, 4),
+                "cut_tick": session.prompt.cut_tick,
+                "end": round(session.end_seconds, 4),
                 "dropped_bars": session.dropped_bars,
             }
             for progress in session:
+                self._seconds_left = progress.seconds_left or 0.0
                 yield {
                     "event": "progress",
                     "done": [round(float(done), 4) for done in progress.done],
@@ -150,17 +108,17 @@ class Composer:
                     "seconds_left": progress.seconds_left,
                     "notes": [_note_row(note) for note in progress.notes],
                 }
-            stem = safe_stem(prompt_path.name) if prompt_path else "New piece"
-            yield {
-                "event": "done",
-                "variations": [
-                    self._variation(score, stem=stem, number=number, seed=order.seed, cut=session.prompt.cut_seconds)
-                    for number, score in enumerate(session.scores, start=1)
-                ],
-            }
+            self._durations.append(time.monotonic() - began)
+            write = _writer(original, score, session.prompt.cut_tick)
+            written = [
+                self._variation(write(result), result, name=f"{stem} - seed {order.seed} - {number}", cut=cut)
+                for number, result in enumerate(session.scores, start=1)
+            ]
+            yield {"event": "done", "variations": written}
         finally:
             # Reached too when the visitor has gone and the queue closes this generator.
             del self._running[ticket]
+            self._seconds_left = 0.0
             session.stop()
 
     def stop(self, ticket: str) -> bool:
@@ -170,13 +128,71 @@ class Composer:
             session.stop()
         return session is not None
 
-    def _piece(self, key: str, stem: str, score: symusic.Score) -> dict[str, Any]:
-        return {"key": key, "name": stem, "roll": roll_data(score)}
+    def waiting(self) -> dict[str, float]:
+        """How long the queue takes: seconds until the running composition ends, and seconds that one takes."""
+        typical = sum(self._durations) / len(self._durations) if self._durations else 0.0
+        return {"seconds_left": round(self._seconds_left, 1), "typical": round(typical, 1)}
 
-    def _variation(self, score: symusic.Score, *, stem: str, number: int, seed: int, cut: float) -> dict[str, Any]:
-        name = f"{stem} - seed {seed} - {number}"
-        key = self.shelf.put(score.dumps_midi(), stem=name)
-        return {"key": key, "name": name, "roll": roll_data(score, continuation_start=cut)}
+    def export(self, piece: str, kind: str, since: int = 0) -> dict[str, Any]:
+        """A kept piece in another form (see `export.KINDS`); returns the key and the name of the file."""
+        path = self.shelf.path(piece)
+        data, stem, suffix = export(path.read_bytes(), kind=kind, name=path.stem, since=since)
+        return {"key": self.shelf.put(data, stem=stem, suffix=suffix), "name": f"{stem}{suffix}"}
+
+    def _start(self, order: Order, score: symusic.Score, *, from_nothing: bool) -> Any:
+        programs = set(order.instruments) or ({PIANO} if from_nothing else None)
+        return self.generator.start(
+            score,
+            length=Length.parse(order.length),
+            variations=order.variations,
+            seed=order.seed,
+            sampling=order.sampling_config(),
+            cut_bar=order.cut_bar if order.cut_bar >= 0 and not from_nothing else None,
+            programs=programs,
+            key=Key.parse(order.key) if order.key and from_nothing else None,
+        )
+
+    def _piece(self, key: str, stem: str, score: symusic.Score) -> dict[str, Any]:
+        return {"key": key, "name": stem, "roll": roll_data(with_likely_metre(score))}
+
+    def _variation(self, data: bytes, score: symusic.Score, *, name: str, cut: float) -> dict[str, Any]:
+        roll = roll_data(with_likely_metre(score), continuation_start=cut, only_new=True)
+        return {"key": self.shelf.put(data, stem=name), "name": name, "roll": roll}
+
+
+def _blank(order: Order) -> symusic.Score:
+    """The empty piece of an order from nothing."""
+    beats, _, unit = order.metre.partition("/")
+    return blank_score(
+        order.instruments or [PIANO],
+        tempo=order.tempo,
+        metre=(int(beats), int(unit)),
+        key=Key.parse(order.key) if order.key else None,
+    )
+
+
+def _writer(original: bytes | None, score: symusic.Score, cut: int) -> Callable[[symusic.Score], bytes]:
+    """How a continued score becomes a file: spliced into the original, so that nothing of it is lost."""
+
+    def plain(result: symusic.Score) -> bytes:
+        return result.dumps_midi()
+
+    if original is None:
+        return plain
+    try:
+        splicer = Splicer(original, score, cut)
+    except SpliceError as error:
+        logging.getLogger(__name__).warning("the upload is rewritten, not spliced: %s", error)
+        return plain
+
+    def spliced(result: symusic.Score) -> bytes:
+        try:
+            return splicer.write(result)
+        except SpliceError as error:
+            logging.getLogger(__name__).warning("a variation is rewritten, not spliced: %s", error)
+            return plain(result)
+
+    return spliced
 
 
 def _note_row(note: Any) -> list[Any]:

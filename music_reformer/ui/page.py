@@ -5,7 +5,12 @@ The browser loads `assets/index.html` and calls the endpoints below through Grad
     from gradio_client import Client, handle_file
     client = Client("http://127.0.0.1:7860")
     piece = client.predict(handle_file("song.mid"), api_name="/open")
-    for report in client.submit(piece["key"], "16bars", 2, 1, "balanced", {}, api_name="/compose"): ...
+    order = {"piece": piece["key"], "length": "16bars", "variations": 2, "seed": 1, "style": "calm"}
+    *_, done = client.submit(order, api_name="/compose")
+    for variation in done["variations"]:
+        ...  # GET http://127.0.0.1:7860/file/<variation["key"]> is the MIDI file
+
+`Order` in `order.py` lists all that an order may say; `docs/api.md` has the whole of it.
 """
 
 from __future__ import annotations
@@ -32,17 +37,17 @@ from music_reformer.config import to_plain
 from music_reformer.errors import UserError
 from music_reformer.generation.generator import Generator
 from music_reformer.midi.examples import EXAMPLES
-from music_reformer.midi.roll import roll_data
+from music_reformer.midi.roll import instrument_name, roll_data
 from music_reformer.midi.score import UPLOAD_BYTES
-from music_reformer.ui.composer import (
-    MAX_BARS,
-    MAX_SECONDS,
-    MAX_VARIATIONS,
-    STYLES,
-    Composer,
-    Order,
-)
-from music_reformer.ui.shelf import Shelf
+from music_reformer.ui import order as limits
+from music_reformer.ui.composer import Composer
+from music_reformer.ui.order import Order
+from music_reformer.ui.shelf import Shelf, sweep
+
+# More waiting visitors than this are asked to come back: each holds a connection and a little memory.
+MAX_WAITING = 60
+UPLOAD_AGE = 3600.0  # seconds after which an upload that nobody opened is removed
+MEDIA_TYPES = {".mid": "audio/midi", ".zip": "application/zip", ".musicxml": "application/vnd.recordare.musicxml+xml"}
 
 ASSETS = Path(__file__).parent / "assets"
 # What the page loads is all its own: the browser itself refuses to fetch anything from elsewhere.
@@ -103,6 +108,8 @@ def launch_page(page: gr.Server, *, host: str, port: int | None, open_browser: b
     except OSError as error:
         where = f"{host}, port {port}" if port else host
         raise UserError(f"the page cannot be served on {where}; choose another --port or --host") from error
+    # The queue takes no limit from outside in server mode.
+    page.get_blocks()._queue.max_size = MAX_WAITING
     if block:
         sys.stdout.write(f"Music Reformer is at {address} (Ctrl+C ends it)\n")
         sys.stdout.flush()
@@ -111,7 +118,7 @@ def launch_page(page: gr.Server, *, host: str, port: int | None, open_browser: b
 
 
 def _add_files(server: gr.Server, composer: Composer) -> None:
-    """Routes for what the browser only reads: the page, its assets, the soundfont, finished MIDI files."""
+    """Routes for what the browser only reads: the page, its assets, the soundfont, finished files."""
     soundfont = soundfont_path()
 
     @server.api_route("/", methods=["GET", "HEAD"])
@@ -122,13 +129,17 @@ def _add_files(server: gr.Server, composer: Composer) -> None:
     def setup() -> Response:
         return JSONResponse(_setup(has_sound=soundfont is not None))
 
-    @server.get("/midi/{key}")
-    def midi(key: str) -> Response:
+    @server.get("/waiting")
+    def waiting() -> Response:
+        return JSONResponse(composer.waiting())
+
+    @server.get("/file/{key}")
+    def file(key: str) -> Response:
         try:
             path = composer.shelf.path(key)
         except UserError as error:
             return JSONResponse({"error": str(error)}, status_code=404)
-        return FileResponse(path, media_type="audio/midi", filename=path.name)
+        return FileResponse(path, media_type=MEDIA_TYPES[path.suffix], filename=path.name)
 
     @server.get("/soundfont")
     def soundfont_file() -> Response:
@@ -153,7 +164,12 @@ def _add_operations(server: gr.Server, composer: Composer) -> None:
         # Gradio hands over what the client sent: a dictionary with these keys, its path checked to be an upload.
         sent = cast(dict[str, Any], file)
         path = Path(sent["path"])
-        return composer.open_file(path, name=str(sent.get("orig_name") or path.name))
+        try:
+            return composer.open_file(path, name=str(sent.get("orig_name") or path.name))
+        finally:
+            # The shelf has its own copy of what can be used.
+            shutil.rmtree(path.parent, ignore_errors=True)
+            sweep(path.parent.parent, max_age=UPLOAD_AGE)
 
     @server.api(name="example", concurrency_limit=2)
     @_tell_the_visitor
@@ -161,15 +177,26 @@ def _add_operations(server: gr.Server, composer: Composer) -> None:
         """One of the example pieces, as if it had been opened."""
         return composer.open_example(name)
 
+    @server.api(name="piece", concurrency_limit=2)
+    @_tell_the_visitor
+    def open_kept(key: str) -> dict:
+        """A file that the server keeps (a variation, say), as /open would return it."""
+        return composer.open_kept(key)
+
     # One at a time: two compositions at once on one machine take longer than one after the other.
     @server.api(name="compose", concurrency_limit=1)
-    def compose(piece: str, length: str, variations: int, seed: int, style: str, sampling: dict) -> Iterator[dict]:
-        """Continue a piece (key from /open; "" for none); streams "start", "progress" ... and "done" reports."""
+    def compose(order: dict) -> Iterator[dict]:
+        """Continue a piece (see `Order`); streams "start", "progress" ... and "done" reports."""
         try:
-            order = Order(piece=piece, length=length, variations=variations, seed=seed, style=style, sampling=sampling)
-            yield from composer.compose(order)
+            yield from composer.compose(Order.read(order))
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from error
+
+    @server.api(name="export", concurrency_limit=1)
+    @_tell_the_visitor
+    def export(piece: str, kind: str, since: int) -> dict:
+        """A piece as "new" notes (from tick `since`), "tracks" (zip) or "musicxml"; returns the file's key and name."""
+        return composer.export(piece, kind, int(since))
 
     @server.api(name="stop", queue=False)
     def stop(ticket: str) -> bool:
@@ -202,12 +229,17 @@ def _setup(*, has_sound: bool) -> dict[str, Any]:
             }
             for key, example in EXAMPLES.items()
         ],
-        "styles": {name: to_plain(config) for name, config in STYLES.items()},
+        "styles": {name: to_plain(config) for name, config in limits.STYLES.items()},
         "limits": {
             "bytes": UPLOAD_BYTES,
-            "variations": MAX_VARIATIONS,
-            "bars": MAX_BARS,
-            "seconds": MAX_SECONDS,
+            "variations": limits.MAX_VARIATIONS,
+            "instruments": limits.MAX_INSTRUMENTS,
+            "bars": limits.MAX_BARS,
+            "seconds": limits.MAX_SECONDS,
+            "tempo": [limits.MIN_TEMPO, limits.MAX_TEMPO],
         },
+        "keys": limits.KEYS,
+        "metres": limits.METRES,
+        "instruments": [instrument_name(program, drum=False) for program in range(128)],
         "has_sound": has_sound,
     }

@@ -53,7 +53,7 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    generator = StandInGenerator(seconds=1.5)
+    generator = StandInGenerator(seconds=1.0)
     server = build_page(generator=generator, folder=tmp_path_factory.mktemp("site"))
     address = launch_page(server, host="127.0.0.1", port=None, open_browser=False, block=False)
     yield Site(address, server.state.composer, generator)
@@ -63,19 +63,19 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture
 def visit(chromium: Any, site: Site) -> Iterator[Callable[..., Any]]:
     """Open the page as a new visitor: `visit(width=..., height=..., scheme=..., address=...)` returns their tab."""
-    site.generator.seconds = 1.5
+    site.generator.seconds = 1.0
     contexts, outside, errors = [], [], []
 
     def open_tab(*, width: int = 1280, height: int = 800, scheme: str = "light", address: str | None = None) -> Any:
         context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
-        context.set_default_timeout(45_000)  # a busy machine is no failure
+        context.set_default_timeout(120_000)  # a busy machine is no failure
         contexts.append(context)
         tab = context.new_page()
         tab.on("request", lambda request: outside.append(request.url) if not request.url.startswith(LOCAL) else None)
         tab.on("pageerror", lambda error: errors.append(str(error)))
         tab.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         tab.goto(address or site.address)
-        tab.wait_for_selector("#examples button")
+        tab.wait_for_selector("#examples button", state="attached")
         return tab
 
     yield open_tab

@@ -1,8 +1,9 @@
 """A generator that composes at once and always the same, with the interface of the real one: for tests of the page.
 
-Like the real one it starts behind the last bar line of the prompt, goes on in its metre and tempo, and adds its notes
-to the score that it was given. Every bar is a rising scale of eight notes; the seed and the variation decide where the
-scale begins. `seconds` is how long a composition takes, so that there is time to press stop.
+Like the real one it starts behind a bar line of the prompt (by default the last), goes on in its metre and tempo, and
+adds its notes to the score that it was given. Every bar is a rising scale of eight notes, taken in turn by the
+instruments that may play; the seed and the variation decide where the scale begins. `seconds` is how long a composition
+takes, so that there is time to press stop.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ import symusic
 
 from music_reformer.config import SamplingConfig
 from music_reformer.generation.generator import Length, NewNote, Progress
+from music_reformer.generation.prompt import programs_of
+from music_reformer.midi.key import Key
+from music_reformer.midi.stream import DRUMS
 
 NOTES_PER_BAR = 8
 SCALE = [0, 2, 4, 5, 7, 9, 11, 12]
@@ -24,6 +28,7 @@ SCALE = [0, 2, 4, 5, 7, 9, 11, 12]
 @dataclass
 class StandInPrompt:
     cut_seconds: float
+    cut_tick: int
 
 
 class StandInGenerator:
@@ -33,39 +38,53 @@ class StandInGenerator:
 
     def start(
         self,
-        prompt: symusic.Score | None = None,
+        prompt: symusic.Score,
         *,
         length: str | Length,
         variations: int = 1,
         seed: int = 0,
         sampling: SamplingConfig | None = None,
+        cut_bar: int | None = None,
+        programs: set[int] | None = None,
+        key: Key | None = None,
         stop: threading.Event | None = None,
     ) -> StandInSession:
-        self.orders.append({"length": length, "variations": variations, "seed": seed, "sampling": sampling})
-        return StandInSession(self, prompt, Length.parse(length), variations, seed)
+        settings = {"length": length, "variations": variations, "seed": seed, "sampling": sampling}
+        self.orders.append({**settings, "cut_bar": cut_bar, "programs": programs, "key": key})
+        players = sorted(programs or programs_of(prompt) or {0}, reverse=True)
+        return StandInSession(self, prompt, Length.parse(length), variations, seed, cut_bar, players)
 
 
 class StandInSession:
     dropped_bars = 0
 
     def __init__(
-        self, generator: StandInGenerator, prompt: symusic.Score | None, length: Length, variations: int, seed: int
+        self,
+        generator: StandInGenerator,
+        prompt: symusic.Score,
+        length: Length,
+        variations: int,
+        seed: int,
+        cut_bar: int | None,
+        players: list[int],
     ) -> None:
         self._generator = generator
-        self._score = prompt.copy() if prompt is not None else symusic.Score(480)
-        if prompt is None:
-            self._score.tempos.append(symusic.Tempo(0, qpm=120))
-            self._score.tracks.append(symusic.Track(name="Piano", program=0))
+        self._score = prompt.copy()
         tempo = self._score.tempos[0].qpm if len(self._score.tempos) else 120.0
         metres = self._score.time_signatures
         beats = metres[0].numerator * 4 / metres[0].denominator if len(metres) else 4
         self._bar_ticks = round(beats * self._score.ticks_per_quarter)
         self._seconds_per_tick = 60 / tempo / self._score.ticks_per_quarter
-        self._cut = -(-self._score.end() // self._bar_ticks) * self._bar_ticks
-        self.prompt = StandInPrompt(cut_seconds=self._cut * self._seconds_per_tick)
+        bars = -(-self._score.end() // self._bar_ticks) if cut_bar is None else cut_bar
+        self._cut = bars * self._bar_ticks
+        for track in self._score.tracks:
+            track.notes.filter(lambda note: note.time < self._cut, inplace=True)
+        self.prompt = StandInPrompt(cut_seconds=self._cut * self._seconds_per_tick, cut_tick=self._cut)
         self._bars = length.bars or max(1, round((length.seconds or 0) / (self._bar_ticks * self._seconds_per_tick)))
+        self.end_seconds = (self._cut + self._bars * self._bar_ticks) * self._seconds_per_tick
         self._variations = variations
         self._seed = seed
+        self._players = players
         self._num_made = 0
         self._stop = threading.Event()
 
@@ -76,7 +95,7 @@ class StandInSession:
             score = self._score.copy()
             for index in range(self._num_made):
                 start, duration, pitch, velocity = self._note(variation, index)
-                score.tracks[0].notes.append(symusic.Note(start, duration, pitch, velocity))
+                self._track(score, self._player(index)).notes.append(symusic.Note(start, duration, pitch, velocity))
             scores.append(score)
         return scores
 
@@ -106,6 +125,16 @@ class StandInSession:
             seconds_left=elapsed * (1 - done) / done if done else None,
         )
 
+    def _player(self, index: int) -> int:
+        return self._players[index % len(self._players)]
+
+    def _track(self, score: symusic.Score, player: int) -> symusic.core.TrackTick:
+        for track in score.tracks:
+            if (DRUMS if track.is_drum else track.program) == player:
+                return track
+        score.tracks.append(symusic.Track("", max(player, 0), player == DRUMS))
+        return score.tracks[-1]
+
     def _note(self, variation: int, index: int) -> tuple[int, int, int, int]:
         bar, step = divmod(index, NOTES_PER_BAR)
         pitch = 60 + (5 * variation + self._seed) % 12 + SCALE[(step + bar * 3) % 8]
@@ -115,4 +144,5 @@ class StandInSession:
     def _new_note(self, variation: int, index: int) -> NewNote:
         start, duration, pitch, velocity = self._note(variation, index)
         times = start * self._seconds_per_tick, (start + duration) * self._seconds_per_tick
-        return NewNote(variation, 0, False, pitch, velocity, *times)
+        player = self._player(index)
+        return NewNote(variation, max(player, 0), player == DRUMS, pitch, velocity, *times)

@@ -8,11 +8,12 @@ import pytest
 import symusic
 
 from music_reformer.errors import UserError
-from music_reformer.ui.composer import MAX_VARIATIONS, STYLES, Composer, Order
+from music_reformer.ui.composer import Composer
+from music_reformer.ui.order import MAX_VARIATIONS, STYLES, Order
 
 
 def compose(composer: Composer, **order: Any) -> list[dict[str, Any]]:
-    return list(composer.compose(Order(**{"length": "2bars", "seed": 3, **order})))
+    return list(composer.compose(Order.read({"length": "2bars", "seed": 3, **order})))
 
 
 def test_an_opened_file_is_kept_byte_for_byte(composer: Composer, midi_file: Path) -> None:
@@ -77,6 +78,37 @@ def test_composing_from_nothing_needs_no_piece(composer: Composer) -> None:
     assert done["variations"][0]["name"].startswith("New piece")
 
 
+def test_from_nothing_takes_key_metre_tempo_and_instruments(composer: Composer) -> None:
+    *_, done = compose(composer, key="Eb major", metre="6/8", tempo=72, instruments=[48, -1])
+    score = symusic.Score(composer.shelf.path(done["variations"][0]["key"]))
+    assert [(metre.numerator, metre.denominator) for metre in score.time_signatures] == [(6, 8)]
+    assert [round(tempo.qpm) for tempo in score.tempos] == [72]
+    assert [key.key for key in score.key_signatures] == [-3]
+    assert {(track.program, track.is_drum) for track in score.tracks if len(track.notes)} == {(48, False), (0, True)}
+
+
+def test_a_kept_variation_is_a_piece_like_any_other(composer: Composer, midi_file: Path) -> None:
+    piece = composer.open_file(midi_file, name=midi_file.name)
+    first = compose(composer, piece=piece["key"])[-1]["variations"][0]
+    kept = composer.open_kept(first["key"])
+    assert len(kept["roll"]["bars"]) == len(piece["roll"]["bars"]) + 2
+    second = compose(composer, piece=kept["key"], seed=4)[-1]["variations"][0]
+    assert second["name"] == "my song - seed 4 - 1"
+    notes = symusic.Score(composer.shelf.path(second["key"])).note_num()
+    assert notes == symusic.Score(midi_file).note_num() + 32
+
+
+def test_the_queue_knows_how_long_it_takes(composer: Composer) -> None:
+    assert composer.waiting() == {"seconds_left": 0, "typical": 0}
+    composer.generator.seconds = 1.0
+    reports = composer.compose(Order(length="4bars", seed=1))
+    for report in reports:
+        if report["event"] == "progress" and 0.3 < report["done"][0] < 0.7:
+            assert 0 < composer.waiting()["seconds_left"] < 10
+    assert composer.waiting()["seconds_left"] == 0
+    assert composer.waiting()["typical"] >= 1.0
+
+
 def test_stop_keeps_what_is_there(composer: Composer) -> None:
     composer.generator.seconds = 60.0
     reports = composer.compose(Order(length="16bars", seed=1))
@@ -121,6 +153,15 @@ def test_nobody_stops_another_by_guessing(composer: Composer) -> None:
         ({"seed": 2**40}, "seed"),
         ({"style": "loud"}, "style"),
         ({"piece": "../../etc"}, "open the file again"),
+        ({"cut_bar": -2}, "cut"),
+        ({"instruments": [128]}, "instrument"),
+        ({"instruments": "piano"}, "instruments"),
+        ({"instruments": list(range(16))}, "at most 15"),
+        ({"key": "H major"}, "key"),
+        ({"metre": "7/3"}, "metre"),
+        ({"tempo": 9000}, "tempo"),
+        ({"tempo": "fast"}, "tempo"),
+        ({"volume": 11}, "'volume' is not one of"),
         ({"sampling": {"temperature": -1}}, "temperature"),
         ({"sampling": {"top_p": 0}}, "top_p"),
         ({"sampling": {"warmth": 1}}, "sampling"),

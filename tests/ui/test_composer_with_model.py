@@ -9,9 +9,11 @@ import symusic
 
 from music_reformer.config import ModelConfig, TokenizerConfig
 from music_reformer.generation.generator import Generator
+from music_reformer.midi.key import Key
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.model.reformer import ReformerLM
-from music_reformer.ui.composer import Composer, Order
+from music_reformer.ui.composer import Composer
+from music_reformer.ui.order import Order
 from music_reformer.ui.shelf import Shelf
 
 
@@ -46,3 +48,18 @@ def test_what_was_streamed_is_what_is_written(generator: Generator, tmp_path: Pa
         kept = 0 if from_nothing else composer.open_example("waltz")["roll"]
         expected = 0 if from_nothing else sum(len(track["notes"]) for track in kept["tracks"])
         assert written_file.note_num() == expected + len(rolled)
+
+
+def test_from_nothing_is_in_the_key_metre_and_tempo_that_were_asked_for(generator: Generator, tmp_path: Path) -> None:
+    composer = Composer(generator=generator, shelf=Shelf(tmp_path))
+    order = {"length": "12bars", "seed": 2, "key": "Eb major", "metre": "3/4", "tempo": 80, "instruments": [0, 40]}
+    start, *_, done = composer.compose(Order.read(order))
+    assert start["end"] == pytest.approx(12 * 3 * 60 / 80, rel=0.01)
+    score = symusic.Score(composer.shelf.path(done["variations"][0]["key"]))
+    assert (score.time_signatures[0].numerator, score.tempos[0].qpm) == (3, pytest.approx(80, abs=0.01))
+    pitches = [note.pitch for track in score.tracks if not track.is_drum for note in track.notes]
+    foreign = [pitch for pitch in pitches if pitch % 12 not in Key.parse("Eb major").pitch_classes]
+    # Of pitches at random five in twelve would be foreign.
+    assert len(pitches) > 50
+    assert len(foreign) < 0.15 * len(pitches)
+    assert {track.program for track in score.tracks if len(track.notes)} == {0, 40}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import urllib.request
 from collections.abc import Iterator
@@ -32,10 +33,11 @@ def test_the_example_in_the_docstring(address: str, midi_file: Path, tmp_path: P
     client = Client(address, verbose=False, download_files=str(tmp_path))
     piece = client.predict(handle_file(midi_file), api_name="/open")
     assert piece["name"] == "my song"
-    *_, done = client.submit(piece["key"], "2bars", 2, 1, "balanced", {}, api_name="/compose")
+    order = {"piece": piece["key"], "length": "2bars", "variations": 2, "seed": 1, "style": "calm"}
+    *_, done = client.submit(order, api_name="/compose")
     assert done["event"] == "done"
     for variation in done["variations"]:
-        score = symusic.Score.from_midi(httpx.get(f"{address}midi/{variation['key']}").content)
+        score = symusic.Score.from_midi(httpx.get(f"{address}file/{variation['key']}").content)
         assert score.note_num() == symusic.Score(midi_file).note_num() + 16
 
 
@@ -51,6 +53,20 @@ def test_an_upload_above_the_limit_is_refused_before_it_is_read(address: str) ->
     assert answer.status_code == 413
 
 
+def test_an_upload_leaves_nothing_behind_once_it_is_opened(address: str, midi_file: Path) -> None:
+    uploads = Path(os.environ["GRADIO_TEMP_DIR"])
+    piece = Client(address, verbose=False).predict(handle_file(midi_file), api_name="/open")
+    assert list(uploads.rglob("*.mid")) == []
+    assert httpx.get(f"{address}file/{piece['key']}").content == midi_file.read_bytes()
+
+
+def test_an_order_that_makes_no_sense_is_refused_in_a_sentence(address: str) -> None:
+    client = Client(address, verbose=False)
+    for order, sentence in [({"volume": 11}, "'volume' is not one of"), ({"length": "much"}, "length"), ("x", "JSON")]:
+        with pytest.raises(Exception, match=sentence):
+            client.submit(order, api_name="/compose").result()
+
+
 def test_files_of_the_server_itself_cannot_be_opened(address: str) -> None:
     file = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
     event = httpx.post(f"{address}gradio_api/call/open", json={"data": [file]}).json()["event_id"]
@@ -60,7 +76,7 @@ def test_files_of_the_server_itself_cannot_be_opened(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["midi/nonsense", "midi/..%2f..%2fetc%2fpasswd", "page/../page.py", "page/%2e%2e/page.py"]
+    "path", ["file/nonsense", "file/..%2f..%2fetc%2fpasswd", "page/../page.py", "page/%2e%2e/page.py"]
 )
 def test_paths_that_lead_nowhere(address: str, path: str) -> None:
     assert httpx.get(address + path).status_code in (400, 404)
@@ -106,8 +122,9 @@ def test_text_can_be_read(scheme: int) -> None:
         ("error", "error-paper"),
     ]:
         assert contrast(front, back) >= 4.5, f"{front} on {back}: {contrast(front, back):.2f}"
-    for front in ("old", "new"):
-        assert contrast(front, "row-black") >= 3
+    for front in ("new", "accent", *(f"track-{number}" for number in range(8))):
+        assert contrast(front, "row-black") >= 3, f"{front}: {contrast(front, 'row-black'):.2f}"
+    assert contrast("field", "panel") >= 3
 
 
 @pytest.fixture

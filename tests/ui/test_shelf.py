@@ -48,6 +48,17 @@ def test_old_files_go_and_files_in_use_stay(tmp_path: Path) -> None:
     assert not (tmp_path / old).exists()
 
 
+def test_the_longest_unused_make_room(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, max_bytes=250)
+    keys = [shelf.put(bytes(100), stem=str(number)) for number in range(2)]
+    for age, key in zip((50, 90), keys, strict=True):
+        os.utime(tmp_path / key, (time.time() - age, time.time() - age))
+    third = shelf.put(bytes(100), stem="third")
+    assert {shelf.path(key).stem for key in (keys[0], third)} == {"0", "third"}
+    with pytest.raises(UserError):
+        shelf.path(keys[1])
+
+
 @pytest.mark.parametrize(
     ("sent", "kept"),
     [

@@ -62,6 +62,12 @@ export async function openFile(file) {
 }
 
 export const openExample = (key) => call("example", [key]);
+/** A file that the server keeps, as a piece. */
+export const openKept = (key) => call("piece", [key]);
 export const stop = (ticket) => request("gradio_api/run/stop", json({ data: [ticket] }));
 export const setup = () => request("setup");
-export const midiAddress = (key) => `midi/${key}`;
+/** How long the queue takes: {seconds_left of the running composition, typical seconds of one}. */
+export const waiting = () => request("waiting");
+/** A kept piece in another form; resolves to the {key, name} of the file. */
+export const exportAs = (key, kind, since) => call("export", [key, kind, since]);
+export const fileAddress = (key) => `file/${key}`;

@@ -1,15 +1,14 @@
 // The variations side by side: each a small picture of its new notes that fills as it is composed.
 
-import { clock, drawSmall, pitchRange } from "./draw.js";
-import { midiAddress } from "./api.js";
+import { clock, count, drawSmall, pitchRange } from "./draw.js";
+import { fileAddress } from "./api.js";
 
 const DOWNLOAD = '<svg viewBox="0 0 20 20"><path d="M9 3h2v7h3l-4 4.500L6 10h3zM4 15h12v2H4z"/></svg>';
 
 export class Cards {
-  /** `onSelect(index)` is told which variation the visitor chose. */
-  constructor({ element, onSelect }) {
-    this.element = element;
-    this.onSelect = onSelect;
+  /** `onSelect(index)` is told which variation the visitor chose, `onKeep(index)` which one is to become the piece. */
+  constructor({ element, onSelect, onKeep }) {
+    Object.assign(this, { element, onSelect, onKeep });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
     new ResizeObserver(() => this.draw()).observe(element);
     this.clear();
@@ -24,14 +23,16 @@ export class Cards {
   show(variations, { from, to }) {
     Object.assign(this, { variations, from, to });
     this.element.replaceChildren(...variations.map((_, index) => this.card(index)));
+    this.element.toggleAttribute("data-several", variations.length > 3);
+    this.element.toggleAttribute("data-many", variations.length > 4);
     this.update();
   }
 
   card(index) {
     const card = document.createElement("article");
     card.className = "card";
-    card.innerHTML = `<button type="button" class="card-face"><span class="card-title"><span>Variation ${index + 1}</span>`
-      + `<small></small></span><canvas aria-hidden="true"></canvas></button><i class="card-done"></i>`;
+    card.innerHTML = `<button type="button" class="card-face"><span class="card-title"><b><span>Variation </span>${index + 1}</b>`
+      + `<small></small></span><canvas aria-hidden="true"></canvas></button><div class="card-actions"></div><i class="card-done"></i>`;
     card.querySelector("button").addEventListener("click", () => this.onSelect(index));
     return card;
   }
@@ -41,6 +42,7 @@ export class Cards {
       card.toggleAttribute("data-selected", at === index);
       card.querySelector("button").setAttribute("aria-pressed", at === index);
     });
+    this.element.children[index]?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
   /** Bring the cards up to date with their variations. */
@@ -49,17 +51,27 @@ export class Cards {
       const card = this.element.children[index];
       const { fresh } = variation;
       const end = fresh.reduce((latest, note) => Math.max(latest, note.end), this.from);
-      card.querySelector("small").textContent = fresh.length ? `${fresh.length} notes · ${clock(end - this.from)}` : "";
+      const length = this.variations.length > 4 ? "" : ` · ${clock(end - this.from)}`;
+      card.querySelector("small").textContent = fresh.length ? count(fresh.length, "note") + length : "";
       card.querySelector(".card-done").style.width = variation.key ? "0" : `${variation.done * 100}%`;
-      if (variation.key && !card.querySelector("a")) card.append(this.download(variation, index));
+      const actions = card.querySelector(".card-actions");
+      if (variation.key && !actions.children.length) actions.append(this.keep(index), this.download(variation, index));
     });
     this.draw();
+  }
+
+  keep(index) {
+    const button = Object.assign(document.createElement("button"), { type: "button", className: "button keep", textContent: "Keep" });
+    button.title = "Make this the piece, and go on from here";
+    button.setAttribute("aria-label", `Keep variation ${index + 1}`);
+    button.addEventListener("click", () => this.onKeep(index));
+    return button;
   }
 
   download(variation, index) {
     const link = document.createElement("a");
     link.className = "icon-button";
-    link.href = midiAddress(variation.key);
+    link.href = fileAddress(variation.key);
     link.download = `${variation.name}.mid`;
     link.title = "Download as MIDI";
     link.setAttribute("aria-label", `Download variation ${index + 1} as MIDI`);

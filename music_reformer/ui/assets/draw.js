@@ -1,11 +1,16 @@
 // Drawing that the roll, the overview and the variations' small pictures share.
 
-/** The page's colours as they are now (light or dark). */
+// As many track colours as style.css names --track-0, --track-1 ...; more tracks begin again.
+export const NUM_COLOURS = 8;
+const NAMES = ["ink", "muted", "panel", "line", "new", "row", "row-black", "bar", "beat", "new-tint", "cut-veil",
+  "key-white", "key-black", "playhead"];
+
+/** The page's colours as they are now (light or dark); `tracks` lists those of the tracks. */
 export function colours() {
   const style = getComputedStyle(document.documentElement);
-  const names = ["ink", "muted", "panel", "line", "old", "new", "row", "row-black", "bar", "beat", "new-tint",
-    "key-white", "key-black", "playhead"];
-  return Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+  const value = (name) => style.getPropertyValue(`--${name}`).trim();
+  const tracks = Array.from({ length: NUM_COLOURS }, (_, index) => value(`track-${index}`));
+  return { ...Object.fromEntries(NAMES.map((name) => [name, value(name)])), tracks };
 }
 
 /** Size a canvas to its box in device pixels; returns its context, scaled to CSS pixels, with width and height. */
@@ -18,14 +23,6 @@ export function prepare(canvas) {
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, width, height);
   return { context, width, height };
-}
-
-/** Notes of a server's piano roll as one list by start time: {pitch, start, end, velocity, isNew, drum}. */
-export function notesOf(roll) {
-  const notes = roll.tracks.flatMap((track) => track.notes.map(([pitch, start, end, velocity, isNew]) => ({
-    pitch, start, end, velocity, isNew: Boolean(isNew), drum: track.drum,
-  })));
-  return notes.sort((a, b) => a.start - b.start);
 }
 
 /** Lowest and highest pitch to show: those of the melodic notes, at least two octaves. */
@@ -43,18 +40,22 @@ export function pitchRange(notes, margin = 2) {
   return [Math.max(0, low), Math.min(127, high)];
 }
 
-/** The notes from `from` to `to` seconds, small, filling the canvas; drums along the bottom. */
-export function drawSmall(canvas, notes, { from, to, range = pitchRange(notes, 1) }) {
+/** The notes from `from` to `to` seconds, small, filling the canvas; drums along the bottom; tinted behind `cut`. */
+export function drawSmall(canvas, notes, { from, to, range = pitchRange(notes, 1), cut = null, silent = new Set() }) {
   const { context, width, height } = prepare(canvas);
   const palette = colours();
   const scale = width / Math.max(to - from, 1e-6);
   const [low, high] = range;
   const top = 4, tall = height - 8;
   const step = tall / (high - low + 1);
+  if (cut !== null) {
+    context.fillStyle = palette["new-tint"];
+    context.fillRect((cut - from) * scale, 0, width, height);
+  }
   for (const note of notes) {
     if (note.end < from || note.start > to) continue;
-    context.fillStyle = note.isNew ? palette.new : palette.old;
-    context.globalAlpha = note.drum ? 0.35 : 0.85;
+    context.fillStyle = palette.tracks[note.track % NUM_COLOURS];
+    context.globalAlpha = silent.has(note.track) ? 0.12 : note.drum ? 0.45 : 0.9;
     const y = note.drum ? height - 4 : top + (high - note.pitch) * step;
     context.fillRect((note.start - from) * scale, y, Math.max((note.end - note.start) * scale, 1), note.drum ? 2 : Math.max(step, 1.5));
   }
@@ -65,3 +66,8 @@ export function clock(seconds) {
   const whole = Math.max(0, Math.floor(seconds));
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
 }
+
+export const duration = (seconds) => (seconds < 90 ? `${Math.max(1, Math.round(seconds))} s` : `${Math.round(seconds / 60)} min`);
+
+/** "1 bar", "2 bars". */
+export const count = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;

@@ -1,277 +1,343 @@
 // The page: opens pieces, has them continued, plays them. Read this first; the other modules know nothing of each other.
+// `versions` holds what is kept. A version is {key, name, label, source, score}; its `run` is what was last composed from
+// it, `selected` the variation on show (null: the version itself), `cutBar` where the visitor wants new music to begin.
 
-import { ServerError, call, midiAddress, openExample, openFile, setup, stop } from "./api.js";
+import { ServerError, openExample, openFile, openKept, setup } from "./api.js";
 import { Cards } from "./cards.js";
-import { clock, drawSmall, notesOf } from "./draw.js";
+import { Composition } from "./composition.js";
+import { clock, count } from "./draw.js";
+import { listenToDrops } from "./dropping.js";
+import { Exports } from "./exports.js";
+import { Instruments } from "./instruments.js";
+import { listenToKeys } from "./keyboard.js";
 import { Player } from "./player.js";
 import { Roll } from "./roll.js";
+import { EMPTY, scoreOf, wholeBars } from "./score.js";
 import { Settings } from "./settings.js";
+import { Tracks } from "./tracks.js";
+import { Transport } from "./transport.js";
+import { Versions } from "./versions.js";
+import { Welcome } from "./welcome.js";
 
 const $ = (id) => document.getElementById(id);
-const NOTHING = { key: "", name: "From nothing", roll: { tracks: [], bars: [0], beats: [], seconds: 0, cut: null, tempos: [] } };
 
-const { examples, styles, limits, has_sound: hasSound } = await setup();
-const settings = new Settings({ form: $("controls"), styles, limits });
+const offer = await setup();
+const obstacle = Player.obstacle({ hasSound: offer.has_sound });
 const player = new Player();
-const roll = new Roll({ element: $("roll"), overview: $("overview"), onSeek: seek });
-const cards = new Cards({ element: $("variations"), onSelect: select });
-const obstacle = Player.obstacle({ hasSound });
+const roll = new Roll({ element: $("roll"), overview: $("overview"), handle: $("cut"), onSeek: (seconds) => transport.seek(seconds), onCut: moveCut });
+const transport = new Transport({ player, roll, obstacle });
+const tracks = new Tracks({ element: $("tracks"), instruments: offer.instruments, onSilence: silence });
+const cards = new Cards({ element: $("variations"), onSelect: select, onKeep: keep });
+const versions = new Versions({ element: $("versions"), onGo: go });
+const instruments = new Instruments({
+  element: $("instruments"), adder: $("add-instrument"), hint: $("instruments-hint"), names: offer.instruments, most: offer.limits.instruments,
+});
+const settings = new Settings({ ...offer, form: $("controls"), instruments });
+new Exports({ menu: $("export"), status: $("export-status"), shown: exported, link, onError: complain });
 
-const pictures = new Map();
 // phase: empty (nothing open), opening, ready, composing, done
-const state = { phase: "empty", piece: null, variations: [], selected: 0, job: null };
+// former: the run and selection of the version before what is being composed
+const state = { phase: "empty", attempt: null, composition: null, former: null, keeping: false };
+
+const version = () => versions.current;
+const variation = () => version()?.run?.variations[version().selected] ?? null;
+const shownScore = () => variation()?.score ?? version()?.score ?? EMPTY;
+const isNothing = () => version() !== null && !version().key;
 
 // ---- Opening a piece
 
 /** Open what `fetchPiece` brings; everything of the piece before goes first, so that no old result stays in view. */
-async function open(fetchPiece) {
+async function open(fetchPiece, { source = "", words = null } = {}) {
   leave();
   setPhase("opening");
   const attempt = (state.attempt = Symbol());
   try {
     const piece = await fetchPiece();
     if (state.attempt !== attempt) return;
-    state.piece = { ...piece, notes: notesOf(piece.roll) };
-    showPiece();
+    const score = piece.roll ? scoreOf(piece.roll) : EMPTY;
+    versions.plant({ key: piece.key, name: piece.name, label: piece.key ? "Opened" : "Nothing", source, score, selected: null });
+    instruments.show(score);
+    if (words) settings.apply(words);
+    if (words?.has("cut_bar")) moveCut(Math.min(Number(words.get("cut_bar")) || 0, wholeBars(score)));
+    show();
     setPhase("ready");
-    if (!obstacle) player.prepare().catch(noSound);
+    transport.prepare();
+    announce(piece.key ? `Opened ${piece.name}, ${$("piece-facts").textContent}` : "An empty piece");
   } catch (error) {
     if (state.attempt !== attempt) return;
-    
-// ---- The pictures of the empty page: the examples small, and the first of them large, turning into something new
-
-function drawPictures() {
-  if (state.phase !== "empty") return;
-  for (const [canvas, { notes, to }] of pictures) drawSmall(canvas, notes, { from: 0, to });
-  const { notes, to } = pictures.values().next().value;
-  const melodic = notes.filter((note) => !note.drum);
-  drawSmall($("art"), melodic.map((note) => ({ ...note, isNew: note.start >= to * 0.56 })), { from: 0, to });
-}
-
-setPhase("empty");
-new ResizeObserver(drawPictures).observe($("welcome"));
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawPictures);
+    setPhase("empty");
     complain(error);
   }
 }
 
 function openLocal(file) {
   if (!file) return;
-  if (file.size > limits.bytes) {
+  if (file.size > offer.limits.bytes) {
     leave();
-    
-// ---- The pictures of the empty page: the examples small, and the first of them large, turning into something new
-
-function drawPictures() {
-  if (state.phase !== "empty") return;
-  for (const [canvas, { notes, to }] of pictures) drawSmall(canvas, notes, { from: 0, to });
-  const { notes, to } = pictures.values().next().value;
-  const melodic = notes.filter((note) => !note.drum);
-  drawSmall($("art"), melodic.map((note) => ({ ...note, isNew: note.start >= to * 0.56 })), { from: 0, to });
-}
-
-setPhase("empty");
-new ResizeObserver(drawPictures).observe($("welcome"));
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawPictures);
-    return complain(new ServerError(`This file is ${(file.size / 1e6).toFixed(1)} MB; the largest that can be opened is ${limits.bytes / 1e6} MB.`));
+    setPhase("empty");
+    complain(new ServerError(`This file is ${(file.size / 1e6).toFixed(1)} MB; the largest that can be opened is ${offer.limits.bytes / 1e6} MB.`));
+    return;
   }
   open(() => openFile(file));
 }
 
+const example = (key, words) => open(() => openExample(key), { source: `example:${key}`, words });
+const nothing = (words) => open(async () => ({ key: "", name: "From nothing" }), { source: "nothing", words });
+
 /** Forget the piece, its variations and what is being composed. */
 function leave() {
-  state.job?.abort();
-  Object.assign(state, { piece: null, variations: [], selected: 0, job: null, attempt: null });
-  player.choose(null);
+  forgetComposition();
+  state.attempt = null;
+  player.pause();
+  player.choose(EMPTY, { from: 0 });
+  versions.clear();
   cards.clear();
-  roll.show({ notes: [], bars: [0], beats: [], seconds: 8, cut: null });
+  tracks.clear();
+  roll.show(EMPTY);
+  roll.setCut(null);
   $("message").hidden = true;
   $("result-text").textContent = $("piece-name").textContent = $("piece-facts").textContent = "";
 }
 
-function showPiece() {
-  const { name, roll: { tracks, bars, beats, seconds, tempos }, notes, key } = state.piece;
-  $("piece-name").textContent = name;
-  const instruments = tracks.map((track) => (track.drum ? "Drums" : track.name || "Piano"));
-  const count = Math.max(bars.length - 1, 0);
-  $("piece-facts").textContent = key ? [
-    `${count} ${count === 1 ? "bar" : "bars"}`, clock(seconds), tempos[0] && `${Math.round(tempos[0][1])} bpm`,
-    [...new Set(instruments)].join(", "),
-  ].filter(Boolean).join(" · ") : "";
-  roll.show({ notes: [...notes], bars, beats, seconds: seconds || 8, cut: null });
-  player.choose(key ? midiAddress(key) : null);
-  showTime();
+// ---- Showing what there is
+
+/** Bring roll, tracks, player and cards in line with the current version and the variation on show. */
+function show({ keepView = false, from = null } = {}) {
+  const score = shownScore();
+  tracks.show(score);
+  roll.show(score, { keepView });
+  player.choose(score, { from: keepView ? from : from ?? 0, frontier: variation()?.frontier ?? Infinity });
+  $("piece-name").textContent = version().name;
+  showFacts();
+  showCut();
+  transport.show();
+  $("undo").disabled = !versions.canUndo;
+  $("redo").disabled = !versions.canRedo;
+}
+
+function showFacts() {
+  const { score } = version();
+  if (!version().key) { $("piece-facts").textContent = ""; return; }
+  const { tempos, metres, seconds } = score;
+  $("piece-facts").textContent = [
+    count(wholeBars(score), "bar"), clock(seconds), `${metres[0][1]}/${metres[0][2]}`,
+    `${Math.round(tempos[0]?.[1] ?? 120)} bpm`,
+  ].join(" · ");
+}
+
+/** Where new music is to begin in what is on show, in bars. */
+function wantedCut() {
+  const { cutBar, run, score } = version();
+  if (variation()) return run.wantedBar ?? run.cutBar;
+  return cutBar ?? wholeBars(score);
+}
+
+function moveCut(bar) {
+  if (state.composition) return;
+  if (variation()) version().run.wantedBar = bar;
+  else version().cutBar = bar === wholeBars(version().score) ? null : bar;
+  showCut();
+  setPhase(state.phase);
+}
+
+function showCut() {
+  const score = shownScore();
+  $("cut-note").textContent = "";
+  if (!score.notes.length || (isNothing() && !variation())) return roll.setCut(null);
+  const bar = wantedCut();
+  const isRun = variation() && bar === version().run.cutBar;
+  const end = wholeBars(score);
+  const label = isRun ? (bar === 0 ? "New" : `New from bar ${bar + 1}`) : bar >= end ? "Continue here" : `Continue from bar ${bar + 1}`;
+  const leavesOut = !isRun && bar < end;
+  roll.setCut(bar, { label, veil: leavesOut, movable: !state.composition });
+  $("cut-note").textContent = !leavesOut ? "" : `The new music replaces ${bar + 1 === end ? `bar ${end}` : `bars ${bar + 1} to ${end}`}.`;
+}
+
+/** Tracks (a set of places) that are not to be heard. */
+function silence(places) {
+  player.silence(places);
+  roll.silent = places;
+  roll.redrawAll();
+}
+
+/** Choose a variation, or with the one on show, the piece without it. */
+function select(index) {
+  const { run, selected } = version();
+  if (!run?.variations[index]) return;
+  version().selected = index === selected && !state.composition ? null : index;
+  cards.select(version().selected);
+  show({ keepView: true });
+  setPhase(state.phase);
 }
 
 // ---- Composing
 
-async function compose() {
-  const wish = settings.read();
-  const { piece } = state;
-  let waiting = null;
-  const job = (state.job = new AbortController());
-  state.ticket = null;
+async function compose({ rewrite = null } = {}) {
+  if (state.composition || state.keeping || !$("controls").reportValidity()) return;
+  const order = settings.read({ fromNothing: isNothing() });
+  let cutBar = wantedCut();
+  // New music that is to begin inside a variation, or to replace its end, makes that variation the piece first.
+  if (variation() && (rewrite || cutBar > version().run.cutBar)) {
+    if (!await keep(version().selected)) return;
+  }
+  if (rewrite) {
+    cutBar = Math.max(0, wholeBars(version().score) - rewrite);
+    order.length = `${rewrite}bars`;
+  }
+  state.former = { run: version().run, selected: version().selected };
+  version().selected = null;
+  if (!isNothing()) Object.assign(order, { piece: version().key, cut_bar: cutBar === wholeBars(version().score) ? -1 : cutBar });
+  const composition = new Composition({
+    version: version(), order, cutBar, instruments: offer.instruments, onStart: begin, onGrowth: grow, onProgress: report,
+  });
+  state.composition = composition;
+  version().run = null;
   cards.clear();
-  showPiece();
-  state.variations = Array.from({ length: wish.variations }, () => ({ fresh: [], done: 0 }));
-  state.selected = 0;
   $("message").hidden = true;
   $("result-text").textContent = "";
+  show({ keepView: true });
   report(0, "Starting…");
   setPhase("composing");
   try {
-    await call("compose", [piece.key, wish.length, wish.variations, wish.seed, wish.style, wish.sampling], {
-      signal: job.signal,
-      onPlace: (ahead) => {
-        // A place in the queue is told even where nobody waits; it is worth showing only if it lasts.
-        clearTimeout(waiting);
-        if (ahead) waiting = setTimeout(() => state.job === job && report(0, `Waiting: ${ahead} ahead of you`), 300);
-      },
-      onReport: (news) => { if (state.job === job) hear(news, wish); },
-    });
-    clearTimeout(waiting);
-    if (state.job === job) setPhase(state.variations.some((variation) => variation.key) ? "done" : "ready");
+    const run = await composition.compose();
+    if (state.composition !== composition) return;
+    if (run) {
+      state.composition = null;
+      finish(run);
+    } else giveUp();
   } catch (error) {
-    clearTimeout(waiting);
-    if (state.job !== job) return;
-    cards.clear();
-    state.variations = [];
-    showPiece();
-    setPhase("ready");
+    if (state.composition !== composition) return;
+    giveUp();
     complain(error);
   }
 }
 
-/** Take in one report of the server's composing. */
-function hear(news, wish) {
-  if (news.event === "start") begin(news, wish);
-  else if (news.event === "progress") goOn(news);
-  else finish(news);
+/** Nothing came of what was being composed: what was there before it is there again. */
+function giveUp() {
+  forgetComposition();
+  arrive({ keepView: true });
 }
 
-function begin({ ticket, seed, cut, dropped_bars: dropped }, wish) {
-  Object.assign(state, { ticket, seed, cut, dropped });
-  const { bars, beats } = state.piece.roll;
-  const bar = bars.length > 1 ? bars.at(-1) - bars.at(-2) : 2;
-  const expected = cut + (wish.seconds ?? wish.bars * bar);
-  roll.show({ notes: [...state.piece.notes], bars, beats, seconds: expected, cut }, { keepView: true });
-  roll.viewFrom(Math.max(0, cut - (expected - cut) * 0.4), expected * 1.02);
-  cards.show(state.variations, { from: cut, to: expected });
-  cards.select(state.selected);
-  report(0, "Reading your piece…");
-  $("stop").disabled = false;
+function forgetComposition() {
+  if (!state.composition) return;
+  state.composition.leave();
+  state.composition = null;
+  Object.assign(version(), state.former);
 }
 
-function goOn({ done, notes, tokens_per_second: speed, seconds_left: left }) {
-  const shown = [];
-  for (const [index, , drum, pitch, start, end, velocity] of notes) {
-    const note = { pitch, start, end, velocity, drum, isNew: true };
-    state.variations[index].fresh.push(note);
-    if (index === state.selected) shown.push(note);
-  }
-  if (shown.length) roll.append(shown);
-  state.variations.forEach((variation, index) => { variation.done = done[index]; });
+function begin(run) {
+  Object.assign(version(), { run, selected: 0 });
+  cards.show(run.variations, { from: run.cut, to: run.end });
+  cards.select(0);
+  show({ keepView: true, from: player.playing ? null : joinStart(run.cut) });
+  roll.viewFrom(Math.max(0, run.cut - (run.end - run.cut) * 0.4), run.end * 1.02);
+  setPhase("composing");
+  $("cut-note").textContent = droppedBars(run);
+}
+
+/** No silent truncation: what the model does not see of a very long piece. */
+function droppedBars({ dropped }) {
+  return dropped ? `The piece is longer than the model can hold: it does not see the first ${count(dropped, "bar")}.` : "";
+}
+
+function grow() {
+  roll.grow();
+  tracks.show(shownScore());
+  player.grow(variation().frontier);
   cards.update();
-  const mean = done.reduce((sum, share) => sum + share, 0) / done.length;
-  const wait = left === null ? "" : ` · ${left < 1.5 ? "almost done" : `about ${duration(left)} left`}`;
-  if (speed > 0) report(mean, `${Math.round(speed)} tokens/s${wait}`);
+  transport.show();
 }
 
-function finish({ variations }) {
-  state.variations = variations.map(({ key, name, roll: data }) => {
-    const notes = notesOf(data);
-    return { key, name, data, notes, fresh: notes.filter((note) => note.isNew), done: 1 };
-  });
-  const end = Math.max(...state.variations.map((variation) => variation.data.seconds));
-  cards.show(state.variations, { from: state.cut, to: end });
-  if (!player.playing) player.seek(joinStart());
-  select(state.selected);
+function finish(run) {
+  cards.show(run.variations, { from: run.cut, to: Math.max(...run.variations.map(({ score }) => score.seconds)) });
+  cards.select(version().selected);
+  show({ keepView: true });
   setPhase("done");
-  const text = $("result-text");
-  const again = Object.assign(document.createElement("button"), { type: "button", textContent: `seed ${state.seed}` });
-  again.title = "Use this seed again";
-  again.addEventListener("click", () => { $("advanced").open = true; settings.seed.value = state.seed; });
-  const dropped = state.dropped ? ` The first ${state.dropped} bars were too long ago for the model to see.` : "";
-  text.replaceChildren("Made with ", again, ".", dropped);
+  announce(`${count(run.variations.length, "variation")} ready`);
+  showResult(run);
 }
 
-/** Where to listen from when new music has come: two bars before it, so that the join is heard. */
-function joinStart() {
-  const before = state.piece.roll.bars.filter((bar) => bar < state.cut - 0.05);
+function showResult(run) {
+  const text = $("result-text");
+  if (!run?.finished) return text.replaceChildren();
+  const again = Object.assign(document.createElement("button"), { type: "button", textContent: `seed ${run.seed}` });
+  again.title = "Use this seed again";
+  again.addEventListener("click", () => { $("advanced").open = true; settings.seed.value = run.seed; });
+  text.replaceChildren("Made with ", again, `. ${droppedBars(run)}`);
+}
+
+/** Where to listen from when new music comes: two bars before it, so that the join is heard. */
+function joinStart(cut) {
+  const before = version().score.bars.filter((bar) => bar < cut - 0.05);
   return before.at(-2) ?? before.at(-1) ?? 0;
 }
 
-function select(index) {
-  state.selected = index;
-  cards.select(index);
-  const variation = state.variations[index];
-  const { bars, beats, seconds } = variation.data ?? { ...state.piece.roll, seconds: roll.seconds };
-  const notes = variation.notes ?? [...state.piece.notes, ...variation.fresh].sort((a, b) => a.start - b.start);
-  roll.show({ notes, bars, beats, seconds, cut: state.cut }, { keepView: true });
-  if (!variation.key) return;
-  // The other variation goes on from where this one is: that is how they are compared.
-  const { time, playing } = player;
-  player.choose(midiAddress(variation.key), { from: time });
-  if (playing) play();
-  showTime();
-}
-
 async function halt() {
-  if (!state.ticket) {
+  const { composition } = state;
+  if (!composition) return;
+  if (!composition.started) {
     // Still waiting in the queue: leaving it is enough.
-    state.job?.abort();
+    composition.leave();
     return;
   }
   $("stop").disabled = true;
   $("progress-text").textContent = "Stopping…";
-  try { await stop(state.ticket); } catch (error) { complain(error); }
+  try { await composition.stop(); } catch (error) { complain(error); }
 }
 
-// ---- Playing
+// ---- Keeping, going back
 
-async function play() {
-  try { await player.play(); } catch (error) { noSound(error); }
+/** Make a variation the piece. Resolves to whether it worked. */
+async function keep(index) {
+  const { run, score } = version();
+  const chosen = run?.variations[index];
+  if (!chosen?.key) return false;
+  const here = version();
+  here.selected = index;
+  const wanted = run.wantedBar;
+  state.keeping = true;
+  try {
+    const piece = await openKept(chosen.key);
+    if (version() !== here) return false;
+    const keptScore = scoreOf(piece.roll);
+    const bars = Math.max(wholeBars(keptScore) - run.cutBar, 0);
+    const label = run.cutBar < wholeBars(score) ? `Bars ${run.cutBar + 1}-${run.cutBar + bars}` : here.key ? `+ ${count(bars, "bar")}` : "Composed";
+    const kept = versions.grow({ key: piece.key, name: here.key ? here.name : "New piece", label, source: "", score: keptScore, selected: null });
+    if (wanted > run.cutBar) kept.cutBar = wanted;
+    delete run.wantedBar;
+    arrive({ from: player.time });
+    announce("Kept");
+    return true;
+  } catch (error) {
+    complain(error);
+    return false;
+  } finally {
+    state.keeping = false;
+  }
 }
 
-function noSound(error) {
-  console.error(error);
-  $("sound-note").textContent = "Sound could not be started; the downloads play elsewhere.";
+/** Show another version, as it was left. */
+function go(target) {
+  forgetComposition();
+  versions.go(target);
+  arrive({ from: Math.min(player.time, target.score.seconds) });
 }
 
-function seek(seconds) {
-  player.seek(seconds);
-  showTime();
+/** Show the current version and what was composed from it. */
+function arrive({ from = null, keepView = false }) {
+  const { run, selected, score } = version();
+  if (run) cards.show(run.variations, { from: run.cut, to: Math.max(...run.variations.map((each) => each.score.seconds)) });
+  else cards.clear();
+  cards.select(selected);
+  const programs = instruments.read();
+  instruments.show(score);
+  if (programs.length) instruments.choose(programs);
+  const wasPlaying = player.playing;
+  show({ from, keepView });
+  if (wasPlaying && !player.canPlay) player.pause();
+  showResult(run);
+  setPhase(run ? "done" : "ready");
 }
-
-function showTime({ follow = false } = {}) {
-  const total = state.variations[state.selected]?.data?.seconds ?? state.piece?.roll.seconds ?? 0;
-  const time = Math.min(player.time, total || player.time);
-  $("now").textContent = clock(time);
-  $("total").textContent = clock(total);
-  roll.moveTo(time, { follow });
-  const element = $("roll");
-  const bar = Math.max(roll.bars.filter((start) => start <= time + 0.01).length, 1);
-  element.setAttribute("aria-valuemax", total.toFixed(1));
-  element.setAttribute("aria-valuenow", time.toFixed(1));
-  element.setAttribute("aria-valuetext", `bar ${bar}, ${clock(time)} of ${clock(total)}`);
-}
-
-function tick() {
-  const level = player.level();
-  const meter = $("meter");
-  meter.setAttribute("aria-valuenow", level.toFixed(4));
-  // Decibels from -48 to 0 over the width of the meter.
-  meter.firstElementChild.style.width = `${Math.max(0, Math.min(100, 100 + (20 * Math.log10(level + 1e-9) * 100) / 48))}%`;
-  if (player.playing) showTime({ follow: true });
-  if (player.playing || level > 1e-5) requestAnimationFrame(tick);
-}
-
-player.addEventListener("change", () => {
-  document.body.toggleAttribute("data-playing", player.playing);
-  $("play").setAttribute("aria-label", player.playing ? "Pause" : "Play");
-  showTime();
-  requestAnimationFrame(tick);
-});
 
 // ---- The page's own state
 
@@ -279,16 +345,28 @@ function setPhase(phase) {
   state.phase = phase;
   document.body.dataset.phase = phase;
   const busy = phase === "composing";
+  const closed = phase === "empty" || phase === "opening";
   $("compose").hidden = busy;
-  $("compose").disabled = phase === "empty" || phase === "opening";
-  $("compose").textContent = state.piece && !state.piece.key ? "Compose" : phase === "done" ? "Continue again" : "Continue";
+  $("compose").disabled = closed;
+  $("compose").textContent = closed ? "Continue" : wish();
+  $("rewrite-row").hidden = busy || closed || !shownScore().notes.length;
+  $("rewrite").disabled = busy || closed;
+  $("blank-settings").hidden = !isNothing();
   $("stop").hidden = $("progress").hidden = !busy;
-  $("stop").textContent = state.ticket ? "Stop and keep this" : "Cancel";
+  $("stop").textContent = state.composition?.started ? "Stop and keep this" : "Cancel";
   $("stop").disabled = false;
-  $("play").disabled = Boolean(obstacle) || !player.address;
-  $("sound-note").textContent = obstacle && state.piece ? obstacle : "";
+  transport.say(obstacle && version() ? obstacle : "");
+  transport.show();
   $("roll-hint").textContent = phase === "opening" ? "Opening…"
-    : phase === "ready" && !state.piece.key ? "Nothing here yet. Press Compose, and a piece appears." : "";
+    : phase === "ready" && isNothing() ? "Nothing here yet. Press Compose, and a piece appears." : "";
+}
+
+/** What the large button does, in the visitor's words. */
+function wish() {
+  const bar = wantedCut();
+  if (variation() && bar === version().run.cutBar) return "Try again";
+  if (isNothing() && !variation()) return "Compose";
+  return bar >= wholeBars(shownScore()) ? "Continue" : `Continue from bar ${bar + 1}`;
 }
 
 function report(share, text) {
@@ -296,7 +374,6 @@ function report(share, text) {
   bar.setAttribute("aria-valuenow", Math.round(share * 100));
   bar.firstElementChild.style.width = `${share * 100}%`;
   $("progress-text").textContent = text;
-  $("stop").textContent = state.ticket ? "Stop and keep this" : "Cancel";
 }
 
 function complain(error) {
@@ -306,78 +383,70 @@ function complain(error) {
   $("message").hidden = false;
 }
 
-const duration = (seconds) => (seconds < 90 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`);
+function announce(text) { $("announcement").textContent = text; }
+
+/** What the export menu is about. */
+function exported() {
+  const chosen = variation();
+  const run = version()?.run;
+  return {
+    key: chosen ? chosen.key : version()?.key, name: chosen?.name ?? version()?.name ?? "piece", score: shownScore(),
+    silent: player.silent, cutTick: chosen?.key ? run.cutTick : null,
+  };
+}
+
+/** The address that brings back these settings, and the seed of what is on show. */
+function link() {
+  const run = version()?.run;
+  const order = run ? { ...run.order, seed: run.seed } : settings.read({ fromNothing: isNothing() });
+  if (!run && version() && !isNothing() && wantedCut() !== wholeBars(version().score)) order.cut_bar = wantedCut();
+  const source = version()?.source ?? "";
+  return `${location.origin}${location.pathname}#${Settings.toLink(order, source)}`;
+}
 
 // ---- What the visitor can do
 
-function exampleButton({ title, character, roll: picture, isNew = false }, onClick) {
-  const item = document.createElement("li");
-  const button = Object.assign(document.createElement("button"), { type: "button" });
-  const text = document.createElement("div");
-  text.append(Object.assign(document.createElement("b"), { textContent: title }));
-  text.append(Object.assign(document.createElement("span"), { textContent: character }));
-  const canvas = document.createElement("canvas");
-  canvas.setAttribute("aria-hidden", "true");
-  button.append(text, canvas);
-  pictures.set(canvas, { notes: notesOf(picture).map((note) => ({ ...note, isNew })), to: picture.seconds });
-  button.addEventListener("click", onClick);
-  item.append(button);
-  return item;
-}
-
-$("examples").append(
-  ...examples.map((example) => exampleButton(example, () => open(() => openExample(example.key)))),
-  exampleButton({ title: "From nothing", character: "The model invents it all", roll: examples.at(-1).roll, isNew: true }, () => open(async () => NOTHING)),
-);
+const welcome = new Welcome({
+  element: $("welcome"), list: $("examples"), art: $("art"), examples: offer.examples, onExample: (key) => example(key), onNothing: () => nothing(),
+});
 $("file").addEventListener("change", (event) => { openLocal(event.target.files[0]); event.target.value = ""; });
-$("start-over").addEventListener("click", () => { leave(); setPhase("empty"); });
-$("controls").addEventListener("submit", (event) => { event.preventDefault(); if (!$("compose").disabled) compose(); });
+$("start-over").addEventListener("click", () => { leave(); setPhase("empty"); welcome.draw(); });
+$("controls").addEventListener("submit", (event) => { event.preventDefault(); if (!$("compose").disabled && !state.composition) compose(); });
+$("rewrite").addEventListener("click", () => { if ($("rewrite-bars").reportValidity()) compose({ rewrite: Number($("rewrite-bars").value) }); });
 $("stop").addEventListener("click", halt);
-$("play").addEventListener("click", () => (player.playing ? player.pause() : play()));
-$("rewind").addEventListener("click", () => seek(0));
-$("zoom-in").addEventListener("click", () => roll.zoomBy(1.6));
-$("zoom-out").addEventListener("click", () => roll.zoomBy(1 / 1.6));
-$("zoom-fit").addEventListener("click", () => roll.fit());
+$("undo").addEventListener("click", () => versions.undo());
+$("redo").addEventListener("click", () => versions.redo());
 $("message").querySelector("button").addEventListener("click", () => { $("message").hidden = true; });
+document.addEventListener("click", (event) => closeMenus(event.target));
 
-document.addEventListener("keydown", (event) => {
-  if (event.target.closest("input, button, summary, a, [role=dialog]") || event.ctrlKey || event.metaKey || event.altKey) return;
-  const bars = roll.bars;
-  const at = bars.findLastIndex((bar) => bar <= player.time + 0.02);
-  const actions = {
-    " ": () => !$("play").disabled && (player.playing ? player.pause() : play()),
-    ArrowRight: () => seek(Math.min(bars[at + 1] ?? player.time, roll.seconds)),
-    ArrowLeft: () => seek(bars[player.time - bars[at] > 0.5 ? at : Math.max(at - 1, 0)] ?? 0),
-    Home: () => seek(0),
-    "+": () => roll.zoomBy(1.6),
-    "-": () => roll.zoomBy(1 / 1.6),
-  };
-  if (state.piece && actions[event.key]) { event.preventDefault(); actions[event.key](); }
-});
-
-let dragDepth = 0;
-const carriesFile = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
-const dropping = (change) => { dragDepth = Math.max(0, dragDepth + change); document.body.toggleAttribute("data-dropping", dragDepth > 0); };
-document.addEventListener("dragenter", (event) => { if (carriesFile(event)) dropping(1); });
-document.addEventListener("dragleave", (event) => { if (carriesFile(event)) dropping(-1); });
-document.addEventListener("dragover", (event) => event.preventDefault());
-document.addEventListener("drop", (event) => {
-  event.preventDefault();
-  dropping(-dragDepth);
-  openLocal(event.dataTransfer.files[0]);
-});
-
-
-// ---- The pictures of the empty page: the examples small, and the first of them large, turning into something new
-
-function drawPictures() {
-  if (state.phase !== "empty") return;
-  for (const [canvas, { notes, to }] of pictures) drawSmall(canvas, notes, { from: 0, to });
-  const { notes, to } = pictures.values().next().value;
-  const melodic = notes.filter((note) => !note.drum);
-  drawSmall($("art"), melodic.map((note) => ({ ...note, isNew: note.start >= to * 0.56 })), { from: 0, to });
+/** Close the open menus, but for one that holds `inside`. Returns whether there were any. */
+function closeMenus(inside = null) {
+  const menus = [...document.querySelectorAll("details.menu[open]")].filter((menu) => !menu.contains(inside));
+  for (const menu of menus) menu.open = false;
+  return menus.length > 0;
 }
 
+const whenOpen = (action) => () => (version() ? action() : false);
+listenToKeys({
+  " ": whenOpen(() => { transport.toggle(); }),
+  ArrowRight: whenOpen(() => transport.step(1)),
+  ArrowLeft: whenOpen(() => transport.step(-1)),
+  Home: whenOpen(() => transport.seek(0)),
+  K: whenOpen(() => version().selected !== null && !state.composition && keep(version().selected)),
+  Escape: () => (closeMenus() || !version() ? undefined : halt()),
+  "+": whenOpen(() => roll.zoomBy(1.6)),
+  "-": whenOpen(() => roll.zoomBy(1 / 1.6)),
+  "Ctrl Z": whenOpen(() => versions.undo()),
+  "Ctrl Shift Z": whenOpen(() => versions.redo()),
+  ...Object.fromEntries(Array.from({ length: 8 }, (_, index) => [String(index + 1), whenOpen(() => select(index))])),
+});
+
+listenToDrops(openLocal);
+
+instruments.show(EMPTY);
 setPhase("empty");
-new ResizeObserver(drawPictures).observe($("welcome"));
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawPictures);
+const words = new URLSearchParams(location.hash.slice(1));
+const source = words.get("piece") ?? "";
+if (source === "nothing") nothing(words);
+else if (source.startsWith("example:")) example(source.slice(8), words);
+else if (words.size) settings.apply(words);

@@ -1,19 +1,57 @@
-// Sound: a MIDI file through SpessaSynth (vendor/) and the soundfont that the server lends. Nothing is fetched before
-// a piece is open; the browser lets nothing sound before the visitor has pressed something.
+// Sound: the notes of a score through SpessaSynth (vendor/) and the soundfont that the server lends. Notes are sent a
+// moment ahead, with the time at which they are to sound; so a score may grow while it is played, and tracks may fall
+// silent at once. The browser lets nothing sound before the visitor has pressed something.
+
+import { BEND, EMPTY, firstFrom } from "./score.js";
 
 const SOUNDFONT = "soundfont";
 // Loud enough without clipping full chords of a whole band.
 const VOLUME = 0.9;
+const AHEAD = 0.2;  // seconds that are sent ahead
+const AHEAD_HIDDEN = 1.6;  // of a page in the background, whose timers run once a second
+const PUMP = 40;  // milliseconds
+const CUSHION = 0.8;  // seconds of new music that must be there before playing goes on where it had caught up
+const BANK = 0, DRUM_CHANNEL = 9;
+export const MAX_CHANNELS = 64;
+
+/** The channel of every track: drums on every tenth of sixteen, as in General MIDI. */
+export function channelsOf(tracks) {
+  let [melodic, drums] = [0, 0];
+  return tracks.map(({ drum }) => {
+    if (drum) return (drums++ % (MAX_CHANNELS / 16)) * 16 + DRUM_CHANNEL;
+    const [sixteen, place] = [Math.floor(melodic / 15), melodic++ % 15];
+    return ((sixteen * 16) % MAX_CHANNELS) + place + (place >= DRUM_CHANNEL ? 1 : 0);
+  });
+}
+
+/** What has been set on each track before `seconds`: its moves, the last of each number, the bank first. */
+export function settingsAt(moves, seconds) {
+  const last = new Map();
+  for (const move of moves) {
+    if (move.time >= seconds) break;
+    const key = `${move.track}/${move.number}`;
+    last.delete(key);  // so that the order is that of the last changes
+    last.set(key, move);
+  }
+  return [...last.values()].sort((a, b) => (a.number === BANK ? 0 : 1) - (b.number === BANK ? 0 : 1));
+}
 
 export class Player extends EventTarget {
   playing = false;
-  #address = null;
-  #loaded = null;
-  #start = 0;
+  waiting = false;  // for notes that are still to be composed
+  silent = new Set();
+  #score = EMPTY;
+  #frontier = Infinity;  // up to where the music is there, in seconds
+  #position = 0;  // where it stands, or stood at #anchor
+  #anchor = 0;  // the context's time at #position
+  #sent = 0;  // up to where notes have been sent
+  #active = [];  // notes that sound: {channel, pitch, end, track}
+  #channels = [];
   #ready = null;
+  #timer = null;
+  #restart = null;
+  #quiet = 0;  // the context's time from which nothing that was sent ahead is left
   #sounding = false;
-  // Whether the sequencer, in its own thread, has taken over our starting time; before, its clock means nothing.
-  #settled = false;
 
   /** Why there can be no sound here, as a sentence for the visitor, or null. */
   static obstacle({ hasSound }) {
@@ -31,56 +69,55 @@ export class Player extends EventTarget {
   }
 
   async #build() {
-    const [{ WorkletSynthesizer, Sequencer }, response] = await Promise.all([
-      import("./vendor/spessasynth.min.js"), fetch(SOUNDFONT),
-    ]);
+    const [{ WorkletSynthesizer }, response] = await Promise.all([import("./vendor/spessasynth.min.js"), fetch(SOUNDFONT)]);
     if (!response.ok) throw new Error("the soundfont could not be fetched");
     this.context = new AudioContext({ latencyHint: "balanced" });
     await this.context.audioWorklet.addModule(new URL("./vendor/spessasynth_processor.min.js", import.meta.url));
     this.synth = new WorkletSynthesizer(this.context);
-    this.volume = new GainNode(this.context, { gain: VOLUME });
+    this.volume = new GainNode(this.context, { gain: 0 });
     this.analyser = new AnalyserNode(this.context, { fftSize: 2048 });
     this.samples = new Float32Array(this.analyser.fftSize);
     this.synth.connect(this.volume);
     this.volume.connect(this.analyser).connect(this.context.destination);
     await this.synth.soundBankManager.addSoundBank(await response.arrayBuffer(), "general-midi");
     await this.synth.isReady;
-    // Time zero is the start of the file, also where it opens with silence: the roll counts so.
-    this.sequencer = new Sequencer(this.synth, { skipToFirstNoteOn: false });
-    this.sequencer.loopCount = 0;
-    this.sequencer.eventHandler.addEvent("songEnded", "player", () => this.#ended());
-    this.sequencer.eventHandler.addEvent("timeChange", "player", (time) => {
-      if (Math.abs(time - this.#start) < 0.1) this.#settled = true;
-    });
+    while (this.synth.channelCount < MAX_CHANNELS) this.synth.addNewChannel();
   }
 
-  /** Choose the file to play next (null: none) and where from. Stops what is playing. */
-  choose(address, { from = 0 } = {}) {
-    this.pause();
-    this.#address = address;
-    this.#start = from;
+  /** Choose what to play, from where it is or, with `from`, from there. Playing goes on without a gap. `frontier`: up
+   *  to where the music is there; the player waits at it. */
+  choose(score, { from = null, frontier = Infinity } = {}) {
+    const sameTracks = score.tracks.length === this.#score.tracks.length
+      && score.tracks.every(({ program, drum }, place) => program === this.#score.tracks[place].program && drum === this.#score.tracks[place].drum);
+    this.#score = score;
+    this.#frontier = frontier;
+    this.#channels = channelsOf(score.tracks);
+    if (from !== null) this.seek(from);
+    else if (this.#sounding && !sameTracks) this.#set(this.#sent);
   }
 
-  get address() { return this.#address; }
+  /** The music has grown, up to `frontier` (Infinity: it is complete). */
+  grow(frontier) {
+    if (this.#channels.length < this.#score.tracks.length) {
+      const known = this.#channels.length;
+      this.#channels = channelsOf(this.#score.tracks);
+      if (this.#sounding) this.#setPrograms(known);
+    }
+    this.#frontier = frontier;
+  }
+
+  get score() { return this.#score; }
+  get canPlay() { return this.#score.notes.length > 0; }
 
   async play() {
-    if (!this.#address || this.playing) return;
+    if (!this.canPlay || this.playing) return;
+    if (this.#position >= this.#score.seconds - 0.05 && this.#frontier === Infinity) this.#position = 0;
     this.playing = true;
     this.#changed();
     try {
       await this.prepare();
       await this.context.resume();
-      const address = this.#address;
-      if (this.#loaded !== address) {
-        await this.#load(await (await fetch(address)).arrayBuffer());
-        this.#loaded = address;
-      }
-      // The visitor may have paused, or chosen another file, while this one was fetched.
-      if (!this.playing || address !== this.#address) return;
-      this.#settled = false;
-      this.sequencer.currentTime = this.#start;
-      this.sequencer.play();
-      this.#sounding = true;
+      this.#begin();
     } catch (error) {
       this.playing = false;
       this.#changed();
@@ -88,30 +125,135 @@ export class Player extends EventTarget {
     }
   }
 
-  #load(bytes) {
-    return new Promise((resolve, reject) => {
-      this.sequencer.eventHandler.addEvent("songChange", "player", resolve);
-      this.sequencer.eventHandler.addEvent("midiError", "player", reject);
-      this.sequencer.loadNewSongList([{ binary: bytes, fileName: "piece.mid" }]);
-    });
+  /** Begin to sound, as soon as what was sent ahead before has passed unheard. */
+  #begin() {
+    clearTimeout(this.#restart);
+    if (!this.playing || this.#sounding) return;  // the visitor has paused meanwhile, or pressed twice
+    const now = this.context.currentTime;
+    if (now < this.#quiet) {
+      this.#restart = setTimeout(() => this.#begin(), (this.#quiet - now) * 1000 + 5);
+      return;
+    }
+    this.synth.stopAll(true);
+    this.#anchor = now + 0.03;
+    this.#sent = this.#position;
+    this.#set(this.#position);
+    this.volume.gain.cancelScheduledValues(now);
+    this.volume.gain.setTargetAtTime(VOLUME, now, 0.004);
+    this.#sounding = true;
+    clearInterval(this.#timer);
+    this.#timer = setInterval(() => this.#pump(), PUMP);
+    this.#pump();
   }
 
   pause() {
     if (!this.playing) return;
-    this.#start = this.time;
-    this.playing = this.#sounding = false;
-    this.sequencer?.pause();
+    const stood = this.time;
+    this.#hush();
+    this.#position = stood;
+    this.playing = false;
     this.#changed();
   }
 
   seek(seconds) {
-    this.#start = seconds;
-    this.#settled = false;
-    if (this.#sounding) this.sequencer.currentTime = seconds;
+    const sounding = this.#sounding;
+    this.#hush();
+    this.#position = Math.max(0, seconds);
+    if (sounding) this.#begin();
   }
 
-  /** Seconds from the start of the file. */
-  get time() { return this.#sounding && this.#settled ? this.sequencer.currentHighResolutionTime : this.#start; }
+  /** Seconds of music that have been sent and are still to sound. */
+  get #ahead() { return Math.max(AHEAD, this.#sent - this.time) + 0.01; }
+
+  #hush() {
+    clearInterval(this.#timer);
+    if (!this.#sounding) return;
+    const ahead = this.#ahead;
+    this.#quiet = this.context.currentTime + ahead;
+    this.#sounding = this.waiting = false;
+    this.#active = [];
+    const now = this.context.currentTime;
+    this.volume.gain.cancelScheduledValues(now);
+    this.volume.gain.setTargetAtTime(0, now, 0.008);
+    this.synth.stopAll(true);
+    setTimeout(() => { if (!this.#sounding) this.synth.stopAll(true); }, ahead * 1000);
+  }
+
+  /** Silence tracks (a set of places), at once. */
+  silence(places) {
+    this.silent = places;
+    for (const { channel, pitch, track } of this.#active) {
+      if (!places.has(track)) continue;
+      this.synth.noteOff(channel, pitch);
+      // Its beginning may have been sent ahead; an end before that would leave it sounding for ever.
+      this.synth.noteOff(channel, pitch, { time: this.#anchor + this.#sent - this.#position });
+    }
+    this.#active = this.#active.filter((note) => !places.has(note.track));
+  }
+
+  /** Seconds from the start of the piece. */
+  get time() {
+    if (!this.#sounding || this.waiting) return this.#position;
+    return Math.max(this.#position, this.#position + this.context.currentTime - this.#anchor);
+  }
+
+  /** Instruments and controllers as they stand at `seconds`. */
+  #set(seconds) {
+    this.synth.reset();
+    this.#setPrograms(0);
+    for (const move of settingsAt(this.#score.moves, seconds)) this.#send(move);
+    this.#score.tracks.forEach((track, place) => this.synth.programChange(this.#channels[place], track.program));
+  }
+
+  #setPrograms(from) {
+    this.#score.tracks.forEach((track, place) => {
+      if (place >= from) this.synth.programChange(this.#channels[place], track.program);
+    });
+  }
+
+  #send({ track, number, value }, options) {
+    const channel = this.#channels[track];
+    if (number === BEND) this.synth.pitchWheel(channel, value + 8192, options);
+    else this.synth.controllerChange(channel, number, value, options);
+  }
+
+  #pump() {
+    const now = this.context.currentTime;
+    if (this.waiting) {
+      if (this.#frontier < this.#position + CUSHION) return;
+      this.waiting = false;
+      this.#anchor = now;
+    }
+    const until = Math.min(this.time + (document.hidden ? AHEAD_HIDDEN : AHEAD), this.#frontier);
+    if (until > this.#sent) this.#sendUntil(until);
+    if (this.time >= this.#frontier) {
+      this.#position = this.#frontier;
+      this.waiting = true;
+      for (const note of this.#active) this.synth.noteOff(note.channel, note.pitch);
+      this.#active = [];
+    } else if (this.#frontier === Infinity && this.time >= this.#score.seconds + 0.3) this.#end();
+  }
+
+  #sendUntil(until) {
+    const at = (seconds) => ({ time: this.#anchor + seconds - this.#position });
+    const { moves, notes } = this.#score;
+    for (let index = firstFrom(moves, this.#sent, "time"); index < moves.length && moves[index].time < until; index++) {
+      this.#send(moves[index], at(moves[index].time));
+    }
+    const still = [];
+    for (const note of this.#active) {
+      if (note.end < until) this.synth.noteOff(note.channel, note.pitch, at(note.end)); else still.push(note);
+    }
+    for (let index = firstFrom(notes, this.#sent); index < notes.length && notes[index].start < until; index++) {
+      const { pitch, velocity, start, end, track } = notes[index];
+      if (this.silent.has(track)) continue;
+      const channel = this.#channels[track];
+      this.synth.noteOn(channel, pitch, velocity, at(start));
+      if (end < until) this.synth.noteOff(channel, pitch, at(end)); else still.push({ channel, pitch, end, track });
+    }
+    this.#active = still;
+    this.#sent = until;
+  }
 
   /** How loud it sounds at this moment: root mean square of the samples, 0 to 1. */
   level() {
@@ -120,10 +262,10 @@ export class Player extends EventTarget {
     return Math.sqrt(this.samples.reduce((sum, sample) => sum + sample * sample, 0) / this.samples.length);
   }
 
-  #ended() {
-    if (!this.#sounding) return;
-    this.playing = this.#sounding = false;
-    this.#start = 0;
+  #end() {
+    this.#hush();
+    this.playing = false;
+    this.#position = 0;
     this.#changed();
   }
 

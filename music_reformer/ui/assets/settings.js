@@ -1,4 +1,4 @@
-// The form: how long, how many, in what style.
+// The form: how long, how many, in what style; and the link that brings all of it back.
 
 const SLIDERS = ["temperature", "top_p", "min_p", "repetition_penalty"];
 const HINTS = {
@@ -8,13 +8,16 @@ const HINTS = {
 };
 
 export class Settings {
-  constructor({ form, styles, limits }) {
-    Object.assign(this, { form, styles, limits });
-    form.querySelector("#variation-choice").innerHTML = Array.from({ length: limits.variations }, (_, index) => {
+  constructor({ form, instruments, styles, limits, keys, metres }) {
+    Object.assign(this, { form, instruments, styles, limits });
+    this.find("#variation-choice").innerHTML = Array.from({ length: limits.variations }, (_, index) => {
       const number = index + 1;
       return `<input type="radio" name="variations" id="variations-${number}" value="${number}" ${number === 2 ? "checked" : ""}>`
         + `<label for="variations-${number}">${number}</label>`;
     }).join("");
+    this.find("#key").append(new Option("As it comes", ""), ...keys.map((key) => new Option(key)));
+    this.find("#metre").append(...metres.map((metre) => new Option(metre)));
+    [this.find("#tempo").min, this.find("#tempo").max] = limits.tempo;
     form.addEventListener("change", (event) => {
       if (event.target.name === "style") this.applyStyle();
       if (event.target.name === "unit") this.applyUnit();
@@ -24,12 +27,13 @@ export class Settings {
     this.applyUnit({ keep: true });
   }
 
+  find(selector) { return this.form.querySelector(selector); }
   get style() { return this.form.elements.style.value; }
-  get seed() { return this.form.querySelector("#seed"); }
+  get seed() { return this.find("#seed"); }
 
   applyStyle() {
-    for (const name of SLIDERS) this.form.querySelector(`#${name}`).value = this.styles[this.style][name];
-    this.form.querySelector("#style-hint").textContent = HINTS[this.style];
+    for (const name of SLIDERS) this.find(`#${name}`).value = this.styles[this.style][name];
+    this.find("#style-hint").textContent = HINTS[this.style];
     this.showNumbers();
   }
 
@@ -42,22 +46,59 @@ export class Settings {
 
   showNumbers() {
     for (const output of this.form.querySelectorAll("output")) {
-      output.value = Number(this.form.querySelector(`#${output.htmlFor}`).value).toFixed(2);
+      output.value = Number(this.find(`#${output.htmlFor}`).value).toFixed(2);
     }
   }
 
-  /** What the server's compose operation takes after the piece. */
-  read() {
+  /** Fields of the server's order, but for the piece and the cut. */
+  read({ fromNothing }) {
     const { amount, unit, variations } = this.form.elements;
-    const sampling = Object.fromEntries(SLIDERS.map((name) => [name, Number(this.form.querySelector(`#${name}`).value)]));
-    return {
+    const order = {
       length: `${amount.value}${unit.value}`,
-      bars: unit.value === "bars" ? Number(amount.value) : null,
-      seconds: unit.value === "s" ? Number(amount.value) : null,
       variations: Number(variations.value),
       seed: this.seed.value === "" ? -1 : Number(this.seed.value),
       style: this.style,
-      sampling,
+      sampling: Object.fromEntries(SLIDERS.map((name) => [name, Number(this.find(`#${name}`).value)])),
+      instruments: this.instruments.read(),
     };
+    if (!fromNothing) return order;
+    const [key, metre, tempo] = ["#key", "#metre", "#tempo"].map((selector) => this.find(selector).value);
+    return { ...order, key, metre, tempo: Number(tempo) };
+  }
+
+  /** An order as the words of a link. */
+  static toLink(order, source) {
+    const words = new URLSearchParams({ piece: source });
+    const { sampling, instruments, piece: _, ...rest } = order;
+    for (const [name, value] of Object.entries({ ...rest, ...sampling })) if (value !== "") words.set(name, value);
+    if (instruments.length) words.set("instruments", instruments.join(","));
+    return words;
+  }
+
+  /** Set the form as a link says; what it does not say, or says wrongly, stays. */
+  apply(words) {
+    const [, amount, unit] = words.get("length")?.match(/^(\d+)(bars|s)$/) ?? [];
+    if (amount) {
+      this.#pick("unit", unit);
+      this.applyUnit({ keep: true });
+      this.find("#amount").value = amount;
+    }
+    this.#pick("variations", words.get("variations"));
+    this.#pick("style", words.get("style"));
+    this.applyStyle();
+    for (const name of [...SLIDERS, "tempo"]) if (words.has(name) && Number.isFinite(Number(words.get(name)))) this.find(`#${name}`).value = words.get(name);
+    for (const name of ["key", "metre"]) {
+      const select = this.find(`#${name}`);
+      if ([...select.options].some((option) => option.value === words.get(name))) select.value = words.get(name);
+    }
+    if (/^\d+$/.test(words.get("seed") ?? "")) this.seed.value = words.get("seed");
+    const programs = (words.get("instruments") ?? "").split(",").filter(Boolean).map(Number);
+    if (programs.length && programs.every((program) => Number.isInteger(program) && program >= -1 && program < 128)) this.instruments.choose(programs);
+    this.showNumbers();
+  }
+
+  #pick(name, value) {
+    const radio = [...this.form.elements[name]].find((option) => option.value === value);
+    if (radio) radio.checked = true;
   }
 }

@@ -1,0 +1,244 @@
+"""Writing new events into the file that was uploaded, so that nothing of it is lost.
+
+Between reading and writing, symusic drops text, copyright, instrument names, system exclusive messages, aftertouch and
+a change of program within a track. So the continuation is put into the file's own tracks: every event before the cut
+stays as it is, and behind it come the ends of notes that sound across the cut, and what was composed.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import symusic
+
+from music_reformer.midi.stream import DRUMS
+
+DRUM_CHANNEL = 9
+# Meta events that are in force from a bar line on, and so are kept where they stand right at the cut.
+TEMPO, METRE, KEY, NAME, END = 0x51, 0x58, 0x59, 0x03, 0x2F
+META, NOTE_OFF, NOTE_ON, CONTROL, PROGRAM, BEND = 0xFF, 0x80, 0x90, 0xB0, 0xC0, 0xE0
+# Of events at one tick, notes end before controllers move, and those before notes begin.
+ENDS, MOVES, BEGINS = 0, 1, 2
+
+
+class SpliceError(Exception):
+    """The file cannot be spliced: an odd structure, or no channel is free."""
+
+
+@dataclass(slots=True)
+class Event:
+    """One event of a track: `data` is its bytes without the time, its status byte always first."""
+
+    tick: int
+    data: bytes
+
+    @property
+    def kind(self) -> int:
+        """Status without the channel; of system and meta events the whole status."""
+        status = self.data[0]
+        return status & 0xF0 if status < 0xF0 else status
+
+
+@dataclass
+class Splicer:
+    """A file cut at a tick, ready to take any number of continuations.
+
+    Args:
+        original: bytes of a standard MIDI file, of format 0 or 1.
+        score: the same, as symusic reads it.
+        cut: tick of the cut.
+
+    Raises:
+        SpliceError: it is of another format or damaged.
+    """
+
+    original: bytes
+    score: symusic.Score
+    cut: int
+    _format: int = 0
+    _kept: list[list[Event]] = field(default_factory=list)
+    # (tick, pitch, program or -1 for drums) of notes -> (chunk, channel) that plays them.
+    _players: dict[tuple[int, int, int], tuple[int, int]] = field(default_factory=dict)
+    _used: set[int] = field(default_factory=set)
+    _program_at_cut: dict[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        try:
+            _, length, self._format = struct.unpack(">4sIH", self.original[:10])
+            chunks = [list(read_track(chunk)) for chunk in _chunks(self.original, 8 + length)]
+        except (struct.error, IndexError) as error:
+            raise SpliceError("the file is damaged") from error
+        if self._format > 1 or not chunks:
+            raise SpliceError("only files of format 0 and 1 can be spliced")
+        self._find_players(chunks)
+        self._kept = [list(self._keep(events)) for events in chunks]
+
+    def write(self, continued: symusic.Score) -> bytes:
+        """The file up to the cut, then what `continued` (the same tracks first, then new ones) has from the cut on."""
+        chunks = [list(events) for events in self._kept]
+        free = [channel for channel in range(16) if channel != DRUM_CHANNEL and channel not in self._used]
+        for number, track in enumerate(continued.tracks):
+            if not _has_news(track, self.cut):
+                continue
+            program = DRUMS if track.is_drum else track.program
+            chunk, channel = self._place(number) or (None, None)
+            if program == DRUMS and channel is None:
+                channel = DRUM_CHANNEL
+            elif program != DRUMS and (channel is None or self._program_at_cut.get(channel, 0) != program):
+                # The channel plays another instrument by now, or there is none: the track moves to one of its own.
+                if not free:
+                    raise SpliceError("all sixteen channels are taken")
+                chunk, channel = None, free.pop(0)
+            news = list(_news(track, self.cut, channel or 0))
+            if chunk is None:
+                news = [Event(self.cut, bytes([PROGRAM | (channel or 0), max(program, 0)])), *news]
+                if self._format == 1:
+                    name = track.name.encode("latin-1", errors="replace")
+                    chunks.append([Event(0, bytes([META, NAME]) + quantity(len(name)) + name)])
+                chunk = len(chunks) - 1
+            chunks[chunk] = [*chunks[chunk], *news]
+        header = b"MThd" + struct.pack(">IHHH", 6, self._format, len(chunks), self.score.ticks_per_quarter)
+        return header + b"".join(write_track(events, self.cut) for events in chunks)
+
+    def _find_players(self, chunks: list[list[Event]]) -> None:
+        """Which chunk and channel plays which note, and which program each channel has at the cut."""
+        in_time = sorted(
+            ((event.tick, event.kind != PROGRAM, number, event.data) for number, events in enumerate(chunks)
+             for event in events if event.kind in (NOTE_ON, PROGRAM)),
+            key=lambda row: row[:2],
+        )  # fmt: skip
+        programs: dict[int, int] = {}
+        for tick, _, number, data in in_time:
+            channel = data[0] & 0x0F
+            if data[0] & 0xF0 == PROGRAM:
+                programs[channel] = data[1]
+                if tick <= self.cut:
+                    self._program_at_cut[channel] = data[1]
+            elif data[2]:
+                self._used.add(channel)
+                program = DRUMS if channel == DRUM_CHANNEL else programs.get(channel, 0)
+                self._players.setdefault((tick, data[1], program), (number, channel))
+
+    def _place(self, number: int) -> tuple[int, int] | None:
+        """(chunk, channel) of a track of the original score; None: it has no notes, or it is new."""
+        if number >= len(self.score.tracks):
+            return None
+        track = self.score.tracks[number]
+        program = DRUMS if track.is_drum else track.program
+        places = (self._players.get((note.time, note.pitch, program)) for note in track.notes)
+        return next((place for place in places if place is not None), None)
+
+    def _keep(self, events: Iterable[Event]) -> Iterator[Event]:
+        """Events before the cut; tempo, metre and key at it; behind it the ends of notes that sound across it."""
+        sounding: dict[tuple[int, int], int] = defaultdict(int)
+        for event in events:
+            kind, data = event.kind, event.data
+            if kind == META and data[1] == END:
+                continue
+            is_end = kind == NOTE_OFF or (kind == NOTE_ON and data[2] == 0)
+            key = (data[0] & 0x0F, data[1]) if kind in (NOTE_ON, NOTE_OFF) else None
+            if event.tick < self.cut:
+                if key is not None:
+                    sounding[key] = max(0, sounding[key] - 1) if is_end else sounding[key] + 1
+                yield event
+            elif key is not None and is_end and sounding[key]:
+                sounding[key] -= 1
+                yield event
+            elif event.tick == self.cut and kind == META and data[1] in (TEMPO, METRE, KEY):
+                yield event
+
+
+def read_track(data: bytes) -> Iterator[Event]:
+    """Events of a track chunk; running status is written out. Raises `IndexError` or `SpliceError` where damaged."""
+    place, tick, running = 0, 0, 0
+    while place < len(data):
+        delta, place = _read_quantity(data, place)
+        tick += delta
+        status = data[place]
+        if status >= 0xF0:
+            start, place = place, place + (2 if status == META else 1)
+            if status not in (META, 0xF0, 0xF7):
+                raise SpliceError(f"a track holds a system message ({status:#x})")
+            size, place = _read_quantity(data, place)
+            place += size
+            yield Event(tick, data[start:place])
+            if status == META and data[start + 1] == END:
+                return
+            continue
+        if status & 0x80:
+            running, place = status, place + 1
+        if not running:
+            raise SpliceError("a track begins without a status")
+        size = 1 if running & 0xF0 in (PROGRAM, 0xD0) else 2
+        body = data[place : place + size]
+        if len(body) < size:
+            raise IndexError("the track is cut short")
+        place += size
+        yield Event(tick, bytes([running]) + body)
+
+
+def write_track(events: list[Event], cut: int) -> bytes:
+    """A track chunk. What stands before the cut keeps its order; behind it, ends of notes come first at each tick."""
+    kept = [event for event in events if event.tick < cut]
+    behind = sorted((event for event in events if event.tick >= cut), key=lambda event: (event.tick, _turn(event)))
+    body, now = bytearray(), 0
+    for event in [*kept, *behind]:
+        body += quantity(event.tick - now) + event.data
+        now = event.tick
+    body += bytes([0, META, END, 0])
+    return b"MTrk" + struct.pack(">I", len(body)) + bytes(body)
+
+
+def quantity(number: int) -> bytes:
+    """A variable-length quantity."""
+    digits = [number & 0x7F]
+    while number := number >> 7:
+        digits.append(number & 0x7F | 0x80)
+    return bytes(reversed(digits))
+
+
+def _read_quantity(data: bytes, place: int) -> tuple[int, int]:
+    number = 0
+    while True:
+        byte = data[place]
+        place += 1
+        number = number << 7 | byte & 0x7F
+        if not byte & 0x80:
+            return number, place
+
+
+def _chunks(data: bytes, place: int) -> Iterator[bytes]:
+    """Bodies of the track chunks; chunks of other kinds are passed over."""
+    while place + 8 <= len(data):
+        kind, size = struct.unpack(">4sI", data[place : place + 8])
+        if kind == b"MTrk":
+            yield data[place + 8 : place + 8 + size]
+        place += 8 + size
+
+
+def _turn(event: Event) -> int:
+    if event.kind == NOTE_OFF or (event.kind == NOTE_ON and event.data[2] == 0):
+        return ENDS
+    return BEGINS if event.kind == NOTE_ON else MOVES
+
+
+def _has_news(track: symusic.core.TrackTick, cut: int) -> bool:
+    return any(event.time >= cut for events in (track.notes, track.controls, track.pitch_bends) for event in events)
+
+
+def _news(track: symusic.core.TrackTick, cut: int, channel: int) -> Iterator[Event]:
+    """What a track has from the cut on, as events of a channel."""
+    for control in track.controls:
+        if control.time >= cut:
+            yield Event(control.time, bytes([CONTROL | channel, control.number, control.value]))
+    for bend in track.pitch_bends:
+        if bend.time >= cut:
+            value = bend.value + 8192
+            yield Event(bend.time, bytes([BEND | channel, value & 0x7F, value >> 7]))
+    for note in track.notes:
+        if note.time >= cut:
+            yield Event(note.time, bytes([NOTE_ON | channel, note.pitch, note.velocity]))
+            yield Event(note.time + note.duration, bytes([NOTE_OFF | channel, note.pitch, 64]))

@@ -1,0 +1,41 @@
+"""Keys: "A minor" as a key signature and as the pitches that belong to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from music_reformer.config import require
+
+# Around the circle of fifths, from seven flats to seven sharps.
+MAJORS = ("Cb", "Gb", "Db", "Ab", "Eb", "Bb", "F", "C", "G", "D", "A", "E", "B", "F#", "C#")
+MINORS = ("Ab", "Eb", "Bb", "F", "C", "G", "D", "A", "E", "B", "F#", "C#", "G#", "D#", "A#")
+MAJOR_SCALE = (0, 2, 4, 5, 7, 9, 11)
+# Of minor, the raised sixth and seventh too: melodies rise by them, and dominants need them.
+MINOR_SCALE = (0, 2, 3, 5, 7, 8, 9, 10, 11)
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key by its signature: `sharps` from -7 (flats) to 7."""
+
+    sharps: int
+    is_minor: bool
+
+    @classmethod
+    def parse(cls, text: str) -> Key:
+        """Read a key such as "Eb major" or "F# minor". Raises `UserError` for anything else."""
+        tonic, _, mode = str(text).partition(" ")
+        tonics = {"major": MAJORS, "minor": MINORS}.get(mode, ())
+        require(tonic in tonics, f"key ({text!r}) must be a tonic and a mode, such as C major or F# minor")
+        return cls(sharps=tonics.index(tonic) - 7, is_minor=mode == "minor")
+
+    @property
+    def tonic(self) -> int:
+        """Pitch class of the tonic, 0 to 11 (0 is C)."""
+        return (self.sharps * 7 + (9 if self.is_minor else 0)) % 12
+
+    @property
+    def pitch_classes(self) -> frozenset[int]:
+        """Those that belong to the key, 0 to 11."""
+        scale = MINOR_SCALE if self.is_minor else MAJOR_SCALE
+        return frozenset((self.tonic + step) % 12 for step in scale)

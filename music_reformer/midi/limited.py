@@ -1,0 +1,61 @@
+"""Running a module of ours on a stranger's bytes, in a process of its own, with limits on time and memory.
+
+A process of its own, not a fork: the server that calls this has threads. The module reads standard input; it ends with
+0 and its result on standard output, or with 1 and one sentence there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+
+from music_reformer.errors import UserError
+
+
+def run_limited(
+    module: str, arguments: Sequence[str], data: bytes, *, name: str, doing: str, seconds: float, megabytes: int
+) -> bytes:
+    """What `python -m module arguments` writes when it is given `data`.
+
+    Args:
+        name: what messages call the data.
+        doing: what is being done with it, such as "read".
+        seconds: wall time that it may take.
+        megabytes: memory that it may take.
+
+    Raises:
+        UserError: with the sentence of the module, or because it took more than the limits.
+    """
+    command = [sys.executable, "-m", module, str(megabytes), *arguments]
+    # The package as this process found it, installed or in a checkout, wherever both were started.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    try:
+        done = subprocess.run(command, input=data, capture_output=True, timeout=seconds, check=False, env=environment)
+    except subprocess.TimeoutExpired as error:
+        raise UserError(
+            f"{name} took more than {seconds:g} seconds to be {doing}; it is damaged or too large"
+        ) from error
+    if done.returncode == 1 and done.stdout:
+        raise UserError(done.stdout.decode(errors="replace").strip())
+    if done.returncode != 0:
+        raise UserError(f"{name} could not be {doing} within {megabytes} MB; it is damaged or too large")
+    return done.stdout
+
+
+def serve_limited(work: Callable[..., bytes]) -> int:
+    """The other side: limit this process, write what `work(data, *arguments)` returns; the exit code."""
+    megabytes, *arguments = sys.argv[1:]
+    with contextlib.suppress(ImportError):  # not on Windows
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (int(megabytes) * 2**20, resource.RLIM_INFINITY))
+    try:
+        result = work(sys.stdin.buffer.read(), *arguments)
+    except UserError as error:
+        sys.stdout.buffer.write(str(error).encode(errors="replace"))
+        return 1
+    sys.stdout.buffer.write(result)
+    return 0

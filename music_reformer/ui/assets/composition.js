@@ -1,0 +1,94 @@
+// One order to the server, from its place in the queue to its finished variations. A `run` is what comes of it:
+// {order, cutBar, variations, seed, cut, cutTick, end, dropped}; each variation has a score from its first note on.
+
+import { call, stop, waiting } from "./api.js";
+import { duration } from "./draw.js";
+import { Live, continued } from "./score.js";
+
+export class Composition {
+  #job = new AbortController();
+  #ticket = null;
+  #placeTimer = null;
+
+  /** `onStart(run)`, `onGrowth(run, notes)` and `onProgress(share, text)` tell how it goes. */
+  constructor({ version, order, cutBar, instruments, onStart, onGrowth, onProgress }) {
+    Object.assign(this, { version, instruments, onStart, onGrowth, onProgress });
+    this.run = { order, cutBar, variations: [] };
+  }
+
+  /** Resolves to the finished run, or to null if the visitor left. */
+  async compose() {
+    try {
+      await call("compose", [this.run.order], {
+        signal: this.#job.signal,
+        onPlace: (ahead) => this.#queued(ahead),
+        onReport: (news) => { if (!this.left) this.#hear(news); },
+      });
+    } finally {
+      clearTimeout(this.#placeTimer);
+    }
+    return this.left || !this.run.finished ? null : this.run;
+  }
+
+  get left() { return this.#job.signal.aborted; }
+  get started() { return this.#ticket !== null; }
+
+  /** Leave the queue, or what is being composed, and forget it. */
+  leave() { this.#job.abort(); }
+
+  /** Stop, and keep what is there. */
+  stop() { return stop(this.#ticket); }
+
+  #queued(ahead) {
+    clearTimeout(this.#placeTimer);
+    if (!ahead || this.started) return;
+    // A place in the queue is told even where nobody waits; it is worth showing only if it lasts.
+    this.#placeTimer = setTimeout(() => this.#tellPlace(ahead), 300);
+  }
+
+  async #tellPlace(ahead) {
+    const { seconds_left: left, typical } = await waiting().catch(() => ({ seconds_left: 0, typical: 0 }));
+    if (this.left || this.started) return;
+    const wait = left + (ahead - 1) * typical;
+    this.onProgress(0, `Waiting: ${ahead} ahead of you${wait > 0 ? ` · about ${duration(wait)}` : ""}`);
+    this.#placeTimer = setTimeout(() => this.#tellPlace(ahead), 2000);
+  }
+
+  #hear(news) {
+    if (news.event === "start") this.#begin(news);
+    else if (news.event === "progress") this.#goOn(news);
+    else this.#finish(news);
+  }
+
+  #begin({ ticket, seed, cut, cut_tick: cutTick, end, dropped_bars: dropped }) {
+    clearTimeout(this.#placeTimer);
+    this.#ticket = ticket;
+    const variations = Array.from({ length: this.run.order.variations }, () => (
+      { score: new Live(this.version.score, cut, end), fresh: [], done: 0, frontier: cut }
+    ));
+    Object.assign(this.run, { seed, cut, cutTick, end, dropped, variations });
+    this.onStart(this.run);
+    this.onProgress(0, "Reading your piece…");
+  }
+
+  #goOn({ done, notes, tokens_per_second: speed, seconds_left: left }) {
+    const { variations, cut, end } = this.run;
+    for (const row of notes) variations[row[0]].fresh.push(variations[row[0]].score.add(row, this.instruments));
+    variations.forEach((variation, index) => {
+      variation.done = done[index];
+      variation.frontier = cut + done[index] * (end - cut);
+    });
+    this.onGrowth(this.run);
+    const mean = done.reduce((sum, share) => sum + share, 0) / done.length;
+    const wait = left === null ? "" : ` · ${left < 1.5 ? "almost done" : `about ${duration(left)} left`}`;
+    if (speed > 0) this.onProgress(mean, `${Math.round(speed)} tokens/s${wait}`);
+  }
+
+  #finish({ variations }) {
+    this.run.variations = variations.map(({ key, name, roll }) => {
+      const score = continued(this.version.score, this.run.cut, roll);
+      return { key, name, score, fresh: score.notes.filter((note) => note.isNew), done: 1, frontier: Infinity };
+    });
+    this.run.finished = true;
+  }
+}

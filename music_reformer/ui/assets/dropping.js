@@ -1,0 +1,16 @@
+// Files dropped anywhere on the page.
+
+/** `onFile(file)` is told the first file of what was dropped. */
+export function listenToDrops(onFile) {
+  let depth = 0;
+  const carriesFile = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+  const change = (by) => { depth = Math.max(0, depth + by); document.body.toggleAttribute("data-dropping", depth > 0); };
+  document.addEventListener("dragenter", (event) => { if (carriesFile(event)) change(1); });
+  document.addEventListener("dragleave", (event) => { if (carriesFile(event)) change(-1); });
+  document.addEventListener("dragover", (event) => event.preventDefault());
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    change(-depth);
+    onFile(event.dataTransfer.files[0]);
+  });
+}

@@ -1,0 +1,101 @@
+// What a piece can be taken home as. The server writes MIDI and notes; sound is rendered here, as it is heard.
+
+import { exportAs, fileAddress } from "./api.js";
+import { channelsOf } from "./player.js";
+
+const MAX_MINUTES = 30;
+
+export class Exports {
+  /** `shown()` gives {key, name, score, silent, cutTick} of what is on the roll, `link()` the address with its settings. */
+  constructor({ menu, status, shown, link, onError }) {
+    Object.assign(this, { menu, status, shown, link, onError });
+    menu.addEventListener("click", (event) => {
+      const kind = event.target.closest("[data-export]")?.dataset.export;
+      if (kind) this.#start(kind);
+    });
+    menu.addEventListener("toggle", () => this.#refresh());
+  }
+
+  #refresh() {
+    this.status.textContent = "";
+    const { key, cutTick, score } = this.shown();
+    const possible = { whole: key, tracks: key, musicxml: key, new: key && cutTick !== null, wav: score.notes.length, link: true };
+    for (const button of this.menu.querySelectorAll("[data-export]")) button.disabled = !possible[button.dataset.export];
+  }
+
+  async #start(kind) {
+    if (this.busy) return;
+    this.busy = true;
+    try {
+      await this[`_${kind}`](this.shown());
+    } catch (error) {
+      this.status.textContent = "";
+      this.menu.open = false;
+      this.onError(error);
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  _whole({ key, name }) { this.#save(fileAddress(key), `${name}.mid`, "The MIDI file"); }
+  _new({ key, cutTick }) { return this.#made(key, "new", cutTick, "The new notes"); }
+  _tracks({ key }) { return this.#made(key, "tracks", 0, "The tracks"); }
+
+  _musicxml({ key }) {
+    this.status.textContent = "Writing the notes… a long piece takes a minute.";
+    return this.#made(key, "musicxml", 0, "The notes");
+  }
+
+  async #made(key, kind, since, what) {
+    const file = await exportAs(key, kind, since);
+    this.#save(fileAddress(file.key), file.name, what);
+  }
+
+  async _wav({ name, score, silent }) {
+    if (score.seconds > MAX_MINUTES * 60) {
+      this.status.textContent = `A WAV file of more than ${MAX_MINUTES} minutes is too large for the browser.`;
+      return;
+    }
+    this.status.textContent = "Rendering…";
+    const response = await fetch("soundfont");
+    if (!response.ok) throw new Error("the soundfont could not be fetched");
+    const soundfont = await response.arrayBuffer();
+    const wav = await this.#render({ score: plain(score), silent: [...silent], channels: channelsOf(score.tracks), soundfont });
+    const address = URL.createObjectURL(new Blob([wav], { type: "audio/wav" }));
+    this.#save(address, `${name}.wav`, "The WAV file");
+    setTimeout(() => URL.revokeObjectURL(address), 60_000);
+  }
+
+  #render(job) {
+    return new Promise((resolve, reject) => {
+      const worker = new Worker(new URL("./wav-worker.js", import.meta.url), { type: "module" });
+      worker.onerror = () => { worker.terminate(); reject(new Error("the sound could not be rendered")); };
+      worker.onmessage = ({ data }) => {
+        if (data.done !== undefined) this.status.textContent = `Rendering… ${Math.round(data.done * 100)} %`;
+        if (data.wav) { worker.terminate(); resolve(data.wav); }
+      };
+      worker.postMessage(job, [job.soundfont]);
+    });
+  }
+
+  async _link() {
+    const link = this.link();
+    history.replaceState(null, "", link);
+    try {
+      await navigator.clipboard.writeText(link);
+      this.status.textContent = "Copied. Opened with the same file, it gives the same music.";
+    } catch {
+      // Over plain http, or where the visitor forbids it.
+      this.status.textContent = "The link is in the address bar now.";
+    }
+  }
+
+  #save(address, name, what) {
+    const link = Object.assign(document.createElement("a"), { href: address, download: name });
+    link.click();
+    this.status.textContent = `${what} is on its way.`.replace("notes is", "notes are").replace("tracks is", "tracks are");
+  }
+}
+
+/** What another thread can be sent. */
+const plain = ({ tracks, notes, moves, seconds }) => ({ tracks, notes, moves, seconds });

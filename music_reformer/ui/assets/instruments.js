@@ -1,0 +1,81 @@
+// Which instruments may play in the new music: those of the piece, and any that the visitor adds.
+
+import { programsOf } from "./score.js";
+
+const DRUMS = -1;
+const PIANO = 0;
+
+export class Instruments {
+  #offered = [];  // programs, -1 for drums
+  #own = [];  // of them, those of the piece
+
+  /** `names` are those of the 128 programs; at most `most` may play. */
+  constructor({ element, adder, hint, names, most }) {
+    Object.assign(this, { element, adder, hint, names, most });
+    adder.append(new Option("Add an instrument…", ""), new Option("Drums", DRUMS));
+    for (let first = 0; first < 128; first += 8) {
+      const family = Object.assign(document.createElement("optgroup"), { label: FAMILIES[first / 8] });
+      for (let program = first; program < first + 8; program++) family.append(new Option(names[program], program));
+      adder.append(family);
+    }
+    adder.addEventListener("change", () => {
+      if (adder.value !== "") this.add(Number(adder.value));
+      adder.value = "";
+    });
+    element.addEventListener("change", () => this.#check());
+  }
+
+  nameOf(program) { return program === DRUMS ? "Drums" : this.names[program]; }
+
+  /** Offer the instruments of a piece, all of them to play. */
+  show(score) {
+    this.#own = programsOf(score);
+    this.#offered = [];
+    this.element.replaceChildren();
+    for (const program of this.#own.length ? this.#own : [PIANO]) this.add(program);
+    if (this.#own.length > this.most) {
+      [...this.element.querySelectorAll("input")].slice(this.most).forEach((box) => { box.checked = false; });
+    }
+    this.#check();
+  }
+
+  /** Offer `program` too, chosen. */
+  add(program) {
+    if (!this.#offered.includes(program)) {
+      this.#offered.push(program);
+      const label = document.createElement("label");
+      label.className = "chip";
+      const box = Object.assign(document.createElement("input"), { type: "checkbox", name: "instrument", value: program });
+      label.append(box, Object.assign(document.createElement("span"), { textContent: this.nameOf(program) }));
+      this.element.append(label);
+    }
+    this.element.querySelector(`input[value="${program}"]`).checked = true;
+    this.#check();
+  }
+
+  /** Choose exactly these. */
+  choose(programs) {
+    for (const box of this.element.querySelectorAll("input")) box.checked = false;
+    for (const program of programs) this.add(program);
+  }
+
+  get #chosen() { return [...this.element.querySelectorAll("input:checked")].map((box) => Number(box.value)); }
+
+  /** The programs that may play; none: as the piece has them. */
+  read() {
+    const chosen = this.#chosen;
+    const asThePiece = chosen.length === this.#own.length && chosen.every((program) => this.#own.includes(program));
+    return asThePiece ? [] : chosen;
+  }
+
+  #check() {
+    const { length } = this.#chosen;
+    const problem = length === 0 ? "Choose at least one instrument." : length > this.most ? `Choose at most ${this.most} instruments.` : "";
+    this.hint.textContent = problem;
+    // So that the form itself refuses to be sent.
+    this.adder.setCustomValidity(problem);
+  }
+}
+
+const FAMILIES = ["Piano", "Bells and mallets", "Organ", "Guitar", "Bass", "Strings", "Ensemble", "Brass", "Reed", "Pipe",
+  "Synth lead", "Synth pad", "Synth effects", "World", "Percussive", "Sound effects"];

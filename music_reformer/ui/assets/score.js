@@ -1,0 +1,119 @@
+// The music as the page holds it: a `score` has tracks {name, program, drum}, notes {pitch, start, end, velocity, isNew,
+// drum, track (its place among the tracks)} by start, moves {time, track, number, value} (controllers; number -1 is the
+// pitch bend) by time, bars and beats in seconds, tempos, metres, seconds (its length) and cut (where new music begins,
+// or null). Scores are never changed, only made from others, but for `Live`, which grows.
+
+// A note this much before the cut is a note at the cut that was rounded.
+const TOLERANCE = 1e-3;
+export const BEND = -1;
+
+export const EMPTY = {
+  tracks: [], notes: [], moves: [], bars: [0], beats: [], tempos: [], metres: [[0, 4, 4]], seconds: 0, cut: null,
+};
+
+const byStart = (a, b) => a.start - b.start;
+const byTime = (a, b) => a.time - b.time;
+const heading = ({ name, program, drum }) => ({ name, program, drum });
+
+/** A piano roll from the server as a score. */
+export function scoreOf(roll) {
+  const { notes, moves } = eventsOf(roll, (_, place) => place);
+  return {
+    tracks: roll.tracks.map(heading), notes, moves, bars: roll.bars, beats: roll.beats, tempos: roll.tempos,
+    metres: roll.metres, seconds: roll.seconds, cut: null,
+  };
+}
+
+function eventsOf(roll, placeOf) {
+  const notes = [], moves = [];
+  roll.tracks.forEach((track, index) => {
+    const place = placeOf(track, index);
+    for (const [pitch, start, end, velocity, isNew] of track.notes) {
+      notes.push({ pitch, start, end, velocity, isNew: Boolean(isNew), drum: track.drum, track: place });
+    }
+    for (const [time, number, value] of track.controls) moves.push({ time, track: place, number, value });
+    for (const [time, value] of track.bends) moves.push({ time, track: place, number: BEND, value });
+  });
+  return { notes: notes.sort(byStart), moves: moves.sort(byTime) };
+}
+
+/** What lies before `cut`; notes that sound across it keep their length. */
+export function before(score, cut) {
+  const early = (seconds) => seconds < cut - TOLERANCE;
+  const notes = score.notes.filter((note) => early(note.start));
+  return {
+    ...score, notes, moves: score.moves.filter((move) => early(move.time)), cut,
+    bars: [...score.bars.filter(early), cut], beats: [...score.beats.filter(early), cut],
+    seconds: notes.reduce((latest, note) => Math.max(latest, note.end), 0),
+  };
+}
+
+/** `score` up to `cut`, then what the server composed: a roll of what is new, whose tracks are those of the score by
+ *  name and instrument, in order, and perhaps more. */
+export function continued(score, cut, roll) {
+  const base = before(score, cut);
+  const tracks = [...base.tracks];
+  const taken = new Set();
+  const { notes, moves } = eventsOf(roll, (track) => {
+    const alike = (other, place) => !taken.has(place) && other.name === track.name && other.program === track.program && other.drum === track.drum;
+    let place = tracks.findIndex(alike);
+    if (place < 0) place = tracks.push(heading(track)) - 1;
+    taken.add(place);
+    return place;
+  });
+  const merge = (early, late) => [...early.filter((seconds) => seconds < cut - TOLERANCE), ...late];
+  return {
+    ...base, tracks, notes: [...base.notes, ...notes].sort(byStart), moves: [...base.moves, ...moves].sort(byTime),
+    bars: merge(score.bars, roll.bars), beats: merge(score.beats, roll.beats),
+    seconds: Math.max(base.seconds, roll.seconds),
+  };
+}
+
+/** A variation while it is composed: the score before the cut, and notes that come. */
+export class Live {
+  constructor(score, cut, end) {
+    const base = before(score, cut);
+    Object.assign(this, base, { tracks: [...base.tracks], notes: [...base.notes], seconds: Math.max(end, base.seconds) });
+    this.heights = this.tracks.map((_, place) => meanPitch(base.notes.filter((note) => note.track === place).slice(-32)));
+  }
+
+  /** Add a note of the server's progress report; returns it as the score holds it. */
+  add([, program, drum, pitch, start, end, velocity], instruments) {
+    const fits = this.tracks.flatMap((track, place) => (track.drum === drum && (drum || track.program === program) ? [place] : []));
+    // Two hands of one piano: the hand that plays nearer.
+    let place = fits.sort((a, b) => Math.abs(this.heights[a] - pitch) - Math.abs(this.heights[b] - pitch))[0];
+    if (place === undefined) {
+      place = this.tracks.push({ name: drum ? "Drums" : instruments[program], program, drum }) - 1;
+      this.heights[place] = pitch;
+    }
+    const note = { pitch, start, end, velocity, isNew: true, drum, track: place };
+    let at = this.notes.length;
+    while (at > 0 && this.notes[at - 1].start > start) at--;
+    this.notes.splice(at, 0, note);
+    this.seconds = Math.max(this.seconds, end);
+    return note;
+  }
+}
+
+const meanPitch = (notes) => (notes.length ? notes.reduce((sum, note) => sum + note.pitch, 0) / notes.length : 60);
+
+/** Index of the first of `events` whose `name` is `seconds` or later. */
+export function firstFrom(events, seconds, name = "start") {
+  let [low, high] = [0, events.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (events[middle][name] < seconds) low = middle + 1; else high = middle;
+  }
+  return low;
+}
+
+/** How many bars are kept where nothing else is asked for: through the bar in which the last note begins. */
+export function wholeBars(score) {
+  if (!score.notes.length) return 0;
+  const last = score.notes.at(-1).start;
+  const line = score.bars.findIndex((bar) => bar > last + TOLERANCE);
+  return line < 0 ? score.bars.length - 1 : line;
+}
+
+/** Programs that play, as the server knows them (-1: drums), in the order of the tracks. */
+export const programsOf = (score) => [...new Set(score.tracks.map((track) => (track.drum ? -1 : track.program)))];

@@ -1,0 +1,84 @@
+// Playing, and where the playhead is: the buttons and the clock under the roll.
+
+import { clock } from "./draw.js";
+
+const $ = (id) => document.getElementById(id);
+
+export class Transport {
+  /** `obstacle`: why there can be no sound, or null. */
+  constructor({ player, roll, obstacle }) {
+    Object.assign(this, { player, roll, obstacle });
+    $("play").addEventListener("click", () => this.toggle());
+    $("rewind").addEventListener("click", () => this.seek(0));
+    $("zoom-in").addEventListener("click", () => roll.zoomBy(1.6));
+    $("zoom-out").addEventListener("click", () => roll.zoomBy(1 / 1.6));
+    $("zoom-fit").addEventListener("click", () => roll.fit());
+    player.addEventListener("change", () => {
+      document.body.toggleAttribute("data-playing", player.playing);
+      $("play").setAttribute("aria-label", player.playing ? "Pause" : "Play");
+      this.show();
+      requestAnimationFrame(() => this.#tick());
+    });
+  }
+
+  /** Have sound ready before the visitor presses play. */
+  prepare() {
+    if (!this.obstacle) this.player.prepare().catch((error) => this.#noSound(error));
+  }
+
+  async toggle() {
+    if ($("play").disabled) return;
+    if (this.player.playing) { this.player.pause(); return; }
+    try { await this.player.play(); } catch (error) { this.#noSound(error); }
+  }
+
+  seek(seconds) {
+    this.player.seek(seconds);
+    this.show();
+  }
+
+  /** A bar on, or back from where the playhead is. */
+  step(bars) {
+    const { player, roll } = this;
+    const lines = roll.barLines();
+    const at = lines.findLastIndex((line) => line <= player.time + 0.02);
+    const target = bars > 0 ? at + 1 : player.time - lines[at] > 0.5 ? at : Math.max(at - 1, 0);
+    this.seek(Math.min(lines[target] ?? player.time, roll.seconds));
+  }
+
+  /** Bring clock, playhead and buttons in line with the player. */
+  show({ follow = false } = {}) {
+    const { player, roll } = this;
+    const total = player.score.seconds;
+    const time = Math.min(player.time, total);
+    $("now").textContent = clock(time);
+    $("total").textContent = clock(total);
+    $("play").disabled = Boolean(this.obstacle) || !player.canPlay;
+    roll.moveTo(time, { follow });
+    const bar = Math.max(roll.barLines().filter((start) => start <= time + 0.01).length, 1);
+    $("roll").setAttribute("aria-valuemax", total.toFixed(1));
+    $("roll").setAttribute("aria-valuenow", time.toFixed(1));
+    $("roll").setAttribute("aria-valuetext", `bar ${bar}, ${clock(time)} of ${clock(total)}`);
+  }
+
+  say(text) { if ($("sound-note").textContent !== text) $("sound-note").textContent = text; }
+
+  #noSound(error) {
+    console.error(error);
+    this.obstacle = "Sound could not be started; the downloads play elsewhere.";
+    this.say(this.obstacle);
+    this.show();
+  }
+
+  #tick() {
+    const { player } = this;
+    const level = player.level();
+    const meter = $("meter");
+    meter.setAttribute("aria-valuenow", level.toFixed(4));
+    // Decibels from -48 to 0 over the width of the meter.
+    meter.firstElementChild.style.width = `${Math.max(0, Math.min(100, 100 + (20 * Math.log10(level + 1e-9) * 100) / 48))}%`;
+    if (player.playing) this.show({ follow: true });
+    if (!this.obstacle) this.say(player.waiting ? "Waiting for the next notes…" : "");
+    if (player.playing || level > 1e-5) requestAnimationFrame(() => this.#tick());
+  }
+}

@@ -1,0 +1,105 @@
+// The versions of a piece: what was opened, and every variation that was kept, as a small tree. Nothing kept is ever
+// lost; going back and keeping something else grows a branch.
+
+import { count } from "./draw.js";
+import { wholeBars } from "./score.js";
+
+const COLUMN = 150, ROW = 38, PILL = 30;
+
+export class Versions {
+  #list = [];
+  current = null;
+
+  /** `onGo(version)` is told which version the visitor wants. */
+  constructor({ element, onGo }) {
+    Object.assign(this, { element, onGo });
+  }
+
+  /** Begin a new tree with a piece. */
+  plant(piece) {
+    this.#list = [];
+    this.current = null;
+    return this.grow(piece);
+  }
+
+  /** Add `piece` as a child of the current version, and go there. */
+  grow(piece) {
+    const version = { ...piece, parent: this.current, children: [] };
+    this.current?.children.push(version);
+    if (this.current) this.current.latest = version;
+    this.#list.push(version);
+    this.current = version;
+    this.draw();
+    return version;
+  }
+
+  clear() {
+    this.#list = [];
+    this.current = null;
+    this.draw();
+  }
+
+  get canUndo() { return Boolean(this.current?.parent); }
+  get canRedo() { return Boolean(this.current?.latest); }
+  undo() { if (this.canUndo) this.onGo(this.current.parent); }
+  redo() { if (this.canRedo) this.onGo(this.current.latest); }
+
+  /** Make `version` the current one; redoing leads back to where the visitor was. */
+  go(version) {
+    for (let child = version; child.parent; child = child.parent) child.parent.latest = child;
+    this.current = version;
+    this.draw();
+  }
+
+  draw() {
+    this.element.hidden = this.#list.length < 2;
+    if (this.element.hidden) return this.element.replaceChildren();
+    const places = placed(this.#list[0]);
+    const rows = Math.max(...places.map(({ row }) => row)) + 1;
+    const columns = Math.max(...places.map(({ column }) => column)) + 1;
+    const box = document.createElement("div");
+    box.className = "tree";
+    box.style.width = `${columns * COLUMN}px`;
+    box.style.height = `${rows * ROW - (ROW - PILL)}px`;
+    box.append(lines(places), ...places.map((place) => this.#pill(place)));
+    this.element.replaceChildren(box);
+    box.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }
+
+  #pill({ version, column, row }) {
+    const pill = Object.assign(document.createElement("button"), { type: "button", textContent: version.label });
+    pill.style.transform = `translate(${column * COLUMN}px, ${row * ROW}px)`;
+    pill.title = `${version.name} · ${count(wholeBars(version.score), "bar")}`;
+    if (version === this.current) pill.setAttribute("aria-current", "true");
+    pill.addEventListener("click", () => this.onGo(version));
+    return pill;
+  }
+}
+
+/** Columns by generation; a first child goes on in its parent's row, others take rows of their own. */
+function placed(root) {
+  const places = [];
+  let rows = 0;
+  const visit = (version, column, row) => {
+    places.push({ version, column, row });
+    version.children.forEach((child, index) => visit(child, column + 1, index === 0 ? row : ++rows));
+  };
+  visit(root, 0, 0);
+  return places;
+}
+
+function lines(places) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("aria-hidden", "true");
+  const of = new Map(places.map((place) => [place.version, place]));
+  for (const { version, column, row } of places) {
+    const from = of.get(version.parent);
+    if (!from) continue;
+    const [x, y] = [column * COLUMN, row * ROW + PILL / 2];
+    const [left, top] = [from.column * COLUMN + COLUMN - 20, from.row * ROW + PILL / 2];
+    const path = document.createElementNS(svg.namespaceURI, "path");
+    path.setAttribute("d", row === from.row ? `M${left} ${y}H${x}` : `M${left + 4} ${top}V${y - 6}q0 6 6 6H${x}`);
+    svg.append(path);
+  }
+  return svg;
+}

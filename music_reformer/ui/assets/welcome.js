@@ -1,0 +1,42 @@
+// The empty page: examples to start from, with small pictures, and a large one that turns into something new.
+
+import { drawSmall } from "./draw.js";
+import { scoreOf } from "./score.js";
+
+export class Welcome {
+  /** `onExample(key)` and `onNothing()` are told what the visitor starts from. */
+  constructor({ element, list, art, examples, onExample, onNothing }) {
+    Object.assign(this, { element, art });
+    this.pictures = new Map();
+    const blank = { title: "From nothing", character: "Key, metre and tempo of your choice", roll: null };
+    list.append(
+      ...examples.map((example) => this.#button(example, () => onExample(example.key))),
+      this.#button(blank, onNothing),
+    );
+    this.first = scoreOf(examples[0].roll);
+    new ResizeObserver(() => this.draw()).observe(element);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+  }
+
+  #button({ title, character, roll }, onClick) {
+    const item = document.createElement("li");
+    const button = Object.assign(document.createElement("button"), { type: "button" });
+    const text = document.createElement("div");
+    text.append(Object.assign(document.createElement("b"), { textContent: title }));
+    text.append(Object.assign(document.createElement("span"), { textContent: character }));
+    const canvas = document.createElement("canvas");
+    canvas.setAttribute("aria-hidden", "true");
+    button.append(text, canvas);
+    this.pictures.set(canvas, roll ? scoreOf(roll) : { notes: [], seconds: 1 });
+    button.addEventListener("click", onClick);
+    item.append(button);
+    return item;
+  }
+
+  draw() {
+    if (!this.element.clientWidth) return;
+    for (const [canvas, { notes, seconds }] of this.pictures) drawSmall(canvas, notes, { from: 0, to: seconds });
+    const { notes, seconds } = this.first;
+    drawSmall(this.art, notes.filter((note) => !note.drum), { from: 0, to: seconds, cut: seconds * 0.5 });
+  }
+}

@@ -1,0 +1,56 @@
+"""What a piece can be taken home as, besides the MIDI file itself."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import symusic
+
+from music_reformer.config import require
+from music_reformer.generation.prompt import score_from
+from music_reformer.midi.notation import music_xml
+from music_reformer.midi.roll import instrument_name
+from music_reformer.midi.score import read_score
+from music_reformer.ui.shelf import safe_name
+
+KINDS = ("new", "tracks", "musicxml")
+
+
+def export(data: bytes, *, kind: str, name: str, since: int) -> tuple[bytes, str, str]:
+    """A MIDI file in another form.
+
+    Args:
+        data: the MIDI file; it was checked when it was opened.
+        kind: "new": only what begins at tick `since` or later, as MIDI; "tracks": a zip with a MIDI file for each
+            track; "musicxml": notes for a notation program.
+        name: of the piece.
+
+    Returns:
+        Bytes, name without suffix, suffix.
+
+    Raises:
+        UserError: there is nothing to export, or it took too long.
+    """
+    require(kind in KINDS, f"The kind of export ({kind!r}) must be one of {', '.join(KINDS)}.")
+    if kind == "musicxml":
+        return music_xml(data, name=name, title=name), name, ".musicxml"
+    score = read_score(data, name=name)
+    if kind == "tracks":
+        return _zip_of_tracks(score), f"{name} - tracks", ".zip"
+    new = score_from(score, max(0, since))
+    new.tracks = [track for track in new.tracks if len(track.notes)]
+    require(len(new.tracks) > 0, f"{name} has no new notes yet.")
+    return new.dumps_midi(), f"{name} - new", ".mid"
+
+
+def _zip_of_tracks(score: symusic.Score) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        heard = [track for track in score.tracks if len(track.notes)]
+        for number, track in enumerate(heard, start=1):
+            alone = score.copy()
+            alone.tracks = [track]
+            name = track.name.strip() or instrument_name(track.program, drum=track.is_drum)
+            archive.writestr(f"{number:02d} {safe_name(name) or 'track'}.mid", alone.dumps_midi())
+    return packed.getvalue()

@@ -1,0 +1,102 @@
+"""What a visitor of the page does and looks at, for the tests."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import symusic
+
+from music_reformer.midi.examples import EXAMPLES
+
+WALTZ = EXAMPLES["waltz"].score()
+# How many pixels near this colour (a CSS variable) are there between two shares of the roll's width?
+COUNT_COLOUR = """([name, from, to]) => {
+  const canvas = document.querySelector('#roll-notes');
+  const probe = document.createElement('canvas').getContext('2d');
+  probe.fillStyle = getComputedStyle(document.documentElement).getPropertyValue(name);
+  probe.fillRect(0, 0, 1, 1);
+  const [r, g, b] = probe.getImageData(0, 0, 1, 1).data;
+  const [x, width] = [Math.round(canvas.width * from), Math.round(canvas.width * (to - from))];
+  const { data } = canvas.getContext('2d').getImageData(x, 30, width, canvas.height - 30);
+  let count = 0;
+  for (let i = 0; i < data.length; i += 4) {
+    // Notes are tinted by velocity: near the colour's hue, clearly off the paper's grey.
+    const far = Math.abs(data[i] - r) + Math.abs(data[i + 1] - g) + Math.abs(data[i + 2] - b);
+    if (far < 110) count++;
+  }
+  return count;
+}"""
+# The colour of the paper at a share of the roll's width, on the ruler where there are no notes.
+PAPER = """(share) => {
+  const canvas = document.querySelector('#roll-notes');
+  return [...canvas.getContext('2d').getImageData(Math.round(canvas.width * share), 2, 1, 1).data].join();
+}"""
+
+
+def midi(name: str = "my song.mid", data: bytes | None = None) -> dict[str, Any]:
+    return {"name": name, "mimeType": "audio/midi", "buffer": WALTZ.dumps_midi() if data is None else data}
+
+
+def phase(tab: Any, name: str) -> None:
+    tab.wait_for_selector(f"body[data-phase={name}]")
+
+
+def until(tab: Any, condition: str, *, seconds: float = 120.0) -> None:
+    """Wait for a JavaScript condition. (Playwright's own `wait_for_function` needs `eval`, which the page forbids.)"""
+    end = time.monotonic() + seconds
+    while not tab.evaluate(condition):
+        assert time.monotonic() < end, f"waited {seconds} s in vain for {condition}"
+        tab.wait_for_timeout(50)
+
+
+def until_level(tab: Any, condition: str) -> None:
+    until(tab, f"Number(document.querySelector('#meter').getAttribute('aria-valuenow')) {condition}")
+
+
+def until_progress(tab: Any, text: str) -> None:
+    until(tab, f"document.querySelector('#progress-text').textContent.includes('{text}')")
+
+
+def upload(tab: Any, file: dict[str, Any] | None = None) -> None:
+    tab.set_input_files("#file", file or midi())
+    phase(tab, "ready")
+
+
+def order(tab: Any, *, bars: int = 4, variations: int = 1, seed: int | None = 5) -> None:
+    tab.fill("#amount", str(bars))
+    tab.click(f"label[for=variations-{variations}]")
+    if seed is not None:
+        tab.evaluate("document.querySelector('#advanced').open = true")
+        tab.fill("#seed", str(seed))
+    tab.click("#compose")
+    phase(tab, "composing")
+
+
+def level(tab: Any) -> float:
+    return float(tab.get_attribute("#meter", "aria-valuenow"))
+
+
+def loudest(tab: Any, seconds: float) -> float:
+    """The loudest that the page sounds over so many seconds."""
+    end, peak = time.monotonic() + seconds, 0.0
+    while time.monotonic() < end:
+        peak = max(peak, level(tab))
+        tab.wait_for_timeout(50)
+    return peak
+
+
+def download(tab: Any, variation: int) -> tuple[str, symusic.Score]:
+    with tab.expect_download() as download_info:
+        tab.click(f"[aria-label='Download variation {variation} as MIDI']")
+    return download_info.value.suggested_filename, symusic.Score.from_midi(
+        Path(download_info.value.path()).read_bytes()
+    )
+
+
+def notes_of(score: symusic.Score) -> list[tuple[int, int, int]]:
+    tick = 480 / score.ticks_per_quarter
+    return sorted(
+        (round(note.time * tick), note.pitch, note.velocity) for track in score.tracks for note in track.notes
+    )
