@@ -228,18 +228,41 @@ class TrainConfig:
 
 @dataclass
 class EvaluateConfig:
-    """`music-reformer evaluate`: exact likelihood of whole pieces."""
+    """`music-reformer evaluate`: exact likelihood of whole pieces; generated music against human music."""
 
-    checkpoint: str = "???"
+    # Folder of weights or a training checkpoint; null: no likelihood, only the statistics of `generated`.
+    checkpoint: str | None = "???"
     data: str = "???"
     split: str = "validation"
     # Hash rounds; 0: as trained.
     rounds: int = 0
     # Pieces looked at; 0: all of the split.
     max_pieces: int = 0
-    # JSON file for the figures; null: only printed.
+    # Contexts (tokens, even) for which the likelihood is also given as if the model could see no more than that, and
+    # how many pieces are scored so (0: none). A context costs twice what the exact likelihood of those pieces does.
+    contexts: list[int] = field(default_factory=lambda: [64, 256, 1024, 4096])
+    context_pieces: int = 8
+    # Folder of MIDI files to hold against the split, such as the output of `music-reformer generate`; null: none.
+    generated: str | None = None
+    # Pieces of the split, and of the training set, that they are held against.
+    human_pieces: int = 100
+    # Seconds of each piece that are compared, at most.
+    excerpt_seconds: float = 120.0
+    # A folder for report.html and figures.json; or a name that ends in .json; null: figures are only printed.
     output: str | None = None
     device: str = "auto"
+
+    def __post_init__(self) -> None:
+        require(self.max_pieces >= 0, f"max_pieces ({self.max_pieces}) must not be negative; 0 is all")
+        require(self.context_pieces >= 0, f"context_pieces ({self.context_pieces}) must not be negative; 0 is none")
+        require(self.human_pieces >= 2, f"human_pieces ({self.human_pieces}) must be at least 2")
+        require(self.excerpt_seconds >= 1, f"excerpt_seconds ({self.excerpt_seconds}) must be at least 1")
+        for context in self.contexts:
+            require(context >= 2 and context % 2 == 0, f"contexts ({context}) must be even numbers of tokens from 2 on")
+        require(
+            self.checkpoint is not None or self.generated is not None,
+            "evaluate has nothing to do: give checkpoint=... for the likelihood, generated=... for statistics, or both",
+        )
 
 
 @dataclass
