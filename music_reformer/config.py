@@ -298,10 +298,21 @@ class GenerateConfig:
     # "16bars" or "30s".
     length: str = "16bars"
     seed: int = 1
+    # Several seeds, each for all variations of every prompt; files then have the seed in their names.
+    seeds: list[int] = field(default_factory=list)
+    # Bars of each prompt to keep and go on from; null: all.
+    cut_bar: int | None = None
+    # Token store that the weights were trained on: each output is searched for passages copied from it; null: not.
+    data: str | None = None
+    # Processes, one prompt each at a time; 0: one for each GPU, or else for each core.
+    workers: int = 1
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     # Hash rounds; 0: as trained.
     rounds: int = 0
     device: str = "auto"
+
+    def __post_init__(self) -> None:
+        require(self.workers >= 0, f"workers ({self.workers}) must not be negative; 0 is one for each GPU or core")
 
 
 Config = TypeVar("Config")

@@ -17,7 +17,7 @@ from music_reformer.data.corpus import SUFFIXES
 from music_reformer.data.store import Piece, TokenStore
 from music_reformer.errors import UserError
 from music_reformer.evaluation.notes import Notes
-from music_reformer.midi.score import clean_score, read_score
+from music_reformer.midi.score import clean_upload, read_score
 
 MANIFEST = "manifest.jsonl"
 
@@ -73,7 +73,7 @@ def read_generated(folder: str | Path) -> tuple[list[Generated], list[str]]:
     for path in files:
         name = path.relative_to(root).as_posix()
         try:
-            notes = _read(path)
+            notes = Notes.of(clean_upload(read_score(path)))
         except UserError as error:
             refused.append(str(error))
             continue
@@ -128,15 +128,6 @@ def sample(pieces: list[Piece], num: int) -> list[Piece]:
         return pieces
     chosen = np.random.default_rng(0).choice(len(pieces), size=num, replace=False)
     return [pieces[i] for i in sorted(chosen)]
-
-
-def _read(path: Path) -> Notes:
-    score = read_score(path)
-    # As prompts are read: 1/4 throughout stands for a metre that is not known.
-    unknown = len(score.time_signatures) > 0 and all(
-        (metre.numerator, metre.denominator) == (1, 4) for metre in score.time_signatures
-    )
-    return Notes.of(clean_score(score, metre_aliases={"1/4": "4/4"} if unknown else None))
 
 
 def _cuts(manifest: Path) -> dict[str, float]:

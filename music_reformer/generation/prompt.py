@@ -18,7 +18,7 @@ import symusic
 
 from music_reformer.config import require
 from music_reformer.midi.grammar import Grammar, GrammarState
-from music_reformer.midi.score import DEFAULT_METRE, bar_starts, clean_score, metres, seconds_at
+from music_reformer.midi.score import DEFAULT_METRE, bar_starts, clean_upload, metres, seconds_at
 from music_reformer.midi.stream import DEFAULT_TEMPO, DRUMS
 from music_reformer.midi.tokenizer import MusicTokenizer
 
@@ -108,7 +108,7 @@ def read_prompt(
     Raises:
         UserError: the score has no such bar.
     """
-    clean = _clean(score)
+    clean = clean_upload(score)
     cut_tick, bars = _find_cut(clean, cut_bar)
     heard = _keep_before(clean, cut_tick)
     grammar = Grammar(tokenizer, programs=programs or programs_of(heard) or programs_of(clean) or {PIANO})
@@ -138,18 +138,6 @@ def new_track(program: int) -> symusic.core.TrackTick:
     """An empty track for an instrument, -1 for drums."""
     drum = program == DRUMS
     return symusic.Track(name="Drums" if drum else "", program=0 if drum else program, is_drum=drum)
-
-
-def _clean(score: symusic.Score) -> symusic.Score:
-    """The score as tokens and bars are to see it.
-
-    A piece that is in 1/4 throughout comes from a program that knew the beats but not the metre (POP909 does); it is
-    read in 4/4, as its corpus is for training.
-    """
-    unknown = len(score.time_signatures) > 0 and all(
-        (metre.numerator, metre.denominator) == (1, 4) for metre in score.time_signatures
-    )
-    return clean_score(score, metre_aliases={"1/4": "4/4"} if unknown else None)
 
 
 def _find_cut(score: symusic.Score, cut_bar: int | None) -> tuple[int, list[int]]:
