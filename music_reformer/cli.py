@@ -42,7 +42,7 @@ class Verb:
 
 
 VERBS = {
-    "prepare": Verb(settings.PrepareConfig, "music_reformer.data.prepare", "prepare"),
+    "prepare": Verb(settings.PrepareConfig, "music_reformer.data.prepare_sequences", "prepare"),
     "train": Verb(settings.TrainConfig, "music_reformer.training.run", "train"),
     "evaluate": Verb(settings.EvaluateConfig, "music_reformer.evaluation.evaluate", "evaluate"),
     "generate": Verb(settings.GenerateConfig, "music_reformer.generation.batch", "generate"),

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from music_reformer.errors import UserError
 
 ATTENTION_KINDS = ("lsh", "local", "full")
+CORPUS_KINDS = ("midi", "tokens", "chorales")
 ENCODINGS = ("REMI", "TSD", "MIDILike", "Performance")
 
 
@@ -68,6 +69,8 @@ class CorpusConfig:
     """Where MIDI files come from and how they are split. See `music_reformer.data.corpus`."""
 
     name: str = "folder"
+    # midi; or a file of integers at `path`: tokens (as they are) or chorales (frames of four pitches).
+    kind: str = "midi"
     # Folder of MIDI files, searched recursively.
     path: str = "???"
     # A manifest under datasets/manifests, by name, or a YAML file like those: it tells which files are one composition.
@@ -79,8 +82,14 @@ class CorpusConfig:
     metre_aliases: dict[str, str] = field(default_factory=dict)
     # General MIDI program by track name, for corpora that write every part as a piano, e.g. {"MELODY": 73}.
     program_by_track: dict[str, int] = field(default_factory=dict)
+    # Of integers: the value that fills sequences up to one length; null: NaN alone does.
+    padding: int | None = None
 
     def __post_init__(self) -> None:
+        require(
+            self.kind in CORPUS_KINDS,
+            f"corpus.kind ({self.kind!r}) must be one of {', '.join(CORPUS_KINDS)}",
+        )
         require(
             0 <= self.validation_fraction + self.test_fraction < 1,
             f"corpus.validation_fraction + corpus.test_fraction ({self.validation_fraction} + {self.test_fraction}) "

@@ -42,7 +42,7 @@ class TrainingSet:
         for piece in training:
             pieces.append(piece_notes(store, piece))
             done()
-        return cls([piece.source for piece in training], pieces, steps_per_beat=_steps_per_beat(store.tokenizer))
+        return cls([piece.source for piece in training], pieces, steps_per_beat=_steps_per_beat(store.music_tokenizer))
 
     def copies(self, notes: Notes) -> dict[str, dict[str, Any]]:
         """The longest n-gram that stands in the training set: over all notes, and over the top line.

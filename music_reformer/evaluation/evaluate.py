@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from music_reformer.config import EvaluateConfig, require
+from music_reformer.data.integer_tokenizer import tokenizer_from_json
 from music_reformer.data.store import Piece, TokenStore
 from music_reformer.errors import UserError
 from music_reformer.evaluation.generated import compare_generated
@@ -26,7 +27,6 @@ from music_reformer.evaluation.scored import ScoredPieces
 from music_reformer.evaluation.summary import per_token, summary
 from music_reformer.evaluation.table import print_figures
 from music_reformer.midi.score import write_atomically
-from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.model.reformer import ReformerLM
 from music_reformer.model.weights import LoadedWeights, load_weights
 
@@ -43,6 +43,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     store = TokenStore.open(config.data)
     loaded = _load(config, store)
     pieces, too_long = _pieces(store, config, loaded) if loaded is not None else ([], 0)
+    if config.generated is not None:
+        _ = store.music_tokenizer  # of integers there is no music to compare with
     generated, refused = read_generated(config.generated) if config.generated is not None else ([], [])
     require(len(store.split(config.split)) > 0, f"the {config.split} split of {config.data} is empty; choose another")
     output = _output_folder(config.output)  # after all that may be wrong, so that a mistake leaves nothing behind
@@ -71,7 +73,7 @@ def _load(config: EvaluateConfig, store: TokenStore) -> LoadedWeights | None:
         return None
     loaded = load_weights(config.checkpoint)
     require(
-        MusicTokenizer.from_json(loaded.tokenizer_settings).fingerprint == store.tokenizer.fingerprint,
+        tokenizer_from_json(loaded.tokenizer_settings).fingerprint == store.tokenizer.fingerprint,
         f"{config.checkpoint} was trained with another tokenizer than the one that prepared {config.data}; prepare the "
         "data with the settings of the checkpoint's tokenizer.json",
     )

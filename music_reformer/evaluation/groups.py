@@ -119,7 +119,7 @@ def human_excerpts(
 
 def piece_notes(store: TokenStore, piece: Piece) -> Notes:
     """The notes that the tokens of a piece tell."""
-    return Notes.of(store.tokenizer.decode(store.tokens(piece)))
+    return Notes.of(store.music_tokenizer.decode(store.tokens(piece)))
 
 
 def sample(pieces: list[Piece], num: int) -> list[Piece]:

@@ -80,8 +80,9 @@ def _head(figures: dict[str, Any]) -> str:
         lines.append(
             f'<p class="soft">{escape(figures["checkpoint"])}, {figures["parameters"]:,} parameters, '
             f"{figures['rounds']} hash rounds, weights {figures['weights'][:12]}. The {split} split: "
-            f"{figures['pieces']:,} whole pieces, {figures['targets']:,} tokens, {figures['notes']:,} notes, "
-            f"{figures['seconds'] / 3600:.1f} hours.</p>"
+            f"{figures['pieces']:,} whole pieces, {figures['targets']:,} tokens"
+            + (f", {figures['notes']:,} notes, {figures['seconds'] / 3600:.1f} hours" if figures["notes"] else "")
+            + ".</p>"
         )
         if figures["pieces_too_long"]:
             lines.append(
@@ -94,10 +95,12 @@ def _head(figures: dict[str, Any]) -> str:
         _tile(label, figures[key])
         for key, label in (
             ("nats_per_token", "nats per token"),
+            ("nats_per_token_without_end", "nats per token, ends not counted"),
             ("bits_per_note", "bits per note"),
             ("bits_per_second", "bits per second"),
         )
-        if key in figures
+        # Where there are notes, bits per note and per second say more than leaving the ends out.
+        if key in figures and (key != "nats_per_token_without_end" or "bits_per_note" not in figures)
     ]
     if "generated" in figures:
         tiles.append(_copies_tile(figures["generated"]["originality"]["all_notes"]))

@@ -19,9 +19,10 @@ def print_figures(figures: dict[str, Any], console: Console) -> None:
 
 
 def _print_likelihood(figures: dict[str, Any], console: Console) -> None:
+    notes = f"{figures['notes']:,} notes; " if figures["notes"] else ""
     console.print(
         f"{figures['pieces']:,} pieces of the {figures['split']} split, {figures['targets']:,} tokens, "
-        f"{figures['notes']:,} notes; {figures['rounds']} hash rounds"
+        f"{notes}{figures['rounds']} hash rounds"
     )
     if figures["pieces_too_long"]:
         console.print(f"{figures['pieces_too_long']:,} more pieces are longer than the model's positions: left out")
