@@ -251,6 +251,8 @@ class EvaluateConfig:
     # how many pieces are scored so (0: none). A context costs twice what the exact likelihood of those pieces does.
     contexts: list[int] = field(default_factory=lambda: [64, 256, 1024, 4096])
     context_pieces: int = 8
+    # Order of an interpolated n-gram, fitted on the training split and scored on the same pieces: a yardstick. 0: none.
+    ngram: int = 0
     # Folder of MIDI files to hold against the split, such as the output of `music-reformer generate`; null: none.
     generated: str | None = None
     # Pieces of the split, and of the training set, that they are held against.
@@ -264,6 +266,7 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         require(self.max_pieces >= 0, f"max_pieces ({self.max_pieces}) must not be negative; 0 is all")
         require(self.context_pieces >= 0, f"context_pieces ({self.context_pieces}) must not be negative; 0 is none")
+        require(self.ngram >= 0, f"ngram ({self.ngram}) must not be negative; 0 is none")
         require(self.human_pieces >= 2, f"human_pieces ({self.human_pieces}) must be at least 2")
         require(self.excerpt_seconds >= 1, f"excerpt_seconds ({self.excerpt_seconds}) must be at least 1")
         for context in self.contexts:

@@ -22,7 +22,7 @@ def common_axis(*groups: Floats) -> Floats:
     """Points that span all groups with room for the tails."""
     together = np.concatenate(groups)
     low, high = float(together.min()), float(together.max())
-    margin = 0.35 * (high - low) or max(1e-6, abs(high) * 0.1)
+    margin = 0.15 * (high - low) or max(1e-6, abs(high) * 0.1)
     return np.linspace(low - margin, high + margin, _POINTS)
 
 

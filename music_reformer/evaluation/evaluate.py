@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -21,10 +22,11 @@ from music_reformer.data.store import Piece, TokenStore
 from music_reformer.errors import UserError
 from music_reformer.evaluation.generated import compare_generated
 from music_reformer.evaluation.groups import read_generated
-from music_reformer.evaluation.likelihood import num_windowed_tokens, piece_losses, windowed_losses
+from music_reformer.evaluation.likelihood import PieceLoss, num_windowed_tokens, piece_losses, windowed_losses
+from music_reformer.evaluation.ngram import ngram_nats
 from music_reformer.evaluation.report import write_report
 from music_reformer.evaluation.scored import ScoredPieces
-from music_reformer.evaluation.summary import per_token, summary
+from music_reformer.evaluation.summary import per_token, summary, without_end
 from music_reformer.evaluation.table import print_figures
 from music_reformer.midi.score import write_atomically
 from music_reformer.model.reformer import ReformerLM
@@ -120,6 +122,24 @@ def _likelihood(
         "rounds": model.num_rounds,
         **summary(losses, store.tokenizer.tokens),
         "by_context": _by_context(config, model, store, pieces, progress),
+        "ngram": _ngram(config, store, pieces),
+    }
+
+
+def _ngram(config: EvaluateConfig, store: TokenStore, pieces: list[Piece]) -> dict[str, Any] | None:
+    """The figures of the n-gram yardstick, if one is asked for."""
+    if not config.ngram:
+        return None
+    training, scored = (
+        [store.tokens(piece).astype(np.int64) for piece in some] for some in (store.split("train"), pieces)
+    )
+    require(len(training) > 0, f"the train split of {config.data} is empty: there is nothing to count n-grams in")
+    nats = ngram_nats(training, scored, order=config.ngram, vocab_size=store.tokenizer.vocab_size)
+    losses = [PieceLoss(*found) for found in zip(pieces, nats, [tokens[1:] for tokens in scored], strict=True)]
+    return {
+        "order": config.ngram,
+        "nats_per_token": per_token(losses),
+        "nats_per_token_without_end": without_end(losses),
     }
 
 

@@ -152,9 +152,16 @@ def _likelihood(figures: dict[str, Any]) -> str:
     cards.append(
         _card("By piece", plots.piece_plot(figures["by_piece"]), "Each point is a whole piece; the JSON names them.")
     )
+    ngram = ""
+    if figures["ngram"] is not None:
+        row = figures["ngram"]["nats_per_token"]
+        ngram = (
+            f"<p>The yardstick, an interpolated {figures['ngram']['order']}-gram fitted on the training split: "
+            f"{row['value']:.3f} nats per token ({row['low']:.3f} to {row['high']:.3f}).</p>"
+        )
     return (
         "<h2>Likelihood</h2><p>Exact: every piece is scored whole, from its first token to its end. Intervals are "
-        "95 %, by resampling whole pieces (bootstrap).</p>" + f'<div class="pair">{"".join(cards)}</div>\n'
+        "95 %, by resampling whole pieces (bootstrap).</p>" + ngram + f'<div class="pair">{"".join(cards)}</div>\n'
     )
 
 

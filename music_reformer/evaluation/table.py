@@ -31,6 +31,10 @@ def _print_likelihood(figures: dict[str, Any], console: Console) -> None:
         if key in figures:
             row = figures[key]
             table.add_row(key.replace("_", " "), f"{row['value']:.4f}", f"{row['low']:.4f} to {row['high']:.4f}")
+    if figures["ngram"] is not None:
+        row = figures["ngram"]["nats_per_token"]
+        name = f"nats per token of an interpolated {figures['ngram']['order']}-gram"
+        table.add_row(name, f"{row['value']:.4f}", f"{row['low']:.4f} to {row['high']:.4f}")
     console.print(table)
     table = Table("type of token", "tokens", "nats per token", "share of all nats")
     for kind, row in figures["by_type"].items():

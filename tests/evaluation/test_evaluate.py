@@ -19,6 +19,7 @@ from music_reformer.evaluation import evaluate as verb
 from music_reformer.evaluation.compare import overlap
 from music_reformer.evaluation.evaluate import evaluate
 from music_reformer.evaluation.groups import excerpt_seconds, human_excerpts, read_generated
+from music_reformer.evaluation.ngram import ngram_nats
 from music_reformer.evaluation.originality import symbols
 from music_reformer.midi.examples import EXAMPLES
 from music_reformer.midi.tokenizer import MusicTokenizer
@@ -110,8 +111,8 @@ def config(store: TokenStore, weights: Path, generated: Path, tmp_path: Path) ->
     )
 
 
-def test_report_and_json(config: EvaluateConfig, capsys: pytest.CaptureFixture[str]) -> None:
-    figures = evaluate(config)
+def test_report_and_json(config: EvaluateConfig, store: TokenStore, capsys: pytest.CaptureFixture[str]) -> None:
+    figures = evaluate(replace(config, ngram=3))
     output = Path(str(config.output))
     assert sorted(path.name for path in output.iterdir()) == ["figures.json", "report.html"]
     assert json.loads((output / "figures.json").read_text(), parse_constant=lambda name: pytest.fail(name)) == figures
@@ -123,6 +124,11 @@ def test_report_and_json(config: EvaluateConfig, capsys: pytest.CaptureFixture[s
     shown = capsys.readouterr().out
     assert "bits per note" in shown
     assert "Scale consistency" in shown
+    assert figures["ngram"]["order"] == 3
+    training, scored = ([store.tokens(piece) for piece in store.split(split)] for split in ("train", "validation"))
+    nats = ngram_nats(training, scored, order=3, vocab_size=store.tokenizer.vocab_size)
+    assert figures["ngram"]["nats_per_token"]["value"] == pytest.approx(np.concatenate(nats).mean())
+    assert "an interpolated 3-gram" in html
     rows = figures["by_context"]
     assert [row["context"] for row in rows] == [8, 64, 0]
     assert rows[-1]["nats_per_token"] == figures["nats_per_token"]  # all three pieces were scored so
@@ -182,8 +188,12 @@ def test_human_excerpts_have_the_length_asked_for(store: TokenStore) -> None:
 
 def test_excerpts_are_no_longer_than_most_generated_pieces(generated: Path) -> None:
     pieces, _ = read_generated(generated)
-    assert excerpt_seconds(pieces, 1000.0) == sorted(piece.seconds for piece in pieces)[1]
+    lengths = sorted(piece.seconds for piece in pieces)
+    assert excerpt_seconds(pieces, 1000.0) == lengths[0]
     assert excerpt_seconds(pieces, 3.0) == 3.0
+    cut_short = replace(pieces[0], notes=pieces[0].notes.between(0, pieces[0].begin_s + 1))
+    assert cut_short.seconds <= 1
+    assert excerpt_seconds([*pieces, *pieces, cut_short], 1000.0) == lengths[0]
 
 
 def test_overlap_is_one_for_one_group_and_none_for_groups_apart() -> None:
@@ -214,6 +224,7 @@ def test_mistakes_leave_nothing_behind(config: EvaluateConfig, tmp_path: Path) -
         ({"checkpoint": None, "generated": None}, "nothing to do"),
         ({"contexts": [7]}, r"contexts \(7\) must be even"),
         ({"human_pieces": 1}, "human_pieces"),
+        ({"ngram": -1}, "ngram"),
         ({"excerpt_seconds": 0.0}, "excerpt_seconds"),
     ):
         with pytest.raises(UserError, match=text):

@@ -1,0 +1,48 @@
+"""The n-gram yardstick against counting with dictionaries."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+
+import numpy as np
+import pytest
+
+from music_reformer.evaluation.ngram import ngram_nats
+
+
+def slow_probability(training: list[list[int]], context: list[int], token: int, vocab_size: int) -> float:
+    """The recursion of the docstring, word by word; contexts that reach before a piece are filled with -1."""
+    shorter = slow_probability(training, context[1:], token, vocab_size) if context else 1 / vocab_size
+    followers: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
+    for piece in training:
+        padded = [-1] * len(context) + piece
+        for place in range(len(context) + 1, len(padded)):
+            followers[tuple(padded[place - len(context) : place])][padded[place]] += 1
+    found = followers[tuple(context)]
+    if not found:
+        return shorter
+    return (found[token] + len(found) * shorter) / (found.total() + len(found))
+
+
+@pytest.mark.parametrize("order", [1, 2, 4])
+def test_probabilities_are_those_of_counting(order: int) -> None:
+    random = np.random.default_rng(order)
+    training = [[1, *random.integers(3, 7, random.integers(1, 30)).tolist(), 2] for _ in range(6)]
+    pieces = [[1, *random.integers(3, 8, random.integers(1, 12)).tolist(), 2] for _ in range(3)]  # 7 is never seen
+    found = ngram_nats([np.array(x) for x in training], [np.array(x) for x in pieces], order=order, vocab_size=8)
+    for piece, nats in zip(pieces, found, strict=True):
+        padded = [-1] * (order - 1) + piece
+        for target in range(1, len(piece)):
+            context = padded[target : target + order - 1]
+            expected = -math.log(slow_probability(training, context, piece[target], 8))
+            assert nats[target - 1] == pytest.approx(expected)
+
+
+def test_it_is_a_distribution() -> None:
+    training = [np.array([1, 3, 4, 3, 5, 3, 4, 2])]
+    total = sum(
+        math.exp(-ngram_nats(training, [np.array([1, 3, 4, token])], order=3, vocab_size=8)[0][-1])
+        for token in range(8)
+    )
+    assert total == pytest.approx(1.0)
