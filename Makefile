@@ -36,7 +36,7 @@ benchmark-chorales: .venv/app.stamp
 	$(BIN)/music-reformer prepare corpus=chorales corpus.path="$(CHORALES)" output=datasets/chorales
 	$(BIN)/music-reformer train experiment=chorales data=datasets/chorales
 	for split in validation test; do $(BIN)/music-reformer evaluate checkpoint=runs/chorales/weights \
-	data=datasets/chorales split=$$split ngram=12 output=reports/chorales-$$split || exit 1; done
+	data=datasets/chorales split=$$split ngram=14 ngram_keys=7 output=reports/chorales-$$split || exit 1; done
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -253,6 +253,8 @@ class EvaluateConfig:
     context_pieces: int = 8
     # Order of an interpolated n-gram, fitted on the training split and scored on the same pieces: a yardstick. 0: none.
     ngram: int = 0
+    # It counts the training pieces in so many keys (odd), as a model does that is trained on transposed music.
+    ngram_keys: int = 1
     # Folder of MIDI files to hold against the split, such as the output of `music-reformer generate`; null: none.
     generated: str | None = None
     # Pieces of the split, and of the training set, that they are held against.
@@ -267,6 +269,10 @@ class EvaluateConfig:
         require(self.max_pieces >= 0, f"max_pieces ({self.max_pieces}) must not be negative; 0 is all")
         require(self.context_pieces >= 0, f"context_pieces ({self.context_pieces}) must not be negative; 0 is none")
         require(self.ngram >= 0, f"ngram ({self.ngram}) must not be negative; 0 is none")
+        require(
+            self.ngram_keys >= 1 and self.ngram_keys % 2 == 1,
+            f"ngram_keys ({self.ngram_keys}) must be odd: the piece's own key and as many above as below",
+        )
         require(self.human_pieces >= 2, f"human_pieces ({self.human_pieces}) must be at least 2")
         require(self.excerpt_seconds >= 1, f"excerpt_seconds ({self.excerpt_seconds}) must be at least 1")
         for context in self.contexts:

@@ -13,17 +13,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from music_reformer.config import EvaluateConfig, require
+from music_reformer.config import AugmentConfig, EvaluateConfig, require
+from music_reformer.data.augment import Augmenter
 from music_reformer.data.integer_tokenizer import tokenizer_from_json
 from music_reformer.data.store import Piece, TokenStore
 from music_reformer.errors import UserError
 from music_reformer.evaluation.generated import compare_generated
 from music_reformer.evaluation.groups import read_generated
 from music_reformer.evaluation.likelihood import PieceLoss, num_windowed_tokens, piece_losses, windowed_losses
-from music_reformer.evaluation.ngram import ngram_nats
+from music_reformer.evaluation.ngram import choose_weight, ngram_nats
 from music_reformer.evaluation.report import write_report
 from music_reformer.evaluation.scored import ScoredPieces
 from music_reformer.evaluation.summary import per_token, summary, without_end
@@ -134,10 +136,16 @@ def _ngram(config: EvaluateConfig, store: TokenStore, pieces: list[Piece]) -> di
         [store.tokens(piece).astype(np.int64) for piece in some] for some in (store.split("train"), pieces)
     )
     require(len(training) > 0, f"the train split of {config.data} is empty: there is nothing to count n-grams in")
-    nats = ngram_nats(training, scored, order=config.ngram, vocab_size=store.tokenizer.vocab_size)
+    if config.ngram_keys > 1:
+        training = [copy for tokens in training for copy in _in_keys(tokens, store, config.ngram_keys)]
+    size = store.tokenizer.vocab_size
+    weight = choose_weight(training, order=config.ngram, vocab_size=size, copies=config.ngram_keys)
+    nats = ngram_nats(training, scored, order=config.ngram, vocab_size=size, weight=weight)
     losses = [PieceLoss(*found) for found in zip(pieces, nats, [tokens[1:] for tokens in scored], strict=True)]
     return {
         "order": config.ngram,
+        "keys": config.ngram_keys,
+        "weight": weight,
         "nats_per_token": per_token(losses),
         "nats_per_token_without_end": without_end(losses),
     }
@@ -161,6 +169,15 @@ def _by_context(
         rows.append({"context": context, "pieces": len(some), "nats_per_token": per_token(losses)})
     whole = list(piece_losses(model, store, some, done=done))
     return [*rows, {"context": 0, "pieces": len(some), "nats_per_token": per_token(whole)}]
+
+
+def _in_keys(tokens: NDArray[np.int64], store: TokenStore, num_keys: int) -> list[NDArray[np.int64]]:
+    """A piece in several keys, from half of them down to half of them up; as training transposes it."""
+    augmenter = Augmenter(store.tokenizer.tokens, AugmentConfig(transpose=num_keys // 2))
+    return [
+        augmenter.transpose(tokens.astype(np.uint16), (key + 0.5) / num_keys).astype(np.int64)
+        for key in range(num_keys)
+    ]
 
 
 def _pieces(store: TokenStore, config: EvaluateConfig, loaded: LoadedWeights) -> tuple[list[Piece], int]:

@@ -112,7 +112,7 @@ def config(store: TokenStore, weights: Path, generated: Path, tmp_path: Path) ->
 
 
 def test_report_and_json(config: EvaluateConfig, store: TokenStore, capsys: pytest.CaptureFixture[str]) -> None:
-    figures = evaluate(replace(config, ngram=3))
+    figures = evaluate(replace(config, ngram=3, ngram_keys=5))
     output = Path(str(config.output))
     assert sorted(path.name for path in output.iterdir()) == ["figures.json", "report.html"]
     assert json.loads((output / "figures.json").read_text(), parse_constant=lambda name: pytest.fail(name)) == figures
@@ -125,9 +125,17 @@ def test_report_and_json(config: EvaluateConfig, store: TokenStore, capsys: pyte
     assert "bits per note" in shown
     assert "Scale consistency" in shown
     assert figures["ngram"]["order"] == 3
-    training, scored = ([store.tokens(piece) for piece in store.split(split)] for split in ("train", "validation"))
-    nats = ngram_nats(training, scored, order=3, vocab_size=store.tokenizer.vocab_size)
-    assert figures["ngram"]["nats_per_token"]["value"] == pytest.approx(np.concatenate(nats).mean())
+    # The training pieces are the examples in three keys; in five keys each, all of them are counted more than once.
+    training = [
+        np.array([1, *store.tokenizer.encode(example(name, semitones + shift)), 2])
+        for name in list(EXAMPLES)[:-1]
+        for semitones in (-2, 0, 3)
+        for shift in range(-2, 3)
+    ]
+    scored = [store.tokens(piece) for piece in store.split("validation")]
+    size, weight = store.tokenizer.vocab_size, figures["ngram"]["weight"]
+    nats = ngram_nats(training, scored, order=3, vocab_size=size, weight=weight)
+    assert figures["ngram"]["nats_per_token"]["value"] == pytest.approx(np.concatenate(nats).mean(), rel=1e-3)
     assert "an interpolated 3-gram" in html
     rows = figures["by_context"]
     assert [row["context"] for row in rows] == [8, 64, 0]
@@ -225,6 +233,7 @@ def test_mistakes_leave_nothing_behind(config: EvaluateConfig, tmp_path: Path) -
         ({"contexts": [7]}, r"contexts \(7\) must be even"),
         ({"human_pieces": 1}, "human_pieces"),
         ({"ngram": -1}, "ngram"),
+        ({"ngram_keys": 2}, r"ngram_keys \(2\) must be odd"),
         ({"excerpt_seconds": 0.0}, "excerpt_seconds"),
     ):
         with pytest.raises(UserError, match=text):
