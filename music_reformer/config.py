@@ -13,6 +13,7 @@ from music_reformer.errors import UserError
 
 ATTENTION_KINDS = ("lsh", "local", "full")
 CORPUS_KINDS = ("midi", "tokens", "chorales")
+OPTIMIZERS = ("muon", "adamw")
 ENCODINGS = ("REMI", "TSD", "MIDILike", "Performance")
 
 
@@ -127,6 +128,8 @@ class ModelConfig:
     # Rounds in training; evaluation may use up to max_rounds.
     num_rounds: int = 2
     max_rounds: int = 8
+    # Keys of LSH attention bring the value of the token after them; false: their own, as in the paper.
+    successor_values: bool = True
     # Rows and columns of the axial position table; their product is the longest sequence.
     axial_shape: list[int] = field(default_factory=lambda: [1024, 1024])
     dropout: float = 0.0
@@ -165,15 +168,23 @@ class ModelConfig:
 
 @dataclass
 class OptimizerConfig:
-    """AdamW with linear warm-up and cosine decay to `final_fraction` of the peak."""
+    """Linear warm-up, then a cosine down to `final_fraction` of the peak. See `music_reformer.training.optimizer`."""
 
-    learning_rate: float = 1e-3
+    # muon: Muon for the matrices of the layers, AdamW for all else; adamw: AdamW for everything.
+    kind: str = "muon"
+    learning_rate: float = 2e-3
     weight_decay: float = 0.1
+    # Muon's.
+    momentum: float = 0.95
+    # AdamW's.
     beta1: float = 0.9
     beta2: float = 0.98
     warmup_steps: int = 100
     final_fraction: float = 0.1
     clip_norm: float = 1.0
+
+    def __post_init__(self) -> None:
+        require(self.kind in OPTIMIZERS, f"optimizer.kind ({self.kind!r}) must be one of {', '.join(OPTIMIZERS)}")
 
 
 @dataclass

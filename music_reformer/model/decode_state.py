@@ -20,12 +20,14 @@ class BucketCache:
     Attributes:
         key_ZWD, value_ZWD: the rings, over (B, H, R, K) flattened; the n-th member of a bucket is in place n % W.
         count_Z: members that each bucket has had, int64.
+        last_BHR: bucket of the last token, int64.
         shape: (B, H, R, K).
     """
 
     key_ZWD: Tensor
     value_ZWD: Tensor
     count_Z: Tensor
+    last_BHR: Tensor
     shape: tuple[int, int, int, int]
 
     def __post_init__(self) -> None:
@@ -57,7 +59,14 @@ class BucketCache:
         value_ZWD = torch.zeros_like(key_ZWD)
         key_ZWD[ring, rank % window] = key_BLHD.reshape(-1, width)[source]
         value_ZWD[ring, rank % window] = value_BLHD.reshape(-1, width)[source]
-        return cls(key_ZWD=key_ZWD, value_ZWD=value_ZWD, count_Z=count_Z, shape=shape)
+        last_BHR = buckets_RBLH[:, :, -1].permute(1, 2, 0).long()
+        return cls(key_ZWD=key_ZWD, value_ZWD=value_ZWD, count_Z=count_Z, last_BHR=last_BHR, shape=shape)
+
+    def replace_last_value(self, value_BHD: Tensor) -> None:
+        """Set what the last token's key brings, wherever it is kept."""
+        ring_BHR = self._first_ring_BHR + self.last_BHR
+        place_BHR = (self.count_Z[ring_BHR] - 1) % self.places.numel()
+        self.value_ZWD[ring_BHR, place_BHR] = value_BHD.unsqueeze(2)
 
     def append(self, key_BHD: Tensor, value_BHD: Tensor, bucket_BHR: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Add a token to its bucket of each round.
@@ -72,6 +81,7 @@ class BucketCache:
         self.key_ZWD[ring_BHR, place_BHR] = key_BHD.unsqueeze(2)
         self.value_ZWD[ring_BHR, place_BHR] = value_BHD.unsqueeze(2)
         self.count_Z[ring_BHR] = count_BHR + 1
+        self.last_BHR = bucket_BHR
         return self.key_ZWD[ring_BHR], self.value_ZWD[ring_BHR], place_BHR, count_BHR
 
     def select(self, rows: Tensor) -> BucketCache:
@@ -84,6 +94,7 @@ class BucketCache:
             key_ZWD=pick(self.key_ZWD),
             value_ZWD=pick(self.value_ZWD),
             count_Z=pick(self.count_Z),
+            last_BHR=self.last_BHR[rows],
             shape=(rows.numel(), *self.shape[1:]),
         )
 

@@ -52,13 +52,5 @@ class LocalAttention(nn.Module):
             head_width=self.head_width,
             rotation=sequence.rotary(self.head_width),
         )
-        flat = (-1, self.head_width)
-        out_TD = banded_attention(
-            query_BLHD.reshape(flat),
-            key_BLHD.reshape(flat),
-            value_BLHD.reshape(flat),
-            [sequence.in_order(self.num_heads)],
-            window=self.window,
-            avoid_self=False,
-        )
-        return self.to_out(out_TD.view(*x_BLE.shape[:2], -1)), key_BLHD, value_BLHD
+        out_BLHD = banded_attention(query_BLHD, key_BLHD, value_BLHD, sequence.in_order(), window=self.window)
+        return self.to_out(out_BLHD.flatten(2)), key_BLHD, value_BLHD

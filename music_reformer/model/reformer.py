@@ -101,7 +101,7 @@ class ReformerLM(nn.Module):
 
         Args:
             tokens_BL: token ids, int64.
-            document_BL: number of each token's document (ascending or not); None: every row is one document.
+            document_BL: number of each token's document, whose tokens stand side by side; None: a row is one document.
             position_BL: position of each token in its document; None: counted from the start of the row.
         """
         return self._logits(self._hidden(tokens_BL, document_BL, position_BL))
@@ -207,4 +207,5 @@ def _attention(config: ModelConfig, kind: str) -> nn.Module:
         num_buckets=config.num_buckets,
         num_rounds=config.num_rounds,
         max_rounds=config.max_rounds,
+        successor_values=config.successor_values,
     )

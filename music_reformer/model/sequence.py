@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from music_reformer.model.banded_attention import Round, sort_into_segments
+from music_reformer.model.banded_attention import Round
 from music_reformer.model.rotary import Rotation, rotary_table
 
 
@@ -19,14 +19,14 @@ class Sequence:
     """Documents and positions of one batch; shared by all layers.
 
     Attributes:
-        document_BL: number of the document that each token is of, int64; tokens see their own document only.
+        document_BL: number of the document that each token is of, int64. Tokens see their own document only,
+            and those of one document stand side by side.
         position_BL: position of each token in its document, int64.
     """
 
     document_BL: Tensor
     position_BL: Tensor
     _rotary: dict[int, Rotation] = field(default_factory=dict)
-    _in_order: dict[int, Round] = field(default_factory=dict)
 
     @classmethod
     def plain(cls, tokens_BL: Tensor) -> Sequence:
@@ -39,20 +39,17 @@ class Sequence:
         """Whether every row is one document."""
         return bool((self.document_BL == self.document_BL[:, :1]).all())
 
-    def group_BLH(self, num_heads: int) -> Tensor:
-        """A number for each (row, head, document), int64: tokens attend within a group only."""
-        batch, _ = self.document_BL.shape
+    @property
+    def group_BL(self) -> Tensor:
+        """A number for each (row, document), int64: tokens attend within a group only."""
         lowest = self.document_BL.amin()
         num_documents = self.document_BL.amax() - lowest + 1
-        row = torch.arange(batch, device=self.document_BL.device).view(-1, 1, 1)
-        head = torch.arange(num_heads, device=self.document_BL.device)
-        return (row * num_heads + head) * num_documents + (self.document_BL - lowest).unsqueeze(-1)
+        row_B1 = torch.arange(self.document_BL.shape[0], device=self.document_BL.device).unsqueeze(1)
+        return row_B1 * num_documents + (self.document_BL - lowest)
 
-    def in_order(self, num_heads: int) -> Round:
-        """Tokens of each group in their own order: the one round of local attention."""
-        if num_heads not in self._in_order:
-            self._in_order[num_heads] = sort_into_segments(self.group_BLH(num_heads).flatten())
-        return self._in_order[num_heads]
+    def in_order(self) -> Round:
+        """Tokens of each document as they stand: the one round of local attention."""
+        return Round(order_N=None, segment_N=self.group_BL.flatten())
 
     def rotary(self, head_width: int) -> Rotation:
         """Cosines and sines of rotary positions, float32 [B, L, 1, D / 2] each."""

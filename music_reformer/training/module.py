@@ -18,6 +18,7 @@ from torch import Tensor
 
 from music_reformer.config import OptimizerConfig, TrainConfig, to_plain
 from music_reformer.model.reformer import ReformerLM
+from music_reformer.training.optimizer import build_optimizer
 
 _ROTATIONS, _DROPOUT = 10, 11
 
@@ -114,19 +115,9 @@ class LanguageModule(pl.LightningModule):
         self.last_step.gradient_norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW, without decay on embeddings, norms and biases, and its schedule."""
+        """The optimizer of the configuration and its schedule."""
         config = self.config.optimizer
-        decayed: list[torch.nn.Parameter] = []
-        free: list[torch.nn.Parameter] = []
-        embeddings = {id(p) for m in self.model.modules() if isinstance(m, torch.nn.Embedding) for p in m.parameters()}
-        for parameter in self.model.parameters():
-            plain = parameter.dim() >= 2 and id(parameter) not in embeddings
-            (decayed if plain else free).append(parameter)
-        optimizer = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}],
-            lr=config.learning_rate,
-            betas=(config.beta1, config.beta2),
-        )
+        optimizer = build_optimizer(self.model, config)
         max_steps = self.config.trainer.max_steps
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: learning_rate_factor(step, config=config, max_steps=max_steps)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from music_reformer.model import banded_attention as kernel
-from music_reformer.model.banded_attention import Round, banded_attention, sort_into_segments
+from music_reformer.model.banded_attention import Round, rows_alone, sort_into_segments
 from tests.reference.attention import attend, visible_keys
 
 CASES = [
@@ -27,14 +27,32 @@ def _case(length: int, segments: int, rounds: int) -> tuple[torch.Tensor, ...]:
     return (*tensors, torch.randint(0, segments, (rounds, length)))
 
 
+class _OneHead(torch.autograd.Function):
+    """Forward and backward of one head as one function."""
+
+    @staticmethod
+    def forward(ctx, q, k, v, rounds, alone, window):  # type: ignore[no-untyped-def]
+        packed = torch.cat([q, k, v], dim=1)
+        out, lse = kernel.head_forward(packed, rounds, alone, window)
+        ctx.kept = (out, lse, packed, rounds, alone, window)
+        return out
+
+    @staticmethod
+    def backward(ctx, grad):  # type: ignore[no-untyped-def]
+        return *kernel.head_backward(grad, *ctx.kept).chunk(3, dim=1), None, None, None
+
+
+def one_head(*tensors: torch.Tensor, rounds: list[Round], avoid_self: bool, window: int = 8) -> torch.Tensor:
+    return _OneHead.apply(*tensors, rounds, rows_alone(rounds) if avoid_self else None, window)
+
+
 @pytest.mark.parametrize(("length", "window", "segments", "rounds", "avoid_self"), CASES)
 def test_blocked_is_the_definition(length: int, window: int, segments: int, rounds: int, avoid_self: bool) -> None:
     q, k, v, segment_RL = _case(length, segments, rounds)
     visible = torch.stack([visible_keys(segment, window) for segment in segment_RL])
     expected = attend(q, k, v, visible, avoid_self=avoid_self)
-    actual = banded_attention(
-        q, k, v, [sort_into_segments(s) for s in segment_RL], window=window, avoid_self=avoid_self
-    )
+    sorted_rounds = [sort_into_segments(s) for s in segment_RL]
+    actual = one_head(q, k, v, rounds=sorted_rounds, avoid_self=avoid_self, window=window)
     torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
     grad = torch.randn_like(expected)
     for ours, theirs in zip(
@@ -67,11 +85,11 @@ def test_plain_torch_form_is_the_fused_one(scale: float, monkeypatch: pytest.Mon
 def test_groups_of_blocks_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     q, k, v, segment_RL = _case(203, 3, 2)
     rounds = [sort_into_segments(s) for s in segment_RL]
-    whole = banded_attention(q, k, v, rounds, window=8, avoid_self=True)
+    whole = one_head(q, k, v, rounds=rounds, avoid_self=True)
     grad = torch.randn_like(whole)
     whole_grads = torch.autograd.grad(whole, (q, k, v), grad)
     monkeypatch.setattr(kernel, "BLOCKS_PER_GROUP", 2)
-    parts = banded_attention(q, k, v, rounds, window=8, avoid_self=True)
+    parts = one_head(q, k, v, rounds=rounds, avoid_self=True)
     torch.testing.assert_close(parts, whole, atol=1e-6, rtol=1e-6)
     for a, b in zip(torch.autograd.grad(parts, (q, k, v), grad), whole_grads, strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-6)
@@ -80,7 +98,7 @@ def test_groups_of_blocks_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -
 def test_large_logits_stay_finite() -> None:
     q, k, v, segment_RL = _case(50, 4, 2)
     rounds = [sort_into_segments(s) for s in segment_RL]
-    out = banded_attention(q * 300, k * 300, v, rounds, window=8, avoid_self=True)
+    out = one_head(q * 300, k * 300, v, rounds=rounds, avoid_self=True)
     grads = torch.autograd.grad(out.sum(), (q, k, v))
     assert out.isfinite().all()
     assert all(grad.isfinite().all() for grad in grads)
@@ -88,6 +106,23 @@ def test_large_logits_stay_finite() -> None:
 
 def test_sorting_keeps_the_order_within_a_segment() -> None:
     one = sort_into_segments(torch.tensor([2, 0, 2, 1, 0]))
-    assert isinstance(one, Round)
-    assert one.order_T.tolist() == [1, 4, 3, 0, 2]
-    assert one.segment_T.tolist() == [0, 0, 1, 2, 2]
+    assert one.order_N is not None
+    assert one.order_N.tolist() == [1, 4, 3, 0, 2]
+    assert one.segment_N.tolist() == [0, 0, 1, 2, 2]
+    rows = torch.randn(5, 3)
+    assert torch.equal(one.restored(one.sorted(rows)), rows)
+
+
+def test_heads_and_rows_in_order_are_the_definition() -> None:
+    q, k, v = (torch.randn(2, 45, 3, 16, requires_grad=True) for _ in range(3))
+    document = torch.tensor([0] * 20 + [1] * 25 + [2] * 45)
+    actual = kernel.banded_attention(q, k, v, Round(order_N=None, segment_N=document), window=8)
+    visible = visible_keys(document, 8).unsqueeze(0)
+    heads = [attend(*(x[:, :, h].flatten(0, 1) for x in (q, k, v)), visible, avoid_self=False) for h in range(3)]
+    expected = torch.stack(heads, dim=1).view(q.shape)
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
+    grad = torch.randn_like(expected)
+    for ours, theirs in zip(
+        torch.autograd.grad(actual, (q, k, v), grad), torch.autograd.grad(expected, (q, k, v), grad), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)

@@ -12,7 +12,9 @@ from tests.reference.attention import attend, visible_keys
 HEADS, WIDTH = 2, 8
 
 
-def _layer(*, window: int = 8, num_buckets: int = 6, num_rounds: int = 2) -> LSHAttention:
+def _layer(
+    *, window: int = 8, num_buckets: int = 6, num_rounds: int = 2, successor_values: bool = True
+) -> LSHAttention:
     return LSHAttention(
         width=24,
         num_heads=HEADS,
@@ -21,6 +23,7 @@ def _layer(*, window: int = 8, num_buckets: int = 6, num_rounds: int = 2) -> LSH
         num_buckets=num_buckets,
         num_rounds=num_rounds,
         max_rounds=8,
+        successor_values=successor_values,
     ).eval()
 
 
@@ -39,14 +42,15 @@ def _by_definition(layer: LSHAttention, x_BLE: torch.Tensor, document_BL: torch.
                 rotated = q @ layer.rotations_RHDK[r, h]
                 bucket = torch.cat([rotated, -rotated], dim=-1).argmax(-1)
                 visible.append(visible_keys(document_BL[b] * layer.num_buckets + bucket, layer.window))
-            heads.append(attend(q, k, v, torch.stack(visible), avoid_self=True))
+            heads.append(attend(q, k, v, torch.stack(visible), avoid_self=True, successors=layer.successor_values))
         rows.append(torch.cat(heads, dim=-1))
     return layer.to_out(torch.stack(rows))
 
 
+@pytest.mark.parametrize("successor_values", [True, False])
 @pytest.mark.parametrize("num_rounds", [1, 2, 4, 8])
-def test_is_the_definition(num_rounds: int) -> None:
-    layer = _layer(num_rounds=num_rounds)
+def test_is_the_definition(num_rounds: int, successor_values: bool) -> None:
+    layer = _layer(num_rounds=num_rounds, successor_values=successor_values)
     x = torch.randn(2, 70, 24, requires_grad=True)
     document = torch.zeros(2, 70, dtype=torch.int64)
     document[0, 30:] = 1

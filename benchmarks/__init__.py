@@ -1,0 +1,11 @@
+"""Speed, memory and quality, against peers where there are any; each prints a table, writes JSON and draws a plot.
+
+    python -m benchmarks.attention     one layer, forward and backward, against the public Reformers and full attention
+    python -m benchmarks.memory        a training step of the whole model; activation memory by depth
+    python -m benchmarks.million       one training step on 1,048,576 tokens
+    python -m benchmarks.decode        a cached step by context, by number of variations, and what it is made of
+    python -m benchmarks.duplication   the paper's Table 2
+    python -m benchmarks.quality       what LSH attention is worth on music
+
+The peers are installed by the extra: pip install -e ".[benchmarks]". Results land in `benchmarks/results/`.
+"""

@@ -1,0 +1,250 @@
+"""One attention layer, forward and backward, with its projections: ours, the public Reformers, full attention.
+
+All have 8 heads of 64, buckets of about 64 tokens, and let a query see 128 keys a round at the most. The floor is the
+time of the bare matrix products of ours: projections, scores, weighted sums and their gradients, nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.harness import in_child, machine, measure, megabytes, save_plot, show, use_threads, write
+
+WIDTH, HEADS, HEAD_WIDTH, WINDOW = 512, 8, 64, 64
+LSH = ("ours", "reformer-pytorch", "hugging face")
+# Full attention takes minutes past this on a CPU.
+LONGEST_FULL_ON_CPU = 32_768
+
+
+def step_of(name: str, *, length: int, rounds: int, device: str, bfloat16: bool) -> Callable[[], object]:
+    """Forward and backward of one layer on random input [1, L, 512]."""
+    import torch
+
+    torch.manual_seed(0)
+    layer = _LAYERS[name](length, rounds).to(device)
+    x = torch.randn(1, length, WIDTH, device=device, requires_grad=True)
+    out_gradient = torch.randn(1, length, WIDTH, device=device)
+
+    def step() -> None:
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=bfloat16):
+            out = layer(x)
+        torch.autograd.grad(out, [x, *layer.parameters()], out_gradient.to(out.dtype), allow_unused=True)
+
+    return step
+
+
+def _ours(length: int, rounds: int) -> Any:
+    import torch
+
+    from music_reformer.model.lsh_attention import LSHAttention
+    from music_reformer.model.sequence import Sequence
+
+    class Layer(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = LSHAttention(
+                width=WIDTH,
+                num_heads=HEADS,
+                head_width=HEAD_WIDTH,
+                window=WINDOW,
+                num_buckets=length // WINDOW,
+                num_rounds=rounds,
+                max_rounds=rounds,
+                successor_values=True,
+            )
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            tokens = torch.zeros(1, length, dtype=torch.int64, device=x.device)
+            return self.attention(x, Sequence.plain(tokens))[0]
+
+    return Layer()
+
+
+def _reformer_pytorch(length: int, rounds: int) -> Any:
+    from reformer_pytorch import LSHSelfAttention
+
+    return LSHSelfAttention(WIDTH, heads=HEADS, bucket_size=WINDOW, n_hashes=rounds, causal=True)
+
+
+def _hugging_face(length: int, rounds: int) -> Any:
+    import torch
+    from transformers import ReformerConfig
+    from transformers.models.reformer.modeling_reformer import LSHSelfAttention
+
+    config = ReformerConfig(
+        hidden_size=WIDTH,
+        num_attention_heads=HEADS,
+        attention_head_size=HEAD_WIDTH,
+        attn_layers=["lsh"],
+        lsh_attn_chunk_length=WINDOW,
+        lsh_num_chunks_before=1,
+        lsh_num_chunks_after=0,
+        lsh_attention_probs_dropout_prob=0.0,
+        num_hashes=rounds,
+        num_buckets=length // WINDOW,
+        is_decoder=True,
+    )
+
+    class Layer(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = LSHSelfAttention(config)
+            self.to_out = torch.nn.Linear(WIDTH, WIDTH, bias=False)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.to_out(self.attention(x).hidden_states)
+
+    return Layer()
+
+
+def _full(length: int, rounds: int) -> Any:
+    import torch
+
+    class Layer(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.to_query_key_value = torch.nn.Linear(WIDTH, 3 * WIDTH, bias=False)
+            self.to_out = torch.nn.Linear(WIDTH, WIDTH, bias=False)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            shape = (1, length, 3, HEADS, HEAD_WIDTH)
+            query, key, value = self.to_query_key_value(x).view(shape).permute(2, 0, 3, 1, 4)
+            out = torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+            return self.to_out(out.transpose(1, 2).reshape(1, length, WIDTH))
+
+    return Layer()
+
+
+def _floor(length: int, rounds: int) -> Any:
+    """The products of ours alone, as batched products of many blocks, which is how they run fastest."""
+    import torch
+
+    class Products(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+            scores = torch.bmm(query, key.transpose(1, 2))
+            ctx.save_for_backward(query, key, value)
+            return torch.bmm(scores, value)
+
+        @staticmethod
+        def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            query, key, value = ctx.saved_tensors
+            scores = torch.bmm(query, key.transpose(1, 2))
+            d_value = torch.bmm(scores.transpose(1, 2), grads[0])
+            d_scores = torch.bmm(grads[0], value.transpose(1, 2))
+            return torch.bmm(d_scores, key), torch.bmm(d_scores.transpose(1, 2), query), d_value
+
+    class Layer(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.to_query_value = torch.nn.Linear(WIDTH, 2 * WIDTH, bias=False)
+            self.to_out = torch.nn.Linear(WIDTH, WIDTH, bias=False)
+            # 64 blocks that stay in the cache, over and over: no memory traffic but that of the products.
+            self.block = torch.nn.Parameter(torch.randn(64, WINDOW, HEAD_WIDTH))
+            self.keys = torch.nn.Parameter(torch.randn(64, 2 * WINDOW, HEAD_WIDTH))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            projected = self.to_query_value(x)
+            groups = length * HEADS * rounds // WINDOW // 64
+            total = torch.stack([Products.apply(self.block, self.keys, self.keys).sum() for _ in range(groups)]).sum()
+            return self.to_out(projected[..., :WIDTH]) + 0.0 * total
+
+    return Layer()
+
+
+_LAYERS = {
+    "ours": _ours,
+    "reformer-pytorch": _reformer_pytorch,
+    "hugging face": _hugging_face,
+    "full": _full,
+    "floor": _floor,
+}
+
+
+def measure_one(
+    name: str, *, length: int, rounds: int, repeats: int, device: str, bfloat16: bool, threads: int
+) -> dict[str, float]:
+    """In a child process: seconds and peak bytes of a step."""
+    use_threads(threads)
+    step_of(name, length=1024, rounds=rounds, device=device, bfloat16=bfloat16)()  # Loads all that is loaded once.
+    return measure(
+        step_of(name, length=length, rounds=rounds, device=device, bfloat16=bfloat16), repeats=repeats, device=device
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lengths", type=int, nargs="+", default=[2048, 4096, 8192, 16384, 32768, 65536])
+    parser.add_argument("--rounds", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--bfloat16", action="store_true")
+    parser.add_argument("--threads", type=int, default=0)
+    options = parser.parse_args()
+    print(machine(options.device))
+    rows: list[dict[str, Any]] = []
+    common = {
+        "repeats": options.repeats,
+        "device": options.device,
+        "bfloat16": options.bfloat16,
+        "threads": options.threads,
+    }
+    for length in options.lengths:
+        full = None
+        if options.device == "cuda" or length <= LONGEST_FULL_ON_CPU:
+            full = in_child("benchmarks.attention:measure_one", name="full", length=length, rounds=1, **common)
+        rows.append({"layer": "full", "length": length, "rounds": None, **(full or {})})
+        for rounds in options.rounds:
+            for name in (*LSH, "floor"):
+                found = in_child("benchmarks.attention:measure_one", name=name, length=length, rounds=rounds, **common)
+                rows.append({"layer": name, "length": length, "rounds": rounds, **(found or {})})
+            _show_lines(rows, length, rounds)
+    path = write("attention", settings=vars(options), rows=rows, device=options.device)
+    plot = save_plot("attention", lambda axes: _draw(axes, rows, options.rounds), panels=2)
+    print(f"\n{path}\n{plot}")
+
+
+def _find(rows: list[dict[str, Any]], layer: str, length: int, rounds: int | None) -> dict[str, Any]:
+    return next(row for row in rows if (row["layer"], row["length"], row["rounds"]) == (layer, length, rounds))
+
+
+def _show_lines(rows: list[dict[str, Any]], length: int, rounds: int) -> None:
+    ours = _find(rows, "ours", length, rounds)
+    lines = []
+    for name in (*LSH, "full", "floor"):
+        row = _find(rows, name, length, None if name == "full" else rounds)
+        if "seconds" not in row or "seconds" not in ours:
+            lines.append([name, "-", "-", "-", "-"])
+            continue
+        speed = f"{row['seconds'] / ours['seconds']:.2f}"
+        memory = "-" if name == "floor" else f"{row['peak_bytes'] / ours['peak_bytes']:.2f}"
+        size = "-" if name == "floor" else megabytes(row["peak_bytes"])
+        lines.append([name, f"{row['seconds'] * 1e3:,.0f}", speed, size, memory])
+    header = ["layer", "ms", "x ours", "peak memory", "x ours"]
+    show(f"{length:,} tokens, {rounds} round{'s' if rounds > 1 else ''}", header, lines)
+
+
+def _draw(axes: Any, rows: list[dict[str, Any]], all_rounds: list[int]) -> None:
+    rounds = 2 if 2 in all_rounds else all_rounds[0]
+    for axis, key, label in ((axes[0], "seconds", "seconds"), (axes[1], "peak_bytes", "peak memory, bytes")):
+        for name in (*LSH, "full", "floor"):
+            if name == "floor" and key != "seconds":
+                continue
+            wanted = None if name == "full" else rounds
+            points = [(r["length"], r[key]) for r in rows if r["layer"] == name and r["rounds"] == wanted and key in r]
+            style = {"linestyle": ":", "color": "grey"} if name == "floor" else {"marker": "o"}
+            title = "bare matrix products of ours" if name == "floor" else name
+            axis.plot(*zip(*points, strict=True), label=title, **style)
+        axis.set_xscale("log", base=2)
+        axis.set_yscale("log")
+        axis.set_xlabel("tokens")
+        axis.set_ylabel(label)
+        axis.grid(alpha=0.3)
+    axes[0].set_title(f"one layer, forward and backward, {rounds} rounds", fontsize=10)
+    axes[0].legend()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""What all benchmarks share: measuring in a process of its own, and showing what came out.
+
+A measurement is made in a child process, so that no allocator keeps what another left behind. Peak memory is what the
+work adds to what was there before: resident memory on the CPU, allocated memory on a GPU.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import multiprocessing
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def in_child(function: str, **arguments: Any) -> Any:
+    """Call "module:function" with these arguments in a new process; None if it ran out of memory or failed."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(sender, function, arguments))
+    process.start()
+    sender.close()
+    try:
+        result = receiver.recv()
+    except EOFError:  # killed, most likely by the kernel for want of memory
+        result = None
+    process.join()
+    return result
+
+
+def _child(sender: Connection, function: str, arguments: Mapping[str, Any]) -> None:
+    module, _, name = function.partition(":")
+    try:
+        result = getattr(importlib.import_module(module), name)(**arguments)
+    except Exception as error:
+        sys.stderr.write(f"{function} {dict(arguments)}: {type(error).__name__}: {error}\n")
+        result = None
+    sender.send(result)
+
+
+def measure(step: Callable[[], object], *, repeats: int, device: str) -> dict[str, float]:
+    """Peak memory of the first call in bytes, median seconds of `repeats` more.
+
+    On one CPU thread they are seconds of that processor's time: on a machine that others use too, the clock on the wall
+    measures the others.
+    """
+    import torch
+
+    own_time = device == "cpu" and torch.get_num_threads() == 1
+    clock = time.process_time if own_time else time.perf_counter
+    peak = _peak_of(step, device)
+    seconds = []
+    for _ in range(repeats):
+        begin = clock()
+        step()
+        _wait_for(device)
+        seconds.append(clock() - begin)
+    return {"seconds": statistics.median(seconds), "peak_bytes": peak}
+
+
+def _peak_of(step: Callable[[], object], device: str) -> int:
+    gc.collect()
+    if device == "cuda":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        step()
+        return torch.cuda.max_memory_allocated() - before
+    Path("/proc/self/clear_refs").write_text("5")  # Forget the peak so far.
+    before = _status("VmRSS")
+    step()
+    return _status("VmHWM") - before
+
+
+def peak_of_process() -> int:
+    """The most memory that this process has had resident, in bytes."""
+    return _status("VmHWM")
+
+
+def _status(field: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"/proc/self/status has no {field}: this measurement needs Linux")
+
+
+def _wait_for(device: str) -> None:
+    if device == "cuda":
+        import torch
+
+        torch.cuda.synchronize()
+
+
+def use_threads(threads: int) -> None:
+    """CPU threads of this process; 0: as torch chooses."""
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
+
+
+def machine(device: str) -> str:
+    """In words: what the figures were measured on."""
+    import torch
+
+    if device == "cuda":
+        where = torch.cuda.get_device_name()
+    else:
+        names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+        where = f"{os.cpu_count()} cores of {names[0].partition(':')[2].strip()}" if names else platform.processor()
+    return f"{where}, torch {torch.__version__}, Python {platform.python_version()}"
+
+
+def write(name: str, *, settings: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], device: str) -> Path:
+    """Write `results/<name>.json`: what was measured, when, where, at which commit."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    content = {
+        "benchmark": name,
+        "date": date.today().isoformat(),
+        "machine": machine(device),
+        "commit": commit.stdout.strip(),
+        "command": " ".join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]]),
+        "settings": dict(settings),
+        "rows": list(rows),
+    }
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    temporary = path.with_suffix(".json.tmp")
+    temporary.write_text(json.dumps(content, indent=1) + "\n")
+    temporary.replace(path)
+    return path
+
+
+def show(title: str, header: Sequence[str], lines: Sequence[Sequence[object]]) -> None:
+    """Print a table in Markdown, so that it can be pasted into docs/experiments.md."""
+    cells = [[str(cell) for cell in line] for line in [header, *lines]]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(header))]
+    print(f"\n{title}\n")
+    for number, line in enumerate(cells):
+        print("| " + " | ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) + " |")
+        if number == 0:
+            print("|" + "|".join("-" * (width + 1) + ":" for width in widths) + "|")
+    sys.stdout.flush()
+
+
+def save_plot(name: str, draw: Callable[[Any], None], *, panels: int = 1) -> Path:
+    """Draw `results/<name>.png`; `draw` is given the list of axes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6 * panels, 4), dpi=130, layout="constrained")
+    FigureCanvasAgg(figure)
+    draw(figure.subplots(1, panels, squeeze=False)[0])
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.png"
+    figure.savefig(path)
+    return path
+
+
+def megabytes(count: float) -> str:
+    """1,234 MB."""
+    return f"{count / 1e6:,.0f} MB"

@@ -1,0 +1,82 @@
+"""The optimizers: AdamW, or Muon for the matrices beside AdamW for all else.
+
+Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon) steps along the nearest orthogonal matrix of the
+momentum. On POP909 it needs about half of AdamW's tokens for the same loss (docs/experiments.md). Its steps are scaled
+to the root mean square of AdamW's (arXiv 2502.16982, section 2.2), so that one learning rate serves both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from music_reformer.config import OptimizerConfig
+
+
+def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
+    """The optimizer of `config.kind` over the parameters of a model; no decay on embeddings, norms and biases."""
+    embeddings = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for parameter in model.parameters():
+        is_matrix = parameter.dim() == 2 and id(parameter) not in embeddings
+        (matrices if is_matrix else others).append(parameter)
+    betas = (config.beta1, config.beta2)
+    if config.kind == "adamw":
+        return torch.optim.AdamW(
+            [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}],
+            lr=config.learning_rate,
+            betas=betas,
+        )
+    return MuonWithAdamW(
+        torch.optim.Muon(
+            matrices,
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            momentum=config.momentum,
+            adjust_lr_fn="match_rms_adamw",
+        ),
+        torch.optim.AdamW(others, lr=config.learning_rate, betas=betas, weight_decay=0.0),
+    )
+
+
+class MuonWithAdamW(torch.optim.Optimizer):
+    """Two optimizers that look like one to a schedule, a checkpoint and Lightning.
+
+    Args:
+        muon: over the matrices.
+        adamw: over the other parameters.
+    """
+
+    def __init__(self, muon: torch.optim.Muon, adamw: torch.optim.AdamW) -> None:
+        self.muon, self.adamw = muon, adamw
+        super().__init__([*muon.param_groups, *adamw.param_groups], {})
+        self._share()
+
+    def _share(self) -> None:
+        # The very same dictionaries: a learning rate that a schedule sets is what both parts read.
+        self.param_groups = [*self.muon.param_groups, *self.adamw.param_groups]
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Take one step of both; `closure` computes the loss and the gradients first."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        self.muon.step()
+        self.adamw.step()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of both parts."""
+        return {"muon": self.muon.state_dict(), "adamw": self.adamw.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.muon.load_state_dict(state_dict["muon"])
+        self.adamw.load_state_dict(state_dict["adamw"])
+        self._share()
