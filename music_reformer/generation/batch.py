@@ -58,6 +58,9 @@ def generate(config: GenerateConfig, *, progress: bool = True) -> list[Path]:
     _make_folder(output)
     manifest = Manifest(output / MANIFEST)
     try:
+        # No other run writes here now: what a run left half-written when it was killed is nobody's.
+        for leftover in output.rglob(".*.mid.*.tmp"):
+            leftover.unlink()
         batch = _Batch(config, generator, manifest, BatchReport(num_jobs=len(jobs), shown=progress))
         waiting = [job for job in jobs if batch.is_waiting(job)]
         batch.run(waiting, store)

@@ -161,6 +161,8 @@ def test_interrupted_and_started_again_gives_the_same_files(
     monkeypatch.setattr(composer, "write_score", write)
     with (parts / "manifest.jsonl").open("a") as manifest:
         manifest.write('{"file": "cut of')  # as if killed in the middle of a line
+    (parts / "deep").mkdir(exist_ok=True)
+    (parts / "deep" / ".a_1.mid.x8_z.tmp").write_bytes(b"MThd")  # and in the middle of a file
     generate(config(weights, prompts, parts), progress=False)
     ours, theirs = contents(parts), contents(whole)
     del ours["manifest.jsonl"], theirs["manifest.jsonl"]
