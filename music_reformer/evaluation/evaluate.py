@@ -49,6 +49,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     pieces, too_long = _pieces(store, config, loaded) if loaded is not None else ([], 0)
     if config.generated is not None:
         _ = store.music_tokenizer  # of integers there is no music to compare with
+        require(config.split != "train", "split (train) holds what may have been copied; take validation or test")
     generated, refused = read_generated(config.generated) if config.generated is not None else ([], [])
     require(len(store.split(config.split)) > 0, f"the {config.split} split of {config.data} is empty; choose another")
     output = _output_folder(config.output)  # after all that may be wrong, so that a mistake leaves nothing behind

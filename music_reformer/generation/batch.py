@@ -55,6 +55,8 @@ def generate(config: GenerateConfig, *, progress: bool = True) -> list[Path]:
     jobs = find_jobs(config.prompts, output, variations=config.variations, seed=config.seed, seeds=config.seeds)
     generator = Generator.load(config.checkpoint, config.device)
     store = TokenStore.open(config.data) if config.data else None
+    if store is not None:
+        _ = store.music_tokenizer  # integers are no music that could have been copied
     _make_folder(output)
     manifest = Manifest(output / MANIFEST)
     try:

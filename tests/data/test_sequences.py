@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 
 from music_reformer.cli import main
-from music_reformer.config import CorpusConfig, PrepareConfig
+from music_reformer.config import CorpusConfig, ModelConfig, PrepareConfig, TokenizerConfig
 from music_reformer.data.prepare_sequences import prepare
 from music_reformer.data.sequences import NOTHING, read_sequences
 from music_reformer.data.store import TokenStore
 from music_reformer.errors import UserError
+from music_reformer.midi.tokenizer import MusicTokenizer
+from music_reformer.model.reformer import ReformerLM
+from music_reformer.model.weights import save_weights
 
 SPLITS: dict[str, list[list[int]]] = {
     "train": [[5, 0, 7], [1], [2, 2, 2, 2]],
@@ -159,6 +162,14 @@ def test_an_output_that_is_there_is_left_alone(tmp_path: Path) -> None:
         prepared(tmp_path / "nowhere.json", tmp_path / "other")
 
 
+def music_weights(folder: Path) -> Path:
+    tokenizer = MusicTokenizer(TokenizerConfig())
+    shape = {"width": 16, "num_layers": 1, "num_heads": 1, "head_width": 16, "feed_forward_width": 16}
+    model = ReformerLM(ModelConfig(vocab_size=tokenizer.vocab_size, window=4, num_buckets=4, **shape))
+    save_weights(folder / "music", model, tokenizer.to_json(), {})
+    return folder / "music"
+
+
 def test_training_learns_it_and_evaluation_tells_nats(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -186,6 +197,9 @@ def test_training_learns_it_and_evaluation_tells_nats(
     capsys.readouterr()
     assert main(["generate", "checkpoint=run/weights", "output=out"]) == 2
     assert "tokenizer" in capsys.readouterr().err
+    assert main(["generate", "data=store", "output=out", f"checkpoint={music_weights(tmp_path)}"]) == 2
+    assert "holds integers, no music" in capsys.readouterr().err
+    assert not Path("out").exists()
     Path("midi").mkdir()
     assert main(["evaluate", "checkpoint=null", "generated=midi", "data=store", "output=none"]) == 2
     assert "holds integers, no music" in capsys.readouterr().err
