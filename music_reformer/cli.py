@@ -23,7 +23,7 @@ USAGE = """music-reformer: compose long music with a Reformer
 
     music-reformer prepare  corpus=folder corpus.path=PATH output=datasets/NAME   MIDI files to a token store
     music-reformer train    data=datasets/NAME model=tiny trainer.max_steps=200   a token store to weights
-    music-reformer evaluate checkpoint=runs/train/weights data=datasets/NAME      exact likelihood of whole pieces
+    music-reformer evaluate checkpoint=runs/train/weights data=datasets/NAME      likelihood, music and copies: a report
     music-reformer generate prompts=FOLDER output=out variations=2 length=16bars  a folder of prompts to MIDI files
 
 Settings are key=value (nested: trainer.max_steps=200; a group: model=small; a list: [1,2]; nothing: null).
@@ -42,15 +42,17 @@ class Verb:
 
 
 VERBS = {
-    "prepare": Verb(settings.PrepareConfig, "music_reformer.data.prepare", "prepare"),
+    "prepare": Verb(settings.PrepareConfig, "music_reformer.data.prepare_sequences", "prepare"),
     "train": Verb(settings.TrainConfig, "music_reformer.training.run", "train"),
-    "evaluate": Verb(settings.EvaluateConfig, "music_reformer.evaluation.likelihood", "evaluate"),
+    "evaluate": Verb(settings.EvaluateConfig, "music_reformer.evaluation.evaluate", "evaluate"),
     "generate": Verb(settings.GenerateConfig, "music_reformer.generation.batch", "generate"),
 }
 
 
 # Settings that are a file or folder.
-PATH_KEYS = frozenset({"data", "output", "checkpoint", "prompts", "initial", "corpus.path", "corpus.manifest"})
+PATH_KEYS = frozenset(
+    {"data", "output", "checkpoint", "prompts", "generated", "initial", "corpus.path", "corpus.manifest"}
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from music_reformer.errors import UserError
 
 ATTENTION_KINDS = ("lsh", "local", "full")
+CORPUS_KINDS = ("midi", "tokens", "chorales")
 OPTIMIZERS = ("muon", "adamw")
 ENCODINGS = ("REMI", "TSD", "MIDILike", "Performance")
 
@@ -69,6 +70,8 @@ class CorpusConfig:
     """Where MIDI files come from and how they are split. See `music_reformer.data.corpus`."""
 
     name: str = "folder"
+    # midi; or a file of integers at `path`: tokens (as they are) or chorales (frames of four pitches).
+    kind: str = "midi"
     # Folder of MIDI files, searched recursively.
     path: str = "???"
     # A manifest under datasets/manifests, by name, or a YAML file like those: it tells which files are one composition.
@@ -80,8 +83,14 @@ class CorpusConfig:
     metre_aliases: dict[str, str] = field(default_factory=dict)
     # General MIDI program by track name, for corpora that write every part as a piano, e.g. {"MELODY": 73}.
     program_by_track: dict[str, int] = field(default_factory=dict)
+    # Of integers: the value that fills sequences up to one length; null: NaN alone does.
+    padding: int | None = None
 
     def __post_init__(self) -> None:
+        require(
+            self.kind in CORPUS_KINDS,
+            f"corpus.kind ({self.kind!r}) must be one of {', '.join(CORPUS_KINDS)}",
+        )
         require(
             0 <= self.validation_fraction + self.test_fraction < 1,
             f"corpus.validation_fraction + corpus.test_fraction ({self.validation_fraction} + {self.test_fraction}) "
@@ -239,18 +248,50 @@ class TrainConfig:
 
 @dataclass
 class EvaluateConfig:
-    """`music-reformer evaluate`: exact likelihood of whole pieces."""
+    """`music-reformer evaluate`: exact likelihood of whole pieces; generated music against human music."""
 
-    checkpoint: str = "???"
+    # Folder of weights or a training checkpoint; null: no likelihood, only the statistics of `generated`.
+    checkpoint: str | None = "???"
     data: str = "???"
     split: str = "validation"
     # Hash rounds; 0: as trained.
     rounds: int = 0
     # Pieces looked at; 0: all of the split.
     max_pieces: int = 0
-    # JSON file for the figures; null: only printed.
+    # Contexts (tokens, even) for which the likelihood is also given as if the model could see no more than that, and
+    # how many pieces are scored so (0: none). A context costs twice what the exact likelihood of those pieces does.
+    contexts: list[int] = field(default_factory=lambda: [64, 256, 1024, 4096])
+    context_pieces: int = 8
+    # Order of an interpolated n-gram, fitted on the training split and scored on the same pieces: a yardstick. 0: none.
+    ngram: int = 0
+    # It counts the training pieces in so many keys (odd), as a model does that is trained on transposed music.
+    ngram_keys: int = 1
+    # Folder of MIDI files to hold against the split, such as the output of `music-reformer generate`; null: none.
+    generated: str | None = None
+    # Pieces of the split, and of the training set, that they are held against.
+    human_pieces: int = 100
+    # Seconds of each piece that are compared, at most.
+    excerpt_seconds: float = 120.0
+    # A folder for report.html and figures.json; or a name that ends in .json; null: figures are only printed.
     output: str | None = None
     device: str = "auto"
+
+    def __post_init__(self) -> None:
+        require(self.max_pieces >= 0, f"max_pieces ({self.max_pieces}) must not be negative; 0 is all")
+        require(self.context_pieces >= 0, f"context_pieces ({self.context_pieces}) must not be negative; 0 is none")
+        require(self.ngram >= 0, f"ngram ({self.ngram}) must not be negative; 0 is none")
+        require(
+            self.ngram_keys >= 1 and self.ngram_keys % 2 == 1,
+            f"ngram_keys ({self.ngram_keys}) must be odd: the piece's own key and as many above as below",
+        )
+        require(self.human_pieces >= 2, f"human_pieces ({self.human_pieces}) must be at least 2")
+        require(self.excerpt_seconds >= 1, f"excerpt_seconds ({self.excerpt_seconds}) must be at least 1")
+        for context in self.contexts:
+            require(context >= 2 and context % 2 == 0, f"contexts ({context}) must be even numbers of tokens from 2 on")
+        require(
+            self.checkpoint is not None or self.generated is not None,
+            "evaluate has nothing to do: give checkpoint=... for the likelihood, generated=... for statistics, or both",
+        )
 
 
 @dataclass
@@ -286,10 +327,21 @@ class GenerateConfig:
     # "16bars" or "30s".
     length: str = "16bars"
     seed: int = 1
+    # Several seeds, each for all variations of every prompt; files then have the seed in their names.
+    seeds: list[int] = field(default_factory=list)
+    # Bars of each prompt to keep and go on from; null: all.
+    cut_bar: int | None = None
+    # Token store that the weights were trained on: each output is searched for passages copied from it; null: not.
+    data: str | None = None
+    # Processes, one prompt each at a time; 0: one for each GPU, or else for each core.
+    workers: int = 1
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     # Hash rounds; 0: as trained.
     rounds: int = 0
     device: str = "auto"
+
+    def __post_init__(self) -> None:
+        require(self.workers >= 0, f"workers ({self.workers}) must not be negative; 0 is one for each GPU or core")
 
 
 Config = TypeVar("Config")

@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "midi": {"config", "errors"},
     "data": {"config", "errors", "midi", "model"},
     "training": {"config", "errors", "midi", "model", "data"},
-    "generation": {"config", "errors", "midi", "model", "data"},
+    "generation": {"config", "errors", "midi", "model", "data", "evaluation"},
     "evaluation": {"config", "errors", "midi", "model", "data"},
     "ui": {"config", "errors", "midi", "model", "generation"},
     "cli": {"config", "errors", "data", "training", "generation", "evaluation"},
@@ -32,8 +32,8 @@ HOMES = {
     "omegaconf": "cli.py",
     "music21": "midi/notation.py",
     "safetensors": "model/weights.py",
-    "matplotlib": "training/plots.py",
-    "pebble": ("data/", "midi/"),
+    "matplotlib": ("training/plots.py", "evaluation/plots.py"),
+    "pebble": ("data/", "midi/", "generation/workers.py"),
 }
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from music_reformer.data.integer_tokenizer import Tokenizer, load_tokenizer
 from music_reformer.errors import UserError
 from music_reformer.midi.tokenizer import MusicTokenizer
 
@@ -94,9 +95,20 @@ class TokenStore:
         return cls(path=path, info=info, pieces=pieces)
 
     @cached_property
-    def tokenizer(self) -> MusicTokenizer:
-        """The tokenizer that made the tokens."""
-        return MusicTokenizer.load(self.path / "tokenizer.json")
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer that made the tokens; of music, or of integers."""
+        return load_tokenizer(self.path / "tokenizer.json")
+
+    @property
+    def music_tokenizer(self) -> MusicTokenizer:
+        """The same, where the tokens are music.
+
+        Raises:
+            UserError: they are plain integers.
+        """
+        if isinstance(self.tokenizer, MusicTokenizer):
+            return self.tokenizer
+        raise UserError(f"{self.path} holds integers, no music; name a store of MIDI files")
 
     @cached_property
     def _tokens(self) -> NDArray[np.uint16]:

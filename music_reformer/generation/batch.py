@@ -1,43 +1,38 @@
-"""A folder of prompts to a folder of continued MIDI files, resumable.
+"""`music-reformer generate`: prompts times seeds times variations to a folder of MIDI files. Start reading here.
 
 Every file is written under another name first and then renamed, and its settings are noted in `manifest.jsonl` beside
-it. A later run of the same request keeps what is there: a file counts as done when the manifest says that it came from
-the same prompt, weights and settings. One prompt that cannot be used costs one line.
+it (`manifest.py`). A later run of the same request keeps what is there: a file counts as done when the manifest says
+that it came from the same prompt, weights and settings. A prompt that cannot be used costs one line of the manifest.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import sys
-import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import symusic
+import torch
 
-from music_reformer.config import GenerateConfig
+from music_reformer.config import GenerateConfig, require
+from music_reformer.data.store import TokenStore
 from music_reformer.errors import UserError
-from music_reformer.generation.generator import Generator, Length, Session
-from music_reformer.midi.score import read_score, write_score
+from music_reformer.evaluation.copies import TrainingSet
+from music_reformer.generation.batch_report import BatchReport
+from music_reformer.generation.composer import Composer, Outcome
+from music_reformer.generation.generator import MAX_VARIATIONS, Generator, Length
+from music_reformer.generation.jobs import Job, find_jobs
+from music_reformer.generation.manifest import Manifest
+from music_reformer.generation.workers import compose_all, num_threads, num_workers
 
 MANIFEST = "manifest.jsonl"
-SUFFIXES = (".mid", ".midi")
 
 
 class FailedPromptsError(UserError):
     """Some prompts could not be continued; the others were, and their files are written."""
 
     exit_code = 1
-
-
-@dataclass(frozen=True)
-class Job:
-    """One prompt and the files to write for it; without a path it is a piece composed from nothing."""
-
-    prompt: Path | None
-    outputs: list[Path]
 
 
 def generate(config: GenerateConfig, *, progress: bool = True) -> list[Path]:
@@ -51,72 +46,121 @@ def generate(config: GenerateConfig, *, progress: bool = True) -> list[Path]:
         UserError: a setting, the weights, the prompts or the output folder cannot be used; nothing is written.
         FailedPromptsError: some prompts are no music; each was reported, the others are done.
     """
-    length = Length.parse(config.length)
+    Length.parse(config.length)
+    require(
+        config.variations <= MAX_VARIATIONS,
+        f"variations ({config.variations}) must be 1 to {MAX_VARIATIONS}; give several seeds for more",
+    )
     output = Path(config.output)
-    jobs = find_jobs(config.prompts, output, variations=config.variations)
+    jobs = find_jobs(config.prompts, output, variations=config.variations, seed=config.seed, seeds=config.seeds)
     generator = Generator.load(config.checkpoint, config.device)
+    store = TokenStore.open(config.data) if config.data else None
+    if store is not None:
+        _ = store.music_tokenizer  # integers are no music that could have been copied
     _make_folder(output)
-    request = _request(config, generator)
-    manifest = _Manifest(output / MANIFEST)
-    report = _Report(num_jobs=len(jobs), shown=progress)
-    failed = 0
-    for job in jobs:
-        try:
-            wanted = {**request, "prompt_sha256": _sha256(job.prompt)}
-            if all(manifest.has(path, wanted, number) for number, path in enumerate(job.outputs)):
-                report.kept()
-                continue
-            score = read_score(job.prompt) if job.prompt is not None else None
-            session = _start(generator, score, length, config)
-            report.running(job, session)
-            _write(session, job, wanted, manifest)
-        except UserError as error:
-            failed += 1
-            report.failed(error)
-    report.close()
-    if failed:
-        raise FailedPromptsError(f"{failed} of {len(jobs)} prompts could not be continued; the reasons are above")
+    manifest = Manifest(output / MANIFEST)
+    try:
+        # No other run writes here now: what a run left half-written when it was killed is nobody's.
+        for leftover in output.rglob(".*.mid.*.tmp"):
+            leftover.unlink()
+        batch = _Batch(config, generator, manifest, BatchReport(num_jobs=len(jobs), shown=progress))
+        waiting = [job for job in jobs if batch.is_waiting(job)]
+        batch.run(waiting, store)
+    finally:
+        manifest.close()
+    batch.report.close()
+    if batch.failed:
+        num_prompts = len({job.prompt for job in jobs})
+        raise FailedPromptsError(
+            f"{len(batch.failed)} of {num_prompts} prompts could not be continued; the reasons are above"
+        )
     return [path for job in jobs for path in job.outputs]
 
 
-def find_jobs(prompts: str | None, output: Path, *, variations: int) -> list[Job]:
-    """What to do: a file, a folder searched recursively, or nothing to go by. Outputs mirror the folders of prompts.
+class _Batch:
+    """One run over the jobs.
 
-    Raises:
-        UserError: there is no such path, or no MIDI file in it, or there are no variations to make.
+    Attributes:
+        failed: prompts that could not be used, in this run or before.
     """
-    if variations < 1:
-        raise UserError(f"variations ({variations}) must be at least 1")
-    if prompts is None:
-        return [Job(None, _names(output / "piece", variations))]
-    root = Path(prompts)
-    if not root.exists():
-        raise UserError(f"there are no prompts at {root}; name a MIDI file or a folder of them")
-    if root.is_file():
-        return [Job(root, _names(output / root.stem, variations))]
-    # The output may lie inside the folder of prompts; what we wrote there is no prompt.
-    inside = output.resolve()
-    if inside == root.resolve():
-        raise UserError(f"output ({output}) must be another folder than that of the prompts")
-    files = sorted(
-        path
-        for path in root.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file() and inside not in path.resolve().parents
-    )
-    if not files:
-        raise UserError(f"there is no MIDI file (.mid, .midi) in {root}")
-    jobs, taken = [], set()
-    for path in files:
-        stem = path.relative_to(root).with_suffix("")
-        if stem in taken:  # song.mid and song.midi side by side
-            stem = path.relative_to(root)
-        taken.add(stem)
-        jobs.append(Job(path, _names(output / stem, variations)))
-    return jobs
 
+    def __init__(self, config: GenerateConfig, generator: Generator, manifest: Manifest, report: BatchReport) -> None:
+        self.config = config
+        self.generator = generator
+        self.manifest = manifest
+        self.report = report
+        self.failed: set[str] = set()
+        self._requests: dict[tuple[Path | None, int], dict[str, Any]] = {}
 
-def _names(stem: Path, variations: int) -> list[Path]:
-    return [stem.with_name(f"{stem.name}_{number + 1}.mid") for number in range(variations)]
+    def is_waiting(self, job: Job) -> bool:
+        """Whether there is something to do; says so of prompts that failed before."""
+        try:
+            sha256 = job.sha256()
+        except UserError as error:
+            self._fail(job, self._request(job, None), str(error), again=True)
+            return False
+        request = self._requests[job.prompt, job.seed] = self._request(job, sha256)
+        if (reason := self.manifest.failure(str(job.prompt), request)) is not None:
+            self._tell(job, reason)
+            return False
+        if all(self.manifest.has(path, request, number) for number, path in enumerate(job.outputs, 1)):
+            self.report.kept()
+            return False
+        return True
+
+    def run(self, jobs: list[Job], store: TokenStore | None) -> None:
+        """Compose what is waiting and note each outcome as it comes."""
+        if not jobs:
+            return
+        for job, outcome in self._outcomes(jobs, store):
+            request = self._requests[job.prompt, job.seed]
+            if outcome.error is not None:
+                self._fail(job, request, outcome.error, again=outcome.again)
+                continue
+            for number, (path, about) in enumerate(zip(job.outputs, outcome.abouts, strict=True), 1):
+                self.manifest.add(path, request, number, about)
+            self.report.composed(job, outcome.tokens)
+
+    def _outcomes(self, jobs: list[Job], store: TokenStore | None) -> Iterator[tuple[Job, Outcome]]:
+        workers = num_workers(self.config)
+        if workers > 1 and len(jobs) > 1:
+            yield from compose_all(jobs, self.config, workers=workers)
+            return
+        composer = Composer(self.config, self.generator, TrainingSet.of(store) if store is not None else None)
+        before = torch.get_num_threads()
+        if workers > 1:
+            # As many threads as each of several processes has: sums over other numbers of threads round otherwise, and
+            # the last job of a run must not differ from what it would have been in a longer run.
+            torch.set_num_threads(num_threads(workers))
+        try:
+            for job in jobs:
+                yield job, composer.compose(job, watch=partial(self.report.running, job))
+        finally:
+            torch.set_num_threads(before)
+
+    def _request(self, job: Job, sha256: str | None) -> dict[str, Any]:
+        """All that decides what is composed, beside the number of the variation."""
+        config = self.config
+        return {
+            "weights": self.generator.fingerprint,
+            "seed": job.seed,
+            "length": config.length,
+            "variations": config.variations,
+            "cut_bar": config.cut_bar,
+            "rounds": config.rounds,
+            "sampling": asdict(config.sampling),
+            "prompt_sha256": sha256,
+        }
+
+    def _fail(self, job: Job, request: dict[str, Any], reason: str, *, again: bool) -> None:
+        """Note and tell of a prompt that cannot be used, once for all its seeds."""
+        if str(job.prompt) not in self.failed:
+            self.manifest.add_failure(str(job.prompt), request, reason, again=again)
+        self._tell(job, reason)
+
+    def _tell(self, job: Job, reason: str) -> None:
+        self.report.failed(reason if str(job.prompt) not in self.failed else None)
+        self.failed.add(str(job.prompt))
 
 
 def _make_folder(folder: Path) -> None:
@@ -127,129 +171,3 @@ def _make_folder(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise UserError(f"nothing can be written to {folder} ({error.strerror}); choose another output") from error
-
-
-def _request(config: GenerateConfig, generator: Generator) -> dict[str, Any]:
-    """All that decides what is composed, beside the prompt and the number of the variation."""
-    return {
-        "weights": generator.fingerprint,
-        "seed": config.seed,
-        "length": config.length,
-        "variations": config.variations,
-        "rounds": config.rounds,
-        "sampling": asdict(config.sampling),
-    }
-
-
-def _sha256(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror})") from error
-
-
-def _start(generator: Generator, score: symusic.Score | None, length: Length, config: GenerateConfig) -> Session:
-    return generator.start(
-        score,
-        length=length,
-        variations=config.variations,
-        seed=config.seed,
-        sampling=config.sampling,
-        rounds=config.rounds,
-    )
-
-
-def _write(session: Session, job: Job, wanted: dict[str, Any], manifest: _Manifest) -> None:
-    for number, (path, score) in enumerate(zip(job.outputs, session.scores, strict=True)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_score(score, path)
-        manifest.add(
-            path,
-            wanted,
-            number,
-            prompt=str(job.prompt) if job.prompt is not None else None,
-            new_from_second=round(session.prompt.cut_seconds, 3),
-            dropped_bars=session.dropped_bars,
-        )
-
-
-class _Manifest:
-    """`manifest.jsonl`: one line for each file written, the latest of a name counts."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lines: dict[str, dict[str, Any]] = {}
-        if path.exists():
-            text = path.read_text()
-            if text and not text.endswith("\n"):  # a run was cut off in the middle of a line
-                path.write_text(text + "\n")
-            for line in text.splitlines():
-                try:
-                    entry = json.loads(line)
-                    self._lines[entry["file"]] = entry
-                except (ValueError, KeyError, TypeError):
-                    continue
-
-    def has(self, file: Path, wanted: dict[str, Any], number: int) -> bool:
-        """Whether the file is there and came from this request."""
-        entry = self._lines.get(self._name(file))
-        return entry is not None and file.exists() and entry["request"] == wanted and entry["variation"] == number + 1
-
-    def add(self, file: Path, wanted: dict[str, Any], number: int, **about: object) -> None:
-        """Note a file just written."""
-        entry: dict[str, Any] = {"file": self._name(file), "variation": number + 1, "request": wanted, **about}
-        self._lines[entry["file"]] = entry
-        with self._path.open("a") as stream:
-            stream.write(json.dumps(entry) + "\n")
-
-    def _name(self, file: Path) -> str:
-        return file.relative_to(self._path.parent).as_posix()
-
-
-class _Report:
-    """What a person at a terminal sees; composing happens inside `running`."""
-
-    def __init__(self, *, num_jobs: int, shown: bool) -> None:
-        self._num_jobs = num_jobs
-        self._shown = shown
-        self._in_place = shown and sys.stderr.isatty()
-        self._began = time.monotonic()
-        self._num_done = 0
-        self._num_kept = 0
-
-    def kept(self) -> None:
-        self._num_done += 1
-        self._num_kept += 1
-
-    def failed(self, error: UserError) -> None:
-        self._num_done += 1
-        sys.stderr.write(f"skipped: {error}\n")
-
-    def running(self, job: Job, session: Session) -> None:
-        """Run a session to its end, telling how it goes."""
-        for progress in session:
-            if self._in_place:
-                self._line(job, sum(progress.done) / len(progress.done), progress.tokens_per_second, end="\r")
-        self._num_done += 1
-        if self._shown:
-            self._line(job, 0.0, progress.tokens_per_second, end="\n")
-
-    def _line(self, job: Job, part: float, rate: float, *, end: str) -> None:
-        composed = self._num_done - self._num_kept + part
-        left = self._num_jobs - self._num_done - part
-        seconds = (time.monotonic() - self._began) / composed * left if composed else 0.0
-        name = job.prompt.name if job.prompt is not None else "a new piece"
-        text = f"{self._num_done}/{self._num_jobs} {name}: {rate:.0f} tokens/s, about {_duration(seconds)} left"
-        sys.stderr.write(f"{text:<100}{end}")
-        sys.stderr.flush()
-
-    def close(self) -> None:
-        if self._shown and self._num_kept:
-            sys.stderr.write(f"{self._num_kept} of {self._num_jobs} prompts were done before\n")
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}h{minutes % 60:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"

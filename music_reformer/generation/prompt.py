@@ -19,7 +19,7 @@ import symusic
 from music_reformer.config import require
 from music_reformer.midi.grammar import Grammar, GrammarState
 from music_reformer.midi.key import Key
-from music_reformer.midi.score import DEFAULT_METRE, bar_starts, clean_score, metres, seconds_at, with_likely_metre
+from music_reformer.midi.score import DEFAULT_METRE, bar_starts, clean_upload, metres, seconds_at
 from music_reformer.midi.stream import DEFAULT_TEMPO, DRUMS
 from music_reformer.midi.tokenizer import MusicTokenizer
 
@@ -117,7 +117,7 @@ def read_prompt(
     Raises:
         UserError: the score has no such bar.
     """
-    clean = clean_score(with_likely_metre(score))
+    clean = clean_upload(score)
     cut_tick, bars = _find_cut(clean, cut_bar)
     heard = _keep_before(clean, cut_tick)
     grammar = Grammar(tokenizer, programs=programs or programs_of(heard) or programs_of(clean) or {PIANO})

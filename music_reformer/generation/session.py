@@ -148,6 +148,11 @@ class Session:
         return self._end_seconds
 
     @property
+    def num_tokens(self) -> int:
+        """Tokens composed so far, of all variations together."""
+        return self._num_tokens
+
+    @property
     def scores(self) -> list[symusic.Score]:
         """What there is so far of each variation: the prompt up to the cut, then the new notes."""
         return [variation.score() for variation in self._variations]

@@ -161,6 +161,11 @@ def with_likely_metre(score: symusic.Score) -> symusic.Score:
     return likely
 
 
+def clean_upload(score: symusic.Score) -> symusic.Score:
+    """`clean_score` for files of which nothing is known, in the metre that is meant."""
+    return clean_score(with_likely_metre(score))
+
+
 def write_score(score: symusic.Score, path: str | Path) -> None:
     """Write a standard MIDI file, under another name first."""
     write_atomically(Path(path), score.dumps_midi())

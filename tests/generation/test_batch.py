@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import symusic
+from dying import die_of_b
+from small_store import write_store
 from stand_in import full_score
 
 from music_reformer.config import GenerateConfig, ModelConfig, SamplingConfig, TokenizerConfig
+from music_reformer.data.store import VERSION, TokenStore
 from music_reformer.errors import UserError
-from music_reformer.generation import batch
+from music_reformer.evaluation.copies import TrainingSet
+from music_reformer.evaluation.musical import pitch_range
+from music_reformer.evaluation.notes import Notes
+from music_reformer.generation import composer
 from music_reformer.generation.batch import FailedPromptsError, generate
+from music_reformer.generation.composer import Composer
 from music_reformer.generation.generator import Session
+from music_reformer.generation.jobs import find_jobs
+from music_reformer.generation.manifest import Manifest
+from music_reformer.generation.workers import compose_all
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.model.reformer import ReformerLM
 from music_reformer.model.weights import save_weights
@@ -97,14 +109,21 @@ def test_doing_it_again_does_nothing(
     out = tmp_path / "out"
     first = generate(config(weights, prompts, out), progress=False)
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
-    monkeypatch.setattr(batch, "_start", None)  # composing would fail
+    monkeypatch.setattr(Composer, "compose", None)  # composing would fail
     assert generate(config(weights, prompts, out), progress=False) == first
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"seed": 2}, {"length": "2bars"}, {"sampling": SamplingConfig(temperature=0.5)}, {"rounds": 3}, {"variations": 3}],
+    [
+        {"seed": 2},
+        {"length": "2bars"},
+        {"sampling": SamplingConfig(temperature=0.5)},
+        {"rounds": 3},
+        {"variations": 3},
+        {"cut_bar": 1},
+    ],
     ids=str,
 )
 def test_another_request_is_composed_anew(
@@ -125,7 +144,7 @@ def test_interrupted_and_started_again_gives_the_same_files(
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     generate(config(weights, prompts, whole), progress=False)
-    write = batch.write_score
+    write = composer.write_score
     for num_lives in (0, 1, 3, 2):
         lives = [None] * num_lives
 
@@ -135,13 +154,15 @@ def test_interrupted_and_started_again_gives_the_same_files(
             lives.pop()
             write(score, path)
 
-        monkeypatch.setattr(batch, "write_score", dying_write)
+        monkeypatch.setattr(composer, "write_score", dying_write)
         with pytest.raises(KeyboardInterrupt):
             generate(config(weights, prompts, parts), progress=False)
         assert set(contents(parts)) <= set(contents(whole))
-    monkeypatch.setattr(batch, "write_score", write)
+    monkeypatch.setattr(composer, "write_score", write)
     with (parts / "manifest.jsonl").open("a") as manifest:
         manifest.write('{"file": "cut of')  # as if killed in the middle of a line
+    (parts / "deep").mkdir(exist_ok=True)
+    (parts / "deep" / ".a_1.mid.x8_z.tmp").write_bytes(b"MThd")  # and in the middle of a file
     generate(config(weights, prompts, parts), progress=False)
     ours, theirs = contents(parts), contents(whole)
     del ours["manifest.jsonl"], theirs["manifest.jsonl"]
@@ -161,6 +182,105 @@ def test_one_bad_prompt_costs_one_line(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert "aa.mid" in lines[0]
+    written = (out / "manifest.jsonl").read_text()
+    failures = [entry for line in written.splitlines() if "error" in (entry := json.loads(line))]
+    assert [entry["prompt"] for entry in failures] == [str(prompts / "aa.mid")]
+    assert failures[0]["error"] in lines[0]
+    # It is not tried again, and still told of.
+    with pytest.raises(FailedPromptsError, match="1 of 4 prompts"):
+        generate(config(weights, prompts, out), progress=False)
+    assert (out / "manifest.jsonl").read_text() == written
+    assert capsys.readouterr().err.splitlines() == lines
+    # A prompt that has been mended is another prompt; other seeds of a bad one cost no lines of their own.
+    with pytest.raises(FailedPromptsError, match="1 of 4 prompts"):
+        generate(config(weights, prompts, tmp_path / "seeds", seeds=[3, 4]), progress=False)
+    assert (tmp_path / "seeds" / "manifest.jsonl").read_text().count('"error"') == 1
+    full_score(bars=2).dump_midi(prompts / "aa.mid")
+    assert len(generate(config(weights, prompts, out), progress=False)) == 8
+
+
+def test_seeds_are_files_of_their_own(weights: Path, prompts: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    paths = generate(config(weights, prompts / "b.mid", out, seeds=[7, 1]), progress=False)
+    assert [path.name for path in paths] == ["b_seed7_1.mid", "b_seed7_2.mid", "b_seed1_1.mid", "b_seed1_2.mid"]
+    assert len({path.read_bytes() for path in paths}) == 4
+    alone = generate(config(weights, prompts / "b.mid", tmp_path / "alone", seed=7), progress=False)
+    assert [path.read_bytes() for path in alone] == [path.read_bytes() for path in paths[:2]]
+    # More seeds leave the files that are there as they are.
+    before = {path: path.stat().st_mtime_ns for path in paths}
+    generate(config(weights, prompts / "b.mid", out, seeds=[1, 7, 9]), progress=False)
+    assert {path: path.stat().st_mtime_ns for path in paths} == before
+    assert (out / "b_seed9_2.mid").is_file()
+
+
+def test_the_manifest_judges_what_was_composed(weights: Path, prompts: Path, tmp_path: Path) -> None:
+    # The training set is the prompt itself: a search through the whole file would find all of it.
+    score = full_score(bars=8)
+    store = write_store(tmp_path / "store", num_pieces=1, num_validation=0)
+    tokens = np.array([1, *store.tokenizer.encode(score), 2], dtype=np.uint16)
+    (tmp_path / "store" / "tokens.bin").write_bytes(tokens.tobytes())
+    piece = json.loads((tmp_path / "store" / "index.jsonl").read_text())
+    (tmp_path / "store" / "index.jsonl").write_text(json.dumps({**piece, "length": len(tokens)}) + "\n")
+    (tmp_path / "store" / "store.json").write_text(json.dumps({"version": VERSION, "num_tokens": len(tokens)}))
+    score.dump_midi(prompts / "b.mid")
+    out = tmp_path / "out"
+    data = str(tmp_path / "store")
+    paths = generate(config(weights, prompts / "b.mid", out, data=data, length="4bars"), progress=False)
+    for path, line in zip(paths, (out / "manifest.jsonl").read_text().splitlines(), strict=True):
+        entry = json.loads(line, parse_constant=lambda name: pytest.fail(name))
+        notes = Notes.of(symusic.Score(path))
+        new = notes.between(entry["new_from_second"], math.inf)
+        assert entry["new_notes"] == len(new) > 0
+        assert entry["statistics"]["pitch_range"] == pitch_range(new)
+        assert entry["compose_seconds"] > 0
+        assert 1 <= entry["originality"]["all_notes"]["notes"] < 20
+        whole = TrainingSet.of(TokenStore.open(data)).copies(notes)["all_notes"]
+        assert whole["notes"] > 20  # which the prompt is, and which is no news
+        assert whole["source"] == "0.mid"
+
+
+def test_several_processes_write_the_same_files(weights: Path, prompts: Path, tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    (prompts / "aa.mid").write_bytes(b"MThd and then nonsense")
+    for out, workers in ((one, 1), (two, 2)):
+        with pytest.raises(FailedPromptsError, match="1 of 4 prompts"):
+            generate(config(weights, prompts, out, workers=workers, seeds=[1, 2]), progress=False)
+    ours, theirs = contents(two), contents(one)
+    entries = [
+        sorted((json.loads(line) for line in found.pop("manifest.jsonl").splitlines()), key=str)
+        for found in (ours, theirs)
+    ]
+    for entry in entries[0] + entries[1]:
+        entry.pop("compose_seconds", None)
+    assert sorted(entries[0], key=str) == sorted(entries[1], key=str)
+    assert ours == theirs
+    assert len(ours) == 12
+
+
+def test_a_process_that_dies_costs_its_own_job(weights: Path, prompts: Path, tmp_path: Path) -> None:
+    settings = config(weights, prompts, tmp_path / "out")
+    jobs = find_jobs(str(prompts), tmp_path / "out", variations=2, seed=1, seeds=[])
+    outcomes = {job.name: outcome for job, outcome in compose_all(jobs, settings, workers=1, compose=die_of_b)}
+    assert len(outcomes) == 3
+    assert "died" in str(outcomes["b.mid"].error)
+    assert outcomes["b.mid"].again
+    assert outcomes["a.MID"].error is None
+    manifest = Manifest(tmp_path / "manifest.jsonl")
+    manifest.add_failure("b.mid", {"seed": 1}, "died", again=True)
+    assert manifest.failure("b.mid", {"seed": 1}) is None
+    manifest.add_failure("b.mid", {"seed": 1}, "is no music", again=False)
+    assert manifest.failure("b.mid", {"seed": 2}) == "is no music"
+    assert manifest.failure("b.mid", {"seed": 2, "length": "1bars"}) is None
+
+
+def test_two_runs_do_not_write_to_one_folder(weights: Path, prompts: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    generate(config(weights, prompts / "b.mid", out), progress=False)
+    manifest = Manifest(out / "manifest.jsonl")
+    with pytest.raises(UserError, match="another run is writing"):
+        generate(config(weights, prompts / "b.mid", out), progress=False)
+    manifest.close()
+    generate(config(weights, prompts / "b.mid", out), progress=False)
 
 
 def test_what_is_wrong_is_said_before_anything_is_written(weights: Path, prompts: Path, tmp_path: Path) -> None:
@@ -175,6 +295,9 @@ def test_what_is_wrong_is_said_before_anything_is_written(weights: Path, prompts
         ({"output": str(blocked / "out")}, "nothing can be written"),
         ({"output": str(prompts)}, "another folder"),
         ({"variations": 0}, "variations"),
+        ({"variations": 65}, "variations"),
+        ({"seeds": [1, 1]}, "seeds"),
+        ({"data": str(tmp_path / "nowhere")}, "holds no prepared data"),
         ({"checkpoint": str(tmp_path / "nowhere")}, "no checkpoint"),
         ({"device": "cuda:77"}, "device"),
     ]:
@@ -200,9 +323,10 @@ def test_progress_tells_rate_and_time_left(
 ) -> None:
     generate(config(weights, prompts, tmp_path / "out"), progress=True)
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert "3/3" in lines[2]
     assert "tokens/s" in lines[2]
+    assert lines[3].startswith("6 files, ")
     generate(config(weights, prompts, tmp_path / "out"), progress=True)
     assert "3 of 3 prompts were done before" in capsys.readouterr().err
 

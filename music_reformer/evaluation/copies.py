@@ -1,0 +1,84 @@
+"""What a piece has in common with a training set, told in terms of its music: which piece, where, how many notes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from music_reformer.data.store import TokenStore
+from music_reformer.evaluation.groups import piece_notes
+from music_reformer.evaluation.notes import Notes
+from music_reformer.evaluation.originality import TrainingIndex, onsets_s, symbols
+from music_reformer.midi.tokenizer import MusicTokenizer
+
+
+class TrainingSet:
+    """The training split of a store, ready to be searched; use `TrainingSet.of`.
+
+    Args:
+        sources: of the pieces.
+        pieces: their notes.
+        steps_per_beat: of the grid that onsets are rounded to; None: steps of 50 ms.
+    """
+
+    def __init__(self, sources: list[str], pieces: list[Notes], *, steps_per_beat: int | None) -> None:
+        self.steps_per_beat = steps_per_beat
+        self.num_notes = sum(map(len, pieces))
+        self._sources = sources
+        # Seconds of the notes of each piece, by line, to say where a passage is.
+        self._lines = {"all_notes": pieces, "top_line": [top_line(notes) for notes in pieces]}
+        self._indices = {
+            line: TrainingIndex([symbols(notes, steps_per_beat=steps_per_beat) for notes in group])
+            for line, group in self._lines.items()
+        }
+
+    @classmethod
+    def of(cls, store: TokenStore, *, done: Callable[[], None] = lambda: None) -> TrainingSet:
+        """Read a store; `done` is called after each piece."""
+        training = store.split("train")
+        pieces = []
+        for piece in training:
+            pieces.append(piece_notes(store, piece))
+            done()
+        return cls([piece.source for piece in training], pieces, steps_per_beat=_steps_per_beat(store.music_tokenizer))
+
+    def copies(self, notes: Notes) -> dict[str, dict[str, Any]]:
+        """The longest n-gram that stands in the training set: over all notes, and over the top line.
+
+        Returns:
+            "all_notes" and "top_line", each with "notes" (their number), and if it is above 1 with "from_second" in the
+            piece, "source" and "source_second" in the training piece.
+        """
+        return {line: self._longest(line, top_line(notes) if line == "top_line" else notes) for line in self._lines}
+
+    def _longest(self, line: str, notes: Notes) -> dict[str, Any]:
+        grid = {"steps_per_beat": self.steps_per_beat}
+        copy = self._indices[line].longest(symbols(notes, **grid), num_notes=int((~notes.drum).sum()))
+        if copy.piece < 0:
+            return {"notes": copy.num_notes}
+        there = self._lines[line][copy.piece]
+        return {
+            "notes": copy.num_notes,
+            "from_second": round(float(onsets_s(notes, **grid)[copy.begin]), 2),
+            "source": self._sources[copy.piece],
+            "source_second": round(float(onsets_s(there, **grid)[copy.begin_there]), 2),
+        }
+
+
+def top_line(notes: Notes) -> Notes:
+    """The highest of the notes that begin together, drums left out: mostly the melody."""
+    melodic = notes.where(~notes.drum)
+    if not len(melodic):
+        return melodic
+    # Notes are by onset, then pitch: the last of each onset is the highest.
+    last = np.append(np.diff(melodic.onset_beats) > 0, True)
+    return melodic.where(last)
+
+
+def _steps_per_beat(tokenizer: MusicTokenizer) -> int | None:
+    """The grid of an encoding; None for Performance, which knows no beats."""
+    if tokenizer.config.encoding == "Performance":
+        return None
+    return max(tokenizer.config.beat_resolution.values())

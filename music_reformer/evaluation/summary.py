@@ -1,0 +1,116 @@
+"""The figures of a split out of the losses of its pieces, ready for JSON.
+
+Shapes: P pieces, K kinds of token or octaves of position.
+
+nats per token compares models over one tokenizer; bits per note and bits per second compare over tokenizers too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from music_reformer.evaluation.confidence import ratio, ratios
+from music_reformer.evaluation.likelihood import PieceLoss
+
+
+def summary(losses: Sequence[PieceLoss], tokens: Sequence[str]) -> dict[str, Any]:
+    """All figures of a split; every "value" comes with its 95 % interval over pieces.
+
+    Args:
+        losses: of its pieces, each at least one.
+        tokens: name of each token id.
+    """
+    nats_P = np.array([loss.nats.sum() for loss in losses])
+    targets_P = np.array([len(loss.nats) for loss in losses], dtype=float)
+    notes_P = np.array([loss.piece.num_notes for loss in losses], dtype=float)
+    seconds_P = np.array([loss.piece.seconds for loss in losses])
+    bits_P = nats_P / math.log(2)
+    figures: dict[str, Any] = {
+        "pieces": len(losses),
+        "targets": int(targets_P.sum()),
+        "notes": int(notes_P.sum()),
+        "seconds": float(seconds_P.sum()),
+        "nats_per_token": ratio(nats_P, targets_P),
+    }
+    # A corpus of plain integers has neither notes nor seconds.
+    if notes_P.sum() > 0:
+        figures["bits_per_note"] = ratio(bits_P, notes_P)
+    if seconds_P.sum() > 0:
+        figures["bits_per_second"] = ratio(bits_P, seconds_P)
+    return {
+        **figures,
+        "nats_per_token_without_end": without_end(losses),
+        "by_type": _by_type(losses, tokens),
+        "by_position": _by_position(losses),
+        "by_piece": [
+            {"source": loss.piece.source, "targets": len(loss.nats), "nats": float(loss.nats.sum())}
+            for loss in sorted(losses, key=lambda loss: loss.piece.piece_id)
+        ],
+    }
+
+
+def per_token(losses: Sequence[PieceLoss]) -> dict[str, float]:
+    """Nats per token of some pieces, with the interval."""
+    return ratio(np.array([loss.nats.sum() for loss in losses]), np.array([float(len(loss.nats)) for loss in losses]))
+
+
+def without_end(losses: Sequence[PieceLoss]) -> dict[str, float]:
+    """Nats per token of the piece proper: without EOS, which benchmarks over fixed grids do not count."""
+    return ratio(
+        np.array([loss.nats[:-1].sum() for loss in losses]), np.array([float(len(loss.nats) - 1) for loss in losses])
+    )
+
+
+def _by_type(losses: Sequence[PieceLoss], tokens: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Mean nats and share of all nats by type of token, the most expensive type first."""
+    kinds = sorted({name.split("_")[0] for name in tokens})
+    kind_of_id = np.array([kinds.index(name.split("_")[0]) for name in tokens])
+    nats_PK, count_PK = _sums(losses, [kind_of_id[loss.targets] for loss in losses], len(kinds))
+    occurs = count_PK.sum(axis=0) > 0
+    kinds = [kind for kind, there in zip(kinds, occurs, strict=True) if there]
+    nats_PK, count_PK = nats_PK[:, occurs], count_PK[:, occurs]
+    count_K, nats_K = count_PK.sum(axis=0), nats_PK.sum(axis=0)
+    means = ratios(nats_PK, count_PK)
+    return {
+        kinds[i]: {
+            "targets": int(count_K[i]),
+            "nats_per_token": means[i]["value"],
+            "low": means[i]["low"],
+            "high": means[i]["high"],
+            "share": float(nats_K[i] / nats_K.sum()),
+        }
+        for i in np.argsort(-nats_K)
+    }
+
+
+def _by_position(losses: Sequence[PieceLoss]) -> list[dict[str, float]]:
+    """Mean nats of the targets 1, 2-3, 4-7, ... after BOS."""
+    octaves = [np.floor(np.log2(np.arange(1, len(loss.nats) + 1))).astype(int) for loss in losses]
+    nats_PK, count_PK = _sums(losses, octaves, 1 + max(int(octave[-1]) for octave in octaves))
+    return [
+        {
+            "from": 2**i,
+            "to": 2 ** (i + 1) - 1,
+            "targets": int(count_PK[:, i].sum()),
+            "nats_per_token": mean["value"],
+            "low": mean["low"],
+            "high": mean["high"],
+        }
+        for i, mean in enumerate(ratios(nats_PK, count_PK))
+    ]
+
+
+def _sums(
+    losses: Sequence[PieceLoss], groups: Sequence[NDArray[np.int64]], num_groups: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Nats and number of targets of each piece in each group, [P, K]."""
+    nats_PK, count_PK = np.zeros((2, len(losses), num_groups))
+    for piece, (loss, group) in enumerate(zip(losses, groups, strict=True)):
+        np.add.at(nats_PK[piece], group, loss.nats)
+        np.add.at(count_PK[piece], group, 1)
+    return nats_PK, count_PK

@@ -1,0 +1,108 @@
+"""One job from prompt to files: what a batch does in this process, or in each of several."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from music_reformer.config import GenerateConfig
+from music_reformer.data.store import TokenStore
+from music_reformer.errors import UserError
+from music_reformer.evaluation.copies import TrainingSet
+from music_reformer.evaluation.musical import statistics
+from music_reformer.evaluation.notes import Notes
+from music_reformer.generation.generator import Generator, Progress
+from music_reformer.generation.jobs import Job
+from music_reformer.midi.score import clean_upload, read_score, write_score
+
+Watch = Callable[[Progress], None]
+
+
+@dataclass
+class Outcome:
+    """What came of a job.
+
+    Attributes:
+        abouts: of each file written, in the order of `Job.outputs`: what the manifest says about it.
+        tokens: composed, of all variations together.
+        error: why nothing was written; then there are no abouts.
+        again: whether a later run should try once more.
+    """
+
+    abouts: list[dict[str, Any]] = field(default_factory=list)
+    tokens: int = 0
+    error: str | None = None
+    again: bool = False
+
+
+class Composer:
+    """Composes jobs one after another.
+
+    Args:
+        config: of the batch.
+        generator: whose weights compose.
+        training: what outputs are searched for copies from; None: they are not.
+    """
+
+    def __init__(self, config: GenerateConfig, generator: Generator, training: TrainingSet | None) -> None:
+        self.config = config
+        self.generator = generator
+        self.training = training
+
+    @classmethod
+    def load(cls, config: GenerateConfig, device: str) -> Composer:
+        """Read the weights, and the training set if there is one.
+
+        Raises:
+            UserError: either cannot be read, or the device is not there.
+        """
+        generator = Generator.load(config.checkpoint, device)
+        return cls(config, generator, TrainingSet.of(TokenStore.open(config.data)) if config.data else None)
+
+    def compose(self, job: Job, watch: Watch = lambda progress: None) -> Outcome:
+        """Run a job to its end and write its files; a prompt that cannot be used is an outcome, not an exception."""
+        began = time.monotonic()
+        try:
+            score = read_score(job.prompt) if job.prompt is not None else None
+            session = self.generator.start(
+                score,
+                length=self.config.length,
+                variations=self.config.variations,
+                seed=job.seed,
+                sampling=self.config.sampling,
+                cut_bar=self.config.cut_bar if job.prompt is not None else None,
+                rounds=self.config.rounds,
+            )
+        except UserError as error:
+            return Outcome(error=str(error))
+        for progress in session:
+            watch(progress)
+        composing = time.monotonic() - began
+        abouts = []
+        for path, composed in zip(job.outputs, session.scores, strict=True):
+            write_score(composed, path)
+            notes = Notes.of(clean_upload(composed))
+            abouts.append(
+                {
+                    "prompt": str(job.prompt) if job.prompt is not None else None,
+                    "new_from_second": round(session.prompt.cut_seconds, 3),
+                    "dropped_bars": session.dropped_bars,
+                    "compose_seconds": round(composing, 3),
+                    **self._judge(notes.between(session.prompt.cut_seconds, math.inf)),
+                }
+            )
+        return Outcome(abouts=abouts, tokens=session.num_tokens)
+
+    def _judge(self, new: Notes) -> dict[str, Any]:
+        """Statistics of what was composed, and its longest copy; what cannot be told is null."""
+        found = statistics(new)
+        about: dict[str, Any] = {
+            "new_notes": len(new),
+            "statistics": {name: round(x, 4) if math.isfinite(x) else None for name, x in found.items()},
+        }
+        if self.training is not None:
+            about["originality"] = self.training.copies(new)
+        return about

@@ -1,0 +1,96 @@
+"""What there is to compose: a job is one prompt and one seed, and the files of its variations."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from music_reformer.errors import UserError
+
+SUFFIXES = (".mid", ".midi")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One prompt and the files to write for it; without a path it is a piece composed from nothing."""
+
+    prompt: Path | None
+    seed: int
+    outputs: list[Path]
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        return self.prompt.name if self.prompt is not None else "a new piece"
+
+    def sha256(self) -> str | None:
+        """Of the prompt.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        if self.prompt is None:
+            return None
+        try:
+            return hashlib.sha256(self.prompt.read_bytes()).hexdigest()
+        except OSError as error:
+            raise UserError(f"{self.prompt} cannot be read ({error.strerror})") from error
+
+
+def find_jobs(prompts: str | None, output: Path, *, variations: int, seed: int, seeds: Sequence[int]) -> list[Job]:
+    """What to do: a file, a folder searched recursively, or nothing to go by. Outputs mirror the folders of prompts.
+
+    Args:
+        prompts: as the user gave it.
+        output: folder of the outputs.
+        variations: files for each prompt and seed.
+        seed: the one seed, where `seeds` is empty; it is then not part of the names.
+        seeds: several.
+
+    Raises:
+        UserError: there is no such path, or no MIDI file in it, or there are no variations to make.
+    """
+    if variations < 1:
+        raise UserError(f"variations ({variations}) must be at least 1")
+    if len(set(seeds)) < len(seeds):
+        raise UserError(f"seeds ({list(seeds)}) must be different from each other")
+    jobs = []
+    for prompt, stem in _stems(prompts, output):
+        for number in seeds or [seed]:
+            name = f"{stem.name}_seed{number}" if seeds else stem.name
+            outputs = [stem.with_name(f"{name}_{variation + 1}.mid") for variation in range(variations)]
+            jobs.append(Job(prompt, number, outputs))
+    return jobs
+
+
+def _stems(prompts: str | None, output: Path) -> list[tuple[Path | None, Path]]:
+    """Every prompt, and the path of its outputs without number and ending."""
+    if prompts is None:
+        return [(None, output / "piece")]
+    root = Path(prompts)
+    if not root.exists():
+        raise UserError(f"there are no prompts at {root}; name a MIDI file or a folder of them")
+    if root.is_file():
+        return [(root, output / root.stem)]
+    # The output may lie inside the folder of prompts; what we wrote there is no prompt.
+    inside = output.resolve()
+    if inside == root.resolve():
+        raise UserError(f"output ({output}) must be another folder than that of the prompts")
+    files = sorted(
+        path
+        for path in root.rglob("*")
+        if path.suffix.lower() in SUFFIXES and path.is_file() and inside not in path.resolve().parents
+    )
+    if not files:
+        raise UserError(f"there is no MIDI file (.mid, .midi) in {root}")
+    stems: list[tuple[Path | None, Path]] = []
+    taken = set()
+    for path in files:
+        stem = path.relative_to(root).with_suffix("")
+        if stem in taken:  # song.mid and song.midi side by side
+            stem = path.relative_to(root)
+        taken.add(stem)
+        stems.append((path, output / stem))
+    return stems

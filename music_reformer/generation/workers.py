@@ -1,0 +1,114 @@
+"""Jobs over several processes, one model each: all cores, or all GPUs. The only importer of pebble here.
+
+A process that dies (no memory left, a crash in a library) costs the job that it had; another takes its place.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from multiprocessing.sharedctypes import Synchronized
+
+import torch
+from pebble import ProcessExpired, ProcessPool
+
+from music_reformer.config import GenerateConfig
+from music_reformer.generation.composer import Composer, Outcome
+from music_reformer.generation.jobs import Job
+
+# Jobs handed out ahead of time, per process: none waits for work, and memory stays the same for a million prompts.
+_AHEAD = 2
+
+
+def num_workers(config: GenerateConfig) -> int:
+    """Processes to compose in: as asked for, or one for each GPU, or else for each core."""
+    return config.workers or (len(_devices(config.device)) if _on_gpus(config.device) else _cores())
+
+
+def num_threads(workers: int) -> int:
+    """Threads of each of so many processes."""
+    return max(1, _cores() // workers)
+
+
+def compose_all(
+    jobs: Sequence[Job], config: GenerateConfig, *, workers: int, compose: Callable[[Job], Outcome] | None = None
+) -> Iterator[tuple[Job, Outcome]]:
+    """The outcome of each job, in the order in which they are done.
+
+    Args:
+        jobs: may be many.
+        config: of the batch.
+        workers: processes, at least 1.
+        compose: what a process does with a job; None: `compose_job`.
+    """
+    threads = num_threads(workers)  # of as many as may be, so that it does not depend on how many jobs are left
+    context = multiprocessing.get_context("spawn")  # a fork of a process that has threads can deadlock
+    workers = min(workers, len(jobs))
+    pool = ProcessPool(
+        max_workers=workers,
+        context=context,
+        initializer=_start_worker,
+        initargs=(config, _devices(config.device), context.Value("i", 0), threads),
+    )
+    waiting = iter(jobs)
+    running: dict[Future[Outcome], Job] = {}
+    with pool:
+        try:
+            while True:
+                while len(running) < _AHEAD * workers and (job := next(waiting, None)) is not None:
+                    running[pool.schedule(compose or compose_job, args=(job,))] = job
+                if not running:
+                    return
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield running.pop(future), _outcome(future)
+        except BaseException:
+            pool.stop()
+            raise
+
+
+def _outcome(future: Future[Outcome]) -> Outcome:
+    try:
+        return future.result()
+    except ProcessExpired as error:
+        return Outcome(error=f"the process that composed it died (exit code {error.exitcode})", again=True)
+    except MemoryError:
+        return Outcome(error="there was not enough memory to compose it", again=True)
+
+
+_composer: Composer | None = None
+
+
+def _start_worker(config: GenerateConfig, devices: list[str], started: Synchronized[int], threads: int) -> None:
+    global _composer  # each process reads the weights once
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first stops the rest
+    torch.set_num_threads(threads)
+    with started.get_lock():
+        device = devices[started.value % len(devices)]
+        started.value += 1
+    _composer = Composer.load(config, device)
+
+
+def compose_job(job: Job) -> Outcome:
+    """The outcome of one job, in a worker."""
+    assert _composer is not None
+    return _composer.compose(job)
+
+
+def _on_gpus(device: str) -> bool:
+    return device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+
+
+def _devices(device: str) -> list[str]:
+    """The devices that processes share out; "auto" and "cuda" are all GPUs."""
+    if device in ("auto", "cuda") and torch.cuda.is_available():
+        return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    return ["cpu" if device == "auto" else device]
+
+
+def _cores() -> int:
+    """Cores that this process may use, which may be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
