@@ -32,7 +32,10 @@ HOMES = {
     "omegaconf": "cli.py",
     "safetensors": "model/weights.py",
     "matplotlib": "training/plots.py",
-    "pebble": ("data/", "midi/"),
+    "pebble": ("data/encode.py", "midi/"),
+    "ray": "data/ray_engine.py",
+    "datasketch": "data/near_duplicates.py",
+    "httpx": "data/download.py",
 }
 
 
