@@ -72,6 +72,7 @@ def download(
     found = digest_of(part, meter)
     if expected is not None and found != expected:
         part.unlink()
+        _note_of(part).unlink(missing_ok=True)
         told = "" if sha256 else f" of the first download, in {record}"
         raise UserError(
             f"{url} is not the archive that it should be (sha256 {found}, not {expected}{told}); it was damaged on the "

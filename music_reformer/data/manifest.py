@@ -95,7 +95,7 @@ def read_manifest(name: str | None) -> Manifest:
     """
     if name is None:
         return Manifest()
-    values = _read_yaml(_path_of(name))
+    values = _read_yaml(manifest_path(name))
     known = Manifest.__dataclass_fields__
     unknown = sorted(set(values) - set(known))
     require(not unknown, f"the manifest {name} has an unknown key {', '.join(unknown)}; it may have {', '.join(known)}")
@@ -129,7 +129,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def _path_of(name: str) -> Path:
+def manifest_path(name: str) -> Path:
     """A file, or the name of one of the manifests that come with the program."""
     package = Path(__file__).parent.parent
     for folder in (package / "manifests", package.parent / "datasets" / "manifests"):

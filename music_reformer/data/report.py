@@ -175,10 +175,11 @@ def _groups(groups: Sequence[dict[str, Any]], config: PrepareConfig) -> str:
         more = f"<br><small>and {len(pieces) - MOST_OF_GROUP:,} more</small>" if len(pieces) > MOST_OF_GROUP else ""
         rows.append(f'<tr><td class="number">{len(pieces):,}</td><td>{cells}{more}</td></tr>')
     shown = f" The {MOST_GROUPS} largest:" if len(groups) > MOST_GROUPS else ""
+    number = "1 group of pieces shares" if len(groups) == 1 else f"{len(groups):,} groups of pieces share"
     return (
-        f"<p>{len(groups):,} {'group of pieces shares' if len(groups) == 1 else 'groups of pieces share'} at least {config.near_duplicate_similarity:.0%} of their melodic "
-        f"6-grams, whatever the key and tempo; {across:,} across splits; {policy}. All groups are in "
-        f"<code>near_duplicates.jsonl</code>.{shown}</p><table class=groups>{''.join(rows)}</table>"
+        f"<p>{number} at least {config.near_duplicate_similarity:.0%} of their melodic 6-grams, whatever the key and "
+        f"tempo; {across:,} across splits; {policy}. All groups are in <code>near_duplicates.jsonl</code>.{shown}</p>"
+        f"<table class=groups>{''.join(rows)}</table>"
     )
 
 

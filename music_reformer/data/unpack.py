@@ -5,6 +5,8 @@ Only what a corpus is made of is unpacked: MIDI files, tables (CSV) and licences
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import lzma
 import os
 import shutil
@@ -61,7 +63,9 @@ def _unpack_all(archive: Path, folder: Path, meter: Meter) -> int:
     number, total = 0, 0
     limit = max(SMALL, MAX_RATIO * archive.stat().st_size)
     try:
-        members = _zip_members(archive, folder, limit) if zipfile.is_zipfile(archive) else _tar_members(archive, meter)
+        members = (
+            _zip_members(archive, folder, limit) if zipfile.is_zipfile(archive) else _tar_members(archive, meter, limit)
+        )
         for name, size, packed, opener in members:
             total += size  # of what is passed over, too: a compressed tar is read through it
             if total > limit:
@@ -99,11 +103,12 @@ def _zip_members(archive: Path, folder: Path, limit: int) -> Iterator[Member]:
             yield member.filename, member.file_size, member.compress_size, partial(opened.open, member)
 
 
-def _tar_members(archive: Path, meter: Meter) -> Iterator[Member]:
+def _tar_members(archive: Path, meter: Meter, limit: int) -> Iterator[Member]:
     if not tarfile.is_tarfile(archive):
         raise UserError(f"{archive} is neither a zip nor a tar file; give the address of an archive")
-    # As a stream: the members of a compressed tar are met one after another, and none is kept in mind.
-    with open(archive, "rb") as raw, tarfile.open(fileobj=raw, mode="r|*") as opened:
+    # As a stream: the members of a compressed tar are met one after another, and none is kept in mind. Unpacked by
+    # gzip, bz2 or lzma, because tarfile takes the end of a stream that is cut short for the end of the archive.
+    with open(archive, "rb") as raw, _decompressed(raw) as stream, tarfile.open(fileobj=stream, mode="r|") as opened:
         before = 0
         for member in opened:
             _safe_path(archive, member.name)
@@ -113,6 +118,23 @@ def _tar_members(archive: Path, meter: Meter) -> Iterator[Member]:
                 size = max(0, member.size)
                 yield member.name if member.isreg() else "", size, 0, partial(_opened, opened, member)
             opened.members.clear()  # type: ignore[attr-defined]  # a list of all members seen would grow for ever
+        rest = 0
+        while chunk := stream.read(CHUNK):  # padding, and then the check of the whole
+            rest += len(chunk)
+            if rest > limit:
+                raise UserError(_bomb(archive, limit))
+
+
+def _decompressed(raw: IO[bytes]) -> IO[bytes]:
+    start = raw.read(6)
+    raw.seek(0)
+    if start.startswith(b"\x1f\x8b"):
+        return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value]
+    if start.startswith(b"BZh"):
+        return bz2.BZ2File(raw)
+    if start.startswith(b"\xfd7zXZ\x00"):
+        return lzma.LZMAFile(raw)
+    return raw
 
 
 def _opened(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
