@@ -44,7 +44,6 @@ def failure(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["train"], ["train needs data", "data=..."]),
         (["prepare"], ["corpus.path"]),
         (["prepare", "corpus.path=x"], ["prepare needs output", "output=..."]),
-        (["prepare", "corpus=giantmidi"], ["by hand", "midis_v1.2.zip", "https://github.com", "corpus.path=..."]),
         (["prepare", "corpus.path=x", "output=y", "engine=spark"], ["engine ('spark')", "local, ray"]),
         (["evaluate", "data=x"], ["evaluate needs checkpoint"]),
         (["train", "data=x", "trainer.max_step=3"], ["unknown setting trainer.max_step;", "mean trainer.max_steps?"]),

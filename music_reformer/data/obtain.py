@@ -134,6 +134,8 @@ def _check_again(target: Path, archive: Archive, bar: _Bar) -> str:
 
 def _corpus_folder(files: Path, archive: Archive) -> Path:
     """The corpus inside the unpacked archive."""
+    if archive.folder == ".":
+        return files
     found = sorted(path for path in files.glob(archive.folder) if path.is_dir())
     if len(found) != 1:
         raise UserError(

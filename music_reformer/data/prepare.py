@@ -151,10 +151,9 @@ def _encode_all(config: PrepareConfig, journal: Journal, console: Console) -> No
     begun = time.monotonic()
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("", total=total, completed=done, rate="")
-        for source, result in _engine(config, total - done)(journal.waiting()):
+        for number, (source, result) in enumerate(_engine(config, total - done)(journal.waiting()), start=1):
             journal.add(source, result)
-            speed = bar.tasks[0].speed
-            bar.update(task, advance=1, rate=f", {speed:.0f} a second" if speed else "")
+            bar.update(task, advance=1, rate=f", {number / (time.monotonic() - begun):.0f} a second")
     seconds = time.monotonic() - begun
     console.print(f"{total - done:,} files in {seconds:.1f} seconds, {(total - done) / seconds:.1f} a second")
 

@@ -6,6 +6,7 @@ than it does without Ray. The corpus must be at the same path on all machines, a
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 from collections.abc import Iterable, Iterator
@@ -35,8 +36,9 @@ def encode_files_on_ray(sources: Iterable[str], config: PrepareConfig, *, worker
     Raises:
         UserError: Ray is not installed, or there is no cluster at RAY_ADDRESS.
     """
-    # Ray reports its use to its makers unless told not to.
+    # Ray reports its use to its makers unless told not to, and fills the screen with its own doings.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
         import ray.data
@@ -50,6 +52,7 @@ def encode_files_on_ray(sources: Iterable[str], config: PrepareConfig, *, worker
         _connect(ray, workers)
     try:
         ray.data.DataContext.get_current().enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         workers = workers or int(ray.cluster_resources().get("CPU", 1))
         assert config.corpus.path is not None
         # Workers stand in another folder.
@@ -71,8 +74,6 @@ def encode_files_on_ray(sources: Iterable[str], config: PrepareConfig, *, worker
 
 def _connect(ray: Any, workers: int) -> None:
     """Join the cluster that RAY_ADDRESS names, or start one here."""
-    import logging
-
     # The package as this process found it, installed or in a checkout.
     paths = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])}
     options: dict[str, Any] = {}

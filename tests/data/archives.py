@@ -171,6 +171,14 @@ def pop909() -> bytes:
     return zip_of(files)
 
 
+GIANT_NAMES = ("Abel, Frederic, Lola Polka, SLNJF0uiqRw", "Satie, Erik, Gymnopédies, S-Xm7s9eGxU")
+
+
+def giantmidi() -> bytes:
+    """As midis_v1.2.zip: all files in one folder, named by composer, title and recording."""
+    return zip_of({f"midis/{name}.mid": midi(400 + number) for number, name in enumerate(GIANT_NAMES)})
+
+
 def asap() -> bytes:
     """As GitHub packs asap-dataset: composer, piece, then a score and performances of it."""
     root = "asap-dataset-master"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from rich.console import Console
 from music_reformer.cli import main
 from music_reformer.config import CorpusConfig
 from music_reformer.data import download as download_module
+from music_reformer.data.corpus import find_files
 from music_reformer.data.lock import locked
 from music_reformer.data.manifest import read_manifest
 from music_reformer.data.obtain import obtain
@@ -126,6 +128,26 @@ def test_a_mirror_may_be_given(site: Site, here: Path) -> None:
     site.files = {"/elsewhere/copy.tgz": content}
     fetch("lakh", manifest, url=f"{site.url}/elsewhere/copy.tgz")
     assert (here / "downloads" / "lakh" / "copy.tgz").is_file()
+
+
+def test_what_a_person_must_download_is_told_and_taken_from_a_folder_or_a_mirror(
+    site: Site, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["prepare", "corpus=giantmidi"]) == 2
+    shown = capsys.readouterr().err
+    assert re.search(
+        r"take midis_v1\.2\.zip \(193 MB\) from https://github\.com/\S+, .*corpus\.path=\.\.\.$", shown.strip()
+    )
+    assert shown.count("\n") == 1
+    assert not list(here.iterdir())
+    site.files["/midis_v1.2.zip"] = archives.giantmidi()
+    assert main(["prepare", "corpus=giantmidi", f"corpus.url={site.url}/midis_v1.2.zip", "workers=1"]) == 0
+    store = TokenStore.open(here / "datasets" / "giantmidi")
+    assert [piece.composition for piece in store.pieces] == list(archives.GIANT_NAMES)
+    config = CorpusConfig(path=str(here / "datasets" / "downloads" / "giantmidi" / "files"), manifest="giantmidi")
+    assert [file.composition for file in sorted(find_files(config, read_manifest("giantmidi")))] == [
+        *archives.GIANT_NAMES
+    ]
 
 
 def test_another_file_than_the_manifests_is_refused(site: Site, here: Path) -> None:

@@ -3,10 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import runs
 import torch
 from small_store import write_store
 
-import runs
 from music_reformer.config import OptimizerConfig, TrainConfig, TrainerConfig
 from music_reformer.model.reformer import ReformerLM
 from music_reformer.training.module import LanguageModule, derived_seed, learning_rate_factor

@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 
 import pytest
+import runs
 import torch
 from small_store import write_store
 
-import runs
 from music_reformer.errors import UserError
 from music_reformer.model.weights import load_weights
 from music_reformer.training.run import train
