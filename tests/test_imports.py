@@ -34,6 +34,7 @@ HOMES = {
     "matplotlib": "training/plots.py",
     "pebble": ("data/encode.py", "midi/"),
     "ray": "data/ray_engine.py",
+    "pyarrow": "data/ray_engine.py",
     "datasketch": "data/near_duplicates.py",
     "httpx": "data/download.py",
 }

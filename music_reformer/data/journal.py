@@ -109,7 +109,7 @@ class Journal:
     def count(self) -> tuple[int, int]:
         """(files of the corpus, those of them that are done)."""
         return self._database.execute(
-            "select count(*), count(results.source) + sum(files.reason is not null) "
+            "select count(*), sum(results.source is not null or files.reason is not null) "
             "from files left join results using (source)"
         ).fetchone()
 

@@ -11,6 +11,7 @@ import os
 import pickle
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,17 @@ def encode_files_on_ray(sources: Iterable[str], config: PrepareConfig, *, worker
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
+        import pyarrow
         import ray
         import ray.data
     except ImportError as error:
         raise UserError("engine=ray needs Ray: pip install 'music-reformer[ray]'") from error
-    waiting = [{"source": os.fsencode(source)} for source in sources]
-    if not waiting:
+    names = map(os.fsencode, sources)
+    blocks = [
+        pyarrow.table({"source": pyarrow.array(block, pyarrow.binary())})
+        for block in iter(lambda: list(islice(names, FILES_PER_BLOCK)), [])
+    ]
+    if not blocks:
         return
     ours = not ray.is_initialized()
     if ours:
@@ -57,11 +63,11 @@ def encode_files_on_ray(sources: Iterable[str], config: PrepareConfig, *, worker
         assert config.corpus.path is not None
         # Workers stand in another folder.
         config = replace(config, corpus=replace(config.corpus, path=str(Path(config.corpus.path).resolve())))
-        results = ray.data.from_items(waiting, override_num_blocks=-(-len(waiting) // FILES_PER_BLOCK)).map_batches(
+        results = ray.data.from_arrow(blocks).map_batches(
             _RayEncoder,
             fn_constructor_args=(config,),
             batch_size=BATCH,
-            compute=ray.data.ActorPoolStrategy(size=min(workers, -(-len(waiting) // FILES_PER_BLOCK))),
+            compute=ray.data.ActorPoolStrategy(size=min(workers, len(blocks))),
             num_cpus=1,
         )
         for batch in results.iter_batches(batch_size=None):

@@ -18,6 +18,7 @@ import pytest
 import symusic
 
 from music_reformer.config import CorpusConfig, PrepareConfig, QualityConfig, TokenizerConfig
+from music_reformer.data import assemble
 from music_reformer.data import prepare as module
 from music_reformer.data.corpus import CorpusFile
 from music_reformer.data.encode import Encoders, Result, notes_digest
@@ -204,6 +205,26 @@ def test_a_finished_store_is_left_alone(
     prepare(config_for(midi_folder, finished.path, workers=2))
     assert "is prepared already; nothing to do" in capsys.readouterr().out
     assert content(finished.path) == before
+
+
+def test_stopped_at_the_very_end_it_gives_the_same_bytes(
+    midi_folder: Path, finished: TokenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some files of the store have their names already; the one that says that all have is not there."""
+    config = config_for(midi_folder, tmp_path / "store")
+
+    def fail(path: Path, data: bytes) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(assemble, "write_atomically", fail)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(config, progress=False)
+    assert (tmp_path / "store" / "tokens.bin").is_file()
+    with pytest.raises(UserError, match="is not finished; run the same"):
+        TokenStore.open(tmp_path / "store")
+    prepare(config, progress=False)
+    assert content(tmp_path / "store") == content(finished.path)
 
 
 def test_other_settings_are_refused_by_name(midi_folder: Path, finished: TokenStore, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def test_two_workers_of_ray_give_the_same_bytes(midi: Path, tmp_path: Path) -> N
 
 
 def test_where_ray_is_missing_it_is_named(midi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     config = PrepareConfig(corpus=CorpusConfig(path=str(midi)), engine="ray")
     with pytest.raises(UserError, match=r"engine=ray needs Ray: pip install 'music-reformer\[ray\]'"):
         next(ray_engine.encode_files_on_ray(["000.mid"], config, workers=2))
