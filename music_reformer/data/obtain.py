@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -46,21 +47,7 @@ def obtain(config: CorpusConfig, manifest: Manifest, downloads: Path, console: C
     if config.path is not None:
         return Path(config.path)
     name = manifest.name or config.name
-    if manifest.by_hand is not None and config.url is None:
-        raise UserError(
-            f"{name} can only be downloaded by hand: take {manifest.by_hand.what} from {manifest.by_hand.page}, unpack "
-            f"it, and pass its folder as corpus.path=..."
-        )
-    archive = manifest.archive
-    if config.url is not None:
-        archive = Archive(
-            url=config.url,
-            sha256=archive.sha256 if archive else None,
-            num_bytes=archive.num_bytes if archive else None,
-            folder=archive.folder if archive else ".",
-        )
-    if archive is None:
-        raise UserError(f"corpus {config.name} has nothing to download; give a folder of MIDI files as corpus.path=...")
+    archive = _archive_of(config, manifest, name)
     folder = downloads / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,6 +55,21 @@ def obtain(config: CorpusConfig, manifest: Manifest, downloads: Path, console: C
         raise UserError(f"downloads ({downloads}) cannot be written ({error.strerror})") from error
     with locked(folder, f"another run is downloading to {folder}; wait for it or stop it"):
         return _corpus_folder(_unpacked(archive, manifest, folder, console), archive)
+
+
+def _archive_of(config: CorpusConfig, manifest: Manifest, name: str) -> Archive:
+    """What to download."""
+    archive, by_hand = manifest.archive, manifest.by_hand
+    if config.url is not None:
+        return replace(archive, url=config.url) if archive is not None else Archive(url=config.url)
+    if by_hand is not None:
+        raise UserError(
+            f"{name} can only be downloaded by hand: take {by_hand.what} from {by_hand.page}, unpack it, and pass its "
+            "folder as corpus.path=..."
+        )
+    if archive is None:
+        raise UserError(f"corpus {config.name} has nothing to download; give a folder of MIDI files as corpus.path=...")
+    return archive
 
 
 def _unpacked(archive: Archive, manifest: Manifest, folder: Path, console: Console) -> Path:
@@ -85,29 +87,26 @@ def _unpacked(archive: Archive, manifest: Manifest, folder: Path, console: Conso
     _introduce(manifest, archive, console)
     target = folder / _file_name(archive.url)
     with _Bar(console) as bar:
-        if target.is_file():
-            sha256 = _check_again(target, archive, bar)
-            console.print(f"{target} is here already; its sha256 is right")
-        else:
-            recorded = download(
-                archive.url,
-                target,
-                sha256=archive.sha256,
-                num_bytes=archive.num_bytes,
-                unpacked=UNPACKED,
-                meter=bar,
-            )
-            record = target.with_name(target.name + ".sha256")
-            if recorded is not None:
-                console.print(
-                    f"the publisher gives no checksum; {recorded} was seen, is kept in {record}, and must come again"
-                )
-            sha256 = archive.sha256 or record.read_text().split()[0]
+        sha256 = _download(archive, target, bar, console)
         _remove(files)
         number = unpack(target, files, bar)
     write_atomically(note, (json.dumps({"url": archive.url, "sha256": sha256, "num_files": number}) + "\n").encode())
     console.print(f"{manifest.name}: {number:,} files unpacked to {files}")
     return files
+
+
+def _download(archive: Archive, target: Path, bar: _Bar, console: Console) -> str:
+    """Have the archive here, and return its sha256, which is the right one."""
+    if target.is_file():
+        sha256 = _check_again(target, archive, bar)
+        console.print(f"{target} is here already; its sha256 is right")
+        return sha256
+    url, num_bytes = archive.url, archive.num_bytes
+    seen = download(url, target, sha256=archive.sha256, num_bytes=num_bytes, unpacked=UNPACKED, meter=bar)
+    record = _record_of(target)
+    if seen is not None:
+        console.print(f"the publisher gives no checksum; {seen} was seen, is kept in {record}, and must come again")
+    return archive.sha256 or record.read_text().split()[0]
 
 
 def _introduce(manifest: Manifest, archive: Archive, console: Console) -> None:
@@ -122,7 +121,7 @@ def _introduce(manifest: Manifest, archive: Archive, console: Console) -> None:
 
 def _check_again(target: Path, archive: Archive, bar: _Bar) -> str:
     """The sha256 of an archive that is here, which must be the right one."""
-    record = target.with_name(target.name + ".sha256")
+    record = _record_of(target)
     expected = archive.sha256 or (record.read_text().split()[0] if record.is_file() else None)
     found = digest_of(target, bar)
     if expected is not None and found != expected:
@@ -130,6 +129,11 @@ def _check_again(target: Path, archive: Archive, bar: _Bar) -> str:
     if expected is None:
         write_atomically(record, f"{found}  {target.name}\n".encode())
     return found
+
+
+def _record_of(target: Path) -> Path:
+    """Where the sha256 of a first download is kept."""
+    return target.with_name(target.name + ".sha256")
 
 
 def _corpus_folder(files: Path, archive: Archive) -> Path:

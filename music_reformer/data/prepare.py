@@ -47,7 +47,7 @@ def prepare(config: PrepareConfig, *, progress: bool = True) -> TokenStore:
     """
     output = _output(config)
     partial = output / "partial"
-    console = Console(quiet=not progress, highlight=False, soft_wrap=True)
+    console = Console(quiet=not progress, highlight=False, soft_wrap=True, markup=False)
     settings = _settings(config)
     if (output / "store.json").is_file():
         store = TokenStore.open(output)
