@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import shutil
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -46,21 +45,7 @@ def write_store(
     """
     partial = output / "partial"
     groups = _find_groups(journal, config, partial)
-    summary = Summary()
-    with contextlib.ExitStack() as files:
-        tokens, index, skipped, pairs = (files.enter_context(open(partial / f"new-{name}", "wb")) for name in FILES[:4])
-        for entry in groups.entries:
-            _write_line(pairs, entry)
-        for place, outcome in _numbered(journal):
-            reason = _reason(outcome, place, groups)
-            if reason is None:
-                _write_line(index, asdict(_piece(outcome, summary, config)))
-                tokens.write(journal.tokens(outcome).tobytes())
-                summary.add(outcome)
-            else:
-                kind, sentence = reason
-                _write_line(skipped, {"source": outcome.file.source, "kind": kind, "reason": sentence})
-                summary.skip(kind, sentence.replace(outcome.file.source, "it"))
+    summary = _write_pieces(journal, groups, config, partial)
     if not summary.num_pieces:
         _leave_nothing(output)
         raise UserError(
@@ -84,6 +69,26 @@ def write_store(
     for name in FILES:
         os.replace(partial / f"new-{name}", output / name)
     write_atomically(output / "store.json", (json.dumps(info, indent=1) + "\n").encode())
+
+
+def _write_pieces(journal: Journal, groups: _Groups, config: PrepareConfig, partial: Path) -> Summary:
+    """Write the files that have a line or tokens for each piece or file, under other names."""
+    summary = Summary()
+    with contextlib.ExitStack() as files:
+        tokens, index, skipped, pairs = (files.enter_context(open(partial / f"new-{name}", "wb")) for name in FILES[:4])
+        for entry in groups.entries:
+            _write_line(pairs, entry)
+        for place, outcome in _numbered(journal):
+            reason = _reason(outcome, place, groups)
+            if reason is None:
+                _write_line(index, asdict(_piece(outcome, summary, config)))
+                tokens.write(journal.tokens(outcome).tobytes())
+                summary.add(outcome)
+            else:
+                kind, sentence = reason
+                _write_line(skipped, {"source": outcome.file.source, "kind": kind, "reason": sentence})
+                summary.skip(kind, sentence.replace(outcome.file.source, "it"))
+    return summary
 
 
 @dataclass(frozen=True)
@@ -112,16 +117,13 @@ def _find_groups(journal: Journal, config: PrepareConfig, partial: Path) -> _Gro
     if config.near_duplicates == "off":
         return _Groups({}, [])
     first, signatures, splits = _group(journal, config, partial)
-    members = Counter(first.tolist())
-    grouped = {place for place, of in enumerate(first.tolist()) if members[of] > 1}
-    del members
+    grouped = np.bincount(first, minlength=len(first))[first] > 1
     sources: dict[int, str] = {}
-    for place, outcome in _numbered(journal):
-        if place in grouped and outcome.original == outcome.file.source:
-            sources[place] = outcome.file.source
     by_first: dict[int, list[int]] = {}
-    for place in sorted(grouped):
-        by_first.setdefault(int(first[place]), []).append(place)
+    for place, outcome in _numbered(journal):
+        if outcome.original == outcome.file.source and grouped[place]:
+            sources[place] = outcome.file.source
+            by_first.setdefault(int(first[place]), []).append(place)
     keepers, entries = {}, []
     for places in by_first.values():
         # What is tested on stays, whatever is trained on.
