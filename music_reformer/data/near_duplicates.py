@@ -78,6 +78,8 @@ def _compare(
     members: NDArray[np.int32], signatures: NDArray[np.uint32], parent: NDArray[np.int32], similarity: float
 ) -> None:
     """Join those pieces of a band that are near-duplicates."""
+    if len({_root(parent, int(piece)) for piece in members}) == 1:
+        return  # most of them share several bands
     for _ in range(MAX_ROUNDS):
         if len(members) < 2:
             return
