@@ -127,9 +127,7 @@ def main() -> None:
 
     def add(name: str, context: int, variations: int) -> dict[str, Any]:
         function = "benchmarks.decode:measure_ours" if name == "ours" else "benchmarks.decode:measure_hugging_face"
-        found = in_child(
-            function, context=context, variations=variations, steps=options.steps, threads=options.threads
-        )
+        found = in_child(function, context=context, variations=variations, steps=options.steps, threads=options.threads)
         row = {"model": name, "context": context, "variations": variations, **(found or {})}
         rows.append(row)
         return row

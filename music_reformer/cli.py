@@ -22,6 +22,7 @@ from music_reformer.errors import UserError
 USAGE = """music-reformer: compose long music with a Reformer
 
     music-reformer prepare  corpus=folder corpus.path=PATH output=datasets/NAME   MIDI files to a token store
+    music-reformer prepare  corpus=maestro                                        the same, downloaded first
     music-reformer train    data=datasets/NAME model=tiny trainer.max_steps=200   a token store to weights
     music-reformer evaluate checkpoint=runs/train/weights data=datasets/NAME      likelihood, music and copies: a report
     music-reformer generate prompts=FOLDER output=out variations=2 length=16bars  a folder of prompts to MIDI files
@@ -49,9 +50,12 @@ VERBS = {
 }
 
 
-# Settings that are a file or folder.
+# Settings that are a file, folder or address.
 PATH_KEYS = frozenset(
-    {"data", "output", "checkpoint", "prompts", "generated", "initial", "corpus.path", "corpus.manifest"}
+    {
+        *("data", "output", "checkpoint", "prompts", "generated", "initial", "downloads"),
+        *("corpus.path", "corpus.manifest", "corpus.url"),
+    }
 )
 
 

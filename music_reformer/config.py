@@ -15,6 +15,8 @@ ATTENTION_KINDS = ("lsh", "local", "full")
 CORPUS_KINDS = ("midi", "tokens", "chorales")
 OPTIMIZERS = ("muon", "adamw")
 ENCODINGS = ("REMI", "TSD", "MIDILike", "Performance")
+ENGINES = ("local", "ray")
+NEAR_DUPLICATES = ("drop", "report", "off")
 
 
 def require(condition: bool, message: str) -> None:
@@ -72,11 +74,13 @@ class CorpusConfig:
     name: str = "folder"
     # midi; or a file of integers at `path`: tokens (as they are) or chorales (frames of four pitches).
     kind: str = "midi"
-    # Folder of MIDI files, searched recursively.
-    path: str = "???"
-    # A manifest under datasets/manifests, by name, or a YAML file like those: it tells which files are one composition.
-    # null: each file is a composition of its own.
+    # Folder of MIDI files, searched recursively; null: download what the manifest names.
+    path: str | None = "???"
+    # A manifest under datasets/manifests, by name, or a YAML file like those: where the corpus is to be had, and which
+    # files are one composition. null: each file is a composition of its own.
     manifest: str | None = None
+    # Another address of the archive that the manifest names; it is checked against the same sha256.
+    url: str | None = None
     validation_fraction: float = 0.05
     test_fraction: float = 0.05
     # Time signatures that stand for "not known" in this corpus, and what to read instead, e.g. {"1/4": "4/4"}.
@@ -99,16 +103,58 @@ class CorpusConfig:
 
 
 @dataclass
+class QualityConfig:
+    """Which pieces are music enough to learn from. See `music_reformer.data.quality`."""
+
+    # Fewer notes, drums included, are left out; and so are pieces of fewer different pitches.
+    min_notes: int = 8
+    min_pitches: int = 2
+    drums_only: bool = False
+    # Quarter notes a minute, mean over the piece.
+    min_bpm: float = 10.0
+    max_bpm: float = 480.0
+
+    def __post_init__(self) -> None:
+        require(
+            0 <= self.min_bpm < self.max_bpm,
+            f"quality.min_bpm ({self.min_bpm:g}) must be at least 0 and below quality.max_bpm ({self.max_bpm:g})",
+        )
+
+
+@dataclass
 class PrepareConfig:
     """`music-reformer prepare`: MIDI files to a token store."""
 
-    output: str = "???"
+    # null: datasets/NAME, for a corpus that is downloaded.
+    output: str | None = None
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    quality: QualityConfig = field(default_factory=QualityConfig)
+    # Pieces with the same notes transposed or at another tempo. drop: no such pair may be in two splits; report: only
+    # told of; off: not looked for.
+    near_duplicates: str = "drop"
+    # Share of melodic 6-grams in common (Jaccard) from which two pieces are near-duplicates.
+    near_duplicate_similarity: float = 0.5
+    # local: processes on this machine; ray: Ray Data, on the cluster that RAY_ADDRESS names or on this machine.
+    engine: str = "local"
     # 0: one per core.
     workers: int = 0
     # A file that takes longer is skipped, with the reason logged.
     seconds_per_file: float = 60.0
+    # Archives of corpora are downloaded to, and unpacked in, this folder.
+    downloads: str = "datasets/downloads"
+
+    def __post_init__(self) -> None:
+        require(self.engine in ENGINES, f"engine ({self.engine!r}) must be one of {', '.join(ENGINES)}")
+        require(
+            self.near_duplicates in NEAR_DUPLICATES,
+            f"near_duplicates ({self.near_duplicates!r}) must be one of {', '.join(NEAR_DUPLICATES)}",
+        )
+        require(
+            0.3 <= self.near_duplicate_similarity <= 1,
+            f"near_duplicate_similarity ({self.near_duplicate_similarity:g}) must be 0.3 to 1",
+        )
+        require(self.workers >= 0, f"workers ({self.workers}) must not be negative; 0 is one per core")
 
 
 @dataclass

@@ -42,7 +42,9 @@ def failure(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     [
         (["compose"], ["unknown verb 'compose'", "prepare, train, evaluate, generate"]),
         (["train"], ["train needs data", "data=..."]),
-        (["prepare"], ["corpus.path", "output"]),
+        (["prepare"], ["corpus.path"]),
+        (["prepare", "corpus.path=x"], ["prepare needs output", "output=..."]),
+        (["prepare", "corpus.path=x", "output=y", "engine=spark"], ["engine ('spark')", "local, ray"]),
         (["evaluate", "data=x"], ["evaluate needs checkpoint"]),
         (["train", "data=x", "trainer.max_step=3"], ["unknown setting trainer.max_step;", "mean trainer.max_steps?"]),
         (["train", "data=x", "colour=red"], ["unknown setting colour"]),

@@ -33,7 +33,11 @@ HOMES = {
     "music21": "midi/notation.py",
     "safetensors": "model/weights.py",
     "matplotlib": ("training/plots.py", "evaluation/plots.py"),
-    "pebble": ("data/", "midi/", "generation/workers.py"),
+    "pebble": ("data/encode.py", "midi/", "generation/workers.py"),
+    "ray": "data/ray_engine.py",
+    "pyarrow": "data/ray_engine.py",
+    "datasketch": "data/near_duplicates.py",
+    "httpx": "data/download.py",
 }
 
 

@@ -1,95 +1,114 @@
 """Which files a corpus has, and which split each is in.
 
 Splits go by composition, so that no performance of a piece is tested on after another was trained on. A composition's
-split is a hash of its name: adding files to a corpus moves none of the others.
+split is a hash of its name: adding files to a corpus moves none of the others. Where the publisher gives a split of
+their own (a table, named by the manifest), it is that one.
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
-import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-import yaml
-
-from music_reformer.config import CorpusConfig, require
+from music_reformer.config import CorpusConfig
+from music_reformer.data.manifest import Manifest, Table
 from music_reformer.errors import UserError
 
 SUFFIXES = (".mid", ".midi", ".kar")
-COMPOSITION_RULES = ("file", "folder")
-NO_ENDING = r"(?!)"  # matches nothing
+SPLITS = ("train", "validation", "test")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class CorpusFile:
-    """One file: its path relative to the corpus (with /), its composition and its split."""
+    """One file.
+
+    Attributes:
+        source: path relative to the corpus, with /.
+        composition: name of what must not be split.
+        split: "train", "validation" or "test".
+        reason: why it is left out before anybody looks into it; None: it is not.
+    """
 
     source: str
     composition: str
     split: str
+    reason: str | None = None
 
 
-def list_files(config: CorpusConfig) -> list[CorpusFile]:
-    """All MIDI files of a corpus, sorted by path.
+def find_files(config: CorpusConfig, manifest: Manifest) -> Iterator[CorpusFile]:
+    """All MIDI files of a corpus, in no order; a million of them take no memory.
 
     Raises:
-        UserError: the folder is missing or holds no MIDI.
+        UserError: the folder is missing or holds no MIDI, or the table of its splits cannot be used.
     """
-    root = Path(config.path)
+    root = Path(config.path or "")
     if not root.is_dir():
         raise UserError(f"corpus.path ({config.path}) is not a folder; name a folder of MIDI files")
-    sources = sorted(
-        path.relative_to(root).as_posix()
-        for path in root.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file()
-    )
-    if not sources:
+    listed = None if manifest.table is None else _read_table(root, manifest.table)
+    empty = True
+    for source in _walk(str(root), ""):
+        if manifest.exclude.fullmatch(source):
+            continue
+        empty = False
+        if listed is None:
+            yield _place(source, manifest, config)
+        elif source in listed:
+            composition, split = listed[source]
+            yield CorpusFile(source=source, composition=composition, split=split)
+        else:
+            assert manifest.table is not None
+            reason = f"{source} is not in {manifest.table.file}"
+            yield CorpusFile(source=source, composition=source, split="train", reason=reason)
+    if empty:
         raise UserError(f"corpus.path ({config.path}) holds no MIDI files ({', '.join(SUFFIXES)})")
-    rule, variant = _composition_rule(config)
-    return [_place(source, rule, variant, config) for source in sources]
 
 
-def read_manifest(path: str | Path) -> dict[str, Any]:
-    """A manifest of `datasets/manifests`: source, licence, citation and how compositions are told apart."""
+def _walk(root: str, below: str) -> Iterator[str]:
+    """Paths of MIDI files, read as the folder is read: a folder of a million names is never listed whole."""
+    folders = []
+    with os.scandir(os.path.join(root, below) if below else root) as entries:
+        for entry in entries:
+            path = f"{below}/{entry.name}" if below else entry.name
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(path)
+            elif entry.name.lower().endswith(SUFFIXES) and entry.is_file():
+                yield path
+    for folder in folders:
+        yield from _walk(root, folder)
+
+
+def _read_table(root: Path, table: Table) -> dict[str, tuple[str, str]]:
+    """(composition, split) of each source in the publisher's table."""
+    path = root / table.file
+    rows: dict[str, tuple[str, str]] = {}
     try:
-        manifest = yaml.safe_load(Path(path).read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"the manifest {path} cannot be read ({error})") from error
-    require(isinstance(manifest, dict), f"the manifest {path} must be a YAML mapping")
-    return manifest
+        with open(path, newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                composition = " / ".join(row[column] for column in table.composition)
+                if row[table.split] not in SPLITS:
+                    raise UserError(f"{path} has a split {row[table.split]!r}; it must be one of {', '.join(SPLITS)}")
+                rows[row[table.source]] = composition, row[table.split]
+    except (OSError, KeyError, TypeError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(
+            f"{path}, which gives the split of this corpus, cannot be used ({error!r}); corpus.path must be the folder "
+            "that holds it"
+        ) from error
+    return rows
 
 
-def _manifest_path(name: str) -> Path:
-    """A file, or the name of one of the manifests that come with the program."""
-    package = Path(__file__).parent.parent
-    for folder in (package / "manifests", package.parent / "datasets" / "manifests"):
-        if (folder / f"{name}.yaml").is_file():
-            return folder / f"{name}.yaml"
-    return Path(name)
-
-
-def _composition_rule(config: CorpusConfig) -> tuple[str, re.Pattern[str]]:
-    """ "file" or "folder", and the endings of names that tell variants of one composition apart."""
-    manifest = read_manifest(_manifest_path(config.manifest)) if config.manifest is not None else {}
-    rule = manifest.get("composition", "file")
-    require(
-        rule in COMPOSITION_RULES,
-        f"{config.manifest}: composition ({rule!r}) must be one of {', '.join(COMPOSITION_RULES)}",
-    )
-    variant = manifest.get("variant", NO_ENDING)
-    try:
-        return rule, re.compile(f"(?:{variant})$")
-    except re.error as error:
-        raise UserError(f"{config.manifest}: variant ({variant!r}) is not a regular expression ({error})") from error
-
-
-def _place(source: str, rule: str, variant: re.Pattern[str], config: CorpusConfig) -> CorpusFile:
+def _place(source: str, manifest: Manifest, config: CorpusConfig) -> CorpusFile:
     path = PurePosixPath(source)
-    name = str(path.parent) if rule == "folder" and path.parent.name else str(path.with_suffix(""))
-    composition = variant.sub("", name)
+    if manifest.composition == "name":
+        name = path.stem
+    elif manifest.composition == "folder" and path.parent.name:
+        name = str(path.parent)
+    else:
+        name = str(path.with_suffix(""))
+    composition = manifest.variant.sub("", name)
     # Not of the corpus's name: a corpus prepared as a plain folder has the same split.
     digest = hashlib.sha256(os.fsencode(composition)).digest()
     fraction = int.from_bytes(digest[:8], "big") / 2**64

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import multiprocessing
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,12 @@ import numpy as np
 import symusic
 from pebble import ProcessExpired, ProcessPool
 
-from music_reformer.config import CorpusConfig, PrepareConfig, TokenizerConfig
-from music_reformer.data.corpus import CorpusFile
+from music_reformer.config import PrepareConfig
+from music_reformer.data.near_duplicates import signature
+from music_reformer.data.quality import fault_of
+from music_reformer.data.statistics import describe
 from music_reformer.errors import UserError
-from music_reformer.midi.score import clean_score, count_bars, last_tick, read_score, seconds_at
+from music_reformer.midi.score import NoNotesError, clean_score, count_bars, last_tick, read_score, seconds_at
 from music_reformer.midi.tokenizer import MusicTokenizer
 
 # Files handed to the workers ahead of time, per worker: memory stays the same for a million files.
@@ -31,62 +33,75 @@ DUPLICATE_GRID = 24
 Result = dict[str, Any]
 
 
-def encode_files(
-    files: list[CorpusFile], config: PrepareConfig, *, workers: int, encode: Callable[[str], Result] | None = None
-) -> Iterator[tuple[str, Result]]:
-    """(source, result) of each file, in the order of the files.
+class Encoders:
+    """Worker processes that encode files; a context manager.
 
     Args:
-        files: of the corpus.
-        config: corpus and tokenizer settings, and the time a file may take.
+        config: corpus, tokenizer and quality settings, and the time a file may take.
         workers: processes.
         encode: what a worker does with a source; None: `encode_file`.
-
-    Yields:
-        A result has "reason" where the file cannot be used, else "tokens" (bytes of uint16, BOS and EOS included) and
-        what `store.Piece` needs. "again" stands beside reasons that may be the machine's fault.
     """
-    if not files:
-        return
-    limit = config.seconds_per_file
-    pool = ProcessPool(
-        max_workers=min(workers, len(files)),
-        # A fresh interpreter: forking a process that has threads can deadlock.
-        context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(config.corpus, config.tokenizer),
-    )
-    with pool:
+
+    def __init__(self, config: PrepareConfig, *, workers: int, encode: Callable[[str], Result] | None = None) -> None:
+        self._workers, self._limit, self._encode = workers, config.seconds_per_file, encode or encode_file
+        self._pool = ProcessPool(
+            max_workers=workers,
+            # A fresh interpreter: forking a process that has threads can deadlock.
+            context=multiprocessing.get_context("spawn"),
+            initializer=_start_worker,
+            initargs=(config,),
+        )
+
+    def __enter__(self) -> Encoders:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._pool.close()
+        else:
+            self._pool.stop()
+        self._pool.join()
+
+    def results(self, sources: Iterable[str]) -> Iterator[tuple[str, Result]]:
+        """(source, result) of each file, in the order of the files.
+
+        Yields:
+            A result has "reason" and "kind" where the file cannot be used, else "tokens" (bytes of uint16, BOS and EOS
+            included) and what `store.Piece`, the report and the search for duplicates need. "again" stands beside
+            reasons that may be the machine's fault.
+        """
         running: deque[tuple[str, Future[Result]]] = deque()
+        for source in sources:
+            running.append((source, self._pool.schedule(self._encode, args=(source,), timeout=self._limit)))
+            if len(running) >= AHEAD * self._workers:
+                yield self._finish(*running.popleft())
+        while running:
+            yield self._finish(*running.popleft())
+
+    def _finish(self, source: str, future: Future[Result]) -> tuple[str, Result]:
         try:
-            for file in files:
-                running.append((file.source, pool.schedule(encode or encode_file, args=(file.source,), timeout=limit)))
-                if len(running) >= AHEAD * workers:
-                    yield _finish(*running.popleft(), limit)
-            while running:
-                yield _finish(*running.popleft(), limit)
-        except BaseException:
-            pool.stop()
-            raise
+            return source, future.result()
+        except TimeoutError:
+            reason = f"took more than {self._limit:g} seconds"
+        except MemoryError:
+            reason = f"took more than {WORKER_MEGABYTES} MB of memory"
+        except ProcessExpired as error:
+            reason = f"the process that read it died (exit code {error.exitcode})"
+        return source, {"reason": reason, "kind": "too costly", "again": True}
 
 
-def _finish(source: str, future: Future[Result], limit: float) -> tuple[str, Result]:
-    try:
-        return source, future.result()
-    except TimeoutError:
-        return source, {"reason": f"took more than {limit:g} seconds", "again": True}
-    except MemoryError:
-        return source, {"reason": f"took more than {WORKER_MEGABYTES} MB of memory", "again": True}
-    except ProcessExpired as error:
-        return source, {"reason": f"the process that read it died (exit code {error.exitcode})", "again": True}
+def encode_files(sources: Iterable[str], config: PrepareConfig, *, workers: int) -> Iterator[tuple[str, Result]]:
+    """`Encoders.results` of as many workers as are needed."""
+    with Encoders(config, workers=workers) as encoders:
+        yield from encoders.results(sources)
 
 
-_worker: tuple[CorpusConfig, MusicTokenizer] | None = None
+_worker: tuple[PrepareConfig, MusicTokenizer] | None = None
 
 
-def _start_worker(corpus: CorpusConfig, tokenizer: TokenizerConfig) -> None:
+def _start_worker(config: PrepareConfig) -> None:
     global _worker  # each worker process makes its tokenizer once
-    _worker = (corpus, MusicTokenizer(tokenizer))
+    _worker = (config, MusicTokenizer(config.tokenizer))
     with contextlib.suppress(ImportError, ValueError, OSError):  # not on Windows, and macOS refuses
         import resource
 
@@ -96,24 +111,33 @@ def _start_worker(corpus: CorpusConfig, tokenizer: TokenizerConfig) -> None:
 def encode_file(source: str) -> Result:
     """The result of one file, in a worker."""
     assert _worker is not None
-    corpus, tokenizer = _worker
-    path = Path(corpus.path) / source
+    config, tokenizer = _worker
+    path = Path(config.corpus.path or "") / source
     try:
         score = clean_score(
             read_score(path, name=source),
-            metre_aliases=corpus.metre_aliases,
-            program_by_track=corpus.program_by_track,
+            metre_aliases=config.corpus.metre_aliases,
+            program_by_track=config.corpus.program_by_track,
         )
+        fault = fault_of(score, config.quality)
+        if fault is not None:
+            kind, lacks = fault
+            return {"kind": kind, "reason": f"{source} {lacks}"}
         body = tokenizer.encode(score)
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        # A score that can be encoded can be described, but what a parser let through nobody knows.
+        details = describe(score)
+        notes = signature(score) if config.near_duplicates != "off" else None
+    except NoNotesError as error:
+        return {"kind": "no notes", "reason": str(error)}
     except UserError as error:
-        return {"reason": str(error)}
+        return {"kind": "unreadable", "reason": str(error)}
     except MemoryError:
         raise  # `_finish` tells of it
     except Exception as error:  # whatever a parser throws at a damaged file is that file's matter, and is logged
-        return {"reason": f"{type(error).__name__}: {error}"}
+        return {"kind": "unreadable", "reason": f"{source}: {type(error).__name__}: {error}"}
     if len(body) == 0:
-        return {"reason": "none of its notes has a token"}
+        return {"kind": "no tokens", "reason": f"{source} has no note that has a token"}
     tokens = np.concatenate([[tokenizer.bos_id], body, [tokenizer.eos_id]]).astype(np.uint16)
     return {
         "tokens": tokens.tobytes(),
@@ -123,6 +147,8 @@ def encode_file(source: str) -> Result:
         "num_notes": score.note_num(),
         "seconds": round(float(seconds_at(score, last_tick(score))), 3),
         "num_bars": count_bars(score),
+        "signature": notes,
+        **details,
     }
 
 

@@ -1,18 +1,19 @@
 """MIDI files to a token store: in parallel, resumable, the same bytes whatever happened on the way.
 
-Workers turn files into tokens (`encode.py`); this process keeps each result as it comes (`journal.py`), so a run that
-was killed goes on where it was. At the end the pieces are put in the order of their files, duplicates are dropped, and
-the store is written.
+The corpus is downloaded if need be (`obtain.py`). Workers turn files into tokens (`encode.py`, or the same on many
+machines, `ray_engine.py`); this process keeps each result as it comes (`journal.py`), so a run that was killed goes on
+where it was. At the end the pieces are put in the order of their files, duplicates are dropped, and the store is
+written (`assemble.py`).
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
-from collections import Counter
-from dataclasses import asdict
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from music_reformer.config import PrepareConfig
-from music_reformer.data.corpus import CorpusFile, list_files
-from music_reformer.data.encode import encode_files
+from music_reformer.data.assemble import write_store
+from music_reformer.data.corpus import find_files
+from music_reformer.data.encode import Result, encode_files
 from music_reformer.data.journal import Journal
-from music_reformer.data.store import VERSION, Piece, TokenStore
+from music_reformer.data.manifest import read_manifest
+from music_reformer.data.obtain import obtain
+from music_reformer.data.ray_engine import encode_files_on_ray
+from music_reformer.data.store import TokenStore
 from music_reformer.errors import UserError
 from music_reformer.midi.score import write_atomically
 from music_reformer.midi.tokenizer import MusicTokenizer
@@ -37,11 +42,12 @@ def prepare(config: PrepareConfig, *, progress: bool = True) -> TokenStore:
         progress: show a bar, and say at the end what there is.
 
     Raises:
-        UserError: no MIDI files, none that could be used, or the output holds something else.
+        UserError: the corpus cannot be had, has no MIDI files or none that could be used, or the output holds something
+            else.
     """
-    output = Path(config.output)
+    output = _output(config)
     partial = output / "partial"
-    console = Console(quiet=not progress, highlight=False, soft_wrap=True)
+    console = Console(quiet=not progress, highlight=False, soft_wrap=True, markup=False)
     settings = _settings(config)
     if (output / "store.json").is_file():
         store = TokenStore.open(output)
@@ -49,13 +55,19 @@ def prepare(config: PrepareConfig, *, progress: bool = True) -> TokenStore:
         shutil.rmtree(partial, ignore_errors=True)  # of a run killed just before its own end
         console.print(f"{output} is prepared already; nothing to do")
         return store
-    files = list_files(config.corpus)
+    manifest = read_manifest(config.corpus.manifest)
     MusicTokenizer(config.tokenizer)  # settings that cannot be are told before anything is written
+    _check_output(output, partial, settings)
+    path = obtain(config.corpus, manifest, Path(config.downloads), console)
+    config = replace(config, corpus=replace(config.corpus, path=str(path)))
+    next(find_files(config.corpus, manifest))  # raises where there is nothing to prepare
     _claim(output, partial, settings)
     journal = Journal(partial)
     try:
-        _encode_all(files, config, journal, console)
-        _write_store(output, files, journal, config, settings)
+        journal.set_files(find_files(config.corpus, manifest))
+        _encode_all(config, journal, console)
+        with console.status("sorting out duplicates and writing the store"):
+            write_store(output, journal, config, manifest, settings)
     finally:
         journal.close()
     shutil.rmtree(partial)
@@ -64,13 +76,28 @@ def prepare(config: PrepareConfig, *, progress: bool = True) -> TokenStore:
     return store
 
 
+def _output(config: PrepareConfig) -> Path:
+    if config.output is not None:
+        return Path(config.output)
+    if config.corpus.path is not None:
+        raise UserError("prepare needs output: add output=..., the folder to write to")
+    return Path("datasets") / config.corpus.name
+
+
 def _settings(config: PrepareConfig) -> dict[str, Any]:
-    """What decides the bytes of a store; where the corpus lies and how many workers there are does not."""
+    """What decides the bytes of a store; where the corpus lies, and who does the work, does not."""
     corpus = asdict(config.corpus)
-    del corpus["path"]
+    del corpus["path"], corpus["url"]
     corpus["manifest"] = Path(corpus["manifest"]).name if corpus["manifest"] else None
+    duplicates = {"near_duplicates": config.near_duplicates, "similarity": config.near_duplicate_similarity}
+    settings = {
+        "corpus": corpus,
+        "tokenizer": asdict(config.tokenizer),
+        "quality": asdict(config.quality),
+        "duplicates": duplicates,
+    }
     # Through JSON, so that it can be compared with what was written.
-    return json.loads(json.dumps({"corpus": corpus, "tokenizer": asdict(config.tokenizer)}))
+    return json.loads(json.dumps(settings))
 
 
 def _compare(what: str, there: dict[str, dict[str, Any]], asked: dict[str, dict[str, Any]]) -> None:
@@ -85,28 +112,34 @@ def _compare(what: str, there: dict[str, dict[str, Any]], asked: dict[str, dict[
         raise UserError(f"{what} another {', '.join(differing)}; choose another output or remove that folder")
 
 
-def _claim(output: Path, partial: Path, settings: dict[str, Any]) -> None:
-    """Make sure that the output is ours to write."""
+def _check_output(output: Path, partial: Path, settings: dict[str, Any]) -> None:
+    """Make sure that the output is ours to write, before anything is downloaded."""
     if output.exists() and not output.is_dir():
         raise UserError(f"output ({output}) is a file; name a folder")
     note = partial / "settings.json"
     if note.is_file():
         _compare(f"{output} holds an unfinished run with", json.loads(note.read_text()), settings)
-        return
-    if output.is_dir() and any(path != partial and not path.name.startswith(".") for path in output.iterdir()):
+    elif output.is_dir() and any(path != partial and not path.name.startswith(".") for path in output.iterdir()):
         raise UserError(f"output ({output}) holds files that are not a token store; name a new or empty folder")
+
+
+def _claim(output: Path, partial: Path, settings: dict[str, Any]) -> None:
+    """Make the folder of an unfinished run, unless there is one."""
     try:
         partial.mkdir(parents=True, exist_ok=True)
-        write_atomically(note, json.dumps(settings).encode())
+        if not (partial / "settings.json").is_file():
+            write_atomically(partial / "settings.json", json.dumps(settings).encode())
     except OSError as error:
         raise UserError(f"output ({output}) cannot be written ({error.strerror})") from error
 
 
-def _encode_all(files: list[CorpusFile], config: PrepareConfig, journal: Journal, console: Console) -> None:
+def _encode_all(config: PrepareConfig, journal: Journal, console: Console) -> None:
     """Fill the journal with the files that it does not have yet."""
-    waiting = [file for file in files if file.source not in journal.results]
-    if len(waiting) < len(files):
-        console.print(f"going on: {len(files) - len(waiting)} of {len(files)} files were done before")
+    total, done = journal.count()
+    if done == total:
+        return
+    if done:
+        console.print(f"going on: {done:,} of {total:,} files were done before")
     columns = (
         TextColumn("preparing"),
         BarColumn(),
@@ -115,89 +148,22 @@ def _encode_all(files: list[CorpusFile], config: PrepareConfig, journal: Journal
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    workers = config.workers or os.cpu_count() or 1
+    begun = time.monotonic()
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task("", total=len(files), completed=len(files) - len(waiting), rate="")
-        for source, result in encode_files(waiting, config, workers=workers):
+        task = bar.add_task("", total=total, completed=done, rate="")
+        for number, (source, result) in enumerate(_engine(config, total - done)(journal.waiting()), start=1):
             journal.add(source, result)
-            speed = bar.tasks[0].speed
-            bar.update(task, advance=1, rate=f", {speed:.0f} a second" if speed else "")
+            bar.update(task, advance=1, rate=f", {number / (time.monotonic() - begun):.0f} a second")
+    seconds = time.monotonic() - begun
+    console.print(f"{total - done:,} files in {seconds:.1f} seconds, {(total - done) / seconds:.1f} a second")
 
 
-def _write_store(
-    output: Path, files: list[CorpusFile], journal: Journal, config: PrepareConfig, settings: dict[str, Any]
-) -> None:
-    """Write all files of the store, `store.json` last.
-
-    Raises:
-        UserError: there is not one piece; the output is left as it was found.
-    """
-    used, skipped = _choose(files, journal)
-    if not used:
-        shutil.rmtree(output / "partial")
-        with contextlib.suppress(OSError):  # not empty, so not ours
-            output.rmdir()
-        reason = Counter(entry["reason"].replace(entry["source"], "it") for entry in skipped).most_common(1)[0][0]
-        raise UserError(f"none of the {len(files)} files in {config.corpus.path} could be used; most often: {reason}")
-    pieces: list[Piece] = []
-    offset = 0
-    with open(output / "partial" / "sorted.bin", "wb") as out:
-        for file in used:
-            result = journal.results[file.source]
-            out.write(journal.tokens(file.source).tobytes())
-            pieces.append(
-                Piece(
-                    piece_id=len(pieces),
-                    offset=offset,
-                    length=result["length"],
-                    split=file.split,
-                    source=file.source,
-                    sha256=result["sha256"],
-                    corpus=config.corpus.name,
-                    composition=file.composition,
-                    num_notes=result["num_notes"],
-                    seconds=result["seconds"],
-                    num_bars=result["num_bars"],
-                )
-            )
-            offset += result["length"]
-    tokenizer = MusicTokenizer(config.tokenizer)
-    info = {
-        "version": VERSION,
-        "corpus": config.corpus.name,
-        "tokenizer": tokenizer.fingerprint,
-        "num_tokens": offset,
-        "num_pieces": dict(sorted(Counter(piece.split for piece in pieces).items())),
-        "num_skipped": len(skipped),
-        "settings": settings,
-    }
-    os.replace(output / "partial" / "sorted.bin", output / "tokens.bin")
-    tokenizer.save(output / "tokenizer.json")
-    write_atomically(output / "index.jsonl", _lines([asdict(piece) for piece in pieces]))
-    write_atomically(output / "skipped.jsonl", _lines(skipped))
-    write_atomically(output / "store.json", (json.dumps(info, indent=1) + "\n").encode())
-
-
-def _choose(files: list[CorpusFile], journal: Journal) -> tuple[list[CorpusFile], list[dict[str, str]]]:
-    """The files to use, and the others with the reason; of files with the same notes the first is used."""
-    used: list[CorpusFile] = []
-    skipped: list[dict[str, str]] = []
-    first: dict[str, str] = {}
-    for file in files:
-        result = journal.results[file.source]
-        reason = result.get("reason")
-        if reason is None:
-            original = first.setdefault(result["notes_sha256"], file.source)
-            reason = None if original == file.source else f"the same notes as {original}"
-        if reason is None:
-            used.append(file)
-        else:
-            skipped.append({"source": file.source, "reason": reason})
-    return used, skipped
-
-
-def _lines(entries: list[dict[str, Any]]) -> bytes:
-    return "".join(json.dumps(entry) + "\n" for entry in entries).encode()
+def _engine(config: PrepareConfig, num_files: int) -> Callable[[Iterator[str]], Iterator[tuple[str, Result]]]:
+    """What encodes the files: sources to (source, result)."""
+    if config.engine == "ray":
+        return lambda sources: encode_files_on_ray(sources, config, workers=config.workers)
+    workers = min(config.workers or os.cpu_count() or 1, num_files)
+    return lambda sources: encode_files(sources, config, workers=workers)
 
 
 def _summary(store: TokenStore) -> str:
@@ -205,5 +171,6 @@ def _summary(store: TokenStore) -> str:
     splits = ", ".join(f"{number:,} {split}" for split, number in info["num_pieces"].items())
     text = f"{store.path}: {len(store.pieces):,} pieces ({splits}), {info['num_tokens']:,} tokens"
     if info["num_skipped"]:
-        text += f"; {info['num_skipped']:,} files left out, see {store.path / 'skipped.jsonl'}"
-    return text
+        kinds = ", ".join(f"{number:,} {kind}" for kind, number in info["skipped"].items())
+        text += f"; {info['num_skipped']:,} files left out ({kinds}), see {store.path / 'skipped.jsonl'}"
+    return f"{text}; report: {store.path / 'report.html'}"

@@ -21,8 +21,10 @@ from rich.console import Console
 from music_reformer.config import CorpusConfig, PrepareConfig, require
 from music_reformer.data import prepare as midi
 from music_reformer.data.integer_tokenizer import MAX_VALUES, IntegerTokenizer
+from music_reformer.data.piece_index import Piece
 from music_reformer.data.sequences import NOTHING, UNSPLIT, Frames, read_sequences
-from music_reformer.data.store import VERSION, Piece, TokenStore
+from music_reformer.data.store import VERSION, TokenStore
+from music_reformer.errors import UserError
 
 # Voices of a chorale: soprano, alto, tenor, bass.
 VOICES = 4
@@ -40,7 +42,10 @@ def prepare(config: PrepareConfig, *, progress: bool = True) -> TokenStore:
     """
     if config.corpus.kind == "midi":
         return midi.prepare(config, progress=progress)
-    splits = read_sequences(config.corpus.path, padding=config.corpus.padding)
+    path = config.corpus.path
+    if path is None:
+        raise UserError(f"corpus={config.corpus.name} needs corpus.path=FILE: there is nothing to download")
+    splits = read_sequences(path, padding=config.corpus.padding)
     tokenizer, tokens = _chorales(splits) if config.corpus.kind == "chorales" else _integers(splits)
     output = Path(config.output)
     require(

@@ -8,7 +8,6 @@ last: a folder without it is not finished.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,41 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from music_reformer.data.corpus import SPLITS
 from music_reformer.data.integer_tokenizer import Tokenizer, load_tokenizer
+from music_reformer.data.piece_index import Piece, PieceIndex
 from music_reformer.errors import UserError
 from music_reformer.midi.tokenizer import MusicTokenizer
 
 VERSION = 1
 REMEDY = "remove that folder and prepare it again"
-SPLITS = ("train", "validation", "test")
-
-
-@dataclass(frozen=True)
-class Piece:
-    """One piece of a store.
-
-    Attributes:
-        piece_id: place in the index.
-        offset, length: where its tokens are in `tokens.bin`, BOS and EOS included.
-        split: "train", "validation" or "test".
-        source: its file, relative to the corpus.
-        sha256: of the file.
-        corpus: name of the corpus.
-        composition: what must not be split: all pieces of one composition are in one split.
-        num_notes, seconds, num_bars: of the whole piece.
-    """
-
-    piece_id: int
-    offset: int
-    length: int
-    split: str
-    source: str
-    sha256: str
-    corpus: str
-    composition: str
-    num_notes: int
-    seconds: float
-    num_bars: int
 
 
 class TokenStore:
@@ -62,7 +34,7 @@ class TokenStore:
         pieces: the index.
     """
 
-    def __init__(self, *, path: Path, info: dict[str, Any], pieces: list[Piece]) -> None:
+    def __init__(self, *, path: Path, info: dict[str, Any], pieces: PieceIndex) -> None:
         self.path, self.info, self.pieces = path, info, pieces
 
     @classmethod
@@ -82,8 +54,7 @@ class TokenStore:
             raise UserError(f"{path} {what}")
         try:
             info = json.loads((path / "store.json").read_text())
-            lines = (path / "index.jsonl").read_text().splitlines()
-            pieces = [Piece(**json.loads(line)) for line in lines]
+            pieces = PieceIndex.read(path / "index.jsonl")
             size = (path / "tokens.bin").stat().st_size
             version, expected = info["version"], 2 * info["num_tokens"]
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -114,11 +85,11 @@ class TokenStore:
     def _tokens(self) -> NDArray[np.uint16]:
         return np.memmap(self.path / "tokens.bin", dtype=np.uint16, mode="r")
 
-    def split(self, name: str) -> list[Piece]:
+    def split(self, name: str) -> PieceIndex:
         """Pieces of one split, in the order of the index."""
         if name not in SPLITS:
             raise UserError(f"split ({name!r}) must be one of {', '.join(SPLITS)}")
-        return [piece for piece in self.pieces if piece.split == name]
+        return self.pieces.of_split(name)
 
     def tokens(self, piece: Piece) -> NDArray[np.uint16]:
         """BOS, the piece, EOS; a read-only view of the file, uint16 [length]."""

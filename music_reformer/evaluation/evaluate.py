@@ -20,7 +20,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from music_reformer.config import AugmentConfig, EvaluateConfig, require
 from music_reformer.data.augment import Augmenter
 from music_reformer.data.integer_tokenizer import tokenizer_from_json
-from music_reformer.data.store import Piece, TokenStore
+from music_reformer.data.piece_index import Piece
+from music_reformer.data.store import TokenStore
 from music_reformer.errors import UserError
 from music_reformer.evaluation.generated import compare_generated
 from music_reformer.evaluation.groups import read_generated

@@ -7,14 +7,15 @@ human pieces begin where the generated music typically does (continuations do no
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from music_reformer.data.corpus import SUFFIXES
-from music_reformer.data.store import Piece, TokenStore
+from music_reformer.data.piece_index import Piece
+from music_reformer.data.store import TokenStore
 from music_reformer.errors import UserError
 from music_reformer.evaluation.notes import Notes
 from music_reformer.midi.score import clean_upload, read_score
@@ -125,10 +126,10 @@ def piece_notes(store: TokenStore, piece: Piece) -> Notes:
     return Notes.of(store.music_tokenizer.decode(store.tokens(piece)))
 
 
-def sample(pieces: list[Piece], num: int) -> list[Piece]:
+def sample(pieces: Sequence[Piece], num: int) -> list[Piece]:
     """`num` of the pieces (all, if there are no more), always the same, in their order."""
     if len(pieces) <= num:
-        return pieces
+        return list(pieces)
     chosen = np.random.default_rng(0).choice(len(pieces), size=num, replace=False)
     return [pieces[i] for i in sorted(chosen)]
 

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from music_reformer.data.store import Piece, TokenStore
+from music_reformer.data.piece_index import Piece
+from music_reformer.data.store import TokenStore
 from music_reformer.data.windows import Span, fill_row, pack, stack_rows
 from music_reformer.model.reformer import ReformerLM
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from music_reformer.data.store import Piece, TokenStore
+from music_reformer.data.piece_index import Piece
+from music_reformer.data.store import TokenStore
 from music_reformer.evaluation.likelihood import PieceLoss
 from music_reformer.midi.score import write_atomically
 

@@ -31,13 +31,18 @@ MAX_BPM = 10_000
 DEFAULT_METRE = (4, 4)
 
 
+class NoNotesError(UserError):
+    """A file that holds no music; nothing is wrong with it otherwise."""
+
+
 def read_score(
     source: str | Path | bytes, *, max_bytes: int = MAX_BYTES, max_notes: int = MAX_NOTES, name: str | None = None
 ) -> symusic.Score:
     """Read a MIDI file, or its bytes; `name` is what messages call it (None: its path).
 
     Raises:
-        UserError: it is missing, too large, no MIDI, damaged, empty of notes, or absurd in time.
+        UserError: it is missing, too large, no MIDI, damaged, or absurd in time.
+        NoNotesError: it is empty, or holds no notes.
     """
     name = name or ("the MIDI data" if isinstance(source, bytes) else str(source))
     data = read_bytes(source, name, max_bytes)
@@ -63,7 +68,7 @@ def read_bytes(source: str | Path | bytes, name: str, max_bytes: int) -> bytes:
         except OSError as error:
             raise UserError(f"{name} cannot be opened ({error.strerror})") from error
     if size == 0:
-        raise UserError(f"{name} is empty; choose a MIDI file")
+        raise NoNotesError(f"{name} is empty; choose a MIDI file")
     if size > max_bytes:
         raise UserError(f"{name} is {size / 1e6:.1f} MB, more than the {max_bytes / 1e6:g} MB that are read")
     return data
@@ -99,7 +104,7 @@ def _check_content(score: symusic.Score, name: str, max_notes: int) -> None:
     """Bounds on all that reading, drawing and tokenizing take time and memory for."""
     num_notes = score.note_num()
     if num_notes == 0:
-        raise UserError(f"{name} holds no notes; choose a file with music in it")
+        raise NoNotesError(f"{name} holds no notes; choose a file with music in it")
     if num_notes > max_notes:
         raise UserError(f"{name} holds {num_notes:,} notes, more than the {max_notes:,} that are read")
     if any(not 0 < tempo.qpm <= MAX_BPM for tempo in score.tempos):

@@ -10,10 +10,15 @@ from pathlib import Path
 import pytest
 
 from music_reformer.config import CorpusConfig
-from music_reformer.data.corpus import list_files, read_manifest
+from music_reformer.data.corpus import CorpusFile, find_files
+from music_reformer.data.manifest import read_manifest
 from music_reformer.errors import UserError
 
 MANIFESTS = Path(__file__).parents[2] / "datasets" / "manifests"
+
+
+def list_files(config: CorpusConfig) -> list[CorpusFile]:
+    return sorted(find_files(config, read_manifest(config.manifest)))
 
 
 def make_files(folder: Path, names: list[str]) -> None:
@@ -70,10 +75,19 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the manifest nothing cannot be read"):
         list_files(CorpusConfig(path=str(tmp_path), manifest="nothing"))
     (tmp_path / "bad.yaml").write_text("composition: author\n")
-    with pytest.raises(UserError, match=r"composition \('author'\) must be one of file, folder"):
+    with pytest.raises(UserError, match=r"composition \('author'\) must be one of file, folder, name"):
         list_files(CorpusConfig(path=str(tmp_path), manifest=str(tmp_path / "bad.yaml")))
     (tmp_path / "bad.yaml").write_text("variant: (\n")
     with pytest.raises(UserError, match=r"variant .* is not a regular expression"):
+        list_files(CorpusConfig(path=str(tmp_path), manifest=str(tmp_path / "bad.yaml")))
+    (tmp_path / "bad.yaml").write_text("license: MIT\n")
+    with pytest.raises(UserError, match="has an unknown key license; it may have name"):
+        list_files(CorpusConfig(path=str(tmp_path), manifest=str(tmp_path / "bad.yaml")))
+    (tmp_path / "bad.yaml").write_text("archive: {url: x, sha256: 123}\n")
+    with pytest.raises(UserError, match=r"archive\.sha256 \(123\) must be 64 digits"):
+        list_files(CorpusConfig(path=str(tmp_path), manifest=str(tmp_path / "bad.yaml")))
+    (tmp_path / "bad.yaml").write_text("archive: {address: x}\n")
+    with pytest.raises(UserError, match="archive is not as in the other manifests"):
         list_files(CorpusConfig(path=str(tmp_path), manifest=str(tmp_path / "bad.yaml")))
     (tmp_path / "bad.yaml").write_text("- a list\n")
     with pytest.raises(UserError, match="must be a YAML mapping"):
@@ -82,16 +96,57 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["pop909", "asap"])
 def test_the_corpus_here_is_the_one_in_the_manifest(name: str, corpora: Path) -> None:
-    manifest = read_manifest(MANIFESTS / f"{name}.yaml")
-    files = [corpora / name / file.source for file in list_files(CorpusConfig(path=str(corpora / name)))]
-    assert len(files) == manifest["num_files"]
-    assert sum(file.stat().st_size for file in files) == manifest["num_bytes"]
+    manifest = read_manifest(name)
+    listed = list_files(CorpusConfig(path=str(corpora / name), manifest=name))
+    files = [corpora / name / file.source for file in listed]
+    assert len(files) == manifest.num_files
+    assert sum(file.stat().st_size for file in files) == manifest.num_bytes
     lines = "".join(
         f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.relative_to(corpora / name).as_posix()}\n"
         for file in files
     )
-    assert hashlib.sha256(lines.encode()).hexdigest() == manifest["sha256"]
-    assert {"source", "licence", "citation", "composition"} <= manifest.keys()
+    assert hashlib.sha256(lines.encode()).hexdigest() == manifest.sha256
+
+
+@pytest.mark.parametrize("path", sorted(MANIFESTS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_manifest_says_what_one_must_know_before_a_download(path: Path) -> None:
+    manifest = read_manifest(path.stem)
+    assert manifest.name == path.stem
+    assert manifest.source.startswith("https://")
+    assert manifest.licence
+    assert manifest.citation
+    assert (manifest.archive is None) != (manifest.by_hand is None)
+
+
+def test_a_name_is_the_same_composition_wherever_it_lies(tmp_path: Path) -> None:
+    make_files(tmp_path / "flat", ["001.mid", "002.mid"])
+    make_files(tmp_path / "deep", ["001/001.mid", "002/002.mid", "002/versions/002-v1.mid"])
+    flat, deep = (list_files(CorpusConfig(path=str(tmp_path / name), manifest="pop909")) for name in ("flat", "deep"))
+    assert [file.source for file in deep] == ["001/001.mid", "002/002.mid"]
+    assert [(file.composition, file.split) for file in deep] == [(file.composition, file.split) for file in flat]
+
+
+def test_the_publishers_split_is_used(tmp_path: Path) -> None:
+    make_files(tmp_path, ["2004/a.midi", "2004/b.midi", "2006/c.midi", "2006/stray.midi"])
+    manifest = tmp_path / "mine.yaml"
+    manifest.write_text("table: {file: all.csv, source: midi, split: split, composition: [composer, title]}\n")
+    config = CorpusConfig(path=str(tmp_path), manifest=str(manifest))
+    table = "composer,title,split,midi\nBach,Fugue,test,2004/a.midi\nBach,Fugue,test,2006/c.midi\n"
+    with pytest.raises(UserError, match=r"all\.csv, which gives the split of this corpus, cannot be used"):
+        list_files(config)
+    (tmp_path / "all.csv").write_text(table + "Liszt,Étude,validation,2004/b.midi\n")
+    assert [(file.composition, file.split, file.reason) for file in list_files(config)] == [
+        ("Bach / Fugue", "test", None),
+        ("Liszt / Étude", "validation", None),
+        ("Bach / Fugue", "test", None),
+        ("2006/stray.midi", "train", "2006/stray.midi is not in all.csv"),
+    ]
+    (tmp_path / "all.csv").write_text(table + "Liszt,Étude,dev,2004/b.midi\n")
+    with pytest.raises(UserError, match="has a split 'dev'; it must be one of train, validation, test"):
+        list_files(config)
+    (tmp_path / "all.csv").write_text("composer,split,midi\nBach,test,2004/a.midi\n")
+    with pytest.raises(UserError, match=r"cannot be used \(KeyError\('title'\)\)"):
+        list_files(config)
 
 
 def test_performances_of_a_piece_stay_together(corpora: Path) -> None:

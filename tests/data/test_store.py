@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from music_reformer.data.piece_index import Piece
 from music_reformer.data.store import TokenStore
 from music_reformer.errors import UserError
 from tests.small_store import write_store
@@ -28,9 +30,19 @@ def test_splits_share_out_the_pieces(tmp_path: Path) -> None:
     store = write_store(tmp_path, num_pieces=10, num_validation=3)
     assert [piece.piece_id for piece in store.split("validation")] == [0, 1, 2]
     assert [piece.piece_id for piece in store.split("train")] == list(range(3, 10))
-    assert store.split("test") == []
+    assert len(store.split("test")) == 0
     with pytest.raises(UserError, match=r"split \('dev'\) must be one of train, validation, test"):
         store.split("dev")
+
+
+def test_pieces_are_read_when_asked_for(tmp_path: Path) -> None:
+    store = write_store(tmp_path, num_pieces=10, num_validation=3)
+    lines = [Piece(**json.loads(line)) for line in (tmp_path / "index.jsonl").read_text().splitlines()]
+    assert list(store.pieces) == lines
+    train = pickle.loads(pickle.dumps(store.split("train")))  # as a data loader's worker gets it
+    assert (train[0], train[-1], train[2:4]) == (lines[3], lines[9], lines[5:7])
+    with pytest.raises(IndexError):
+        train[7]
 
 
 def test_a_folder_without_a_store_is_named(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import pytest
 import symusic
 
 from music_reformer.config import EvaluateConfig, ModelConfig, TokenizerConfig
-from music_reformer.data.store import VERSION, Piece, TokenStore
+from music_reformer.data.piece_index import Piece
+from music_reformer.data.store import VERSION, TokenStore
 from music_reformer.errors import UserError
 from music_reformer.evaluation import evaluate as verb
 from music_reformer.evaluation.compare import overlap

@@ -10,7 +10,8 @@ import torch
 from small_store import write_store
 
 from music_reformer.config import EvaluateConfig, ModelConfig, TokenizerConfig
-from music_reformer.data.store import Piece, TokenStore
+from music_reformer.data.piece_index import Piece
+from music_reformer.data.store import TokenStore
 from music_reformer.errors import UserError
 from music_reformer.evaluation.confidence import ratio, ratios
 from music_reformer.evaluation.evaluate import evaluate
