@@ -291,14 +291,14 @@ def test_playing_goes_on_into_notes_that_are_being_composed(visit: Callable[...,
     tab.click("#play")
     until_level(tab, "> 0.005")
     tab.click("#play")
-    site.generator.seconds = 12
-    order(tab, bars=8)
+    site.generator.seconds = 60
+    order(tab, bars=200)  # 270 seconds of music: composed faster than played, on a busy machine too
     tab.wait_for_selector(".card")
     tab.click("#play")  # two bars before the cut
     cut = 16 * BAR_SECONDS
     until(tab, f"Number(document.querySelector('#roll').getAttribute('aria-valuenow')) > {cut + 1}")
+    until_level(tab, "> 0.01")
     assert tab.get_attribute("body", "data-phase") == "composing"
-    assert loudest(tab, 1.5) > 0.01
     assert tab.get_attribute("#play", "aria-label") == "Pause"
     tab.click("#stop")
     phase(tab, "done")
