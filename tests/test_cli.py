@@ -100,7 +100,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
         assert main([verb, "--help"]) == 0
     shown = capsys.readouterr().out
     assert "model=base|small|tiny" in shown
-    assert "learning_rate: 0.001" in shown
+    assert "learning_rate: 0.002" in shown
     assert main([]) == 2
 
 
