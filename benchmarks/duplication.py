@@ -1,7 +1,8 @@
 """The paper's Table 2 (Reformer, arXiv 2001.04451, section 5): the duplication task, 0 w 0 w, of length 1,024.
 
 One layer of width 256 with 4 heads and chunks of 32. Models trained with full attention and with 4, 2 and 1 rounds are
-evaluated with full attention and with 8, 4, 2 and 1 rounds; `full` shares queries and keys, too. The attention is the paper's: keys bring their own values.
+evaluated with full attention and with 8, 4, 2 and 1 rounds; `full` shares queries and keys, too. The attention is the
+paper's: keys bring their own values.
 
 Accuracy is that of the symbols of the second half, all of which can be known.
 """

@@ -45,7 +45,7 @@ def prepare(config: PrepareConfig, *, progress: bool = True) -> TokenStore:
         UserError: the corpus cannot be had, has no MIDI files or none that could be used, or the output holds something
             else.
     """
-    output = _output(config)
+    output = output_folder(config)
     partial = output / "partial"
     console = Console(quiet=not progress, highlight=False, soft_wrap=True, markup=False)
     settings = _settings(config)
@@ -76,7 +76,8 @@ def prepare(config: PrepareConfig, *, progress: bool = True) -> TokenStore:
     return store
 
 
-def _output(config: PrepareConfig) -> Path:
+def output_folder(config: PrepareConfig) -> Path:
+    """Where the store goes; a corpus that is downloaded has a folder of its own by default. Raises `UserError`."""
     if config.output is not None:
         return Path(config.output)
     if config.corpus.path is not None:

@@ -47,7 +47,7 @@ def prepare(config: PrepareConfig, *, progress: bool = True) -> TokenStore:
         raise UserError(f"corpus={config.corpus.name} needs corpus.path=FILE: there is nothing to download")
     splits = read_sequences(path, padding=config.corpus.padding)
     tokenizer, tokens = _chorales(splits) if config.corpus.kind == "chorales" else _integers(splits)
-    output = Path(config.output)
+    output = midi.output_folder(config)
     require(
         not output.exists() or (output.is_dir() and not any(output.iterdir())),
         f"output ({output}) is there already; choose another output or remove it",
