@@ -52,9 +52,9 @@ def test_what_was_streamed_is_what_is_written(generator: Generator, tmp_path: Pa
 
 def test_from_nothing_is_in_the_key_metre_and_tempo_that_were_asked_for(generator: Generator, tmp_path: Path) -> None:
     composer = Composer(generator=generator, shelf=Shelf(tmp_path))
-    order = {"length": "12bars", "seed": 2, "key": "Eb major", "metre": "3/4", "tempo": 80, "instruments": [0, 40]}
+    order = {"length": "32bars", "seed": 2, "key": "Eb major", "metre": "3/4", "tempo": 80, "instruments": [0, 40]}
     start, *_, done = composer.compose(Order.read(order))
-    assert start["end"] == pytest.approx(12 * 3 * 60 / 80, rel=0.01)
+    assert start["end"] == pytest.approx(32 * 3 * 60 / 80, rel=0.01)
     score = symusic.Score(composer.shelf.path(done["variations"][0]["key"]))
     assert (score.time_signatures[0].numerator, score.tempos[0].qpm) == (3, pytest.approx(80, abs=0.01))
     pitches = [note.pitch for track in score.tracks if not track.is_drum for note in track.notes]
