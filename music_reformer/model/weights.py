@@ -48,6 +48,7 @@ def save_weights(folder: str | Path, model: ReformerLM, tokenizer_json: dict[str
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     temporary = folder / "model.safetensors.tmp"
     save_file(tensors, temporary)
+    temporary.chmod(0o644)  # safetensors makes it readable for its owner only
     temporary.replace(folder / "model.safetensors")
     _write_json(folder / "tokenizer.json", tokenizer_json)
     _write_json(folder / "config.json", {"format": FORMAT, "model": asdict(model.config), "info": extra})
