@@ -156,13 +156,13 @@ def clean_score(
 def with_likely_metre(score: symusic.Score) -> symusic.Score:
     """A copy in the metre that is meant.
 
-    A piece that is in 1/4 throughout comes from a program that knew the beats but not the metre (POP909 does); it is
-    read in 4/4, as its corpus is for training.
+    A piece in which 1/4 is in force throughout comes from a program that knew the beats but not the metre (POP909 does);
+    it is read in 4/4, as its corpus is for training.
     """
     likely = score.copy()
-    if all((metre.numerator, metre.denominator) == (1, 4) for metre in likely.time_signatures):
+    if all((beats, unit) == (1, 4) for _, beats, unit in metres(likely)):
         for metre in likely.time_signatures:
-            metre.numerator = 4
+            metre.numerator, metre.denominator = 4, 4
     return likely
 
 

@@ -13,7 +13,15 @@ import symusic
 from music_reformer.errors import UserError
 from music_reformer.midi import score as module
 from music_reformer.midi.guard import read_score_guarded
-from music_reformer.midi.score import bar_starts, clean_score, read_score, seconds_at, write_score
+from music_reformer.midi.score import (
+    bar_starts,
+    clean_score,
+    metres,
+    read_score,
+    seconds_at,
+    with_likely_metre,
+    write_score,
+)
 from tests.midi.scores import random_score
 
 
@@ -161,3 +169,22 @@ def test_writing_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.Monk
         write_score(random_score(1), path)
     assert path.read_bytes() == before
     assert [entry.name for entry in path.parent.iterdir()] == ["a.mid"]
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ([(0, 1, 4)], [(0, 4, 4)]),
+        ([(0, 4, 4), (0, 1, 4)], [(0, 4, 4)]),  # a tenth of POP909 says both, the latter in force
+        ([(0, 1, 4), (960, 3, 4)], [(0, 1, 4), (960, 3, 4)]),
+        ([(0, 3, 4)], [(0, 3, 4)]),
+        ([], [(0, 4, 4)]),
+    ],
+)
+def test_quarters_throughout_are_read_in_four(
+    given: list[tuple[int, int, int]], meant: list[tuple[int, int, int]]
+) -> None:
+    score = symusic.Score(480)
+    score.time_signatures = [symusic.TimeSignature(*metre) for metre in given]
+    assert metres(with_likely_metre(score)) == meant
+    assert [(m.time, m.numerator, m.denominator) for m in score.time_signatures] == given
