@@ -156,8 +156,8 @@ def clean_score(
 def with_likely_metre(score: symusic.Score) -> symusic.Score:
     """A copy in the metre that is meant.
 
-    A piece in which 1/4 is in force throughout comes from a program that knew the beats but not the metre (POP909 does);
-    it is read in 4/4, as its corpus is for training.
+    A piece in which 1/4 is in force throughout comes from a program that knew the beats but not the metre (POP909
+    does); it is read in 4/4, as its corpus is for training.
     """
     likely = score.copy()
     if all((beats, unit) == (1, 4) for _, beats, unit in metres(likely)):
