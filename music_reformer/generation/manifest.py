@@ -10,12 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from music_reformer.errors import UserError
-
-try:
-    import fcntl
-except ImportError:  # Windows: two runs at once are not noticed there
-    fcntl = None  # type: ignore[assignment]
+from music_reformer.data.lock import take_lock
 
 
 class Manifest:
@@ -33,12 +28,7 @@ class Manifest:
         self._files: dict[str, dict[str, Any]] = {}
         self._failures: dict[str, dict[str, Any]] = {}
         self._stream = open(path, "ab+")  # noqa: SIM115 - open for the whole run
-        if fcntl is not None:
-            try:
-                fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                self._stream.close()
-                raise UserError(f"another run is writing to {self._root}; wait for it or stop it") from error
+        take_lock(self._stream, f"another run is writing to {self._root}; wait for it or stop it")
         self._stream.seek(0)
         content = self._stream.read()
         if content and not content.endswith(b"\n"):  # a run was killed in the middle of a line

@@ -9,7 +9,6 @@ tensorboard/             the loss curves once more
 
 from __future__ import annotations
 
-import fcntl
 import json
 import pickle
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import IO, Any
 import torch
 
 from music_reformer.config import TrainConfig, to_plain
+from music_reformer.data.lock import take_lock
 from music_reformer.data.store import TokenStore
 from music_reformer.errors import UserError
 
@@ -94,13 +94,7 @@ class RunFolder:
         """
         (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
         lock = (self.path / "lock").open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.close()
-            raise UserError(
-                f"another training is writing to {self.path}; wait for it, or give another output=..."
-            ) from error
+        take_lock(lock, f"another training is writing to {self.path}; wait for it, or give another output=...")
         return lock
 
     def write_settings(self) -> None:
