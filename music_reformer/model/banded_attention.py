@@ -40,6 +40,12 @@ class Round:
     order_N: Tensor | None
     segment_N: Tensor
 
+    def begins(self) -> Tensor:
+        """Sorted places at which a segment begins, bool [N]."""
+        begins_N = torch.ones_like(self.segment_N, dtype=torch.bool)
+        begins_N[1:] = self.segment_N[1:] != self.segment_N[:-1]
+        return begins_N
+
     def sorted(self, rows: Tensor) -> Tensor:
         """Rows [N, ...] brought into this order."""
         return rows if self.order_N is None else rows.index_select(0, self.order_N)
@@ -63,9 +69,7 @@ def rows_alone(rounds: list[Round]) -> Tensor:
     """Rows that come first in their segment in every round, and so have only themselves to attend to; bool [N]."""
     alone_N = None
     for one in rounds:
-        first_N = torch.ones_like(one.segment_N, dtype=torch.bool)
-        first_N[1:] = one.segment_N[1:] != one.segment_N[:-1]
-        first_N = one.restored(first_N)
+        first_N = one.restored(one.begins())
         alone_N = first_N if alone_N is None else alone_N & first_N
     assert alone_N is not None, "attention needs at least one round"
     return alone_N
@@ -263,17 +267,14 @@ class _Group:
 
 def _groups(one: Round, alone_N: Tensor | None, window: int) -> Iterator[_Group]:
     """Cut a round into groups of blocks, oldest first."""
-    segment_N, device = one.segment_N, one.segment_N.device
-    num_rows = segment_N.numel()
+    device, num_rows = one.segment_N.device, one.segment_N.numel()
     num_blocks = (num_rows + window - 1) // window
     padding = num_blocks * window - num_rows
     order_N = torch.arange(num_rows, device=device) if one.order_N is None else one.order_N
     order = torch.nn.functional.pad(order_N, (window, padding))
     # A row sees the places from the start of its segment on; padding sees, and is seen by, nothing real.
     place = torch.arange(num_rows, device=device)
-    is_first = torch.ones(num_rows, dtype=torch.bool, device=device)
-    is_first[1:] = segment_N[1:] != segment_N[:-1]
-    segment_start = torch.where(is_first, place, 0).cummax(0).values
+    segment_start = torch.where(one.begins(), place, 0).cummax(0).values
     segment_start = torch.nn.functional.pad(segment_start, (0, padding), value=num_rows)
     in_block = torch.arange(window, device=device)
     distance = (in_block + window).unsqueeze(1) - torch.arange(2 * window, device=device)
