@@ -1,31 +1,32 @@
 """Attention within a band of a sorted sequence: the one kernel under both LSH and local attention.
 
-Shapes: B batch, L tokens, H heads, D head width, R rounds, W window, N = B L rows of one head.
+Shapes: B batch, L tokens, H heads, D head width, W window, S rows of a block, N = B L rows of one head.
 
 The rows of a head are put in an order in which the members of a segment (a bucket of a document for LSH attention, a
 document for local attention) stand together, oldest first. A row then attends to the rows of its own segment at most
-W - 1 places before it, and to itself. Cut into blocks of W rows, a block needs itself and the block before it, so the
-cost is N x 2W whatever the sequence length; blocks may straddle segments, because the mask knows.
+W - 1 places before it. Cut into blocks of S rows, a block needs itself and the W places before it, so the cost is
+N x (W + S) whatever the sequence length; blocks may straddle segments, because the mask knows.
 
 Several rounds (several orders of the same rows) are one softmax over all keys that the rounds bring, a key counted
 once for each round that brings it: Reformer (arXiv 2001.04451), section 2, eq. 6. Backward recomputes the scores from
 q, k, v and the joint logsumexp, so nothing of size N x W is kept. Heads come one after another, so that what is sorted
-and gathered is that of one head at a time.
+and gathered is that of one head at a time; groups of blocks come one after another, so that it stays in the cache.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-# A row's score with itself is lowered by this (paper, section 2) unless it has nothing else to attend to.
-SELF_PENALTY = 1e5
 MASKED = -1e30
-# Blocks handled at a time: the bias of a group (blocks x W x 2W floats) should stay near the cache.
-BLOCKS_PER_GROUP = 64
+# Wider blocks waste more products on keys that the mask hides, narrower ones run slower (docs/experiments.md).
+LARGEST_BLOCK = 32
+# Rows handled at a time: what they need should stay in the cache of a core.
+ROWS_PER_GROUP = 2048
 
 
 @dataclass
@@ -33,11 +34,11 @@ class Round:
     """One order of the rows of a head.
 
     Attributes:
-        order_N: row that stands at each sorted place, int64; None: the rows stand in order as they are.
+        order_N: row that stands at each sorted place, int64.
         segment_N: segment at each sorted place; equal ones stand together.
     """
 
-    order_N: Tensor | None
+    order_N: Tensor
     segment_N: Tensor
 
     def begins(self) -> Tensor:
@@ -45,18 +46,6 @@ class Round:
         begins_N = torch.ones_like(self.segment_N, dtype=torch.bool)
         begins_N[1:] = self.segment_N[1:] != self.segment_N[:-1]
         return begins_N
-
-    def sorted(self, rows: Tensor) -> Tensor:
-        """Rows [N, ...] brought into this order."""
-        return rows if self.order_N is None else rows.index_select(0, self.order_N)
-
-    def restored(self, rows: Tensor) -> Tensor:
-        """Sorted rows [N, ...] brought back."""
-        if self.order_N is None:
-            return rows
-        inverse_N = torch.empty_like(self.order_N)
-        inverse_N[self.order_N] = torch.arange(inverse_N.numel(), device=inverse_N.device)
-        return rows.index_select(0, inverse_N)
 
 
 def sort_into_segments(segment_N: Tensor) -> Round:
@@ -66,13 +55,11 @@ def sort_into_segments(segment_N: Tensor) -> Round:
 
 
 def rows_alone(rounds: list[Round]) -> Tensor:
-    """Rows that come first in their segment in every round, and so have only themselves to attend to; bool [N]."""
-    alone_N = None
+    """Rows that come first in their segment in every round, and so see no row but themselves; int64 [rows]."""
+    times_first_N = torch.zeros_like(rounds[0].order_N)
     for one in rounds:
-        first_N = one.restored(one.begins())
-        alone_N = first_N if alone_N is None else alone_N & first_N
-    assert alone_N is not None, "attention needs at least one round"
-    return alone_N
+        times_first_N[one.order_N[one.begins()]] += 1
+    return (times_first_N == len(rounds)).nonzero().squeeze(1)
 
 
 def banded_attention(q_BLHD: Tensor, k_BLHD: Tensor, v_BLHD: Tensor, one: Round, *, window: int) -> Tensor:
@@ -89,14 +76,39 @@ def banded_attention(q_BLHD: Tensor, k_BLHD: Tensor, v_BLHD: Tensor, one: Round,
     return _BandedAttention.apply(q_BLHD, k_BLHD, v_BLHD, one, window)
 
 
+class Workspace:
+    """Memory that is used again from head to head.
+
+    Fresh memory costs a page fault for every 4 KiB, which for rows of a head took a quarter of the whole time.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._buffers: dict[str, Tensor] = {}
+
+    def take(self, name: str, *shape: int) -> Tensor:
+        """Float32 of this shape with anything in it, valid until the same name is taken again."""
+        if name not in self._buffers:
+            self._buffers[name] = torch.empty(shape, device=self._device)
+        return self._buffers[name]
+
+    def rows(self, name: str, x_BLD: Tensor) -> Tensor:
+        """A copy, [B L, D], contiguous: looking rows up is several times faster when they lie side by side."""
+        batch, length, width = x_BLD.shape
+        rows_ND = self.take(name, batch * length, width)
+        rows_ND.view(batch, length, width).copy_(x_BLD)
+        return rows_ND
+
+
 class _BandedAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx, q_BLHD, k_BLHD, v_BLHD, one, window):  # type: ignore[no-untyped-def]
         out_BLHD = torch.empty(q_BLHD.shape, dtype=torch.float32, device=q_BLHD.device)
         logsumexps = []
+        work = Workspace(q_BLHD.device)
         for head in range(q_BLHD.shape[2]):
-            packed_NC = pack(q_BLHD[:, :, head], k_BLHD[:, :, head], v_BLHD[:, :, head])
-            out_ND, lse_N = head_forward(packed_NC, [one], None, window)
+            qkv = (work.rows(name, x[:, :, head]) for name, x in (("q", q_BLHD), ("k", k_BLHD), ("v", v_BLHD)))
+            out_ND, lse_N = head_forward(*qkv, [one], window=window, see_itself=True, work=work)
             out_BLHD[:, :, head] = out_ND.view(*out_BLHD.shape[:2], -1)
             logsumexps.append(lse_N)
         ctx.save_for_backward(q_BLHD, k_BLHD, v_BLHD, out_BLHD, *logsumexps)
@@ -108,114 +120,94 @@ class _BandedAttention(torch.autograd.Function):
     def backward(ctx, grad_BLHD):  # type: ignore[no-untyped-def]
         q_BLHD, k_BLHD, v_BLHD, out_BLHD, *logsumexps = ctx.saved_tensors
         grads = [torch.empty(q_BLHD.shape, device=q_BLHD.device) for _ in range(3)]
+        work = Workspace(q_BLHD.device)
+        needed = (("grad", grad_BLHD), ("out", out_BLHD), ("q", q_BLHD), ("k", k_BLHD), ("v", v_BLHD))
         for head, lse_N in enumerate(logsumexps):
-            packed_NC = pack(q_BLHD[:, :, head], k_BLHD[:, :, head], v_BLHD[:, :, head])
-            grad_ND, out_ND = (x[:, :, head].flatten(0, 1) for x in (grad_BLHD, out_BLHD))
-            parts_NC = head_backward(grad_ND, out_ND, lse_N, packed_NC, [ctx.one], None, ctx.window)
-            for grad, part_ND in zip(grads, parts_NC.chunk(3, dim=1), strict=True):
+            rows = (work.rows(name, x[:, :, head]) for name, x in needed)
+            parts = head_backward(*rows, lse_N, [ctx.one], window=ctx.window, see_itself=True, work=work)
+            for grad, part_ND in zip(grads, parts, strict=True):
                 grad[:, :, head] = part_ND.view(*grad.shape[:2], -1)
         return *grads, None, None
 
 
-def pack(query_BLD: Tensor, key_BLD: Tensor, value_BLD: Tensor) -> Tensor:
-    """What one head attends with, side by side, so that one look-up per row brings all three; [N, 3 D]."""
-    return torch.cat([query_BLD, key_BLD, value_BLD], dim=-1).flatten(0, 1)
-
-
-def head_forward(packed_NC: Tensor, rounds: list[Round], alone_N: Tensor | None, window: int) -> tuple[Tensor, Tensor]:
+def head_forward(
+    q_ND: Tensor,
+    k_ND: Tensor,
+    v_ND: Tensor,
+    rounds: list[Round],
+    *,
+    window: int,
+    see_itself: bool,
+    work: Workspace,
+) -> tuple[Tensor, Tensor]:
     """Attend with one head, jointly over rounds.
 
     Args:
-        packed_NC: query, key and value of each row side by side, float32 [N, 3 D].
+        q_ND, k_ND, v_ND: queries, keys and values, float32, contiguous.
         rounds: the orders of the rows.
-        alone_N: where given, a row attends to itself only where this says so (`rows_alone`): shared queries and keys
-            would otherwise make every row attend mostly to itself.
         window: W, how many members of its segment a row sees, itself included; at least 2.
+        see_itself: whether a row attends to itself. If not, what comes out for rows without another to attend to
+            (`rows_alone`) has no meaning.
+        work: where the output is.
 
     Returns:
         Output [N, D] and logsumexp [N], float32.
     """
-    out_ND, lse_N = None, None
-    for one in rounds:
-        out_sorted, lse_sorted = _round_forward(packed_NC, one, alone_N, window)
-        out_round_ND, lse_round_N = one.restored(out_sorted), one.restored(lse_sorted)
-        if out_ND is None or lse_N is None:
-            out_ND, lse_N = out_round_ND, lse_round_N
-            continue
-        joint_N = torch.logaddexp(lse_N, lse_round_N)
-        out_ND.mul_((lse_N - joint_N).exp_().unsqueeze(1))
-        out_ND.addcmul_(out_round_ND, (lse_round_N - joint_N).exp_().unsqueeze(1))
-        lse_N = joint_N
-    assert out_ND is not None
-    assert lse_N is not None
+    out_ND, lse_N = work.take("head output", *v_ND.shape), v_ND.new_empty(v_ND.shape[0])
+    for number, one in enumerate(rounds):
+        first = number == 0
+        out_round_ND = out_ND if first else work.take("round output", *v_ND.shape)
+        lse_round_N = lse_N if first else torch.empty_like(lse_N)
+        for group in _groups(one, window, see_itself):
+            out, lse = _attend_forward(group.queries(q_ND), group.keys(k_ND), group.keys(v_ND), group.bias)
+            out_round_ND.index_copy_(0, group.rows, group.results(out))
+            lse_round_N.index_copy_(0, group.rows, group.results(lse))
+        if not first:
+            out_ND.lerp_(out_round_ND, torch.sigmoid(lse_round_N - lse_N).unsqueeze(1))
+            lse_N = torch.logaddexp(lse_N, lse_round_N)
     return out_ND, lse_N
 
 
 def head_backward(
     grad_ND: Tensor,
     out_ND: Tensor,
+    q_ND: Tensor,
+    k_ND: Tensor,
+    v_ND: Tensor,
     lse_N: Tensor,
-    packed_NC: Tensor,
     rounds: list[Round],
-    alone_N: Tensor | None,
+    *,
     window: int,
-) -> Tensor:
-    """Gradients of query, key and value of one head side by side, [N, 3 D], given those of its output [N, D]."""
-    outer_NC = torch.cat([grad_ND, out_ND], dim=1)
-    total_NC = None
-    for one in rounds:
-        part_NC = one.restored(_round_backward(outer_NC, lse_N, packed_NC, one, alone_N, window))
-        total_NC = part_NC if total_NC is None else total_NC.add_(part_NC)
-    assert total_NC is not None
-    return total_NC
+    see_itself: bool,
+    work: Workspace,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of queries, keys and values of one head, given that of its output, its output and its logsumexp.
 
-
-def _round_forward(packed_NC: Tensor, one: Round, alone_N: Tensor | None, window: int) -> tuple[Tensor, Tensor]:
-    """One round's output [N, D] and logsumexp [N], both in sorted order."""
-    num_rows, width = packed_NC.shape[0], packed_NC.shape[1] // 3
-    out_ND = packed_NC.new_empty(num_rows, width)
-    lse_N = packed_NC.new_empty(num_rows)
-    for group in _groups(one, alone_N, window):
-        q, k, v = group.query_key_value(packed_NC)
-        out, lse = _attend_forward(q, k, v, group.bias)
-        out_ND[group.start : group.stop] = out.reshape(-1, width)[: group.size]
-        lse_N[group.start : group.stop] = lse.reshape(-1)[: group.size]
-    return out_ND, lse_N
-
-
-def _round_backward(
-    outer_NC: Tensor, lse_N: Tensor, packed_NC: Tensor, one: Round, alone_N: Tensor | None, window: int
-) -> Tensor:
-    """One round's gradients of query, key and value, [N, 3 D], in sorted order.
-
-    Args:
-        outer_NC: gradient of the joint output and that output side by side, [N, 2 D].
-        lse_N: joint logsumexp.
-        packed_NC, one, alone_N, window: as in `head_forward`.
+    Where the logsumexp is `-MASKED`, a row has no share in anything. Where the gradients are: in `work`.
     """
-    num_rows, width = packed_NC.shape[0], packed_NC.shape[1] // 3
-    # A key is in its own block and in the next one; one block more at the front takes what the first block's missing
-    # predecessor would get, and the end has room for the padding of the last block.
-    length = (num_rows + window - 1) // window * window
-    total = packed_NC.new_empty(window + length, 3 * width)
-    d_query, d_key, d_value = (total[:, i * width : (i + 1) * width] for i in range(3))
-    for group in _groups(one, alone_N, window):
-        q, k, v = group.query_key_value(packed_NC)
-        d_out, out = group.queries(outer_NC, 2)
-        lse = lse_N.index_select(0, group.query_rows)
-        # Rows that fill up the last block have no share in anything.
-        lse[group.size :] = -MASKED
-        d_q, d_k, d_v = _attend_backward(d_out, q, k, v, out, lse.view(q.shape[:3]), group.bias)
-        begin = group.start + window
-        end = begin + group.blocks * window
-        d_query[begin:end] = d_q.reshape(-1, width)
-        for whole, part in ((d_key, d_k), (d_value, d_v)):
-            halves = part.reshape(group.blocks, 2, window, width)
-            whole[begin:end] = halves[:, 1].reshape(-1, width)
-            if group.start:  # The block before the first is nobody's.
-                whole[begin - window : begin] += halves[0, 0]
-            whole[begin : end - window] += halves[1:, 0].reshape(-1, width)
-    return total[window : window + num_rows]
+    num_rows, width = q_ND.shape
+    d_query, d_key, d_value = (work.take(f"gradient of {x}", num_rows, width) for x in ("q", "k", "v"))
+    # In sorted order, with W places before the first row for what is before the first block.
+    sorted_length = window + _padded_length(num_rows, window)
+    d_key_sorted, d_value_sorted = (work.take(f"sorted gradient of {x}", sorted_length, width) for x in ("k", "v"))
+    for number, one in enumerate(rounds):
+        put = Tensor.index_copy_ if number == 0 else Tensor.index_add_
+        for group in _groups(one, window, see_itself):
+            d_q, d_k, d_v = _attend_backward(
+                group.queries(grad_ND),
+                group.queries(q_ND),
+                group.keys(k_ND),
+                group.keys(v_ND),
+                group.queries(out_ND),
+                group.logsumexp(lse_N),
+                group.bias,
+            )
+            put(d_query, 0, group.rows, group.results(d_q))
+            group.add_keys(d_k, d_key_sorted)
+            group.add_keys(d_v, d_value_sorted)
+        put(d_key, 0, one.order_N, d_key_sorted[window : window + num_rows])
+        put(d_value, 0, one.order_N, d_value_sorted[window : window + num_rows])
+    return d_query, d_key, d_value
 
 
 @dataclass
@@ -223,81 +215,95 @@ class _Group:
     """Some consecutive blocks of one round: which rows they are and what they may see.
 
     Attributes:
-        start, stop: sorted places covered, padding left out.
-        key_rows: rows of the blocks and of the block before them, [(n + 1) W]; padding repeats row 0.
-        bias: added to the scores, float32 [n, 1, W, 2W].
+        start: sorted place of the first row.
+        key_rows: rows of the blocks and of the W places before them, [W + n S]; padding repeats row 0.
+        rows: rows of the blocks, padding left out.
+        bias: added to the scores, float32 [n, 1, S, W + S].
+        window: W.
     """
 
     start: int
-    stop: int
     key_rows: Tensor
+    rows: Tensor
     bias: Tensor
     window: int
 
-    @property
-    def size(self) -> int:
-        """Rows covered, padding left out."""
-        return self.stop - self.start
+    def queries(self, x_ND: Tensor) -> Tensor:
+        """The blocks' own rows, [n, 1, S, D]."""
+        num_blocks, _, block, _ = self.bias.shape
+        return x_ND.index_select(0, self.key_rows[self.window :]).view(num_blocks, 1, block, -1)
 
-    @property
-    def blocks(self) -> int:
-        """n."""
-        return self.bias.shape[0]
+    def keys(self, x_ND: Tensor) -> Tensor:
+        """What the blocks see, [n, 1, W + S, D]: a view in which neighbouring blocks overlap."""
+        num_blocks, _, block, num_keys = self.bias.shape
+        width = x_ND.shape[1]
+        strides = (block * width, block * width, width, 1)
+        return x_ND.index_select(0, self.key_rows).as_strided((num_blocks, 1, num_keys, width), strides)
 
-    @property
-    def query_rows(self) -> Tensor:
-        """Rows of the blocks, [n W]."""
-        return self.key_rows[self.window :]
+    def logsumexp(self, lse_N: Tensor) -> Tensor:
+        """[n, 1, S]; padding has no share in anything."""
+        num_blocks, _, block, _ = self.bias.shape
+        lse = lse_N.index_select(0, self.key_rows[self.window :])
+        lse[len(self.rows) :] = -MASKED
+        return lse.view(num_blocks, 1, block)
 
-    def query_key_value(self, packed_NC: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries [n, 1, W, D]; keys and values [n, 1, 2W, D], views in which neighbouring blocks overlap."""
-        window, columns = self.window, packed_NC.shape[1]
-        width = columns // 3
-        rows = packed_NC.index_select(0, self.key_rows)
-        strides = (window * columns, window * columns, columns, 1)
-        q = rows.as_strided((self.blocks, 1, window, width), strides, window * columns)
-        k, v = (rows.as_strided((self.blocks, 1, 2 * window, width), strides, i * width) for i in (1, 2))
-        return q, k, v
+    def results(self, x: Tensor) -> Tensor:
+        """What came out for the blocks' own rows, [n, 1, S, ...], as [rows, ...]."""
+        return x.flatten(0, 2)[: len(self.rows)]
 
-    def queries(self, packed_NC: Tensor, parts: int) -> tuple[Tensor, ...]:
-        """What is packed in `parts` equal columns of the blocks' own rows, [n, 1, W, D] each."""
-        rows = packed_NC.index_select(0, self.query_rows)
-        return rows.view(self.blocks, 1, self.window, -1).chunk(parts, dim=-1)
+    def add_keys(self, x: Tensor, total: Tensor) -> None:
+        """Add what came out for keys, [n, 1, W + S, D], to `total` [W + N and padding, D] in sorted order.
+
+        A row is met first as the blocks' own: that writes what was not there before.
+        """
+        num_blocks, _, block, num_keys = self.bias.shape
+        by_place = x.view(num_blocks, num_keys // block, block, -1)
+        for number in reversed(range(num_keys // block)):
+            first = self.start + number * block
+            rows = total[first : first + num_blocks * block].view(num_blocks, block, -1)
+            if (number + 1) * block == num_keys:
+                rows.copy_(by_place[:, number])
+            else:
+                rows.add_(by_place[:, number])
 
 
-def _groups(one: Round, alone_N: Tensor | None, window: int) -> Iterator[_Group]:
+def _block_rows(window: int) -> int:
+    """S: divides W, so that what blocks share with one another are whole blocks."""
+    return math.gcd(window, LARGEST_BLOCK)
+
+
+def _padded_length(num_rows: int, window: int) -> int:
+    block = _block_rows(window)
+    return (num_rows + block - 1) // block * block
+
+
+def _groups(one: Round, window: int, see_itself: bool) -> Iterator[_Group]:
     """Cut a round into groups of blocks, oldest first."""
-    device, num_rows = one.segment_N.device, one.segment_N.numel()
-    num_blocks = (num_rows + window - 1) // window
-    padding = num_blocks * window - num_rows
-    order_N = torch.arange(num_rows, device=device) if one.order_N is None else one.order_N
-    order = torch.nn.functional.pad(order_N, (window, padding))
+    device, num_rows = one.order_N.device, one.order_N.numel()
+    block = _block_rows(window)
+    num_keys, length = window + block, _padded_length(num_rows, window)
+    order = torch.nn.functional.pad(one.order_N, (window, length - num_rows))
     # A row sees the places from the start of its segment on; padding sees, and is seen by, nothing real.
-    place = torch.arange(num_rows, device=device)
-    segment_start = torch.where(one.begins(), place, 0).cummax(0).values
-    segment_start = torch.nn.functional.pad(segment_start, (0, padding), value=num_rows)
-    in_block = torch.arange(window, device=device)
-    distance = (in_block + window).unsqueeze(1) - torch.arange(2 * window, device=device)
-    band = torch.where((distance >= 0) & (distance < window), 0.0, MASKED)
-    if alone_N is not None:
-        band[distance == 0] = -SELF_PENALTY
-        alone_sorted = torch.nn.functional.pad(one.sorted(alone_N), (0, padding))
-    key_place = torch.arange(2 * window, device=device, dtype=torch.int16)
-    for first in range(0, num_blocks, BLOCKS_PER_GROUP):
-        blocks = min(BLOCKS_PER_GROUP, num_blocks - first)
-        begin, end = first * window, (first + blocks) * window
-        # Where the row's segment starts, counted from the block before the row's own.
-        block_begin = torch.arange(begin - window, end - window, window, device=device).unsqueeze(1)
-        seen_from = (segment_start[begin:end].view(blocks, window) - block_begin).clamp_(min=0).to(torch.int16)
-        bias = torch.where(key_place >= seen_from.unsqueeze(2), band, MASKED)
-        if alone_N is not None:
-            alone = alone_sorted[begin:end].view(blocks, window).nonzero()
-            bias[alone[:, 0], alone[:, 1], alone[:, 1] + window] = 0.0
+    place = torch.arange(length, device=device)
+    segment_start = torch.where(one.begins(), place[:num_rows], 0).cummax(0).values
+    segment_start = torch.nn.functional.pad(segment_start, (0, length - num_rows), value=length)
+    # The same, counted from the first place that the row's block sees.
+    seen_from = (segment_start - place // block * block + window).clamp_(0, num_keys).float().view(-1, block, 1)
+    key_place = torch.arange(num_keys, device=device)
+    distance = torch.arange(window, num_keys, device=device).unsqueeze(1) - key_place
+    nearest = 0 if see_itself else 1
+    band = torch.where((distance >= nearest) & (distance < window), 0.0, MASKED)
+    key_place = key_place.float()
+    step = max(1, ROWS_PER_GROUP // block) * block
+    for start in range(0, length, step):
+        stop = min(start + step, length)
+        # Zero from there on, and very low before: three passes of arithmetic are faster than comparing and choosing.
+        hidden = (key_place - seen_from[start // block : stop // block]).clamp_(max=0.0)
         yield _Group(
-            start=begin,
-            stop=min(end, num_rows),
-            key_rows=order[begin : end + window],
-            bias=bias.unsqueeze(1),
+            start=start,
+            key_rows=order[start : window + stop],
+            rows=one.order_N[start : min(stop, num_rows)],
+            bias=torch.add(band, hidden, alpha=-MASKED).unsqueeze(1),
             window=window,
         )
 

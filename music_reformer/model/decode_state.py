@@ -17,8 +17,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from music_reformer.model.banded_attention import MASKED, SELF_PENALTY
+from music_reformer.model.banded_attention import MASKED
 from music_reformer.model.rotary import Rotation, rotary_table
+
+# A token's score with itself is lowered by this (paper, section 2): it counts when there is no other.
+SELF_PENALTY = 1e5
 
 
 @dataclass

@@ -21,14 +21,19 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from music_reformer.model.banded_attention import (
+    MASKED,
+    Workspace,
     head_backward,
     head_forward,
-    pack,
     rows_alone,
     sort_into_segments,
 )
 from music_reformer.model.decode_state import BucketCache, Moment
 from music_reformer.model.sequence import Sequence
+
+# Components of rotated queries computed at a time.
+ROTATED_AT_A_TIME = 1 << 18
+SMALLEST_NORM = 1e-12
 
 
 class LSHAttention(nn.Module):
@@ -81,17 +86,8 @@ class LSHAttention(nn.Module):
         """Hash of every query: int16 [R, B, L, H], each below K."""
         drawn = self._drawn_RHDK if self.training else None
         rotations_RHDK = (self.rotations_RHDK if drawn is None else drawn)[: self.num_rounds]
-        rounds = []
-        for rotation_HDK in rotations_RHDK:
-            with torch.autocast(query_BLHD.device.type, enabled=False):
-                rotated_BLHK = torch.einsum("blhd,hdk->blhk", query_BLHD.detach().float(), rotation_HDK)
-            highest, lowest = rotated_BLHK.max(dim=-1), rotated_BLHK.min(dim=-1)
-            # argmax over [xR; -xR] without writing out its second half.
-            bucket = torch.where(
-                highest.values >= -lowest.values, highest.indices, lowest.indices + self.num_buckets // 2
-            )
-            rounds.append(bucket.to(torch.int16))
-        return torch.stack(rounds)
+        with torch.autocast(query_BLHD.device.type, enabled=False):
+            return _hash(query_BLHD.detach().float(), rotations_RHDK)
 
     def forward(self, x_BLE: Tensor, sequence: Sequence, buckets_RBLH: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Attend; `buckets_RBLH` of an earlier pass over the same input are reused when given.
@@ -116,7 +112,7 @@ class LSHAttention(nn.Module):
 
     def step(self, x_BE: Tensor, cache: BucketCache, moment: Moment) -> Tensor:
         """One token more for every row; the cache is updated in place. Costs O(R W), whatever the length."""
-        query_BHD, value_BHD = self._project(x_BE)
+        query_BHD, value_BHD = self._project(x_BE).unbind(dim=1)
         buckets_BHR = self.buckets(query_BHD.unsqueeze(1))[:, :, 0].permute(1, 2, 0).long()
         if self.successor_values:
             cache.replace_last_value(value_BHD)
@@ -124,28 +120,44 @@ class LSHAttention(nn.Module):
         out_BH1D = scaled_dot_product_attention(query_BHD.unsqueeze(2), key_BHND, value_BHND, attn_mask=bias)
         return self.to_out(out_BH1D.flatten(1))
 
-    def _project(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Queries and values [..., H, D], float32."""
-        shape = (*x.shape[:-1], 2, self.num_heads, self.head_width)
-        query, value = self.to_query_value(x).view(shape).float().unbind(dim=-3)
-        return query, value
+    def _project(self, x: Tensor) -> Tensor:
+        """Queries and values side by side, float32 [..., 2, H, D]."""
+        return self.to_query_value(x).view(*x.shape[:-1], 2, self.num_heads, self.head_width).float()
 
     def _attend(
         self, x_BLE: Tensor, sequence: Sequence, buckets_RBLH: Tensor | None
     ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
-        query_BLHD, value_BLHD = self._project(x_BLE)
+        query_value_BLTHD = self._project(x_BLE)
+        query_BLHD, value_BLHD = query_value_BLTHD.detach().unbind(dim=2)
         if buckets_RBLH is None:
             buckets_RBLH = self.buckets(query_BLHD)
         segment_BL = sequence.group_BL * self.num_buckets
         out_BLHD = _SharedAttention.apply(
-            query_BLHD, value_BLHD, segment_BL, buckets_RBLH, self.window, self.successor_values
+            query_value_BLTHD, segment_BL, buckets_RBLH, self.window, self.successor_values
         )
         return self.to_out(out_BLHD.flatten(2)), buckets_RBLH, (query_BLHD, value_BLHD)
 
 
-def shared_key(query: Tensor) -> Tensor:
+def _hash(query_BLHD: Tensor, rotations_RHDK: Tensor) -> Tensor:
+    """Bucket of every query in every round: argmax of [xR; -xR]; int16 [R, B, L, H]."""
+    num_rounds, num_heads, width, half = rotations_RHDK.shape
+    query_HND = query_BLHD.flatten(0, 1).transpose(0, 1)
+    rotations_HDC = rotations_RHDK.permute(1, 2, 0, 3).reshape(num_heads, width, num_rounds * half)
+    buckets_HNR = torch.empty(*query_HND.shape[:2], num_rounds, dtype=torch.int16, device=query_BLHD.device)
+    # A part at a time, so that what was rotated is still in the cache when its largest component is looked for.
+    part = max(1, ROTATED_AT_A_TIME // (num_heads * num_rounds * half))
+    for query_HnD, buckets_HnR in zip(query_HND.split(part, dim=1), buckets_HNR.split(part, dim=1), strict=True):
+        rotated_HnRK = torch.bmm(query_HnD, rotations_HDC).unflatten(2, (num_rounds, half))
+        largest_HnR1 = rotated_HnRK.abs().argmax(dim=-1, keepdim=True)
+        opposite_HnR1 = rotated_HnRK.gather(-1, largest_HnR1) < 0
+        buckets_HnR.copy_((largest_HnR1 + half * opposite_HnR1).squeeze(-1))
+    return buckets_HNR.permute(2, 1, 0).unflatten(1, query_BLHD.shape[:2])
+
+
+def shared_key(query: Tensor, out: Tensor | None = None) -> Tensor:
     """Keys of queries [..., D]: brought to root mean square 1."""
-    return nn.functional.normalize(query, dim=-1) * query.shape[-1] ** 0.5
+    norm = torch.linalg.vector_norm(query, dim=-1, keepdim=True).clamp_min_(SMALLEST_NORM)
+    return torch.mul(query, norm.reciprocal_().mul_(query.shape[-1] ** 0.5), out=out)
 
 
 def successors(value_BL: Tensor) -> Tensor:
@@ -160,58 +172,76 @@ class _SharedAttention(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, query_BLHD, value_BLHD, segment_BL, buckets_RBLH, window, successor_values):  # type: ignore[no-untyped-def]
-        out_BLHD = torch.empty_like(query_BLHD, memory_format=torch.contiguous_format)
+    def forward(ctx, query_value_BLTHD, segment_BL, buckets_RBLH, window, successor_values):  # type: ignore[no-untyped-def]
+        batch, length, _, num_heads, width = query_value_BLTHD.shape
+        out_BLHD = query_value_BLTHD.new_empty(batch, length, num_heads, width)
+        work = Workspace(out_BLHD.device)
         ctx.kept = []
-        for head in range(query_BLHD.shape[2]):
+        for head in range(num_heads):
             rounds = [
                 sort_into_segments((segment_BL + bucket_BLH[:, :, head]).flatten()) for bucket_BLH in buckets_RBLH
             ]
-            alone_N = rows_alone(rounds)
-            value_BLD = value_BLHD[:, :, head]
-            packed_NC = _pack_shared(query_BLHD[:, :, head], value_BLD, successor_values)
-            out_ND, lse_N = head_forward(packed_NC, rounds, alone_N, window)
-            if successor_values:
-                # What comes after a token must not reach the token itself.
-                out_ND = torch.where(alone_N.unsqueeze(1), value_BLD.flatten(0, 1), out_ND)
-            out_BLHD[:, :, head] = out_ND.view(value_BLD.shape)
-            ctx.kept.append((rounds, alone_N, lse_N))
-        ctx.save_for_backward(query_BLHD, value_BLHD, out_BLHD)
+            query_ND, key_ND, value_ND, brought_ND = _head(query_value_BLTHD[:, :, :, head], successor_values, work)
+            out_ND, lse_N = head_forward(
+                query_ND, key_ND, brought_ND, rounds, window=window, see_itself=False, work=work
+            )
+            # Rows that see no other take their own value, and have no share in anything else.
+            alone = rows_alone(rounds)
+            out_ND[alone] = value_ND[alone]
+            lse_N[alone] = -MASKED
+            out_BLHD[:, :, head] = out_ND.view(batch, length, width)
+            ctx.kept.append((rounds, alone, lse_N))
+        ctx.save_for_backward(query_value_BLTHD, out_BLHD)
         ctx.window, ctx.successor_values = window, successor_values
         return out_BLHD
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad_BLHD):  # type: ignore[no-untyped-def]
-        query_BLHD, value_BLHD, out_BLHD = ctx.saved_tensors
-        d_query_BLHD, d_value_BLHD = (torch.empty(query_BLHD.shape, device=query_BLHD.device) for _ in range(2))
-        for head, (rounds, alone_N, lse_N) in enumerate(ctx.kept):
-            query_BLD, value_BLD = query_BLHD[:, :, head], value_BLHD[:, :, head]
-            packed_NC = _pack_shared(query_BLD, value_BLD, ctx.successor_values)
-            grad_ND, out_ND = (x[:, :, head].flatten(0, 1) for x in (grad_BLHD, out_BLHD))
-            own_ND = None
+        query_value_BLTHD, out_BLHD = ctx.saved_tensors
+        batch, length, _, num_heads, width = query_value_BLTHD.shape
+        d_query_value_NTHD = query_value_BLTHD.new_empty(batch * length, 2, num_heads, width)
+        work = Workspace(out_BLHD.device)
+        for head, (rounds, alone, lse_N) in enumerate(ctx.kept):
+            query_ND, key_ND, _, brought_ND = _head(query_value_BLTHD[:, :, :, head], ctx.successor_values, work)
+            grad_ND, out_ND = (work.rows(name, x[:, :, head]) for name, x in (("grad", grad_BLHD), ("out", out_BLHD)))
+            d_query_ND, d_key_ND, d_brought_ND = head_backward(
+                grad_ND,
+                out_ND,
+                query_ND,
+                key_ND,
+                brought_ND,
+                lse_N,
+                rounds,
+                window=ctx.window,
+                see_itself=False,
+                work=work,
+            )
+            torch.add(d_query_ND, shared_key_backward(d_key_ND, query_ND), out=d_query_value_NTHD[:, 0, head])
+            d_value_ND = d_query_value_NTHD[:, 1, head]
             if ctx.successor_values:
-                own_ND = grad_ND.masked_fill(~alone_N.unsqueeze(1), 0.0)
-                grad_ND = grad_ND.masked_fill(alone_N.unsqueeze(1), 0.0)
-            parts_NC = head_backward(grad_ND, out_ND, lse_N, packed_NC, rounds, alone_N, ctx.window)
-            d_query, d_key, d_brought = (part.view(query_BLD.shape) for part in parts_NC.chunk(3, dim=1))
-            d_query_BLHD[:, :, head] = d_query + _shared_key_backward(d_key, query_BLD)
-            d_value = d_value_BLHD[:, :, head]
-            if own_ND is None:
-                d_value.copy_(d_brought)
+                d_value_ND[0] = 0.0
+                d_value_ND[1:] = d_brought_ND[:-1]
             else:
-                d_value.copy_(own_ND.view(query_BLD.shape))
-                d_value[:, 1:] += d_brought[:, :-1]
-        return d_query_BLHD, d_value_BLHD, None, None, None, None
+                d_value_ND.copy_(d_brought_ND)
+            d_value_ND[alone] += grad_ND[alone]
+        return d_query_value_NTHD.view(query_value_BLTHD.shape), None, None, None, None
 
 
-def _pack_shared(query_BLD: Tensor, value_BLD: Tensor, successor_values: bool) -> Tensor:
-    brought_BLD = successors(value_BLD) if successor_values else value_BLD
-    return pack(query_BLD, shared_key(query_BLD), brought_BLD)
+def _head(query_value_BLTD: Tensor, successor_values: bool, work: Workspace) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Queries, keys, values and what the keys bring, of one head; [N, D] each, the second to the fourth in `work`."""
+    batch, length, _, width = query_value_BLTD.shape
+    query_ND = work.rows("query", query_value_BLTD[:, :, 0])
+    key_ND = shared_key(query_ND, out=work.take("key", *query_ND.shape))
+    value_MD = work.take("value", batch * length + 1, width)
+    value_MD[:-1].view(batch, length, width).copy_(query_value_BLTD[:, :, 1])
+    # No token is seen by one of the next row, nor the last by any: what those would bring does not matter.
+    value_MD[-1] = 0.0
+    return query_ND, key_ND, value_MD[:-1], value_MD[1:] if successor_values else value_MD[:-1]
 
 
-def _shared_key_backward(d_key: Tensor, query: Tensor) -> Tensor:
-    """Gradient of the query through `shared_key`."""
-    norm = query.norm(dim=-1, keepdim=True).clamp_min(1e-12)
-    unit = query / norm
-    return (d_key - unit * (unit * d_key).sum(dim=-1, keepdim=True)) * (query.shape[-1] ** 0.5 / norm)
+def shared_key_backward(d_key: Tensor, query: Tensor) -> Tensor:
+    """Gradient of the query through `shared_key`; overwrites `d_key`."""
+    norm = torch.linalg.vector_norm(query, dim=-1, keepdim=True).clamp_min_(SMALLEST_NORM)
+    along = torch.linalg.vecdot(query, d_key).unsqueeze(-1).div_(norm.square())
+    return d_key.addcmul_(query, along, value=-1.0).mul_(norm.reciprocal_().mul_(query.shape[-1] ** 0.5))

@@ -49,7 +49,8 @@ class Sequence:
 
     def in_order(self) -> Round:
         """Tokens of each document as they stand: the one round of local attention."""
-        return Round(order_N=None, segment_N=self.group_BL.flatten())
+        segment_N = self.group_BL.flatten()
+        return Round(order_N=torch.arange(segment_N.numel(), device=segment_N.device), segment_N=segment_N)
 
     def rotary(self, head_width: int) -> Rotation:
         """Cosines and sines of rotary positions, float32 [B, L, 1, D / 2] each."""

@@ -74,7 +74,7 @@ def test_the_set_of_attended_keys_does_not_depend_on_the_future() -> None:
     changed[:, 60:] = torch.randn(1, 60, 24)
 
     def buckets(x: torch.Tensor) -> torch.Tensor:
-        query, _ = layer._project(x)
+        query = layer._project(x)[:, :, 0]
         return layer.buckets(query)[:, 0]
 
     for r in range(layer.num_rounds):
