@@ -16,7 +16,7 @@ and gathered is that of one head at a time; groups of blocks come one after anot
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -62,20 +62,6 @@ def rows_alone(rounds: list[Round]) -> Tensor:
     return (times_first_N == len(rounds)).nonzero().squeeze(1)
 
 
-def banded_attention(q_BLHD: Tensor, k_BLHD: Tensor, v_BLHD: Tensor, one: Round, *, window: int) -> Tensor:
-    """Attend within `window` places of the same segment, all heads in the same order.
-
-    Args:
-        q_BLHD, k_BLHD, v_BLHD: queries, keys and values, float32.
-        one: the order of the N = B L rows of a head.
-        window: W, how many members of its segment a row sees, itself included; at least 2.
-
-    Returns:
-        float32 [B, L, H, D].
-    """
-    return _BandedAttention.apply(q_BLHD, k_BLHD, v_BLHD, one, window)
-
-
 class Workspace:
     """Memory that is used again from head to head.
 
@@ -94,40 +80,9 @@ class Workspace:
 
     def rows(self, name: str, x_BLD: Tensor) -> Tensor:
         """A copy, [B L, D], contiguous: looking rows up is several times faster when they lie side by side."""
-        batch, length, width = x_BLD.shape
-        rows_ND = self.take(name, batch * length, width)
-        rows_ND.view(batch, length, width).copy_(x_BLD)
+        rows_ND = self.take(name, x_BLD.shape[0] * x_BLD.shape[1], x_BLD.shape[2])
+        rows_ND.view(x_BLD.shape).copy_(x_BLD)
         return rows_ND
-
-
-class _BandedAttention(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, q_BLHD, k_BLHD, v_BLHD, one, window):  # type: ignore[no-untyped-def]
-        out_BLHD = torch.empty(q_BLHD.shape, dtype=torch.float32, device=q_BLHD.device)
-        logsumexps = []
-        work = Workspace(q_BLHD.device)
-        for head in range(q_BLHD.shape[2]):
-            qkv = (work.rows(name, x[:, :, head]) for name, x in (("q", q_BLHD), ("k", k_BLHD), ("v", v_BLHD)))
-            out_ND, lse_N = head_forward(*qkv, [one], window=window, see_itself=True, work=work)
-            out_BLHD[:, :, head] = out_ND.view(*out_BLHD.shape[:2], -1)
-            logsumexps.append(lse_N)
-        ctx.save_for_backward(q_BLHD, k_BLHD, v_BLHD, out_BLHD, *logsumexps)
-        ctx.one, ctx.window = one, window
-        return out_BLHD
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, grad_BLHD):  # type: ignore[no-untyped-def]
-        q_BLHD, k_BLHD, v_BLHD, out_BLHD, *logsumexps = ctx.saved_tensors
-        grads = [torch.empty(q_BLHD.shape, device=q_BLHD.device) for _ in range(3)]
-        work = Workspace(q_BLHD.device)
-        needed = (("grad", grad_BLHD), ("out", out_BLHD), ("q", q_BLHD), ("k", k_BLHD), ("v", v_BLHD))
-        for head, lse_N in enumerate(logsumexps):
-            rows = (work.rows(name, x[:, :, head]) for name, x in needed)
-            parts = head_backward(*rows, lse_N, [ctx.one], window=ctx.window, see_itself=True, work=work)
-            for grad, part_ND in zip(grads, parts, strict=True):
-                grad[:, :, head] = part_ND.view(*grad.shape[:2], -1)
-        return *grads, None, None
 
 
 def head_forward(
@@ -191,7 +146,7 @@ def head_backward(
     sorted_length = window + _padded_length(num_rows, window)
     d_key_sorted, d_value_sorted = (work.take(f"sorted gradient of {x}", sorted_length, width) for x in ("k", "v"))
     for number, one in enumerate(rounds):
-        put = Tensor.index_copy_ if number == 0 else Tensor.index_add_
+        put: Callable[[Tensor, int, Tensor, Tensor], Tensor] = Tensor.index_copy_ if number == 0 else Tensor.index_add_
         for group in _groups(one, window, see_itself):
             d_q, d_k, d_v = _attend_backward(
                 group.queries(grad_ND),

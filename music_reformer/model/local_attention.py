@@ -5,11 +5,12 @@ Shapes: B batch, L tokens, E width, H heads, D head width, W window.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
-from music_reformer.model.banded_attention import banded_attention
+from music_reformer.model.banded_attention import Workspace, head_backward, head_forward
 from music_reformer.model.decode_state import Moment, RecentCache
-from music_reformer.model.rotary import project_rotated, rotary_step
+from music_reformer.model.rotary import Rotation, rotary_step, rotate
 from music_reformer.model.sequence import Sequence
 
 
@@ -31,13 +32,14 @@ class LocalAttention(nn.Module):
 
     def forward(self, x_BLE: Tensor, sequence: Sequence, saved: None = None) -> tuple[Tensor, None]:
         """Attend: [B, L, E]. The second value is for layers that must repeat a choice; this one makes none."""
-        out_BLE, _, _ = self._attend(x_BLE, sequence)
-        return out_BLE, None
+        return self._attend(x_BLE, sequence)[0], None
 
     def prefill(self, x_BLE: Tensor, sequence: Sequence) -> tuple[Tensor, RecentCache]:
         """The parallel pass over a prompt, and the cache from which `step` goes on."""
-        out_BLE, key_BLHD, value_BLHD = self._attend(x_BLE, sequence)
-        return out_BLE, RecentCache.filled(key_BLHD, value_BLHD, window=self.window)
+        out_BLE, query_key_value_BLTHD = self._attend(x_BLE, sequence)
+        _, key_BLHD, value_BLHD = query_key_value_BLTHD.unbind(dim=2)
+        rotated_BLHD = rotate(key_BLHD, sequence.rotary(self.head_width))
+        return out_BLE, RecentCache.filled(rotated_BLHD, value_BLHD, window=self.window)
 
     def step(self, x_BE: Tensor, cache: RecentCache, moment: Moment) -> Tensor:
         """One token more for every row; the cache is updated in place."""
@@ -46,13 +48,59 @@ class LocalAttention(nn.Module):
         )
         return self.to_out(out)
 
-    def _attend(self, x_BLE: Tensor, sequence: Sequence) -> tuple[Tensor, Tensor, Tensor]:
-        query_BLHD, key_BLHD, value_BLHD = project_rotated(
-            self.to_query_key_value,
-            x_BLE,
-            num_heads=self.num_heads,
-            head_width=self.head_width,
-            rotation=sequence.rotary(self.head_width),
+    def _attend(self, x_BLE: Tensor, sequence: Sequence) -> tuple[Tensor, Tensor]:
+        shape = (*x_BLE.shape[:2], 3, self.num_heads, self.head_width)
+        query_key_value_BLTHD = self.to_query_key_value(x_BLE).view(shape).float()
+        out_BLHD = _LocalAttention.apply(
+            query_key_value_BLTHD, *sequence.rotary(self.head_width), sequence.in_order(), self.window
         )
-        out_BLHD = banded_attention(query_BLHD, key_BLHD, value_BLHD, sequence.in_order(), window=self.window)
-        return self.to_out(out_BLHD.flatten(2)), key_BLHD, value_BLHD
+        return self.to_out(out_BLHD.flatten(2)), query_key_value_BLTHD.detach()
+
+
+class _LocalAttention(torch.autograd.Function):
+    """Rotation and attention, one head after another: nothing rotated of the size of the input is kept or made."""
+
+    @staticmethod
+    def forward(ctx, query_key_value_BLTHD, cosine_BL1P, sine_BL1P, one, window):  # type: ignore[no-untyped-def]
+        batch, length, _, num_heads, width = query_key_value_BLTHD.shape
+        rotation = (cosine_BL1P.squeeze(2), sine_BL1P.squeeze(2))
+        out_BLHD = query_key_value_BLTHD.new_empty(batch, length, num_heads, width)
+        work = Workspace(out_BLHD.device)
+        logsumexps = []
+        for head in range(num_heads):
+            q_ND, k_ND, v_ND = _head(query_key_value_BLTHD[:, :, :, head], rotation, work)
+            out_ND, lse_N = head_forward(q_ND, k_ND, v_ND, [one], window=window, see_itself=True, work=work)
+            out_BLHD[:, :, head] = out_ND.view(batch, length, width)
+            logsumexps.append(lse_N)
+        ctx.save_for_backward(query_key_value_BLTHD, out_BLHD, *rotation, *logsumexps)
+        ctx.one, ctx.window = one, window
+        return out_BLHD
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad_BLHD):  # type: ignore[no-untyped-def]
+        query_key_value_BLTHD, out_BLHD, cosine_BLP, sine_BLP, *logsumexps = ctx.saved_tensors
+        d_query_key_value_BLTHD = torch.empty_like(query_key_value_BLTHD, memory_format=torch.contiguous_format)
+        back = (cosine_BLP, -sine_BLP)
+        work = Workspace(out_BLHD.device)
+        for head, lse_N in enumerate(logsumexps):
+            q_ND, k_ND, v_ND = _head(query_key_value_BLTHD[:, :, :, head], (cosine_BLP, sine_BLP), work)
+            grad_ND, out_ND = (work.rows(name, x[:, :, head]) for name, x in (("grad", grad_BLHD), ("out", out_BLHD)))
+            gradients = head_backward(
+                grad_ND, out_ND, q_ND, k_ND, v_ND, lse_N, [ctx.one], window=ctx.window, see_itself=True, work=work
+            )
+            of_head_BLTD = d_query_key_value_BLTHD[:, :, :, head]
+            d_query_BLD, d_key_BLD, d_value_BLD = (x.view(of_head_BLTD[:, :, 0].shape) for x in gradients)
+            rotate(d_query_BLD, back, out=of_head_BLTD[:, :, 0])
+            rotate(d_key_BLD, back, out=of_head_BLTD[:, :, 1])
+            of_head_BLTD[:, :, 2] = d_value_BLD
+        return d_query_key_value_BLTHD, None, None, None, None
+
+
+def _head(query_key_value_BLTD: Tensor, rotation: Rotation, work: Workspace) -> tuple[Tensor, Tensor, Tensor]:
+    """Rotated queries and keys, and values, of one head; [N, D] each, in `work`."""
+    batch, length, _, width = query_key_value_BLTD.shape
+    q_ND, k_ND = (work.take(name, batch * length, width) for name in ("q", "k"))
+    rotate(query_key_value_BLTD[:, :, 0], rotation, out=q_ND.view(batch, length, width))
+    rotate(query_key_value_BLTD[:, :, 1], rotation, out=k_ND.view(batch, length, width))
+    return q_ND, k_ND, work.rows("v", query_key_value_BLTD[:, :, 2])

@@ -27,11 +27,16 @@ def rotary_table(position: Tensor, head_width: int) -> Rotation:
     return angle.cos().float(), angle.sin().float()
 
 
-def rotate(x: Tensor, rotation: Rotation) -> Tensor:
-    """Rotate the two halves of the last dimension by the angle of each position."""
+def rotate(x: Tensor, rotation: Rotation, out: Tensor | None = None) -> Tensor:
+    """Rotate the two halves of the last dimension by the angle of each position; into `out` without autograd."""
     cosine, sine = rotation
     first, second = x.chunk(2, dim=-1)
-    return torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)
+    if out is None:
+        return torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)
+    out_first, out_second = out.chunk(2, dim=-1)
+    torch.mul(first, cosine, out=out_first).addcmul_(second, sine, value=-1.0)
+    torch.mul(first, sine, out=out_second).addcmul_(second, cosine)
+    return out
 
 
 def project_rotated(

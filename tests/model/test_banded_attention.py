@@ -115,18 +115,3 @@ def test_sorting_keeps_the_order_within_a_segment() -> None:
     assert one.order_N.tolist() == [1, 4, 3, 0, 2]
     assert one.segment_N.tolist() == [0, 0, 1, 2, 2]
     assert one.begins().tolist() == [True, False, True, True, False]
-
-
-def test_heads_and_rows_in_order_are_the_definition() -> None:
-    q, k, v = (torch.randn(2, 45, 3, 16, requires_grad=True) for _ in range(3))
-    document = torch.tensor([0] * 20 + [1] * 25 + [2] * 45)
-    actual = kernel.banded_attention(q, k, v, Round(order_N=torch.arange(90), segment_N=document), window=8)
-    visible = visible_keys(document, 8).unsqueeze(0)
-    heads = [attend(*(x[:, :, h].flatten(0, 1) for x in (q, k, v)), visible, avoid_self=False) for h in range(3)]
-    expected = torch.stack(heads, dim=1).view(q.shape)
-    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
-    grad = torch.randn_like(expected)
-    for ours, theirs in zip(
-        torch.autograd.grad(actual, (q, k, v), grad), torch.autograd.grad(expected, (q, k, v), grad), strict=True
-    ):
-        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
