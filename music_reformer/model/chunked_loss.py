@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from music_reformer.model.precision import full_precision
+
 IGNORED = -100
 
 
@@ -25,7 +27,7 @@ def chunked_token_losses(hidden_NE: Tensor, weight_VE: Tensor, target_N: Tensor,
     """Negative log-likelihood in nats of each target, 0 where it is `IGNORED`; float32 [N]."""
     weight_VE = weight_VE.float()
     parts = []
-    with torch.autocast(hidden_NE.device.type, enabled=False):
+    with full_precision(hidden_NE.device):
         for hidden, target in zip(hidden_NE.split(chunk), target_N.split(chunk), strict=True):
             parts.append(cross_entropy(hidden.float() @ weight_VE.t(), target, ignore_index=IGNORED, reduction="none"))
     return torch.cat(parts)
@@ -38,7 +40,7 @@ class _ChunkedLoss(torch.autograd.Function):
         grad_hidden_NE = grad_weight_VE = None
         if any(ctx.needs_input_grad[:2]):
             grad_hidden_NE, grad_weight_VE = torch.empty_like(hidden_NE), torch.zeros_like(weight_VE)
-        with torch.autocast(hidden_NE.device.type, enabled=False):
+        with full_precision(hidden_NE.device):
             for begin in range(0, hidden_NE.shape[0], chunk):
                 span = slice(begin, begin + chunk)
                 hidden, target = hidden_NE[span].float(), target_N[span]

@@ -3,8 +3,8 @@
 Shapes: B rows, L tokens, H heads, D head width, C = 2 D key and value, R rounds, K buckets, W window, Z = B H R K
 rings, N = B H R.
 
-Key and value of a token stand side by side, so that one write and one look-up bring both. Beside them stands a bias, 0
-where there is a token and very low where there is none yet, so that every step has the same shapes. Rows may stand at
+Key and value of a token stand side by side, so that one write and one look-up bring both. Every step has the same
+shapes: what is not there yet is hidden by a bias, looked up by how far the ring is filled. Rows may stand at
 different positions. A state can be repeated (one prompt, many variations), narrowed to some of its rows (finished
 variations leave) and joined with others (new ones come).
 """
@@ -36,12 +36,21 @@ class Moment:
     position_B: Tensor
     farthest: int
     _rotary: dict[int, Rotation] = field(default_factory=dict)
+    _recent: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     def rotary(self, head_width: int) -> Rotation:
         """Cosines and sines of rotary positions, float32 [B, 1, 1, D / 2] each."""
         if head_width not in self._rotary:
             self._rotary[head_width] = rotary_table(self.position_B.view(-1, 1, 1), head_width)
         return self._rotary[head_width]
+
+    def recent(self, window: int) -> tuple[Tensor, Tensor]:
+        """For rings of the last W tokens: the place of each row's token [B], and the bias of all places [B, W]."""
+        if window not in self._recent:
+            place_W = torch.arange(window, device=self.position_B.device)
+            bias_BW = torch.where(place_W <= self.position_B.unsqueeze(1), 0.0, MASKED)
+            self._recent[window] = self.position_B % window, bias_BW
+        return self._recent[window]
 
 
 @dataclass
@@ -51,24 +60,29 @@ class BucketCache:
     Attributes:
         pair: keys and values [Z, W, C], rings over (B, H, R, K) flattened; the n-th member of a bucket is in
             place n % W.
-        bias_ZW: 0 where there is a member.
-        count_Z: members that each bucket has had, int64.
+        filled_Z: how far each ring is filled, int64: n below W are n members; W + p is a full ring whose next member
+            comes to place p.
         last_N: where the last token stands in each round, as a place of (Z, W) flattened, int64.
         shape: (B, H, R, K).
     """
 
     pair: Tensor
-    bias_ZW: Tensor
-    count_Z: Tensor
+    filled_Z: Tensor
     last_N: Tensor
     shape: tuple[int, int, int, int]
 
     def __post_init__(self) -> None:
         batch, heads, rounds, buckets = self.shape
-        self.window = self.bias_ZW.shape[1]
-        self._first_ring_N = torch.arange(batch * heads * rounds, device=self.count_Z.device) * buckets
+        device = self.pair.device
+        self.window = self.pair.shape[1]
+        self._first_ring_N = torch.arange(batch * heads * rounds, device=device) * buckets
         self._pair_of_place = self.pair.view(-1, self.pair.shape[2])
-        self._bias_of_place = self.bias_ZW.view(-1)
+        # By how far a ring is filled: the same after one member more, and the bias as that member sees the ring.
+        filled = torch.arange(2 * self.window, device=device)
+        self._next_filled = torch.where(filled + 1 < 2 * self.window, filled + 1, self.window)
+        place_W = torch.arange(self.window, device=device)
+        self._bias_by_filled = torch.where(place_W <= filled.unsqueeze(1), 0.0, MASKED)
+        self._bias_by_filled[filled, filled % self.window] = -SELF_PENALTY
 
     @classmethod
     def filled(
@@ -94,11 +108,10 @@ class BucketCache:
         places = pair.view(-1, 2 * width)
         places[place, :width] = key_BLHD.reshape(-1, width)[source]
         places[place, width:] = value_BLHD.reshape(-1, width)[source]
-        bias_ZW = torch.full((num_rings, window), MASKED, device=ring.device)
-        bias_ZW.view(-1)[place] = 0.0
+        filled_Z = torch.where(count_Z < window, count_Z, window + count_Z % window)
         last_ring_N = ring_BHRL[..., -1].flatten()
         last_N = last_ring_N * window + (count_Z[last_ring_N] - 1) % window
-        return cls(pair=pair, bias_ZW=bias_ZW, count_Z=count_Z, last_N=last_N, shape=shape)
+        return cls(pair=pair, filled_Z=filled_Z, last_N=last_N, shape=shape)
 
     def replace_last_value(self, value_BHD: Tensor) -> None:
         """Set what the last token's key brings, wherever it is kept."""
@@ -113,14 +126,11 @@ class BucketCache:
             [B, H, 1, R W]: very low where there is no member, low for the token itself.
         """
         ring_N = self._first_ring_N + bucket_BHR.flatten()
-        count_N = self.count_Z.index_select(0, ring_N)
-        place_N = count_N % self.window
-        self.count_Z.index_copy_(0, ring_N, count_N + 1)
-        self.last_N = ring_N * self.window + place_N
+        filled_N = self.filled_Z.index_select(0, ring_N)
+        self.filled_Z.index_copy_(0, ring_N, self._next_filled.index_select(0, filled_N))
+        self.last_N = torch.add(filled_N % self.window, ring_N, alpha=self.window)
         self._pair_of_place.index_copy_(0, self.last_N, self._in_each_round(torch.cat([key_BHD, value_BHD], dim=-1)))
-        self._bias_of_place.index_fill_(0, self.last_N, 0.0)
-        pair_NWC, bias_NW = self.pair.index_select(0, ring_N), self.bias_ZW.index_select(0, ring_N)
-        bias_NW.scatter_(1, place_N.unsqueeze(1), -SELF_PENALTY)
+        pair_NWC, bias_NW = self.pair.index_select(0, ring_N), self._bias_by_filled.index_select(0, filled_N)
         batch, heads, _, _ = self.shape
         key, value = pair_NWC.view(batch, heads, -1, pair_NWC.shape[2]).chunk(2, dim=-1)
         return key, value, bias_NW.view(batch, heads, 1, -1)
@@ -142,8 +152,7 @@ class BucketCache:
         )
         return BucketCache(
             pair=pick(self.pair),
-            bias_ZW=pick(self.bias_ZW),
-            count_Z=pick(self.count_Z),
+            filled_Z=pick(self.filled_Z),
             last_N=last.flatten(),
             shape=(len(rows), heads, rounds, buckets),
         )
@@ -154,12 +163,11 @@ class BucketCache:
         batch = 0
         lasts = []
         for cache in caches:
-            lasts.append(cache.last_N + batch * cache.bias_ZW.numel() // cache.shape[0])
+            lasts.append(cache.last_N + batch * len(cache.pair) * cache.window // cache.shape[0])
             batch += cache.shape[0]
         return cls(
             pair=torch.cat([cache.pair for cache in caches]),
-            bias_ZW=torch.cat([cache.bias_ZW for cache in caches]),
-            count_Z=torch.cat([cache.count_Z for cache in caches]),
+            filled_Z=torch.cat([cache.filled_Z for cache in caches]),
             last_N=torch.cat(lasts),
             shape=(batch, *caches[0].shape[1:]),
         )
@@ -171,14 +179,12 @@ class RecentCache:
 
     Attributes:
         pair: keys and values [B, H, W, C], a ring; token n is in place n % W.
-        bias_BW: 0 where there is a token.
     """
 
     pair: Tensor
-    bias_BW: Tensor
 
     def __post_init__(self) -> None:
-        self._row_B = torch.arange(self.bias_BW.shape[0], device=self.bias_BW.device)
+        self._row_B = torch.arange(self.pair.shape[0], device=self.pair.device)
 
     @classmethod
     def filled(cls, key_BLHD: Tensor, value_BLHD: Tensor, *, window: int) -> RecentCache:
@@ -187,30 +193,24 @@ class RecentCache:
         first = max(0, length - window)
         place = torch.arange(first, length, device=key_BLHD.device) % window
         pair = key_BLHD.new_zeros(batch, heads, window, 2 * width)
-        pair[:, :, place] = torch.cat([key_BLHD, value_BLHD], dim=-1)[:, first:].transpose(1, 2)
-        bias_BW = torch.full((batch, window), MASKED, device=key_BLHD.device)
-        bias_BW[:, place] = 0.0
-        return cls(pair=pair, bias_BW=bias_BW)
+        pair[:, :, place] = torch.cat([key_BLHD[:, first:], value_BLHD[:, first:]], dim=-1).transpose(1, 2)
+        return cls(pair=pair)
 
     def append(self, key_BHD: Tensor, value_BHD: Tensor, moment: Moment) -> tuple[Tensor, Tensor, Tensor]:
         """Add a token; returns the keys and values [B, H, W, D] and what to add to their scores [B, 1, 1, W]."""
-        place_B = moment.position_B % self.bias_BW.shape[1]
+        place_B, bias_BW = moment.recent(self.pair.shape[2])
         self.pair[self._row_B, :, place_B] = torch.cat([key_BHD, value_BHD], dim=-1)
-        self.bias_BW[self._row_B, place_B] = 0.0
         key_BHWD, value_BHWD = self.pair.chunk(2, dim=-1)
-        return key_BHWD, value_BHWD, self.bias_BW[:, None, None]
+        return key_BHWD, value_BHWD, bias_BW[:, None, None]
 
     def select(self, rows: Tensor) -> RecentCache:
         """The given rows only; a row may be given more than once."""
-        return RecentCache(pair=self.pair[rows], bias_BW=self.bias_BW[rows])
+        return RecentCache(pair=self.pair[rows])
 
     @classmethod
     def joined(cls, caches: Sequence[RecentCache]) -> RecentCache:
         """The rows of all, one after another."""
-        return cls(
-            pair=torch.cat([cache.pair for cache in caches]),
-            bias_BW=torch.cat([cache.bias_BW for cache in caches]),
-        )
+        return cls(pair=torch.cat([cache.pair for cache in caches]))
 
 
 @dataclass

@@ -29,6 +29,7 @@ from music_reformer.model.banded_attention import (
     sort_into_segments,
 )
 from music_reformer.model.decode_state import BucketCache, Moment
+from music_reformer.model.precision import full_precision
 from music_reformer.model.sequence import Sequence
 
 # Components of rotated queries computed at a time.
@@ -83,10 +84,10 @@ class LSHAttention(nn.Module):
         self._drawn_RHDK = torch.randn(shape, generator=generator).to(self.rotations_RHDK.device)
 
     def buckets(self, query_BLHD: Tensor) -> Tensor:
-        """Hash of every query: int16 [R, B, L, H], each below K."""
+        """Hash of every query: int64 [R, B, L, H], each below K."""
         drawn = self._drawn_RHDK if self.training else None
         rotations_RHDK = (self.rotations_RHDK if drawn is None else drawn)[: self.num_rounds]
-        with torch.autocast(query_BLHD.device.type, enabled=False):
+        with full_precision(query_BLHD.device):
             return _hash(query_BLHD.detach().float(), rotations_RHDK)
 
     def forward(self, x_BLE: Tensor, sequence: Sequence, buckets_RBLH: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -113,7 +114,7 @@ class LSHAttention(nn.Module):
     def step(self, x_BE: Tensor, cache: BucketCache, moment: Moment) -> Tensor:
         """One token more for every row; the cache is updated in place. Costs O(R W), whatever the length."""
         query_BHD, value_BHD = self._project(x_BE).unbind(dim=1)
-        buckets_BHR = self.buckets(query_BHD.unsqueeze(1))[:, :, 0].permute(1, 2, 0).long()
+        buckets_BHR = self.buckets(query_BHD.unsqueeze(1))[:, :, 0].permute(1, 2, 0)
         if self.successor_values:
             cache.replace_last_value(value_BHD)
         key_BHND, value_BHND, bias = cache.append(shared_key(query_BHD), value_BHD, buckets_BHR)
@@ -130,7 +131,7 @@ class LSHAttention(nn.Module):
         query_value_BLTHD = self._project(x_BLE)
         query_BLHD, value_BLHD = query_value_BLTHD.detach().unbind(dim=2)
         if buckets_RBLH is None:
-            buckets_RBLH = self.buckets(query_BLHD)
+            buckets_RBLH = self.buckets(query_BLHD).to(torch.int16)  # Kept until backward.
         segment_BL = sequence.group_BL * self.num_buckets
         out_BLHD = _SharedAttention.apply(
             query_value_BLTHD, segment_BL, buckets_RBLH, self.window, self.successor_values
@@ -139,19 +140,19 @@ class LSHAttention(nn.Module):
 
 
 def _hash(query_BLHD: Tensor, rotations_RHDK: Tensor) -> Tensor:
-    """Bucket of every query in every round: argmax of [xR; -xR]; int16 [R, B, L, H]."""
+    """Bucket of every query in every round: argmax of [xR; -xR]; int64 [R, B, L, H]."""
     num_rounds, num_heads, width, half = rotations_RHDK.shape
     query_HND = query_BLHD.flatten(0, 1).transpose(0, 1)
-    rotations_HDC = rotations_RHDK.permute(1, 2, 0, 3).reshape(num_heads, width, num_rounds * half)
-    buckets_HNR = torch.empty(*query_HND.shape[:2], num_rounds, dtype=torch.int16, device=query_BLHD.device)
+    rotation_GDK = rotations_RHDK.flatten(0, 1)  # G: each head of each round
+    parts = []
     # A part at a time, so that what was rotated is still in the cache when its largest component is looked for.
-    part = max(1, ROTATED_AT_A_TIME // (num_heads * num_rounds * half))
-    for query_HnD, buckets_HnR in zip(query_HND.split(part, dim=1), buckets_HNR.split(part, dim=1), strict=True):
-        rotated_HnRK = torch.bmm(query_HnD, rotations_HDC).unflatten(2, (num_rounds, half))
-        largest_HnR1 = rotated_HnRK.abs().argmax(dim=-1, keepdim=True)
-        opposite_HnR1 = rotated_HnRK.gather(-1, largest_HnR1) < 0
-        buckets_HnR.copy_((largest_HnR1 + half * opposite_HnR1).squeeze(-1))
-    return buckets_HNR.permute(2, 1, 0).unflatten(1, query_BLHD.shape[:2])
+    for query_HnD in query_HND.split(max(1, ROTATED_AT_A_TIME // (num_heads * num_rounds * half)), dim=1):
+        query_GnD = query_HnD.expand(num_rounds, *query_HnD.shape).reshape(len(rotation_GDK), -1, width)
+        rotated_GnK = torch.bmm(query_GnD, rotation_GDK)
+        largest_Gn1 = rotated_GnK.abs().argmax(dim=-1, keepdim=True)
+        parts.append(torch.add(largest_Gn1, rotated_GnK.gather(-1, largest_Gn1) < 0, alpha=half))
+    bucket_GN1 = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+    return bucket_GN1.view(num_rounds, num_heads, *query_BLHD.shape[:2]).permute(0, 2, 3, 1)
 
 
 def shared_key(query: Tensor, out: Tensor | None = None) -> Tensor:

@@ -22,6 +22,7 @@ from music_reformer.model.feed_forward import FeedForward
 from music_reformer.model.full_attention import FullAttention
 from music_reformer.model.local_attention import LocalAttention
 from music_reformer.model.lsh_attention import LSHAttention
+from music_reformer.model.precision import full_precision
 from music_reformer.model.reversible import ReversibleBlock, ReversibleStack
 from music_reformer.model.sequence import Sequence
 
@@ -180,7 +181,7 @@ class ReformerLM(nn.Module):
         return (self.token_embedding(tokens) + self.position_embedding(position)).float()
 
     def _logits(self, hidden: Tensor) -> Tensor:
-        with torch.autocast(hidden.device.type, enabled=False):
+        with full_precision(hidden.device):
             return hidden.float() @ self.token_embedding.weight.float().t()
 
     def _check_length(self, length: int) -> None:

@@ -41,7 +41,7 @@ class ReversibleBlock(nn.Module):
         self.attention: Any = attention  # LSH, local or full: `forward`, `prefill` and `step` alike
         self.feed_forward_norm = nn.LayerNorm(width)
         self.feed_forward = feed_forward
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
         self.chunk = chunk
 
     def attend(self, x_BLE: Tensor, sequence: Sequence, choices: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
