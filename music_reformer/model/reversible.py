@@ -42,6 +42,7 @@ class ReversibleBlock(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(width)
         self.feed_forward = feed_forward
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
+        self.is_random = dropout > 0
         self.chunk = chunk
 
     def attend(self, x_BLE: Tensor, sequence: Sequence, choices: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
@@ -56,6 +57,10 @@ class ReversibleBlock(nn.Module):
     def feed_chunked(self, x_BLE: Tensor) -> Tensor:
         """The feed-forward sublayer of a whole sequence, chunk by chunk."""
         return torch.cat([self.feed(part) for part in x_BLE.split(self.chunk, dim=1)], dim=1)
+
+    def spans(self, length: int) -> list[slice]:
+        """The chunks of a sequence."""
+        return [slice(begin, min(begin + self.chunk, length)) for begin in range(0, length, self.chunk)]
 
 
 class ReversibleStack(nn.Module):
@@ -104,19 +109,30 @@ class _RandomState:
 
 
 class _Reversible(torch.autograd.Function):
-    """All layers as one node. The parameters are its inputs, so that DDP sees the gradient of each once."""
+    """All layers as one node. The parameters are its inputs, so that DDP sees the gradient of each once.
+
+    Both streams and all gradients are added to in place, and what outlives its layer (buckets, gradients of parameters)
+    gets its memory before the layers run: put between their activations, it would leave holes that no later activation
+    fits in, and memory would grow with depth after all.
+    """
 
     @staticmethod
     def forward(ctx, x_BLE, sequence, blocks, *parameters):  # type: ignore[no-untyped-def]
         device = x_BLE.device
-        first, second = x_BLE, x_BLE
+        first, second = x_BLE.clone(), x_BLE.clone()
         kept: list[tuple[Any, ...]] = []
-        for block in blocks:
-            before_attention = _RandomState(device)
+        room = None
+        for number, block in enumerate(blocks):
+            before_attention = _RandomState(device) if block.is_random else None
             out, choices = block.attend(second, sequence)
-            first = first + out
-            before_feed = _RandomState(device)
-            second = second + block.feed_chunked(first)
+            first += out
+            del out
+            if choices is not None:
+                room = choices.new_empty(len(blocks), *choices.shape) if room is None else room
+                choices = room[number].copy_(choices)
+            before_feed = _RandomState(device) if block.is_random else None
+            for span in block.spans(x_BLE.shape[1]):
+                second[:, span] += block.feed(first[:, span])
             kept.append((choices, before_attention, before_feed))
         ctx.save_for_backward(first, second)
         ctx.sequence, ctx.blocks, ctx.kept, ctx.parameters = sequence, blocks, kept, parameters
@@ -130,58 +146,52 @@ class _Reversible(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad_BLE):  # type: ignore[no-untyped-def]
+        # Overwritten below: a second backward through the same graph is refused by autograd, not computed wrongly.
         first, second = ctx.saved_tensors
-        d_first, d_second = grad_BLE.float().clone(), grad_BLE.float().clone()
         gradients = _Gradients(ctx.parameters)
+        d_first, d_second = grad_BLE.float().clone(), grad_BLE.float().clone()
         after = _RandomState(grad_BLE.device)
         with torch.autocast(**ctx.autocast):
             for block, (choices, before_attention, before_feed) in zip(
                 reversed(ctx.blocks), reversed(ctx.kept), strict=True
             ):
-                before_feed.restore()
-                second = _undo_feed(block, first, second, d_first, d_second, gradients)
-                before_attention.restore()
+                if before_feed is not None:
+                    before_feed.restore()
+                for span in block.spans(first.shape[1]):
+                    with torch.enable_grad():
+                        inner = first[:, span].detach().requires_grad_()
+                        out = block.feed(inner)
+                    d_first[:, span] += gradients.add(block, out, inner, d_second[:, span])
+                    second[:, span] -= out.detach()
+                if before_attention is not None:
+                    before_attention.restore()
                 with torch.enable_grad():
                     inner = second.detach().requires_grad_()
                     out, _ = block.attend(inner, ctx.sequence, choices)
-                d_second = d_second + gradients.add(out, inner, d_first)
-                first = first - out.detach()
+                d_second += gradients.add(block, out, inner, d_first)
+                first -= out.detach()
+                del out, inner
         after.restore()
-        return d_first + d_second, None, None, *gradients.in_order()
-
-
-def _undo_feed(
-    block: ReversibleBlock, first: Tensor, second: Tensor, d_first: Tensor, d_second: Tensor, gradients: _Gradients
-) -> Tensor:
-    """The second stream before the feed-forward sublayer; adds to `d_first` in place, chunk by chunk."""
-    before = []
-    length = first.shape[1]
-    for begin in range(0, length, block.chunk):
-        span = slice(begin, min(begin + block.chunk, length))
-        with torch.enable_grad():
-            inner = first[:, span].detach().requires_grad_()
-            out = block.feed(inner)
-        d_first[:, span] += gradients.add(out, inner, d_second[:, span])
-        before.append(second[:, span] - out.detach())
-    return torch.cat(before, dim=1)
+        return d_first.add_(d_second), None, None, *gradients.in_order()
 
 
 class _Gradients:
     """Sums the gradients of parameters over the parts of a backward pass."""
 
     def __init__(self, parameters: tuple[nn.Parameter, ...]) -> None:
-        self.parameters = parameters
-        self.total: dict[nn.Parameter, Tensor] = {}
+        self.total = {parameter: torch.zeros_like(parameter) for parameter in parameters}
+        self.used: set[nn.Parameter] = set()
 
-    def add(self, out: Tensor, inner: Tensor, grad: Tensor) -> Tensor:
-        """Differentiate `out`; returns the gradient of `inner`, adds those of the parameters that it used."""
-        d_inner, *d_used = torch.autograd.grad(out, [inner, *self.parameters], grad, allow_unused=True)
-        for parameter, gradient in zip(self.parameters, d_used, strict=True):
+    def add(self, block: nn.Module, out: Tensor, inner: Tensor, grad: Tensor) -> Tensor:
+        """Differentiate `out`; returns the gradient of `inner`, adds those of the block's parameters that it used."""
+        parameters = [parameter for parameter in block.parameters() if parameter in self.total]
+        d_inner, *d_used = torch.autograd.grad(out, [inner, *parameters], grad, allow_unused=True)
+        for parameter, gradient in zip(parameters, d_used, strict=True):
             if gradient is not None:
-                seen = self.total.get(parameter)
-                self.total[parameter] = gradient if seen is None else seen.add_(gradient)
+                self.total[parameter] += gradient
+                self.used.add(parameter)
         return d_inner
 
     def in_order(self) -> list[Tensor | None]:
         """The sums, None for parameters that nothing used."""
-        return [self.total.get(parameter) for parameter in self.parameters]
+        return [total if parameter in self.used else None for parameter, total in self.total.items()]
