@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import date
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -48,6 +49,45 @@ def _child(sender: Connection, function: str, arguments: Mapping[str, Any]) -> N
         sys.stderr.write(f"{function} {dict(arguments)}: {type(error).__name__}: {error}\n")
         result = None
     sender.send(result)
+
+
+def in_children(name: str, function: str, tasks: Sequence[Mapping[str, Any]], *, workers: int) -> list[dict[str, Any]]:
+    """Call a function once for each task, each in a process of its own, `workers` at a time.
+
+    What is done is kept in `results/<name>.partial.json`, and not done again when the same command is given after an
+    interruption; the caller ends with `write`, which removes it.
+
+    Returns:
+        Task and result together as JSON has them (keys are strings), in the order of the tasks; tasks that failed are
+        left out.
+    """
+    partial = _partial(name)
+    done: list[tuple[dict[str, Any], Any]] = []
+    if partial.exists():
+        done = [(task, result) for task, result in json.loads(partial.read_text()) if task in tasks]
+        sys.stderr.write(f"{len(done)} of {len(tasks)} are kept from a run that did not finish ({partial})\n")
+    finished = [task for task, _ in done]
+    with ThreadPoolExecutor(workers) as pool:
+        running = {pool.submit(in_child, function, **task): task for task in tasks if task not in finished}
+        for future in as_completed(running):
+            if future.result() is not None:
+                done.append((dict(running[future]), future.result()))
+                _replace(partial, json.dumps(done))
+                done = [(task, result) for task, result in json.loads(partial.read_text())]
+    results = {json.dumps(task, sort_keys=True): result for task, result in done}
+    keys = [json.dumps(task, sort_keys=True) for task in tasks]
+    return [{**task, **results[key]} for task, key in zip(tasks, keys, strict=True) if key in results]
+
+
+def _partial(name: str) -> Path:
+    return RESULTS / f"{name}.partial.json"
+
+
+def _replace(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
 
 
 def measure(step: Callable[[], object], *, repeats: int, device: str) -> dict[str, float]:
@@ -83,6 +123,23 @@ def _peak_of(step: Callable[[], object], device: str) -> int:
     before = _status("VmRSS")
     step()
     return _status("VmHWM") - before
+
+
+def peak_allocated(step: Callable[[], object]) -> int:
+    """Peak of the memory that torch allocates on the CPU in one call, in bytes.
+
+    Unlike resident memory it knows nothing of what the C library keeps, or leaves between two allocations.
+    """
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        step()
+    events = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
+    allocated = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        allocated += event.nbytes()
+        peak = max(peak, allocated)
+    return peak
 
 
 def peak_of_process() -> int:
@@ -136,11 +193,9 @@ def write(name: str, *, settings: Mapping[str, Any], rows: Sequence[Mapping[str,
         "settings": dict(settings),
         "rows": list(rows),
     }
-    RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    temporary = path.with_suffix(".json.tmp")
-    temporary.write_text(json.dumps(content, indent=1) + "\n")
-    temporary.replace(path)
+    _replace(path, json.dumps(content, indent=1) + "\n")
+    _partial(name).unlink(missing_ok=True)
     return path
 
 

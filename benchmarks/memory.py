@@ -11,7 +11,17 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.decode import VOCABULARY, hugging_face, ours
-from benchmarks.harness import in_child, machine, measure, megabytes, save_plot, show, use_threads, write
+from benchmarks.harness import (
+    in_child,
+    machine,
+    measure,
+    megabytes,
+    peak_allocated,
+    save_plot,
+    show,
+    use_threads,
+    write,
+)
 
 DEPTHS = [2, 4, 8, 16, 32]
 DEPTH_TOKENS = 16_384
@@ -52,8 +62,12 @@ def measure_depth(*, num_layers: int, threads: int) -> dict[str, float]:
     use_threads(threads)
     step_of("ours", 1024)[0]()
     step, parameter_bytes = step_of("ours", DEPTH_TOKENS, optimize=False, num_layers=num_layers)
-    found = measure(step, repeats=1, device="cpu")
-    return {"activation_bytes": found["peak_bytes"] - parameter_bytes}
+    resident = measure(step, repeats=1, device="cpu")["peak_bytes"]
+    again, _ = step_of("ours", DEPTH_TOKENS, optimize=False, num_layers=num_layers)
+    return {
+        "activation_bytes": peak_allocated(again) - parameter_bytes,
+        "resident_bytes": resident - parameter_bytes,
+    }
 
 
 def main() -> None:
@@ -95,8 +109,8 @@ def main() -> None:
         depths.append({"layers": num_layers, **(found or {})})
     show(
         f"activation memory of forward and backward on {DEPTH_TOKENS:,} tokens",
-        ["layers", "peak"],
-        [[row["layers"], megabytes(row["activation_bytes"])] for row in depths],
+        ["layers", "allocated", "resident"],
+        [[row["layers"], megabytes(row["activation_bytes"]), megabytes(row["resident_bytes"])] for row in depths],
     )
     path = write("memory", settings=vars(options), rows=[*rows, *depths], device="cpu")
     plot = save_plot("memory", lambda axes: _draw(axes, rows, depths), panels=2)
@@ -112,7 +126,10 @@ def _draw(axes: Any, rows: list[dict[str, Any]], depths: list[dict[str, Any]]) -
     axes[0].set_ylabel("tokens a second")
     axes[0].set_title("a training step of the whole model", fontsize=10)
     axes[0].legend()
-    axes[1].plot([r["layers"] for r in depths], [r["activation_bytes"] / 1e6 for r in depths], marker="o")
+    layers = [row["layers"] for row in depths]
+    axes[1].plot(layers, [row["activation_bytes"] / 1e6 for row in depths], marker="o", label="allocated")
+    axes[1].plot(layers, [row["resident_bytes"] / 1e6 for row in depths], marker=".", linestyle=":", label="resident")
+    axes[1].legend()
     axes[1].set_ylim(bottom=0)
     axes[1].set_xlabel("layers")
     axes[1].set_ylabel("MB")

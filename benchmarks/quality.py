@@ -17,7 +17,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import in_child, machine, save_plot, show, use_threads, write
+from benchmarks.harness import in_children, machine, save_plot, show, use_threads, write
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "local": {"attention": ["local"]},
@@ -31,8 +31,25 @@ CONTEXTS = [512, 2048, 8192, 32768]
 POSITIONS = [0, 256, 1024, 2048, 4096, 8192, 16384, 65536]
 
 
-def train_one(*, variant: str, seed: int, data: str, steps: int, row_tokens: int, threads: int) -> str:
-    """In a child process: train, or go on with a training; the folder of the weights."""
+def train_and_score(
+    *,
+    variant: str,
+    seed: int,
+    data: str,
+    steps: int,
+    row_tokens: int,
+    num_pieces: int,
+    contexts: list[int],
+    threads: int,
+) -> dict[str, Any]:
+    """In a child process."""
+    use_threads(threads)
+    weights = _train(variant=variant, seed=seed, data=data, steps=steps, row_tokens=row_tokens, threads=threads)
+    return _score(weights=weights, data=data, num_pieces=num_pieces, contexts=contexts)
+
+
+def _train(*, variant: str, seed: int, data: str, steps: int, row_tokens: int, threads: int) -> str:
+    """Train, or go on with a training; the folder of the weights."""
     from music_reformer.config import AugmentConfig, ModelConfig, OptimizerConfig, TrainConfig, TrainerConfig
     from music_reformer.training.run import train
 
@@ -64,15 +81,14 @@ def train_one(*, variant: str, seed: int, data: str, steps: int, row_tokens: int
     return str(weights)
 
 
-def score(*, weights: str, data: str, num_pieces: int, contexts: list[int], threads: int) -> dict[str, Any]:
-    """In a child process: nats per token of held-out pieces, by rounds, by position, by context."""
+def _score(*, weights: str, data: str, num_pieces: int, contexts: list[int]) -> dict[str, Any]:
+    """Nats per token of held-out pieces, by rounds, by position, by context."""
     import numpy as np
 
     from music_reformer.data.store import TokenStore
     from music_reformer.evaluation.likelihood import piece_losses, windowed_losses
     from music_reformer.model.weights import load_weights
 
-    use_threads(threads)
     store, model = TokenStore.open(data), load_weights(weights).model
     pieces = list(store.split("validation"))[:num_pieces]
     hashes = "lsh" in model.config.attention
@@ -107,34 +123,22 @@ def main() -> None:
     parser.add_argument("--row-tokens", type=int, default=8192)
     parser.add_argument("--pieces", type=int, default=16, help="held-out pieces that are scored")
     parser.add_argument("--contexts", type=int, nargs="+", default=CONTEXTS)
-    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=0, help="of each training")
+    parser.add_argument("--workers", type=int, default=1, help="trainings at a time")
     options = parser.parse_args()
     print(machine("cpu"))
-    rows: list[dict[str, Any]] = []
-    for variant in options.variants:
-        for seed in options.seeds:
-            common = {"data": options.data, "threads": options.threads}
-            weights = in_child(
-                "benchmarks.quality:train_one",
-                variant=variant,
-                seed=seed,
-                steps=options.steps,
-                row_tokens=options.row_tokens,
-                **common,
-            )
-            if weights is None:
-                continue
-            found = in_child(
-                "benchmarks.quality:score",
-                weights=weights,
-                num_pieces=options.pieces,
-                contexts=options.contexts,
-                **common,
-            )
-            rows.append({"variant": variant, "seed": seed, **(found or {})})
-    done = [row for row in rows if "nats" in row]
+    common = {
+        "data": options.data,
+        "steps": options.steps,
+        "row_tokens": options.row_tokens,
+        "num_pieces": options.pieces,
+        "contexts": options.contexts,
+        "threads": options.threads,
+    }
+    tasks = [{"variant": variant, "seed": seed, **common} for seed in options.seeds for variant in options.variants]
+    done = in_children("quality", "benchmarks.quality:train_and_score", tasks, workers=options.workers)
     _show(options, done)
-    path = write("quality", settings=vars(options), rows=rows, device="cpu")
+    path = write("quality", settings=vars(options), rows=done, device="cpu")
     plot = save_plot("quality", lambda axes: _draw(axes, done, options.contexts), panels=2)
     print(f"\n{path}\n{plot}")
 
@@ -142,20 +146,20 @@ def main() -> None:
 def _show(options: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     names = list(dict.fromkeys(row["variant"] for row in rows))
 
-    def middle(name: str, key: str, at: Any) -> str:
+    def middle(name: str, key: str, at: str) -> str:
         values = [row[key][at] for row in rows if row["variant"] == name and at in row[key]]
         return f"{statistics.median(values):.3f}" if values else "-"
 
     title = f"nats per token of {options.pieces} held-out pieces after {options.steps:,} steps"
     show(
         f"{title}, by rounds",
-        ["attention", *ROUNDS],
-        [[n, *(middle(n, "by_rounds", r) for r in ROUNDS)] for n in names],
+        ["attention", *map(str, ROUNDS)],
+        [[n, *(middle(n, "by_rounds", str(r)) for r in ROUNDS)] for n in names],
     )
     show(
         f"{title}, by context",
-        ["attention", *options.contexts],
-        [[name, *(middle(name, "by_context", context) for context in options.contexts)] for name in names],
+        ["attention", *map(str, options.contexts)],
+        [[name, *(middle(name, "by_context", str(context)) for context in options.contexts)] for name in names],
     )
 
 
@@ -164,7 +168,7 @@ def _draw(axes: Any, rows: list[dict[str, Any]], contexts: list[int]) -> None:
         label = row["variant"] if row["seed"] == rows[0]["seed"] else None
         places = [begin for begin, nats in zip(POSITIONS, row["by_position"], strict=False) if nats is not None]
         axes[0].plot(places, [nats for nats in row["by_position"] if nats is not None], marker="o", label=label)
-        axes[1].plot(contexts, [row["by_context"][context] for context in contexts], marker="o", label=label)
+        axes[1].plot(contexts, [row["by_context"][str(context)] for context in contexts], marker="o", label=label)
     axes[0].set_xscale("symlog", base=2, linthresh=256)
     axes[0].set_xlabel("from this token of the piece on")
     axes[1].set_xscale("log", base=2)
