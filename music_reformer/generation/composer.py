@@ -16,7 +16,8 @@ from music_reformer.evaluation.musical import statistics
 from music_reformer.evaluation.notes import Notes
 from music_reformer.generation.generator import Generator, Progress
 from music_reformer.generation.jobs import Job
-from music_reformer.midi.score import clean_upload, read_score, write_score
+from music_reformer.generation.splice import Writer
+from music_reformer.midi.score import MAX_BYTES, clean_upload, read_bytes, read_score, write_atomically
 
 Watch = Callable[[Progress], None]
 
@@ -66,7 +67,9 @@ class Composer:
         """Run a job to its end and write its files; a prompt that cannot be used is an outcome, not an exception."""
         began = time.monotonic()
         try:
-            score = read_score(job.prompt) if job.prompt is not None else None
+            name = str(job.prompt)
+            original = read_bytes(job.prompt, name, MAX_BYTES) if job.prompt is not None else None
+            score = read_score(original, name=name) if original is not None else None
             session = self.generator.start(
                 score,
                 length=self.config.length,
@@ -81,15 +84,18 @@ class Composer:
         for progress in session:
             watch(progress)
         composing = time.monotonic() - began
+        writer = Writer(original, session.prompt.score if score is None else score, session.prompt.cut_tick)
         abouts = []
         for path, composed in zip(job.outputs, session.scores, strict=True):
-            write_score(composed, path)
+            data, lossy = writer.write(composed)
+            write_atomically(path, data)
             notes = Notes.of(clean_upload(composed))
             abouts.append(
                 {
                     "prompt": str(job.prompt) if job.prompt is not None else None,
                     "new_from_second": round(session.prompt.cut_seconds, 3),
                     "dropped_bars": session.dropped_bars,
+                    "lossy": lossy,
                     "compose_seconds": round(composing, 3),
                     **self._judge(notes.between(session.prompt.cut_seconds, math.inf)),
                 }

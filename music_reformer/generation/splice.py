@@ -7,6 +7,7 @@ stays as it is, and behind it come the ends of notes that sound across the cut, 
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -40,6 +41,37 @@ class Event:
         """Status without the channel; of system and meta events the whole status."""
         status = self.data[0]
         return status & 0xF0 if status < 0xF0 else status
+
+
+class Writer:
+    """How continued scores become files: spliced into the original, or written anew where that cannot be done.
+
+    Args:
+        original: bytes of the file that is continued; None: there is none, and nothing to lose.
+        score: the same, as symusic reads it.
+        cut: tick of the cut.
+    """
+
+    def __init__(self, original: bytes | None, score: symusic.Score, cut: int) -> None:
+        self._must_splice = original is not None
+        self._splicer: Splicer | None = None
+        if original is not None:
+            try:
+                self._splicer = Splicer(original, score, cut)
+            except SpliceError as error:
+                self._tell(error)
+
+    def write(self, continued: symusic.Score) -> tuple[bytes, bool]:
+        """The file, and whether something of the original may be lost in it (text, system exclusive messages)."""
+        if self._splicer is not None:
+            try:
+                return self._splicer.write(continued), False
+            except SpliceError as error:
+                self._tell(error)
+        return continued.dumps_midi(), self._must_splice
+
+    def _tell(self, error: SpliceError) -> None:
+        logging.getLogger(__name__).warning("the file is written anew, not spliced: %s", error)
 
 
 @dataclass

@@ -6,12 +6,11 @@ between visitors is the generator and nothing else.
 
 from __future__ import annotations
 
-import logging
 import re
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ import symusic
 from music_reformer.config import require
 from music_reformer.generation.generator import Generator, Length
 from music_reformer.generation.prompt import PIANO, blank_score
-from music_reformer.generation.splice import SpliceError, Splicer
+from music_reformer.generation.splice import Writer
 from music_reformer.midi.examples import EXAMPLES
 from music_reformer.midi.guard import read_score_guarded
 from music_reformer.midi.key import Key
@@ -109,9 +108,9 @@ class Composer:
                     "notes": [_note_row(note) for note in progress.notes],
                 }
             self._durations.append(time.monotonic() - began)
-            write = _writer(original, score, session.prompt.cut_tick)
+            writer = Writer(original, score, session.prompt.cut_tick)
             written = [
-                self._variation(write(result), result, name=f"{stem} - seed {order.seed} - {number}", cut=cut)
+                self._variation(*writer.write(result), result, name=f"{stem} - seed {order.seed} - {number}", cut=cut)
                 for number, result in enumerate(session.scores, start=1)
             ]
             yield {"event": "done", "variations": written}
@@ -155,9 +154,9 @@ class Composer:
     def _piece(self, key: str, stem: str, score: symusic.Score) -> dict[str, Any]:
         return {"key": key, "name": stem, "roll": roll_data(with_likely_metre(score))}
 
-    def _variation(self, data: bytes, score: symusic.Score, *, name: str, cut: float) -> dict[str, Any]:
+    def _variation(self, data: bytes, lossy: bool, score: symusic.Score, *, name: str, cut: float) -> dict[str, Any]:
         roll = roll_data(with_likely_metre(score), continuation_start=cut, only_new=True)
-        return {"key": self.shelf.put(data, stem=name), "name": name, "roll": roll}
+        return {"key": self.shelf.put(data, stem=name), "name": name, "roll": roll, "lossy": lossy}
 
 
 def _blank(order: Order) -> symusic.Score:
@@ -169,30 +168,6 @@ def _blank(order: Order) -> symusic.Score:
         metre=(int(beats), int(unit)),
         key=Key.parse(order.key) if order.key else None,
     )
-
-
-def _writer(original: bytes | None, score: symusic.Score, cut: int) -> Callable[[symusic.Score], bytes]:
-    """How a continued score becomes a file: spliced into the original, so that nothing of it is lost."""
-
-    def plain(result: symusic.Score) -> bytes:
-        return result.dumps_midi()
-
-    if original is None:
-        return plain
-    try:
-        splicer = Splicer(original, score, cut)
-    except SpliceError as error:
-        logging.getLogger(__name__).warning("the upload is rewritten, not spliced: %s", error)
-        return plain
-
-    def spliced(result: symusic.Score) -> bytes:
-        try:
-            return splicer.write(result)
-        except SpliceError as error:
-            logging.getLogger(__name__).warning("a variation is rewritten, not spliced: %s", error)
-            return plain(result)
-
-    return spliced
 
 
 def _note_row(note: Any) -> list[Any]:

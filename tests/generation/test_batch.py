@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import mido
 import numpy as np
 import pytest
 import symusic
@@ -139,26 +140,36 @@ def test_another_request_is_composed_anew(
     assert contents(out)["b_1.mid"] == contents(fresh)["b_1.mid"]
 
 
+def test_text_of_the_prompt_survives(weights: Path, tmp_path: Path) -> None:
+    full_score(bars=2).dump_midi(tmp_path / "a.mid")
+    file = mido.MidiFile(tmp_path / "a.mid")
+    file.tracks[0].insert(0, mido.MetaMessage("text", text="for Clara"))
+    file.save(tmp_path / "a.mid")
+    (written,) = generate(config(weights, tmp_path / "a.mid", tmp_path / "out", variations=1), progress=False)
+    assert any(message.type == "text" and message.text == "for Clara" for message in mido.MidiFile(written).tracks[0])
+    assert json.loads((tmp_path / "out" / "manifest.jsonl").read_text())["lossy"] is False
+
+
 def test_interrupted_and_started_again_gives_the_same_files(
     weights: Path, prompts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     generate(config(weights, prompts, whole), progress=False)
-    write = composer.write_score
+    write = composer.write_atomically
     for num_lives in (0, 1, 3, 2):
         lives = [None] * num_lives
 
-        def dying_write(score: symusic.Score, path: Path, lives: list[None] = lives) -> None:
+        def dying_write(path: Path, data: bytes, lives: list[None] = lives) -> None:
             if not lives:
                 raise KeyboardInterrupt
             lives.pop()
-            write(score, path)
+            write(path, data)
 
-        monkeypatch.setattr(composer, "write_score", dying_write)
+        monkeypatch.setattr(composer, "write_atomically", dying_write)
         with pytest.raises(KeyboardInterrupt):
             generate(config(weights, prompts, parts), progress=False)
         assert set(contents(parts)) <= set(contents(whole))
-    monkeypatch.setattr(composer, "write_score", write)
+    monkeypatch.setattr(composer, "write_atomically", write)
     with (parts / "manifest.jsonl").open("a") as manifest:
         manifest.write('{"file": "cut of')  # as if killed in the middle of a line
     (parts / "deep").mkdir(exist_ok=True)

@@ -11,7 +11,7 @@ from stand_in import StandIn, full_score
 
 from music_reformer.config import TokenizerConfig
 from music_reformer.generation.generator import Generator
-from music_reformer.generation.splice import SpliceError, Splicer, quantity, read_track, write_track
+from music_reformer.generation.splice import SpliceError, Splicer, Writer, quantity, read_track, write_track
 from music_reformer.midi.tokenizer import MusicTokenizer
 
 BAR = 4 * 480
@@ -194,3 +194,17 @@ def test_sixteen_channels_are_all_there_are() -> None:
     after.tracks[-1].notes.append(symusic.Note(BAR, 9, 60, 80))
     with pytest.raises(SpliceError, match="sixteen"):
         Splicer(original, score, BAR).write(after)
+
+
+def test_what_cannot_be_spliced_is_written_anew_and_says_so() -> None:
+    original = rich_file()
+    score = symusic.Score.from_midi(original)
+    composed = continued(score, 4 * BAR)
+    assert Writer(original, score, 4 * BAR).write(composed) == (
+        Splicer(original, score, 4 * BAR).write(composed),
+        False,
+    )
+    of_format_2 = original[:9] + b"\x02" + original[10:]
+    for kept, lossy in ((of_format_2, True), (None, False)):
+        data, is_lossy = Writer(kept, score, 4 * BAR).write(composed)
+        assert (notes_of(symusic.Score.from_midi(data)), is_lossy) == (notes_of(composed), lossy)

@@ -85,9 +85,10 @@ export class Composition {
   }
 
   #finish({ variations }) {
-    this.run.variations = variations.map(({ key, name, roll }) => {
+    this.run.variations = variations.map(({ key, name, roll, lossy }) => {
       const score = continued(this.version.score, this.run.cut, roll);
-      return { key, name, score, fresh: score.notes.filter((note) => note.isNew), done: 1, frontier: Infinity };
+      const fresh = score.notes.filter((note) => note.isNew);
+      return { key, name, score, fresh, lossy, done: 1, frontier: Infinity };
     });
     this.run.finished = true;
   }

@@ -263,7 +263,14 @@ function showResult(run) {
   const again = Object.assign(document.createElement("button"), { type: "button", textContent: `seed ${run.seed}` });
   again.title = "Use this seed again";
   again.addEventListener("click", () => { $("advanced").open = true; settings.seed.value = run.seed; });
-  text.replaceChildren("Made with ", again, `. ${droppedBars(run)}`);
+  text.replaceChildren("Made with ", again, `. ${droppedBars(run)} ${losses(run)}`);
+}
+
+/** Nor a silent loss: files that nothing can be spliced into are written anew, with their music only. */
+function losses({ variations }) {
+  return variations.some(({ lossy }) => lossy)
+    ? "The original could not be kept event for event: text and system messages in it are not in the files."
+    : "";
 }
 
 /** Where to listen from when new music comes: two bars before it, so that the join is heard. */
