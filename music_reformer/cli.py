@@ -1,4 +1,4 @@
-"""The command line: `music-reformer prepare|train|evaluate|generate key=value ...`.
+"""The command line: `music-reformer prepare|train|finetune|evaluate|generate key=value ...`.
 
 Hydra composes the YAML under `conf/` and the dataclasses of `config.py` check it. A mistake of the user costs one
 sentence on stderr and exit code 2.
@@ -24,6 +24,7 @@ USAGE = """music-reformer: compose long music with a Reformer
     music-reformer prepare  corpus=folder corpus.path=PATH output=datasets/NAME   MIDI files to a token store
     music-reformer prepare  corpus=maestro                                        the same, downloaded first
     music-reformer train    data=datasets/NAME model=tiny trainer.max_steps=200   a token store to weights
+    music-reformer finetune files=FOLDER output=runs/mine                         the shipped weights on one's own files
     music-reformer evaluate checkpoint=runs/train/weights data=datasets/NAME      likelihood, music and copies: a report
     music-reformer generate prompts=FOLDER output=out variations=2 length=16bars  a folder of prompts to MIDI files
 
@@ -45,6 +46,7 @@ class Verb:
 VERBS = {
     "prepare": Verb(settings.PrepareConfig, "music_reformer.data.prepare_sequences", "prepare"),
     "train": Verb(settings.TrainConfig, "music_reformer.training.run", "train"),
+    "finetune": Verb(settings.FinetuneConfig, "music_reformer.training.finetune", "finetune"),
     "evaluate": Verb(settings.EvaluateConfig, "music_reformer.evaluation.evaluate", "evaluate"),
     "generate": Verb(settings.GenerateConfig, "music_reformer.generation.batch", "generate"),
 }
@@ -53,7 +55,7 @@ VERBS = {
 # Settings that are a file, folder or address.
 PATH_KEYS = frozenset(
     {
-        *("data", "output", "checkpoint", "prompts", "generated", "initial", "downloads"),
+        *("data", "output", "checkpoint", "prompts", "generated", "initial", "downloads", "files"),
         *("corpus.path", "corpus.manifest", "corpus.url"),
     }
 )

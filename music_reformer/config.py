@@ -16,6 +16,7 @@ CORPUS_KINDS = ("midi", "tokens", "chorales")
 OPTIMIZERS = ("muon", "adamw")
 ENCODINGS = ("REMI", "TSD", "MIDILike", "Performance")
 ENGINES = ("local", "ray")
+TRAINABLE = ("all", "last", "lora")
 NEAR_DUPLICATES = ("drop", "report", "off")
 
 
@@ -272,6 +273,8 @@ class TrainerConfig:
     loader_workers: int = 0
     # Stop by the clock (hours since this start) with a checkpoint; null: never.
     max_hours: float | None = None
+    # Stop after so many validations in a row that found nothing better; 0: never.
+    patience: int = 0
     # CPU threads of one process; 0: as torch chooses.
     threads: int = 0
 
@@ -286,10 +289,55 @@ class TrainConfig:
     seed: int = 1
     # Start from these weights (a folder or checkpoint) instead of from noise; null: from noise.
     initial: str | None = None
+    # What learns. all; last: the last `last_layers` layers; lora: changes of rank `lora_rank` of the layers' matrices.
+    trainable: str = "all"
+    last_layers: int = 2
+    lora_rank: int = 8
     model: ModelConfig = field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
+
+    def __post_init__(self) -> None:
+        check_trainable(self)
+
+
+@dataclass
+class FinetuneConfig:
+    """`music-reformer finetune`: a folder of one's own MIDI files to weights that know them."""
+
+    # Folder of MIDI files, searched recursively.
+    files: str = "???"
+    output: str = "???"
+    # Folder of weights or a training checkpoint to start from; "pretrained": the weights shipped with the package.
+    checkpoint: str = "pretrained"
+    # Part of the files that is only looked at, to tell whether it helped.
+    held_out: float = 0.2
+    steps: int = 200
+    # Peak; null: 2e-4 for all, 4e-4 for last, 2e-3 for lora.
+    learning_rate: float | None = None
+    row_tokens: int = 2048
+    # Largest shift of all pitches in training, in semitones, either way.
+    transpose: int = 3
+    # What learns. all; last: the last `last_layers` layers; lora: changes of rank `lora_rank` of the layers' matrices.
+    trainable: str = "all"
+    last_layers: int = 2
+    lora_rank: int = 8
+    seed: int = 1
+    # CPU threads; 0: as torch chooses.
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        check_trainable(self)
+        require(0 < self.held_out < 1, f"held_out ({self.held_out:g}) must be between 0 and 1")
+        require(self.steps >= 1, f"steps ({self.steps}) must be at least 1")
+
+
+def check_trainable(config: TrainConfig | FinetuneConfig) -> None:
+    """Raise `UserError` where what learns cannot be."""
+    require(config.trainable in TRAINABLE, f"trainable ({config.trainable!r}) must be one of {', '.join(TRAINABLE)}")
+    require(config.last_layers >= 1, f"last_layers ({config.last_layers}) must be at least 1")
+    require(config.lora_rank >= 1, f"lora_rank ({config.lora_rank}) must be at least 1")
 
 
 @dataclass

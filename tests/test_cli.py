@@ -40,7 +40,7 @@ def failure(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["compose"], ["unknown verb 'compose'", "prepare, train, evaluate, generate"]),
+        (["compose"], ["unknown verb 'compose'", "prepare, train, finetune, evaluate, generate"]),
         (["train"], ["train needs data", "data=..."]),
         (["prepare"], ["corpus.path"]),
         (["prepare", "corpus.path=x"], ["prepare needs output", "output=..."]),

@@ -16,6 +16,7 @@ from music_reformer.model.reformer import ReformerLM
 REQUIRED = {
     "prepare": ["corpus.path=in", "output=out"],
     "train": ["data=in"],
+    "finetune": ["files=in", "output=out"],
     "evaluate": ["checkpoint=in", "data=in"],
     "generate": ["output=out"],
 }

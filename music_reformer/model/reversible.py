@@ -141,6 +141,9 @@ class _Reversible(torch.autograd.Function):
             "enabled": torch.is_autocast_enabled(device.type),
             "dtype": torch.get_autocast_dtype(device.type),
         }
+        learning = set(parameters)
+        needed = [n for n, block in enumerate(blocks) if not learning.isdisjoint(block.parameters())]
+        ctx.lowest_needed = 0 if ctx.needs_input_grad[0] or not needed else needed[0]
         return first + second
 
     @staticmethod
@@ -152,9 +155,8 @@ class _Reversible(torch.autograd.Function):
         d_first, d_second = grad_BLE.float().clone(), grad_BLE.float().clone()
         after = _RandomState(grad_BLE.device)
         with torch.autocast(**ctx.autocast):
-            for block, (choices, before_attention, before_feed) in zip(
-                reversed(ctx.blocks), reversed(ctx.kept), strict=True
-            ):
+            for number in range(len(ctx.blocks) - 1, ctx.lowest_needed - 1, -1):
+                block, (choices, before_attention, before_feed) = ctx.blocks[number], ctx.kept[number]
                 if before_feed is not None:
                     before_feed.restore()
                 for span in block.spans(first.shape[1]):

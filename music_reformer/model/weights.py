@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from music_reformer.config import ModelConfig
 from music_reformer.errors import UserError
+from music_reformer.model.low_rank import merged
 from music_reformer.model.reformer import ReformerLM
 
 PRETRAINED = "pretrained"
@@ -42,10 +43,13 @@ class LoadedWeights:
 
 
 def save_weights(folder: str | Path, model: ReformerLM, tokenizer_json: dict[str, Any], extra: dict[str, Any]) -> None:
-    """Write a model so that `load_weights` reads it; each file is written under another name first, then renamed."""
+    """Write a model so that `load_weights` reads it; each file is written under another name first, then renamed.
+
+    Low-rank changes are added to the matrices that they belong to.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in merged(model.state_dict()).items()}
     temporary = folder / "model.safetensors.tmp"
     save_file(tensors, temporary)
     temporary.chmod(0o644)  # safetensors makes it readable for its owner only
@@ -96,7 +100,7 @@ def _load_checkpoint(path: Path) -> LoadedWeights:
         raise UserError(f"{path} is not a checkpoint of Music Reformer, or it is damaged") from error
     prefix = "model."
     tensors = {name[len(prefix) :]: tensor for name, tensor in state.items() if name.startswith(prefix)}
-    model = _build(settings, tensors, path)
+    model = _build(settings, merged(tensors), path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     info = {"step": checkpoint.get("global_step"), "train": hyper.get("train", {})}
     return LoadedWeights(model, tokenizer_settings, info, digest)

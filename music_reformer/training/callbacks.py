@@ -230,22 +230,32 @@ class Saver(AfterStep):
     ) -> None:
         self.folder, self.every, self.validator, self.info, self.progress = folder, every, validator, info, progress
         self.best_loss = math.inf
+        self.num_worse = 0  # validations since the best
 
     def state_dict(self) -> dict[str, Any]:
-        """The best loss so far."""
-        return {"best_loss": self.best_loss}
+        """The best loss so far, and how long ago it was."""
+        return {"best_loss": self.best_loss, "num_worse": self.num_worse}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
         self.best_loss = state_dict["best_loss"]
+        self.num_worse = state_dict.get("num_worse", 0)
 
     def after_step(self, trainer: pl.Trainer, module: LanguageModule, step: int) -> None:
-        """Save when it is time."""
+        """Save when it is time; stop when nothing gets better any more."""
         loss = self.validator.loss
-        last = trainer.should_stop or step >= trainer.max_steps
         best = loss is not None and loss < self.best_loss
-        if loss is not None and best:
-            self.best_loss = loss
+        if loss is not None:
+            self.best_loss = min(loss, self.best_loss)
+            self.num_worse = 0 if best else self.num_worse + 1
+            patience = module.config.trainer.patience
+            if not best and patience and self.num_worse >= patience:
+                trainer.should_stop = True
+                self.progress.say(
+                    f"Stopping after step {step:,}: the last {self.num_worse} validations found nothing better than "
+                    f"{self.best_loss:.4f}."
+                )
+        last = trainer.should_stop or step >= trainer.max_steps
         if best or (self.validator.batches is None and (last or step % self.every == 0)):
             self._export(trainer, module, step)
         if best or last or step % self.every == 0:

@@ -17,11 +17,16 @@ from music_reformer.config import OptimizerConfig
 
 
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """The optimizer of `config.kind` over the parameters of a model; no decay on embeddings, norms and biases."""
+    """The optimizer of `config.kind` over the parameters of a model; no decay on embeddings, norms and biases.
+
+    Parameters that do not learn are left out.
+    """
     embeddings = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for parameter in model.parameters():
+        if not parameter.requires_grad:
+            continue
         is_matrix = parameter.dim() == 2 and id(parameter) not in embeddings
         (matrices if is_matrix else others).append(parameter)
     betas = (config.beta1, config.beta2)

@@ -29,6 +29,7 @@ from music_reformer.training.module import LanguageModule
 from music_reformer.training.plots import plot
 from music_reformer.training.progress import Progress
 from music_reformer.training.run_folder import RunFolder
+from music_reformer.training.trainable import choose_trainable
 
 
 def train(config: TrainConfig) -> Path:
@@ -58,6 +59,7 @@ def train(config: TrainConfig) -> Path:
     model = ReformerLM(config.model)
     if config.initial is not None and checkpoint is None:
         _load_initial(model, config.initial, store)
+    choose_trainable(model, config)
     trainer = _trainer(config, first_step, _callbacks(config, folder.path, store, progress))
     lock = folder.claim() if first_process else None
     if first_process and checkpoint is None:
@@ -69,16 +71,22 @@ def train(config: TrainConfig) -> Path:
     )
     train_pieces = store.split("train")
     progress.say(
-        f"{sum(p.numel() for p in model.parameters()):,} parameters; "
+        f"{sum(p.numel() for p in model.parameters()):,} parameters, "
+        f"{sum(p.numel() for p in model.parameters() if p.requires_grad):,} of them learn; "
         f"{sum(piece.length for piece in train_pieces):,} training tokens in {len(train_pieces):,} pieces; "
         f"{len(store.split('validation')):,} pieces for validation."
     )
-    trainer.fit(
-        LanguageModule(model=model, config=config, tokenizer_settings=store.tokenizer.to_json()),
-        datamodule=RowDataModule(store=store, config=config),
-        ckpt_path=checkpoint,
-        weights_only=True,
-    )
+    try:
+        trainer.fit(
+            LanguageModule(model=model, config=config, tokenizer_settings=store.tokenizer.to_json()),
+            datamodule=RowDataModule(store=store, config=config),
+            ckpt_path=checkpoint,
+            weights_only=True,
+        )
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            raise UserError(_out_of_memory(config)) from error
+        raise
     if lock is not None:
         plot([folder.path], folder.path / "loss.png")
         lock.close()
@@ -181,6 +189,21 @@ def _trainer(config: TrainConfig, first_step: int, callbacks: list[Callback]) ->
             f"trainer.accelerator={settings.accelerator} devices={settings.devices} strategy={settings.strategy} "
             f"cannot be used here: {reason}"
         ) from error
+
+
+def _out_of_memory(config: TrainConfig) -> str:
+    settings, model = config.trainer, config.model
+    advice = [
+        *(["model.recompute=true"] if not model.recompute else []),
+        *([f"trainer.rows_per_batch={settings.rows_per_batch // 2} trainer.accumulate={settings.accumulate * 2}"]
+          if settings.rows_per_batch > 1 else []),
+        f"trainer.row_tokens={settings.row_tokens // 2}",
+        *([f"model.chunk={model.chunk // 4}"] if model.chunk > 1024 else []),
+    ]  # fmt: skip
+    return (
+        f"memory ran out with {settings.rows_per_batch} rows of {settings.row_tokens:,} tokens; try, in this order, "
+        f"{', then '.join(advice)}; checkpoints made so far are kept"
+    )
 
 
 def _precision(settings: TrainerConfig) -> str:

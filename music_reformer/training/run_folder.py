@@ -32,6 +32,7 @@ FREE_KEYS = frozenset(
         "checkpoint_every",
         "validate_every",
         "validation_rows",
+        "patience",
     )
 ) | {"data", "output", "initial"}
 

@@ -1,0 +1,54 @@
+"""Low-rank adaptation (LoRA, arXiv 2106.09685): the matrices of the layers stay, and learn a product of thin ones.
+
+Shapes: F outputs, E inputs of a linear map, K rank.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+
+class LowRank(nn.Module):
+    """W + up down, at first W alone.
+
+    Args:
+        num_outputs: F.
+        num_inputs: E.
+        rank: K.
+    """
+
+    def __init__(self, *, num_outputs: int, num_inputs: int, rank: int) -> None:
+        super().__init__()
+        self.down = nn.Parameter(torch.randn(rank, num_inputs) * num_inputs**-0.5)
+        self.up = nn.Parameter(torch.zeros(num_outputs, rank))
+
+    def forward(self, weight_FE: Tensor) -> Tensor:
+        """The weight that is used, [F, E]."""
+        return weight_FE + self.up @ self.down
+
+
+def add_low_rank(module: nn.Module, *, rank: int) -> None:
+    """Let every linear map of `module` learn a change of this rank, and nothing else in it learn."""
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    for linear in [part for part in module.modules() if isinstance(part, nn.Linear)]:
+        change = LowRank(num_outputs=linear.out_features, num_inputs=linear.in_features, rank=rank)
+        parametrize.register_parametrization(linear, "weight", change)
+
+
+def merged(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a module with its low-rank changes added to the matrices, named as without them."""
+    found = {}
+    for name, tensor in tensors.items():
+        changed = re.fullmatch(r"(.*)\.parametrizations\.(\w+)\.original", name)
+        if changed:
+            change = name.removesuffix("original") + "0"
+            found[f"{changed[1]}.{changed[2]}"] = tensor + tensors[f"{change}.up"] @ tensors[f"{change}.down"]
+        elif ".parametrizations." not in name:
+            found[name] = tensor
+    return found

@@ -1,0 +1,148 @@
+"""`music-reformer finetune`: one's own MIDI files, weights that exist, and weights that know the files.
+
+In the output folder: `data` (a token store of the files), `run` (the training), `weights`, and `finetune.json` with the
+loss of files held out, before and after.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from music_reformer.config import (
+    AugmentConfig,
+    CorpusConfig,
+    FinetuneConfig,
+    ModelConfig,
+    OptimizerConfig,
+    PrepareConfig,
+    TrainConfig,
+    TrainerConfig,
+    require,
+    to_plain,
+)
+from music_reformer.data.piece_index import Piece
+from music_reformer.data.prepare import prepare
+from music_reformer.data.store import TokenStore
+from music_reformer.evaluation.likelihood import piece_losses
+from music_reformer.midi.score import write_atomically
+from music_reformer.midi.tokenizer import MusicTokenizer
+from music_reformer.model.reformer import ReformerLM
+from music_reformer.model.weights import LoadedWeights, load_weights
+from music_reformer.training.run import train
+
+
+def finetune(config: FinetuneConfig) -> Path:
+    """Prepare, score, train, score again; returns the folder of the new weights. Goes on where it was stopped.
+
+    Raises:
+        UserError: the files or the weights cannot be used, or another run is in the output folder.
+    """
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    loaded = load_weights(config.checkpoint)
+    store = _prepare(config, loaded)
+    held_out = [p for p in store.split("validation") if p.length <= loaded.model.config.max_length]
+    require(
+        bool(held_out) and bool(store.split("train")),
+        f"none of the {len(store.pieces)} files that can be used fell to "
+        f"{'the held-out part' if store.split('train') else 'training'}; give more files, or another held_out "
+        f"({config.held_out:g} now) and another output",
+    )
+    _say(f"Scoring {len(held_out)} held-out pieces with {config.checkpoint} ...")
+    before = _loss(loaded.model, store, held_out)
+    _say(f"Before: {before:.4f} nats per token.")
+    output = Path(config.output)
+    trained = train(_train_config(config, loaded.model.config, store))
+    after = _loss(load_weights(trained).model, store, held_out)
+    weights = output / "weights"
+    _replace_folder(trained, weights)
+    report = {
+        "settings": to_plain(config),
+        "initial": loaded.fingerprint,
+        "held_out_pieces": [piece.source for piece in held_out],
+        "train_pieces": len(store.split("train")),
+        "nats_per_token_before": before,
+        "nats_per_token_after": after,
+    }
+    write_atomically(output / "finetune.json", (json.dumps(report, indent=1) + "\n").encode())
+    _say(f"Held-out pieces ({len(held_out)}): {before:.4f} nats per token before, {after:.4f} after.")
+    if after >= before:
+        _say("They have not become more likely: keep the weights that you had, or give more files or fewer steps.")
+    else:
+        _say(f"To use the new weights: music-reformer generate checkpoint={weights} prompts=... output=...")
+    return weights
+
+
+def _prepare(config: FinetuneConfig, loaded: LoadedWeights) -> TokenStore:
+    """The files as a token store, with the tokenizer of the weights."""
+    return prepare(
+        PrepareConfig(
+            output=str(Path(config.output) / "data"),
+            corpus=CorpusConfig(path=config.files, validation_fraction=config.held_out, test_fraction=0.0),
+            tokenizer=MusicTokenizer.from_json(loaded.tokenizer_settings).config,
+        )
+    )
+
+
+def _train_config(config: FinetuneConfig, model: ModelConfig, store: TokenStore) -> TrainConfig:
+    # No more positions than the model has, no longer rows than there is music.
+    longest = sum(piece.length for piece in store.split("train"))
+    return TrainConfig(
+        data=str(store.path),
+        output=str(Path(config.output) / "run"),
+        seed=config.seed,
+        initial=config.checkpoint,
+        trainable=config.trainable,
+        last_layers=config.last_layers,
+        lora_rank=config.lora_rank,
+        model=model,
+        optimizer=OptimizerConfig(
+            # Momentum of Muon turns thin matrices in all directions at once, which LoRA is not made for.
+            kind="adamw" if config.trainable == "lora" else "muon",
+            learning_rate=config.learning_rate or RATES[config.trainable],
+            weight_decay=0.0,
+            warmup_steps=max(1, min(20, config.steps // 10)),
+            final_fraction=0.0,
+        ),
+        augment=AugmentConfig(transpose=config.transpose, position_offset=True),
+        trainer=TrainerConfig(
+            max_steps=config.steps,
+            row_tokens=min(config.row_tokens, longest),
+            rows_per_batch=1,
+            accelerator="auto",
+            validate_every=max(1, config.steps // 8),
+            validation_rows=16,
+            checkpoint_every=max(1, config.steps // 8),
+            threads=config.threads,
+        ),
+    )
+
+
+# Peak learning rates: a small part of what training from noise takes; LoRA's matrices begin at zero.
+RATES = {"all": 2e-4, "last": 4e-4, "lora": 2e-3}
+
+
+def _loss(model: ReformerLM, store: TokenStore, pieces: list[Piece]) -> float:
+    """Mean negative log-likelihood of whole pieces, nats per token."""
+    losses = list(piece_losses(model.eval(), store, pieces))
+    return float(sum(loss.nats.sum() for loss in losses) / sum(len(loss.nats) for loss in losses))
+
+
+def _replace_folder(source: Path, target: Path) -> None:
+    """Copy a folder under another name first, then put it in the place of `target`."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{time.time_ns()}")
+    shutil.copytree(source, temporary)
+    if target.exists():
+        shutil.rmtree(target)
+    temporary.replace(target)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")

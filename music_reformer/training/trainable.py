@@ -1,0 +1,27 @@
+"""Which parameters of a model learn: all, those of the last layers, or low-rank changes of the matrices."""
+
+from __future__ import annotations
+
+from music_reformer.config import TrainConfig, require
+from music_reformer.model.low_rank import add_low_rank
+from music_reformer.model.reformer import ReformerLM
+
+
+def choose_trainable(model: ReformerLM, config: TrainConfig) -> None:
+    """Freeze what `config.trainable` leaves out; embeddings learn with "all" only.
+
+    Raises:
+        UserError: there are fewer layers than shall learn.
+    """
+    if config.trainable == "lora":
+        model.requires_grad_(False)
+        add_low_rank(model.stack, rank=config.lora_rank)
+    elif config.trainable == "last":
+        layers = model.stack.layers
+        require(
+            config.last_layers <= len(layers),
+            f"last_layers ({config.last_layers}) must be at most the {len(layers)} layers that the model has",
+        )
+        model.requires_grad_(False)
+        for part in (*layers[-config.last_layers :], model.final_norm):
+            part.requires_grad_(True)
