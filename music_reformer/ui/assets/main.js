@@ -10,6 +10,7 @@ import { listenToDrops } from "./dropping.js";
 import { Exports } from "./exports.js";
 import { Instruments } from "./instruments.js";
 import { listenToKeys } from "./keyboard.js";
+import { Memory } from "./memory.js";
 import { Player } from "./player.js";
 import { Roll } from "./roll.js";
 import { EMPTY, scoreOf, wholeBars } from "./score.js";
@@ -28,6 +29,7 @@ const roll = new Roll({ element: $("roll"), overview: $("overview"), handle: $("
 const transport = new Transport({ player, roll, obstacle });
 const tracks = new Tracks({ element: $("tracks"), instruments: offer.instruments, onSilence: silence });
 const cards = new Cards({ element: $("variations"), onSelect: select, onKeep: keep });
+const memory = new Memory();
 const versions = new Versions({ element: $("versions"), onGo: go });
 const instruments = new Instruments({
   element: $("instruments"), adder: $("add-instrument"), hint: $("instruments-hint"), names: offer.instruments, most: offer.limits.instruments,
@@ -84,8 +86,29 @@ function openLocal(file) {
 const example = (key, words) => open(() => openExample(key), { source: `example:${key}`, words });
 const nothing = (words) => open(async () => ({ key: "", name: "From nothing" }), { source: "nothing", words });
 
+/** Go on with versions that this browser has kept. */
+async function goOn(session) {
+  leave();
+  setPhase("opening");
+  const attempt = (state.attempt = Symbol());
+  try {
+    const { key } = session.current;
+    if (key) await openKept(key);  // The server may not have it any more.
+    if (state.attempt !== attempt) return;
+    versions.restore(session);
+    arrive({});
+    transport.prepare();
+    announce(`Went on with ${version().name}`);
+  } catch (error) {
+    if (state.attempt !== attempt) return;
+    setPhase("empty");
+    complain(error);
+  }
+}
+
 /** Forget the piece, its variations and what is being composed. */
 function leave() {
+  memory.close();
   forgetComposition();
   state.attempt = null;
   player.pause();
@@ -366,6 +389,7 @@ function setPhase(phase) {
   transport.show();
   $("roll-hint").textContent = phase === "opening" ? "Opening…"
     : phase === "ready" && isNothing() ? "Nothing here yet. Press Compose, and a piece appears." : "";
+  if (phase === "ready" || phase === "done") memory.save(versions.whole);
 }
 
 /** What the large button does, in the visitor's words. */
@@ -456,4 +480,14 @@ const words = new URLSearchParams(location.hash.slice(1));
 const source = words.get("piece") ?? "";
 if (source === "nothing") nothing(words);
 else if (source.startsWith("example:")) example(source.slice(8), words);
-else if (words.size) settings.apply(words);
+else {
+  if (words.size) settings.apply(words);
+  const { session, isOpen } = await memory.find();
+  const isFree = state.phase === "empty";  // unless the visitor was faster
+  if (isFree && isOpen) goOn(session);
+  else if (isFree && session) {
+    const { list, current } = session;
+    const character = `Go on where you were${list.length > 1 ? ` · ${count(list.length, "version")}` : ""}`;
+    welcome.offer({ title: current.name, character, score: current.score }, () => goOn(session));
+  }
+}

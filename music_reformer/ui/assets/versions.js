@@ -33,9 +33,14 @@ export class Versions {
     return version;
   }
 
-  clear() {
-    this.#list = [];
-    this.current = null;
+  clear() { this.restore({ list: [], current: null }); }
+
+  /** All there is, to be kept as it is and given to `restore`. */
+  get whole() { return { list: this.#list, current: this.current }; }
+
+  restore({ list, current }) {
+    this.#list = list;
+    this.current = current;
     this.draw();
   }
 

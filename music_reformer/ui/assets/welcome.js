@@ -6,7 +6,7 @@ import { scoreOf } from "./score.js";
 export class Welcome {
   /** `onExample(key)` and `onNothing()` are told what the visitor starts from. */
   constructor({ element, list, art, examples, onExample, onNothing }) {
-    Object.assign(this, { element, art });
+    Object.assign(this, { element, list, art });
     this.pictures = new Map();
     const blank = { title: "From nothing", character: "Key, metre and tempo of your choice", roll: null };
     list.append(
@@ -16,6 +16,15 @@ export class Welcome {
     this.first = scoreOf(examples[0].roll);
     new ResizeObserver(() => this.draw()).observe(element);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+  }
+
+  /** Offer to go on with what was open last. */
+  offer({ title, character, score }, onClick) {
+    const item = this.#button({ title, character, roll: null }, onClick);
+    this.pictures.set(item.querySelector("canvas"), score);
+    item.className = "former";
+    this.list.prepend(item);
+    this.draw();
   }
 
   #button({ title, character, roll }, onClick) {
