@@ -1,7 +1,8 @@
 """A cached decoding step: by length of the context, by number of variations, against Hugging Face's cached Reformer.
 
 The model has 6 layers of width 256, 4 heads of 64, 2 rounds (4.8 million parameters), with random weights. Beside each
-step stands the floor: the time to read all weights once (a sum over each).
+step stands the floor: the time to read all weights once (a sum over each). Last, the shipped weights compose behind an
+example, and their speed is held against that of the music.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from benchmarks.harness import in_child, machine, save_plot, show, use_threads, 
 
 VOCABULARY = 518
 WARM_UP = 10
+SHIPPED_VARIATIONS, SHIPPED_BARS = 4, 32
 
 
 def ours(**changes: Any) -> Any:
@@ -104,6 +106,27 @@ def measure_hugging_face(*, context: int, variations: int, steps: int, threads: 
         return {"prefill": prefill, "seconds": _median_step(step, steps)}
 
 
+def measure_shipped(*, variations: int, bars: int, threads: int) -> dict[str, float]:
+    """In a child process: the shipped weights continue an example, grammar and sampling included."""
+    from music_reformer.generation.generator import Generator
+    from music_reformer.midi.examples import EXAMPLES
+
+    use_threads(threads)
+    generator = Generator.load("pretrained", "cpu")
+    score = next(iter(EXAMPLES.values())).score()
+    for length in ("1bars", f"{bars}bars"):  # The first loads all that is loaded once.
+        session = generator.start(score, length=length, variations=variations, seed=1)
+        begin = time.perf_counter()
+        for _ in session:
+            pass
+        seconds = time.perf_counter() - begin
+    return {
+        "tokens_per_second": session.num_tokens / seconds,
+        "seconds": seconds,
+        "music_seconds": session.end_seconds - session.prompt.cut_seconds,
+    }
+
+
 def _median_step(step: Callable[[], object], steps: int) -> float:
     seconds = []
     for number in range(WARM_UP + steps):
@@ -152,6 +175,22 @@ def main() -> None:
         f"context {options.peer_context:,}, by variations decoded together",
         ["variations", "ours, ms a step", "Hugging Face", "times ours", "floor ms"],
         lines,
+    )
+    shipped = in_child(
+        "benchmarks.decode:measure_shipped", variations=SHIPPED_VARIATIONS, bars=SHIPPED_BARS, threads=options.threads
+    )
+    rows.append({"model": "shipped", "variations": SHIPPED_VARIATIONS, **shipped})
+    show(
+        f"the shipped weights, {SHIPPED_VARIATIONS} variations of {SHIPPED_BARS} bars behind an example",
+        ["tokens/s", "seconds", "seconds of music, each", "times faster than it plays"],
+        [
+            [
+                f"{shipped['tokens_per_second']:,.0f}",
+                f"{shipped['seconds']:.1f}",
+                f"{shipped['music_seconds']:.1f}",
+                f"{shipped['music_seconds'] / shipped['seconds']:.1f}",
+            ]
+        ],
     )
     path = write("decode", settings=vars(options), rows=rows, device="cpu")
     plot = save_plot("decode", lambda axes: _draw(axes, by_context))

@@ -30,7 +30,7 @@ PAPER = {
 EVALUATION_BATCHES = 8
 LEARNING_RATE, WARMUP_STEPS = 3e-3, 50
 # Below this loss, in nats, the task counts as learnt, and the rate goes to zero in so many steps.
-LEARNT, COOLING_STEPS = 0.5, 150
+LEARNT, COOLING_STEPS = 0.05, 300
 VALUE_STD = 0.06
 
 

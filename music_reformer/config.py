@@ -399,12 +399,15 @@ class SamplingConfig:
     # Logits of pitches heard in the last `repetition_window` notes are divided (or multiplied, if negative) by this.
     repetition_penalty: float = 1.0
     repetition_window: int = 16
+    # The same bar, two or four bars may come so often in a row, or as often as in the prompt; 0: as often as they like.
+    most_repeats: int = 4
 
     def __post_init__(self) -> None:
         require(self.temperature >= 0, f"sampling.temperature ({self.temperature}) must not be negative")
         require(self.top_k >= 0, f"sampling.top_k ({self.top_k}) must not be negative; 0 is off")
         require(0 < self.top_p <= 1, f"sampling.top_p ({self.top_p}) must be in (0, 1]; 1 is off")
         require(0 <= self.min_p < 1, f"sampling.min_p ({self.min_p}) must be in [0, 1); 0 is off")
+        require(self.most_repeats >= 0, f"sampling.most_repeats ({self.most_repeats}) must not be negative; 0 is off")
         require(self.repetition_penalty > 0, f"sampling.repetition_penalty ({self.repetition_penalty}) must be above 0")
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from music_reformer.config import SamplingConfig, require
 from music_reformer.generation.continuation import write_continuation
+from music_reformer.generation.loop_guard import LOOP_LOGIT, LoopGuard
 from music_reformer.generation.prompt import Prompt
 from music_reformer.generation.sampling import Sampler
 from music_reformer.midi.grammar import GrammarState
@@ -124,9 +125,17 @@ class Session:
         self._stop = stop
         vocabulary = prompt.state.vocabulary
         end = prompt.grid_after(bars=length.bars, seconds=length.seconds)
+        guard = LoopGuard(vocabulary, prompt.ids, most=sampling.most_repeats) if sampling.most_repeats else None
         self._end_seconds = prompt.seconds(prompt.tick(end))
         self._variations = [
-            _Variation(number=number, prompt=prompt, state=prompt.state.copy(), end=end) for number in range(variations)
+            _Variation(
+                number=number,
+                prompt=prompt,
+                state=prompt.state.copy(),
+                end=end,
+                guard=guard.copy() if guard is not None else None,
+            )
+            for number in range(variations)
         ]
         pitch_tokens = [i for kind in ("Pitch", "NoteOn") for i in vocabulary.ids_of.get(kind, ())]
         self._sampler = Sampler(sampling, seed=seed, num_variations=variations, pitch_tokens=pitch_tokens)
@@ -173,7 +182,11 @@ class Session:
         began = last_yield = time.monotonic()
         while rows and not self._stop.is_set():
             allowed_BV = torch.stack([row.allowed(self._permitted) for row in rows])
-            tokens = self._sampler.choose(logits_BV + self._key_V, allowed_BV, [row.number for row in rows])
+            wanted_BV = logits_BV + self._key_V
+            for row, wanted_V in zip(rows, wanted_BV, strict=True):
+                if discouraged := row.discouraged():
+                    wanted_V[discouraged] += LOOP_LOGIT
+            tokens = self._sampler.choose(wanted_BV, allowed_BV, [row.number for row in rows])
             for row, token in zip(rows, tokens, strict=True):
                 row.take(token)
             self._num_tokens += len(rows)
@@ -219,6 +232,7 @@ class _Variation:
     prompt: Prompt
     state: GrammarState
     end: float
+    guard: LoopGuard | None = None
     finished: bool = False
     notes: list[Note] = field(default_factory=list)
     _num_told: int = 0
@@ -234,9 +248,15 @@ class _Variation:
                 return time_only
         return mask
 
+    def discouraged(self) -> list[int]:
+        """Tokens that would go on with a loop."""
+        return self.guard.discouraged() if self.guard is not None else []
+
     def take(self, token: int) -> None:
         """Add a token; the variation is finished when its time has come and its notes have ended."""
         state = self.state
+        if self.guard is not None:
+            self.guard.take(token)
         for note in state.advance(token):
             self._keep(note)
         if state.bar != self._bar:

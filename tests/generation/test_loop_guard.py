@@ -1,0 +1,94 @@
+"""Loops are left, and music that is no loop, or a prompt's own loop, is let alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from music_reformer.config import SamplingConfig, TokenizerConfig
+from music_reformer.errors import UserError
+from music_reformer.generation.loop_guard import LoopGuard
+from music_reformer.midi.stream import Vocabulary
+from music_reformer.midi.tokenizer import MusicTokenizer
+
+
+@pytest.fixture(scope="module")
+def vocabulary() -> Vocabulary:
+    return Vocabulary(MusicTokenizer(TokenizerConfig()))
+
+
+def bar(vocabulary: Vocabulary, *pitches: int, velocity: int = 0) -> list[int]:
+    """A bar of notes, one a position, as REMI has it."""
+    (start,) = vocabulary.ids_of["Bar"]
+    tokens = [start, vocabulary.ids_of["TimeSig"][0]]
+    for place, pitch in enumerate(pitches):
+        tokens += [vocabulary.ids_of["Position"][place], vocabulary.ids_of["Program"][0]]
+        tokens += [pitch_id(vocabulary, pitch)]
+        tokens += [vocabulary.ids_of["Velocity"][velocity], vocabulary.ids_of["Duration"][0]]
+    return tokens
+
+
+def pitch_id(vocabulary: Vocabulary, pitch: int) -> int:
+    return next(i for i in vocabulary.ids_of["Pitch"] if int(vocabulary.values[i] or 0) == pitch)
+
+
+def played(guard: LoopGuard, tokens: list[int]) -> list[list[int]]:
+    """What was discouraged before each token."""
+    found = []
+    for token in tokens:
+        found.append(guard.discouraged())
+        guard.take(token)
+    return found
+
+
+def test_a_bar_too_many_is_discouraged_note_by_note_as_long_as_it_is_the_same(vocabulary: Vocabulary) -> None:
+    guard = LoopGuard(vocabulary, [], most=3)
+    same = bar(vocabulary, 60, 64, 67)
+    for velocity in range(3):
+        assert not any(played(guard, bar(vocabulary, 60, 64, 67, velocity=velocity)))
+    fourth = played(guard, same)
+    assert [tokens for tokens in fourth if tokens] == [[pitch_id(vocabulary, pitch)] for pitch in (60, 64, 67)]
+    # The loop goes on regardless; another bar that leaves it is free from there on.
+    other = played(guard, bar(vocabulary, 60, 65, 67))
+    assert [tokens for tokens in other if tokens] == [[pitch_id(vocabulary, 60)], [pitch_id(vocabulary, 64)]]
+    assert not any(played(guard, same))
+
+
+def test_loops_of_two_and_of_four_bars_are_found(vocabulary: Vocabulary) -> None:
+    for loop in ([48, 50], [48, 50, 52, 53]):
+        guard = LoopGuard(vocabulary, [], most=2)
+        heard = [any(played(guard, bar(vocabulary, pitch))) for _ in range(4) for pitch in loop]
+        assert not any(heard[: 2 * len(loop)])
+        assert any(heard[2 * len(loop) : 3 * len(loop)])
+
+
+def test_silence_is_a_loop_too(vocabulary: Vocabulary) -> None:
+    guard = LoopGuard(vocabulary, bar(vocabulary, 60), most=2)
+    for _ in range(3):
+        played(guard, bar(vocabulary))
+    assert guard.discouraged() == vocabulary.ids_of["Bar"]
+
+
+def test_music_that_changes_is_let_alone(vocabulary: Vocabulary) -> None:
+    guard = LoopGuard(vocabulary, [], most=2)
+    assert not any(token for pitch in range(40, 80) for token in played(guard, bar(vocabulary, pitch, pitch + 1)))
+
+
+def test_a_prompt_that_is_a_loop_may_go_on_as_long_as_it_was(vocabulary: Vocabulary) -> None:
+    prompt = [token for pitch in [60] * 6 + [62, 64] for token in bar(vocabulary, pitch)]
+    guard = LoopGuard(vocabulary, prompt, most=2)
+    heard = [any(played(guard, bar(vocabulary, 65))) for _ in range(8)]
+    assert heard == [False] * 6 + [True] * 2
+
+
+def test_a_copy_goes_its_own_way(vocabulary: Vocabulary) -> None:
+    guard = LoopGuard(vocabulary, bar(vocabulary, 60) * 3, most=2)
+    other = guard.copy()
+    played(guard, bar(vocabulary, 60))
+    played(other, bar(vocabulary, 61))
+    assert any(played(guard, bar(vocabulary, 60)))
+    assert not any(played(other, bar(vocabulary, 61)))
+
+
+def test_settings_that_make_no_sense() -> None:
+    with pytest.raises(UserError, match=r"sampling.most_repeats \(-1\) must not be negative"):
+        SamplingConfig(most_repeats=-1)
