@@ -230,7 +230,7 @@ class _SharedAttention(torch.autograd.Function):
 
 
 def _head(query_value_BLTD: Tensor, successor_values: bool, work: Workspace) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Queries, keys, values and what the keys bring, of one head; [N, D] each, the second to the fourth in `work`."""
+    """Queries, keys, values and what the keys bring, of one head; [N, D] each, in `work`."""
     batch, length, _, width = query_value_BLTD.shape
     query_ND = work.rows("query", query_value_BLTD[:, :, 0])
     key_ND = shared_key(query_ND, out=work.take("key", *query_ND.shape))
