@@ -58,7 +58,11 @@ class LocalAttention(nn.Module):
 
 
 class _LocalAttention(torch.autograd.Function):
-    """Rotation and attention, one head after another: nothing rotated of the size of the input is kept or made."""
+    """Rotation and attention, one head after another: nothing rotated of the size of the input is kept or made.
+
+    The gradient takes the place of the input, which nothing else needs: at a million tokens it is 3 GB. Autograd
+    refuses a second backward through the same graph.
+    """
 
     @staticmethod
     def forward(ctx, query_key_value_BLTHD, cosine_BL1P, sine_BL1P, one, window):  # type: ignore[no-untyped-def]
@@ -80,7 +84,6 @@ class _LocalAttention(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad_BLHD):  # type: ignore[no-untyped-def]
         query_key_value_BLTHD, out_BLHD, cosine_BLP, sine_BLP, *logsumexps = ctx.saved_tensors
-        d_query_key_value_BLTHD = torch.empty_like(query_key_value_BLTHD, memory_format=torch.contiguous_format)
         back = (cosine_BLP, -sine_BLP)
         work = Workspace(out_BLHD.device)
         for head, lse_N in enumerate(logsumexps):
@@ -89,12 +92,12 @@ class _LocalAttention(torch.autograd.Function):
             gradients = head_backward(
                 grad_ND, out_ND, q_ND, k_ND, v_ND, lse_N, [ctx.one], window=ctx.window, see_itself=True, work=work
             )
-            of_head_BLTD = d_query_key_value_BLTHD[:, :, :, head]
+            of_head_BLTD = query_key_value_BLTHD[:, :, :, head]
             d_query_BLD, d_key_BLD, d_value_BLD = (x.view(of_head_BLTD[:, :, 0].shape) for x in gradients)
             rotate(d_query_BLD, back, out=of_head_BLTD[:, :, 0])
             rotate(d_key_BLD, back, out=of_head_BLTD[:, :, 1])
             of_head_BLTD[:, :, 2] = d_value_BLD
-        return d_query_key_value_BLTHD, None, None, None, None
+        return query_key_value_BLTHD, None, None, None, None
 
 
 def _head(query_key_value_BLTD: Tensor, rotation: Rotation, work: Workspace) -> tuple[Tensor, Tensor, Tensor]:

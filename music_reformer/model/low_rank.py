@@ -5,7 +5,6 @@ Shapes: F outputs, E inputs of a linear map, K rank.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import torch
@@ -45,10 +44,11 @@ def merged(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a module with its low-rank changes added to the matrices, named as without them."""
     found = {}
     for name, tensor in tensors.items():
-        changed = re.fullmatch(r"(.*)\.parametrizations\.(\w+)\.original", name)
-        if changed:
-            change = name.removesuffix("original") + "0"
-            found[f"{changed[1]}.{changed[2]}"] = tensor + tensors[f"{change}.up"] @ tensors[f"{change}.down"]
-        elif ".parametrizations." not in name:
+        owner, parametrized, weight = name.partition(".parametrizations.")
+        if not parametrized:
             found[name] = tensor
+        elif weight.endswith(".original"):
+            change = name.removesuffix("original") + "0"
+            changed = tensor + tensors[f"{change}.up"] @ tensors[f"{change}.down"]
+            found[f"{owner}.{weight.removesuffix('.original')}"] = changed
     return found

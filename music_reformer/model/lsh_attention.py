@@ -170,6 +170,8 @@ class _SharedAttention(torch.autograd.Function):
     """Attention with shared queries and keys, one head after another.
 
     Keys and successor values are made from queries and values in here, because nothing of their size should be kept.
+    The gradient takes the place of the input, which nothing else needs; autograd refuses a second backward through the
+    same graph.
     """
 
     @staticmethod
@@ -201,7 +203,7 @@ class _SharedAttention(torch.autograd.Function):
     def backward(ctx, grad_BLHD):  # type: ignore[no-untyped-def]
         query_value_BLTHD, out_BLHD = ctx.saved_tensors
         batch, length, _, num_heads, width = query_value_BLTHD.shape
-        d_query_value_NTHD = query_value_BLTHD.new_empty(batch * length, 2, num_heads, width)
+        d_query_value_NTHD = query_value_BLTHD.view(batch * length, 2, num_heads, width)
         work = Workspace(out_BLHD.device)
         for head, (rounds, alone, lse_N) in enumerate(ctx.kept):
             query_ND, key_ND, _, brought_ND = _head(query_value_BLTHD[:, :, :, head], ctx.successor_values, work)
@@ -226,7 +228,7 @@ class _SharedAttention(torch.autograd.Function):
             else:
                 d_value_ND.copy_(d_brought_ND)
             d_value_ND[alone] += grad_ND[alone]
-        return d_query_value_NTHD.view(query_value_BLTHD.shape), None, None, None, None
+        return query_value_BLTHD, None, None, None, None
 
 
 def _head(query_value_BLTD: Tensor, successor_values: bool, work: Workspace) -> tuple[Tensor, Tensor, Tensor, Tensor]:

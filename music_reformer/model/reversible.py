@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from music_reformer.model.feed_forward import FeedForward
 from music_reformer.model.sequence import Sequence
@@ -163,16 +164,18 @@ class _Reversible(torch.autograd.Function):
                     with torch.enable_grad():
                         inner = first[:, span].detach().requires_grad_()
                         out = block.feed(inner)
-                    d_first[:, span] += gradients.add(block, out, inner, d_second[:, span])
                     second[:, span] -= out.detach()
+                    d_first[:, span] += gradients.add(block, get_gradient_edge(out), inner, d_second[:, span])
                 if before_attention is not None:
                     before_attention.restore()
                 with torch.enable_grad():
                     inner = second.detach().requires_grad_()
                     out, _ = block.attend(inner, ctx.sequence, choices)
-                d_second += gradients.add(block, out, inner, d_first)
                 first -= out.detach()
-                del out, inner
+                edge = get_gradient_edge(out)
+                del out  # Only its place in the graph is needed.
+                d_second += gradients.add(block, edge, inner, d_first)
+                del inner, edge
         after.restore()
         return d_first.add_(d_second), None, None, *gradients.in_order()
 
@@ -184,8 +187,8 @@ class _Gradients:
         self.total = {parameter: torch.zeros_like(parameter) for parameter in parameters}
         self.used: set[nn.Parameter] = set()
 
-    def add(self, block: nn.Module, out: Tensor, inner: Tensor, grad: Tensor) -> Tensor:
-        """Differentiate `out`; returns the gradient of `inner`, adds those of the block's parameters that it used."""
+    def add(self, block: nn.Module, out: GradientEdge, inner: Tensor, grad: Tensor) -> Tensor:
+        """Differentiate at `out`: the gradient of `inner`; adds those of the block's parameters that it used."""
         parameters = [parameter for parameter in block.parameters() if parameter in self.total]
         d_inner, *d_used = torch.autograd.grad(out, [inner, *parameters], grad, allow_unused=True)
         for parameter, gradient in zip(parameters, d_used, strict=True):

@@ -14,7 +14,7 @@ from small_store import write_store
 @pytest.mark.timeout(600)
 def test_every_combination_is_a_run_of_its_own(tmp_path: Path) -> None:
     store = write_store(tmp_path / "store", num_pieces=8).path
-    command = [sys.executable, "-m", "music_reformer.training.sweep", "--multirun", f"data={store}"]
+    command = [sys.executable, "-m", "music_reformer.sweep", "--multirun", f"data={store}"]
     command += ["model=tiny", "model.width=16", "model.head_width=8", "model.num_heads=2", "trainer.accelerator=cpu"]
     command += ["trainer.max_steps=2", "trainer.row_tokens=64", "trainer.threads=1"]
     command += ["optimizer.learning_rate=1e-3,2e-3"]

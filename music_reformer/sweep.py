@@ -1,6 +1,6 @@
 """Several trainings with one command: Hydra's multirun, on this machine or, with its submitit launcher, under SLURM.
 
-    python -m music_reformer.training.sweep --multirun data=datasets/mine optimizer.learning_rate=1e-3,2e-3
+    python -m music_reformer.sweep --multirun data=datasets/mine optimizer.learning_rate=1e-3,2e-3
 
 Settings are those of `music-reformer train`; several values with commas between them are several runs. Each has a
 folder under `runs/sweep`, in the order of its settings, whatever `output` says. See docs/clusters.md.
