@@ -1,16 +1,13 @@
 """`music-reformer finetune`: one's own MIDI files, weights that exist, and weights that know the files.
 
-In the output folder: `data` (a token store of the files), `run` (the training), `weights`, and `finetune.json` with the
-loss of files held out, before and after.
+In the output folder: a run like any other (`run_folder.py`), `data` (a token store of the files), and `finetune.json`
+with the loss of files held out, before and after.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import sys
-import time
 from pathlib import Path
 
 import torch
@@ -59,10 +56,8 @@ def finetune(config: FinetuneConfig) -> Path:
     before = _loss(loaded.model, store, held_out)
     _say(f"Before: {before:.4f} nats per token.")
     output = Path(config.output)
-    trained = train(_train_config(config, loaded.model.config, store))
-    after = _loss(load_weights(trained).model, store, held_out)
-    weights = output / "weights"
-    _replace_folder(trained, weights)
+    weights = train(_train_config(config, loaded.model.config, store))
+    after = _loss(load_weights(weights).model, store, held_out)
     report = {
         "settings": to_plain(config),
         "initial": loaded.fingerprint,
@@ -96,7 +91,7 @@ def _train_config(config: FinetuneConfig, model: ModelConfig, store: TokenStore)
     longest = sum(piece.length for piece in store.split("train"))
     return TrainConfig(
         data=str(store.path),
-        output=str(Path(config.output) / "run"),
+        output=config.output,
         seed=config.seed,
         initial=config.checkpoint,
         trainable=config.trainable,
@@ -133,15 +128,6 @@ def _loss(model: ReformerLM, store: TokenStore, pieces: list[Piece]) -> float:
     """Mean negative log-likelihood of whole pieces, nats per token."""
     losses = list(piece_losses(model.eval(), store, pieces))
     return float(sum(loss.nats.sum() for loss in losses) / sum(len(loss.nats) for loss in losses))
-
-
-def _replace_folder(source: Path, target: Path) -> None:
-    """Copy a folder under another name first, then put it in the place of `target`."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{time.time_ns()}")
-    shutil.copytree(source, temporary)
-    if target.exists():
-        shutil.rmtree(target)
-    temporary.replace(target)
 
 
 def _say(line: str) -> None:
