@@ -10,7 +10,17 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.harness import in_child, machine, measure, megabytes, save_plot, show, use_threads, write
+from benchmarks.harness import (
+    in_child,
+    machine,
+    megabytes,
+    peak_memory,
+    save_plot,
+    seconds_in_turn,
+    show,
+    use_threads,
+    write,
+)
 
 WIDTH, HEADS, HEAD_WIDTH, WINDOW = 512, 8, 64, 64
 LSH = ("ours", "reformer-pytorch", "hugging face")
@@ -163,15 +173,20 @@ _LAYERS = {
 }
 
 
-def measure_one(
-    name: str, *, length: int, rounds: int, repeats: int, device: str, bfloat16: bool, threads: int
-) -> dict[str, float]:
-    """In a child process: seconds and peak bytes of a step."""
+def measure_peak(*, name: str, length: int, rounds: int, device: str, bfloat16: bool, threads: int) -> int:
+    """In a child process: peak bytes of a step."""
     use_threads(threads)
     step_of(name, length=1024, rounds=rounds, device=device, bfloat16=bfloat16)()  # Loads all that is loaded once.
-    return measure(
-        step_of(name, length=length, rounds=rounds, device=device, bfloat16=bfloat16), repeats=repeats, device=device
-    )
+    return peak_memory(step_of(name, length=length, rounds=rounds, device=device, bfloat16=bfloat16), device)
+
+
+def measure_seconds(
+    *, names: list[str], length: int, rounds: int, device: str, bfloat16: bool, threads: int, repeats: int
+) -> dict[str, float]:
+    """In a child process: seconds of a step of each layer, taking turns."""
+    use_threads(threads)
+    steps = {name: step_of(name, length=length, rounds=rounds, device=device, bfloat16=bfloat16) for name in names}
+    return seconds_in_turn(steps, repeats=repeats, device=device)
 
 
 def main() -> None:
@@ -185,21 +200,26 @@ def main() -> None:
     options = parser.parse_args()
     print(machine(options.device))
     rows: list[dict[str, Any]] = []
-    common = {
-        "repeats": options.repeats,
-        "device": options.device,
-        "bfloat16": options.bfloat16,
-        "threads": options.threads,
-    }
     for length in options.lengths:
-        full = None
-        if options.device == "cuda" or length <= LONGEST_FULL_ON_CPU:
-            full = in_child("benchmarks.attention:measure_one", name="full", length=length, rounds=1, **common)
-        rows.append({"layer": "full", "length": length, "rounds": None, **(full or {})})
         for rounds in options.rounds:
-            for name in (*LSH, "floor"):
-                found = in_child("benchmarks.attention:measure_one", name=name, length=length, rounds=rounds, **common)
-                rows.append({"layer": name, "length": length, "rounds": rounds, **(found or {})})
+            names = [*LSH, "floor"]
+            # It does not depend on the rounds.
+            if rounds == options.rounds[0] and (options.device == "cuda" or length <= LONGEST_FULL_ON_CPU):
+                names.append("full")
+            common = {
+                "length": length,
+                "rounds": rounds,
+                "device": options.device,
+                "bfloat16": options.bfloat16,
+                "threads": options.threads,
+            }
+            seconds = in_child("benchmarks.attention:measure_seconds", names=names, repeats=options.repeats, **common)
+            for name in names:
+                row: dict[str, Any] = {"layer": name, "length": length, "rounds": None if name == "full" else rounds}
+                if seconds is not None:
+                    row["seconds"] = seconds[name]
+                    row["peak_bytes"] = in_child("benchmarks.attention:measure_peak", name=name, **common)
+                rows.append(row)
             _show_lines(rows, length, rounds)
     path = write("attention", settings=vars(options), rows=rows, device=options.device)
     plot = save_plot("attention", lambda axes: _draw(axes, rows, options.rounds), panels=2)
@@ -207,7 +227,9 @@ def main() -> None:
 
 
 def _find(rows: list[dict[str, Any]], layer: str, length: int, rounds: int | None) -> dict[str, Any]:
-    return next(row for row in rows if (row["layer"], row["length"], row["rounds"]) == (layer, length, rounds))
+    """The row of this measurement; an empty one where it was not made."""
+    wanted = (layer, length, rounds)
+    return next((row for row in rows if (row["layer"], row["length"], row["rounds"]) == wanted), {})
 
 
 def _show_lines(rows: list[dict[str, Any]], length: int, rounds: int) -> None:
@@ -215,7 +237,7 @@ def _show_lines(rows: list[dict[str, Any]], length: int, rounds: int) -> None:
     lines = []
     for name in (*LSH, "full", "floor"):
         row = _find(rows, name, length, None if name == "full" else rounds)
-        if "seconds" not in row or "seconds" not in ours:
+        if not (row.get("peak_bytes") and ours.get("peak_bytes")):
             lines.append([name, "-", "-", "-", "-"])
             continue
         speed = f"{row['seconds'] / ours['seconds']:.2f}"
@@ -233,7 +255,7 @@ def _draw(axes: Any, rows: list[dict[str, Any]], all_rounds: list[int]) -> None:
             if name == "floor" and key != "seconds":
                 continue
             wanted = None if name == "full" else rounds
-            points = [(r["length"], r[key]) for r in rows if r["layer"] == name and r["rounds"] == wanted and key in r]
+            points = [(r["length"], r[key]) for r in rows if (r["layer"], r["rounds"]) == (name, wanted) and r.get(key)]
             style = {"linestyle": ":", "color": "grey"} if name == "floor" else {"marker": "o"}
             title = "bare matrix products of ours" if name == "floor" else name
             axis.plot(*zip(*points, strict=True), label=title, **style)

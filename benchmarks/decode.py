@@ -8,15 +8,14 @@ example, and their speed is held against that of the music.
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.harness import in_child, machine, save_plot, show, use_threads, write
+from benchmarks.harness import in_child, machine, save_plot, seconds_in_turn, show, use_threads, write
 
 VOCABULARY = 518
-WARM_UP = 10
+STEPS_A_TURN = 10
 SHIPPED_VARIATIONS, SHIPPED_BARS = 4, 32
 
 
@@ -69,41 +68,85 @@ def hugging_face(*, length: int, **changes: Any) -> Any:
     return ReformerModelWithLMHead(ReformerConfig(**(settings | changes))).eval()
 
 
-def measure_ours(*, context: int, variations: int, steps: int, threads: int) -> dict[str, float]:
-    """In a child process: seconds of the prefill, and median seconds of a step."""
+def measure_contexts(*, contexts: list[int], steps: int, threads: int) -> list[dict[str, float]]:
+    """In a child process, for each context: seconds of the prefill, of a step, and of reading the weights."""
     import torch
 
     use_threads(threads)
     model = ours()
+    prefills, turns = [], {}
     with torch.inference_mode():
-        begin = time.perf_counter()
-        _, state = model.prefill(torch.randint(0, VOCABULARY, (1, context)))
-        prefill = time.perf_counter() - begin
-        state = state.expand(variations)
-        tokens = torch.randint(0, VOCABULARY, (variations,))
-        seconds = _median_step(lambda: model.step(tokens, state), steps)
-        floor = _median_step(lambda: [parameter.sum() for parameter in model.parameters()], steps)
-    return {"prefill": prefill, "seconds": seconds, "floor": floor}
+        model.prefill(torch.randint(0, VOCABULARY, (1, 1024)))  # Loads all that is loaded once.
+        for context in contexts:
+            begin = time.perf_counter()
+            _, state = model.prefill(torch.randint(0, VOCABULARY, (1, context)))
+            prefills.append(time.perf_counter() - begin)
+            turns[str(context)] = _steps_of_ours(model, state)
+        turns["floor"] = _readings(model)
+        seconds = _median_steps(turns, steps)
+    return [
+        {"prefill": prefill, "seconds": seconds[str(context)], "floor": seconds["floor"]}
+        for context, prefill in zip(contexts, prefills, strict=True)
+    ]
 
 
-def measure_hugging_face(*, context: int, variations: int, steps: int, threads: int) -> dict[str, float]:
-    """In a child process: the same of their cached decoding."""
+def measure_variations(*, context: int, variations: int, steps: int, threads: int) -> dict[str, float]:
+    """In a child process: seconds of a step of ours, of Hugging Face's, and of reading our weights, taking turns."""
     import torch
 
     use_threads(threads)
-    model = hugging_face(length=2 * context)
+    model, theirs = ours(), hugging_face(length=2 * context)
+    prompt = torch.randint(0, VOCABULARY, (1, context))
     with torch.inference_mode():
-        begin = time.perf_counter()
-        prompt = torch.randint(0, VOCABULARY, (variations, context))
-        past = model(prompt, use_cache=True).past_buckets_states
-        prefill = time.perf_counter() - begin
-        token = torch.randint(0, VOCABULARY, (variations, 1))
+        _, state = model.prefill(prompt)
+        return _median_steps(
+            {
+                "ours": _steps_of_ours(model, state.expand(variations)),
+                "hugging face": _steps_of_theirs(theirs, prompt.expand(variations, -1).contiguous()),
+                "floor": _readings(model),
+            },
+            steps,
+        )
 
-        def step() -> None:
-            nonlocal past
+
+def _steps_of_ours(model: Any, state: Any) -> Callable[[], None]:
+    import torch
+
+    tokens = torch.zeros(len(state.lengths), dtype=torch.int64)
+
+    def steps() -> None:
+        for _ in range(STEPS_A_TURN):
+            model.step(tokens, state)
+
+    return steps
+
+
+def _steps_of_theirs(model: Any, prompt: Any) -> Callable[[], None]:
+    token = prompt[:, :1].contiguous()
+    past = model(prompt, use_cache=True).past_buckets_states
+
+    def steps() -> None:
+        nonlocal past
+        for _ in range(STEPS_A_TURN):
             past = model(token, past_buckets_states=past, use_cache=True).past_buckets_states
 
-        return {"prefill": prefill, "seconds": _median_step(step, steps)}
+    return steps
+
+
+def _readings(model: Any) -> Callable[[], None]:
+    """The floor: all weights read once for each step."""
+
+    def steps() -> None:
+        for _ in range(STEPS_A_TURN):
+            for parameter in model.parameters():
+                parameter.sum()
+
+    return steps
+
+
+def _median_steps(turns: dict[str, Callable[[], None]], steps: int) -> dict[str, float]:
+    seconds = seconds_in_turn(turns, repeats=max(1, steps // STEPS_A_TURN), device="cpu")
+    return {name: value / STEPS_A_TURN for name, value in seconds.items()}
 
 
 def measure_shipped(*, variations: int, bars: int, threads: int) -> dict[str, float]:
@@ -127,16 +170,6 @@ def measure_shipped(*, variations: int, bars: int, threads: int) -> dict[str, fl
     }
 
 
-def _median_step(step: Callable[[], object], steps: int) -> float:
-    seconds = []
-    for number in range(WARM_UP + steps):
-        begin = time.perf_counter()
-        step()
-        if number >= WARM_UP:
-            seconds.append(time.perf_counter() - begin)
-    return statistics.median(seconds)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--contexts", type=int, nargs="+", default=[1024, 4096, 16384, 32768, 65536])
@@ -146,16 +179,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0)
     options = parser.parse_args()
     print(machine("cpu"))
-    rows: list[dict[str, Any]] = []
-
-    def add(name: str, context: int, variations: int) -> dict[str, Any]:
-        function = "benchmarks.decode:measure_ours" if name == "ours" else "benchmarks.decode:measure_hugging_face"
-        found = in_child(function, context=context, variations=variations, steps=options.steps, threads=options.threads)
-        row = {"model": name, "context": context, "variations": variations, **(found or {})}
-        rows.append(row)
-        return row
-
-    by_context = [add("ours", context, 1) for context in options.contexts]
+    common = {"steps": options.steps, "threads": options.threads}
+    found = in_child("benchmarks.decode:measure_contexts", contexts=options.contexts, **common)
+    by_context = [
+        {"model": "ours", "context": context, "variations": 1, **row}
+        for context, row in zip(options.contexts, found, strict=True)
+    ]
     show(
         "one variation, by context",
         ["context", "prefill s", "ms a step", "floor ms"],
@@ -164,13 +193,16 @@ def main() -> None:
             for row in by_context
         ],
     )
-    lines = []
+    lines, by_variations = [], []
     for variations in options.variations:
-        mine = add("ours", options.peer_context, variations)
-        peer = add("hugging face", options.peer_context, variations)
-        ratio = f"{peer['seconds'] / mine['seconds']:.1f}" if "seconds" in peer else "-"
-        theirs = _milliseconds(peer["seconds"]) if "seconds" in peer else "-"
-        lines.append([variations, _milliseconds(mine["seconds"]), theirs, ratio, _milliseconds(mine["floor"])])
+        seconds = in_child(
+            "benchmarks.decode:measure_variations", context=options.peer_context, variations=variations, **common
+        )
+        by_variations.append({"context": options.peer_context, "variations": variations, "seconds": seconds})
+        mine, theirs, floor = (seconds[name] for name in ("ours", "hugging face", "floor"))
+        lines.append(
+            [variations, _milliseconds(mine), _milliseconds(theirs), f"{theirs / mine:.1f}", _milliseconds(floor)]
+        )
     show(
         f"context {options.peer_context:,}, by variations decoded together",
         ["variations", "ours, ms a step", "Hugging Face", "times ours", "floor ms"],
@@ -179,7 +211,7 @@ def main() -> None:
     shipped = in_child(
         "benchmarks.decode:measure_shipped", variations=SHIPPED_VARIATIONS, bars=SHIPPED_BARS, threads=options.threads
     )
-    rows.append({"model": "shipped", "variations": SHIPPED_VARIATIONS, **shipped})
+    rows = [*by_context, *by_variations, {"model": "shipped", "variations": SHIPPED_VARIATIONS, **shipped}]
     show(
         f"the shipped weights, {SHIPPED_VARIATIONS} variations of {SHIPPED_BARS} bars behind an example",
         ["tokens/s", "seconds", "seconds of music, each", "times faster than it plays"],

@@ -90,27 +90,30 @@ def _replace(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
-def measure(step: Callable[[], object], *, repeats: int, device: str) -> dict[str, float]:
-    """Peak memory of the first call in bytes, median seconds of `repeats` more.
+def seconds_in_turn(
+    steps: Mapping[str, Callable[[], object]], *, repeats: int, device: str, warm_up: int = 1
+) -> dict[str, float]:
+    """Median seconds of each step, all taking turns: where a machine is slow for a minute, it is so for all of them.
 
     On one CPU thread they are seconds of that processor's time: on a machine that others use too, the clock on the wall
     measures the others.
     """
     import torch
 
-    own_time = device == "cpu" and torch.get_num_threads() == 1
-    clock = time.process_time if own_time else time.perf_counter
-    peak = _peak_of(step, device)
-    seconds = []
-    for _ in range(repeats):
-        begin = clock()
-        step()
-        _wait_for(device)
-        seconds.append(clock() - begin)
-    return {"seconds": statistics.median(seconds), "peak_bytes": peak}
+    clock = time.process_time if device == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for number in range(warm_up + repeats):
+        for name, step in steps.items():
+            begin = clock()
+            step()
+            _wait_for(device)
+            if number >= warm_up:
+                seconds[name].append(clock() - begin)
+    return {name: statistics.median(times) for name, times in seconds.items()}
 
 
-def _peak_of(step: Callable[[], object], device: str) -> int:
+def peak_memory(step: Callable[[], object], device: str) -> int:
+    """Bytes that one call needs at its peak, beyond what was there before: its process should do nothing else."""
     gc.collect()
     if device == "cuda":
         import torch

@@ -14,15 +14,17 @@ from benchmarks.decode import VOCABULARY, hugging_face, ours
 from benchmarks.harness import (
     in_child,
     machine,
-    measure,
     megabytes,
     peak_allocated,
+    peak_memory,
     save_plot,
+    seconds_in_turn,
     show,
     use_threads,
     write,
 )
 
+MODELS = ("ours", "hugging face")
 DEPTHS = [2, 4, 8, 16, 32]
 DEPTH_TOKENS = 16_384
 
@@ -49,12 +51,17 @@ def step_of(name: str, length: int, *, optimize: bool = True, **changes: Any) ->
     return step, sum(p.numel() * p.element_size() for p in model.parameters())
 
 
-def measure_step(*, name: str, length: int, repeats: int, threads: int) -> dict[str, float]:
-    """In a child process."""
+def measure_peak(*, name: str, length: int, threads: int) -> int:
+    """In a child process: peak bytes of a step."""
     use_threads(threads)
     step_of(name, 1024)[0]()
-    step, _ = step_of(name, length)
-    return measure(step, repeats=repeats, device="cpu")
+    return peak_memory(step_of(name, length)[0], "cpu")
+
+
+def measure_seconds(*, length: int, repeats: int, threads: int) -> dict[str, float]:
+    """In a child process: seconds of a step of each model, taking turns."""
+    use_threads(threads)
+    return seconds_in_turn({name: step_of(name, length)[0] for name in MODELS}, repeats=repeats, device="cpu")
 
 
 def measure_depth(*, num_layers: int, threads: int) -> dict[str, float]:
@@ -62,7 +69,7 @@ def measure_depth(*, num_layers: int, threads: int) -> dict[str, float]:
     use_threads(threads)
     step_of("ours", 1024)[0]()
     step, parameter_bytes = step_of("ours", DEPTH_TOKENS, optimize=False, num_layers=num_layers)
-    resident = measure(step, repeats=1, device="cpu")["peak_bytes"]
+    resident = peak_memory(step, "cpu")
     again, _ = step_of("ours", DEPTH_TOKENS, optimize=False, num_layers=num_layers)
     return {
         "activation_bytes": peak_allocated(again) - parameter_bytes,
@@ -80,17 +87,19 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     lines = []
     for length in options.lengths:
-        for name in ("ours", "hugging face"):
-            found = in_child(
-                "benchmarks.memory:measure_step",
-                name=name,
-                length=length,
-                repeats=options.repeats,
-                threads=options.threads,
-            )
-            rows.append({"model": name, "length": length, **(found or {})})
+        seconds = in_child(
+            "benchmarks.memory:measure_seconds", length=length, repeats=options.repeats, threads=options.threads
+        )
+        for name in MODELS:
+            row: dict[str, Any] = {"model": name, "length": length}
+            if seconds is not None:
+                row["seconds"] = seconds[name]
+                row["peak_bytes"] = in_child(
+                    "benchmarks.memory:measure_peak", name=name, length=length, threads=options.threads
+                )
+            rows.append(row)
         mine, theirs = rows[-2:]
-        if "seconds" in mine and "seconds" in theirs:
+        if mine.get("peak_bytes") and theirs.get("peak_bytes"):
             lines.append(
                 [
                     f"{length:,}",
@@ -118,7 +127,7 @@ def main() -> None:
 
 
 def _draw(axes: Any, rows: list[dict[str, Any]], depths: list[dict[str, Any]]) -> None:
-    for name in ("ours", "hugging face"):
+    for name in MODELS:
         points = [(r["length"], r["length"] / r["seconds"]) for r in rows if r["model"] == name and "seconds" in r]
         axes[0].plot(*zip(*points, strict=True), marker="o", label=name)
     axes[0].set_xscale("log", base=2)
