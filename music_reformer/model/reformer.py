@@ -56,6 +56,7 @@ class ReformerLM(nn.Module):
             recompute=config.recompute,
         )
         self.final_norm = nn.LayerNorm(config.width)
+        self._lsh_layers = [module for module in self.modules() if isinstance(module, LSHAttention)]
         self._initialise()
 
     def _initialise(self) -> None:
@@ -66,10 +67,6 @@ class ReformerLM(nn.Module):
                 nn.init.normal_(parameter, std=0.02 / (2 * self.config.num_layers) ** 0.5 if writes else 0.02)
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
-
-    @property
-    def _lsh_layers(self) -> list[LSHAttention]:
-        return [module for module in self.modules() if isinstance(module, LSHAttention)]
 
     @property
     def num_rounds(self) -> int:
