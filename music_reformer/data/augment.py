@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from music_reformer.config import AugmentConfig, require
+from music_reformer.midi.infill import ALL, HoleCutter
 
+MAX_HOLE_BARS = 16
 _DRUMS = "Program_-1"
 
 
@@ -35,6 +37,12 @@ class Augmenter:
             config.programs >= 0 and config.one_program >= 0 and config.programs + config.one_program <= 1,
             f"augment.programs ({config.programs}) and augment.one_program ({config.one_program}) must be "
             "probabilities that add up to at most 1",
+        )
+        self._holes = HoleCutter(tokens)
+        require(
+            0 <= config.infill <= 1 and (not config.infill or self._holes.can_cut),
+            f"augment.infill ({config.infill}) must be 0 to 1, and 0 for a tokenizer that has no bars, has no durations "
+            "or has rests",
         )
         self.config = config
         self.num_ids = len(tokens)
@@ -67,13 +75,15 @@ class Augmenter:
     @property
     def keeps_length(self) -> bool:
         """Whether a changed piece always has as many tokens as before."""
-        return not (self.config.tempo and self.id_of_shift) and not self.config.one_program
+        config = self.config
+        return not (config.tempo and self.id_of_shift) and not config.one_program and not config.infill
 
     def __call__(self, tokens: NDArray[np.uint16], random: np.random.Generator) -> NDArray[np.uint16]:
         """A changed copy of a piece's tokens; the same for the same draws."""
         config = self.config
         # All draws are made, used or not, so that changing one setting leaves the others' draws alone.
         key, speed, replace = random.random(3)
+        (holes,) = random.spawn(1)
         tokens = self.transpose(tokens, key)
         if config.tempo:
             tokens = self.change_tempo(tokens, 1 + config.tempo * (2 * speed - 1))
@@ -81,7 +91,18 @@ class Augmenter:
             tokens = self.change_programs(tokens, random)
         elif replace < config.programs + config.one_program:
             tokens = self.merge_programs(tokens, random)
-        return tokens
+        return self.permute(tokens, holes) if holes.random() < config.infill else tokens
+
+    def permute(self, tokens: NDArray[np.uint16], random: np.random.Generator) -> NDArray[np.uint16]:
+        """Write some bars at the end: of all instruments, or (one time in two, where there are several) of one."""
+        num_bars = len(self._holes.bars(tokens))
+        if num_bars < 2:
+            return tokens
+        count = int(random.integers(1, min(MAX_HOLE_BARS, num_bars - 1) + 1))
+        first = int(random.integers(0, num_bars - count + 1))
+        playing = sorted(self._holes.programs(tokens))
+        one = len(playing) > 1 and random.random() < 0.5
+        return self._holes.permuted(tokens, first, count, {int(random.choice(playing))} if one else ALL)
 
     def transpose(self, tokens: NDArray[np.uint16], draw: float) -> NDArray[np.uint16]:
         """Shift all melodic pitches alike, by what `draw` in [0, 1) picks of the shifts that keep them in range."""

@@ -214,11 +214,12 @@ class TrainingBatches:
         documents = []
         for span in row:
             piece = self.pieces[span.piece]
+            tokens = self._augmented(piece, epoch)
             offset = 0
             if self.position_offset:
-                room = self.max_length - min(piece.length - 1, self.max_length)
+                room = self.max_length - min(len(tokens) - 1, self.max_length)
                 offset = int(self._random(_OFFSET, epoch, piece.piece_id).integers(0, room + 1))
-            documents.append((self._augmented(piece, epoch), span, offset))
+            documents.append((tokens, span, offset))
         return fill_row(documents, self.row_tokens, self.max_length, self.store.tokenizer.pad_id)
 
 
@@ -297,7 +298,8 @@ def fill_row(
         at = slice(place, place + span.length)
         end = span.begin + span.length
         row["tokens"][at] = tokens[span.begin : end]
-        row["targets"][at] = tokens[span.begin + 1 : end + 1]
+        targets = tokens[span.begin + 1 : end + 1].astype(np.int64)
+        row["targets"][at] = np.where(targets == pad_id, IGNORED, targets)  # Where a hole is, is no music.
         row["documents"][at] = document
         # Past the end of the position table a span counts from 0: it is a document of its own anyway.
         start = offset + span.begin if offset + end <= max_length else 0

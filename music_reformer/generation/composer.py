@@ -84,7 +84,14 @@ class Composer:
         for progress in session:
             watch(progress)
         composing = time.monotonic() - began
-        writer = Writer(original, session.prompt.score if score is None else score, session.prompt.cut_tick)
+        prompt = session.prompt
+        writer = Writer(
+            original,
+            prompt.score if score is None else score,
+            prompt.cut_tick,
+            until=prompt.until_tick,
+            missing=prompt.missing,
+        )
         abouts = []
         for path, composed in zip(job.outputs, session.scores, strict=True):
             data, lossy = writer.write(composed)

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from music_reformer.config import SamplingConfig, require
+from music_reformer.generation.hole import read_hole
 from music_reformer.generation.prompt import PIANO, blank_score, read_prompt
 from music_reformer.generation.session import Length, NewNote, Progress, Session
 from music_reformer.midi.key import Key
@@ -80,6 +81,7 @@ class Generator:
         seed: int = 0,
         sampling: SamplingConfig | None = None,
         cut_bar: int | None = None,
+        until_bar: int | None = None,
         programs: set[int] | None = None,
         key: Key | None = None,
         rounds: int = 0,
@@ -89,12 +91,15 @@ class Generator:
 
         Args:
             prompt: in ticks, or None to compose from nothing (120 quarters a minute, 4/4).
-            length: how much; "16bars" are bars of the metre at the cut.
+            length: how much; "16bars" are bars of the metre at the cut. Without meaning where `until_bar` is given.
             variations: how many continuations, composed side by side.
             seed: two sessions that differ in it differ in all variations.
             sampling: temperature and the rest; None: the defaults.
             cut_bar: how many bars of the prompt to keep; None: all, through the one in which its last note begins.
-            programs: instruments that may play, -1 for drums; None: those of the prompt, or a piano.
+            until_bar: compose only the bars from `cut_bar` up to this one (not included), anew, with what comes before
+                and behind them in view; None: go on from the cut.
+            programs: instruments that may play, -1 for drums; None: those of the prompt, or a piano. With `until_bar`
+                what other instruments play stays.
             key: pitches outside it become rare; None: the model alone decides.
             rounds: hash rounds; 0: as the model was trained.
             stop: set it from another thread, and the session ends with what it has.
@@ -105,14 +110,22 @@ class Generator:
         require(1 <= variations <= MAX_VARIATIONS, f"variations ({variations}) must be 1 to {MAX_VARIATIONS}")
         for program in programs or ():
             require(-1 <= program <= 127, f"program ({program}) must be 0 to 127, or -1 for drums")
+        score = prompt if prompt is not None else blank_score(programs or {PIANO})
         # Half of the positions are for what is to come.
-        read = read_prompt(
-            prompt if prompt is not None else blank_score(programs or {PIANO}),
-            tokenizer=self.tokenizer,
-            programs=programs,
-            cut_bar=cut_bar,
-            max_tokens=max(2, self.model.config.max_length // 2),
-        )
+        max_tokens = max(2, self.model.config.max_length // 2)
+        if until_bar is not None:
+            read = read_hole(
+                score,
+                tokenizer=self.tokenizer,
+                first_bar=cut_bar or 0,
+                until_bar=until_bar,
+                programs=programs,
+                max_tokens=max_tokens,
+            )
+        else:
+            read = read_prompt(
+                score, tokenizer=self.tokenizer, programs=programs, cut_bar=cut_bar, max_tokens=max_tokens
+            )
         return Session(
             self,
             read,

@@ -30,18 +30,21 @@ SUSTAIN = 64  # number of the controller
 
 @dataclass
 class Prompt:
-    """A score up to the cut, and the tokens that lead there.
+    """A score up to the cut, or with a hole behind the cut, and the tokens that lead there.
 
     Attributes:
         score: what the continuation is written behind; every event before the cut as it was uploaded.
         cut_tick: the bar line on which the continuation begins, in ticks of `score`.
         cut_seconds: the same in seconds.
         tempo, metre: in force at the cut (quarters a minute; beats and unit).
-        ids: BOS and the tokens up to the cut; never an EOS.
-        state: of the grammar after `ids`.
+        ids: what the model reads: BOS and the tokens up to the cut, or of a piece with a hole all of it.
+        past_ids: BOS and the tokens up to the cut; never an EOS.
+        state: of the grammar at the cut.
         cut_grid: the cut in ticks of the tokenizer's grid, as `state` counts them.
         ticks_per_grid: ticks of `score` in one tick of the grid.
         dropped_bars: bars at the beginning that the model does not see, because the prompt is too long for it.
+        until_tick: where the hole ends that is to be filled; None: the piece goes on from the cut.
+        missing: instruments that are composed anew in the hole, -1 for drums; none: all.
     """
 
     score: symusic.Score
@@ -50,10 +53,13 @@ class Prompt:
     tempo: float
     metre: tuple[int, int]
     ids: list[int]
+    past_ids: list[int]
     state: GrammarState
     cut_grid: int
     ticks_per_grid: float
     dropped_bars: int = 0
+    until_tick: int | None = None
+    missing: frozenset[int] = frozenset()
 
     def tick(self, grid_tick: float) -> int:
         """A moment behind the cut, in ticks of the score; never before the cut."""
@@ -61,7 +67,15 @@ class Prompt:
 
     def seconds(self, tick: float) -> float:
         """A moment behind the cut (ticks of the score) in seconds."""
+        if self.until_tick is not None:  # the tempo may change in a hole
+            return float(seconds_at(self.score, tick))
         return self.cut_seconds + (tick - self.cut_tick) * 60.0 / (self.tempo * self.score.ticks_per_quarter)
+
+    @property
+    def until_grid(self) -> float:
+        """The end of the hole in ticks of the grid."""
+        assert self.until_tick is not None
+        return self.cut_grid + (self.until_tick - self.cut_tick) / self.ticks_per_grid
 
     def grid_after(self, *, bars: float | None = None, seconds: float | None = None) -> float:
         """The grid tick so many bars or seconds behind the cut."""
@@ -119,16 +133,16 @@ def read_prompt(
     """
     clean = clean_upload(score)
     cut_tick, bars = _find_cut(clean, cut_bar)
-    heard = _keep_before(clean, cut_tick)
+    heard = keep_before(clean, cut_tick)
     grammar = Grammar(tokenizer, programs=programs or programs_of(heard) or programs_of(clean) or {PIANO})
-    tempo = _last_before(heard.tempos, cut_tick)
     prompt = Prompt(
-        score=_keep_before(score, cut_tick),
+        score=keep_before(score, cut_tick),
         cut_tick=cut_tick,
         cut_seconds=float(seconds_at(heard, cut_tick)),
-        tempo=tempo.qpm if tempo is not None else DEFAULT_TEMPO,
+        tempo=tempo_at(heard, cut_tick),
         metre=[(beats, unit) for tick, beats, unit in metres(heard) if tick <= cut_tick][-1],
         ids=[],
+        past_ids=[],
         state=grammar.start(),
         cut_grid=0,
         ticks_per_grid=0.0,
@@ -166,7 +180,7 @@ def _find_cut(score: symusic.Score, cut_bar: int | None) -> tuple[int, list[int]
     return bars[index], bars[:index]
 
 
-def _keep_before(score: symusic.Score, cut: int) -> symusic.Score:
+def keep_before(score: symusic.Score, cut: int) -> symusic.Score:
     """A copy without what begins at or after the cut; a tempo, metre or key that begins there stays, being in force.
 
     Notes that begin before and sound across the cut keep their length.
@@ -181,6 +195,12 @@ def _keep_before(score: symusic.Score, cut: int) -> symusic.Score:
         events = getattr(kept, name)
         setattr(kept, name, type(events)([event for event in events if event.time <= cut]))
     return kept
+
+
+def tempo_at(score: symusic.Score, tick: int) -> float:
+    """Quarters a minute in force at a tick."""
+    tempo = _last_before(score.tempos, tick)
+    return float(tempo.qpm) if tempo is not None else DEFAULT_TEMPO
 
 
 def _last_before(events: Iterable[Any], tick: int) -> Any:
@@ -225,8 +245,13 @@ def _tokenize(
             ids = ids[:count]
             break
     prompt.state = grammar.start(ids)
-    prompt.ids = [tokenizer.bos_id, *ids, *prompt.state.forward(prompt.cut_grid)]
-    for track in score.tracks:
+    prompt.ids = prompt.past_ids = [tokenizer.bos_id, *ids, *prompt.state.forward(prompt.cut_grid)]
+    hold_across(prompt, score, origin=origin)
+
+
+def hold_across(prompt: Prompt, before: symusic.Score, *, origin: int = 0) -> None:
+    """Tell the grammar which keys are still down at the cut; `before` begins at tick `origin` and ends at the cut."""
+    for track in before.tracks:
         for note in track.notes:
             until = prompt.cut_grid + (note.end + origin - prompt.cut_tick) / prompt.ticks_per_grid
             if until > prompt.cut_grid:

@@ -124,8 +124,11 @@ class Session:
         self._rounds = rounds
         self._stop = stop
         vocabulary = prompt.state.vocabulary
-        end = prompt.grid_after(bars=length.bars, seconds=length.seconds)
-        guard = LoopGuard(vocabulary, prompt.ids, most=sampling.most_repeats) if sampling.most_repeats else None
+        if prompt.until_tick is not None:
+            end = prompt.until_grid
+        else:
+            end = prompt.grid_after(bars=length.bars, seconds=length.seconds)
+        guard = LoopGuard(vocabulary, prompt.past_ids, most=sampling.most_repeats) if sampling.most_repeats else None
         self._end_seconds = prompt.seconds(prompt.tick(end))
         self._variations = [
             _Variation(
@@ -140,7 +143,7 @@ class Session:
         pitch_tokens = [i for kind in ("Pitch", "NoteOn") for i in vocabulary.ids_of.get(kind, ())]
         self._sampler = Sampler(sampling, seed=seed, num_variations=variations, pitch_tokens=pitch_tokens)
         for number in range(variations):
-            self._sampler.hear(number, prompt.ids)
+            self._sampler.hear(number, prompt.past_ids)
         self._permitted = _permitted(prompt.state)
         self._key_V = _foreign_to(key, prompt.state) * FOREIGN_LOGIT
         self._num_tokens = 0

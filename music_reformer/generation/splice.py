@@ -2,7 +2,8 @@
 
 Between reading and writing, symusic drops text, copyright, instrument names, system exclusive messages, aftertouch and
 a change of program within a track. So the continuation is put into the file's own tracks: every event before the cut
-stays as it is, and behind it come the ends of notes that sound across the cut, and what was composed.
+stays as it is, and behind it come the ends of notes that sound across the cut, and what was composed. Where a hole was
+filled, every event stays but the notes that were taken out of it.
 """
 
 from __future__ import annotations
@@ -50,14 +51,24 @@ class Writer:
         original: bytes of the file that is continued; None: there is none, and nothing to lose.
         score: the same, as symusic reads it.
         cut: tick of the cut.
+        until: tick at which the hole ends, if the cut is the beginning of one.
+        missing: instruments whose notes were taken out of the hole, -1 for drums; none: all.
     """
 
-    def __init__(self, original: bytes | None, score: symusic.Score, cut: int) -> None:
+    def __init__(
+        self,
+        original: bytes | None,
+        score: symusic.Score,
+        cut: int,
+        *,
+        until: int | None = None,
+        missing: frozenset[int] = frozenset(),
+    ) -> None:
         self._must_splice = original is not None
         self._splicer: Splicer | None = None
         if original is not None:
             try:
-                self._splicer = Splicer(original, score, cut)
+                self._splicer = Splicer(original, score, cut, until, missing)
             except SpliceError as error:
                 self._tell(error)
 
@@ -82,6 +93,7 @@ class Splicer:
         original: bytes of a standard MIDI file, of format 0 or 1.
         score: the same, as symusic reads it.
         cut: tick of the cut.
+        until, missing: as in `Writer`.
 
     Raises:
         SpliceError: it is of another format or damaged.
@@ -90,10 +102,14 @@ class Splicer:
     original: bytes
     score: symusic.Score
     cut: int
+    until: int | None = None
+    missing: frozenset[int] = frozenset()
     _format: int = 0
     _kept: list[list[Event]] = field(default_factory=list)
     # (tick, pitch, program or -1 for drums) of notes -> (chunk, channel) that plays them.
     _players: dict[tuple[int, int, int], tuple[int, int]] = field(default_factory=dict)
+    # (chunk, tick, channel, pitch) of notes that were taken out of the hole.
+    _taken: set[tuple[int, int, int, int]] = field(default_factory=set)
     _used: set[int] = field(default_factory=set)
     _program_at_cut: dict[int, int] = field(default_factory=dict)
 
@@ -106,16 +122,16 @@ class Splicer:
         if self._format > 1 or not chunks:
             raise SpliceError("only files of format 0 and 1 can be spliced")
         self._find_players(chunks)
-        self._kept = [list(self._keep(events)) for events in chunks]
+        self._kept = [list(self._keep(number, events)) for number, events in enumerate(chunks)]
 
     def write(self, continued: symusic.Score) -> bytes:
-        """The file up to the cut, then what `continued` (the same tracks first, then new ones) has from the cut on."""
+        """The file with what `continued` (the same tracks first, then new ones) has from the cut on, or in the hole."""
         chunks = [list(events) for events in self._kept]
         free = [channel for channel in range(16) if channel != DRUM_CHANNEL and channel not in self._used]
         for number, track in enumerate(continued.tracks):
-            if not _has_news(track, self.cut):
-                continue
             program = DRUMS if track.is_drum else track.program
+            if not self._is_missing(program) or not _has_news(track, self.cut, self.until):
+                continue
             chunk, channel = self._place(number) or (None, None)
             if program == DRUMS and channel is None:
                 channel = DRUM_CHANNEL
@@ -124,7 +140,7 @@ class Splicer:
                 if not free:
                     raise SpliceError("all sixteen channels are taken")
                 chunk, channel = None, free.pop(0)
-            news = list(_news(track, self.cut, channel or 0))
+            news = list(_news(track, self.cut, self.until, channel or 0))
             if chunk is None:
                 news = [Event(self.cut, bytes([PROGRAM | (channel or 0), max(program, 0)])), *news]
                 if self._format == 1:
@@ -153,6 +169,11 @@ class Splicer:
                 self._used.add(channel)
                 program = DRUMS if channel == DRUM_CHANNEL else programs.get(channel, 0)
                 self._players.setdefault((tick, data[1], program), (number, channel))
+                if self.until is not None and self.cut <= tick < self.until and self._is_missing(program):
+                    self._taken.add((number, tick, channel, data[1]))
+
+    def _is_missing(self, program: int) -> bool:
+        return not self.missing or program in self.missing
 
     def _place(self, number: int) -> tuple[int, int] | None:
         """(chunk, channel) of a track of the original score; None: it has no notes, or it is new."""
@@ -163,23 +184,27 @@ class Splicer:
         places = (self._players.get((note.time, note.pitch, program)) for note in track.notes)
         return next((place for place in places if place is not None), None)
 
-    def _keep(self, events: Iterable[Event]) -> Iterator[Event]:
-        """Events before the cut; tempo, metre and key at it; behind it the ends of notes that sound across it."""
-        sounding: dict[tuple[int, int], int] = defaultdict(int)
+    def _keep(self, number: int, events: Iterable[Event]) -> Iterator[Event]:
+        """Events before the cut; tempo, metre and key at it; behind it the ends of notes that sound across it.
+
+        Of a piece with a hole all events, but for the notes that were taken out.
+        """
+        # By channel and pitch: of each note that sounds, whether it is kept.
+        sounding: dict[tuple[int, int], list[bool]] = defaultdict(list)
         for event in events:
-            kind, data = event.kind, event.data
+            kind, data, channel = event.kind, event.data, event.data[0] & 0x0F
             if kind == META and data[1] == END:
                 continue
-            is_end = kind == NOTE_OFF or (kind == NOTE_ON and data[2] == 0)
-            key = (data[0] & 0x0F, data[1]) if kind in (NOTE_ON, NOTE_OFF) else None
-            if event.tick < self.cut:
-                if key is not None:
-                    sounding[key] = max(0, sounding[key] - 1) if is_end else sounding[key] + 1
-                yield event
-            elif key is not None and is_end and sounding[key]:
-                sounding[key] -= 1
-                yield event
+            keeps = event.tick < self.cut or self.until is not None
+            if kind == NOTE_ON and data[2] > 0:
+                keeps &= (number, event.tick, channel, data[1]) not in self._taken
+                sounding[channel, data[1]].append(keeps)
+            elif kind in (NOTE_ON, NOTE_OFF):
+                if notes := sounding[channel, data[1]]:
+                    keeps = notes.pop(0)
             elif event.tick == self.cut and kind == META and data[1] in (TEMPO, METRE, KEY):
+                keeps = True
+            if keeps:
                 yield event
 
 
@@ -257,12 +282,17 @@ def _turn(event: Event) -> int:
     return BEGINS if event.kind == NOTE_ON else MOVES
 
 
-def _has_news(track: symusic.core.TrackTick, cut: int) -> bool:
+def _has_news(track: symusic.core.TrackTick, cut: int, until: int | None) -> bool:
+    if until is not None:
+        return any(cut <= note.time < until for note in track.notes)
     return any(event.time >= cut for events in (track.notes, track.controls, track.pitch_bends) for event in events)
 
 
-def _news(track: symusic.core.TrackTick, cut: int, channel: int) -> Iterator[Event]:
-    """What a track has from the cut on, as events of a channel."""
+def _news(track: symusic.core.TrackTick, cut: int, until: int | None, channel: int) -> Iterator[Event]:
+    """What a track has from the cut on, or the notes that it has in a hole, as events of a channel."""
+    if until is not None:
+        yield from _notes((note for note in track.notes if cut <= note.time < until), channel)
+        return
     for control in track.controls:
         if control.time >= cut:
             yield Event(control.time, bytes([CONTROL | channel, control.number, control.value]))
@@ -270,7 +300,10 @@ def _news(track: symusic.core.TrackTick, cut: int, channel: int) -> Iterator[Eve
         if bend.time >= cut:
             value = bend.value + 8192
             yield Event(bend.time, bytes([BEND | channel, value & 0x7F, value >> 7]))
-    for note in track.notes:
-        if note.time >= cut:
-            yield Event(note.time, bytes([NOTE_ON | channel, note.pitch, note.velocity]))
-            yield Event(note.time + note.duration, bytes([NOTE_OFF | channel, note.pitch, 64]))
+    yield from _notes((note for note in track.notes if note.time >= cut), channel)
+
+
+def _notes(notes: Iterable[symusic.core.NoteTick], channel: int) -> Iterator[Event]:
+    for note in notes:
+        yield Event(note.time, bytes([NOTE_ON | channel, note.pitch, note.velocity]))
+        yield Event(note.time + note.duration, bytes([NOTE_OFF | channel, note.pitch, 64]))

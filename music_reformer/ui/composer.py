@@ -108,7 +108,8 @@ class Composer:
                     "notes": [_note_row(note) for note in progress.notes],
                 }
             self._durations.append(time.monotonic() - began)
-            writer = Writer(original, score, session.prompt.cut_tick)
+            prompt = session.prompt
+            writer = Writer(original, score, prompt.cut_tick, until=prompt.until_tick, missing=prompt.missing)
             written = [
                 self._variation(*writer.write(result), result, name=f"{stem} - seed {order.seed} - {number}", cut=cut)
                 for number, result in enumerate(session.scores, start=1)

@@ -183,3 +183,40 @@ def test_settings_out_of_range_are_named() -> None:
         Augmenter([], AugmentConfig(tempo=1.5))
     with pytest.raises(UserError, match="add up to at most 1"):
         Augmenter([], AugmentConfig(programs=0.6, one_program=0.6))
+
+
+def test_holes_are_cut_as_often_as_asked_and_hide_nothing_but_the_hole() -> None:
+    tokenizer = MusicTokenizer(TokenizerConfig())
+    tokens = whole(tokenizer, make_score())
+    augment = Augmenter(tokenizer.tokens, AugmentConfig(transpose=0, tempo=0.0, infill=0.5))
+    assert not augment.keeps_length
+    with_hole = 0
+    for seed in range(200):
+        changed = augment(tokens, np.random.default_rng(seed))
+        np.testing.assert_array_equal(changed, augment(tokens, np.random.default_rng(seed)))
+        seconds = np.flatnonzero(changed == tokenizer.bos_id)
+        assert changed[0] == tokenizer.bos_id
+        assert changed[-1] == tokenizer.eos_id
+        if len(seconds) == 1:
+            np.testing.assert_array_equal(changed, tokens)
+        else:
+            with_hole += 1
+            assert (changed[: seconds[1]] == tokenizer.pad_id).sum() >= 1
+            assert (changed[seconds[1] :] == tokenizer.pad_id).sum() == 0
+            pitches = [int(i) for i in changed if tokenizer.tokens[i].startswith("Pitch")]
+            assert sorted(pitches) == sorted(int(i) for i in tokens if tokenizer.tokens[i].startswith("Pitch"))
+    assert 70 < with_hole < 130
+
+
+def test_the_other_draws_do_not_depend_on_holes() -> None:
+    tokenizer = MusicTokenizer(TokenizerConfig())
+    tokens = whole(tokenizer, make_score())
+    plain = Augmenter(tokenizer.tokens, AugmentConfig(programs=1.0))(tokens, np.random.default_rng(3))
+    holes = Augmenter(tokenizer.tokens, AugmentConfig(programs=1.0, infill=1.0))(tokens, np.random.default_rng(3))
+    assert set(holes.tolist()) == {*plain.tolist(), tokenizer.pad_id}
+
+
+def test_holes_need_bars(tokenizer: MusicTokenizer) -> None:
+    if tokenizer.config.encoding != "REMI":
+        with pytest.raises(UserError, match="infill"):
+            Augmenter(tokenizer.tokens, AugmentConfig(infill=0.1))

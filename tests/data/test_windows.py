@@ -80,6 +80,13 @@ def test_row_holds_documents_apart() -> None:
     assert row["positions"].tolist()[:7] == [102, 103, 104, 105, 0, 1, 2]
 
 
+def test_a_hole_is_read_but_not_to_be_foretold() -> None:
+    tokens = np.array([1, 5, 0, 6, 1, 7, 2], dtype=np.uint16)
+    row = fill_row([(tokens, Span(0, 0, 6), 0)], row_tokens=6, max_length=200, pad_id=0)
+    assert row["tokens"].tolist() == [1, 5, 0, 6, 1, 7]
+    assert row["targets"].tolist() == [5, IGNORED, 6, 1, 7, 2]
+
+
 def test_positions_stay_in_the_table(store: TokenStore) -> None:
     batches = training(store, max_length=200, augment=AugmentConfig(position_offset=True))
     seen = torch.cat([batches[number]["positions"].flatten() for number in range(60)])

@@ -29,6 +29,8 @@ SCALE = [0, 2, 4, 5, 7, 9, 11, 12]
 class StandInPrompt:
     cut_seconds: float
     cut_tick: int
+    until_tick: int | None = None
+    missing: frozenset[int] = frozenset()
 
 
 class StandInGenerator:

@@ -1,0 +1,163 @@
+"""Bars composed anew: what is around them, and what others play in them, stays event for event."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import symusic
+from stand_in import StandIn, full_score
+
+from music_reformer.config import TokenizerConfig
+from music_reformer.errors import UserError
+from music_reformer.generation.generator import Generator, Session
+from music_reformer.generation.splice import Writer
+from music_reformer.midi.infill import BOS, PAD
+from music_reformer.midi.score import bar_starts
+from music_reformer.midi.stream import DRUMS
+from music_reformer.midi.tokenizer import MusicTokenizer
+
+TOKENIZER = MusicTokenizer(TokenizerConfig())
+PIANO, BASS = 0, 33
+
+
+def generator(tokenizer: MusicTokenizer = TOKENIZER, **settings: float) -> Generator:
+    return Generator(StandIn(tokenizer, **settings), tokenizer)
+
+
+def compose(score: symusic.Score, **order: object) -> Session:
+    session = generator().start(score, seed=3, **order)
+    for _ in session:
+        pass
+    return session
+
+
+def notes(score: symusic.Score) -> Counter:
+    return Counter(
+        (DRUMS if track.is_drum else track.program, note.time, note.duration, note.pitch, note.velocity)
+        for track in score.tracks
+        for note in track.notes
+    )
+
+
+def programs(score: symusic.Score) -> list[int]:
+    return [DRUMS if track.is_drum else track.program for track in score.tracks]
+
+
+@pytest.mark.parametrize("ticks", [384, 480, 96])
+@pytest.mark.parametrize(("first", "until"), [(0, 2), (3, 5), (2, 7)])
+@pytest.mark.parametrize("chosen", [None, {PIANO}, {DRUMS}])
+def test_only_the_notes_of_the_hole_change(first: int, until: int, chosen: set[int] | None, ticks: int) -> None:
+    score = full_score(ticks=ticks)
+    lines = bar_starts(score)
+    cut, end = lines[first], lines[until]
+    session = compose(score, cut_bar=first, until_bar=until, programs=chosen, variations=2)
+
+    def taken(key: tuple[int, ...]) -> bool:
+        return cut <= key[1] < end and (chosen is None or key[0] in chosen)
+
+    stays = Counter({key: count for key, count in notes(score).items() if not taken(key)})
+    results = [notes(result) for result in session.scores]
+    assert results[0] != results[1]
+    for result in results:
+        new = result - stays
+        assert not stays - result
+        assert new
+        assert all(taken(key) for key in new)
+        allowed = chosen or set(programs(score))
+        assert {key[0] for key in new} <= allowed
+
+
+def test_no_key_is_struck_twice_or_rings_into_the_next_stroke() -> None:
+    score = full_score()
+    for result in compose(score, cut_bar=2, until_bar=5, variations=4).scores:
+        for track in result.tracks:
+            by_pitch: dict[int, list[symusic.Note]] = {}
+            for note in sorted(track.notes, key=lambda note: note.time):
+                by_pitch.setdefault(note.pitch, []).append(note)
+            lines = bar_starts(score)
+            for line in by_pitch.values():
+                for one, following in zip(line, line[1:], strict=False):
+                    if lines[2] <= one.time < lines[5]:
+                        assert one.end <= following.time
+
+
+def test_the_model_reads_both_sides_and_not_the_hole() -> None:
+    score = full_score()
+    loop = generator()
+    session = loop.start(score, cut_bar=3, until_bar=5, seed=1)
+    ids = session.prompt.ids
+    second = ids.index(BOS, 1)
+    assert ids.count(PAD) == 2
+    names = [TOKENIZER.tokens[i] for i in ids[second:]]
+    assert names[0] == "BOS"
+    assert names[-2:] == ["Bar_None", "TimeSig_3/4"]
+    assert all(name.startswith("Program") for name in names[1:-2])
+    lines = bar_starts(score)
+    decoded = TOKENIZER.decode(ids[:second])
+    ratio = score.ticks_per_quarter / decoded.ticks_per_quarter
+    starts = [round(note.time * ratio) for track in decoded.tracks for note in track.notes]
+    assert not any(lines[3] <= start < lines[5] for start in starts)
+    assert any(start >= lines[5] for start in starts)
+    assert any(start < lines[3] for start in starts)
+
+
+def test_a_long_piece_is_read_around_the_hole() -> None:
+    score = full_score(bars=60)
+    loop = generator(max_length=1500)
+    session = loop.start(score, cut_bar=30, until_bar=32, seed=1)
+    assert len(session.prompt.ids) <= 750
+    assert 0 < session.dropped_bars < 30
+    assert session.prompt.ids.count(PAD) == 2
+    assert session.prompt.cut_tick == bar_starts(score)[30]
+    for _ in session:
+        pass
+    assert notes(session.scores[0]) != notes(score)
+
+
+@pytest.mark.parametrize("chosen", [None, {PIANO}])
+@pytest.mark.parametrize("midi_format", [0, 1])
+def test_spliced_into_the_file_all_other_events_stay(midi_format: int, chosen: set[int] | None) -> None:
+    from test_splice import events_of, rich_file
+
+    original = rich_file(midi_format=midi_format)
+    score = symusic.Score.from_midi(original)
+    session = compose(score, cut_bar=3, until_bar=5, programs=chosen)
+    prompt = session.prompt
+    writer = Writer(original, score, prompt.cut_tick, until=prompt.until_tick, missing=prompt.missing)
+    written, lossy = writer.write(session.scores[0])
+    assert not lossy
+    assert notes(symusic.Score.from_midi(written)) == notes(symusic.Score.from_midi(session.scores[0].dumps_midi()))
+
+    def others(data: bytes) -> Counter:
+        return Counter(
+            event for event in events_of(data) if "note_o" not in event[1] and "end_of_track" not in event[1]
+        )
+
+    assert not others(original) - others(written)
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        ({"cut_bar": 5, "until_bar": 5}, "bars to compose anew"),
+        ({"cut_bar": 5, "until_bar": 99}, "bars to compose anew"),
+        ({"cut_bar": -1, "until_bar": 3}, "bars to compose anew"),
+    ],
+)
+def test_holes_that_are_none_are_refused(order: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        generator().start(full_score(), **order)
+
+
+def test_a_change_of_metre_in_the_hole_is_refused() -> None:
+    score = full_score()
+    score.time_signatures.append(symusic.TimeSignature(bar_starts(score)[4], 4, 4))
+    with pytest.raises(UserError, match="metre changes"):
+        generator().start(score, cut_bar=3, until_bar=6)
+
+
+def test_encodings_without_bars_say_so() -> None:
+    tokenizer = MusicTokenizer(TokenizerConfig(encoding="TSD"))
+    with pytest.raises(UserError, match="REMI"):
+        generator(tokenizer).start(full_score(), cut_bar=1, until_bar=2)

@@ -1,0 +1,77 @@
+"""A hole is cut out and written behind the rest: nothing is lost, nothing is told twice, and the context hides it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from scores import random_score
+
+from music_reformer.config import TokenizerConfig
+from music_reformer.midi.infill import ALL, BOS, PAD, HoleCutter
+from music_reformer.midi.tokenizer import MusicTokenizer
+
+TOKENIZERS = {
+    "programs": MusicTokenizer(TokenizerConfig()),
+    "pedals and bends": MusicTokenizer(TokenizerConfig(use_sustain_pedals=True, use_pitch_bends=True)),
+    "no programs": MusicTokenizer(TokenizerConfig(use_programs=False)),
+    "no metre, no tempo": MusicTokenizer(TokenizerConfig(use_time_signatures=False, use_tempos=False)),
+}
+
+
+def piece(tokenizer: MusicTokenizer, seed: int = 0) -> np.ndarray:
+    return np.array([BOS, *tokenizer.encode(random_score(seed)), tokenizer.eos_id], dtype=np.uint16)
+
+
+def notes(tokenizer: MusicTokenizer, ids: list[int]) -> Counter:
+    return Counter(
+        (track.is_drum, track.program, note.time, note.duration, note.pitch, note.velocity)
+        for track in tokenizer.decode(ids).tracks
+        for note in track.notes
+    )
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+@pytest.mark.parametrize(("first", "count"), [(0, 1), (3, 4), (0, 16), (17, 1), (5, 13)])
+def test_context_and_hole_together_are_the_piece(name: str, first: int, count: int) -> None:
+    tokenizer = TOKENIZERS[name]
+    cutter = HoleCutter(tokenizer.tokens)
+    ids = piece(tokenizer)
+    lines = cutter.bars(ids)
+    first = min(first, len(lines) - 1)
+    count = min(count, len(lines) - first)
+    for programs in (ALL, {40}, {-1, 0}) if cutter.programs(ids) else (ALL,):
+        cut = cutter.cut(ids, first, count, programs)
+        before = ids[: lines[first]].tolist()
+        in_hole = notes(tokenizer, before + cut.hole) - notes(tokenizer, before)
+        assert notes(tokenizer, cut.context) + in_hole == notes(tokenizer, ids.tolist())
+        assert len(cutter.bars(np.array(cut.context))) == len(lines)
+        assert len(cutter.bars(np.array(cut.hole))) == cut.context.count(PAD) == count
+        if programs:
+            assert cutter.programs(np.array(cut.hole)) <= programs == cut.programs
+
+
+def test_what_the_other_instruments_play_stays() -> None:
+    tokenizer = TOKENIZERS["programs"]
+    cutter = HoleCutter(tokenizer.tokens)
+    cut = cutter.cut(piece(tokenizer), 2, 3, {40})
+    begin, end = cutter.bars(np.array(cut.context))[[2, 5]]
+    assert cutter.programs(np.array(cut.context[begin:end])) == {0, -1}
+
+
+def test_a_permuted_piece_is_context_call_hole_and_end() -> None:
+    tokenizer = TOKENIZERS["programs"]
+    cutter = HoleCutter(tokenizer.tokens)
+    ids = piece(tokenizer)
+    cut = cutter.cut(ids, 4, 2)
+    permuted = cutter.permuted(ids, 4, 2).tolist()
+    call = cutter.call(cut.programs)
+    assert [tokenizer.tokens[i] for i in call] == ["BOS", "Program_-1", "Program_0", "Program_40"]
+    assert permuted == [*cut.context[:-1], *call, *cut.hole, tokenizer.eos_id]
+    assert cut.hole[:2] == cut.opening
+
+
+@pytest.mark.parametrize("encoding", ["TSD", "MIDILike", "Performance"])
+def test_encodings_without_bars_cannot_be_cut(encoding: str) -> None:
+    assert not HoleCutter(MusicTokenizer(TokenizerConfig(encoding=encoding)).tokens).can_cut
