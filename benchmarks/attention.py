@@ -83,6 +83,8 @@ def _hugging_face(length: int, rounds: int) -> Any:
     from transformers import ReformerConfig
     from transformers.models.reformer.modeling_reformer import LSHSelfAttention
 
+    from music_reformer.model.lsh_attention import bucket_factors
+
     config = ReformerConfig(
         hidden_size=WIDTH,
         num_attention_heads=HEADS,
@@ -93,7 +95,7 @@ def _hugging_face(length: int, rounds: int) -> Any:
         lsh_num_chunks_after=0,
         lsh_attention_probs_dropout_prob=0.0,
         num_hashes=rounds,
-        num_buckets=length // WINDOW,
+        num_buckets=bucket_factors(length // WINDOW),  # as ours; by itself it does so, too
         is_decoder=True,
     )
 

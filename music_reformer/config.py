@@ -193,8 +193,8 @@ class ModelConfig:
             require(kind in ATTENTION_KINDS, f"model.attention ({kind!r}) must be one of {', '.join(ATTENTION_KINDS)}")
         require(len(self.attention) >= 1, "model.attention must name at least one kind of attention")
         require(
-            self.num_buckets >= 2 and self.num_buckets % 2 == 0,
-            f"model.num_buckets ({self.num_buckets}) must be even, because a hash is argmax [xR; -xR]",
+            2 <= self.num_buckets <= 32_768 and self.num_buckets % 2 == 0,
+            f"model.num_buckets ({self.num_buckets}) must be even, because a hash is argmax [xR; -xR], and at most 32768",
         )
         require(
             1 <= self.num_rounds <= self.max_rounds,
@@ -431,6 +431,10 @@ class GenerateConfig:
     seeds: list[int] = field(default_factory=list)
     # Bars of each prompt to keep and go on from; null: all.
     cut_bar: int | None = None
+    # Compose the bars from cut_bar (the first is 0) up to this one, not included, anew; null: go on from the cut.
+    until_bar: int | None = None
+    # Instruments that may play, -1 for drums; empty: those of the prompt. With until_bar the others stay as they are.
+    programs: list[int] = field(default_factory=list)
     # Token store that the weights were trained on: each output is searched for passages copied from it; null: not.
     data: str | None = None
     # Processes, one prompt each at a time; 0: one for each GPU, or else for each core.

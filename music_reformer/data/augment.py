@@ -41,8 +41,8 @@ class Augmenter:
         self._holes = HoleCutter(tokens)
         require(
             0 <= config.infill <= 1 and (not config.infill or self._holes.can_cut),
-            f"augment.infill ({config.infill}) must be 0 to 1, and 0 for a tokenizer that has no bars, has no durations "
-            "or has rests",
+            f"augment.infill ({config.infill}) must be 0 to 1, and 0 for a tokenizer without bars or durations, or "
+            "with rests",
         )
         self.config = config
         self.num_ids = len(tokens)

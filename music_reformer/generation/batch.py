@@ -147,6 +147,8 @@ class _Batch:
             "length": config.length,
             "variations": config.variations,
             "cut_bar": config.cut_bar,
+            "until_bar": config.until_bar,
+            "programs": sorted(config.programs),
             "rounds": config.rounds,
             "sampling": asdict(config.sampling),
             "prompt_sha256": sha256,

@@ -8,16 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import symusic
+
 from music_reformer.config import GenerateConfig
 from music_reformer.data.store import TokenStore
 from music_reformer.errors import UserError
 from music_reformer.evaluation.copies import TrainingSet
 from music_reformer.evaluation.musical import statistics
 from music_reformer.evaluation.notes import Notes
-from music_reformer.generation.generator import Generator, Progress
+from music_reformer.generation.generator import Generator, Progress, Session
 from music_reformer.generation.jobs import Job
 from music_reformer.generation.splice import Writer
 from music_reformer.midi.score import MAX_BYTES, clean_upload, read_bytes, read_score, write_atomically
+from music_reformer.midi.stream import DRUMS
 
 Watch = Callable[[Progress], None]
 
@@ -77,6 +80,8 @@ class Composer:
                 seed=job.seed,
                 sampling=self.config.sampling,
                 cut_bar=self.config.cut_bar if job.prompt is not None else None,
+                until_bar=self.config.until_bar if job.prompt is not None else None,
+                programs=set(self.config.programs) or None,
                 rounds=self.config.rounds,
             )
         except UserError as error:
@@ -96,15 +101,15 @@ class Composer:
         for path, composed in zip(job.outputs, session.scores, strict=True):
             data, lossy = writer.write(composed)
             write_atomically(path, data)
-            notes = Notes.of(clean_upload(composed))
             abouts.append(
                 {
                     "prompt": str(job.prompt) if job.prompt is not None else None,
-                    "new_from_second": round(session.prompt.cut_seconds, 3),
+                    "new_from_second": round(prompt.cut_seconds, 3),
+                    "new_until_second": round(session.end_seconds, 3) if prompt.until_tick is not None else None,
                     "dropped_bars": session.dropped_bars,
                     "lossy": lossy,
                     "compose_seconds": round(composing, 3),
-                    **self._judge(notes.between(session.prompt.cut_seconds, math.inf)),
+                    **self._judge(_new_notes(session, composed)),
                 }
             )
         return Outcome(abouts=abouts, tokens=session.num_tokens)
@@ -119,3 +124,16 @@ class Composer:
         if self.training is not None:
             about["originality"] = self.training.copies(new)
         return about
+
+
+def _new_notes(session: Session, composed: symusic.Score) -> Notes:
+    """What was composed: behind the cut, or of a hole the instruments that were missing in it."""
+    prompt = session.prompt
+    clean = clean_upload(composed)
+    if prompt.missing:
+        clean.tracks = [
+            track for track in clean.tracks if (DRUMS if track.is_drum else track.program) in prompt.missing
+        ]
+    return Notes.of(clean).between(
+        prompt.cut_seconds, session.end_seconds if prompt.until_tick is not None else math.inf
+    )

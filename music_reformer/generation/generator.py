@@ -44,12 +44,16 @@ class Generator:
         model: moved to `eval()`; stays on its device.
         tokenizer: the one that the model was trained with.
         fingerprint: of the weights, for records.
+        can_infill: whether the model has learnt to compose bars anew (`augment.infill`).
     """
 
-    def __init__(self, model: ReformerLM, tokenizer: MusicTokenizer, *, fingerprint: str = "") -> None:
+    def __init__(
+        self, model: ReformerLM, tokenizer: MusicTokenizer, *, fingerprint: str = "", can_infill: bool = True
+    ) -> None:
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.fingerprint = fingerprint
+        self.can_infill = can_infill
         self.device = next(model.parameters()).device
         self._default_rounds = model.num_rounds
         self._lock = threading.Lock()
@@ -70,7 +74,7 @@ class Generator:
             require(False, f"device ({device!r}) cannot be used here ({str(error).splitlines()[0]}); try cpu")
         pack_linears(model)
         tokenizer = MusicTokenizer.from_json(loaded.tokenizer_settings)
-        return cls(model, tokenizer, fingerprint=loaded.fingerprint)
+        return cls(model, tokenizer, fingerprint=loaded.fingerprint, can_infill=loaded.infill > 0)
 
     def start(
         self,
@@ -114,6 +118,9 @@ class Generator:
         # Half of the positions are for what is to come.
         max_tokens = max(2, self.model.config.max_length // 2)
         if until_bar is not None:
+            require(
+                self.can_infill, "these weights have not learnt to compose bars anew; train them with augment.infill"
+            )
             read = read_hole(
                 score,
                 tokenizer=self.tokenizer,

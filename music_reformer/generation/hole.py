@@ -1,7 +1,7 @@
-"""What the model reads of a piece of which some bars are to be composed anew: all of it, before and behind (midi/infill).
+"""What the model reads of a piece of which some bars are to be composed anew: all that is before and behind them.
 
 The piece itself stays as it was uploaded but for the notes that are to be replaced: tempo map, controllers and what the
-other instruments play in these bars are kept.
+other instruments play in these bars are kept. How the hole is told to the model: `midi/infill.py`.
 """
 
 from __future__ import annotations
@@ -63,8 +63,9 @@ def read_hole(
     count = min(until_bar - low, len(lines)) - (first_bar - low)
     require(count > 0, "nothing plays from these bars on; continue the piece instead")
     cut_out = cutter.cut(ids, first_bar - low, count, missing)
-    # Where all rest, the model need not.
-    named = cut_out.programs or (playing if cutter.programs(whole) else set())
+    named = cut_out.programs
+    if missing >= playing:  # all are composed anew; those that rest in these bars need not begin to play
+        named = (cut_out.heard or playing) | (missing - playing)
     begin = int(lines[first_bar - low])
     past = [tokenizer.bos_id, *ids[:begin].tolist(), *cut_out.opening]
     grammar = Grammar(tokenizer, programs=set(missing) or playing)

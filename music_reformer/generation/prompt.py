@@ -68,7 +68,7 @@ class Prompt:
     def seconds(self, tick: float) -> float:
         """A moment behind the cut (ticks of the score) in seconds."""
         if self.until_tick is not None:  # the tempo may change in a hole
-            return float(seconds_at(self.score, tick))
+            return float(seconds_at(self.score, round(tick)))
         return self.cut_seconds + (tick - self.cut_tick) * 60.0 / (self.tempo * self.score.ticks_per_quarter)
 
     @property

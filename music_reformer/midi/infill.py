@@ -35,12 +35,14 @@ class CutOut:
         context: the piece, but for PAD in each bar of the hole instead of what is missing there.
         hole: the bars of the hole with what is missing, and nothing else.
         opening: the bar line with which the hole begins.
-        programs: instruments that are missing, -1 for drums; none where the vocabulary does not tell them apart.
+        heard: instruments that play in `hole`, -1 for drums; none where the vocabulary does not tell them apart.
+        programs: instruments that were taken out, whether they play or not; where all were, those that play.
     """
 
     context: list[int]
     hole: list[int]
     opening: list[int]
+    heard: set[int]
     programs: set[int]
 
 
@@ -91,11 +93,13 @@ class HoleCutter:
             kept, taken = self._part(bar.tolist(), programs)
             context += kept
             hole += taken
+        heard = self.programs(np.array(hole))
         return CutOut(
             context=context + ids[end:].tolist(),
             hole=hole,
             opening=ids[begin : begin + self._head(ids[begin:end].tolist())].tolist(),
-            programs=set(programs) or self.programs(np.array(hole)),
+            heard=heard,
+            programs=set(programs) or heard,
         )
 
     def call(self, programs: Collection[int]) -> list[int]:

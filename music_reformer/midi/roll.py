@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import pairwise
 from typing import Any
 
@@ -22,14 +23,21 @@ WHOLE_CONTROLS = frozenset({0, 6, 32, 38, 64, 66, 67, 98, 99, 100, 101})
 
 
 def roll_data(
-    score: symusic.Score, *, continuation_start: float | None = None, only_new: bool = False
+    score: symusic.Score,
+    *,
+    continuation_start: float | None = None,
+    continuation_end: float | None = None,
+    programs: Collection[int] = (),
+    only_new: bool = False,
 ) -> dict[str, Any]:
     """A score as a piano roll.
 
     Args:
         score: in ticks.
         continuation_start: second at which new notes begin; None: there are none.
-        only_new: leave out what lies before `continuation_start`, in every list.
+        continuation_end: second at which those of before go on; None: they do not.
+        programs: instruments that have new notes, -1 for drums; none: all.
+        only_new: leave out notes that are not new, and of all other lists what lies before `continuation_start`.
 
     Returns:
         "tracks": a list of {"index" in the score, "name", "program", "drum", "notes", "controls", "bends"}, each note
@@ -41,6 +49,7 @@ def roll_data(
     tracks = []
     total = 0.0
     first_new = np.inf if continuation_start is None else continuation_start - CUT_TOLERANCE
+    until = np.inf if continuation_end is None else continuation_end - CUT_TOLERANCE
     since = first_new if only_new else -np.inf
     for index, track in enumerate(score.tracks):
         if not len(track.notes):
@@ -50,10 +59,11 @@ def roll_data(
         ends = seconds_at(score, columns["time"] + columns["duration"])
         total = max(total, float(ends.max()))
         fields = zip(columns["pitch"], starts, ends, columns["velocity"], strict=True)
+        may_be_new = not programs or (-1 if track.is_drum else track.program) in programs
         notes = [
-            [int(pitch), round(float(start), 4), round(float(end), 4), int(velocity), bool(start >= first_new)]
+            [int(pitch), round(float(start), 4), round(float(end), 4), int(velocity), is_new]
             for pitch, start, end, velocity in fields
-            if start >= since
+            if (is_new := bool(may_be_new and first_new <= start < until)) or not only_new
         ]
         notes.sort(key=lambda note: (note[1], note[0]))
         tracks.append(

@@ -1,6 +1,7 @@
 """Attention within a band of a sorted sequence: the one kernel under both LSH and local attention.
 
-Shapes: B batch, L tokens, H heads, D head width, W window, S rows of a block, N = B L rows of one head.
+Shapes: B batch, L tokens, H heads, D head width, W window, S rows of a block, N = B L rows of one head, M = W + n S
+rows that n blocks see.
 
 The rows of a head are put in an order in which the members of a segment (a bucket of a document for LSH attention, a
 document for local attention) stand together, oldest first. A row then attends to the rows of its own segment at most
@@ -78,43 +79,48 @@ class Workspace:
             self._buffers[name] = torch.empty(shape, device=self._device)
         return self._buffers[name]
 
-    def rows(self, name: str, x_BLD: Tensor) -> Tensor:
-        """A copy, [B L, D], contiguous: looking rows up is several times faster when they lie side by side."""
-        rows_ND = self.take(name, x_BLD.shape[0] * x_BLD.shape[1], x_BLD.shape[2])
-        rows_ND.view(x_BLD.shape).copy_(x_BLD)
-        return rows_ND
+
+def side_by_side(grad_BLD: Tensor, out_BLD: Tensor, work: Workspace) -> Tensor:
+    """The gradient of a head's output and the output, [N, 2, D], as `head_backward` wants them; in `work`."""
+    batch, length, width = grad_BLD.shape
+    grad_out_N2D = work.take("gradient and output", batch * length, 2, width)
+    for part, x_BLD in enumerate((grad_BLD, out_BLD)):
+        grad_out_N2D.view(batch, length, 2, width)[:, :, part] = x_BLD
+    return grad_out_N2D
 
 
 def head_forward(
-    q_ND: Tensor,
-    k_ND: Tensor,
-    v_ND: Tensor,
+    rows_NXD: Tensor,
     rounds: list[Round],
     *,
     window: int,
     see_itself: bool,
     work: Workspace,
+    key_scale_N: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Attend with one head, jointly over rounds.
 
     Args:
-        q_ND, k_ND, v_ND: queries, keys and values, float32, contiguous.
+        rows_NXD: queries, keys and values side by side, float32, contiguous [N, 3, D]: what lies side by side is looked
+            up in one go. With `key_scale_N` queries and values only, [N, 2, D].
         rounds: the orders of the rows.
         window: W, how many members of its segment a row sees, itself included; at least 2.
         see_itself: whether a row attends to itself. If not, what comes out for rows without another to attend to
             (`rows_alone`) has no meaning.
         work: where the output is.
+        key_scale_N: a key is its row's query times this.
 
     Returns:
         Output [N, D] and logsumexp [N], float32.
     """
-    out_ND, lse_N = work.take("head output", *v_ND.shape), v_ND.new_empty(v_ND.shape[0])
+    num_rows, _, width = rows_NXD.shape
+    out_ND, lse_N = work.take("head output", num_rows, width), rows_NXD.new_empty(num_rows)
     for number, one in enumerate(rounds):
         first = number == 0
-        out_round_ND = out_ND if first else work.take("round output", *v_ND.shape)
+        out_round_ND = out_ND if first else work.take("round output", num_rows, width)
         lse_round_N = lse_N if first else torch.empty_like(lse_N)
         for group in _groups(one, window, see_itself):
-            out, lse = _attend_forward(group.queries(q_ND), group.keys(k_ND), group.keys(v_ND), group.bias)
+            out, lse = _attend_forward(*group.look_up(rows_NXD, key_scale_N), group.bias)
             out_round_ND.index_copy_(0, group.rows, group.results(out))
             lse_round_N.index_copy_(0, group.rows, group.results(lse))
         if not first:
@@ -124,23 +130,25 @@ def head_forward(
 
 
 def head_backward(
-    grad_ND: Tensor,
-    out_ND: Tensor,
-    q_ND: Tensor,
-    k_ND: Tensor,
-    v_ND: Tensor,
+    grad_out_N2D: Tensor,
     lse_N: Tensor,
+    rows_NXD: Tensor,
     rounds: list[Round],
     *,
     window: int,
     see_itself: bool,
     work: Workspace,
+    key_scale_N: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of queries, keys and values of one head, given that of its output, its output and its logsumexp.
+    """Gradients of queries, keys and values of one head, [N, D] each, in `work`.
 
-    Where the logsumexp is `-MASKED`, a row has no share in anything. Where the gradients are: in `work`.
+    Args:
+        grad_out_N2D: gradient of the output, and the output, side by side.
+        lse_N: its logsumexp. Where it is `-MASKED`, a row has no share in anything.
+        rows_NXD, rounds, window, see_itself, work, key_scale_N: as in `head_forward`. The gradient of the query leaves
+            out what comes to it through the key.
     """
-    num_rows, width = q_ND.shape
+    num_rows, _, width = rows_NXD.shape
     d_query, d_key, d_value = (work.take(f"gradient of {x}", num_rows, width) for x in ("q", "k", "v"))
     # In sorted order, with W places before the first row for what is before the first block.
     sorted_length = window + _padded_length(num_rows, window)
@@ -148,14 +156,9 @@ def head_backward(
     for number, one in enumerate(rounds):
         put: Callable[[Tensor, int, Tensor, Tensor], Tensor] = Tensor.index_copy_ if number == 0 else Tensor.index_add_
         for group in _groups(one, window, see_itself):
+            grad, out = group.own(grad_out_N2D)
             d_q, d_k, d_v = _attend_backward(
-                group.queries(grad_ND),
-                group.queries(q_ND),
-                group.keys(k_ND),
-                group.keys(v_ND),
-                group.queries(out_ND),
-                group.logsumexp(lse_N),
-                group.bias,
+                grad, *group.look_up(rows_NXD, key_scale_N), out, group.logsumexp(lse_N), group.bias
             )
             put(d_query, 0, group.rows, group.results(d_q))
             group.add_keys(d_k, d_key_sorted)
@@ -183,17 +186,29 @@ class _Group:
     bias: Tensor
     window: int
 
-    def queries(self, x_ND: Tensor) -> Tensor:
-        """The blocks' own rows, [n, 1, S, D]."""
-        num_blocks, _, block, _ = self.bias.shape
-        return x_ND.index_select(0, self.key_rows[self.window :]).view(num_blocks, 1, block, -1)
+    def look_up(self, rows_NXD: Tensor, key_scale_N: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries of the blocks' own rows, [n, 1, S, D], and keys and values of all that they see, [n, 1, W + S, D]."""
+        rows_MXD = rows_NXD.index_select(0, self.key_rows)
+        if key_scale_N is None:
+            key_MD = rows_MXD[:, 1]
+        else:
+            key_MD = rows_MXD[:, 0] * key_scale_N.index_select(0, self.key_rows).unsqueeze(1)
+        return self._blocks(rows_MXD[self.window :, 0]), self._overlapping(key_MD), self._overlapping(rows_MXD[:, -1])
 
-    def keys(self, x_ND: Tensor) -> Tensor:
-        """What the blocks see, [n, 1, W + S, D]: a view in which neighbouring blocks overlap."""
+    def own(self, rows_NXD: Tensor) -> tuple[Tensor, ...]:
+        """The blocks' own rows, [n, 1, S, D] of each of the X."""
+        rows_MXD = rows_NXD.index_select(0, self.key_rows[self.window :])
+        return tuple(self._blocks(x_MD) for x_MD in rows_MXD.unbind(1))
+
+    def _blocks(self, x_MD: Tensor) -> Tensor:
+        num_blocks, _, block, _ = self.bias.shape
+        return x_MD.unflatten(0, (num_blocks, 1, block))
+
+    def _overlapping(self, x_MD: Tensor) -> Tensor:
+        """What each block sees, [n, 1, W + S, D]: a view in which neighbouring blocks overlap."""
         num_blocks, _, block, num_keys = self.bias.shape
-        width = x_ND.shape[1]
-        strides = (block * width, block * width, width, 1)
-        return x_ND.index_select(0, self.key_rows).as_strided((num_blocks, 1, num_keys, width), strides)
+        apart, width = x_MD.stride(0), x_MD.shape[1]
+        return x_MD.as_strided((num_blocks, 1, num_keys, width), (block * apart, block * apart, apart, 1))
 
     def logsumexp(self, lse_N: Tensor) -> Tensor:
         """[n, 1, S]; padding has no share in anything."""
@@ -243,22 +258,22 @@ def _groups(one: Round, window: int, see_itself: bool) -> Iterator[_Group]:
     segment_start = torch.where(one.begins(), place[:num_rows], 0).cummax(0).values
     segment_start = torch.nn.functional.pad(segment_start, (0, length - num_rows), value=length)
     # The same, counted from the first place that the row's block sees.
-    seen_from = (segment_start - place // block * block + window).clamp_(0, num_keys).float().view(-1, block, 1)
+    seen_from = (segment_start - place // block * block + window).clamp_(0, num_keys)
     key_place = torch.arange(num_keys, device=device)
     distance = torch.arange(window, num_keys, device=device).unsqueeze(1) - key_place
     nearest = 0 if see_itself else 1
     band = torch.where((distance >= nearest) & (distance < window), 0.0, MASKED)
-    key_place = key_place.float()
+    # What is hidden from a row that sees from there on: looking it up is faster than comparing.
+    hidden = torch.where(key_place < torch.arange(num_keys + 1, device=device).unsqueeze(1), MASKED, 0.0)
     step = max(1, ROWS_PER_GROUP // block) * block
     for start in range(0, length, step):
         stop = min(start + step, length)
-        # Zero from there on, and very low before: three passes of arithmetic are faster than comparing and choosing.
-        hidden = (key_place - seen_from[start // block : stop // block]).clamp_(max=0.0)
+        bias = hidden.index_select(0, seen_from[start:stop]).view(-1, 1, block, num_keys)
         yield _Group(
             start=start,
             key_rows=order[start : window + stop],
             rows=one.order_N[start : min(stop, num_rows)],
-            bias=torch.add(band, hidden, alpha=-MASKED).unsqueeze(1),
+            bias=bias.add_(band),
             window=window,
         )
 

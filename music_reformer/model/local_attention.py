@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from music_reformer.model.banded_attention import Workspace, head_backward, head_forward
+from music_reformer.model.banded_attention import Workspace, head_backward, head_forward, side_by_side
 from music_reformer.model.decode_state import Moment, RecentCache
 from music_reformer.model.rotary import Rotation, rotary_step, rotate
 from music_reformer.model.sequence import Sequence
@@ -72,8 +72,8 @@ class _LocalAttention(torch.autograd.Function):
         work = Workspace(out_BLHD.device)
         logsumexps = []
         for head in range(num_heads):
-            q_ND, k_ND, v_ND = _head(query_key_value_BLTHD[:, :, :, head], rotation, work)
-            out_ND, lse_N = head_forward(q_ND, k_ND, v_ND, [one], window=window, see_itself=True, work=work)
+            rows_N3D = _head(query_key_value_BLTHD[:, :, :, head], rotation, work)
+            out_ND, lse_N = head_forward(rows_N3D, [one], window=window, see_itself=True, work=work)
             out_BLHD[:, :, head] = out_ND.view(batch, length, width)
             logsumexps.append(lse_N)
         ctx.save_for_backward(query_key_value_BLTHD, out_BLHD, *rotation, *logsumexps)
@@ -87,10 +87,10 @@ class _LocalAttention(torch.autograd.Function):
         back = (cosine_BLP, -sine_BLP)
         work = Workspace(out_BLHD.device)
         for head, lse_N in enumerate(logsumexps):
-            q_ND, k_ND, v_ND = _head(query_key_value_BLTHD[:, :, :, head], (cosine_BLP, sine_BLP), work)
-            grad_ND, out_ND = (work.rows(name, x[:, :, head]) for name, x in (("grad", grad_BLHD), ("out", out_BLHD)))
+            rows_N3D = _head(query_key_value_BLTHD[:, :, :, head], (cosine_BLP, sine_BLP), work)
+            grad_out_N2D = side_by_side(grad_BLHD[:, :, head], out_BLHD[:, :, head], work)
             gradients = head_backward(
-                grad_ND, out_ND, q_ND, k_ND, v_ND, lse_N, [ctx.one], window=ctx.window, see_itself=True, work=work
+                grad_out_N2D, lse_N, rows_N3D, [ctx.one], window=ctx.window, see_itself=True, work=work
             )
             of_head_BLTD = query_key_value_BLTHD[:, :, :, head]
             d_query_BLD, d_key_BLD, d_value_BLD = (x.view(of_head_BLTD[:, :, 0].shape) for x in gradients)
@@ -100,10 +100,12 @@ class _LocalAttention(torch.autograd.Function):
         return query_key_value_BLTHD, None, None, None, None
 
 
-def _head(query_key_value_BLTD: Tensor, rotation: Rotation, work: Workspace) -> tuple[Tensor, Tensor, Tensor]:
-    """Rotated queries and keys, and values, of one head; [N, D] each, in `work`."""
+def _head(query_key_value_BLTD: Tensor, rotation: Rotation, work: Workspace) -> Tensor:
+    """Rotated queries and keys, and values, of one head, [N, 3, D]; in `work`."""
     batch, length, _, width = query_key_value_BLTD.shape
-    q_ND, k_ND = (work.take(name, batch * length, width) for name in ("q", "k"))
-    rotate(query_key_value_BLTD[:, :, 0], rotation, out=q_ND.view(batch, length, width))
-    rotate(query_key_value_BLTD[:, :, 1], rotation, out=k_ND.view(batch, length, width))
-    return q_ND, k_ND, work.rows("v", query_key_value_BLTD[:, :, 2])
+    rows_N3D = work.take("rows", batch * length, 3, width)
+    rows_BL3D = rows_N3D.view(query_key_value_BLTD.shape)
+    for part in (0, 1):
+        rotate(query_key_value_BLTD[:, :, part], rotation, out=rows_BL3D[:, :, part])
+    rows_BL3D[:, :, 2] = query_key_value_BLTD[:, :, 2]
+    return rows_N3D

@@ -16,6 +16,8 @@ nothing leaks. See docs/decisions/001 and 003.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
@@ -26,6 +28,7 @@ from music_reformer.model.banded_attention import (
     head_backward,
     head_forward,
     rows_alone,
+    side_by_side,
     sort_into_segments,
 )
 from music_reformer.model.decode_state import BucketCache, Moment
@@ -35,6 +38,8 @@ from music_reformer.model.sequence import Sequence
 # Components of rotated queries computed at a time.
 ROTATED_AT_A_TIME = 1 << 18
 SMALLEST_NORM = 1e-12
+# More buckets than these are the product of two hashes.
+LARGEST_SINGLE_HASH = 128
 
 
 class LSHAttention(nn.Module):
@@ -45,7 +50,8 @@ class LSHAttention(nn.Module):
         num_heads: H.
         head_width: D.
         window: W, members of its bucket that a token sees in one round.
-        num_buckets: K, a constant of the model whatever the length; even.
+        num_buckets: K, a constant of the model whatever the length; even. Many are the product of two hashes
+            (`bucket_factors`).
         num_rounds: R used in training and by default afterwards.
         max_rounds: rounds whose rotations are stored, so that evaluation may use more of them.
         successor_values: keys bring the value of the token after them; False: their own, as in the paper. A token
@@ -70,7 +76,7 @@ class LSHAttention(nn.Module):
         self.window, self.num_buckets, self.num_rounds = window, num_buckets, num_rounds
         self.to_query_value = nn.Linear(width, 2 * num_heads * head_width, bias=False)
         self.to_out = nn.Linear(num_heads * head_width, width, bias=False)
-        rotations = torch.randn(max_rounds, num_heads, head_width, num_buckets // 2)
+        rotations = torch.randn(max_rounds, num_heads, head_width, sum(bucket_factors(num_buckets)) // 2)
         self.rotations_RHDK: Tensor
         self.register_buffer("rotations_RHDK", rotations)
         self._drawn_RHDK: Tensor | None = None
@@ -88,7 +94,7 @@ class LSHAttention(nn.Module):
         drawn = self._drawn_RHDK if self.training else None
         rotations_RHDK = (self.rotations_RHDK if drawn is None else drawn)[: self.num_rounds]
         with full_precision(query_BLHD.device):
-            return _hash(query_BLHD.detach().float(), rotations_RHDK)
+            return _hash(query_BLHD.detach().float(), rotations_RHDK, bucket_factors(self.num_buckets))
 
     def forward(self, x_BLE: Tensor, sequence: Sequence, buckets_RBLH: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Attend; `buckets_RBLH` of an earlier pass over the same input are reused when given.
@@ -139,26 +145,51 @@ class LSHAttention(nn.Module):
         return self.to_out(out_BLHD.flatten(2)), buckets_RBLH, (query_BLHD, value_BLHD)
 
 
-def _hash(query_BLHD: Tensor, rotations_RHDK: Tensor) -> Tensor:
-    """Bucket of every query in every round: argmax of [xR; -xR]; int64 [R, B, L, H]."""
-    num_rounds, num_heads, width, half = rotations_RHDK.shape
+def bucket_factors(num_buckets: int) -> list[int]:
+    """Buckets of the hashes that together make one: [K], or for a large K two even numbers with K as their product.
+
+    A hash costs K / 2 products of vectors, and two whose product is K cost as many as the sum of their own buckets
+    (the authors' code and Hugging Face's do so, too).
+    """
+    if num_buckets <= LARGEST_SINGLE_HASH:
+        return [num_buckets]
+    pairs = [[first, num_buckets // first] for first in range(2, math.isqrt(num_buckets) + 1, 2)]
+    return max(([a, b] for a, b in pairs if a * b == num_buckets and b % 2 == 0), default=[num_buckets])
+
+
+def _hash(query_BLHD: Tensor, rotations_RHDK: Tensor, factors: list[int]) -> Tensor:
+    """Bucket of every query in every round: argmax of [xR; -xR], of each factor; int64 [R, B, L, H]."""
+    num_rounds, num_heads, _, columns = rotations_RHDK.shape
     query_HND = query_BLHD.flatten(0, 1).transpose(0, 1)
-    rotation_GDK = rotations_RHDK.flatten(0, 1)  # G: each head of each round
+    rotation_HDC = rotations_RHDK.permute(1, 2, 0, 3).flatten(2)  # C: the columns of all rounds
     parts = []
     # A part at a time, so that what was rotated is still in the cache when its largest component is looked for.
-    for query_HnD in query_HND.split(max(1, ROTATED_AT_A_TIME // (num_heads * num_rounds * half)), dim=1):
-        query_GnD = query_HnD.expand(num_rounds, *query_HnD.shape).reshape(len(rotation_GDK), -1, width)
-        rotated_GnK = torch.bmm(query_GnD, rotation_GDK)
-        largest_Gn1 = rotated_GnK.abs().argmax(dim=-1, keepdim=True)
-        parts.append(torch.add(largest_Gn1, rotated_GnK.gather(-1, largest_Gn1) < 0, alpha=half))
-    bucket_GN1 = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-    return bucket_GN1.view(num_rounds, num_heads, *query_BLHD.shape[:2]).permute(0, 2, 3, 1)
+    for query_HnD in query_HND.split(max(1, ROTATED_AT_A_TIME // (num_heads * num_rounds * columns)), dim=1):
+        rotated_HnRK = torch.bmm(query_HnD, rotation_HDC).unflatten(-1, (num_rounds, columns))
+        of_factors = rotated_HnRK.split([factor // 2 for factor in factors], dim=-1)
+        bucket_HnR1 = _largest(of_factors[0])
+        for factor, of_factor_HnRK in zip(factors[1:], of_factors[1:], strict=True):
+            bucket_HnR1 = _largest(of_factor_HnRK).add_(bucket_HnR1, alpha=factor)
+        parts.append(bucket_HnR1)
+    bucket_HNR1 = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+    return bucket_HNR1.view(num_heads, *query_BLHD.shape[:2], num_rounds).permute(3, 1, 2, 0)
 
 
-def shared_key(query: Tensor, out: Tensor | None = None) -> Tensor:
+def _largest(rotated: Tensor) -> Tensor:
+    """argmax of [xR; -xR], given xR: where its largest component is, counted on behind the last where it is negative."""
+    largest = rotated.abs().argmax(dim=-1, keepdim=True)
+    return torch.add(largest, rotated.gather(-1, largest) < 0, alpha=rotated.shape[-1])
+
+
+def shared_key(query: Tensor) -> Tensor:
     """Keys of queries [..., D]: brought to root mean square 1."""
+    return query * _key_scale(query)
+
+
+def _key_scale(query: Tensor) -> Tensor:
+    """What makes a key of a query: sqrt(D) / |q|, [..., 1]."""
     norm = torch.linalg.vector_norm(query, dim=-1, keepdim=True).clamp_min_(SMALLEST_NORM)
-    return torch.mul(query, norm.reciprocal_().mul_(query.shape[-1] ** 0.5), out=out)
+    return norm.reciprocal_().mul_(query.shape[-1] ** 0.5)
 
 
 def successors(value_BL: Tensor) -> Tensor:
@@ -184,13 +215,13 @@ class _SharedAttention(torch.autograd.Function):
             rounds = [
                 sort_into_segments((segment_BL + bucket_BLH[:, :, head]).flatten()) for bucket_BLH in buckets_RBLH
             ]
-            query_ND, key_ND, value_ND, brought_ND = _head(query_value_BLTHD[:, :, :, head], successor_values, work)
+            rows_N2D, key_scale_N = _head(query_value_BLTHD[:, :, :, head], successor_values, work)
             out_ND, lse_N = head_forward(
-                query_ND, key_ND, brought_ND, rounds, window=window, see_itself=False, work=work
+                rows_N2D, rounds, window=window, see_itself=False, work=work, key_scale_N=key_scale_N
             )
             # Rows that see no other take their own value, and have no share in anything else.
             alone = rows_alone(rounds)
-            out_ND[alone] = value_ND[alone]
+            out_ND[alone] = query_value_BLTHD.view(batch * length, 2, num_heads, width)[alone, 1, head]
             lse_N[alone] = -MASKED
             out_BLHD[:, :, head] = out_ND.view(batch, length, width)
             ctx.kept.append((rounds, alone, lse_N))
@@ -206,41 +237,42 @@ class _SharedAttention(torch.autograd.Function):
         d_query_value_NTHD = query_value_BLTHD.view(batch * length, 2, num_heads, width)
         work = Workspace(out_BLHD.device)
         for head, (rounds, alone, lse_N) in enumerate(ctx.kept):
-            query_ND, key_ND, _, brought_ND = _head(query_value_BLTHD[:, :, :, head], ctx.successor_values, work)
-            grad_ND, out_ND = (work.rows(name, x[:, :, head]) for name, x in (("grad", grad_BLHD), ("out", out_BLHD)))
+            rows_N2D, key_scale_N = _head(query_value_BLTHD[:, :, :, head], ctx.successor_values, work)
+            grad_out_N2D = side_by_side(grad_BLHD[:, :, head], out_BLHD[:, :, head], work)
             d_query_ND, d_key_ND, d_brought_ND = head_backward(
-                grad_ND,
-                out_ND,
-                query_ND,
-                key_ND,
-                brought_ND,
+                grad_out_N2D,
                 lse_N,
+                rows_N2D,
                 rounds,
                 window=ctx.window,
                 see_itself=False,
                 work=work,
+                key_scale_N=key_scale_N,
             )
-            torch.add(d_query_ND, shared_key_backward(d_key_ND, query_ND), out=d_query_value_NTHD[:, 0, head])
+            torch.add(d_query_ND, shared_key_backward(d_key_ND, rows_N2D[:, 0]), out=d_query_value_NTHD[:, 0, head])
             d_value_ND = d_query_value_NTHD[:, 1, head]
             if ctx.successor_values:
                 d_value_ND[0] = 0.0
                 d_value_ND[1:] = d_brought_ND[:-1]
             else:
                 d_value_ND.copy_(d_brought_ND)
-            d_value_ND[alone] += grad_ND[alone]
+            d_value_ND[alone] += grad_out_N2D[alone, 0]
         return query_value_BLTHD, None, None, None, None
 
 
-def _head(query_value_BLTD: Tensor, successor_values: bool, work: Workspace) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Queries, keys, values and what the keys bring, of one head; [N, D] each, in `work`."""
+def _head(query_value_BLTD: Tensor, successor_values: bool, work: Workspace) -> tuple[Tensor, Tensor]:
+    """Queries and what the keys bring, [N, 2, D], of one head, in `work`; and what makes keys of the queries, [N]."""
     batch, length, _, width = query_value_BLTD.shape
-    query_ND = work.rows("query", query_value_BLTD[:, :, 0])
-    key_ND = shared_key(query_ND, out=work.take("key", *query_ND.shape))
-    value_MD = work.take("value", batch * length + 1, width)
-    value_MD[:-1].view(batch, length, width).copy_(query_value_BLTD[:, :, 1])
-    # No token is seen by one of the next row, nor the last by any: what those would bring does not matter.
-    value_MD[-1] = 0.0
-    return query_ND, key_ND, value_MD[:-1], value_MD[1:] if successor_values else value_MD[:-1]
+    rows_N2D = work.take("rows", batch * length, 2, width)
+    rows_BL2D = rows_N2D.view(query_value_BLTD.shape)
+    if successor_values:
+        rows_BL2D[:, :, 0] = query_value_BLTD[:, :, 0]
+        rows_BL2D[:, :-1, 1] = query_value_BLTD[:, 1:, 1]
+        # No token is seen by one of the next row: what the last one would bring does not matter.
+        rows_BL2D[:, -1, 1] = 0.0
+    else:
+        rows_BL2D.copy_(query_value_BLTD)
+    return rows_N2D, _key_scale(rows_N2D[:, 0]).squeeze(1)
 
 
 def shared_key_backward(d_key: Tensor, query: Tensor) -> Tensor:

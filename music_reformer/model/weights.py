@@ -41,6 +41,12 @@ class LoadedWeights:
     info: dict[str, Any]
     fingerprint: str
 
+    @property
+    def infill(self) -> float:
+        """Part of the training pieces that had a hole to fill (`augment.infill`); 0: it has not learnt that."""
+        train = self.info.get("train") or {}
+        return float(self.info.get("infill", (train.get("augment") or {}).get("infill", 0.0)))
+
 
 def save_weights(folder: str | Path, model: ReformerLM, tokenizer_json: dict[str, Any], extra: dict[str, Any]) -> None:
     """Write a model so that `load_weights` reads it; each file is written under another name first, then renamed.

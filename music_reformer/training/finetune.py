@@ -16,7 +16,6 @@ from music_reformer.config import (
     AugmentConfig,
     CorpusConfig,
     FinetuneConfig,
-    ModelConfig,
     OptimizerConfig,
     PrepareConfig,
     TrainConfig,
@@ -56,7 +55,7 @@ def finetune(config: FinetuneConfig) -> Path:
     before = _loss(loaded.model, store, held_out)
     _say(f"Before: {before:.4f} nats per token.")
     output = Path(config.output)
-    weights = train(_train_config(config, loaded.model.config, store))
+    weights = train(_train_config(config, loaded, store))
     after = _loss(load_weights(weights).model, store, held_out)
     report = {
         "settings": to_plain(config),
@@ -86,7 +85,7 @@ def _prepare(config: FinetuneConfig, loaded: LoadedWeights) -> TokenStore:
     )
 
 
-def _train_config(config: FinetuneConfig, model: ModelConfig, store: TokenStore) -> TrainConfig:
+def _train_config(config: FinetuneConfig, loaded: LoadedWeights, store: TokenStore) -> TrainConfig:
     # No more positions than the model has, no longer rows than there is music.
     longest = sum(piece.length for piece in store.split("train"))
     return TrainConfig(
@@ -97,7 +96,7 @@ def _train_config(config: FinetuneConfig, model: ModelConfig, store: TokenStore)
         trainable=config.trainable,
         last_layers=config.last_layers,
         lora_rank=config.lora_rank,
-        model=model,
+        model=loaded.model.config,
         optimizer=OptimizerConfig(
             # Momentum of Muon turns thin matrices in all directions at once, which LoRA is not made for.
             kind="adamw" if config.trainable == "lora" else "muon",
@@ -106,7 +105,8 @@ def _train_config(config: FinetuneConfig, model: ModelConfig, store: TokenStore)
             warmup_steps=max(1, min(20, config.steps // 10)),
             final_fraction=0.0,
         ),
-        augment=AugmentConfig(transpose=config.transpose, position_offset=True),
+        # What the weights have learnt they are not to forget.
+        augment=AugmentConfig(transpose=config.transpose, infill=loaded.infill, position_offset=True),
         trainer=TrainerConfig(
             max_steps=config.steps,
             row_tokens=min(config.row_tokens, longest),

@@ -145,7 +145,12 @@ def _callbacks(config: TrainConfig, folder: Path, store: TokenStore, progress: P
     """What happens after each step, in this order."""
     settings = config.trainer
     validator = Validator(every=settings.validate_every, progress=progress)
-    info = {"data": str(config.data), "seed": config.seed, "tokenizer_fingerprint": store.tokenizer.fingerprint}
+    info = {
+        "data": str(config.data),
+        "seed": config.seed,
+        "tokenizer_fingerprint": store.tokenizer.fingerprint,
+        "infill": config.augment.infill,
+    }
     return [
         Stopper(max_hours=settings.max_hours, progress=progress),
         validator,

@@ -10,7 +10,7 @@ import re
 import secrets
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,7 @@ class Composer:
         original = path.read_bytes() if path else None
         score = read_score(original, name=path.name) if original and path else _blank(order)
         session = self._start(order, score, from_nothing=original is None)
-        cut = session.prompt.cut_seconds
+        prompt = session.prompt
         stem = SEED_IN_NAME.sub("", safe_stem(path.name)) if path else "New piece"
         ticket = secrets.token_urlsafe(16)
         began = time.monotonic()
@@ -92,9 +92,11 @@ class Composer:
                 "event": "start",
                 "ticket": ticket,
                 "seed": order.seed,
-                "cut": round(cut, 4),
-                "cut_tick": session.prompt.cut_tick,
+                "cut": round(prompt.cut_seconds, 4),
+                "cut_tick": prompt.cut_tick,
                 "end": round(session.end_seconds, 4),
+                "until_tick": prompt.until_tick,
+                "missing": sorted(prompt.missing),
                 "dropped_bars": session.dropped_bars,
             }
             for progress in session:
@@ -108,10 +110,9 @@ class Composer:
                     "notes": [_note_row(note) for note in progress.notes],
                 }
             self._durations.append(time.monotonic() - began)
-            prompt = session.prompt
             writer = Writer(original, score, prompt.cut_tick, until=prompt.until_tick, missing=prompt.missing)
             written = [
-                self._variation(*writer.write(result), result, name=f"{stem} - seed {order.seed} - {number}", cut=cut)
+                self._variation(*writer.write(result), result, session, name=f"{stem} - seed {order.seed} - {number}")
                 for number, result in enumerate(session.scores, start=1)
             ]
             yield {"event": "done", "variations": written}
@@ -133,10 +134,14 @@ class Composer:
         typical = sum(self._durations) / len(self._durations) if self._durations else 0.0
         return {"seconds_left": round(self._seconds_left, 1), "typical": round(typical, 1)}
 
-    def export(self, piece: str, kind: str, since: int = 0) -> dict[str, Any]:
+    def export(
+        self, piece: str, kind: str, since: int = 0, until: int | None = None, programs: Collection[int] = ()
+    ) -> dict[str, Any]:
         """A kept piece in another form (see `export.KINDS`); returns the key and the name of the file."""
         path = self.shelf.path(piece)
-        data, stem, suffix = export(path.read_bytes(), kind=kind, name=path.stem, since=since)
+        data, stem, suffix = export(
+            path.read_bytes(), kind=kind, name=path.stem, since=since, until=until, programs=programs
+        )
         return {"key": self.shelf.put(data, stem=stem, suffix=suffix), "name": f"{stem}{suffix}"}
 
     def _start(self, order: Order, score: symusic.Score, *, from_nothing: bool) -> Any:
@@ -148,6 +153,7 @@ class Composer:
             seed=order.seed,
             sampling=order.sampling_config(),
             cut_bar=order.cut_bar if order.cut_bar >= 0 and not from_nothing else None,
+            until_bar=order.until_bar if order.until_bar >= 0 and not from_nothing else None,
             programs=programs,
             key=Key.parse(order.key) if order.key and from_nothing else None,
         )
@@ -155,8 +161,15 @@ class Composer:
     def _piece(self, key: str, stem: str, score: symusic.Score) -> dict[str, Any]:
         return {"key": key, "name": stem, "roll": roll_data(with_likely_metre(score))}
 
-    def _variation(self, data: bytes, lossy: bool, score: symusic.Score, *, name: str, cut: float) -> dict[str, Any]:
-        roll = roll_data(with_likely_metre(score), continuation_start=cut, only_new=True)
+    def _variation(self, data: bytes, lossy: bool, score: symusic.Score, session: Any, *, name: str) -> dict[str, Any]:
+        prompt = session.prompt
+        roll = roll_data(
+            with_likely_metre(score),
+            continuation_start=prompt.cut_seconds,
+            continuation_end=session.end_seconds if prompt.until_tick is not None else None,
+            programs=prompt.missing,
+            only_new=True,
+        )
         return {"key": self.shelf.put(data, stem=name), "name": name, "roll": roll, "lossy": lossy}
 
 

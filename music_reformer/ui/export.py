@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Collection
 
 import symusic
 
 from music_reformer.config import require
-from music_reformer.generation.prompt import score_from
+from music_reformer.generation.prompt import keep_before, score_from
 from music_reformer.midi.notation import music_xml
 from music_reformer.midi.roll import instrument_name
 from music_reformer.midi.score import read_score
+from music_reformer.midi.stream import DRUMS
 from music_reformer.ui.shelf import safe_name
 
 KINDS = ("new", "tracks", "musicxml")
 
 
-def export(data: bytes, *, kind: str, name: str, since: int) -> tuple[bytes, str, str]:
+def export(
+    data: bytes, *, kind: str, name: str, since: int, until: int | None = None, programs: Collection[int] = ()
+) -> tuple[bytes, str, str]:
     """A MIDI file in another form.
 
     Args:
         data: the MIDI file; it was checked when it was opened.
         kind: "new": only what begins at tick `since` or later, as MIDI; "tracks": a zip with a MIDI file for each
             track; "musicxml": notes for a notation program.
+        until: for "new", the tick at which what was there before goes on; None: it does not.
+        programs: for "new", instruments that were composed, -1 for drums; none: all.
         name: of the piece.
 
     Returns:
@@ -38,8 +44,12 @@ def export(data: bytes, *, kind: str, name: str, since: int) -> tuple[bytes, str
     score = read_score(data, name=name)
     if kind == "tracks":
         return _zip_of_tracks(score), f"{name} - tracks", ".zip"
-    new = score_from(score, max(0, since))
-    new.tracks = [track for track in new.tracks if len(track.notes)]
+    new = score_from(score if until is None else keep_before(score, until), max(0, since))
+    new.tracks = [
+        track
+        for track in new.tracks
+        if len(track.notes) and (not programs or (DRUMS if track.is_drum else track.program) in programs)
+    ]
     require(len(new.tracks) > 0, f"{name} has no new notes yet.")
     return new.dumps_midi(), f"{name} - new", ".mid"
 

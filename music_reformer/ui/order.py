@@ -41,7 +41,9 @@ class Order:
         style: a key of `STYLES`.
         sampling: fields of `SamplingConfig` that differ from the style's.
         cut_bar: how many bars of the piece to keep; -1: all.
-        instruments: General MIDI programs that may play, -1 for drums; none: those of the piece, or a piano.
+        until_bar: compose only the bars up to this one anew, and keep the rest of the piece behind them; -1: all.
+        instruments: General MIDI programs that may play, -1 for drums; none: those of the piece, or a piano. With
+            `until_bar` the others keep what they play there.
         key, metre, tempo: of a piece composed from nothing; key "": as it comes.
     """
 
@@ -52,6 +54,7 @@ class Order:
     style: str = "balanced"
     sampling: dict[str, Any] = field(default_factory=dict)
     cut_bar: int = -1
+    until_bar: int = -1
     instruments: list[int] = field(default_factory=list)
     key: str = ""
     metre: str = "4/4"
@@ -76,6 +79,11 @@ class Order:
         _whole("number of variations", self.variations, 1, MAX_VARIATIONS)
         _whole("seed", self.seed, -1, MAX_SEED)
         _whole("cut", self.cut_bar, -1, 1_000_000)
+        _whole("end of the new bars", self.until_bar, -1, 1_000_000)
+        require(
+            self.until_bar - max(self.cut_bar, 0) <= MAX_BARS,
+            f"{self.until_bar - self.cut_bar} bars are more than this page composes at once; at most {MAX_BARS}.",
+        )
         require(self.style in STYLES, f"The style ({self.style!r}) must be one of {', '.join(STYLES)}.")
         require(
             isinstance(self.instruments, list) and len(self.instruments) <= MAX_INSTRUMENTS,

@@ -127,7 +127,7 @@ def _add_files(server: gr.Server, composer: Composer) -> None:
 
     @server.get("/setup")
     def setup() -> Response:
-        return JSONResponse(_setup(has_sound=soundfont is not None))
+        return JSONResponse(_setup(has_sound=soundfont is not None, can_infill=composer.generator.can_infill))
 
     @server.get("/waiting")
     def waiting() -> Response:
@@ -194,9 +194,12 @@ def _add_operations(server: gr.Server, composer: Composer) -> None:
 
     @server.api(name="export", concurrency_limit=1)
     @_tell_the_visitor
-    def export(piece: str, kind: str, since: int) -> dict:
-        """A piece as "new" notes (from tick `since`), "tracks" (zip) or "musicxml"; returns the file's key and name."""
-        return composer.export(piece, kind, int(since))
+    def export(piece: str, kind: str, since: int, until: int = -1, programs: list | None = None) -> dict:
+        """A piece as "new" notes, "tracks" (zip) or "musicxml"; returns the file's key and name.
+
+        New are those from tick `since` to before `until` (-1: to the end), of these programs (none: all).
+        """
+        return composer.export(piece, kind, int(since), int(until) if until >= 0 else None, programs or ())
 
     @server.api(name="stop", queue=False)
     def stop(ticket: str) -> bool:
@@ -217,7 +220,7 @@ def _tell_the_visitor(operation: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def _setup(*, has_sound: bool) -> dict[str, Any]:
+def _setup(*, has_sound: bool, can_infill: bool) -> dict[str, Any]:
     """What the page needs to know before anything is opened."""
     return {
         "examples": [
@@ -242,4 +245,5 @@ def _setup(*, has_sound: bool) -> dict[str, Any]:
         "metres": limits.METRES,
         "instruments": [instrument_name(program, drum=False) for program in range(128)],
         "has_sound": has_sound,
+        "can_infill": can_infill,
     }

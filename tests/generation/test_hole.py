@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 import symusic
@@ -77,7 +78,7 @@ def test_no_key_is_struck_twice_or_rings_into_the_next_stroke() -> None:
                 by_pitch.setdefault(note.pitch, []).append(note)
             lines = bar_starts(score)
             for line in by_pitch.values():
-                for one, following in zip(line, line[1:], strict=False):
+                for one, following in pairwise(line):
                     if lines[2] <= one.time < lines[5]:
                         assert one.end <= following.time
 

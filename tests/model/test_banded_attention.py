@@ -32,18 +32,20 @@ class _OneHead(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, q, k, v, rounds, see_itself, window):  # type: ignore[no-untyped-def]
-        out, lse = kernel.head_forward(q, k, v, rounds, window=window, see_itself=see_itself, work=Workspace(q.device))
+        rows = torch.stack([q, k, v], dim=1)
+        out, lse = kernel.head_forward(rows, rounds, window=window, see_itself=see_itself, work=Workspace(q.device))
         out = out.clone()
         alone = [] if see_itself else rows_alone(rounds)
         out[alone], lse[alone] = v[alone], -kernel.MASKED
-        ctx.kept = (out, q, k, v, lse, rounds)
+        ctx.kept = (lse, rows, rounds)
+        ctx.out = out
         ctx.options = {"window": window, "see_itself": see_itself, "work": Workspace(q.device)}
         ctx.alone = alone
         return out
 
     @staticmethod
     def backward(ctx, grad):  # type: ignore[no-untyped-def]
-        d_q, d_k, d_v = kernel.head_backward(grad, *ctx.kept, **ctx.options)
+        d_q, d_k, d_v = kernel.head_backward(torch.stack([grad, ctx.out], dim=1), *ctx.kept, **ctx.options)
         d_v[ctx.alone] += grad[ctx.alone]
         return d_q, d_k, d_v, None, None, None
 

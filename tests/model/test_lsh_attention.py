@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from music_reformer.model.lsh_attention import LSHAttention
+from music_reformer.model.lsh_attention import LSHAttention, bucket_factors
 from music_reformer.model.sequence import Sequence
 from tests.reference.attention import attend, visible_keys
 
@@ -93,6 +93,23 @@ def test_buckets_are_argmax_of_the_rotation_and_its_opposite() -> None:
     query = torch.randn(2, 50, HEADS, WIDTH)
     rotated = torch.einsum("blhd,rhdk->rblhk", query, layer.rotations_RHDK[: layer.num_rounds])
     assert torch.equal(layer.buckets(query).long(), torch.cat([rotated, -rotated], -1).argmax(-1))
+
+
+def test_many_buckets_are_the_product_of_two_hashes() -> None:
+    layer = _layer(num_buckets=320)
+    query = torch.randn(2, 50, HEADS, WIDTH)
+    rotated = torch.einsum("blhd,rhdk->rblhk", query, layer.rotations_RHDK[: layer.num_rounds])
+    assert bucket_factors(320) == [16, 20]
+    first, second = (torch.cat([part, -part], -1).argmax(-1) for part in rotated.split([8, 10], dim=-1))
+    assert torch.equal(layer.buckets(query).long(), 20 * first + second)
+    assert layer.buckets(query).max() < 320
+
+
+@pytest.mark.parametrize(
+    ("num_buckets", "factors"), [(2, [2]), (128, [128]), (130, [130]), (512, [16, 32]), (16384, [128, 128])]
+)
+def test_factors_are_even_and_alike(num_buckets: int, factors: list[int]) -> None:
+    assert bucket_factors(num_buckets) == factors
 
 
 def test_rotations_are_fresh_in_training_and_fixed_in_evaluation() -> None:

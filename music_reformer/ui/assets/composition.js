@@ -1,5 +1,6 @@
 // One order to the server, from its place in the queue to its finished variations. A `run` is what comes of it:
-// {order, cutBar, variations, seed, cut, cutTick, end, dropped}; each variation has a score from its first note on.
+// {order, cutBar, untilBar, variations, seed, cut, cutTick, end, until, untilTick, missing, dropped}; each variation has a
+// score from its first note on. `until` and its like are null where the piece does not go on behind the new music.
 
 import { call, stop, waiting } from "./api.js";
 import { duration } from "./draw.js";
@@ -11,9 +12,9 @@ export class Composition {
   #placeTimer = null;
 
   /** `onStart(run)`, `onGrowth(run, notes)` and `onProgress(share, text)` tell how it goes. */
-  constructor({ version, order, cutBar, instruments, onStart, onGrowth, onProgress }) {
+  constructor({ version, order, cutBar, untilBar, instruments, onStart, onGrowth, onProgress }) {
     Object.assign(this, { version, instruments, onStart, onGrowth, onProgress });
-    this.run = { order, cutBar, variations: [] };
+    this.run = { order, cutBar, untilBar, variations: [] };
   }
 
   /** Resolves to the finished run, or to null if the visitor left. */
@@ -60,13 +61,13 @@ export class Composition {
     else this.#finish(news);
   }
 
-  #begin({ ticket, seed, cut, cut_tick: cutTick, end, dropped_bars: dropped }) {
+  #begin({ ticket, seed, cut, cut_tick: cutTick, end, until_tick: untilTick, missing, dropped_bars: dropped }) {
     clearTimeout(this.#placeTimer);
     this.#ticket = ticket;
-    const variations = Array.from({ length: this.run.order.variations }, () => (
-      { score: new Live(this.version.score, cut, end), fresh: [], done: 0, frontier: cut }
+    Object.assign(this.run, { seed, cut, cutTick, end, until: untilTick === null ? null : end, untilTick, missing, dropped });
+    this.run.variations = Array.from({ length: this.run.order.variations }, () => (
+      { score: new Live(this.version.score, this.run), fresh: [], done: 0, frontier: cut }
     ));
-    Object.assign(this.run, { seed, cut, cutTick, end, dropped, variations });
     this.onStart(this.run);
     this.onProgress(0, "Reading your piece…");
   }
@@ -86,7 +87,7 @@ export class Composition {
 
   #finish({ variations }) {
     this.run.variations = variations.map(({ key, name, roll, lossy }) => {
-      const score = continued(this.version.score, this.run.cut, roll);
+      const score = continued(this.version.score, this.run, roll);
       const fresh = score.notes.filter((note) => note.isNew);
       return { key, name, score, fresh, lossy, done: 1, frontier: Infinity };
     });

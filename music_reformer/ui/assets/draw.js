@@ -40,8 +40,8 @@ export function pitchRange(notes, margin = 2) {
   return [Math.max(0, low), Math.min(127, high)];
 }
 
-/** The notes from `from` to `to` seconds, small, filling the canvas; drums along the bottom; tinted behind `cut`. */
-export function drawSmall(canvas, notes, { from, to, range = pitchRange(notes, 1), cut = null, silent = new Set() }) {
+/** The notes from `from` to `to` seconds, small, filling the canvas; drums along the bottom; tinted from `cut` to `until`. */
+export function drawSmall(canvas, notes, { from, to, range = pitchRange(notes, 1), cut = null, until = null, silent = new Set() }) {
   const { context, width, height } = prepare(canvas);
   const palette = colours();
   const scale = width / Math.max(to - from, 1e-6);
@@ -50,7 +50,7 @@ export function drawSmall(canvas, notes, { from, to, range = pitchRange(notes, 1
   const step = tall / (high - low + 1);
   if (cut !== null) {
     context.fillStyle = palette["new-tint"];
-    context.fillRect((cut - from) * scale, 0, width, height);
+    context.fillRect((cut - from) * scale, 0, until === null ? width : (until - cut) * scale, height);
   }
   for (const note of notes) {
     if (note.end < from || note.start > to) continue;

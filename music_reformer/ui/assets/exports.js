@@ -1,4 +1,4 @@
-// What a piece can be taken home as. The server writes MIDI and notes; sound is rendered here, as it is heard.
+// What a piece can be taken home as (`span`: {since, until, programs} of its new notes, or null). The server writes MIDI and notes; sound is rendered here, as it is heard.
 
 import { exportAs, fileAddress } from "./api.js";
 import { channelsOf } from "./player.js";
@@ -6,7 +6,7 @@ import { channelsOf } from "./player.js";
 const MAX_MINUTES = 30;
 
 export class Exports {
-  /** `shown()` gives {key, name, score, silent, cutTick} of what is on the roll, `link()` the address with its settings. */
+  /** `shown()` gives {key, name, score, silent, span} of what is on the roll, `link()` the address with its settings. */
   constructor({ menu, status, shown, link, onError }) {
     Object.assign(this, { menu, status, shown, link, onError });
     menu.addEventListener("click", (event) => {
@@ -18,8 +18,8 @@ export class Exports {
 
   #refresh() {
     this.status.textContent = "";
-    const { key, cutTick, score } = this.shown();
-    const possible = { whole: key, tracks: key, musicxml: key, new: key && cutTick !== null, wav: score.notes.length, link: true };
+    const { key, span, score } = this.shown();
+    const possible = { whole: key, tracks: key, musicxml: key, new: key && span, wav: score.notes.length, link: true };
     for (const button of this.menu.querySelectorAll("[data-export]")) button.disabled = !possible[button.dataset.export];
   }
 
@@ -38,16 +38,16 @@ export class Exports {
   }
 
   _whole({ key, name }) { this.#save(fileAddress(key), `${name}.mid`, "The MIDI file"); }
-  _new({ key, cutTick }) { return this.#made(key, "new", cutTick, "The new notes"); }
-  _tracks({ key }) { return this.#made(key, "tracks", 0, "The tracks"); }
+  _new({ key, span }) { return this.#made(key, "new", "The new notes", span); }
+  _tracks({ key }) { return this.#made(key, "tracks", "The tracks"); }
 
   _musicxml({ key }) {
     this.status.textContent = "Writing the notes… a long piece takes a minute.";
-    return this.#made(key, "musicxml", 0, "The notes");
+    return this.#made(key, "musicxml", "The notes");
   }
 
-  async #made(key, kind, since, what) {
-    const file = await exportAs(key, kind, since);
+  async #made(key, kind, what, span = {}) {
+    const file = await exportAs(key, kind, span);
     this.#save(fileAddress(file.key), file.name, what);
   }
 

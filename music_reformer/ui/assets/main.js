@@ -1,6 +1,7 @@
 // The page: opens pieces, has them continued, plays them. Read this first; the other modules know nothing of each other.
 // `versions` holds what is kept. A version is {key, name, label, source, score}; its `run` is what was last composed from
-// it, `selected` the variation on show (null: the version itself), `cutBar` where the visitor wants new music to begin.
+// it, `selected` the variation on show (null: the version itself), `wanted` the bars {cut, until} between which the
+// visitor wants new music (until null: to the end). A run has been asked for its own, `cutBar` and `untilBar`.
 
 import { ServerError, openExample, openFile, openKept, setup } from "./api.js";
 import { Cards } from "./cards.js";
@@ -25,7 +26,10 @@ const $ = (id) => document.getElementById(id);
 const offer = await setup();
 const obstacle = Player.obstacle({ hasSound: offer.has_sound });
 const player = new Player();
-const roll = new Roll({ element: $("roll"), overview: $("overview"), handle: $("cut"), onSeek: (seconds) => transport.seek(seconds), onCut: moveCut });
+const roll = new Roll({
+  element: $("roll"), overview: $("overview"), handle: $("cut"), untilHandle: $("until"),
+  onSeek: (seconds) => transport.seek(seconds), onCut: (bar) => want({ ...wanted(), cut: bar }), onUntil: (bar) => want({ ...wanted(), until: bar }),
+});
 const transport = new Transport({ player, roll, obstacle });
 const tracks = new Tracks({ element: $("tracks"), instruments: offer.instruments, onSilence: silence });
 const cards = new Cards({ element: $("variations"), onSelect: select, onKeep: keep });
@@ -60,7 +64,7 @@ async function open(fetchPiece, { source = "", words = null } = {}) {
     versions.plant({ key: piece.key, name: piece.name, label: piece.key ? "Opened" : "Nothing", source, score, selected: null });
     instruments.show(score);
     if (words) settings.apply(words);
-    if (words?.has("cut_bar")) moveCut(Math.min(Number(words.get("cut_bar")) || 0, wholeBars(score)));
+    if (words?.has("cut_bar")) want({ cut: Number(words.get("cut_bar")) || 0, until: Number(words.get("until_bar")) || null });
     show();
     setPhase("ready");
     transport.prepare();
@@ -148,32 +152,51 @@ function showFacts() {
   ].join(" · ");
 }
 
-/** Where new music is to begin in what is on show, in bars. */
-function wantedCut() {
-  const { cutBar, run, score } = version();
-  if (variation()) return run.wantedBar ?? run.cutBar;
-  return cutBar ?? wholeBars(score);
+/** The bars of what is on show between which new music is wanted. */
+function wanted() {
+  const here = variation() ? version().run : version();
+  return here.wanted ?? (variation() ? { cut: here.cutBar, until: here.untilBar } : { cut: wholeBars(here.score), until: null });
 }
 
-function moveCut(bar) {
+function want({ cut, until }) {
   if (state.composition) return;
-  if (variation()) version().run.wantedBar = bar;
-  else version().cutBar = bar === wholeBars(version().score) ? null : bar;
+  const end = wholeBars(shownScore());
+  cut = Math.min(cut, end);
+  if (until !== null) until = Math.max(until, cut + 1);
+  if (!offer.can_infill || until >= end) until = null;
+  (variation() ? version().run : version()).wanted = { cut, until };
   showCut();
   setPhase(state.phase);
 }
 
+/** Whether what is wanted is what the run of the variation on show was asked for. */
+function isAsRun() {
+  const { cut, until } = wanted();
+  return variation() !== null && cut === version().run.cutBar && until === version().run.untilBar;
+}
+
+const barsFromTo = (from, to) => (from + 1 === to ? `bar ${to}` : `bars ${from + 1} to ${to}`);
+
 function showCut() {
   const score = shownScore();
   $("cut-note").textContent = "";
+  $("length").disabled = false;
   if (!score.notes.length || (isNothing() && !variation())) return roll.setCut(null);
-  const bar = wantedCut();
-  const isRun = variation() && bar === version().run.cutBar;
+  const { cut, until } = wanted();
   const end = wholeBars(score);
-  const label = isRun ? (bar === 0 ? "New" : `New from bar ${bar + 1}`) : bar >= end ? "Continue here" : `Continue from bar ${bar + 1}`;
-  const leavesOut = !isRun && bar < end;
-  roll.setCut(bar, { label, veil: leavesOut, movable: !state.composition });
-  $("cut-note").textContent = !leavesOut ? "" : `The new music replaces ${bar + 1 === end ? `bar ${end}` : `bars ${bar + 1} to ${end}`}.`;
+  const leavesOut = !isAsRun() && cut < end;
+  const label = isAsRun() ? (cut === 0 || until !== null ? "New" : `New from bar ${cut + 1}`)
+    : cut >= end ? "Continue here" : until !== null ? "Compose anew" : `Continue from bar ${cut + 1}`;
+  roll.setCut(cut, {
+    label, veil: leavesOut, movable: !state.composition,
+    until: offer.can_infill && (leavesOut || until !== null) ? until ?? end : null,
+    untilLabel: until === null ? "to the end" : `Keep from bar ${until + 1}`,
+  });
+  $("length").disabled = until !== null;
+  if (!leavesOut) return;
+  $("cut-note").textContent = until !== null
+    ? "What comes before and behind is kept in mind, and instruments that are not chosen keep what they play."
+    : `The new music replaces ${barsFromTo(cut, end)}.${offer.can_infill ? " Move the second handle to keep what comes later." : ""}`;
 }
 
 /** Tracks (a set of places) that are not to be heard. */
@@ -198,20 +221,23 @@ function select(index) {
 async function compose({ rewrite = null } = {}) {
   if (state.composition || state.keeping || !$("controls").reportValidity()) return;
   const order = settings.read({ fromNothing: isNothing() });
-  let cutBar = wantedCut();
-  // New music that is to begin inside a variation, or to replace its end, makes that variation the piece first.
-  if (variation() && (rewrite || cutBar > version().run.cutBar)) {
+  let { cut: cutBar, until: untilBar } = wanted();
+  // New music that is to begin or to end inside a variation, or to replace its end, makes that variation the piece first.
+  if (variation() && (rewrite || cutBar > version().run.cutBar || (untilBar !== null && !isAsRun()))) {
     if (!await keep(version().selected)) return;
   }
   if (rewrite) {
     cutBar = Math.max(0, wholeBars(version().score) - rewrite);
+    untilBar = null;
     order.length = `${rewrite}bars`;
   }
   state.former = { run: version().run, selected: version().selected };
   version().selected = null;
-  if (!isNothing()) Object.assign(order, { piece: version().key, cut_bar: cutBar === wholeBars(version().score) ? -1 : cutBar });
+  if (!isNothing()) {
+    Object.assign(order, { piece: version().key, cut_bar: cutBar === wholeBars(version().score) ? -1 : cutBar, until_bar: untilBar ?? -1 });
+  }
   const composition = new Composition({
-    version: version(), order, cutBar, instruments: offer.instruments, onStart: begin, onGrowth: grow, onProgress: report,
+    version: version(), order, cutBar, untilBar, instruments: offer.instruments, onStart: begin, onGrowth: grow, onProgress: report,
   });
   state.composition = composition;
   version().run = null;
@@ -272,12 +298,16 @@ function grow() {
 }
 
 function finish(run) {
-  cards.show(run.variations, { from: run.cut, to: Math.max(...run.variations.map(({ score }) => score.seconds)) });
+  showCards(run);
   cards.select(version().selected);
   show({ keepView: true });
   setPhase("done");
   announce(`${count(run.variations.length, "variation")} ready`);
   showResult(run);
+}
+
+function showCards(run) {
+  cards.show(run.variations, { from: run.cut, to: run.until ?? Math.max(...run.variations.map(({ score }) => score.seconds)) });
 }
 
 function showResult(run) {
@@ -324,17 +354,17 @@ async function keep(index) {
   if (!chosen?.key) return false;
   const here = version();
   here.selected = index;
-  const wanted = run.wantedBar;
+  const { wanted: next } = run;
   state.keeping = true;
   try {
     const piece = await openKept(chosen.key);
     if (version() !== here) return false;
     const keptScore = scoreOf(piece.roll);
     const bars = Math.max(wholeBars(keptScore) - run.cutBar, 0);
-    const label = run.cutBar < wholeBars(score) ? `Bars ${run.cutBar + 1}-${run.cutBar + bars}` : here.key ? `+ ${count(bars, "bar")}` : "Composed";
+    const label = run.cutBar < wholeBars(score) ? `Bars ${run.cutBar + 1}-${run.untilBar ?? run.cutBar + bars}` : here.key ? `+ ${count(bars, "bar")}` : "Composed";
     const kept = versions.grow({ key: piece.key, name: here.key ? here.name : "New piece", label, source: "", score: keptScore, selected: null });
-    if (wanted > run.cutBar) kept.cutBar = wanted;
-    delete run.wantedBar;
+    if (next && (next.cut > run.cutBar || next.until !== null)) kept.wanted = next;
+    delete run.wanted;
     arrive({ from: player.time });
     announce("Kept");
     return true;
@@ -356,7 +386,7 @@ function go(target) {
 /** Show the current version and what was composed from it. */
 function arrive({ from = null, keepView = false }) {
   const { run, selected, score } = version();
-  if (run) cards.show(run.variations, { from: run.cut, to: Math.max(...run.variations.map((each) => each.score.seconds)) });
+  if (run) showCards(run);
   else cards.clear();
   cards.select(selected);
   const programs = instruments.read();
@@ -394,10 +424,11 @@ function setPhase(phase) {
 
 /** What the large button does, in the visitor's words. */
 function wish() {
-  const bar = wantedCut();
-  if (variation() && bar === version().run.cutBar) return "Try again";
+  const { cut, until } = wanted();
+  if (isAsRun()) return "Try again";
   if (isNothing() && !variation()) return "Compose";
-  return bar >= wholeBars(shownScore()) ? "Continue" : `Continue from bar ${bar + 1}`;
+  if (until !== null) return `Compose ${barsFromTo(cut, until)} anew`;
+  return cut >= wholeBars(shownScore()) ? "Continue" : `Continue from bar ${cut + 1}`;
 }
 
 function report(share, text) {
@@ -422,7 +453,7 @@ function exported() {
   const run = version()?.run;
   return {
     key: chosen ? chosen.key : version()?.key, name: chosen?.name ?? version()?.name ?? "piece", score: shownScore(),
-    silent: player.silent, cutTick: chosen?.key ? run.cutTick : null,
+    silent: player.silent, span: chosen?.key ? { since: run.cutTick, until: run.untilTick, programs: run.missing } : null,
   };
 }
 
@@ -430,7 +461,7 @@ function exported() {
 function link() {
   const run = version()?.run;
   const order = run ? { ...run.order, seed: run.seed } : settings.read({ fromNothing: isNothing() });
-  if (!run && version() && !isNothing() && wantedCut() !== wholeBars(version().score)) order.cut_bar = wantedCut();
+  if (!run && version()?.wanted && !isNothing()) Object.assign(order, { cut_bar: version().wanted.cut, until_bar: version().wanted.until ?? -1 });
   const source = version()?.source ?? "";
   return `${location.origin}${location.pathname}#${Settings.toLink(order, source)}`;
 }

@@ -23,10 +23,11 @@ export function drawNotes(roll) {
   for (let pitch = low; pitch <= high; pitch++) {
     if (BLACK.has(pitch % 12)) context.fillRect(roll.keys, frame.y(pitch), width, row);
   }
-  const { cut } = roll.score;
+  const { cut, until } = roll.score;
   if (cut !== null) {
+    const from = Math.max(roll.x(cut), roll.keys);
     context.fillStyle = palette["new-tint"];
-    context.fillRect(Math.max(roll.x(cut), roll.keys), 0, width, height);
+    context.fillRect(from, 0, Math.max((until === null ? width : roll.x(until)) - from, 0), height);
   }
   drawGrid(roll, context, palette, frame);
   context.save();
@@ -39,7 +40,7 @@ export function drawNotes(roll) {
   if (roll.veil) {
     const at = Math.max(roll.x(roll.cutSeconds), roll.keys);
     context.fillStyle = palette["cut-veil"];
-    context.fillRect(at, RULER, Math.max(roll.x(roll.seconds) - at, 0), height);
+    context.fillRect(at, RULER, Math.max(roll.x(roll.untilSeconds) - at, 0), height);
   }
   drawKeys(roll, context, palette, frame);
 }
@@ -143,7 +144,7 @@ export function drawOver(roll) {
 }
 
 export function drawOverview(roll) {
-  drawSmall(roll.overview, roll.score.notes, { from: 0, to: roll.whole, range: roll.range, cut: roll.score.cut, silent: roll.silent });
+  drawSmall(roll.overview, roll.score.notes, { from: 0, to: roll.whole, range: roll.range, cut: roll.score.cut, until: roll.score.until, silent: roll.silent });
 }
 
 /** On the small picture of the whole piece: which stretch of it is in view, and the playhead. */

@@ -9,18 +9,21 @@ const MAX_PIXELS_PER_SECOND = 400;
 export class Roll {
   silent = new Set();
 
-  /** `onSeek(seconds)` is told where the visitor clicked, `onCut(bars)` how many bars they want kept. */
-  constructor({ element, overview, handle, onSeek, onCut }) {
-    Object.assign(this, { element, handle, onSeek, onCut });
+  /** `onSeek(seconds)` is told where the visitor clicked, `onCut(bars)` how many bars they want kept, `onUntil(bars)` from
+   *  which on they want the rest kept, too. */
+  constructor({ element, overview, handle, untilHandle, onSeek, onCut, onUntil }) {
+    Object.assign(this, { element, handle, untilHandle, onSeek });
     [this.canvas, this.over] = element.querySelectorAll("canvas");
     [this.overview, this.overviewOver] = overview.querySelectorAll("canvas");
     this.cutBar = 0;
-    this.show({ notes: [], bars: [0], beats: [], seconds: 8, cut: null });
+    this.untilBar = null;
+    this.show({ notes: [], bars: [0], beats: [], seconds: 8, cut: null, until: null });
     new ResizeObserver(() => { if (this.fitted) this.fit(); else this.clampView(); this.redrawAll(); }).observe(element);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redrawAll());
     this.listen();
     this.listenToOverview(overview);
-    this.listenToHandle();
+    this.listenToHandle(handle, { bar: () => this.cutBar, onMove: onCut });
+    this.listenToHandle(untilHandle, { bar: () => this.untilBar, onMove: onUntil });
   }
 
   /** Show a score. With `keepView`, without scrolling or zooming. */
@@ -48,23 +51,30 @@ export class Roll {
     this.drums = [...new Set(notes.filter((note) => note.drum).map((note) => note.pitch))].sort((a, b) => b - a);
   }
 
-  /** Where the cut is: so many bars kept; `null`: no handle. `label` stands on it; `veil`: what lies behind is left out. */
-  setCut(bars, { label = "", veil = false, movable = true } = {}) {
+  /** Where the cut is: so many bars kept; `null`: no handle. `label` stands on it; `veil`: what lies behind is left out.
+   *  `until`: from this bar on it is not; `null`: no second handle. */
+  setCut(bars, { label = "", veil = false, movable = true, until = null, untilLabel = "" } = {}) {
     this.cutBar = bars;
+    this.untilBar = until;
     this.veil = veil;
-    this.handle.hidden = bars === null;
-    if (bars !== null) {
-      this.handle.querySelector("span").textContent = label;
-      this.handle.toggleAttribute("data-fixed", !movable);
-      this.handle.setAttribute("aria-valuemax", this.numBars);
-      this.handle.setAttribute("aria-valuenow", bars);
-      this.handle.setAttribute("aria-valuetext", bars === 0 ? "at the beginning" : `after bar ${bars}`);
-    }
+    this.#setHandle(this.handle, bars, label, movable);
+    this.#setHandle(this.untilHandle, until, untilLabel, movable);
     this.redraw();
   }
 
+  #setHandle(handle, bars, label, movable) {
+    handle.hidden = bars === null;
+    if (bars === null) return;
+    handle.querySelector("span").textContent = label;
+    handle.toggleAttribute("data-fixed", !movable);
+    handle.setAttribute("aria-valuemax", this.numBars);
+    handle.setAttribute("aria-valuenow", bars);
+    handle.setAttribute("aria-valuetext", bars === 0 ? "at the beginning" : `after bar ${bars}`);
+  }
+
   get numBars() { return Math.max(this.score.bars.length - 1, 0); }
-  get cutSeconds() { return this.score.cut ?? this.score.bars[this.cutBar ?? 0] ?? 0; }
+  get cutSeconds() { return this.score.bars[this.cutBar ?? 0] ?? this.score.cut ?? 0; }
+  get untilSeconds() { return this.untilBar === null ? this.seconds : this.score.bars[this.untilBar] ?? this.seconds; }
   get keys() { return this.element.clientWidth < 600 ? 34 : 46; }
   get span() { return Math.max(this.element.clientWidth - this.keys, 10); }
   get visible() { return this.span / this.zoom; }
@@ -106,7 +116,8 @@ export class Roll {
       this.waiting = null;
       if (this.stale) {
         drawNotes(this);
-        this.placeHandle();
+        this.placeHandle(this.handle, this.cutSeconds);
+        this.placeHandle(this.untilHandle, this.untilSeconds);
       }
       if (this.overviewStale) drawOverview(this);
       this.stale = this.overviewStale = false;
@@ -115,13 +126,13 @@ export class Roll {
     });
   }
 
-  placeHandle() {
-    const at = this.x(this.cutSeconds);
+  placeHandle(handle, seconds) {
+    const at = this.x(seconds);
     const width = this.element.clientWidth;
     const out = at < this.keys - 1 || at > width + 1;
-    this.handle.style.visibility = out ? "hidden" : "visible";
-    this.handle.style.transform = `translateX(${Math.round(at)}px)`;
-    this.handle.toggleAttribute("data-leftward", at > width - 150);
+    handle.style.visibility = out ? "hidden" : "visible";
+    handle.style.transform = `translateX(${Math.round(at)}px)`;
+    handle.toggleAttribute("data-leftward", at > width - 150);
   }
 
   x(seconds) { return this.keys + (seconds - this.left) * this.zoom; }
@@ -178,9 +189,8 @@ export class Roll {
     overview.addEventListener("pointermove", scrub);
   }
 
-  /** The cut follows the pointer from bar line to bar line, or the arrow keys bar by bar. */
-  listenToHandle() {
-    const { handle } = this;
+  /** A handle follows the pointer from bar line to bar line, or the arrow keys bar by bar. */
+  listenToHandle(handle, { bar: current, onMove }) {
     handle.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
       handle.setPointerCapture(event.pointerId);
@@ -190,18 +200,18 @@ export class Roll {
       if (!handle.hasPointerCapture(event.pointerId)) return;
       const seconds = this.left + (event.clientX - this.element.getBoundingClientRect().left - this.keys) / this.zoom;
       const bar = nearest(this.score.bars, seconds);
-      if (bar !== this.cutBar) this.onCut(bar);
+      if (bar !== current()) onMove(bar);
     });
     const release = () => { this.dragging = false; };
     handle.addEventListener("pointerup", release);
     handle.addEventListener("pointercancel", release);
     handle.addEventListener("keydown", (event) => {
-      const bar = this.cutBar ?? 0;
+      const bar = current() ?? 0;
       const bars = { ArrowLeft: bar - 1, ArrowDown: bar - 1, ArrowRight: bar + 1, ArrowUp: bar + 1, PageDown: bar - 4, PageUp: bar + 4, Home: 0, End: this.numBars };
       if (!(event.key in bars)) return;
       event.preventDefault();
       event.stopPropagation();
-      this.onCut(Math.min(Math.max(bars[event.key], 0), this.numBars));
+      onMove(Math.min(Math.max(bars[event.key], 0), this.numBars));
     });
   }
 }

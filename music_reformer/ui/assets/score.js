@@ -1,14 +1,15 @@
 // The music as the page holds it: a `score` has tracks {name, program, drum}, notes {pitch, start, end, velocity, isNew,
 // drum, track (its place among the tracks)} by start, moves {time, track, number, value} (controllers; number -1 is the
-// pitch bend) by time, bars and beats in seconds, tempos, metres, seconds (its length) and cut (where new music begins,
-// or null). Scores are never changed, only made from others, but for `Live`, which grows.
+// pitch bend) by time, bars and beats in seconds, tempos, metres, seconds (its length), cut (where new music begins, or
+// null) and until (where the piece goes on behind it, or null). Scores are never changed, only made from others, but for
+// `Live`, which grows.
 
 // A note this much before the cut is a note at the cut that was rounded.
 const TOLERANCE = 1e-3;
 export const BEND = -1;
 
 export const EMPTY = {
-  tracks: [], notes: [], moves: [], bars: [0], beats: [], tempos: [], metres: [[0, 4, 4]], seconds: 0, cut: null,
+  tracks: [], notes: [], moves: [], bars: [0], beats: [], tempos: [], metres: [[0, 4, 4]], seconds: 0, cut: null, until: null,
 };
 
 const byStart = (a, b) => a.start - b.start;
@@ -20,7 +21,7 @@ export function scoreOf(roll) {
   const { notes, moves } = eventsOf(roll, (_, place) => place);
   return {
     tracks: roll.tracks.map(heading), notes, moves, bars: roll.bars, beats: roll.beats, tempos: roll.tempos,
-    metres: roll.metres, seconds: roll.seconds, cut: null,
+    metres: roll.metres, seconds: roll.seconds, cut: null, until: null,
   };
 }
 
@@ -42,16 +43,27 @@ export function before(score, cut) {
   const early = (seconds) => seconds < cut - TOLERANCE;
   const notes = score.notes.filter((note) => early(note.start));
   return {
-    ...score, notes, moves: score.moves.filter((move) => early(move.time)), cut,
+    ...score, notes, moves: score.moves.filter((move) => early(move.time)), cut, until: null,
     bars: [...score.bars.filter(early), cut], beats: [...score.beats.filter(early), cut],
     seconds: notes.reduce((latest, note) => Math.max(latest, note.end), 0),
   };
 }
 
-/** `score` up to `cut`, then what the server composed: a roll of what is new, whose tracks are those of the score by
- *  name and instrument, in order, and perhaps more. */
-export function continued(score, cut, roll) {
-  const base = before(score, cut);
+/** What lies before and behind a hole, and what is played in it by others than the `missing` programs (none: all are). */
+function around(score, { cut, until, missing }) {
+  const programOf = ({ drum, track }) => (drum ? -1 : score.tracks[track].program);
+  const inside = ({ start }) => start >= cut - TOLERANCE && start < until - TOLERANCE;
+  const notes = score.notes.filter((note) => !inside(note) || (missing.length && !missing.includes(programOf(note))));
+  return { ...score, notes, cut, until };
+}
+
+/** What of a score a run leaves as it is. */
+const kept = (score, run) => ((run.until ?? null) === null ? before(score, run.cut) : around(score, run));
+
+/** What a run leaves of a score, and what the server composed: a roll of what is new, whose tracks are those of the score
+ *  by name and instrument, in order, and perhaps more. */
+export function continued(score, run, roll) {
+  const base = kept(score, run);
   const tracks = [...base.tracks];
   const taken = new Set();
   const { notes, moves } = eventsOf(roll, (track) => {
@@ -61,20 +73,23 @@ export function continued(score, cut, roll) {
     taken.add(place);
     return place;
   });
-  const merge = (early, late) => [...early.filter((seconds) => seconds < cut - TOLERANCE), ...late];
+  const all = { ...base, tracks, notes: [...base.notes, ...notes].sort(byStart) };
+  if (all.until !== null) return all;
+  const merge = (early, late) => [...early.filter((seconds) => seconds < run.cut - TOLERANCE), ...late];
   return {
-    ...base, tracks, notes: [...base.notes, ...notes].sort(byStart), moves: [...base.moves, ...moves].sort(byTime),
+    ...all, moves: [...base.moves, ...moves].sort(byTime),
     bars: merge(score.bars, roll.bars), beats: merge(score.beats, roll.beats),
     seconds: Math.max(base.seconds, roll.seconds),
   };
 }
 
-/** A variation while it is composed: the score before the cut, and notes that come. */
+/** A variation while it is composed: what its run leaves of the score, and notes that come. */
 export class Live {
-  constructor(score, cut, end) {
-    const base = before(score, cut);
-    Object.assign(this, base, { tracks: [...base.tracks], notes: [...base.notes], seconds: Math.max(end, base.seconds) });
-    this.heights = this.tracks.map((_, place) => meanPitch(base.notes.filter((note) => note.track === place).slice(-32)));
+  constructor(score, run) {
+    const base = kept(score, run);
+    Object.assign(this, base, { tracks: [...base.tracks], notes: [...base.notes], seconds: Math.max(run.end, base.seconds) });
+    const heard = base.notes.filter((note) => note.start < run.cut);
+    this.heights = this.tracks.map((_, place) => meanPitch(heard.filter((note) => note.track === place).slice(-32)));
   }
 
   /** Add a note of the server's progress report; returns it as the score holds it. */
