@@ -194,7 +194,7 @@ class ModelConfig:
         require(len(self.attention) >= 1, "model.attention must name at least one kind of attention")
         require(
             2 <= self.num_buckets <= 32_768 and self.num_buckets % 2 == 0,
-            f"model.num_buckets ({self.num_buckets}) must be even, because a hash is argmax [xR; -xR], and at most 32768",
+            f"model.num_buckets ({self.num_buckets}) must be even (a hash is argmax [xR; -xR]) and at most 32768",
         )
         require(
             1 <= self.num_rounds <= self.max_rounds,

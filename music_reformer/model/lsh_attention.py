@@ -176,7 +176,7 @@ def _hash(query_BLHD: Tensor, rotations_RHDK: Tensor, factors: list[int]) -> Ten
 
 
 def _largest(rotated: Tensor) -> Tensor:
-    """argmax of [xR; -xR], given xR: where its largest component is, counted on behind the last where it is negative."""
+    """argmax of [xR; -xR], given xR: where its largest component is, counted on behind the last if it is negative."""
     largest = rotated.abs().argmax(dim=-1, keepdim=True)
     return torch.add(largest, rotated.gather(-1, largest) < 0, alpha=rotated.shape[-1])
 

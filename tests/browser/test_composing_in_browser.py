@@ -117,6 +117,91 @@ def test_continuing_inside_a_variation_keeps_it_first(visit: Callable[..., Any],
     assert len(notes_of(download(tab, 1)[1])) == len(notes_of(WALTZ)) + 2 * 8 + 4 * 8
 
 
+# Bars composed anew
+
+
+def mark(tab: Any, *, first: int, until: int) -> None:
+    """Set the two handles by the keyboard: new music from behind bar `first` up to the end of bar `until`."""
+    tab.focus("#cut")
+    tab.keyboard.press("Home")
+    for _ in range(first):
+        tab.keyboard.press("ArrowRight")
+    tab.focus("#until")
+    while int(tab.get_attribute("#until", "aria-valuenow")) > until:
+        tab.keyboard.press("ArrowLeft")
+
+
+def test_marked_bars_are_composed_anew_and_all_around_them_stays(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit()
+    upload(tab)
+    assert tab.is_hidden("#until")
+    mark(tab, first=4, until=8)
+    assert tab.inner_text("#until") == "Keep from bar 9"
+    assert tab.inner_text("#compose") == "Compose bars 5 to 8 anew"
+    assert tab.is_disabled("#amount")
+    order(tab, bars=None, variations=2)
+    phase(tab, "done")
+    asked = site.generator.orders[-1]
+    assert (asked["cut_bar"], asked["until_bar"]) == (4, 8)
+    written = notes_of(download(tab, 2)[1])
+
+    def outside(notes: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+        return [note for note in notes if not 4 * BAR <= note[0] < 8 * BAR]
+
+    assert outside(written) == outside(notes_of(WALTZ))
+    assert len(written) == len(outside(written)) + 4 * 8
+    assert notes_of(symusic.Score.from_midi(export(tab, "new")[1])) != []
+    assert len(notes_of(symusic.Score.from_midi(export(tab, "new")[1]))) == 4 * 8
+    assert tab.inner_text("#compose") == "Try again"
+    kept(tab, 1)
+    assert current(tab) == "Bars 5-8"
+    assert not tab.is_disabled("#amount")
+    tab.click("#undo")
+    tab.click(".card-face >> nth=0")
+    assert tab.inner_text("#compose") == "Compose bars 5 to 8 anew"
+
+
+def test_one_instrument_of_marked_bars_is_composed_anew_the_others_stay(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit()
+    ground = EXAMPLES["ground"].score()
+    upload(tab, midi("ground.mid", ground.dumps_midi()))
+    mark(tab, first=2, until=4)
+    for kept_one in (48, 42):
+        tab.click(f"#instruments label:has(input[value='{kept_one}'])")
+    order(tab, bars=None)
+    phase(tab, "done")
+    assert site.generator.orders[-1]["programs"] == {6}
+    written = download(tab, 1)[1]
+
+    def notes(score: symusic.Score, program: int) -> list[tuple[int, int, int]]:
+        tracks = [track for track in score.tracks if track.program == program]
+        return sorted((note.time, note.duration, note.pitch) for track in tracks for note in track.notes)
+
+    assert notes(written, 48) == notes(ground, 48)
+    assert notes(written, 42) == notes(ground, 42)
+    assert notes(written, 6) != notes(ground, 6)
+
+
+def test_marking_bars_of_a_variation_keeps_it_first(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit()
+    upload(tab)
+    order(tab, bars=4)
+    phase(tab, "done")
+    mark(tab, first=15, until=17)
+    tab.click("#compose")
+    phase(tab, "composing")
+    phase(tab, "done")
+    asked = site.generator.orders[-1]
+    assert (asked["cut_bar"], asked["until_bar"]) == (15, 17)
+    assert tab.locator("#versions button").count() == 2
+
+
+def test_a_link_brings_the_marked_bars_back(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit(address=f"{site.address}#piece=example:waltz&cut_bar=4&until_bar=8")
+    phase(tab, "ready")
+    assert tab.inner_text("#compose") == "Compose bars 5 to 8 anew"
+
+
 # Keep, branch, undo
 
 

@@ -64,8 +64,9 @@ def upload(tab: Any, file: dict[str, Any] | None = None) -> None:
     phase(tab, "ready")
 
 
-def order(tab: Any, *, bars: int = 4, variations: int = 1, seed: int | None = 5) -> None:
-    tab.fill("#amount", str(bars))
+def order(tab: Any, *, bars: int | None = 4, variations: int = 1, seed: int | None = 5) -> None:
+    if bars is not None:
+        tab.fill("#amount", str(bars))
     tab.click(f"label[for=variations-{variations}]")
     if seed is not None:
         tab.evaluate("document.querySelector('#advanced').open = true")

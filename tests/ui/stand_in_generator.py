@@ -1,7 +1,7 @@
 """A generator that composes at once and always the same, with the interface of the real one: for tests of the page.
 
 Like the real one it starts behind a bar line of the prompt (by default the last), goes on in its metre and tempo, and
-adds its notes to the score that it was given. Every bar is a rising scale of eight notes, taken in turn by the
+adds its notes to the score that it was given, or puts them in the place of bars of it. Every bar is a rising scale of eight notes, taken in turn by the
 instruments that may play; the seed and the variation decide where the scale begins. `seconds` is how long a composition
 takes, so that there is time to press stop.
 """
@@ -36,6 +36,7 @@ class StandInPrompt:
 class StandInGenerator:
     def __init__(self, *, seconds: float = 2.0) -> None:
         self.seconds = seconds
+        self.can_infill = True
         self.orders: list[dict] = []
 
     def start(
@@ -47,14 +48,20 @@ class StandInGenerator:
         seed: int = 0,
         sampling: SamplingConfig | None = None,
         cut_bar: int | None = None,
+        until_bar: int | None = None,
         programs: set[int] | None = None,
         key: Key | None = None,
         stop: threading.Event | None = None,
     ) -> StandInSession:
         settings = {"length": length, "variations": variations, "seed": seed, "sampling": sampling}
-        self.orders.append({**settings, "cut_bar": cut_bar, "programs": programs, "key": key})
+        self.orders.append({**settings, "cut_bar": cut_bar, "until_bar": until_bar, "programs": programs, "key": key})
         players = sorted(programs or programs_of(prompt) or {0}, reverse=True)
-        return StandInSession(self, prompt, Length.parse(length), variations, seed, cut_bar, players)
+        if until_bar is not None:
+            length = Length(bars=until_bar - (cut_bar or 0))
+        session = StandInSession(self, prompt, Length.parse(length), variations, seed, cut_bar, players)
+        if until_bar is not None:
+            session.keep_behind(prompt, frozenset(programs or ()))
+        return session
 
 
 class StandInSession:
@@ -89,6 +96,14 @@ class StandInSession:
         self._players = players
         self._num_made = 0
         self._stop = threading.Event()
+
+    def keep_behind(self, whole: symusic.Score, missing: frozenset[int]) -> None:
+        """Of the bars that are composed keep what others than the missing play, and all that lies behind them."""
+        until = self._cut + self._bars * self._bar_ticks
+        for kept, track in zip(self._score.tracks, whole.tracks, strict=True):
+            stays = bool(missing) and (DRUMS if track.is_drum else track.program) not in missing
+            kept.notes.extend([note for note in track.notes if note.time >= (self._cut if stays else until)])
+        self.prompt.until_tick, self.prompt.missing = until, missing
 
     @property
     def scores(self) -> list[symusic.Score]:

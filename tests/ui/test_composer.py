@@ -154,6 +154,8 @@ def test_nobody_stops_another_by_guessing(composer: Composer) -> None:
         ({"style": "loud"}, "style"),
         ({"piece": "../../etc"}, "open the file again"),
         ({"cut_bar": -2}, "cut"),
+        ({"until_bar": -2}, "end of the new bars"),
+        ({"cut_bar": 4, "until_bar": 900}, "at most 256"),
         ({"instruments": [128]}, "instrument"),
         ({"instruments": "piano"}, "instruments"),
         ({"instruments": list(range(16))}, "at most 15"),

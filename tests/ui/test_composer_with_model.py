@@ -50,6 +50,36 @@ def test_what_was_streamed_is_what_is_written(generator: Generator, tmp_path: Pa
         assert written_file.note_num() == expected + len(rolled)
 
 
+@pytest.mark.parametrize("instruments", [[], [73]])
+def test_bars_composed_anew_replace_nothing_else(generator: Generator, tmp_path: Path, instruments: list[int]) -> None:
+    composer = Composer(generator=generator, shelf=Shelf(tmp_path))
+    piece = composer.open_example("evening")
+    before = symusic.Score.from_midi(composer.shelf.path(piece["key"]).read_bytes())
+    order = Order(piece=piece["key"], cut_bar=4, until_bar=8, seed=1, instruments=instruments)
+    start, *_, done = composer.compose(order)
+    bars = piece["roll"]["bars"]
+    assert (start["cut"], start["end"]) == (pytest.approx(bars[4]), pytest.approx(bars[8]))
+    assert start["missing"] == instruments
+    (variation,) = done["variations"]
+    new = [note for track in variation["roll"]["tracks"] for note in track["notes"]]
+    assert all(is_new and bars[4] - 0.01 <= begin < bars[8] for _, begin, _, _, is_new in new)
+    after = symusic.Score.from_midi(composer.shelf.path(variation["key"]).read_bytes())
+    cut, until = start["cut_tick"], start["until_tick"]
+
+    def kept(score: symusic.Score) -> list[tuple[int, int, int]]:
+        return sorted(
+            (note.time, note.duration, note.pitch)
+            for track in score.tracks
+            for note in track.notes
+            if not cut <= note.time < until or (instruments and track.program not in instruments)
+        )
+
+    assert kept(after) == kept(before)
+    assert after.note_num() == len(kept(before)) + len(new)
+    exported = composer.export(variation["key"], "new", cut, until, instruments)
+    assert symusic.Score.from_midi(composer.shelf.path(exported["key"]).read_bytes()).note_num() == len(new)
+
+
 def test_from_nothing_is_in_the_key_metre_and_tempo_that_were_asked_for(generator: Generator, tmp_path: Path) -> None:
     composer = Composer(generator=generator, shelf=Shelf(tmp_path))
     order = {"length": "32bars", "seed": 2, "key": "Eb major", "metre": "3/4", "tempo": 80, "instruments": [0, 40]}
