@@ -86,21 +86,17 @@ def _score(*, weights: str, data: str, num_pieces: int, contexts: list[int]) -> 
     import numpy as np
 
     from music_reformer.data.store import TokenStore
-    from music_reformer.evaluation.likelihood import piece_losses, windowed_losses
+    from music_reformer.evaluation.likelihood import mean_nats, piece_losses, windowed_losses
     from music_reformer.model.weights import load_weights
 
     store, model = TokenStore.open(data), load_weights(weights).model
     pieces = list(store.split("validation"))[:num_pieces]
     hashes = "lsh" in model.config.attention
 
-    def mean(losses: Any) -> float:
-        found = list(losses)
-        return float(sum(loss.nats.sum() for loss in found) / sum(len(loss.nats) for loss in found))
-
     by_rounds = {}
     for rounds in ROUNDS if hashes else [model.num_rounds]:
         model.num_rounds = rounds
-        by_rounds[rounds] = mean(piece_losses(model, store, pieces))
+        by_rounds[rounds] = mean_nats(piece_losses(model, store, pieces))
     model.num_rounds = model.config.num_rounds
     losses = list(piece_losses(model, store, pieces))
     place = np.concatenate([np.arange(len(loss.nats)) for loss in losses])
@@ -110,7 +106,9 @@ def _score(*, weights: str, data: str, num_pieces: int, contexts: list[int]) -> 
         "nats": float(nats.mean()),
         "by_rounds": by_rounds,
         "by_position": [float(nats[mask].mean()) if mask.any() else None for mask in inside],
-        "by_context": {context: mean(windowed_losses(model, store, pieces, context=context)) for context in contexts},
+        "by_context": {
+            context: mean_nats(windowed_losses(model, store, pieces, context=context)) for context in contexts
+        },
     }
 
 

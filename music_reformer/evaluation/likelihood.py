@@ -8,7 +8,7 @@ each other, so that changes the speed only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,6 +66,12 @@ def piece_losses(
     rows = pack(lengths, row_tokens=max([row_tokens, *lengths]), order=range(len(pieces)))
     for span, nats, targets in _score(model, store, pieces, rows, done):
         yield PieceLoss(pieces[span.piece], nats, targets)
+
+
+def mean_nats(losses: Iterable[PieceLoss]) -> float:
+    """Nats per token of all pieces together."""
+    found = list(losses)
+    return float(sum(loss.nats.sum() for loss in found) / sum(len(loss.nats) for loss in found))
 
 
 def windowed_losses(

@@ -26,7 +26,7 @@ from music_reformer.config import (
 from music_reformer.data.piece_index import Piece
 from music_reformer.data.prepare import prepare
 from music_reformer.data.store import TokenStore
-from music_reformer.evaluation.likelihood import piece_losses
+from music_reformer.evaluation.likelihood import mean_nats, piece_losses
 from music_reformer.midi.score import write_atomically
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.model.reformer import ReformerLM
@@ -126,8 +126,7 @@ RATES = {"all": 2e-4, "last": 4e-4, "lora": 2e-3}
 
 def _loss(model: ReformerLM, store: TokenStore, pieces: list[Piece]) -> float:
     """Mean negative log-likelihood of whole pieces, nats per token."""
-    losses = list(piece_losses(model.eval(), store, pieces))
-    return float(sum(loss.nats.sum() for loss in losses) / sum(len(loss.nats) for loss in losses))
+    return mean_nats(piece_losses(model.eval(), store, pieces))
 
 
 def _say(line: str) -> None:

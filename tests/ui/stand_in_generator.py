@@ -1,9 +1,9 @@
 """A generator that composes at once and always the same, with the interface of the real one: for tests of the page.
 
 Like the real one it starts behind a bar line of the prompt (by default the last), goes on in its metre and tempo, and
-adds its notes to the score that it was given, or puts them in the place of bars of it. Every bar is a rising scale of eight notes, taken in turn by the
-instruments that may play; the seed and the variation decide where the scale begins. `seconds` is how long a composition
-takes, so that there is time to press stop.
+adds its notes to the score that it was given, or puts them in the place of bars of it. Every bar is a rising scale of
+eight notes, taken in turn by the instruments that may play; the seed and the variation decide where the scale begins.
+`seconds` is how long a composition takes, so that there is time to press stop.
 """
 
 from __future__ import annotations

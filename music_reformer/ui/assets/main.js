@@ -52,29 +52,33 @@ const isNothing = () => version() !== null && !version().key;
 
 // ---- Opening a piece
 
-/** Open what `fetchPiece` brings; everything of the piece before goes first, so that no old result stays in view. */
-async function open(fetchPiece, { source = "", words = null } = {}) {
+/** Leave the piece before, so that no old result stays in view, and have `plant` show what `fetch` brings. */
+async function arriveAt(fetch, plant) {
   leave();
   setPhase("opening");
   const attempt = (state.attempt = Symbol());
   try {
-    const piece = await fetchPiece();
+    const piece = await fetch();
     if (state.attempt !== attempt) return;
-    const score = piece.roll ? scoreOf(piece.roll) : EMPTY;
-    versions.plant({ key: piece.key, name: piece.name, label: piece.key ? "Opened" : "Nothing", source, score, selected: null });
-    instruments.show(score);
-    if (words) settings.apply(words);
-    if (words?.has("cut_bar")) want({ cut: Number(words.get("cut_bar")) || 0, until: Number(words.get("until_bar")) || null });
-    show();
-    setPhase("ready");
+    plant(piece);
     transport.prepare();
-    announce(piece.key ? `Opened ${piece.name}, ${$("piece-facts").textContent}` : "An empty piece");
   } catch (error) {
     if (state.attempt !== attempt) return;
     setPhase("empty");
     complain(error);
   }
 }
+
+const open = (fetchPiece, { source = "", words = null } = {}) => arriveAt(fetchPiece, (piece) => {
+  const score = piece.roll ? scoreOf(piece.roll) : EMPTY;
+  versions.plant({ key: piece.key, name: piece.name, label: piece.key ? "Opened" : "Nothing", source, score, selected: null });
+  instruments.show(score);
+  if (words) settings.apply(words);
+  if (words?.has("cut_bar")) want({ cut: Number(words.get("cut_bar")) || 0, until: Number(words.get("until_bar")) || null });
+  show();
+  setPhase("ready");
+  announce(piece.key ? `Opened ${piece.name}, ${$("piece-facts").textContent}` : "An empty piece");
+});
 
 function openLocal(file) {
   if (!file) return;
@@ -90,25 +94,12 @@ function openLocal(file) {
 const example = (key, words) => open(() => openExample(key), { source: `example:${key}`, words });
 const nothing = (words) => open(async () => ({ key: "", name: "From nothing" }), { source: "nothing", words });
 
-/** Go on with versions that this browser has kept. */
-async function goOn(session) {
-  leave();
-  setPhase("opening");
-  const attempt = (state.attempt = Symbol());
-  try {
-    const { key } = session.current;
-    if (key) await openKept(key);  // The server may not have it any more.
-    if (state.attempt !== attempt) return;
-    versions.restore(session);
-    arrive({});
-    transport.prepare();
-    announce(`Went on with ${version().name}`);
-  } catch (error) {
-    if (state.attempt !== attempt) return;
-    setPhase("empty");
-    complain(error);
-  }
-}
+/** Go on with versions that this browser has kept, if the server still has them. */
+const goOn = (session) => arriveAt(async () => session.current.key && openKept(session.current.key), () => {
+  versions.restore(session);
+  arrive({});
+  announce(`Went on with ${version().name}`);
+});
 
 /** Forget the piece, its variations and what is being composed. */
 function leave() {
