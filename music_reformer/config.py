@@ -278,6 +278,11 @@ class TrainerConfig:
     max_hours: float | None = None
     # Stop after so many validations in a row that found nothing better; 0: never.
     patience: int = 0
+    # From these optimizer steps on rows of so many tokens, and as many more of them, such as {0: 2048, 3000: 8192};
+    # empty: row_tokens throughout.
+    curriculum: dict[int, int] = field(default_factory=dict)
+    # Validate and export the average of the weights over some 1 / (1 - ema) steps, such as 0.999; 0: the last weights.
+    ema: float = 0.0
     # CPU threads of one process; 0: as torch chooses.
     threads: int = 0
 
@@ -437,8 +442,11 @@ class GenerateConfig:
     programs: list[int] = field(default_factory=list)
     # Token store that the weights were trained on: each output is searched for passages copied from it; null: not.
     data: str | None = None
-    # Processes, one prompt each at a time; 0: one for each GPU, or else for each core.
+    # Processes; 0: one for each GPU, or else for each core.
     workers: int = 1
+    # Variations in one step of the model, of as many prompts as it takes: more tokens a second. A file may then differ,
+    # once in a great while, from what it is when composed by itself (generation/together.py). 0: one prompt at a time.
+    rows: int = 0
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     # Hash rounds; 0: as trained.
     rounds: int = 0
@@ -446,6 +454,7 @@ class GenerateConfig:
 
     def __post_init__(self) -> None:
         require(self.workers >= 0, f"workers ({self.workers}) must not be negative; 0 is one for each GPU or core")
+        require(self.rows >= 0, f"rows ({self.rows}) must not be negative; 0 is one prompt at a time")
 
 
 Config = TypeVar("Config")

@@ -133,6 +133,9 @@ class _Batch:
             # the last job of a run must not differ from what it would have been in a longer run.
             torch.set_num_threads(num_threads(workers))
         try:
+            if self.config.rows:
+                yield from composer.compose_together(jobs)
+                return
             for job in jobs:
                 yield job, composer.compose(job, watch=partial(self.report.running, job))
         finally:
@@ -149,6 +152,7 @@ class _Batch:
             "cut_bar": config.cut_bar,
             "until_bar": config.until_bar,
             "programs": sorted(config.programs),
+            "rows": config.rows,
             "rounds": config.rounds,
             "sampling": asdict(config.sampling),
             "prompt_sha256": sha256,

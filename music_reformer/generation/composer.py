@@ -1,10 +1,10 @@
-"""One job from prompt to files: what a batch does in this process, or in each of several."""
+"""Jobs from prompt to files: what a batch does in this process, or in each of several."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from music_reformer.evaluation.notes import Notes
 from music_reformer.generation.generator import Generator, Progress, Session
 from music_reformer.generation.jobs import Job
 from music_reformer.generation.splice import Writer
+from music_reformer.generation.together import compose_together
 from music_reformer.midi.score import MAX_BYTES, clean_upload, read_bytes, read_score, write_atomically
 from music_reformer.midi.stream import DRUMS
 
@@ -42,8 +43,25 @@ class Outcome:
     again: bool = False
 
 
+@dataclass
+class _Started:
+    """A job under way.
+
+    Attributes:
+        original: bytes of the prompt; None: there is none.
+        score: the same as it is read.
+        began: by the monotonic clock.
+    """
+
+    job: Job
+    session: Session
+    original: bytes | None
+    score: symusic.Score | None
+    began: float
+
+
 class Composer:
-    """Composes jobs one after another.
+    """Composes jobs one after another, or several together.
 
     Args:
         config: of the batch.
@@ -68,42 +86,73 @@ class Composer:
 
     def compose(self, job: Job, watch: Watch = lambda progress: None) -> Outcome:
         """Run a job to its end and write its files; a prompt that cannot be used is an outcome, not an exception."""
-        began = time.monotonic()
         try:
-            name = str(job.prompt)
-            original = read_bytes(job.prompt, name, MAX_BYTES) if job.prompt is not None else None
-            score = read_score(original, name=name) if original is not None else None
-            session = self.generator.start(
-                score,
-                length=self.config.length,
-                variations=self.config.variations,
-                seed=job.seed,
-                sampling=self.config.sampling,
-                cut_bar=self.config.cut_bar if job.prompt is not None else None,
-                until_bar=self.config.until_bar if job.prompt is not None else None,
-                programs=set(self.config.programs) or None,
-                rounds=self.config.rounds,
-            )
+            started = self._start(job)
         except UserError as error:
             return Outcome(error=str(error))
-        for progress in session:
+        for progress in started.session:
             watch(progress)
-        composing = time.monotonic() - began
-        prompt = session.prompt
+        return self._finish(started)
+
+    def compose_together(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
+        """The same for several jobs, `rows` variations of them in each step of the model, as they are done."""
+        failed: list[tuple[Job, Outcome]] = []
+        by_session: dict[Session, _Started] = {}
+
+        def sessions() -> Iterator[Session]:
+            for job in jobs:
+                try:
+                    started = self._start(job)
+                except UserError as error:
+                    failed.append((job, Outcome(error=str(error))))
+                    continue
+                by_session[started.session] = started
+                yield started.session
+
+        for session in compose_together(sessions(), most_rows=self.config.rows):
+            started = by_session.pop(session)
+            yield started.job, self._finish(started)
+            yield from failed
+            failed.clear()
+        yield from failed
+
+    def _start(self, job: Job) -> _Started:
+        """Raises `UserError` where the prompt cannot be used."""
+        began = time.monotonic()
+        name = str(job.prompt)
+        original = read_bytes(job.prompt, name, MAX_BYTES) if job.prompt is not None else None
+        score = read_score(original, name=name) if original is not None else None
+        session = self.generator.start(
+            score,
+            length=self.config.length,
+            variations=self.config.variations,
+            seed=job.seed,
+            sampling=self.config.sampling,
+            cut_bar=self.config.cut_bar if job.prompt is not None else None,
+            until_bar=self.config.until_bar if job.prompt is not None else None,
+            programs=set(self.config.programs) or None,
+            rounds=self.config.rounds,
+        )
+        return _Started(job, session, original, score, began)
+
+    def _finish(self, started: _Started) -> Outcome:
+        """Write what a session has composed."""
+        session, prompt = started.session, started.session.prompt
+        composing = time.monotonic() - started.began
         writer = Writer(
-            original,
-            prompt.score if score is None else score,
+            started.original,
+            prompt.score if started.score is None else started.score,
             prompt.cut_tick,
             until=prompt.until_tick,
             missing=prompt.missing,
         )
         abouts = []
-        for path, composed in zip(job.outputs, session.scores, strict=True):
+        for path, composed in zip(started.job.outputs, session.scores, strict=True):
             data, lossy = writer.write(composed)
             write_atomically(path, data)
             abouts.append(
                 {
-                    "prompt": str(job.prompt) if job.prompt is not None else None,
+                    "prompt": str(started.job.prompt) if started.job.prompt is not None else None,
                     "new_from_second": round(prompt.cut_seconds, 3),
                     "new_until_second": round(session.end_seconds, 3) if prompt.until_tick is not None else None,
                     "dropped_bars": session.dropped_bars,

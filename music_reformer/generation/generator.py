@@ -24,7 +24,8 @@ from torch import Tensor
 from music_reformer.config import SamplingConfig, require
 from music_reformer.generation.hole import read_hole
 from music_reformer.generation.prompt import PIANO, blank_score, read_prompt
-from music_reformer.generation.session import Length, NewNote, Progress, Session
+from music_reformer.generation.session import Length, Progress, Session
+from music_reformer.generation.variation import NewNote
 from music_reformer.midi.key import Key
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.model.decode_state import DecodeState

@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import symusic
@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 
 from music_reformer.config import SamplingConfig, require
-from music_reformer.generation.continuation import write_continuation
 from music_reformer.generation.loop_guard import LOOP_LOGIT, LoopGuard
 from music_reformer.generation.prompt import Prompt
 from music_reformer.generation.sampling import Sampler
+from music_reformer.generation.variation import NewNote, Variation
 from music_reformer.midi.grammar import GrammarState
 from music_reformer.midi.key import Key
-from music_reformer.midi.stream import DRUMS, Note
+from music_reformer.model.decode_state import DecodeState
 
 if TYPE_CHECKING:
     from music_reformer.generation.generator import Generator
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_YIELDS = 0.2
 MAX_BARS = 10_000
 MAX_SECONDS = 24 * 3600.0
-# A model that got stuck could fill one bar for ever: past this many tokens in a bar only time may move on. The densest
-# REMI bar in a sample of POP909 has 276, in one of ASAP 366.
-MAX_TOKENS_PER_BAR = 1024
 # Added to pitches outside the key that was asked for: about 20 times rarer, yet a strong wish for one is heard.
 FOREIGN_LOGIT = -3.0
 
@@ -65,19 +62,6 @@ class Length:
             return cls(bars=int(number))
         require(0 < number <= MAX_SECONDS, f"length ({text!r}) must be above 0 and at most {MAX_SECONDS:.0f} seconds")
         return cls(seconds=number)
-
-
-@dataclass(frozen=True, slots=True)
-class NewNote:
-    """A note just composed; times in seconds from the beginning of the whole piece."""
-
-    variation: int
-    program: int
-    drum: bool
-    pitch: int
-    velocity: int
-    start_s: float
-    end_s: float
 
 
 @dataclass(frozen=True)
@@ -131,7 +115,7 @@ class Session:
         guard = LoopGuard(vocabulary, prompt.past_ids, most=sampling.most_repeats) if sampling.most_repeats else None
         self._end_seconds = prompt.seconds(prompt.tick(end))
         self._variations = [
-            _Variation(
+            Variation(
                 number=number,
                 prompt=prompt,
                 state=prompt.state.copy(),
@@ -147,6 +131,9 @@ class Session:
         self._permitted = _permitted(prompt.state)
         self._key_V = _foreign_to(key, prompt.state) * FOREIGN_LOGIT
         self._num_tokens = 0
+        # The variations that are not finished: a row of the model's state each.
+        self._rows = list(self._variations)
+        self._began = time.monotonic()
         self._steps = self._run()
 
     @property
@@ -176,42 +163,72 @@ class Session:
     def __iter__(self) -> Iterator[Progress]:
         return self._steps
 
-    def _run(self) -> Iterator[Progress]:
-        began = time.monotonic()
-        yield self._progress(began)
-        rows = list(self._variations)
-        logits_BV, state = self._generator.prefill(self.prompt.ids, rows=len(rows), rounds=self._rounds)
-        max_length = self._generator.model.config.max_length
-        began = last_yield = time.monotonic()
-        while rows and not self._stop.is_set():
-            allowed_BV = torch.stack([row.allowed(self._permitted) for row in rows])
-            wanted_BV = logits_BV + self._key_V
-            for row, wanted_V in zip(rows, wanted_BV, strict=True):
-                if discouraged := row.discouraged():
-                    wanted_V[discouraged] += LOOP_LOGIT
-            tokens = self._sampler.choose(wanted_BV, allowed_BV, [row.number for row in rows])
-            for row, token in zip(rows, tokens, strict=True):
-                row.take(token)
-            self._num_tokens += len(rows)
-            going = [place for place, row in enumerate(rows) if not row.finished]
-            if max(state.lengths) >= max_length:
-                break
-            if len(going) < len(rows):
-                rows = [rows[place] for place in going]
-                tokens = [tokens[place] for place in going]
-                if rows:
-                    state = state.select(going)
-            if rows:
-                logits_BV = self._generator.step(tokens, state, rounds=self._rounds)
-            if time.monotonic() - last_yield >= SECONDS_BETWEEN_YIELDS and rows:
-                yield self._progress(began)
-                last_yield = time.monotonic()
+    @property
+    def num_rows(self) -> int:
+        """Variations that are not finished."""
+        return len(self._rows)
+
+    def begin(self) -> tuple[Tensor, DecodeState]:
+        """Read the prompt: the logits of what comes first, [rows, V], and the state of all rows."""
+        logits_BV, state = self._generator.prefill(self.prompt.ids, rows=len(self._rows), rounds=self._rounds)
+        self._began = time.monotonic()
+        return logits_BV, state
+
+    def step(self, tokens: list[int], state: DecodeState) -> Tensor:
+        """Tell the model the token of each row of `state`, which may be several sessions'; the logits that follow."""
+        return self._generator.step(tokens, state, rounds=self._rounds)
+
+    def take_turn(self, logits_BV: Tensor, lengths: list[int]) -> tuple[list[int], list[int]]:
+        """Choose a token for each row.
+
+        Args:
+            logits_BV: of each row.
+            lengths: tokens that the model has had of each row.
+
+        Returns:
+            Of the rows that go on: the tokens, and their places among the rows before; none when all is done.
+        """
+        rows = self._rows
+        allowed_BV = torch.stack([row.allowed(self._permitted) for row in rows])
+        wanted_BV = logits_BV + self._key_V
+        for row, wanted_V in zip(rows, wanted_BV, strict=True):
+            if discouraged := row.discouraged():
+                wanted_V[discouraged] += LOOP_LOGIT
+        tokens = self._sampler.choose(wanted_BV, allowed_BV, [row.number for row in rows])
+        for row, token in zip(rows, tokens, strict=True):
+            row.take(token)
+        self._num_tokens += len(rows)
+        over = self._stop.is_set() or max(lengths) >= self._generator.model.config.max_length
+        going = [] if over else [place for place, row in enumerate(rows) if not row.finished]
+        self._rows = [rows[place] for place in going]
+        return [tokens[place] for place in going], going
+
+    def end(self) -> Progress:
+        """Nothing more comes."""
+        self._rows = []
         for variation in self._variations:
             variation.finished = True
-        yield self._progress(began)
+        return self.progress()
 
-    def _progress(self, began: float) -> Progress:
-        elapsed = time.monotonic() - began
+    def _run(self) -> Iterator[Progress]:
+        yield self.progress()
+        logits_BV, state = self.begin()
+        last_yield = self._began
+        while self._rows and not self._stop.is_set():
+            before = len(self._rows)
+            tokens, going = self.take_turn(logits_BV, state.lengths)
+            if tokens:
+                if len(going) < before:
+                    state = state.select(going)
+                logits_BV = self.step(tokens, state)
+            if time.monotonic() - last_yield >= SECONDS_BETWEEN_YIELDS and tokens:
+                yield self.progress()
+                last_yield = time.monotonic()
+        yield self.end()
+
+    def progress(self) -> Progress:
+        """Where the session stands, with the notes since the last call."""
+        elapsed = time.monotonic() - self._began
         done = [variation.done() for variation in self._variations]
         slowest = min(done)
         return Progress(
@@ -220,104 +237,6 @@ class Session:
             finished=[variation.finished for variation in self._variations],
             tokens_per_second=self._num_tokens / elapsed if elapsed > 0 else 0.0,
             seconds_left=elapsed * (1 - slowest) / slowest if slowest > 0 else None,
-        )
-
-
-@dataclass
-class _Variation:
-    """One continuation in the making.
-
-    Attributes:
-        end: grid tick at which it is long enough. Notes that begin before it keep their length.
-    """
-
-    number: int
-    prompt: Prompt
-    state: GrammarState
-    end: float
-    guard: LoopGuard | None = None
-    finished: bool = False
-    notes: list[Note] = field(default_factory=list)
-    _num_told: int = 0
-    _bar: int = 0
-    _tokens_in_bar: int = 0
-
-    def allowed(self, permitted: Tensor) -> Tensor:
-        """The grammar's mask, narrowed to what this request permits, and to time alone in an endless bar."""
-        mask = self.state.allowed() & permitted
-        if self._tokens_in_bar > MAX_TOKENS_PER_BAR:
-            time_only = mask & self.state.grammar.time_mask
-            if time_only.any():  # a note that was begun is completed first
-                return time_only
-        return mask
-
-    def discouraged(self) -> list[int]:
-        """Tokens that would go on with a loop."""
-        return self.guard.discouraged() if self.guard is not None else []
-
-    def take(self, token: int) -> None:
-        """Add a token; the variation is finished when its time has come and its notes have ended."""
-        state = self.state
-        if self.guard is not None:
-            self.guard.take(token)
-        for note in state.advance(token):
-            self._keep(note)
-        if state.bar != self._bar:
-            self._bar, self._tokens_in_bar = state.bar, 0
-        self._tokens_in_bar += 1
-        if state.tick >= self.end:
-            state.closing = True  # where notes are pairs, the model still ends those that sound
-            if not state.sounds_since(self.prompt.cut_grid):
-                self.finished = True
-            elif state.tick >= self.end + state.ticks_per_bar:
-                for note in state.end_notes()[1]:
-                    self._keep(note)
-                self.finished = True
-
-    def _keep(self, note: Note) -> None:
-        # The ends of the prompt's own notes, where they are events, are not news.
-        if note.start_tick >= self.prompt.cut_grid:
-            self.notes.append(note)
-            # No second stroke of this key at this very moment.
-            self.state.hold(DRUMS if note.drum else note.program, note.pitch, note.start_tick + 1)
-
-    def done(self) -> float:
-        """Fraction of the length."""
-        if self.finished and not self._stopped_early():
-            return 1.0
-        cut = self.prompt.cut_grid
-        return min(1.0, max(0.0, (self.state.tick - cut) / (self.end - cut)))
-
-    def _stopped_early(self) -> bool:
-        return self.state.tick < self.end
-
-    def fresh_notes(self) -> list[NewNote]:
-        """Notes since the last call."""
-        fresh, self._num_told = self.notes[self._num_told :], len(self.notes)
-        return [self._told(note) for note in fresh]
-
-    def _told(self, note: Note) -> NewNote:
-        start = self.prompt.tick(note.start_tick)
-        length = max(1, round((note.end_tick - note.start_tick) * self.prompt.ticks_per_grid))
-        return NewNote(
-            variation=self.number,
-            program=note.program,
-            drum=note.drum,
-            pitch=note.pitch,
-            velocity=note.velocity,
-            start_s=self.prompt.seconds(start),
-            end_s=self.prompt.seconds(start + length),
-        )
-
-    def score(self) -> symusic.Score:
-        """The prompt and what has been composed so far."""
-        before = self.prompt.state
-        return write_continuation(
-            self.prompt,
-            self.notes,
-            self.state.bends[len(before.bends) :],
-            [press for press in self.state.presses[len(before.presses) :] if press.start_tick >= self.prompt.cut_grid],
-            has_programs=self.state.vocabulary.has_programs,
         )
 
 

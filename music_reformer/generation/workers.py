@@ -1,6 +1,6 @@
 """Jobs over several processes, one model each: all cores, or all GPUs. The only importer of pebble here.
 
-A process that dies (no memory left, a crash in a library) costs the job that it had; another takes its place.
+A process that dies (no memory left, a crash in a library) costs the jobs that it had; another takes its place.
 """
 
 from __future__ import annotations
@@ -19,8 +19,12 @@ from music_reformer.config import GenerateConfig
 from music_reformer.generation.composer import Composer, Outcome
 from music_reformer.generation.jobs import Job
 
-# Jobs handed out ahead of time, per process: none waits for work, and memory stays the same for a million prompts.
+# Parcels of jobs handed out ahead of time, per process: none waits for work, and memory stays the same for a million
+# prompts.
 _AHEAD = 2
+# Of jobs that are composed together, a process gets so many times as many as it can compose at once: enough to keep its
+# rows filled, few enough to tell early how it goes.
+_REFILLS = 4
 
 
 def num_workers(config: GenerateConfig) -> int:
@@ -34,7 +38,11 @@ def num_threads(workers: int) -> int:
 
 
 def compose_all(
-    jobs: Sequence[Job], config: GenerateConfig, *, workers: int, compose: Callable[[Job], Outcome] | None = None
+    jobs: Sequence[Job],
+    config: GenerateConfig,
+    *,
+    workers: int,
+    compose: Callable[[list[Job]], list[tuple[Job, Outcome]]] | None = None,
 ) -> Iterator[tuple[Job, Outcome]]:
     """The outcome of each job, in the order in which they are done.
 
@@ -42,7 +50,7 @@ def compose_all(
         jobs: may be many.
         config: of the batch.
         workers: processes, at least 1.
-        compose: what a process does with a job; None: `compose_job`.
+        compose: what a process does with some jobs; None: `compose_jobs`.
     """
     threads = num_threads(workers)  # of as many as may be, so that it does not depend on how many jobs are left
     context = multiprocessing.get_context("spawn")  # a fork of a process that has threads can deadlock
@@ -53,30 +61,32 @@ def compose_all(
         initializer=_start_worker,
         initargs=(config, _devices(config.device), context.Value("i", 0), threads),
     )
-    waiting = iter(jobs)
-    running: dict[Future[Outcome], Job] = {}
+    size = max(1, _REFILLS * config.rows // config.variations) if config.rows else 1
+    waiting = iter([list(jobs[begin : begin + size]) for begin in range(0, len(jobs), size)])
+    running: dict[Future[list[tuple[Job, Outcome]]], list[Job]] = {}
     with pool:
         try:
             while True:
-                while len(running) < _AHEAD * workers and (job := next(waiting, None)) is not None:
-                    running[pool.schedule(compose or compose_job, args=(job,))] = job
+                while len(running) < _AHEAD * workers and (parcel := next(waiting, None)) is not None:
+                    running[pool.schedule(compose or compose_jobs, args=(parcel,))] = parcel
                 if not running:
                     return
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
-                    yield running.pop(future), _outcome(future)
+                    yield from _outcomes(future, running.pop(future))
         except BaseException:
             pool.stop()
             raise
 
 
-def _outcome(future: Future[Outcome]) -> Outcome:
+def _outcomes(future: Future[list[tuple[Job, Outcome]]], parcel: list[Job]) -> list[tuple[Job, Outcome]]:
     try:
         return future.result()
     except ProcessExpired as error:
-        return Outcome(error=f"the process that composed it died (exit code {error.exitcode})", again=True)
+        reason = f"the process that composed it died (exit code {error.exitcode})"
     except MemoryError:
-        return Outcome(error="there was not enough memory to compose it", again=True)
+        reason = "there was not enough memory to compose it"
+    return [(job, Outcome(error=reason, again=True)) for job in parcel]
 
 
 _composer: Composer | None = None
@@ -92,10 +102,12 @@ def _start_worker(config: GenerateConfig, devices: list[str], started: Synchroni
     _composer = Composer.load(config, device)
 
 
-def compose_job(job: Job) -> Outcome:
-    """The outcome of one job, in a worker."""
+def compose_jobs(jobs: list[Job]) -> list[tuple[Job, Outcome]]:
+    """The outcome of each job, in a worker."""
     assert _composer is not None
-    return _composer.compose(job)
+    if _composer.config.rows:
+        return list(_composer.compose_together(jobs))
+    return [(job, _composer.compose(job)) for job in jobs]
 
 
 def _on_gpus(device: str) -> bool:

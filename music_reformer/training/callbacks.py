@@ -18,32 +18,16 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
-from torch import Tensor
 
 from music_reformer.data.windows import ValidationBatches
 from music_reformer.errors import UserError
 from music_reformer.model.weights import save_weights
+from music_reformer.training.after_step import AfterStep
+from music_reformer.training.average import WeightAverage
 from music_reformer.training.datamodule import RowDataModule
 from music_reformer.training.metrics import MetricsFile
 from music_reformer.training.module import LanguageModule, learning_rate_factor
 from music_reformer.training.progress import Progress
-
-
-class AfterStep(Callback):
-    """Calls `after_step` once the last batch of an optimizer step is done."""
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Mapping[str, Tensor], batch_idx: int
-    ) -> None:
-        """Called by Lightning after each batch."""
-        if (int(batch["number"]) + 1) % trainer.accumulate_grad_batches == 0:
-            assert isinstance(module, LanguageModule)
-            self.after_step(trainer, module, trainer.global_step)
-
-    def after_step(self, trainer: pl.Trainer, module: LanguageModule, step: int) -> None:
-        """`step` optimizer steps have been taken."""
-        raise NotImplementedError
 
 
 class Stopper(AfterStep):
@@ -99,11 +83,12 @@ class Validator(AfterStep):
 
     Args:
         every: steps.
+        average: of the weights; it is what is looked at.
         progress: where to show it.
     """
 
-    def __init__(self, *, every: int, progress: Progress) -> None:
-        self.every, self.progress = every, progress
+    def __init__(self, *, every: int, average: WeightAverage, progress: Progress) -> None:
+        self.every, self.average, self.progress = every, average, progress
         # This process's share of the rows; None: there is no validation split.
         self.batches: ValidationBatches | None = None
         # Nats per token at the step just done; None when it was not looked at.
@@ -121,7 +106,7 @@ class Validator(AfterStep):
         self.loss = None
         if self.batches is None or (step % self.every and step < trainer.max_steps):
             return
-        with self.progress.pause():
+        with self.progress.pause(), self.average.applied(module):
             self.loss = self._look(trainer, module, self.batches)
 
     def _look(self, trainer: pl.Trainer, module: LanguageModule, batches: ValidationBatches) -> float:
@@ -221,14 +206,23 @@ class Saver(AfterStep):
         folder: of the run.
         every: steps between checkpoints; one is saved too at the best validation so far and at the end.
         validator: whose losses decide what is best; without any, the last weights are exported.
+        average: of the weights; it is what is exported, while a checkpoint has both.
         info: what to say of the data in the weights' settings.
         progress: where to say that something was saved.
     """
 
     def __init__(
-        self, *, folder: Path, every: int, validator: Validator, info: dict[str, Any], progress: Progress
+        self,
+        *,
+        folder: Path,
+        every: int,
+        validator: Validator,
+        average: WeightAverage,
+        info: dict[str, Any],
+        progress: Progress,
     ) -> None:
-        self.folder, self.every, self.validator, self.info, self.progress = folder, every, validator, info, progress
+        self.folder, self.every, self.validator, self.average = folder, every, validator, average
+        self.info, self.progress = info, progress
         self.best_loss = math.inf
         self.num_worse = 0  # validations since the best
 
@@ -282,4 +276,5 @@ class Saver(AfterStep):
         if trainer.is_global_zero:
             loss = self.validator.loss
             info = {**self.info, "step": step, "validation_loss": loss}
-            save_weights(self.folder / "weights", module.model, module.tokenizer_settings, info)
+            with self.average.applied(module):
+                save_weights(self.folder / "weights", module.model, module.tokenizer_settings, info)

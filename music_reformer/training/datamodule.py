@@ -12,7 +12,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from music_reformer.config import TrainConfig
+from music_reformer.data.curriculum import CurriculumBatches
 from music_reformer.data.windows import TrainingBatches, ValidationBatches
+
+# Between the seeds of the stages of a curriculum, so that a stage draws other changes of a piece than the one before.
+STAGES_APART = 1_000_003
 
 
 class _CountFrom(Sampler[int]):
@@ -26,7 +30,7 @@ class _CountFrom(Sampler[int]):
 
 
 class _Batches(Dataset[dict[str, Tensor]]):
-    def __init__(self, batches: TrainingBatches | ValidationBatches) -> None:
+    def __init__(self, batches: CurriculumBatches) -> None:
         self.batches = batches
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
@@ -54,24 +58,27 @@ class RowDataModule(pl.LightningDataModule):
         """From the first batch that the run has not seen; Lightning has restored the step by now."""
         trainer_config = self.config.trainer
         assert self.trainer is not None
-        batches = TrainingBatches(
-            store=self.store,
-            pieces=self.store.split("train"),
-            row_tokens=trainer_config.row_tokens,
-            rows_per_batch=trainer_config.rows_per_batch,
-            max_length=self.config.model.max_length,
-            augment=self.config.augment,
-            seed=self.config.seed,
-            rank=self.trainer.global_rank,
-            world_size=self.trainer.world_size,
-        )
         return DataLoader(
-            _Batches(batches),
+            _Batches(CurriculumBatches(trainer_config, self._stage)),
             batch_size=None,
             sampler=_CountFrom(self.trainer.global_step * trainer_config.accumulate),
             num_workers=trainer_config.loader_workers,
             pin_memory=self.trainer.strategy.root_device.type == "cuda",
             worker_init_fn=_ignore_interrupts,
+        )
+
+    def _stage(self, row_tokens: int, rows_per_batch: int, number: int) -> TrainingBatches:
+        assert self.trainer is not None
+        return TrainingBatches(
+            store=self.store,
+            pieces=self.store.split("train"),
+            row_tokens=row_tokens,
+            rows_per_batch=rows_per_batch,
+            max_length=self.config.model.max_length,
+            augment=self.config.augment,
+            seed=self.config.seed + number * STAGES_APART,
+            rank=self.trainer.global_rank,
+            world_size=self.trainer.world_size,
         )
 
     def validation_batches(self) -> ValidationBatches | None:

@@ -22,6 +22,7 @@ from music_reformer.data.store import TokenStore
 from music_reformer.errors import UserError
 from music_reformer.model.reformer import ReformerLM
 from music_reformer.model.weights import load_weights
+from music_reformer.training.average import WeightAverage
 from music_reformer.training.callbacks import Journal, Saver, Stopper, Validator
 from music_reformer.training.datamodule import RowDataModule
 from music_reformer.training.metrics import MetricsFile
@@ -111,6 +112,12 @@ def check(config: TrainConfig) -> None:
         f"trainer.row_tokens ({settings.row_tokens}) must be 2 to {config.model.max_length}, the positions of the "
         "model (model.axial_shape)",
     )
+    for step, tokens in settings.curriculum.items():
+        require(
+            step >= 0 and 2 <= tokens <= settings.row_tokens,
+            f"trainer.curriculum ({step}: {tokens}): a row has 2 to trainer.row_tokens={settings.row_tokens} tokens",
+        )
+    require(0 <= settings.ema < 1, f"trainer.ema ({settings.ema}) must be at least 0 and below 1")
     require(config.seed >= 0, f"seed ({config.seed}) must not be negative")
 
 
@@ -144,7 +151,8 @@ def _load_initial(model: ReformerLM, path: str, store: TokenStore) -> None:
 def _callbacks(config: TrainConfig, folder: Path, store: TokenStore, progress: Progress) -> list[Callback]:
     """What happens after each step, in this order."""
     settings = config.trainer
-    validator = Validator(every=settings.validate_every, progress=progress)
+    average = WeightAverage(settings.ema)
+    validator = Validator(every=settings.validate_every, average=average, progress=progress)
     info = {
         "data": str(config.data),
         "seed": config.seed,
@@ -153,11 +161,19 @@ def _callbacks(config: TrainConfig, folder: Path, store: TokenStore, progress: P
     }
     return [
         Stopper(max_hours=settings.max_hours, progress=progress),
+        average,
         validator,
         Journal(
             file=MetricsFile(folder / "metrics.csv"), every=settings.log_every, validator=validator, progress=progress
         ),
-        Saver(folder=folder, every=settings.checkpoint_every, validator=validator, info=info, progress=progress),
+        Saver(
+            folder=folder,
+            every=settings.checkpoint_every,
+            validator=validator,
+            average=average,
+            info=info,
+            progress=progress,
+        ),
     ]
 
 

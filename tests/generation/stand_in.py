@@ -63,6 +63,9 @@ class StandInState:
     def expand(self, num: int) -> StandInState:
         return self.select([row for row in range(len(self.lengths)) for _ in range(num)])
 
+    def joined(self, states: list[StandInState]) -> StandInState:
+        return StandInState(torch.cat([s.last_B for s in states]), [n for s in states for n in s.lengths])
+
     def select(self, rows: list[int]) -> StandInState:
         return StandInState(self.last_B[rows], [self.lengths[row] for row in rows])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -160,3 +161,10 @@ def dump_gradients(path: Path) -> None:
         original(self, *arguments, **named)
 
     LanguageModule.configure_gradient_clipping = configure_gradient_clipping  # type: ignore[method-assign]
+
+
+def kill_after_seconds(seconds: float) -> None:
+    """SIGKILL by the clock, whatever is being done then."""
+    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL))
+    timer.daemon = True
+    timer.start()

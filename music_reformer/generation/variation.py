@@ -1,0 +1,129 @@
+"""One continuation in the making: where its stream has got to, and the notes that have come of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import symusic
+from torch import Tensor
+
+from music_reformer.generation.continuation import write_continuation
+from music_reformer.generation.loop_guard import LoopGuard
+from music_reformer.generation.prompt import Prompt
+from music_reformer.midi.grammar import GrammarState
+from music_reformer.midi.stream import DRUMS, Note
+
+# A model that got stuck could fill one bar for ever: past this many tokens in a bar only time may move on. The densest
+# REMI bar in a sample of POP909 has 276, in one of ASAP 366.
+MAX_TOKENS_PER_BAR = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class NewNote:
+    """A note just composed; times in seconds from the beginning of the whole piece."""
+
+    variation: int
+    program: int
+    drum: bool
+    pitch: int
+    velocity: int
+    start_s: float
+    end_s: float
+
+
+@dataclass
+class Variation:
+    """One continuation in the making.
+
+    Attributes:
+        end: grid tick at which it is long enough. Notes that begin before it keep their length.
+    """
+
+    number: int
+    prompt: Prompt
+    state: GrammarState
+    end: float
+    guard: LoopGuard | None = None
+    finished: bool = False
+    notes: list[Note] = field(default_factory=list)
+    _num_told: int = 0
+    _bar: int = 0
+    _tokens_in_bar: int = 0
+
+    def allowed(self, permitted: Tensor) -> Tensor:
+        """The grammar's mask, narrowed to what this request permits, and to time alone in an endless bar."""
+        mask = self.state.allowed() & permitted
+        if self._tokens_in_bar > MAX_TOKENS_PER_BAR:
+            time_only = mask & self.state.grammar.time_mask
+            if time_only.any():  # a note that was begun is completed first
+                return time_only
+        return mask
+
+    def discouraged(self) -> list[int]:
+        """Tokens that would go on with a loop."""
+        return self.guard.discouraged() if self.guard is not None else []
+
+    def take(self, token: int) -> None:
+        """Add a token; the variation is finished when its time has come and its notes have ended."""
+        state = self.state
+        if self.guard is not None:
+            self.guard.take(token)
+        for note in state.advance(token):
+            self._keep(note)
+        if state.bar != self._bar:
+            self._bar, self._tokens_in_bar = state.bar, 0
+        self._tokens_in_bar += 1
+        if state.tick >= self.end:
+            state.closing = True  # where notes are pairs, the model still ends those that sound
+            if not state.sounds_since(self.prompt.cut_grid):
+                self.finished = True
+            elif state.tick >= self.end + state.ticks_per_bar:
+                for note in state.end_notes()[1]:
+                    self._keep(note)
+                self.finished = True
+
+    def _keep(self, note: Note) -> None:
+        # The ends of the prompt's own notes, where they are events, are not news.
+        if note.start_tick >= self.prompt.cut_grid:
+            self.notes.append(note)
+            # No second stroke of this key at this very moment.
+            self.state.hold(DRUMS if note.drum else note.program, note.pitch, note.start_tick + 1)
+
+    def done(self) -> float:
+        """Fraction of the length."""
+        if self.finished and not self._stopped_early():
+            return 1.0
+        cut = self.prompt.cut_grid
+        return min(1.0, max(0.0, (self.state.tick - cut) / (self.end - cut)))
+
+    def _stopped_early(self) -> bool:
+        return self.state.tick < self.end
+
+    def fresh_notes(self) -> list[NewNote]:
+        """Notes since the last call."""
+        fresh, self._num_told = self.notes[self._num_told :], len(self.notes)
+        return [self._told(note) for note in fresh]
+
+    def _told(self, note: Note) -> NewNote:
+        start = self.prompt.tick(note.start_tick)
+        length = max(1, round((note.end_tick - note.start_tick) * self.prompt.ticks_per_grid))
+        return NewNote(
+            variation=self.number,
+            program=note.program,
+            drum=note.drum,
+            pitch=note.pitch,
+            velocity=note.velocity,
+            start_s=self.prompt.seconds(start),
+            end_s=self.prompt.seconds(start + length),
+        )
+
+    def score(self) -> symusic.Score:
+        """The prompt and what has been composed so far."""
+        before = self.prompt.state
+        return write_continuation(
+            self.prompt,
+            self.notes,
+            self.state.bends[len(before.bends) :],
+            [press for press in self.state.presses[len(before.presses) :] if press.start_tick >= self.prompt.cut_grid],
+            has_programs=self.state.vocabulary.has_programs,
+        )

@@ -1,0 +1,68 @@
+"""The average of the weights over the last steps: often better than the last weights, and calmer to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from music_reformer.training.after_step import AfterStep
+from music_reformer.training.module import LanguageModule
+
+
+class WeightAverage(AfterStep):
+    """An exponential moving average of all weights that learn (Polyak and Juditsky 1992; "EMA").
+
+    In the first steps it forgets faster, so that the noise it began with does not stay in it.
+
+    Args:
+        decay: part of the average that stays at each step, below 1; 0: there is no average.
+    """
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+        self._average: dict[str, Tensor] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The average, for the checkpoint."""
+        return dict(self._average)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        self._average = dict(state_dict)
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Begin with the weights as they are, or with the checkpoint's average."""
+        assert isinstance(module, LanguageModule)
+        if self.decay:
+            self._average = {
+                name: self._average.get(name, parameter).detach().clone().to(parameter.device)
+                for name, parameter in module.model.named_parameters()
+                if parameter.requires_grad
+            }
+
+    @torch.no_grad()
+    def after_step(self, trainer: pl.Trainer, module: LanguageModule, step: int) -> None:
+        """Add the weights of this step."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for name, parameter in module.model.named_parameters():
+            if name in self._average:
+                self._average[name].lerp_(parameter, 1 - decay)
+
+    @contextmanager
+    def applied(self, module: LanguageModule) -> Iterator[None]:
+        """The model has the average for weights meanwhile."""
+        own = {}
+        for name, parameter in module.model.named_parameters():
+            if name in self._average:
+                own[name], parameter.data = parameter.data, self._average[name]
+        try:
+            yield
+        finally:
+            for name, parameter in module.model.named_parameters():
+                if name in own:
+                    parameter.data = own[name]
