@@ -6,6 +6,7 @@
     python -m benchmarks.decode        a cached step by context, by number of variations, and what it is made of
     python -m benchmarks.duplication   the paper's Table 2
     python -m benchmarks.quality       what LSH attention is worth on music
+    python -m benchmarks.infilling     what it is worth to see both sides of a hole
 
 The peers are installed by the extra: pip install -e ".[benchmarks]". Results land in `benchmarks/results/`.
 """

@@ -482,8 +482,28 @@ def test_the_link_brings_back_the_settings_and_the_same_music(visit: Callable[..
 
 
 @pytest.mark.parametrize(
-    "hash_", ["#piece=example:none", "#length=x&variations=99&style=loud&seed=-3&instruments=a,999"]
+    "hash_",
+    ["#piece=example:none", "#piece=kept:nothing", "#length=x&variations=99&style=loud&seed=-3&instruments=a,999"],
 )
+def test_a_link_brings_an_upload_along(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit()
+    upload(tab)
+    tab.focus("#cut")
+    tab.keyboard.press("PageDown")
+    order(tab, bars=2)
+    phase(tab, "done")
+    tab.click("#export summary")
+    tab.click("[data-export=link]")
+    until(tab, "location.hash.length > 10")
+    other = visit(address=tab.evaluate("location.href"))
+    phase(other, "ready")
+    assert other.inner_text("#piece-name") == "my song"
+    assert other.inner_text("#compose") == "Continue from bar 13"
+    other.click("#compose")
+    phase(other, "done")
+    assert notes_of(download(other, 1)[1]) == notes_of(download(tab, 1)[1])
+
+
 def test_a_wrong_link_does_no_harm(visit: Callable[..., Any], site: Site, hash_: str) -> None:
     tab = visit(address=site.address + hash_)
     tab.wait_for_timeout(300)

@@ -83,7 +83,9 @@ export class Exports {
     history.replaceState(null, "", link);
     try {
       await navigator.clipboard.writeText(link);
-      this.status.textContent = "Copied. Opened with the same file, it gives the same music.";
+      this.status.textContent = link.includes("kept%3A")
+        ? "Copied. It brings the piece, too, for a day after its last use."
+        : "Copied. It gives the same music.";
     } catch {
       // Over plain http, or where the visitor forbids it.
       this.status.textContent = "The link is in the address bar now.";

@@ -453,7 +453,8 @@ function link() {
   const run = version()?.run;
   const order = run ? { ...run.order, seed: run.seed } : settings.read({ fromNothing: isNothing() });
   if (!run && version()?.wanted && !isNothing()) Object.assign(order, { cut_bar: version().wanted.cut, until_bar: version().wanted.until ?? -1 });
-  const source = version()?.source ?? "";
+  // An upload is named by its key: who has the link has the file, as long as the server keeps it.
+  const source = version()?.source || (version()?.key ? `kept:${version().key}` : "");
   return `${location.origin}${location.pathname}#${Settings.toLink(order, source)}`;
 }
 
@@ -502,6 +503,7 @@ const words = new URLSearchParams(location.hash.slice(1));
 const source = words.get("piece") ?? "";
 if (source === "nothing") nothing(words);
 else if (source.startsWith("example:")) example(source.slice(8), words);
+else if (source.startsWith("kept:")) open(() => openKept(source.slice(5)), { words });
 else {
   if (words.size) settings.apply(words);
   const { session, isOpen } = await memory.find();
