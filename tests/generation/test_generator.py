@@ -16,6 +16,7 @@ from stand_in import StandIn, full_score
 from music_reformer.config import ModelConfig, TokenizerConfig
 from music_reformer.errors import UserError
 from music_reformer.generation import session as loop
+from music_reformer.generation import variation
 from music_reformer.generation.generator import Generator, Length, NewNote, Session
 from music_reformer.midi.score import bar_starts, read_score, seconds_at
 from music_reformer.midi.tokenizer import MusicTokenizer
@@ -382,7 +383,7 @@ def test_pedals_and_bends_of_the_model_are_written(encoding: str) -> None:
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_a_stuck_model_comes_to_an_end(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "MAX_TOKENS_PER_BAR", 100)
+    monkeypatch.setattr(variation, "MAX_TOKENS_PER_BAR", 100)
     generator = stand_in(encoding, time_bias=-1000.0)
     session = generator.start(length="3bars")
     run(session)
