@@ -481,10 +481,6 @@ def test_the_link_brings_back_the_settings_and_the_same_music(visit: Callable[..
     assert [notes_of(download(other, number)[1]) for number in (1, 2, 3)] == results
 
 
-@pytest.mark.parametrize(
-    "hash_",
-    ["#piece=example:none", "#piece=kept:nothing", "#length=x&variations=99&style=loud&seed=-3&instruments=a,999"],
-)
 def test_a_link_brings_an_upload_along(visit: Callable[..., Any], site: Site) -> None:
     tab = visit()
     upload(tab)
@@ -504,6 +500,10 @@ def test_a_link_brings_an_upload_along(visit: Callable[..., Any], site: Site) ->
     assert notes_of(download(other, 1)[1]) == notes_of(download(tab, 1)[1])
 
 
+@pytest.mark.parametrize(
+    "hash_",
+    ["#piece=example:none", "#piece=kept:nothing", "#length=x&variations=99&style=loud&seed=-3&instruments=a,999"],
+)
 def test_a_wrong_link_does_no_harm(visit: Callable[..., Any], site: Site, hash_: str) -> None:
     tab = visit(address=site.address + hash_)
     tab.wait_for_timeout(300)

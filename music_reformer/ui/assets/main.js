@@ -74,7 +74,8 @@ const open = (fetchPiece, { source = "", words = null } = {}) => arriveAt(fetchP
   versions.plant({ key: piece.key, name: piece.name, label: piece.key ? "Opened" : "Nothing", source, score, selected: null });
   instruments.show(score);
   if (words) settings.apply(words);
-  if (words?.has("cut_bar")) want({ cut: Number(words.get("cut_bar")) || 0, until: Number(words.get("until_bar")) || null });
+  const bars = (name) => (/^\d+$/.test(words?.get(name) ?? "") ? Number(words.get(name)) : null);  // "-1" and none are "all"
+  if (bars("cut_bar") !== null) want({ cut: bars("cut_bar"), until: bars("until_bar") });
   show();
   setPhase("ready");
   announce(piece.key ? `Opened ${piece.name}, ${$("piece-facts").textContent}` : "An empty piece");

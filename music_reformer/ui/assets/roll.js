@@ -99,6 +99,14 @@ export class Roll {
   }
   scrollBy(seconds) { this.left += seconds; this.clampView(); this.redraw(); }
 
+  /** Scroll so far that this moment is in view: who moves a handle by the keyboard wants to see it. */
+  reveal(seconds) {
+    if (seconds < this.left) this.left = seconds - this.visible * 0.05;
+    else if (seconds > this.left + this.visible) this.left = seconds - this.visible * 0.95;
+    this.clampView();
+    this.redraw();
+  }
+
   /** Move the playhead; with `follow`, turn the page when it leaves the view. */
   moveTo(seconds, { follow = false } = {}) {
     this.playhead = seconds;
@@ -129,9 +137,8 @@ export class Roll {
   placeHandle(handle, seconds) {
     const at = this.x(seconds);
     const width = this.element.clientWidth;
-    const out = at < this.keys - 1 || at > width + 1;
-    handle.style.visibility = out ? "hidden" : "visible";
-    handle.style.transform = `translateX(${Math.round(at)}px)`;
+    handle.toggleAttribute("data-out", at < this.keys - 1 || at > width + 1);
+    handle.style.transform = `translateX(${Math.round(Math.min(Math.max(at, this.keys), width))}px)`;
     handle.toggleAttribute("data-leftward", at > width - 150);
   }
 
@@ -205,6 +212,7 @@ export class Roll {
     const release = () => { this.dragging = false; };
     handle.addEventListener("pointerup", release);
     handle.addEventListener("pointercancel", release);
+    handle.addEventListener("focus", () => this.reveal(this.score.bars[current() ?? 0]));
     handle.addEventListener("keydown", (event) => {
       const bar = current() ?? 0;
       const bars = { ArrowLeft: bar - 1, ArrowDown: bar - 1, ArrowRight: bar + 1, ArrowUp: bar + 1, PageDown: bar - 4, PageUp: bar + 4, Home: 0, End: this.numBars };
@@ -212,6 +220,7 @@ export class Roll {
       event.preventDefault();
       event.stopPropagation();
       onMove(Math.min(Math.max(bars[event.key], 0), this.numBars));
+      this.reveal(this.score.bars[current() ?? 0]);
     });
   }
 }
