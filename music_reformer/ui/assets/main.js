@@ -271,7 +271,8 @@ function begin(run) {
   cards.show(run.variations, { from: run.cut, to: run.end });
   cards.select(0);
   show({ keepView: true, from: player.playing ? null : joinStart(run.cut) });
-  roll.viewFrom(Math.max(0, run.cut - (run.end - run.cut) * 0.4), run.end * 1.02);
+  const around = (run.end - run.cut) * 0.4;
+  roll.viewFrom(Math.max(0, run.cut - around), run.until === null ? run.end * 1.02 : run.end + around);
   setPhase("composing");
   $("cut-note").textContent = droppedBars(run);
 }
