@@ -55,16 +55,17 @@ def read_hole(
         "the metre changes within the bars to compose anew; choose bars of one metre",
     )
     whole = tokenizer.encode(clean)
+    lines_of_whole = cutter.bars(whole).tolist()
+    require(first_bar < len(lines_of_whole), "nothing plays from these bars on; continue the piece instead")
     playing = programs_of(clean)
     missing = frozenset(programs or ()) if cutter.programs(whole) else ALL
-    low, high = _in_view(cutter.bars(whole).tolist(), first_bar, until_bar, max_tokens)
+    low, high = _in_view(lines_of_whole, first_bar, until_bar, max_tokens)
     ids = tokenizer.encode(score_from(keep_before(clean, bars[min(high, len(bars) - 1)]), bars[low]))
     lines = cutter.bars(ids)
     count = min(until_bar - low, len(lines)) - (first_bar - low)
-    require(count > 0, "nothing plays from these bars on; continue the piece instead")
     cut_out = cutter.cut(ids, first_bar - low, count, missing)
     named = cut_out.programs
-    if missing >= playing:  # all are composed anew; those that rest in these bars need not begin to play
+    if not missing or missing >= playing:  # of all of them, those that rest in these bars need not begin to play
         named = (cut_out.heard or playing) | (missing - playing)
     begin = int(lines[first_bar - low])
     past = [tokenizer.bos_id, *ids[:begin].tolist(), *cut_out.opening]
@@ -86,7 +87,7 @@ def read_hole(
         state=state,
         cut_grid=state.tick,
         ticks_per_grid=ticks_per_grid,
-        dropped_bars=low,
+        dropped_bars=low + len(bars) - 1 - min(high, len(bars) - 1),
         until_tick=until,
         missing=missing,
     )

@@ -42,7 +42,8 @@ class Prompt:
         state: of the grammar at the cut.
         cut_grid: the cut in ticks of the tokenizer's grid, as `state` counts them.
         ticks_per_grid: ticks of `score` in one tick of the grid.
-        dropped_bars: bars at the beginning that the model does not see, because the prompt is too long for it.
+        dropped_bars: bars at the beginning (or around a hole, those farthest from it) that the model does not see,
+            because the prompt is too long for it.
         until_tick: where the hole ends that is to be filled; None: the piece goes on from the cut.
         missing: instruments that are composed anew in the hole, -1 for drums; none: all.
     """

@@ -108,7 +108,7 @@ def test_a_long_piece_is_read_around_the_hole() -> None:
     loop = generator(max_length=1500)
     session = loop.start(score, cut_bar=30, until_bar=32, seed=1)
     assert len(session.prompt.ids) <= 750
-    assert 0 < session.dropped_bars < 30
+    assert 0 < session.dropped_bars < 58
     assert session.prompt.ids.count(PAD) == 2
     assert session.prompt.cut_tick == bar_starts(score)[30]
     for _ in session:
@@ -149,6 +149,27 @@ def test_spliced_into_the_file_all_other_events_stay(midi_format: int, chosen: s
 def test_holes_that_are_none_are_refused(order: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         generator().start(full_score(), **order)
+
+
+def test_bars_in_which_nothing_plays_any_more_are_refused() -> None:
+    score = symusic.Score(480)
+    score.tracks.append(symusic.Track("", 0, False))
+    score.tracks[0].notes.append(symusic.Note(0, 480 * 4 * 6, 60, 80))
+    with pytest.raises(UserError, match="nothing plays"):
+        generator().start(score, cut_bar=3, until_bar=5)
+    with pytest.raises(UserError, match=r"nothing plays|bars to compose anew"):
+        generator().start(symusic.Score(480), cut_bar=0, until_bar=1)
+
+
+def test_bars_of_rest_are_filled_by_those_who_play_elsewhere() -> None:
+    score = full_score()
+    lines = bar_starts(score)
+    for track in score.tracks:
+        track.notes.filter(lambda note: not lines[3] <= note.time < lines[5], inplace=True)
+    session = generator().start(score, cut_bar=3, until_bar=5)
+    ids = session.prompt.ids
+    called = {TOKENIZER.tokens[i] for i in ids[ids.index(BOS, 1) :] if TOKENIZER.tokens[i].startswith("Program")}
+    assert called == {f"Program_{program}" for program in set(programs(score))}
 
 
 def test_a_change_of_metre_in_the_hole_is_refused() -> None:

@@ -278,8 +278,9 @@ function begin(run) {
 }
 
 /** No silent truncation: what the model does not see of a very long piece. */
-function droppedBars({ dropped }) {
-  return dropped ? `The piece is longer than the model can hold: it does not see the first ${count(dropped, "bar")}.` : "";
+function droppedBars({ dropped, until }) {
+  const which = until === null ? `the first ${count(dropped, "bar")}` : `${count(dropped, "bar")} far from the new ones`;
+  return dropped ? `The piece is longer than the model can hold: it does not see ${which}.` : "";
 }
 
 function grow() {
