@@ -43,8 +43,7 @@ def score(*, checkpoint: str, data: str, num_pieces: int, bars: list[int], threa
             first = (len(lines) - count) // 2
             begin, end = int(lines[first]), int(lines[first + count])
             cut = cutter.cut(ids, first, count)
-            call = cutter.call(cut.programs)
-            filled = [*cut.context[:-1], *call, *cut.hole]
+            filled = [*cut.context, *cut.hole]
             if cut.hole != ids[begin:end].tolist():
                 continue  # A change of tempo stays in the context: the tokens are not the same.
             rows.append(

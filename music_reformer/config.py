@@ -246,8 +246,8 @@ class AugmentConfig:
     programs: float = 0.0
     # Probability that all instruments of a piece become one (drums stay drums; REMI and TSD only).
     one_program: float = 0.0
-    # Probability that some bars, or an instrument of some bars, are written at the end (REMI only): the model learns to
-    # compose them with what comes before and after in view.
+    # Probability that some bars, or an instrument of some bars, are written at the end, behind what follows them (REMI
+    # only): the model learns to compose them with both sides in view (docs/decisions/005).
     infill: float = 0.0
     # Start the positions of a row anywhere in the axial table, so that all of it is trained.
     position_offset: bool = False

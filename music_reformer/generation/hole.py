@@ -58,15 +58,12 @@ def read_hole(
     lines_of_whole = cutter.bars(whole).tolist()
     require(first_bar < len(lines_of_whole), "nothing plays from these bars on; continue the piece instead")
     playing = programs_of(clean)
-    missing = frozenset(programs or ()) if cutter.programs(whole) else ALL
+    missing = frozenset(programs or ()) if cutter.programs(whole) and programs != playing else ALL
     low, high = _in_view(lines_of_whole, first_bar, until_bar, max_tokens)
     ids = tokenizer.encode(score_from(keep_before(clean, bars[min(high, len(bars) - 1)]), bars[low]))
     lines = cutter.bars(ids)
     count = min(until_bar - low, len(lines)) - (first_bar - low)
     cut_out = cutter.cut(ids, first_bar - low, count, missing)
-    named = cut_out.programs
-    if not missing or missing >= playing:  # of all of them, those that rest in these bars need not begin to play
-        named = (cut_out.heard or playing) | (missing - playing)
     begin = int(lines[first_bar - low])
     past = [tokenizer.bos_id, *ids[:begin].tolist(), *cut_out.opening]
     grammar = Grammar(tokenizer, programs=set(missing) or playing)
@@ -82,7 +79,7 @@ def read_hole(
         cut_seconds=float(seconds_at(clean, cut)),
         tempo=tempo_at(clean, cut),
         metre=[(beats, unit) for tick, beats, unit in metres(clean) if tick <= cut][-1],
-        ids=[tokenizer.bos_id, *cut_out.context, *cutter.call(named), *cut_out.opening],
+        ids=[*cut_out.context, *cut_out.opening],
         past_ids=past,
         state=state,
         cut_grid=state.tick,

@@ -1,13 +1,14 @@
 """Music with a hole in it, written so that a causal model fills the hole with both sides in view.
 
-    BOS  bar  bar  [bar PAD]  [bar PAD]  bar  EOS        is written        context BOS programs bar bar EOS
+    BOS  1  2  [3]  [4]  5  6  EOS        is written        BOS  3' 4' 5 6  BOS  1 2  3 4  EOS
 
-The context is the whole piece; in each bar of the hole, PAD stands behind the bar line (and metre) for what is missing.
-After a second BOS come the instruments that are missing, then the bars of the hole with those instruments alone
-(fill in the middle, arXiv 2207.14255, with the hole marked where it lies). No token is new, so any weights of this
+What lies behind the hole comes first; then what lies before it; then the hole, which so goes on from its own past, as
+all music does that the model knows (suffix, prefix, middle: arXiv 2207.14255, section 4.3). In front of all stand the
+bars of the hole with PAD behind each bar line (and metre) for what is missing. No token is new, so any weights of this
 vocabulary can learn it.
 
-A hole is whole bars, and all instruments or some of them: what the others play there stays in the context.
+A hole is whole bars, and all instruments or some of them. What the others play in these bars stays in 3' 4', and the
+missing ones are named in front of the hole, behind another PAD.
 """
 
 from __future__ import annotations
@@ -29,21 +30,26 @@ _BEGINS = frozenset({"Pitch", "PitchDrum", "Pedal", "PedalOff", "PitchBend", "Ch
 
 @dataclass(frozen=True)
 class CutOut:
-    """A piece in two parts.
+    """A piece in parts.
 
     Attributes:
-        context: the piece, but for PAD in each bar of the hole instead of what is missing there.
+        before: the bars before the hole.
+        behind: the bars of the hole with PAD for what is missing there, and the bars behind it.
+        call: in front of the hole: PAD and the missing instruments; nothing where all are missing.
         hole: the bars of the hole with what is missing, and nothing else.
         opening: the bar line with which the hole begins.
-        heard: instruments that play in `hole`, -1 for drums; none where the vocabulary does not tell them apart.
-        programs: instruments that were taken out, whether they play or not; where all were, those that play.
     """
 
-    context: list[int]
+    before: list[int]
+    behind: list[int]
+    call: list[int]
     hole: list[int]
     opening: list[int]
-    heard: set[int]
-    programs: set[int]
+
+    @property
+    def context(self) -> list[int]:
+        """All in front of the hole."""
+        return [BOS, *self.behind, BOS, *self.before, *self.call]
 
 
 class HoleCutter:
@@ -81,37 +87,30 @@ class HoleCutter:
         Args:
             ids: BOS (or not), a piece, EOS (or not), of at least `first + count` bars.
         """
+        ids = ids[int(ids[0] == BOS) : len(ids) - int(self._kinds[int(ids[-1])] == "EOS")]
         lines = self.bars(ids)
         begin = int(lines[first])
-        if first + count < len(lines):
-            end = int(lines[first + count])
-        else:
-            end = len(ids) - int(self._kinds[int(ids[-1])] == "EOS")
-        context = ids[:begin].tolist()
+        end = int(lines[first + count]) if first + count < len(lines) else len(ids)
+        behind: list[int] = []
         hole: list[int] = []
         for bar in np.split(ids[begin:end], lines[first + 1 : first + count] - begin):
             kept, taken = self._part(bar.tolist(), programs)
-            context += kept
+            behind += kept
             hole += taken
-        heard = self.programs(np.array(hole))
         return CutOut(
-            context=context + ids[end:].tolist(),
+            before=ids[:begin].tolist(),
+            behind=behind + ids[end:].tolist(),
+            call=[PAD, *(self._program_ids[program] for program in sorted(programs))] if programs else [],
             hole=hole,
             opening=ids[begin : begin + self._head(ids[begin:end].tolist())].tolist(),
-            heard=heard,
-            programs=set(programs) or heard,
         )
-
-    def call(self, programs: Collection[int]) -> list[int]:
-        """What stands between context and hole: BOS, and the instruments that are missing (drums first)."""
-        return [BOS, *(self._program_ids[program] for program in sorted(programs) if self._program_ids)]
 
     def permuted(
         self, ids: NDArray[np.uint16], first: int, count: int, programs: Collection[int] = ALL
     ) -> NDArray[np.uint16]:
-        """A piece from BOS to EOS written as context, BOS, instruments, hole, EOS."""
+        """A piece from BOS to EOS written as context, hole, EOS."""
         cut = self.cut(ids, first, count, programs)
-        return np.array([*cut.context[:-1], *self.call(cut.programs), *cut.hole, int(ids[-1])], dtype=np.uint16)
+        return np.array([*cut.context, *cut.hole, int(ids[-1])], dtype=np.uint16)
 
     def _head(self, bar: list[int]) -> int:
         """Tokens of the bar line: Bar, and the metre where the vocabulary has it."""

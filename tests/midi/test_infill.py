@@ -34,7 +34,7 @@ def notes(tokenizer: MusicTokenizer, ids: list[int]) -> Counter:
 
 @pytest.mark.parametrize("name", TOKENIZERS)
 @pytest.mark.parametrize(("first", "count"), [(0, 1), (3, 4), (0, 16), (17, 1), (5, 13)])
-def test_context_and_hole_together_are_the_piece(name: str, first: int, count: int) -> None:
+def test_before_behind_and_hole_together_are_the_piece(name: str, first: int, count: int) -> None:
     tokenizer = TOKENIZERS[name]
     cutter = HoleCutter(tokenizer.tokens)
     ids = piece(tokenizer)
@@ -43,33 +43,34 @@ def test_context_and_hole_together_are_the_piece(name: str, first: int, count: i
     count = min(count, len(lines) - first)
     for programs in (ALL, {40}, {-1, 0}) if cutter.programs(ids) else (ALL,):
         cut = cutter.cut(ids, first, count, programs)
-        before = ids[: lines[first]].tolist()
-        in_hole = notes(tokenizer, before + cut.hole) - notes(tokenizer, before)
-        assert notes(tokenizer, cut.context) + in_hole == notes(tokenizer, ids.tolist())
-        assert len(cutter.bars(np.array(cut.context))) == len(lines)
-        assert len(cutter.bars(np.array(cut.hole))) == cut.context.count(PAD) == count
-        if programs:
-            assert cutter.programs(np.array(cut.hole)) <= programs == cut.programs
+        assert cut.before == ids[1 : lines[first]].tolist()
+        # As if the hole were filled with nothing, and as if there were nothing but it.
+        others, alone = (notes(tokenizer, cut.before + rest) for rest in (cut.behind, cut.hole))
+        whole = notes(tokenizer, ids.tolist())
+        assert others + (alone - notes(tokenizer, cut.before)) == whole
+        assert len(cutter.bars(np.array(cut.before + cut.behind))) == len(lines)
+        assert len(cutter.bars(np.array(cut.hole))) == cut.behind.count(PAD) == count
+        assert cut.hole[: len(cut.opening)] == cut.opening
+        assert cutter.programs(np.array(cut.hole)) <= (programs or cutter.programs(ids))
+        assert cut.context == [BOS, *cut.behind, BOS, *cut.before, *cut.call]
 
 
-def test_what_the_other_instruments_play_stays() -> None:
+def test_what_the_other_instruments_play_stays_and_the_missing_ones_are_named() -> None:
     tokenizer = TOKENIZERS["programs"]
     cutter = HoleCutter(tokenizer.tokens)
     cut = cutter.cut(piece(tokenizer), 2, 3, {40})
-    begin, end = cutter.bars(np.array(cut.context))[[2, 5]]
-    assert cutter.programs(np.array(cut.context[begin:end])) == {0, -1}
+    (end,) = cutter.bars(np.array(cut.behind))[[3]]
+    assert cutter.programs(np.array(cut.behind[:end])) == {0, -1}
+    assert [tokenizer.tokens[i] for i in cut.call] == ["PAD", "Program_40"]
+    assert cutter.cut(piece(tokenizer), 2, 3).call == []
 
 
-def test_a_permuted_piece_is_context_call_hole_and_end() -> None:
+def test_a_permuted_piece_is_context_hole_and_end() -> None:
     tokenizer = TOKENIZERS["programs"]
     cutter = HoleCutter(tokenizer.tokens)
     ids = piece(tokenizer)
     cut = cutter.cut(ids, 4, 2)
-    permuted = cutter.permuted(ids, 4, 2).tolist()
-    call = cutter.call(cut.programs)
-    assert [tokenizer.tokens[i] for i in call] == ["BOS", "Program_-1", "Program_0", "Program_40"]
-    assert permuted == [*cut.context[:-1], *call, *cut.hole, tokenizer.eos_id]
-    assert cut.hole[:2] == cut.opening
+    assert cutter.permuted(ids, 4, 2).tolist() == [*cut.context, *cut.hole, tokenizer.eos_id]
 
 
 @pytest.mark.parametrize("encoding", ["TSD", "MIDILike", "Performance"])
