@@ -140,14 +140,14 @@ class HoleCutter:
         for token in tokens:
             kind = self._kinds[token]
             if kind == "Position":
-                if position:
+                if position or events:
                     yield position, tempo, events
                 position, tempo, events = [token], [], []
             elif kind in _FRAME:
                 tempo.append(token)
-            elif kind in self._begins:
+            elif kind in self._begins or not events:  # nothing but an event's beginning comes first in sound streams
                 events.append([token])
             else:
                 events[-1].append(token)
-        if position:
+        if position or events:
             yield position, tempo, events
