@@ -140,7 +140,7 @@ class HoleCutter:
         for token in tokens:
             kind = self._kinds[token]
             if kind == "Position":
-                if position or events:
+                if position or tempo or events:
                     yield position, tempo, events
                 position, tempo, events = [token], [], []
             elif kind in _FRAME:
@@ -149,5 +149,5 @@ class HoleCutter:
                 events.append([token])
             else:
                 events[-1].append(token)
-        if position or events:
+        if position or tempo or events:
             yield position, tempo, events
