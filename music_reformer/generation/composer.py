@@ -21,7 +21,7 @@ from music_reformer.generation.jobs import Job
 from music_reformer.generation.splice import Writer
 from music_reformer.generation.together import compose_together
 from music_reformer.midi.score import MAX_BYTES, clean_upload, read_bytes, read_score, write_atomically
-from music_reformer.midi.stream import DRUMS
+from music_reformer.midi.stream import program_of
 
 Watch = Callable[[Progress], None]
 
@@ -180,9 +180,7 @@ def _new_notes(session: Session, composed: symusic.Score) -> Notes:
     prompt = session.prompt
     clean = clean_upload(composed)
     if prompt.missing:
-        clean.tracks = [
-            track for track in clean.tracks if (DRUMS if track.is_drum else track.program) in prompt.missing
-        ]
+        clean.tracks = [track for track in clean.tracks if program_of(track) in prompt.missing]
     return Notes.of(clean).between(
         prompt.cut_seconds, session.end_seconds if prompt.until_tick is not None else math.inf
     )

@@ -15,6 +15,7 @@ from music_reformer.generation.prompt import Prompt, hold_across, keep_before, p
 from music_reformer.midi.grammar import Grammar
 from music_reformer.midi.infill import ALL, HoleCutter
 from music_reformer.midi.score import bar_starts, clean_upload, metres, seconds_at
+from music_reformer.midi.stream import program_of
 from music_reformer.midi.tokenizer import MusicTokenizer
 
 
@@ -113,7 +114,6 @@ def _without(score: symusic.Score, cut: int, until: int, missing: Collection[int
     """A copy without the notes that begin from `cut` to before `until`, of these instruments or (none given) of all."""
     kept = score.copy()
     for track in kept.tracks:
-        program = -1 if track.is_drum else track.program
-        if not missing or program in missing:
+        if not missing or program_of(track) in missing:
             track.notes = type(track.notes)([note for note in track.notes if not cut <= note.time < until])
     return kept

@@ -20,7 +20,7 @@ from music_reformer.config import require
 from music_reformer.midi.grammar import Grammar, GrammarState
 from music_reformer.midi.key import Key
 from music_reformer.midi.score import DEFAULT_METRE, bar_starts, clean_upload, metres, seconds_at
-from music_reformer.midi.stream import DEFAULT_TEMPO, DRUMS
+from music_reformer.midi.stream import DEFAULT_TEMPO, DRUMS, program_of
 from music_reformer.midi.tokenizer import MusicTokenizer
 
 TICKS_PER_QUARTER = 480  # of a piece composed from nothing
@@ -90,7 +90,7 @@ class Prompt:
 
 def programs_of(score: symusic.Score) -> set[int]:
     """Instruments that play at least one note; -1 is drums."""
-    return {DRUMS if track.is_drum else track.program for track in score.tracks if len(track.notes)}
+    return {program_of(track) for track in score.tracks if len(track.notes)}
 
 
 def blank_score(
@@ -256,7 +256,7 @@ def hold_across(prompt: Prompt, before: symusic.Score, *, origin: int = 0) -> No
         for note in track.notes:
             until = prompt.cut_grid + (note.end + origin - prompt.cut_tick) / prompt.ticks_per_grid
             if until > prompt.cut_grid:
-                prompt.state.hold(DRUMS if track.is_drum else track.program, note.pitch, round(until))
+                prompt.state.hold(program_of(track), note.pitch, round(until))
 
 
 def score_from(score: symusic.Score, origin: int) -> symusic.Score:

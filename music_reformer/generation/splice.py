@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import symusic
 
-from music_reformer.midi.stream import DRUMS
+from music_reformer.midi.stream import DRUMS, program_of
 
 DRUM_CHANNEL = 9
 # Meta events that are in force from a bar line on, and so are kept where they stand right at the cut.
@@ -129,7 +129,7 @@ class Splicer:
         chunks = [list(events) for events in self._kept]
         free = [channel for channel in range(16) if channel != DRUM_CHANNEL and channel not in self._used]
         for number, track in enumerate(continued.tracks):
-            program = DRUMS if track.is_drum else track.program
+            program = program_of(track)
             if not self._is_missing(program) or not _has_news(track, self.cut, self.until):
                 continue
             chunk, channel = self._place(number) or (None, None)
@@ -180,7 +180,7 @@ class Splicer:
         if number >= len(self.score.tracks):
             return None
         track = self.score.tracks[number]
-        program = DRUMS if track.is_drum else track.program
+        program = program_of(track)
         places = (self._players.get((note.time, note.pitch, program)) for note in track.notes)
         return next((place for place in places if place is not None), None)
 

@@ -11,6 +11,7 @@ import pretty_midi
 import symusic
 
 from music_reformer.midi.score import bar_starts, metres, seconds_at
+from music_reformer.midi.stream import program_of
 
 # A note this much before the cut (in seconds) is a note at the cut that was rounded.
 CUT_TOLERANCE = 1e-3
@@ -59,7 +60,7 @@ def roll_data(
         ends = seconds_at(score, columns["time"] + columns["duration"])
         total = max(total, float(ends.max()))
         fields = zip(columns["pitch"], starts, ends, columns["velocity"], strict=True)
-        may_be_new = not programs or (-1 if track.is_drum else track.program) in programs
+        may_be_new = not programs or program_of(track) in programs
         notes = [
             [int(pitch), round(float(start), 4), round(float(end), 4), int(velocity), is_new]
             for pitch, start, end, velocity in fields

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import symusic
+
 from music_reformer.midi.performance import NUM_VELOCITIES
 from music_reformer.midi.score import DEFAULT_METRE
 from music_reformer.midi.tokenizer import MusicTokenizer
@@ -18,6 +20,11 @@ from music_reformer.midi.tokenizer import MusicTokenizer
 DRUMS = -1  # the "program" of drums, in token names and here
 DEFAULT_TEMPO = 120.0
 _DRUM_KINDS = frozenset({"PitchDrum", "DrumOn", "DrumOff"})
+
+
+def program_of(track: symusic.core.TrackTick) -> int:
+    """Its instrument; -1 is drums."""
+    return DRUMS if track.is_drum else track.program
 
 
 @dataclass(slots=True)

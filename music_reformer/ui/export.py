@@ -13,7 +13,7 @@ from music_reformer.generation.prompt import keep_before, score_from
 from music_reformer.midi.notation import music_xml
 from music_reformer.midi.roll import instrument_name
 from music_reformer.midi.score import read_score
-from music_reformer.midi.stream import DRUMS
+from music_reformer.midi.stream import program_of
 from music_reformer.ui.shelf import safe_name
 
 KINDS = ("new", "tracks", "musicxml")
@@ -45,11 +45,7 @@ def export(
     if kind == "tracks":
         return _zip_of_tracks(score), f"{name} - tracks", ".zip"
     new = score_from(score if until is None else keep_before(score, until), max(0, since))
-    new.tracks = [
-        track
-        for track in new.tracks
-        if len(track.notes) and (not programs or (DRUMS if track.is_drum else track.program) in programs)
-    ]
+    new.tracks = [track for track in new.tracks if len(track.notes) and (not programs or program_of(track) in programs)]
     require(len(new.tracks) > 0, f"{name} has no new notes yet.")
     return new.dumps_midi(), f"{name} - new", ".mid"
 
