@@ -1,7 +1,8 @@
-"""One attention layer, forward and backward, with its projections: ours, the public Reformers, full attention.
+"""One attention layer, forward and backward: ours, the public Reformers, full attention.
 
-All have 8 heads of 64, buckets of about 64 tokens, and let a query see 128 keys a round at the most. The floor is the
-time of the bare matrix products of ours: projections, scores, weighted sums and their gradients, nothing else.
+With its projections, or with `--alone` the attention by itself: queries (and keys) and values are given. All have 8 heads
+of 64, buckets of about 64 tokens, and let a query see 128 keys a round at the most. The floor is the time of the bare
+matrix products: projections, scores, weighted sums and their gradients, nothing else.
 """
 
 from __future__ import annotations
@@ -28,13 +29,21 @@ LSH = ("ours", "reformer-pytorch", "hugging face")
 LONGEST_FULL_ON_CPU = 32_768
 
 
-def step_of(name: str, *, length: int, rounds: int, device: str, bfloat16: bool) -> Callable[[], object]:
-    """Forward and backward of one layer on random input [1, L, 512]."""
+def step_of(name: str, *, length: int, rounds: int, alone: bool, device: str, bfloat16: bool) -> Callable[[], object]:
+    """Forward and backward of one layer on random input [1, L, 512].
+
+    Alone, its input is what the projections would give, [1, L, 1024], or [1, L, 1536] for full attention.
+    """
     import torch
 
     torch.manual_seed(0)
-    layer = _LAYERS[name](length, rounds).to(device)
-    x = torch.randn(1, length, WIDTH, device=device, requires_grad=True)
+    layer = _LAYERS[name](length, rounds)
+    width = WIDTH
+    if alone:
+        width = (3 if name == "full" else 2) * WIDTH
+        _take_projections_out(name, layer)
+    layer.to(device)
+    x = torch.randn(1, length, width, device=device, requires_grad=True)
     out_gradient = torch.randn(1, length, WIDTH, device=device)
 
     def step() -> None:
@@ -43,6 +52,36 @@ def step_of(name: str, *, length: int, rounds: int, device: str, bfloat16: bool)
         torch.autograd.grad(out, [x, *layer.parameters()], out_gradient.to(out.dtype), allow_unused=True)
 
     return step
+
+
+def _take_projections_out(name: str, layer: Any) -> None:
+    """What a projection would give is a part of the input, or all of it."""
+    import torch
+
+    class Part(torch.nn.Module):
+        def __init__(self, number: int) -> None:
+            super().__init__()
+            self.number = number
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.chunk(2, dim=-1)[self.number]
+
+    class Copy(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.clone()
+
+    layer.to_out = torch.nn.Identity()
+    if name == "ours":
+        # Its gradient takes the place of what is projected: the input has to outlive that.
+        layer.attention.to_query_value, layer.attention.to_out = Copy(), torch.nn.Identity()
+    elif name == "reformer-pytorch":
+        layer.toqk, layer.tov = Part(0), Part(1)
+    elif name == "hugging face":
+        layer.attention.query_key, layer.attention.value = Part(0), Part(1)
+    elif name == "full":
+        layer.to_query_key_value = torch.nn.Identity()
+    else:
+        layer.to_query_value = torch.nn.Identity()
 
 
 def _ours(length: int, rounds: int) -> Any:
@@ -130,7 +169,7 @@ def _full(length: int, rounds: int) -> Any:
 
 
 def _floor(length: int, rounds: int) -> Any:
-    """The products of ours alone, as batched products of many blocks, which is how they run fastest."""
+    """The products alone, as batched products of many blocks of the paper's size, which is how they run fastest."""
     import torch
 
     class Products(torch.autograd.Function):
@@ -160,7 +199,8 @@ def _floor(length: int, rounds: int) -> Any:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             projected = self.to_query_value(x)
             groups = length * HEADS * rounds // WINDOW // 64
-            total = torch.stack([Products.apply(self.block, self.keys, self.keys).sum() for _ in range(groups)]).sum()
+            block, keys = self.block.to(projected.dtype), self.keys.to(projected.dtype)
+            total = torch.stack([Products.apply(block, keys, keys).sum() for _ in range(groups)]).sum()
             return self.to_out(projected[..., :WIDTH]) + 0.0 * total
 
     return Layer()
@@ -175,26 +215,25 @@ _LAYERS = {
 }
 
 
-def measure_peak(*, name: str, length: int, rounds: int, device: str, bfloat16: bool, threads: int) -> int:
+def measure_peak(*, name: str, length: int, rounds: int, threads: int, **common: Any) -> int:
     """In a child process: peak bytes of a step."""
     use_threads(threads)
-    step_of(name, length=1024, rounds=rounds, device=device, bfloat16=bfloat16)()  # Loads all that is loaded once.
-    return peak_memory(step_of(name, length=length, rounds=rounds, device=device, bfloat16=bfloat16), device)
+    step_of(name, length=1024, rounds=rounds, **common)()  # Loads all that is loaded once.
+    return peak_memory(step_of(name, length=length, rounds=rounds, **common), common["device"])
 
 
-def measure_seconds(
-    *, names: list[str], length: int, rounds: int, device: str, bfloat16: bool, threads: int, repeats: int
-) -> dict[str, float]:
+def measure_seconds(*, names: list[str], threads: int, repeats: int, **common: Any) -> dict[str, float]:
     """In a child process: seconds of a step of each layer, taking turns."""
     use_threads(threads)
-    steps = {name: step_of(name, length=length, rounds=rounds, device=device, bfloat16=bfloat16) for name in names}
-    return seconds_in_turn(steps, repeats=repeats, device=device)
+    steps = {name: step_of(name, **common) for name in names}
+    return seconds_in_turn(steps, repeats=repeats, device=common["device"])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lengths", type=int, nargs="+", default=[2048, 4096, 8192, 16384, 32768, 65536])
     parser.add_argument("--rounds", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--alone", action="store_true", help="without the projections")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--bfloat16", action="store_true")
@@ -211,6 +250,7 @@ def main() -> None:
             common = {
                 "length": length,
                 "rounds": rounds,
+                "alone": options.alone,
                 "device": options.device,
                 "bfloat16": options.bfloat16,
                 "threads": options.threads,
@@ -223,8 +263,9 @@ def main() -> None:
                     row["peak_bytes"] = in_child("benchmarks.attention:measure_peak", name=name, **common)
                 rows.append(row)
             _show_lines(rows, length, rounds)
-    path = write("attention", settings=vars(options), rows=rows, device=options.device)
-    plot = save_plot("attention", lambda axes: _draw(axes, rows, options.rounds), panels=2)
+    kind = "".join(["-alone" * options.alone, "-bfloat16" * options.bfloat16])
+    path = write("attention", kind=kind, settings=vars(options), rows=rows, device=options.device)
+    plot = save_plot(f"attention{kind}", lambda axes: _draw(axes, rows, options), panels=2)
     print(f"\n{path}\n{plot}")
 
 
@@ -250,8 +291,9 @@ def _show_lines(rows: list[dict[str, Any]], length: int, rounds: int) -> None:
     show(f"{length:,} tokens, {rounds} round{'s' if rounds > 1 else ''}", header, lines)
 
 
-def _draw(axes: Any, rows: list[dict[str, Any]], all_rounds: list[int]) -> None:
-    rounds = 2 if 2 in all_rounds else all_rounds[0]
+def _draw(axes: Any, rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
+    rounds = 2 if 2 in options.rounds else options.rounds[0]
+    what = "attention without projections" if options.alone else "one layer"
     for axis, key, label in ((axes[0], "seconds", "seconds"), (axes[1], "peak_bytes", "peak memory, bytes")):
         for name in (*LSH, "full", "floor"):
             if name == "floor" and key != "seconds":
@@ -259,14 +301,14 @@ def _draw(axes: Any, rows: list[dict[str, Any]], all_rounds: list[int]) -> None:
             wanted = None if name == "full" else rounds
             points = [(r["length"], r[key]) for r in rows if (r["layer"], r["rounds"]) == (name, wanted) and r.get(key)]
             style = {"linestyle": ":", "color": "grey"} if name == "floor" else {"marker": "o"}
-            title = "bare matrix products of ours" if name == "floor" else name
+            title = "bare matrix products" if name == "floor" else name
             axis.plot(*zip(*points, strict=True), label=title, **style)
         axis.set_xscale("log", base=2)
         axis.set_yscale("log")
         axis.set_xlabel("tokens")
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
-    axes[0].set_title(f"one layer, forward and backward, {rounds} rounds", fontsize=10)
+    axes[0].set_title(f"{what}, forward and backward, {rounds} rounds", fontsize=10)
     axes[0].legend()
 
 

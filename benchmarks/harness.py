@@ -184,8 +184,10 @@ def machine(device: str) -> str:
     return f"{where}, torch {torch.__version__}, Python {platform.python_version()}"
 
 
-def write(name: str, *, settings: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], device: str) -> Path:
-    """Write `results/<name>.json`: what was measured, when, where, at which commit."""
+def write(
+    name: str, *, settings: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], device: str, kind: str = ""
+) -> Path:
+    """Write `results/<name><kind>.json`: what was measured, when, where, at which commit."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     content = {
         "benchmark": name,
@@ -196,7 +198,7 @@ def write(name: str, *, settings: Mapping[str, Any], rows: Sequence[Mapping[str,
         "settings": dict(settings),
         "rows": list(rows),
     }
-    path = RESULTS / f"{name}.json"
+    path = RESULTS / f"{name}{kind}.json"
     _replace(path, json.dumps(content, indent=1) + "\n")
     _partial(name).unlink(missing_ok=True)
     return path
