@@ -111,10 +111,8 @@ def measure_variations(*, context: int, variations: int, steps: int, threads: in
 
 def _decoding() -> Any:
     """Our model as the generator has it."""
-    from music_reformer.model.packed_linear import pack_linears
-
     model = ours()
-    pack_linears(model)
+    model.pack_weights()
     return model
 
 

@@ -31,7 +31,6 @@ from music_reformer.generation.variation import NewNote
 from music_reformer.midi.key import Key
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.model.decode_state import DecodeState
-from music_reformer.model.packed_linear import pack_linears
 from music_reformer.model.reformer import ReformerLM
 from music_reformer.model.weights import load_weights
 
@@ -75,7 +74,7 @@ class Generator:
             model = loaded.model.to(device)
         except (RuntimeError, AssertionError) as error:
             require(False, f"device ({device!r}) cannot be used here ({str(error).splitlines()[0]}); try cpu")
-        pack_linears(model)
+        model.pack_weights()
         tokenizer = MusicTokenizer.from_json(loaded.tokenizer_settings)
         return cls(model, tokenizer, fingerprint=loaded.fingerprint, can_infill=loaded.infill > 0)
 

@@ -184,7 +184,9 @@ class RecentCache:
     pair: Tensor
 
     def __post_init__(self) -> None:
-        self._row_B = torch.arange(self.pair.shape[0], device=self.pair.device)
+        batch, heads, window, width = self.pair.shape
+        self._first_place_BH = torch.arange(batch * heads, device=self.pair.device).view(batch, heads) * window
+        self._pair_of_place = self.pair.view(-1, width)
 
     @classmethod
     def filled(cls, key_BLHD: Tensor, value_BLHD: Tensor, *, window: int) -> RecentCache:
@@ -199,7 +201,8 @@ class RecentCache:
     def append(self, key_BHD: Tensor, value_BHD: Tensor, moment: Moment) -> tuple[Tensor, Tensor, Tensor]:
         """Add a token; returns the keys and values [B, H, W, D] and what to add to their scores [B, 1, 1, W]."""
         place_B, bias_BW = moment.recent(self.pair.shape[2])
-        self.pair[self._row_B, :, place_B] = torch.cat([key_BHD, value_BHD], dim=-1)
+        place_N = (self._first_place_BH + place_B.unsqueeze(1)).flatten()
+        self._pair_of_place.index_copy_(0, place_N, torch.cat([key_BHD, value_BHD], dim=-1).flatten(0, 1))
         key_BHWD, value_BHWD = self.pair.chunk(2, dim=-1)
         return key_BHWD, value_BHWD, bias_BW[:, None, None]
 

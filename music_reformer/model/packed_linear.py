@@ -17,33 +17,50 @@ FEWEST_ROWS, MOST_ROWS = 2, 64
 ROWS_TO_PACK_FOR = 4
 
 
-class PackedLinear(nn.Module):
-    """A linear map with fixed weights, which has them packed beside the plain ones.
+class PackedWeight:
+    """A fixed matrix [F, E], packed beside the plain one.
 
     Args:
-        plain: the map, on the CPU, in float32.
+        weight: on the CPU, in float32 (`can_pack`).
     """
+
+    def __init__(self, weight: Tensor) -> None:
+        self._weight = weight.detach()
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(self._weight, ROWS_TO_PACK_FOR)
+
+    def map(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """[..., E] to [..., F]; without gradients."""
+        if FEWEST_ROWS <= x.numel() // x.shape[-1] <= MOST_ROWS:
+            return torch.ops.mkldnn._linear_pointwise(x, self._packed, bias, "none", [], "")
+        return linear(x, self._weight, bias)
+
+
+class PackedLinear(nn.Module):
+    """A linear map with fixed weights, under the names of the plain one."""
 
     def __init__(self, plain: nn.Linear) -> None:
         super().__init__()
         self.weight, self.bias = plain.weight, plain.bias
-        self._packed = torch.ops.mkldnn._reorder_linear_weight(plain.weight.detach(), ROWS_TO_PACK_FOR)
+        self._packed = PackedWeight(plain.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., E] to [..., F]; without gradients."""
-        if FEWEST_ROWS <= x.numel() // x.shape[-1] <= MOST_ROWS:
-            return torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, "none", [], "")
-        return linear(x, self.weight, self.bias)
+        return self._packed.map(x, self.bias)
+
+
+def can_pack(weight: Tensor) -> bool:
+    """Whether this build of torch packs weights, and this is one that can be."""
+    return (
+        torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        and weight.device.type == "cpu"
+        and weight.dtype == torch.float32
+    )
 
 
 def pack_linears(module: nn.Module) -> None:
-    """Make every linear map of `module` a `PackedLinear`, where this build of torch can and weights are on the CPU.
-
-    For a model that only decodes from now on: a weight that is changed later does not change what is packed.
-    """
-    if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
-        return
+    """Make every linear map of `module` that can be packed a `PackedLinear`."""
     for part in list(module.modules()):
         for name, child in part.named_children():
-            if type(child) is nn.Linear and child.weight.device.type == "cpu" and child.weight.dtype == torch.float32:
+            if type(child) is nn.Linear and can_pack(child.weight):
                 setattr(part, name, PackedLinear(child))

@@ -22,6 +22,7 @@ from music_reformer.model.feed_forward import FeedForward
 from music_reformer.model.full_attention import FullAttention
 from music_reformer.model.local_attention import LocalAttention
 from music_reformer.model.lsh_attention import LSHAttention
+from music_reformer.model.packed_linear import PackedWeight, can_pack, pack_linears
 from music_reformer.model.precision import full_precision
 from music_reformer.model.reversible import ReversibleBlock, ReversibleStack
 from music_reformer.model.sequence import Sequence
@@ -57,6 +58,7 @@ class ReformerLM(nn.Module):
         )
         self.final_norm = nn.LayerNorm(config.width)
         self._lsh_layers = [module for module in self.modules() if isinstance(module, LSHAttention)]
+        self._packed_embedding: PackedWeight | None = None
         self._initialise()
 
     def _initialise(self) -> None:
@@ -81,6 +83,15 @@ class ReformerLM(nn.Module):
         )
         for layer in self._lsh_layers:
             layer.num_rounds = value
+
+    def pack_weights(self) -> None:
+        """Pack the weights for decoding steps of a few rows, where that can be done (`packed_linear.py`).
+
+        For a model that only decodes from now on: a weight that is changed later does not change what is packed.
+        """
+        pack_linears(self)
+        if can_pack(self.token_embedding.weight):
+            self._packed_embedding = PackedWeight(self.token_embedding.weight)
 
     def redraw_rotations(self, seed: int | None) -> None:
         """Draw the hash rotations of all layers for a training step; None goes back to the stored ones.
@@ -179,6 +190,8 @@ class ReformerLM(nn.Module):
 
     def _logits(self, hidden: Tensor) -> Tensor:
         with full_precision(hidden.device):
+            if self._packed_embedding is not None:
+                return self._packed_embedding.map(hidden.float())
             return hidden.float() @ self.token_embedding.weight.float().t()
 
     def _check_length(self, length: int) -> None:
