@@ -1,8 +1,8 @@
 """One attention layer, forward and backward: ours, the public Reformers, full attention.
 
-With its projections, or with `--alone` the attention by itself: queries (and keys) and values are given. All have 8 heads
-of 64, buckets of about 64 tokens, and let a query see 128 keys a round at the most. The floor is the time of the bare
-matrix products: projections, scores, weighted sums and their gradients, nothing else.
+With its projections, or with `--alone` the attention by itself: queries and values are given. All have 8 heads of 64,
+buckets of about 64 tokens, and let a query see 128 keys a round at the most. The floor is the time of the bare matrix
+products: projections, scores, weighted sums and their gradients, nothing else.
 """
 
 from __future__ import annotations
