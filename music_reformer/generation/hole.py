@@ -85,7 +85,7 @@ def read_hole(
         state=state,
         cut_grid=state.tick,
         ticks_per_grid=ticks_per_grid,
-        dropped_bars=low + len(bars) - 1 - min(high, len(bars) - 1),
+        dropped_bars=low + max(0, len(lines_of_whole) - high),
         until_tick=until,
         missing=missing,
     )

@@ -169,11 +169,8 @@ BAD = {
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=SLOW if kind in ("empty", "no notes") else ()) for kind in BAD]
 )
-def test_a_bad_file_is_a_clear_message_and_leaves_nothing_of_the_old_piece(
-    visit: Callable[..., Any], kind: str
-) -> None:
+def test_a_bad_file_is_a_clear_message_and_nothing_else(visit: Callable[..., Any], kind: str) -> None:
     tab = visit()
-    upload(tab)
     tab.set_input_files("#file", midi("bad.mid", BAD[kind]))
     tab.wait_for_selector("#message:not([hidden])")
     sentence = tab.inner_text("#message p")
@@ -185,6 +182,26 @@ def test_a_bad_file_is_a_clear_message_and_leaves_nothing_of_the_old_piece(
     assert tab.is_visible("text=Choose a MIDI file")
     upload(tab)  # and the page goes on working
     assert tab.is_hidden("#message")
+
+
+@pytest.mark.parametrize("kind", ["not MIDI", "too large"])
+def test_a_bad_file_leaves_the_piece_its_versions_and_what_is_being_composed(
+    visit: Callable[..., Any], site: Site, kind: str
+) -> None:
+    tab = visit()
+    upload(tab)
+    site.generator.seconds = 3.0
+    order(tab, bars=2, variations=2)
+    tab.set_input_files("#file", midi("bad.mid", BAD[kind]))
+    tab.wait_for_selector("#message:not([hidden])")
+    phase(tab, "done")
+    assert tab.inner_text("#piece-name") == "my song"
+    tab.click("[aria-label='Keep variation 2']")
+    until(tab, "document.querySelectorAll('#versions button').length > 1")
+    tab.set_input_files("#file", midi("bad.mid", BAD[kind]))
+    tab.wait_for_selector("#message:not([hidden])")
+    phase(tab, "ready")
+    assert tab.locator("#versions button").count() == 2
 
 
 def test_what_a_file_calls_itself_is_text_and_nothing_else(visit: Callable[..., Any]) -> None:

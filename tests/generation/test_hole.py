@@ -113,6 +113,17 @@ def test_a_long_piece_is_read_around_the_hole() -> None:
     assert notes(session.scores[0]) != notes(score)
 
 
+def test_a_last_bar_in_which_nothing_begins_counts_as_seen() -> None:
+    score = full_score()
+    lines = bar_starts(score)
+    for track in score.tracks:
+        track.notes = type(track.notes)([note for note in track.notes if note.time < lines[-2]])
+    last = max(score.tracks[0].notes, key=lambda note: note.time)
+    last.duration = lines[-1] - last.time
+    assert len(bar_starts(score)) == len(lines)
+    assert generator().start(score, cut_bar=2, until_bar=4).dropped_bars == 0
+
+
 @pytest.mark.parametrize("chosen", [None, {PIANO}])
 @pytest.mark.parametrize("midi_format", [0, 1])
 def test_spliced_into_the_file_all_other_events_stay(midi_format: int, chosen: set[int] | None) -> None:

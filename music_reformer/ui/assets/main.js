@@ -54,17 +54,19 @@ const isNothing = () => version() !== null && !version().key;
 
 /** Leave the piece before, so that no old result stays in view, and have `plant` show what `fetch` brings. */
 async function arriveAt(fetch, plant) {
-  leave();
+  $("message").hidden = true;
   setPhase("opening");
   const attempt = (state.attempt = Symbol());
   try {
     const piece = await fetch();
     if (state.attempt !== attempt) return;
+    leave();
     plant(piece);
     transport.prepare();
   } catch (error) {
     if (state.attempt !== attempt) return;
-    setPhase("empty");
+    // What was there stays as it is.
+    setPhase(state.composition ? "composing" : !version() ? "empty" : version().run ? "done" : "ready");
     complain(error);
   }
 }
@@ -84,8 +86,6 @@ const open = (fetchPiece, { source = "", words = null } = {}) => arriveAt(fetchP
 function openLocal(file) {
   if (!file) return;
   if (file.size > offer.limits.bytes) {
-    leave();
-    setPhase("empty");
     complain(new ServerError(`This file is ${(file.size / 1e6).toFixed(1)} MB; the largest that can be opened is ${offer.limits.bytes / 1e6} MB.`));
     return;
   }
@@ -112,6 +112,7 @@ function leave() {
   versions.clear();
   cards.clear();
   tracks.clear();
+  instruments.show(EMPTY);
   roll.show(EMPTY);
   roll.setCut(null);
   $("message").hidden = true;

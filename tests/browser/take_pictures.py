@@ -1,0 +1,125 @@
+"""Take pictures of every state of the page, with the shipped weights: wide and narrow window, light and dark.
+
+    make pictures      # writes docs/images/state-*.png
+
+One sheet a state, its four pictures side by side, for people to look at: nothing is compared.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from playwright import sync_api
+from visitor import midi, order, phase, until, upload
+
+from music_reformer.generation.generator import Generator
+from music_reformer.midi.examples import EXAMPLES
+from music_reformer.ui.page import build_page, launch_page
+
+WINDOWS = {"wide": (1280, 800), "narrow": (390, 844)}
+HEIGHT = 600  # of a sheet, in pixels
+GAP = 12
+
+
+def walk(tab: Any) -> Iterator[str]:
+    """A visit from the first view on; stands still in each state and names it."""
+    yield "1-welcome"
+    upload(tab, midi("evening.mid", EXAMPLES["evening"].score().dumps_midi()))
+    tab.wait_for_timeout(500)
+    yield "2-a-file"
+    order(tab, bars=8, variations=4)
+    until(tab, "document.querySelector('#progress-text').textContent.includes('left')")
+    tab.wait_for_timeout(3000)
+    yield "3-composing"
+    phase(tab, "done")
+    tab.click("#play")
+    until(tab, "Number(document.querySelector('#meter').getAttribute('aria-valuenow')) > 0.01")
+    yield "4-playing"
+    tab.click("#play")
+    tab.click("[aria-label='Keep variation 2']")
+    until(tab, "document.querySelectorAll('#versions button').length > 1")
+    order(tab, bars=4, variations=2)
+    phase(tab, "done")
+    tab.click("[aria-label='Keep variation 1']")
+    until(tab, "document.querySelectorAll('#versions button').length > 2")
+    tab.click("#undo")
+    order(tab, bars=4, variations=2, seed=6)
+    phase(tab, "done")
+    tab.click("[aria-label='Keep variation 2']")
+    until(tab, "document.querySelectorAll('#versions button').length > 3")
+    tab.wait_for_timeout(500)
+    yield "5-versions"
+    tab.click("#export summary")
+    yield "6-export"
+    tab.click("#export summary")
+    mark_bars(tab, first=3, end=7)
+    yield "7-bars-marked"
+    order(tab, bars=None, variations=2)
+    phase(tab, "done")
+    tab.wait_for_timeout(500)
+    yield "8-bars-composed-anew"
+    tab.set_input_files("#file", {"name": "holiday.mid", "mimeType": "audio/midi", "buffer": b"JFIF, not MIDI"})
+    tab.wait_for_selector("#message:not([hidden])")
+    yield "9-a-file-that-is-none"
+
+
+def mark_bars(tab: Any, *, first: int, end: int) -> None:
+    """Put the two handles behind bar `first` and bar `end`, by the keyboard."""
+    tab.focus("#cut")
+    tab.keyboard.press("Home")
+    for _ in range(first):
+        tab.keyboard.press("ArrowRight")
+    tab.focus("#until")
+    while int(tab.get_attribute("#until", "aria-valuenow")) > end:
+        tab.keyboard.press("ArrowLeft")
+
+
+def sheet(pictures: list[Image.Image]) -> Image.Image:
+    """Side by side, all as high as the sheet."""
+    scaled = [picture.resize((round(picture.width * HEIGHT / picture.height), HEIGHT)) for picture in pictures]
+    whole = Image.new("RGB", (sum(picture.width + GAP for picture in scaled) - GAP, HEIGHT), "white")
+    left = 0
+    for picture in scaled:
+        whole.paste(picture, (left, 0))
+        left += picture.width + GAP
+    return whole.quantize(128)
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    server = build_page(generator=Generator.load(), folder=Path(tempfile.mkdtemp()))
+    address = launch_page(server, host="127.0.0.1", port=None, open_browser=False, block=False)
+    pictures: dict[str, list[Image.Image]] = {}
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, headless=True, args=["--no-sandbox"])
+        for size in WINDOWS.values():
+            for scheme in ("light", "dark"):
+                viewport = {"width": size[0], "height": size[1]}
+                context = browser.new_context(viewport=viewport, color_scheme=scheme)
+                context.set_default_timeout(240_000)
+                tab = context.new_page()
+                tab.goto(address)
+                tab.wait_for_selector("#examples button", state="attached")
+                for state in walk(tab):
+                    tab.evaluate("document.activeElement.blur()")
+                    picture = Image.open(io.BytesIO(tab.screenshot())).convert("RGB")
+                    pictures.setdefault(state, []).append(picture)
+                    print(f"{size[0]} x {size[1]}, {scheme}: {state}", flush=True)
+                context.close()
+        browser.close()
+    server.get_blocks().close(verbose=False)
+    for state, taken in pictures.items():
+        sheet(taken).save(folder / f"state-{state}.png", optimize=True)
+
+
+if __name__ == "__main__":
+    main()
