@@ -442,7 +442,9 @@ class GenerateConfig:
     programs: list[int] = field(default_factory=list)
     # Token store that the weights were trained on: each output is searched for passages copied from it; null: not.
     data: str | None = None
-    # Processes; 0: one for each GPU, or else for each core.
+    # local: processes of this machine; ray: a Ray cluster, where all paths must be the same on all machines.
+    engine: str = "local"
+    # Processes, or workers of the cluster; 0: one for each GPU, or else for each core.
     workers: int = 1
     # Variations in one step of the model, of as many prompts as it takes: more tokens a second. A file may then differ,
     # once in a great while, from what it is when composed by itself (generation/together.py). 0: one prompt at a time.
@@ -453,6 +455,7 @@ class GenerateConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
+        require(self.engine in ENGINES, f"engine ({self.engine!r}) must be one of {', '.join(ENGINES)}")
         require(self.workers >= 0, f"workers ({self.workers}) must not be negative; 0 is one for each GPU or core")
         require(self.rows >= 0, f"rows ({self.rows}) must not be negative; 0 is one prompt at a time")
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from music_reformer.config import PrepareConfig
 from music_reformer.data.encode import Encoders, Result
-from music_reformer.errors import UserError
+from music_reformer.ray_cluster import joined_cluster
 
 BATCH = 16  # files
 # More blocks are more messages; fewer leave workers idle at the end.
@@ -37,26 +37,15 @@ def encode_files_on_ray(sources: Iterable[str], config: PrepareConfig, *, worker
     Raises:
         UserError: Ray is not installed, or there is no cluster at RAY_ADDRESS.
     """
-    # Ray reports its use to its makers unless told not to, and fills the screen with its own doings.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    try:
-        import pyarrow
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise UserError("engine=ray needs Ray: pip install 'music-reformer[ray]'") from error
     names = map(os.fsencode, sources)
-    blocks = [
-        pyarrow.table({"source": pyarrow.array(block, pyarrow.binary())})
-        for block in iter(lambda: list(islice(names, FILES_PER_BLOCK)), [])
-    ]
-    if not blocks:
+    blocks_of_names = list(iter(lambda: list(islice(names, FILES_PER_BLOCK)), []))
+    if not blocks_of_names:
         return
-    ours = not ray.is_initialized()
-    if ours:
-        _connect(ray, workers)
-    try:
+    with joined_cluster(workers):
+        import pyarrow
+        import ray.data
+
+        blocks = [pyarrow.table({"source": pyarrow.array(block, pyarrow.binary())}) for block in blocks_of_names]
         ray.data.DataContext.get_current().enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         workers = workers or int(ray.cluster_resources().get("CPU", 1))
@@ -73,22 +62,6 @@ def encode_files_on_ray(sources: Iterable[str], config: PrepareConfig, *, worker
         for batch in results.iter_batches(batch_size=None):
             for source, result in zip(batch["source"], batch["result"], strict=True):
                 yield os.fsdecode(source), pickle.loads(result)
-    finally:
-        if ours:
-            ray.shutdown()
-
-
-def _connect(ray: Any, workers: int) -> None:
-    """Join the cluster that RAY_ADDRESS names, or start one here."""
-    # The package as this process found it, installed or in a checkout.
-    paths = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])}
-    options: dict[str, Any] = {}
-    if "RAY_ADDRESS" not in os.environ:
-        options = {"num_cpus": max(workers, os.cpu_count() or 1), "include_dashboard": False}
-    try:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, runtime_env={"env_vars": paths}, **options)
-    except ConnectionError as error:
-        raise UserError(f"there is no Ray cluster at RAY_ADDRESS ({os.environ.get('RAY_ADDRESS')})") from error
 
 
 class _RayEncoder:

@@ -24,6 +24,7 @@ from music_reformer.generation.composer import Composer, Outcome
 from music_reformer.generation.generator import MAX_VARIATIONS, Generator, Length
 from music_reformer.generation.jobs import Job, find_jobs
 from music_reformer.generation.manifest import Manifest
+from music_reformer.generation.ray_engine import compose_all_on_ray
 from music_reformer.generation.workers import compose_all, num_threads, num_workers
 
 MANIFEST = "manifest.jsonl"
@@ -122,6 +123,9 @@ class _Batch:
             self.report.composed(job, outcome.tokens)
 
     def _outcomes(self, jobs: list[Job], store: TokenStore | None) -> Iterator[tuple[Job, Outcome]]:
+        if self.config.engine == "ray":
+            yield from compose_all_on_ray(jobs, self.config)
+            return
         workers = num_workers(self.config)
         if workers > 1 and len(jobs) > 1:
             yield from compose_all(jobs, self.config, workers=workers)

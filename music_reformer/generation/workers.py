@@ -61,8 +61,7 @@ def compose_all(
         initializer=_start_worker,
         initargs=(config, _devices(config.device), context.Value("i", 0), threads),
     )
-    size = max(1, _REFILLS * config.rows // config.variations) if config.rows else 1
-    waiting = iter([list(jobs[begin : begin + size]) for begin in range(0, len(jobs), size)])
+    waiting = iter(parcels_of(jobs, config))
     running: dict[Future[list[tuple[Job, Outcome]]], list[Job]] = {}
     with pool:
         try:
@@ -77,6 +76,12 @@ def compose_all(
         except BaseException:
             pool.stop()
             raise
+
+
+def parcels_of(jobs: Sequence[Job], config: GenerateConfig) -> list[list[Job]]:
+    """Jobs as a worker gets them: one, or of those that are composed together some at a time."""
+    size = max(1, _REFILLS * config.rows // config.variations) if config.rows else 1
+    return [list(jobs[begin : begin + size]) for begin in range(0, len(jobs), size)]
 
 
 def _outcomes(future: Future[list[tuple[Job, Outcome]]], parcel: list[Job]) -> list[tuple[Job, Outcome]]:
@@ -105,9 +110,7 @@ def _start_worker(config: GenerateConfig, devices: list[str], started: Synchroni
 def compose_jobs(jobs: list[Job]) -> list[tuple[Job, Outcome]]:
     """The outcome of each job, in a worker."""
     assert _composer is not None
-    if _composer.config.rows:
-        return list(_composer.compose_together(jobs))
-    return [(job, _composer.compose(job)) for job in jobs]
+    return list(_composer.compose_all(jobs))
 
 
 def _on_gpus(device: str) -> bool:

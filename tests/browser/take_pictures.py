@@ -113,7 +113,7 @@ def main() -> None:
                     tab.evaluate("document.activeElement.blur()")
                     picture = Image.open(io.BytesIO(tab.screenshot())).convert("RGB")
                     pictures.setdefault(state, []).append(picture)
-                    print(f"{size[0]} x {size[1]}, {scheme}: {state}", flush=True)
+                    sys.stderr.write(f"{size[0]} x {size[1]}, {scheme}: {state}\n")
                 context.close()
         browser.close()
     server.get_blocks().close(verbose=False)

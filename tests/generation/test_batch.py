@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +33,10 @@ from music_reformer.generation.workers import compose_all
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.model.reformer import ReformerLM
 from music_reformer.model.weights import save_weights
+
+needs_ray = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install 'music-reformer[ray]'"
+)
 
 
 @pytest.fixture(scope="module")
@@ -288,6 +294,34 @@ def test_composed_together_files_are_the_same(
     before = (together / "b_seed1_1.mid").stat().st_mtime_ns
     generate(generate_again, progress=False)
     assert (together / "b_seed1_1.mid").stat().st_mtime_ns == before
+
+
+@needs_ray
+@pytest.mark.slow
+@pytest.mark.timeout(1800)  # Ray takes minutes to start where others keep all cores busy
+@pytest.mark.parametrize("rows", [0, 5])
+def test_two_workers_of_ray_write_the_same_files(
+    weights: Path, prompts: Path, tmp_path: Path, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (prompts / "aa.mid").write_bytes(b"MThd and then nonsense")
+    one, two = Path("one"), Path("two")
+    for out, settings in ((one, {}), (two, {"engine": "ray", "workers": 2, "rows": rows})):
+        with pytest.raises(FailedPromptsError, match="1 of 4 prompts"):
+            generate(config(weights, Path("prompts"), out, seeds=[1, 2], **settings), progress=False)
+    ours, theirs = contents(two), contents(one)
+    for found in (ours, theirs):
+        del found["manifest.jsonl"]
+    assert ours == theirs
+    assert len(ours) == 12
+
+
+def test_where_ray_is_missing_it_is_named(
+    weights: Path, prompts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"engine=ray needs Ray: pip install 'music-reformer\[ray\]'"):
+        generate(config(weights, prompts, tmp_path / "out", engine="ray"), progress=False)
 
 
 def test_a_process_that_dies_costs_its_own_job(weights: Path, prompts: Path, tmp_path: Path) -> None:

@@ -1,0 +1,51 @@
+"""Joining a Ray cluster: for work on more than one machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from music_reformer.errors import UserError
+
+
+@contextmanager
+def joined_cluster(workers: int) -> Iterator[Any]:
+    """Ray, joined to the cluster that RAY_ADDRESS names, or to one that is started here for as long as this lasts.
+
+    Args:
+        workers: that a cluster started here must have room for, of one core each.
+
+    Raises:
+        UserError: Ray is not installed, or there is no cluster at RAY_ADDRESS.
+    """
+    # Ray reports its use to its makers unless told not to, and fills the screen with its own doings.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    try:
+        import ray
+    except ImportError as error:
+        raise UserError("engine=ray needs Ray: pip install 'music-reformer[ray]'") from error
+    ours = not ray.is_initialized()
+    if ours:
+        _connect(ray, workers)
+    try:
+        yield ray
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _connect(ray: Any, workers: int) -> None:
+    # The package as this process found it, installed or in a checkout.
+    paths = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])}
+    options: dict[str, Any] = {}
+    if "RAY_ADDRESS" not in os.environ:
+        options = {"num_cpus": max(workers, os.cpu_count() or 1), "include_dashboard": False}
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, runtime_env={"env_vars": paths}, **options)
+    except ConnectionError as error:
+        raise UserError(f"there is no Ray cluster at RAY_ADDRESS ({os.environ.get('RAY_ADDRESS')})") from error
