@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 TORCH ?= torch==2.13.0
 BIN := .venv/bin
 
-.PHONY: app test lint format train-demo benchmark-chorales benchmark-maestro clean
+.PHONY: app test lint format pictures train-demo benchmark-chorales benchmark-maestro clean
 
 app: .venv/app.stamp
 	$(BIN)/python app.py
@@ -20,6 +20,10 @@ lint: .venv/dev.stamp
 format: .venv/dev.stamp
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The page in every state, for the README; needs Chromium.
+pictures: .venv/dev.stamp
+	PYTHONPATH=tests/browser $(BIN)/python tests/browser/take_pictures.py docs/images
 
 # The whole path on the demo corpus that our own code composes: prepare, train, evaluate, generate.
 # Its pieces are the same in twelve keys: near-duplicates all, and to have anything to validate on they must stay.

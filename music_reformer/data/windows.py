@@ -133,7 +133,8 @@ def padding_share(rows: Sequence[Sequence[Span]], *, row_tokens: int) -> float:
 class TrainingBatches:
     """The endless sequence of training batches of one process: `batches[n]` is a function of n alone.
 
-    An epoch visits every piece once, augmented by draws of its own. The rows of an epoch are packed anew and shuffled;
+    An epoch visits every piece once, augmented by draws of its own. The rows of an epoch are packed anew, in another
+    order, so that pieces longer than a row are cut elsewhere each time: windows that begin anywhere. Rows are shuffled;
     those that do not fill a last batch are left out (others in every epoch). Process r of w takes every w-th row, from
     row r on, so that w processes see together what one process with w times the rows sees.
 

@@ -121,6 +121,21 @@ def test_epochs_differ(store: TokenStore) -> None:
     assert batches.plan(0) != batches.plan(1)
 
 
+def test_every_epoch_cuts_long_pieces_elsewhere(store: TokenStore) -> None:
+    """Short rows are windows that begin anywhere: over the epochs, all over a row."""
+    row_tokens = 64
+    pieces = [piece for piece in store.split("train") if piece.length > 3 * row_tokens]
+    assert len(pieces) > 5
+    batches = training(store, pieces=pieces, augment=NO_CHANGE, row_tokens=row_tokens)
+    cuts = [span.begin % row_tokens for epoch in range(40) for row in batches.plan(epoch) for span in row if span.begin]
+    spread, _ = np.histogram(cuts, bins=8, range=(0, row_tokens))
+    assert spread.min() > len(cuts) / 8 / 3
+    of_one = {
+        tuple(span.begin for row in batches.plan(epoch) for span in row if span.piece == 0) for epoch in range(40)
+    }
+    assert len(of_one) > 20
+
+
 def test_processes_share_the_rows_of_one_larger_batch(store: TokenStore) -> None:
     whole = training(store, rows_per_batch=4)
     halves = [training(store, rows_per_batch=2, rank=rank, world_size=2) for rank in range(2)]
