@@ -154,6 +154,7 @@ class Composer:
             until=prompt.until_tick,
             missing=prompt.missing,
         )
+        hole_end = session.hole_end_seconds
         abouts = []
         for path, composed in zip(started.job.outputs, session.scores, strict=True):
             data, lossy = writer.write(composed)
@@ -162,7 +163,7 @@ class Composer:
                 {
                     "prompt": str(started.job.prompt) if started.job.prompt is not None else None,
                     "new_from_second": round(prompt.cut_seconds, 3),
-                    "new_until_second": round(session.end_seconds, 3) if prompt.until_tick is not None else None,
+                    "new_until_second": None if hole_end is None else round(hole_end, 3),
                     "dropped_bars": session.dropped_bars,
                     "lossy": lossy,
                     "compose_seconds": round(composing, 3),
@@ -190,5 +191,5 @@ def _new_notes(session: Session, composed: symusic.Score) -> Notes:
     if prompt.missing:
         clean.tracks = [track for track in clean.tracks if program_of(track) in prompt.missing]
     return Notes.of(clean).between(
-        prompt.cut_seconds, session.end_seconds if prompt.until_tick is not None else math.inf
+        prompt.cut_seconds, math.inf if session.hole_end_seconds is None else session.hole_end_seconds
     )

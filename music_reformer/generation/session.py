@@ -147,6 +147,11 @@ class Session:
         return self._end_seconds
 
     @property
+    def hole_end_seconds(self) -> float | None:
+        """Where the bars that are composed anew end, in seconds from the beginning; None: the piece is continued."""
+        return self._end_seconds if self.prompt.until_tick is not None else None
+
+    @property
     def num_tokens(self) -> int:
         """Tokens composed so far, of all variations together."""
         return self._num_tokens

@@ -166,7 +166,7 @@ class Composer:
         roll = roll_data(
             with_likely_metre(score),
             continuation_start=prompt.cut_seconds,
-            continuation_end=session.end_seconds if prompt.until_tick is not None else None,
+            continuation_end=session.hole_end_seconds,
             programs=prompt.missing,
             only_new=True,
         )

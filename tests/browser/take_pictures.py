@@ -90,7 +90,7 @@ def sheet(pictures: list[Image.Image]) -> Image.Image:
     for picture in scaled:
         whole.paste(picture, (left, 0))
         left += picture.width + GAP
-    return whole.quantize(128)
+    return whole.quantize(256, method=Image.Quantize.FASTOCTREE)
 
 
 def main() -> None:

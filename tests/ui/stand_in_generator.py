@@ -91,6 +91,7 @@ class StandInSession:
         self.prompt = StandInPrompt(cut_seconds=self._cut * self._seconds_per_tick, cut_tick=self._cut)
         self._bars = length.bars or max(1, round((length.seconds or 0) / (self._bar_ticks * self._seconds_per_tick)))
         self.end_seconds = (self._cut + self._bars * self._bar_ticks) * self._seconds_per_tick
+        self.hole_end_seconds: float | None = None
         self._variations = variations
         self._seed = seed
         self._players = players
@@ -104,6 +105,7 @@ class StandInSession:
             stays = bool(missing) and (DRUMS if track.is_drum else track.program) not in missing
             kept.notes.extend([note for note in track.notes if note.time >= (self._cut if stays else until)])
         self.prompt.until_tick, self.prompt.missing = until, missing
+        self.hole_end_seconds = self.end_seconds
 
     @property
     def scores(self) -> list[symusic.Score]:
