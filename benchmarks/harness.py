@@ -15,6 +15,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -42,6 +43,7 @@ def in_child(function: str, **arguments: Any) -> Any:
 
 
 def _child(sender: Connection, function: str, arguments: Mapping[str, Any]) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     module, _, name = function.partition(":")
     try:
         result = getattr(importlib.import_module(module), name)(**arguments)
@@ -49,6 +51,14 @@ def _child(sender: Connection, function: str, arguments: Mapping[str, Any]) -> N
         sys.stderr.write(f"{function} {dict(arguments)}: {type(error).__name__}: {error}\n")
         result = None
     sender.send(result)
+
+
+def _end_with_parent() -> None:
+    """However the parent ends: a killed one does not end its children."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def in_children(name: str, function: str, tasks: Sequence[Mapping[str, Any]], *, workers: int) -> list[dict[str, Any]]:

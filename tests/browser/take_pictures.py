@@ -69,6 +69,11 @@ def walk(tab: Any) -> Iterator[str]:
     tab.set_input_files("#file", {"name": "holiday.mid", "mimeType": "audio/midi", "buffer": b"JFIF, not MIDI"})
     tab.wait_for_selector("#message:not([hidden])")
     yield "9-a-file-that-is-none"
+    tab.click("#start-over")
+    phase(tab, "empty")
+    tab.click("#examples button:has-text('From nothing')")
+    phase(tab, "ready")
+    yield "10-from-nothing"
 
 
 def mark_bars(tab: Any, *, first: int, end: int) -> None:
