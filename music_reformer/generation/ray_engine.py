@@ -29,13 +29,13 @@ def compose_all_on_ray(jobs: Sequence[Job], config: GenerateConfig) -> Iterator[
     Raises:
         UserError: Ray is not installed, or there is no cluster at RAY_ADDRESS.
     """
-    parcels = parcels_of(jobs, config)
     with joined_cluster(config.workers) as ray:
         resources = ray.cluster_resources()
         on_gpus = config.device in ("auto", "cuda") and resources.get("GPU", 0) >= 1
-        workers = min(len(parcels), config.workers or int(resources["GPU" if on_gpus else "CPU"]))
+        workers = min(len(jobs), config.workers or int(resources["GPU" if on_gpus else "CPU"]))
+        parcels = parcels_of(jobs, config, workers=workers)
         kind = ray.remote(num_cpus=1, num_gpus=1 if on_gpus else 0, max_restarts=-1)(_RayComposer)
-        idle = [kind.remote(config, "cuda" if on_gpus else "cpu", os.getcwd()) for _ in range(workers)]
+        idle = [kind.remote(config, "cuda" if on_gpus else "cpu", os.getcwd()) for _ in parcels[:workers]]
         waiting = iter(parcels)
         running = {}
         while True:

@@ -5,6 +5,7 @@ A process that dies (no memory left, a crash in a library) costs the jobs that i
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import signal
@@ -61,7 +62,7 @@ def compose_all(
         initializer=_start_worker,
         initargs=(config, _devices(config.device), context.Value("i", 0), threads),
     )
-    waiting = iter(parcels_of(jobs, config))
+    waiting = iter(parcels_of(jobs, config, workers=workers))
     running: dict[Future[list[tuple[Job, Outcome]]], list[Job]] = {}
     with pool:
         try:
@@ -78,9 +79,10 @@ def compose_all(
             raise
 
 
-def parcels_of(jobs: Sequence[Job], config: GenerateConfig) -> list[list[Job]]:
-    """Jobs as a worker gets them: one, or of those that are composed together some at a time."""
-    size = max(1, _REFILLS * config.rows // config.variations) if config.rows else 1
+def parcels_of(jobs: Sequence[Job], config: GenerateConfig, *, workers: int) -> list[list[Job]]:
+    """Jobs as a worker gets them: one, or of those that are composed together some at a time, all workers as many."""
+    size = min(_REFILLS * config.rows // config.variations, math.ceil(len(jobs) / workers)) if config.rows else 1
+    size = max(1, size)
     return [list(jobs[begin : begin + size]) for begin in range(0, len(jobs), size)]
 
 

@@ -29,7 +29,7 @@ from music_reformer.generation.composer import Composer
 from music_reformer.generation.generator import Session
 from music_reformer.generation.jobs import find_jobs
 from music_reformer.generation.manifest import Manifest
-from music_reformer.generation.workers import compose_all
+from music_reformer.generation.workers import compose_all, parcels_of
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.model.reformer import ReformerLM
 from music_reformer.model.weights import save_weights
@@ -322,6 +322,16 @@ def test_where_ray_is_missing_it_is_named(
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"engine=ray needs Ray: pip install 'music-reformer\[ray\]'"):
         generate(config(weights, prompts, tmp_path / "out", engine="ray"), progress=False)
+
+
+@pytest.mark.parametrize(
+    ("rows", "workers", "sizes"), [(0, 2, [1] * 5), (4, 1, [5]), (4, 2, [3, 2]), (1, 2, [2, 2, 1]), (64, 8, [1] * 5)]
+)
+def test_parcels_keep_all_workers_busy(tmp_path: Path, rows: int, workers: int, sizes: list[int]) -> None:
+    jobs = find_jobs(None, tmp_path, variations=2, seed=1, seeds=[1, 2, 3, 4, 5])
+    parcels = parcels_of(jobs, config(tmp_path, None, tmp_path, rows=rows), workers=workers)
+    assert [len(parcel) for parcel in parcels] == sizes
+    assert [job for parcel in parcels for job in parcel] == jobs
 
 
 def test_a_process_that_dies_costs_its_own_job(weights: Path, prompts: Path, tmp_path: Path) -> None:
