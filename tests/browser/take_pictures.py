@@ -18,7 +18,7 @@ from typing import Any
 
 from PIL import Image
 from playwright import sync_api
-from visitor import midi, order, phase, until, upload
+from visitor import mark_bars, midi, order, phase, until, upload
 
 from music_reformer.generation.generator import Generator
 from music_reformer.midi.examples import EXAMPLES
@@ -74,17 +74,6 @@ def walk(tab: Any) -> Iterator[str]:
     tab.click("#examples button:has-text('From nothing')")
     phase(tab, "ready")
     yield "10-from-nothing"
-
-
-def mark_bars(tab: Any, *, first: int, end: int) -> None:
-    """Put the two handles behind bar `first` and bar `end`, by the keyboard."""
-    tab.focus("#cut")
-    tab.keyboard.press("Home")
-    for _ in range(first):
-        tab.keyboard.press("ArrowRight")
-    tab.focus("#until")
-    while int(tab.get_attribute("#until", "aria-valuenow")) > end:
-        tab.keyboard.press("ArrowLeft")
 
 
 def sheet(pictures: list[Image.Image]) -> Image.Image:

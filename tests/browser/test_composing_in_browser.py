@@ -21,6 +21,7 @@ from visitor import (
     download,
     level,
     loudest,
+    mark_bars,
     midi,
     notes_of,
     order,
@@ -120,22 +121,11 @@ def test_continuing_inside_a_variation_keeps_it_first(visit: Callable[..., Any],
 # Bars composed anew
 
 
-def mark(tab: Any, *, first: int, until: int) -> None:
-    """Set the two handles by the keyboard: new music from behind bar `first` up to the end of bar `until`."""
-    tab.focus("#cut")
-    tab.keyboard.press("Home")
-    for _ in range(first):
-        tab.keyboard.press("ArrowRight")
-    tab.focus("#until")
-    while int(tab.get_attribute("#until", "aria-valuenow")) > until:
-        tab.keyboard.press("ArrowLeft")
-
-
 def test_marked_bars_are_composed_anew_and_all_around_them_stays(visit: Callable[..., Any], site: Site) -> None:
     tab = visit()
     upload(tab)
     assert tab.is_hidden("#until")
-    mark(tab, first=4, until=8)
+    mark_bars(tab, first=4, end=8)
     assert tab.inner_text("#until") == "Keep from bar 9"
     assert tab.inner_text("#compose") == "Compose bars 5 to 8 anew"
     assert tab.is_disabled("#amount")
@@ -165,7 +155,7 @@ def test_one_instrument_of_marked_bars_is_composed_anew_the_others_stay(visit: C
     tab = visit()
     ground = EXAMPLES["ground"].score()
     upload(tab, midi("ground.mid", ground.dumps_midi()))
-    mark(tab, first=2, until=4)
+    mark_bars(tab, first=2, end=4)
     for kept_one in (48, 42):
         tab.click(f"#instruments label:has(input[value='{kept_one}'])")
     order(tab, bars=None)
@@ -187,7 +177,7 @@ def test_marking_bars_of_a_variation_keeps_it_first(visit: Callable[..., Any], s
     upload(tab)
     order(tab, bars=4)
     phase(tab, "done")
-    mark(tab, first=15, until=17)
+    mark_bars(tab, first=15, end=17)
     tab.click("#compose")
     phase(tab, "composing")
     phase(tab, "done")

@@ -75,6 +75,17 @@ def order(tab: Any, *, bars: int | None = 4, variations: int = 1, seed: int | No
     phase(tab, "composing")
 
 
+def mark_bars(tab: Any, *, first: int, end: int) -> None:
+    """Set the two handles by the keyboard: new music from behind bar `first` up to the end of bar `end`."""
+    tab.focus("#cut")
+    tab.keyboard.press("Home")
+    for _ in range(first):
+        tab.keyboard.press("ArrowRight")
+    tab.focus("#until")
+    while int(tab.get_attribute("#until", "aria-valuenow")) > end:
+        tab.keyboard.press("ArrowLeft")
+
+
 def level(tab: Any) -> float:
     return float(tab.get_attribute("#meter", "aria-valuenow"))
 
