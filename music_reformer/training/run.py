@@ -108,6 +108,11 @@ def check(config: TrainConfig) -> None:
         f"trainer.precision ({settings.precision!r}) must be auto, 32-true or bf16-mixed",
     )
     require(
+        not settings.strategy.startswith(("fsdp", "deepspeed")),
+        f"trainer.strategy ({settings.strategy!r}) keeps parts of a model on each device, and checkpoints here hold a "
+        "whole one; use ddp",
+    )
+    require(
         2 <= settings.row_tokens <= config.model.max_length,
         f"trainer.row_tokens ({settings.row_tokens}) must be 2 to {config.model.max_length}, the positions of the "
         "model (model.axial_shape)",

@@ -1,0 +1,21 @@
+"""Weights, gradients and the optimizer's state in parts over several processes (FSDP2), with reversible layers."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+
+import pytest
+from sharded import compare_with_one_process
+
+
+@pytest.mark.parametrize("recompute", [True, False])
+def test_sharded_over_two_processes_gradients_and_steps_are_those_of_one(recompute: bool) -> None:
+    context = multiprocessing.get_context("spawn")
+    port = 20_000 + os.getpid() % 20_000 + recompute
+    processes = [context.Process(target=compare_with_one_process, args=(rank, 2, port, recompute)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0]
