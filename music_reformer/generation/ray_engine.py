@@ -1,13 +1,14 @@
 """A batch on Ray, for more than one machine: the same jobs, the same files.
 
 Prompts, weights and the output folder must be at the same paths on all machines, and this package installed there. A
-worker that dies costs the jobs that it had; Ray starts another in its place.
+worker that dies costs the jobs that it had; another takes its place.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 
@@ -34,8 +35,9 @@ def compose_all_on_ray(jobs: Sequence[Job], config: GenerateConfig) -> Iterator[
         on_gpus = config.device in ("auto", "cuda") and resources.get("GPU", 0) >= 1
         workers = min(len(jobs), config.workers or int(resources["GPU" if on_gpus else "CPU"]))
         parcels = parcels_of(jobs, config, workers=workers)
-        kind = ray.remote(num_cpus=1, num_gpus=1 if on_gpus else 0, max_restarts=-1)(_RayComposer)
-        idle = [kind.remote(config, "cuda" if on_gpus else "cpu", os.getcwd()) for _ in parcels[:workers]]
+        kind = ray.remote(num_cpus=1, num_gpus=1 if on_gpus else 0)(_RayComposer)
+        start = partial(kind.remote, config, "cuda" if on_gpus else "cpu", os.getcwd())
+        idle = [start() for _ in parcels[:workers]]
         waiting = iter(parcels)
         running = {}
         while True:
@@ -47,12 +49,13 @@ def compose_all_on_ray(jobs: Sequence[Job], config: GenerateConfig) -> Iterator[
             done, _ = ray.wait(list(running))
             for reference in done:
                 worker, parcel = running.pop(reference)
-                idle.append(worker)
                 try:
                     outcomes = ray.get(reference)
+                    idle.append(worker)
                 except ray.exceptions.RayActorError as error:
                     reason = f"the Ray worker that composed it died ({type(error).__name__})"
                     outcomes = [(job, Outcome(error=reason, again=True)) for job in parcel]
+                    idle.append(start())
                 yield from outcomes
 
 
