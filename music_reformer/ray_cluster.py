@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 from collections.abc import Iterator
@@ -22,13 +23,7 @@ def joined_cluster(workers: int) -> Iterator[Any]:
     Raises:
         UserError: Ray is not installed, or there is no cluster at RAY_ADDRESS.
     """
-    # Ray reports its use to its makers unless told not to, and fills the screen with its own doings.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    try:
-        import ray
-    except ImportError as error:
-        raise UserError("engine=ray needs Ray: pip install 'music-reformer[ray]'") from error
+    ray = import_of_ray("ray")
     ours = not ray.is_initialized()
     if ours:
         _connect(ray, workers)
@@ -37,6 +32,21 @@ def joined_cluster(workers: int) -> Iterator[Any]:
     finally:
         if ours:
             ray.shutdown()
+
+
+def import_of_ray(name: str) -> Any:
+    """A module that comes with the extra `ray`.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    # Ray reports its use to its makers unless told not to, and fills the screen with its own doings.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UserError("engine=ray needs Ray: pip install 'music-reformer[ray]'") from error
 
 
 def _connect(ray: Any, workers: int) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 
 from music_reformer.config import PrepareConfig
 from music_reformer.data.encode import Encoders, Result
-from music_reformer.ray_cluster import joined_cluster
+from music_reformer.ray_cluster import import_of_ray, joined_cluster
 
 BATCH = 16  # files
 # More blocks are more messages; fewer leave workers idle at the end.
@@ -37,26 +37,26 @@ def encode_files_on_ray(sources: Iterable[str], config: PrepareConfig, *, worker
     Raises:
         UserError: Ray is not installed, or there is no cluster at RAY_ADDRESS.
     """
+    pyarrow, ray_data = import_of_ray("pyarrow"), import_of_ray("ray.data")
     names = map(os.fsencode, sources)
-    blocks_of_names = list(iter(lambda: list(islice(names, FILES_PER_BLOCK)), []))
-    if not blocks_of_names:
+    blocks = [
+        pyarrow.table({"source": pyarrow.array(block, pyarrow.binary())})
+        for block in iter(lambda: list(islice(names, FILES_PER_BLOCK)), [])
+    ]
+    if not blocks:
         return
-    with joined_cluster(workers):
-        import pyarrow
-        import ray.data
-
-        blocks = [pyarrow.table({"source": pyarrow.array(block, pyarrow.binary())}) for block in blocks_of_names]
-        ray.data.DataContext.get_current().enable_progress_bars = False
+    with joined_cluster(workers) as ray:
+        ray_data.DataContext.get_current().enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         workers = workers or int(ray.cluster_resources().get("CPU", 1))
         assert config.corpus.path is not None
         # Workers stand in another folder.
         config = replace(config, corpus=replace(config.corpus, path=str(Path(config.corpus.path).resolve())))
-        results = ray.data.from_arrow(blocks).map_batches(
+        results = ray_data.from_arrow(blocks).map_batches(
             _RayEncoder,
             fn_constructor_args=(config,),
             batch_size=BATCH,
-            compute=ray.data.ActorPoolStrategy(size=min(workers, len(blocks))),
+            compute=ray_data.ActorPoolStrategy(size=min(workers, len(blocks))),
             num_cpus=1,
         )
         for batch in results.iter_batches(batch_size=None):

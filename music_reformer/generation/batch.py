@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -137,11 +136,7 @@ class _Batch:
             # the last job of a run must not differ from what it would have been in a longer run.
             torch.set_num_threads(num_threads(workers))
         try:
-            if self.config.rows:
-                yield from composer.compose_together(jobs)
-                return
-            for job in jobs:
-                yield job, composer.compose(job, watch=partial(self.report.running, job))
+            yield from composer.compose_all(jobs, self.report.running)
         finally:
             torch.set_num_threads(before)
 

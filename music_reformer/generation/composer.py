@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import symusic
@@ -84,13 +85,15 @@ class Composer:
         generator = Generator.load(config.checkpoint, device)
         return cls(config, generator, TrainingSet.of(TokenStore.open(config.data)) if config.data else None)
 
-    def compose_all(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
+    def compose_all(
+        self, jobs: Iterable[Job], watch: Callable[[Job, Progress], None] = lambda job, progress: None
+    ) -> Iterator[tuple[Job, Outcome]]:
         """The outcome of each job, as they are done: together if the batch says so, or else one after another."""
         if self.config.rows:
             yield from self.compose_together(jobs)
             return
         for job in jobs:
-            yield job, self.compose(job)
+            yield job, self.compose(job, partial(watch, job))
 
     def compose(self, job: Job, watch: Watch = lambda progress: None) -> Outcome:
         """Run a job to its end and write its files; a prompt that cannot be used is an outcome, not an exception."""

@@ -15,7 +15,7 @@ import torch
 from music_reformer.config import GenerateConfig
 from music_reformer.generation.composer import Composer, Outcome
 from music_reformer.generation.jobs import Job
-from music_reformer.generation.workers import parcels_of
+from music_reformer.generation.workers import lost, parcels_of
 from music_reformer.ray_cluster import joined_cluster
 
 
@@ -53,8 +53,7 @@ def compose_all_on_ray(jobs: Sequence[Job], config: GenerateConfig) -> Iterator[
                     outcomes = ray.get(reference)
                     idle.append(worker)
                 except ray.exceptions.RayActorError as error:
-                    reason = f"the Ray worker that composed it died ({type(error).__name__})"
-                    outcomes = [(job, Outcome(error=reason, again=True)) for job in parcel]
+                    outcomes = lost(parcel, f"the Ray worker that composed it died ({type(error).__name__})")
                     idle.append(start())
                 yield from outcomes
 

@@ -93,6 +93,11 @@ def _outcomes(future: Future[list[tuple[Job, Outcome]]], parcel: list[Job]) -> l
         reason = f"the process that composed it died (exit code {error.exitcode})"
     except MemoryError:
         reason = "there was not enough memory to compose it"
+    return lost(parcel, reason)
+
+
+def lost(parcel: list[Job], reason: str) -> list[tuple[Job, Outcome]]:
+    """Outcomes of jobs that went down with their worker."""
     return [(job, Outcome(error=reason, again=True)) for job in parcel]
 
 

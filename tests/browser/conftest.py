@@ -6,8 +6,6 @@ tests skip.
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "ui"))
 
 from stand_in_generator import StandInGenerator
 from visited_site import Site
+from visitor import chromium_path
 
 from music_reformer.ui.page import build_page, launch_page
 
@@ -39,9 +38,7 @@ LOCAL = ("http://127.0.0.1:", "http://lan.test:", "data:", "blob:")
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
-    path = os.environ.get("CHROMIUM") or next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
+    path = chromium_path()
     if path is None:
         pytest.skip("no Chromium: apt install chromium, or set CHROMIUM to its path")
     with sync_api.sync_playwright() as playwright:

@@ -8,8 +8,6 @@ One sheet a state, its four pictures side by side, for people to look at: nothin
 from __future__ import annotations
 
 import io
-import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -18,13 +16,13 @@ from typing import Any
 
 from PIL import Image
 from playwright import sync_api
-from visitor import mark_bars, midi, order, phase, until, upload
+from visitor import chromium_path, kept, mark_bars, midi, order, phase, until_level, until_progress, upload
 
 from music_reformer.generation.generator import Generator
 from music_reformer.midi.examples import EXAMPLES
 from music_reformer.ui.page import build_page, launch_page
 
-WINDOWS = {"wide": (1280, 800), "narrow": (390, 844)}
+WINDOWS = ((1280, 800), (390, 844))  # wide, narrow
 HEIGHT = 600  # of a sheet, in pixels
 GAP = 12
 
@@ -36,25 +34,22 @@ def walk(tab: Any) -> Iterator[str]:
     tab.wait_for_timeout(500)
     yield "2-a-file"
     order(tab, bars=8, variations=4)
-    until(tab, "document.querySelector('#progress-text').textContent.includes('left')")
+    until_progress(tab, "left")
     tab.wait_for_timeout(3000)
     yield "3-composing"
     phase(tab, "done")
     tab.click("#play")
-    until(tab, "Number(document.querySelector('#meter').getAttribute('aria-valuenow')) > 0.01")
+    until_level(tab, "> 0.01")
     yield "4-playing"
     tab.click("#play")
-    tab.click("[aria-label='Keep variation 2']")
-    until(tab, "document.querySelectorAll('#versions button').length > 1")
+    kept(tab, 2)
     order(tab, bars=4, variations=2)
     phase(tab, "done")
-    tab.click("[aria-label='Keep variation 1']")
-    until(tab, "document.querySelectorAll('#versions button').length > 2")
+    kept(tab, 1)
     tab.click("#undo")
     order(tab, bars=4, variations=2, seed=6)
     phase(tab, "done")
-    tab.click("[aria-label='Keep variation 2']")
-    until(tab, "document.querySelectorAll('#versions button').length > 3")
+    kept(tab, 2)
     tab.wait_for_timeout(500)
     yield "5-versions"
     tab.click("#export summary")
@@ -89,16 +84,14 @@ def sheet(pictures: list[Image.Image]) -> Image.Image:
 
 def main() -> None:
     folder = Path(sys.argv[1])
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     server = build_page(generator=Generator.load(), folder=Path(tempfile.mkdtemp()))
     address = launch_page(server, host="127.0.0.1", port=None, open_browser=False, block=False)
     pictures: dict[str, list[Image.Image]] = {}
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, headless=True, args=["--no-sandbox"])
-        for size in WINDOWS.values():
+        browser = playwright.chromium.launch(executable_path=chromium_path(), headless=True, args=["--no-sandbox"])
+        for width, height in WINDOWS:
             for scheme in ("light", "dark"):
-                viewport = {"width": size[0], "height": size[1]}
-                context = browser.new_context(viewport=viewport, color_scheme=scheme)
+                context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
                 context.set_default_timeout(240_000)
                 tab = context.new_page()
                 tab.goto(address)
@@ -107,7 +100,7 @@ def main() -> None:
                     tab.evaluate("document.activeElement.blur()")
                     picture = Image.open(io.BytesIO(tab.screenshot())).convert("RGB")
                     pictures.setdefault(state, []).append(picture)
-                    sys.stderr.write(f"{size[0]} x {size[1]}, {scheme}: {state}\n")
+                    sys.stderr.write(f"{width} x {height}, {scheme}: {state}\n")
                 context.close()
         browser.close()
     server.get_blocks().close(verbose=False)

@@ -19,6 +19,7 @@ from visitor import (
     COUNT_COLOUR,
     WALTZ,
     download,
+    kept,
     level,
     loudest,
     mark_bars,
@@ -46,12 +47,6 @@ def export(tab: Any, kind: str) -> tuple[str, bytes]:
         tab.click(f"[data-export={kind}]")
     tab.click("#export summary")
     return info.value.suggested_filename, Path(info.value.path()).read_bytes()
-
-
-def kept(tab: Any, variation: int) -> None:
-    versions = tab.locator("#versions button").count()
-    tab.click(f"[aria-label='Keep variation {variation}']")
-    until(tab, f"document.querySelectorAll('#versions button').length > {versions}")
 
 
 def current(tab: Any) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,12 @@ PAPER = """(share) => {
   const canvas = document.querySelector('#roll-notes');
   return [...canvas.getContext('2d').getImageData(Math.round(canvas.width * share), 2, 1, 1).data].join();
 }"""
+
+
+def chromium_path() -> str | None:
+    """The system's Chromium, or CHROMIUM=/path/to/it; None: there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
 
 
 def midi(name: str = "my song.mid", data: bytes | None = None) -> dict[str, Any]:
@@ -84,6 +92,13 @@ def mark_bars(tab: Any, *, first: int, end: int) -> None:
     tab.focus("#until")
     while int(tab.get_attribute("#until", "aria-valuenow")) > end:
         tab.keyboard.press("ArrowLeft")
+
+
+def kept(tab: Any, variation: int) -> None:
+    """Keep a variation, and see it among the versions."""
+    versions = tab.locator("#versions button").count()
+    tab.click(f"[aria-label='Keep variation {variation}']")
+    until(tab, f"document.querySelectorAll('#versions button').length > {versions}")
 
 
 def level(tab: Any) -> float:

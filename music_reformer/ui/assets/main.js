@@ -52,7 +52,7 @@ const isNothing = () => version() !== null && !version().key;
 
 // ---- Opening a piece
 
-/** Leave the piece before, so that no old result stays in view, and have `plant` show what `fetch` brings. */
+/** Have `plant` show what `fetch` brings, with nothing of the piece before in view. If nothing comes, that stays as it is. */
 async function arriveAt(fetch, plant) {
   $("message").hidden = true;
   setPhase("opening");
@@ -65,7 +65,6 @@ async function arriveAt(fetch, plant) {
     transport.prepare();
   } catch (error) {
     if (state.attempt !== attempt) return;
-    // What was there stays as it is.
     setPhase(state.composition ? "composing" : !version() ? "empty" : version().run ? "done" : "ready");
     complain(error);
   }
