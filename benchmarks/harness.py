@@ -210,7 +210,7 @@ def write(
     }
     path = RESULTS / f"{name}{kind}.json"
     _replace(path, json.dumps(content, indent=1) + "\n")
-    _partial(name).unlink(missing_ok=True)
+    _partial(name + kind).unlink(missing_ok=True)
     return path
 
 

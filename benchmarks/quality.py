@@ -134,10 +134,11 @@ def main() -> None:
         "threads": options.threads,
     }
     tasks = [{"variant": variant, "seed": seed, **common} for seed in options.seeds for variant in options.variants]
-    done = in_children("quality", "benchmarks.quality:train_and_score", tasks, workers=options.workers)
+    kind = f"-{Path(options.data).name}"
+    done = in_children(f"quality{kind}", "benchmarks.quality:train_and_score", tasks, workers=options.workers)
     _show(options, done)
-    path = write("quality", settings=vars(options), rows=done, device="cpu")
-    plot = save_plot("quality", lambda axes: _draw(axes, done, options.contexts), panels=2)
+    path = write("quality", kind=kind, settings=vars(options), rows=done, device="cpu")
+    plot = save_plot(f"quality{kind}", lambda axes: _draw(axes, done, options.contexts), panels=2)
     print(f"\n{path}\n{plot}")
 
 
