@@ -27,20 +27,26 @@ HEIGHT = 600  # of a sheet, in pixels
 GAP = 12
 
 
-def walk(tab: Any) -> Iterator[str]:
-    """A visit from the first view on; stands still in each state and names it."""
+def walk(tab: Any, other: Any) -> Iterator[str]:
+    """A visit from the first view on; stands still in each state and names it. `other`: another visitor's page."""
     yield "1-welcome"
     upload(tab, midi("evening.mid", EXAMPLES["evening"].score().dumps_midi()))
     tab.wait_for_timeout(500)
     yield "2-a-file"
+    upload(other, midi("waltz.mid"))
+    order(other, bars=40, variations=4)
+    until_progress(other, "left")
     order(tab, bars=8, variations=4)
+    until_progress(tab, "ahead of you")
+    yield "3-waiting"
+    other.keyboard.press("Escape")
     until_progress(tab, "left")
     tab.wait_for_timeout(3000)
-    yield "3-composing"
+    yield "4-composing"
     phase(tab, "done")
     tab.click("#play")
     until_level(tab, "> 0.01")
-    yield "4-playing"
+    yield "5-playing"
     tab.click("#play")
     kept(tab, 2)
     order(tab, bars=4, variations=2)
@@ -51,24 +57,34 @@ def walk(tab: Any) -> Iterator[str]:
     phase(tab, "done")
     kept(tab, 2)
     tab.wait_for_timeout(500)
-    yield "5-versions"
+    yield "6-versions"
     tab.click("#export summary")
-    yield "6-export"
+    yield "7-export"
     tab.click("#export summary")
     mark_bars(tab, first=3, end=7)
-    yield "7-bars-marked"
+    yield "8-bars-marked"
     order(tab, bars=None, variations=2)
     phase(tab, "done")
     tab.wait_for_timeout(500)
-    yield "8-bars-composed-anew"
+    yield "9-bars-composed-anew"
     tab.set_input_files("#file", {"name": "holiday.mid", "mimeType": "audio/midi", "buffer": b"JFIF, not MIDI"})
     tab.wait_for_selector("#message:not([hidden])")
-    yield "9-a-file-that-is-none"
+    yield "10-a-file-that-is-none"
     tab.click("#start-over")
     phase(tab, "empty")
     tab.click("#examples button:has-text('From nothing')")
     phase(tab, "ready")
-    yield "10-from-nothing"
+    yield "11-from-nothing"
+
+
+def opened(browser: Any, address: str, width: int, height: int, scheme: str) -> Any:
+    """The page, opened by a visitor of their own."""
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+    context.set_default_timeout(240_000)
+    tab = context.new_page()
+    tab.goto(address)
+    tab.wait_for_selector("#examples button", state="attached")
+    return tab
 
 
 def sheet(pictures: list[Image.Image]) -> Image.Image:
@@ -91,17 +107,14 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=chromium_path(), headless=True, args=["--no-sandbox"])
         for width, height in WINDOWS:
             for scheme in ("light", "dark"):
-                context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
-                context.set_default_timeout(240_000)
-                tab = context.new_page()
-                tab.goto(address)
-                tab.wait_for_selector("#examples button", state="attached")
-                for state in walk(tab):
+                tab, other = (opened(browser, address, width, height, scheme) for _ in range(2))
+                for state in walk(tab, other):
                     tab.evaluate("document.activeElement.blur()")
                     picture = Image.open(io.BytesIO(tab.screenshot())).convert("RGB")
                     pictures.setdefault(state, []).append(picture)
                     sys.stderr.write(f"{width} x {height}, {scheme}: {state}\n")
-                context.close()
+                tab.context.close()
+                other.context.close()
         browser.close()
     server.get_blocks().close(verbose=False)
     for state, taken in pictures.items():
