@@ -88,6 +88,10 @@ class CorpusConfig:
     metre_aliases: dict[str, str] = field(default_factory=dict)
     # General MIDI program by track name, for corpora that write every part as a piano, e.g. {"MELODY": 73}.
     program_by_track: dict[str, int] = field(default_factory=dict)
+    # Which part of the pieces is moved onto its grid, where notes lie on one (`midi.align`); the others stay as they are.
+    align: float = 0.0
+    # Which part of those in 4/4 is given a bass and drums by rule, where they have none (`midi.rhythm_section`).
+    rhythm_section: float = 0.0
     # Of integers: the value that fills sequences up to one length; null: NaN alone does.
     padding: int | None = None
 
@@ -96,6 +100,8 @@ class CorpusConfig:
             self.kind in CORPUS_KINDS,
             f"corpus.kind ({self.kind!r}) must be one of {', '.join(CORPUS_KINDS)}",
         )
+        for name in ("align", "rhythm_section"):
+            require(0 <= getattr(self, name) <= 1, f"corpus.{name} ({getattr(self, name)}) must be 0 to 1")
         require(
             0 <= self.validation_fraction + self.test_fraction < 1,
             f"corpus.validation_fraction + corpus.test_fraction ({self.validation_fraction} + {self.test_fraction}) "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import multiprocessing
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
@@ -15,11 +16,13 @@ import numpy as np
 import symusic
 from pebble import ProcessExpired, ProcessPool
 
-from music_reformer.config import PrepareConfig
+from music_reformer.config import CorpusConfig, PrepareConfig
 from music_reformer.data.near_duplicates import signature
 from music_reformer.data.quality import fault_of
 from music_reformer.data.statistics import describe
 from music_reformer.errors import UserError
+from music_reformer.midi.align import aligned
+from music_reformer.midi.rhythm_section import with_rhythm_section
 from music_reformer.midi.score import NoNotesError, clean_score, count_bars, last_tick, read_score, seconds_at
 from music_reformer.midi.tokenizer import MusicTokenizer
 
@@ -119,6 +122,7 @@ def encode_file(source: str) -> Result:
             metre_aliases=config.corpus.metre_aliases,
             program_by_track=config.corpus.program_by_track,
         )
+        score = arranged(score, source, config.corpus)
         fault = fault_of(score, config.quality)
         if fault is not None:
             kind, lacks = fault
@@ -150,6 +154,20 @@ def encode_file(source: str) -> Result:
         "signature": notes,
         **details,
     }
+
+
+def arranged(score: symusic.Score, source: str, config: CorpusConfig) -> symusic.Score:
+    """On its grid, and with bass and drums, where the corpus asks for it; drawn by the name of the source."""
+    if not config.align:
+        return score
+    random = np.random.default_rng(list(os.fsencode(source)))
+    align, accompany = random.random(2)
+    if align >= config.align:
+        return score
+    moved = aligned(score)
+    if moved is None or accompany >= config.rhythm_section:
+        return moved or score
+    return with_rhythm_section(moved, random) or moved
 
 
 def notes_digest(score: symusic.Score) -> str:

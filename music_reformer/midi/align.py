@@ -1,0 +1,116 @@
+"""Songs written beside the grid of their file, moved onto it: beats to beats, first beats of bars to bar lines.
+
+Sequencers that follow a recording write notes in even sixteenths, but begin counting anywhere (all of POP909 does): a
+model that counts in bars and positions then hears every song in another place of the bar, rounded to a grid between
+whose points all its notes lie.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import symusic
+from numpy.typing import NDArray
+
+from music_reformer.midi.score import metres
+
+# A song is regular where its onsets, as points on a circle one sixteenth long, have a mean at least so far from its
+# centre (0: anywhere, 1: all at one place).
+MIN_REGULAR = 0.6
+PER_QUARTER = 4  # sixteenths
+# How far from the lowest note, in semitones, a note is still of the bass.
+BASS_SPAN = 14
+
+
+def aligned(score: symusic.Score) -> symusic.Score | None:
+    """A copy moved by a constant, so that its notes lie on its grid and its first bar begins with one.
+
+    Args:
+        score: in one metre throughout.
+
+    Returns:
+        The copy, begun in its first bar: silence before that is dropped. None: the metre changes or has no whole
+        sixteenths, or the notes lie on no grid.
+    """
+    signatures = metres(score)
+    _, beats, unit = signatures[0]
+    if len(set(metre[1:] for metre in signatures)) > 1 or 16 % unit:
+        return None
+    bar = beats * 16 // unit  # in sixteenths
+    notes = [track.notes.numpy() for track in score.tracks if not track.is_drum and len(track.notes)]
+    if not notes:
+        return None
+    time, pitch, duration = (
+        np.concatenate([columns[name] for columns in notes]).astype(np.float64)
+        for name in ("time", "pitch", "duration")
+    )
+    sixteenth = score.ticks_per_quarter / PER_QUARTER
+    mean = np.exp(2j * np.pi * time / sixteenth).mean()
+    if abs(mean) < MIN_REGULAR:
+        return None
+    beside = np.angle(mean) / (2 * np.pi) * sixteenth  # ticks that the notes lie behind the grid
+    slot = np.rint((time - beside) / sixteenth).astype(np.int64)
+    downbeat = _downbeat(slot, pitch, duration / sixteenth, bar)
+    # The bar line at or before the first note.
+    begin = downbeat + (int(slot.min()) - downbeat) // bar * bar
+    return _moved(score, -round(begin * sixteenth + beside))
+
+
+def _downbeat(slot: NDArray[np.int64], pitch: NDArray[np.float64], length: NDArray[np.float64], bar: int) -> int:
+    """Which sixteenth of a bar, counted from slot 0, is the first: where harmonies change and basses enter.
+
+    Args:
+        slot: [note] the sixteenth in which a note begins.
+        pitch: [note]
+        length: [note] in sixteenths.
+        bar: sixteenths in a bar.
+    """
+    first = int(slot.min())
+    count = int(slot.max()) - first + 1
+    chroma = np.zeros((count + 2 * bar, 12))
+    for begin, tone, lasts in zip(slot - first + bar, pitch.astype(int) % 12, np.maximum(length, 1), strict=True):
+        chroma[begin : begin + min(round(lasts), bar), tone] += 1
+    summed = np.concatenate([np.zeros((1, 12)), np.cumsum(chroma, axis=0)])
+    half = max(bar // 2, 1)
+    here = np.arange(bar, bar + count)
+    after, before = summed[here + half] - summed[here], summed[here] - summed[here - half]
+    norms = np.linalg.norm(after, axis=1) * np.linalg.norm(before, axis=1)
+    change = np.where(norms > 0, 1 - (after * before).sum(axis=1) / np.maximum(norms, 1e-9), 0.0)
+
+    bass = np.zeros(count)
+    low = pitch <= np.quantile(pitch, 0.02) + BASS_SPAN
+    np.add.at(bass, slot[low] - first, np.minimum(length[low], bar))
+    sounding = np.zeros(count)
+    np.add.at(sounding, slot - first, np.minimum(length, bar))
+
+    phase = (np.arange(count) + first) % bar
+    strength = np.zeros(bar)
+    for feature in (change, bass, sounding):
+        by_phase = np.bincount(phase, weights=feature, minlength=bar)
+        strength += (by_phase - by_phase.mean()) / (by_phase.std() + 1e-9)
+    # Beats and half bars are strong, too: what lies between two of them is not the beginning of a bar.
+    beat = PER_QUARTER if bar % PER_QUARTER == 0 else PER_QUARTER // 2
+    on_beats = sum(np.roll(strength, -step) for step in range(0, bar, beat)) / (bar // beat)
+    return int(np.argmax(2 * strength + on_beats))
+
+
+def _moved(score: symusic.Score, ticks: int) -> symusic.Score:
+    """A copy with all events so many ticks later; what was in force at the new beginning is so from there on."""
+    moved = score.shift_time(ticks)
+    # The metre is one: a second signature of it would only break a bar in two.
+    _, beats, unit = metres(score)[0]
+    moved.time_signatures = [symusic.TimeSignature(0, beats, unit)]
+    for events in (moved.tempos, moved.key_signatures):
+        early = [event for event in events if event.time <= 0]
+        if early:
+            last = early[-1]
+            events.filter(lambda event: event.time > 0, inplace=True)
+            last.time = 0
+            events.insert(0, last)
+    for track in moved.tracks:
+        for kind in (track.controls, track.pitch_bends):
+            for event in kind:
+                event.time = max(event.time, 0)
+        track.pedals.filter(lambda pedal: pedal.time >= 0, inplace=True)
+        track.lyrics.filter(lambda text: text.time >= 0, inplace=True)
+    moved.markers.filter(lambda text: text.time >= 0, inplace=True)
+    return moved
