@@ -88,9 +88,9 @@ class CorpusConfig:
     metre_aliases: dict[str, str] = field(default_factory=dict)
     # General MIDI program by track name, for corpora that write every part as a piano, e.g. {"MELODY": 73}.
     program_by_track: dict[str, int] = field(default_factory=dict)
-    # Which part of the pieces is moved onto its grid, where notes lie on one (`midi.align`); the others stay as they are.
+    # Which part of the pieces is moved onto its grid, if notes lie on one (`midi.align`); the others stay as they are.
     align: float = 0.0
-    # Which part of those in 4/4 is given a bass and drums by rule, where they have none (`midi.rhythm_section`).
+    # Which part of these, if in 4/4, is given a bass and drums by rule where it has none (`midi.rhythm_section`).
     rhythm_section: float = 0.0
     # Of integers: the value that fills sequences up to one length; null: NaN alone does.
     padding: int | None = None

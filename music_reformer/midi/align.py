@@ -33,7 +33,7 @@ def aligned(score: symusic.Score) -> symusic.Score | None:
     """
     signatures = metres(score)
     _, beats, unit = signatures[0]
-    if len(set(metre[1:] for metre in signatures)) > 1 or 16 % unit:
+    if len({metre[1:] for metre in signatures}) > 1 or 16 % unit:
         return None
     bar = beats * 16 // unit  # in sixteenths
     notes = [track.notes.numpy() for track in score.tracks if not track.is_drum and len(track.notes)]
@@ -50,8 +50,9 @@ def aligned(score: symusic.Score) -> symusic.Score | None:
     beside = np.angle(mean) / (2 * np.pi) * sixteenth  # ticks that the notes lie behind the grid
     slot = np.rint((time - beside) / sixteenth).astype(np.int64)
     downbeat = _downbeat(slot, pitch, duration / sixteenth, bar)
-    # The bar line at or before the first note.
-    begin = downbeat + (int(slot.min()) - downbeat) // bar * bar
+    # The bar line at or before the first note, drums included.
+    first = min(int(track.notes.numpy()["time"].min()) for track in score.tracks if len(track.notes))
+    begin = downbeat + (round((first - beside) / sixteenth) - downbeat) // bar * bar
     return _moved(score, -round(begin * sixteenth + beside))
 
 
@@ -107,7 +108,7 @@ def _moved(score: symusic.Score, ticks: int) -> symusic.Score:
             last.time = 0
             events.insert(0, last)
     for track in moved.tracks:
-        for kind in (track.controls, track.pitch_bends):
+        for kind in (track.notes, track.controls, track.pitch_bends):
             for event in kind:
                 event.time = max(event.time, 0)
         track.pedals.filter(lambda pedal: pedal.time >= 0, inplace=True)

@@ -53,12 +53,12 @@ def with_rhythm_section(score: symusic.Score, random: np.random.Generator) -> sy
         random: draws patterns and instruments, and where they are silent.
 
     Returns:
-        The copy; None: the piece is not in 4/4 throughout, or has a bass or drums.
+        The copy; None: the piece is not in 4/4 throughout, has a bass or drums, or no whole ticks in a sixteenth.
     """
     tracks = [track for track in score.tracks if len(track.notes)]
     if any(track.is_drum or 32 <= track.program < 40 for track in tracks):
         return None
-    if {metre[1:] for metre in metres(score)} != {(4, 4)}:
+    if {metre[1:] for metre in metres(score)} != {(4, 4)} or score.ticks_per_quarter % 4:
         return None
     sixteenth = score.ticks_per_quarter // 4
     roots = _roots(score)
@@ -140,7 +140,7 @@ def _drums(
         velocity = loudness + louder + int(random.integers(-4, 5))
         track.notes.append(symusic.Note((bar * BAR + place) * sixteenth, sixteenth, drum, velocity))
 
-    for bar in np.flatnonzero(playing):
+    for bar in np.flatnonzero(playing).tolist():
         last = bar + 1 == len(playing) or not playing[bar + 1] or second_kind[bar] != second_kind[bar + 1]
         fills = (last or bar % SECTION == SECTION - 1) and random.random() < 0.8
         until = BAR - fill_length if fills else BAR
