@@ -1,0 +1,116 @@
+"""Does a band go on as a band? Held-out songs with bass and drums (`midi.rhythm_section`), continued from their midst.
+
+Of the bars composed: in how many of them the drums and the bass play, how many of the bass's notes are what the others
+play lowest there (its rule), and how many strikes of the drums stand where the eight bars before the cut have the same
+one. Beside it the same of the songs themselves.
+
+    music-reformer prepare corpus=pop909 corpus.path=... corpus.rhythm_section=1 output=datasets/pop909-all-bands
+    python -m benchmarks.band --data datasets/pop909-all-bands
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from typing import Any
+
+from benchmarks.harness import in_child, machine, show, use_threads, write
+
+CUT, LENGTH = 16, 8  # bars
+FIGURES = {
+    "drums": "bars with drums",
+    "bass": "bars with bass",
+    "bass_fits": "bass notes that are the lowest of the others",
+    "drums_fit": "strikes as before the cut",
+}
+
+
+def continue_songs(*, checkpoint: str, data: str, num_pieces: int, variations: int, threads: int) -> dict[str, Any]:
+    """In a child process: the figures of continuations and of the songs, a list of each."""
+    from music_reformer.data.store import TokenStore
+    from music_reformer.generation.generator import Generator
+
+    use_threads(threads)
+    store, generator = TokenStore.open(data), Generator.load(checkpoint, "cpu")
+    found: dict[str, Any] = {"songs": [], "continuations": []}
+    for piece in store.split("test"):
+        song = store.music_tokenizer.decode(store.tokens(piece))
+        figures = _figures(song)
+        if figures["drums"] < 1 or figures["bass"] < 1:
+            continue  # One of the two is silent there.
+        session = generator.start(song, cut_bar=CUT, length=f"{LENGTH}bars", variations=variations, seed=1)
+        for _ in session:
+            pass
+        found["songs"].append(figures)
+        found["continuations"] += [_figures(score) for score in session.scores]
+        if len(found["songs"]) == num_pieces:
+            break
+    return found
+
+
+def _figures(score: Any) -> dict[str, float | None]:
+    """Of the bars behind the cut, in 4/4; None: there is nothing to count."""
+    bar = 4 * score.ticks_per_quarter
+    cut, end, sixteenth = CUT * bar, (CUT + LENGTH) * bar, bar // 16
+    before: set[tuple[int, int]] = set()
+    strikes, bass, others = [], [], []
+    for track in score.tracks:
+        for note in track.notes:
+            new, place = cut <= note.time < end, (note.time % bar // sixteenth, note.pitch)
+            if track.is_drum and new:
+                strikes.append((note.time // bar, place))
+            elif track.is_drum and cut - 8 * bar <= note.time < cut:
+                before.add(place)
+            elif not track.is_drum and not 32 <= track.program < 40:
+                others.append(note)
+            elif not track.is_drum and new:
+                bass.append(note)
+    fits = []
+    for note in bass:
+        sounding = [other.pitch for other in others if other.time <= note.time < other.time + other.duration]
+        if sounding:
+            fits.append(note.pitch % 12 == min(sounding) % 12)
+    return {
+        "drums": len({number for number, _ in strikes}) / LENGTH,
+        "bass": len({note.time // bar for note in bass}) / LENGTH,
+        "bass_fits": statistics.mean(fits) if fits else None,
+        "drums_fit": statistics.mean(place in before for _, place in strikes) if strikes else None,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoints", nargs="+", default=["pretrained"])
+    parser.add_argument("--data", default="datasets/pop909-all-bands", help="a token store")
+    parser.add_argument("--pieces", type=int, default=12, help="songs of the test split")
+    parser.add_argument("--variations", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=0)
+    options = parser.parse_args()
+    print(machine("cpu"))
+    common = {
+        "data": options.data,
+        "num_pieces": options.pieces,
+        "variations": options.variations,
+        "threads": options.threads,
+    }
+    rows = [
+        {"checkpoint": checkpoint, **in_child("benchmarks.band:continue_songs", checkpoint=checkpoint, **common)}
+        for checkpoint in options.checkpoints
+    ]
+    lines = [["the songs", *_means(rows[0]["songs"])]]
+    lines += [[row["checkpoint"], *_means(row["continuations"])] for row in rows]
+    show(
+        f"{LENGTH} bars behind bar {CUT} of {options.pieces} songs, {options.variations} variations, per cent",
+        ["", *FIGURES.values()],
+        lines,
+    )
+    print(f"\n{write('band', settings=vars(options), rows=rows, device='cpu')}")
+
+
+def _means(figures: list[dict[str, float | None]]) -> list[str]:
+    known = {name: [row[name] for row in figures if row[name] is not None] for name in FIGURES}
+    return [f"{100 * statistics.mean(values):.0f}" if values else "-" for values in known.values()]
+
+
+if __name__ == "__main__":
+    main()
