@@ -48,14 +48,23 @@ class LoadedWeights:
         return float(self.info.get("infill", (train.get("augment") or {}).get("infill", 0.0)))
 
 
-def save_weights(folder: str | Path, model: ReformerLM, tokenizer_json: dict[str, Any], extra: dict[str, Any]) -> None:
+def save_weights(
+    folder: str | Path,
+    model: ReformerLM,
+    tokenizer_json: dict[str, Any],
+    extra: dict[str, Any],
+    *,
+    tensors: dict[str, torch.Tensor] | None = None,
+) -> None:
     """Write a model so that `load_weights` reads it; each file is written under another name first, then renamed.
 
-    Low-rank changes are added to the matrices that they belong to.
+    Low-rank changes are added to the matrices that they belong to. `tensors` are the model's, by name, where it has not
+    got them all itself.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in merged(model.state_dict()).items()}
+    tensors = merged(model.state_dict() if tensors is None else tensors)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     temporary = folder / "model.safetensors.tmp"
     save_file(tensors, temporary)
     temporary.chmod(0o644)  # safetensors makes it readable for its owner only

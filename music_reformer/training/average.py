@@ -12,6 +12,7 @@ from torch import Tensor
 
 from music_reformer.training.after_step import AfterStep
 from music_reformer.training.module import LanguageModule
+from music_reformer.training.sharded import placed_like, whole
 
 
 class WeightAverage(AfterStep):
@@ -29,7 +30,7 @@ class WeightAverage(AfterStep):
 
     def state_dict(self) -> dict[str, Any]:
         """The average, for the checkpoint."""
-        return dict(self._average)
+        return dict(whole(self._average))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
@@ -40,7 +41,7 @@ class WeightAverage(AfterStep):
         assert isinstance(module, LanguageModule)
         if self.decay:
             self._average = {
-                name: self._average.get(name, parameter).detach().clone().to(parameter.device)
+                name: placed_like(self._average.get(name, parameter), parameter).clone()
                 for name, parameter in module.model.named_parameters()
                 if parameter.requires_grad
             }
@@ -54,15 +55,17 @@ class WeightAverage(AfterStep):
                 self._average[name].lerp_(parameter, 1 - decay)
 
     @contextmanager
+    @torch.no_grad()
     def applied(self, module: LanguageModule) -> Iterator[None]:
         """The model has the average for weights meanwhile."""
         own = {}
         for name, parameter in module.model.named_parameters():
             if name in self._average:
-                own[name], parameter.data = parameter.data, self._average[name]
+                own[name] = parameter.detach().clone()
+                parameter.copy_(self._average[name])
         try:
             yield
         finally:
             for name, parameter in module.model.named_parameters():
                 if name in own:
-                    parameter.data = own[name]
+                    parameter.copy_(own[name])

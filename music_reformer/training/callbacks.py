@@ -28,6 +28,7 @@ from music_reformer.training.datamodule import RowDataModule
 from music_reformer.training.metrics import MetricsFile
 from music_reformer.training.module import LanguageModule, learning_rate_factor
 from music_reformer.training.progress import Progress
+from music_reformer.training.sharded import gathered, whole
 
 
 class Stopper(AfterStep):
@@ -106,7 +107,7 @@ class Validator(AfterStep):
         self.loss = None
         if self.batches is None or (step % self.every and step < trainer.max_steps):
             return
-        with self.progress.pause(), self.average.applied(module):
+        with self.progress.pause(), self.average.applied(module), gathered(module.model):
             self.loss = self._look(trainer, module, self.batches)
 
     def _look(self, trainer: pl.Trainer, module: LanguageModule, batches: ValidationBatches) -> float:
@@ -273,8 +274,8 @@ class Saver(AfterStep):
         temporary.replace(last)
 
     def _export(self, trainer: pl.Trainer, module: LanguageModule, step: int) -> None:
-        if trainer.is_global_zero:
-            loss = self.validator.loss
-            info = {**self.info, "step": step, "validation_loss": loss}
-            with self.average.applied(module):
-                save_weights(self.folder / "weights", module.model, module.tokenizer_settings, info)
+        with self.average.applied(module):
+            tensors = whole(module.model.state_dict())  # All processes take part.
+            if trainer.is_global_zero:
+                info = {**self.info, "step": step, "validation_loss": self.validator.loss}
+                save_weights(self.folder / "weights", module.model, module.tokenizer_settings, info, tensors=tensors)

@@ -19,6 +19,7 @@ from torch import Tensor
 from music_reformer.config import OptimizerConfig, TrainConfig, to_plain
 from music_reformer.model.reformer import ReformerLM
 from music_reformer.training.optimizer import build_optimizer
+from music_reformer.training.sharded import ShardedStrategy, whole
 
 _ROTATIONS, _DROPOUT = 10, 11
 
@@ -72,6 +73,11 @@ class LanguageModule(pl.LightningModule):
         self.wants_to_stop = False
         self._sums: Tensor | None = None
 
+    def configure_model(self) -> None:
+        """Put the weights in parts where the strategy asks for it."""
+        if isinstance(self.trainer.strategy, ShardedStrategy):
+            self.trainer.strategy.shard(self.model)
+
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Sum of the losses of one batch; `on_before_optimizer_step` turns the gradients into those of the mean."""
         number = int(batch["number"])
@@ -112,7 +118,7 @@ class LanguageModule(pl.LightningModule):
         """Clip to `optimizer.clip_norm` (0: do not), and keep the norm that was found for the log."""
         assert self.last_step is not None
         limit = self.config.optimizer.clip_norm or math.inf
-        self.last_step.gradient_norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        self.last_step.gradient_norm = whole(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimizer of the configuration and its schedule."""

@@ -48,6 +48,11 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Op
     )
 
 
+def parts(optimizer: torch.optim.Optimizer) -> list[torch.optim.Optimizer]:
+    """The optimizers that keep states of parameters: those that one consists of, or itself."""
+    return [optimizer.muon, optimizer.adamw] if isinstance(optimizer, MuonWithAdamW) else [optimizer]
+
+
 class MuonWithAdamW(torch.optim.Optimizer):
     """Two optimizers that look like one to a schedule, a checkpoint and Lightning.
 

@@ -30,6 +30,7 @@ from music_reformer.training.module import LanguageModule
 from music_reformer.training.plots import plot
 from music_reformer.training.progress import Progress
 from music_reformer.training.run_folder import RunFolder
+from music_reformer.training.sharded import ShardedStrategy
 from music_reformer.training.trainable import choose_trainable
 
 
@@ -108,9 +109,8 @@ def check(config: TrainConfig) -> None:
         f"trainer.precision ({settings.precision!r}) must be auto, 32-true or bf16-mixed",
     )
     require(
-        not settings.strategy.startswith(("fsdp", "deepspeed")),
-        f"trainer.strategy ({settings.strategy!r}) keeps parts of a model on each device, and checkpoints here hold a "
-        "whole one; use ddp",
+        settings.strategy == "fsdp" or not settings.strategy.startswith(("fsdp", "deepspeed")),
+        f"trainer.strategy ({settings.strategy!r}) keeps parts of a model on each device in a way of its own; use fsdp",
     )
     require(
         2 <= settings.row_tokens <= config.model.max_length,
@@ -193,7 +193,7 @@ def _trainer(config: TrainConfig, first_step: int, callbacks: list[Callback]) ->
             accelerator=settings.accelerator,
             devices=settings.devices,
             num_nodes=settings.num_nodes,
-            strategy=settings.strategy,
+            strategy=ShardedStrategy() if settings.strategy == "fsdp" else settings.strategy,
             precision=_precision(settings),  # type: ignore[arg-type]
             max_steps=settings.max_steps,
             max_epochs=-1,

@@ -168,3 +168,20 @@ def kill_after_seconds(seconds: float) -> None:
     timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL))
     timer.daemon = True
     timer.start()
+
+
+def count_parts(path: Path) -> None:
+    """Write to <path>/<rank> how many elements of the weights this process has when training begins."""
+    from torch.distributed.tensor import DTensor
+
+    from music_reformer.training.callbacks import Validator
+
+    original = Validator.on_train_start
+
+    def on_train_start(self: Validator, trainer: Any, module: Any) -> None:
+        original(self, trainer, module)
+        path.mkdir(parents=True, exist_ok=True)
+        tensors = [p.to_local() if isinstance(p, DTensor) else p for p in module.model.parameters()]
+        (path / str(trainer.global_rank)).write_text(str(sum(tensor.numel() for tensor in tensors)))
+
+    Validator.on_train_start = on_train_start  # type: ignore[method-assign]

@@ -142,7 +142,11 @@ def test_settings_that_cannot_be_are_named(store: Path, tmp_path: Path) -> None:
     for name, value, text in (
         ("max_steps", 0, r"trainer.max_steps \(0\) must be at least 1"),
         ("precision", "16", r"trainer.precision \('16'\) must be auto"),
-        ("strategy", "fsdp", r"trainer.strategy \('fsdp'\) keeps parts of a model on each device"),
+        (
+            "strategy",
+            "fsdp_cpu_offload",
+            r"trainer.strategy \(.fsdp_cpu_offload.\) keeps parts of a model .*; use fsdp",
+        ),
         ("accelerator", "abacus", "accelerator=abacus .* cannot be used here"),
         ("strategy", "luck", "strategy=luck cannot be used here"),
         ("row_tokens", 9999, r"trainer.row_tokens \(9999\) must be 2 to 512"),

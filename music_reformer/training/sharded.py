@@ -1,0 +1,111 @@
+"""Weights, gradients and optimizer states in parts over all processes (FSDP2), while checkpoints stay whole.
+
+`trainer.strategy=fsdp`, an experiment on GPUs: it is tested with two processes over gloo. For a step the weights are
+gathered once and stay until their gradients are known, because a reversible layer computes its inputs again in the
+backward pass, outside of any layer's own forward pass; what is saved is the memory of gradients, averages and the
+optimizer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from pytorch_lightning.strategies import ModelParallelStrategy
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
+from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.optim import Optimizer
+
+from music_reformer.training.optimizer import parts
+
+
+def whole(value: Any) -> Any:
+    """The same with every tensor that is in parts put together; all processes have to call it."""
+    if isinstance(value, DTensor):
+        return value.full_tensor()
+    if isinstance(value, Mapping):
+        return {name: whole(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(whole(part) for part in value)
+    return value
+
+
+def placed_like(value: Tensor, parameter: Tensor) -> Tensor:
+    """A whole tensor, in parts where the parameter is in parts, on its device."""
+    value = value.detach().to(parameter.device)
+    if not isinstance(parameter, DTensor) or isinstance(value, DTensor):
+        return value
+    # Every process has it whole: nothing needs to be sent.
+    return distribute_tensor(value, parameter.device_mesh, parameter.placements, src_data_rank=None)
+
+
+@contextmanager
+def gathered(model: nn.Module) -> Iterator[None]:
+    """Every process has all weights meanwhile: however often each calls the model, none waits for another."""
+    if not isinstance(model, FSDPModule):
+        yield
+        return
+    model.unshard()
+    try:
+        yield
+    finally:
+        model.reshard()
+
+
+class ShardedStrategy(ModelParallelStrategy):
+    """FSDP2 over all processes. A checkpoint is what one process would write."""
+
+    def __init__(self) -> None:
+        super().__init__(tensor_parallel_size=1, save_distributed_checkpoint=False)
+
+    def setup_environment(self) -> None:
+        """All processes share the data."""
+        self._data_parallel_size = self.num_nodes * self.num_processes
+        super().setup_environment()
+
+    def shard(self, model: nn.Module) -> None:
+        """Put a model's weights in parts, once."""
+        if not isinstance(model, FSDPModule):
+            fully_shard(model, mesh=self.device_mesh["data_parallel"], reshard_after_forward=False)
+            register_fsdp_forward_method(model, "loss")
+
+    def lightning_module_state_dict(self) -> dict[str, Any]:
+        """All tensors, whole, in every process."""
+        assert self.lightning_module is not None
+        return {name: whole(tensor).cpu() for name, tensor in self.lightning_module.state_dict().items()}
+
+    def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
+        """The optimizer's own state with whole tensors."""
+        state: dict[str, Any] = whole(optimizer.state_dict())
+        return state
+
+    # Lightning's own would read a checkpoint into parts that its own saving has named.
+    @property
+    def lightning_restore_optimizer(self) -> bool:
+        """Lightning calls `load_optimizer_state_dict`."""
+        return True
+
+    def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
+        """A checkpoint, as it is."""
+        return self.checkpoint_io.load_checkpoint(checkpoint_path, weights_only=weights_only)
+
+    @torch.no_grad()
+    def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
+        """Each process keeps its parts of the tensors."""
+        assert self.lightning_module is not None
+        own = self.lightning_module.state_dict()
+        state = {name: placed_like(tensor, own[name]) for name, tensor in checkpoint["state_dict"].items()}
+        self.lightning_module.load_state_dict(state, strict=strict)
+
+    def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
+        """The same for what the optimizers keep of each parameter."""
+        for optimizer, state in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
+            optimizer.load_state_dict(state)
+            for part in parts(optimizer):
+                for parameter, values in part.state.items():
+                    for name, value in values.items():
+                        if isinstance(value, Tensor) and value.shape == parameter.shape:
+                            values[name] = placed_like(value, parameter)
