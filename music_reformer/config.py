@@ -415,6 +415,8 @@ class SamplingConfig:
     repetition_window: int = 16
     # The same bar, two or four bars may come so often in a row, or as often as in the prompt; 0: as often as they like.
     most_repeats: int = 4
+    # Notes that one instrument may begin at once, or as many as it does in the prompt; 0: any number.
+    most_at_once: int = 10
 
     def __post_init__(self) -> None:
         require(self.temperature >= 0, f"sampling.temperature ({self.temperature}) must not be negative")
@@ -422,6 +424,7 @@ class SamplingConfig:
         require(0 < self.top_p <= 1, f"sampling.top_p ({self.top_p}) must be in (0, 1]; 1 is off")
         require(0 <= self.min_p < 1, f"sampling.min_p ({self.min_p}) must be in [0, 1); 0 is off")
         require(self.most_repeats >= 0, f"sampling.most_repeats ({self.most_repeats}) must not be negative; 0 is off")
+        require(self.most_at_once >= 0, f"sampling.most_at_once ({self.most_at_once}) must not be negative; 0 is off")
         require(self.repetition_penalty > 0, f"sampling.repetition_penalty ({self.repetition_penalty}) must be above 0")
 
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 
-from music_reformer.midi.stream import Vocabulary
+from music_reformer.midi.stream import BEGINNINGS, Vocabulary
 
 # Bars that may be a loop together.
 PERIODS = (1, 2, 4)
 # Added to the logits of what would go on with the loop: 20 times rarer, and a bar has several notes.
 LOOP_LOGIT = -3.0
 _NOT_COMPARED = frozenset({"BOS", "PAD", "Velocity", "Tempo", "TimeSig"})
-_BEGINNINGS = frozenset({"Pitch", "PitchDrum", "NoteOn", "DrumOn"})
 
 
 class LoopGuard:
@@ -79,7 +78,7 @@ class LoopGuard:
         for bar in self._feared:
             if not bar:  # silence, bar after bar
                 found += self._bar_tokens
-            elif place < len(bar) and self._kinds[bar[place]] in _BEGINNINGS:
+            elif place < len(bar) and self._kinds[bar[place]] in BEGINNINGS:
                 found.append(bar[place])
         return found
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from music_reformer.config import SamplingConfig, require
+from music_reformer.generation.chord_guard import ChordGuard
 from music_reformer.generation.loop_guard import LOOP_LOGIT, LoopGuard
 from music_reformer.generation.prompt import Prompt
 from music_reformer.generation.sampling import Sampler
@@ -112,7 +113,9 @@ class Session:
             end = prompt.until_grid
         else:
             end = prompt.grid_after(bars=length.bars, seconds=length.seconds)
-        guard = LoopGuard(vocabulary, prompt.past_ids, most=sampling.most_repeats) if sampling.most_repeats else None
+        past, most_repeats, most_at_once = prompt.past_ids, sampling.most_repeats, sampling.most_at_once
+        loop_guard = LoopGuard(vocabulary, past, most=most_repeats) if most_repeats else None
+        chord_guard = ChordGuard(vocabulary, past, most=most_at_once) if most_at_once else None
         self._end_seconds = prompt.seconds(prompt.tick(end))
         self._variations = [
             Variation(
@@ -120,7 +123,8 @@ class Session:
                 prompt=prompt,
                 state=prompt.state.copy(),
                 end=end,
-                guard=guard.copy() if guard is not None else None,
+                loop_guard=loop_guard and loop_guard.copy(),
+                chord_guard=chord_guard and chord_guard.copy(),
             )
             for number in range(variations)
         ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import symusic
 from torch import Tensor
 
+from music_reformer.generation.chord_guard import ChordGuard
 from music_reformer.generation.continuation import write_continuation
 from music_reformer.generation.loop_guard import LoopGuard
 from music_reformer.generation.prompt import Prompt
@@ -43,7 +44,8 @@ class Variation:
     prompt: Prompt
     state: GrammarState
     end: float
-    guard: LoopGuard | None = None
+    loop_guard: LoopGuard | None = None
+    chord_guard: ChordGuard | None = None
     finished: bool = False
     notes: list[Note] = field(default_factory=list)
     _num_told: int = 0
@@ -51,23 +53,29 @@ class Variation:
     _tokens_in_bar: int = 0
 
     def allowed(self, permitted: Tensor) -> Tensor:
-        """The grammar's mask, narrowed to what this request permits, and to time alone in an endless bar."""
+        """The grammar's mask, narrowed to what this request permits, and to time in an endless bar or chord."""
         mask = self.state.allowed() & permitted
         if self._tokens_in_bar > MAX_TOKENS_PER_BAR:
             time_only = mask & self.state.grammar.time_mask
             if time_only.any():  # a note that was begun is completed first
                 return time_only
+        full = self.chord_guard.full() if self.chord_guard is not None else []
+        if full:
+            narrowed = mask.clone()
+            narrowed[full] = False
+            mask = narrowed if narrowed.any() else mask  # a note that was begun is completed first
         return mask
 
     def discouraged(self) -> list[int]:
         """Tokens that would go on with a loop."""
-        return self.guard.discouraged() if self.guard is not None else []
+        return self.loop_guard.discouraged() if self.loop_guard is not None else []
 
     def take(self, token: int) -> None:
         """Add a token; the variation is finished when its time has come and its notes have ended."""
         state = self.state
-        if self.guard is not None:
-            self.guard.take(token)
+        for guard in (self.loop_guard, self.chord_guard):
+            if guard is not None:
+                guard.take(token)
         for note in state.advance(token):
             self._keep(note)
         if state.bar != self._bar:

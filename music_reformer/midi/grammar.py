@@ -21,11 +21,10 @@ import torch
 from torch import Tensor
 
 from music_reformer.midi.score import DEFAULT_METRE
-from music_reformer.midi.stream import DRUMS, Note, StreamDecoder, Vocabulary
+from music_reformer.midi.stream import BEGINNINGS, DRUMS, Note, StreamDecoder, Vocabulary
 from music_reformer.midi.tokenizer import MusicTokenizer
 
-# Kinds of tokens that begin and end notes, and those of drums.
-_STARTS = frozenset({"Pitch", "PitchDrum", "NoteOn", "DrumOn"})
+# Kinds of tokens that end notes, and those of drums.
 _ENDS = frozenset({"NoteOff", "DrumOff"})
 _DRUM_KINDS = frozenset({"PitchDrum", "DrumOn", "DrumOff"})
 _TIME = frozenset({"Bar", "TimeShift"})
@@ -46,7 +45,7 @@ class Grammar:
         ids_of = self.vocabulary.ids_of
         self.follow = _follow(frozenset(ids_of), performance=self.vocabulary.is_performance)
         # Kinds behind which a note's pitch may come.
-        self.before_start = {kind for kind, kinds in self.follow.items() if kinds & _STARTS}
+        self.before_start = {kind for kind, kinds in self.follow.items() if kinds & BEGINNINGS}
         # Tokens that move time on: all that is allowed in a bar that does not want to end.
         self.time_mask = self.mask_of(ids_of["Bar" if self.vocabulary.has_bars else "TimeShift"])
         self._masks: dict[tuple[Any, ...], Tensor] = {}
@@ -192,7 +191,7 @@ class GrammarState(StreamDecoder):
         if role == "silent":
             kinds = frozenset()
         elif role == "drums":
-            kinds = kinds - (_STARTS - _DRUM_KINDS)
+            kinds = kinds - (BEGINNINGS - _DRUM_KINDS)
         elif role == "notes":
             kinds = kinds - _DRUM_KINDS
         if self.closing and (self._last == "Program" or kinds & _TIME):  # else an event is half-written

@@ -19,6 +19,7 @@ from music_reformer.midi.tokenizer import MusicTokenizer
 
 DRUMS = -1  # the "program" of drums, in token names and here
 DEFAULT_TEMPO = 120.0
+BEGINNINGS = frozenset({"Pitch", "PitchDrum", "NoteOn", "DrumOn"})  # kinds of tokens with which a note begins
 _DRUM_KINDS = frozenset({"PitchDrum", "DrumOn", "DrumOff"})
 
 

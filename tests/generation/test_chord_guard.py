@@ -1,0 +1,97 @@
+"""Chords end: an instrument begins so many notes at once, or as many as the prompt has it do."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import symusic
+import torch
+
+from music_reformer.config import ModelConfig, SamplingConfig, TokenizerConfig
+from music_reformer.errors import UserError
+from music_reformer.generation.chord_guard import ChordGuard
+from music_reformer.generation.generator import Generator
+from music_reformer.midi.stream import Vocabulary
+from music_reformer.midi.tokenizer import MusicTokenizer
+from music_reformer.model.reformer import ReformerLM
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> MusicTokenizer:
+    return MusicTokenizer(TokenizerConfig())
+
+
+def chord(*, notes: int, program: int = 0) -> symusic.Score:
+    """One bar with a chord on its first beat."""
+    score = symusic.Score(480)
+    score.tempos.append(symusic.Tempo(0, qpm=120))
+    score.time_signatures.append(symusic.TimeSignature(0, 4, 4))
+    track = symusic.Track("chord", program, False)
+    track.notes.extend([symusic.Note(0, 480, 40 + pitch, 80) for pitch in range(notes)])
+    score.tracks = [track]
+    return score
+
+
+def guard_after(tokenizer: MusicTokenizer, score: symusic.Score, *, prompt: int = 0) -> ChordGuard:
+    ids = [int(token) for token in tokenizer.encode(score)]
+    guard = ChordGuard(Vocabulary(tokenizer), ids if prompt else [], most=3)
+    if not prompt:
+        for token in ids:
+            guard.take(token)
+    return guard
+
+
+def test_the_instrument_that_has_begun_so_many_may_not_be_named_again(tokenizer: MusicTokenizer) -> None:
+    ids = Vocabulary(tokenizer).ids
+    assert guard_after(tokenizer, chord(notes=2)).full() == []
+    full = guard_after(tokenizer, chord(notes=3))
+    assert full.full() == [ids["Program", 0]]
+    other = full.copy()
+    other.take(ids["Position", 4])
+    assert other.full() == []
+    assert full.full() == [ids["Program", 0]]
+
+
+def test_a_prompt_with_larger_chords_may_go_on_with_them(tokenizer: MusicTokenizer) -> None:
+    ids = Vocabulary(tokenizer).ids
+    guard = guard_after(tokenizer, chord(notes=5, program=48), prompt=1)
+    for program, most in ((48, 5), (0, 3)):
+        guard.take(ids["Bar", None])
+        for _ in range(most):
+            assert guard.full() == []
+            guard.take(ids["Program", program])
+            guard.take(ids["Pitch", 60])
+        assert guard.full() == [ids["Program", program]]
+
+
+@pytest.mark.parametrize("encoding", ["REMI", "TSD", "MIDILike", "Performance"])
+@pytest.mark.parametrize("use_programs", [True, False])
+def test_what_is_composed_has_no_larger_chords(encoding: str, use_programs: bool) -> None:
+    """By a model that would put anything on top of anything."""
+    if encoding == "Performance" and use_programs:
+        pytest.skip("Performance has no programs")
+    tokenizer = MusicTokenizer(TokenizerConfig(encoding=encoding, use_programs=use_programs))
+    shape = {"width": 16, "num_layers": 2, "num_heads": 2, "head_width": 8, "feed_forward_width": 32}
+    config = ModelConfig(vocab_size=tokenizer.vocab_size, window=8, num_buckets=4, axial_shape=[64, 64], **shape)
+    generator = Generator(ReformerLM(config), tokenizer)
+    vocabulary = Vocabulary(tokenizer)
+    logits_V = torch.zeros(tokenizer.vocab_size)
+    for kind in ("Bar", "Position", "TimeShift", "Rest"):
+        logits_V[vocabulary.ids_of.get(kind, [])] = -6.0
+
+    def largest(most: int) -> int:
+        sampling = SamplingConfig(most_at_once=most, top_p=1.0, most_repeats=0)
+        session = generator.start(chord(notes=1), length="400bars", seed=1, sampling=sampling, programs={0})
+        for _ in range(400):
+            session.take_turn(logits_V[None].clone(), [10])
+        begun = Counter(note.time for track in session.scores[0].tracks for note in track.notes if note.time > 0)
+        return max(begun.values())
+
+    assert largest(0) > 4
+    assert largest(2) == 2
+
+
+def test_the_setting_is_checked() -> None:
+    with pytest.raises(UserError, match=r"sampling.most_at_once \(-1\) must not be negative"):
+        SamplingConfig(most_at_once=-1)
