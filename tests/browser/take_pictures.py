@@ -1,8 +1,9 @@
 """Take pictures of every state of the page, with the shipped weights: wide and narrow window, light and dark.
 
-    make pictures      # writes docs/images/state-*.png
+    make pictures      # writes docs/images/state-*.png and page*.png
 
-One sheet a state, its four pictures side by side, for people to look at: nothing is compared.
+One sheet a state, its four pictures side by side, and a few pictures by themselves. For people to look at: nothing is
+compared.
 """
 
 from __future__ import annotations
@@ -23,6 +24,14 @@ from music_reformer.midi.examples import EXAMPLES
 from music_reformer.ui.page import build_page, launch_page
 
 WINDOWS = ((1280, 800), (390, 844))  # wide, narrow
+# Pictures that the README shows by themselves: state, which window, colours.
+SINGLE = {
+    ("5-playing", WINDOWS[0], "light"): "page",
+    ("9-bars-composed-anew", WINDOWS[0], "light"): "page-anew",
+    ("4-composing", WINDOWS[0], "dark"): "page-composing-dark",
+    ("6-versions", WINDOWS[0], "light"): "page-versions",
+    ("5-playing", WINDOWS[1], "light"): "page-phone",
+}
 HEIGHT = 600  # of a sheet, in pixels
 GAP = 12
 
@@ -112,6 +121,9 @@ def main() -> None:
                     tab.evaluate("document.activeElement.blur()")
                     picture = Image.open(io.BytesIO(tab.screenshot())).convert("RGB")
                     pictures.setdefault(state, []).append(picture)
+                    if name := SINGLE.get((state, (width, height), scheme)):
+                        tab.evaluate("window.scrollTo(0, 0)")
+                        tab.screenshot(path=folder / f"{name}.png")
                     sys.stderr.write(f"{width} x {height}, {scheme}: {state}\n")
                 tab.context.close()
                 other.context.close()
