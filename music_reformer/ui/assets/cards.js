@@ -51,7 +51,7 @@ export class Cards {
       const card = this.element.children[index];
       const { fresh } = variation;
       const end = fresh.reduce((latest, note) => Math.max(latest, note.end), this.from);
-      const length = this.variations.length > 4 ? "" : ` · ${clock(end - this.from)}`;
+      const length = this.variations.length > 3 ? "" : ` · ${clock(end - this.from)}`;
       card.querySelector("small").textContent = fresh.length ? count(fresh.length, "note") + length : "";
       card.querySelector(".card-done").style.width = variation.key ? "0" : `${variation.done * 100}%`;
       const actions = card.querySelector(".card-actions");
