@@ -7,6 +7,7 @@
     python -m benchmarks.duplication   the paper's Table 2
     python -m benchmarks.quality       what LSH attention is worth on music
     python -m benchmarks.infilling     what it is worth to see both sides of a hole
+    python -m benchmarks.band          whether bass and drums go on
 
 The peers are installed by the extra: pip install -e ".[benchmarks]". Results land in `benchmarks/results/`.
 """
