@@ -414,7 +414,7 @@ class SamplingConfig:
     repetition_penalty: float = 1.0
     repetition_window: int = 16
     # The same bar, two or four bars may come so often in a row, or as often as in the prompt; 0: as often as they like.
-    most_repeats: int = 4
+    most_repeats: int = 2
     # Notes that one instrument may begin at once, or as many as it does in the prompt; 0: any number.
     most_at_once: int = 10
 

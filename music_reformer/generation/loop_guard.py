@@ -14,8 +14,8 @@ from music_reformer.midi.stream import BEGINNINGS, Vocabulary
 
 # Bars that may be a loop together.
 PERIODS = (1, 2, 4)
-# Added to the logits of what would go on with the loop: 20 times rarer, and a bar has several notes.
-LOOP_LOGIT = -3.0
+# Added to the logits of what would go on with the loop: 150 times rarer, and a bar has several notes.
+LOOP_LOGIT = -5.0
 _NOT_COMPARED = frozenset({"BOS", "PAD", "Velocity", "Tempo", "TimeSig"})
 
 
