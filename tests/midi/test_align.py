@@ -21,6 +21,16 @@ def moved(score: symusic.Score, ticks: int) -> symusic.Score:
     return late
 
 
+def shaken(score: symusic.Score, ticks: int) -> symusic.Score:
+    """Every note up to so many ticks earlier or later."""
+    shaken = score.copy()
+    random = np.random.default_rng(1)
+    for track in shaken.tracks:
+        for note in track.notes:
+            note.time = max(0, note.time + int(random.integers(-ticks, ticks + 1)))
+    return shaken
+
+
 def notes(score: symusic.Score) -> list[tuple[int, int, int, int]]:
     return sorted(
         (note.time, note.pitch, note.duration, note.velocity) for track in score.tracks for note in track.notes
@@ -63,12 +73,7 @@ def test_drums_that_begin_first_are_not_moved_before_the_start() -> None:
 
 
 def test_notes_a_little_off_the_grid_stay_as_they_are_among_each_other() -> None:
-    human = SONG.copy()
-    random = np.random.default_rng(1)
-    for track in human.tracks:
-        for note in track.notes:
-            note.time = max(0, note.time + int(random.integers(-12, 13)))
-    late = moved(human, 700)
+    late = moved(shaken(SONG, 12), 700)
     back = aligned(late)
     assert back is not None
     shifts = {before[0] - after[0] for before, after in zip(notes(late), notes(back), strict=True) if after[0] > 0}
@@ -90,12 +95,7 @@ def test_what_was_in_force_at_the_new_beginning_is_so_from_there_on() -> None:
 
 
 def test_what_lies_on_no_grid_is_left_alone() -> None:
-    played = SONG.copy()
-    random = np.random.default_rng(1)
-    for track in played.tracks:
-        for note in track.notes:
-            note.time = max(0, note.time + int(random.integers(-60, 61)))
-    assert aligned(played) is None
+    assert aligned(shaken(SONG, 60)) is None
 
 
 def test_changing_metres_and_drums_alone_are_left_alone() -> None:
