@@ -291,6 +291,8 @@ class TrainerConfig:
     ema: float = 0.0
     # CPU threads of one process; 0: as torch chooses.
     threads: int = 0
+    # Tell a learning rate to begin with instead of training (`training.learning_rate`).
+    find_learning_rate: bool = False
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The loss curves of a run, or of several that went on from one another, as a picture.
+"""The loss curves of a run, or of several that went on from one another, as a picture; the loss by learning rate.
 
 `python -m music_reformer.training.plots RUN [RUN ...] OUTPUT.png` draws them.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from music_reformer.training.metrics import MetricsFile
 
@@ -19,13 +20,7 @@ def plot(folders: Sequence[Path], output: Path) -> Path:
         folders: of the runs, in the order in which they went on from one another.
         output: PNG to write.
     """
-    # Imported here, since a training that never ends well needs no drawing; the Agg canvas needs no screen.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
+    axes = _axes()
     train: list[tuple[float, float]] = []
     validation: list[tuple[float, float]] = []
     before = 0.0
@@ -45,13 +40,38 @@ def plot(folders: Sequence[Path], output: Path) -> Path:
         axes.plot(*zip(*validation, strict=True), color="tab:orange", marker="o", markersize=3, label="validation")
         best = min(validation, key=lambda point: point[1])
         axes.annotate(f"{best[1]:.3f}", best, textcoords="offset points", xytext=(0, -12), ha="center", fontsize=8)
-    axes.set_xlabel("training tokens, millions")
-    axes.set_ylabel("loss, nats per token")
-    axes.grid(alpha=0.3)
     if train or validation:
         axes.legend()
+    axes.set_ylabel("loss, nats per token")
+    return _save(axes, "training tokens, millions", output)
+
+
+def plot_rates(rates: Sequence[float], losses: Sequence[float], chosen: float, output: Path) -> Path:
+    """Draw the smoothed loss of batches by learning rate, and the rate that was chosen."""
+    axes = _axes()
+    axes.plot(rates, losses, linewidth=1)
+    axes.axvline(chosen, color="tab:orange", linestyle=":")
+    axes.annotate(f" {chosen:.1e}", (chosen, max(losses)), fontsize=8, va="top")
+    axes.set_xscale("log")
+    axes.set_ylabel("loss of a batch, nats, smoothed")
+    return _save(axes, "learning rate", output)
+
+
+def _axes() -> Any:
+    # Imported here, since a training that never ends well needs no drawing; the Agg canvas needs no screen.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure.subplots()
+
+
+def _save(axes: Any, xlabel: str, output: Path) -> Path:
+    axes.set_xlabel(xlabel)
+    axes.grid(alpha=0.3)
     temporary = output.with_name(output.name + ".tmp")
-    figure.savefig(temporary, format="png")
+    axes.figure.savefig(temporary, format="png")
     temporary.replace(output)
     return output
 

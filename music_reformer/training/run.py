@@ -51,17 +51,15 @@ def train(config: TrainConfig) -> Path:
     first_process = getattr(rank_zero_only, "rank", 0) == 0
     progress = Progress(max_steps=config.trainer.max_steps, shown=first_process)
     store = _open_store(config)
+    if config.trainer.find_learning_rate:
+        return _find_learning_rate(config, store, progress)
     folder = RunFolder(Path(config.output), config=config, store=store)
     checkpoint, first_step = folder.find()
     if first_step >= config.trainer.max_steps:
         progress.say(f"The run in {folder.path} has already done its {first_step:,} steps.")
         return folder.weights
 
-    torch.manual_seed(config.seed)
-    model = ReformerLM(config.model)
-    if config.initial is not None and checkpoint is None:
-        _load_initial(model, config.initial, store)
-    choose_trainable(model, config)
+    model = _build_model(config, store, is_new=checkpoint is None)
     trainer = _trainer(config, first_step, _callbacks(config, folder.path, store, progress))
     lock = folder.claim() if first_process else None
     if first_process and checkpoint is None:
@@ -137,6 +135,31 @@ def _open_store(config: TrainConfig) -> TokenStore:
     require(len(store.split("train")) > 0, f"the training split of {config.data} is empty; prepare it with more pieces")
     config.model.vocab_size = vocabulary
     return store
+
+
+def _build_model(config: TrainConfig, store: TokenStore, *, is_new: bool) -> ReformerLM:
+    """As it is before the first step, or (not `is_new`) for a checkpoint to fill."""
+    torch.manual_seed(config.seed)
+    model = ReformerLM(config.model)
+    if config.initial is not None and is_new:
+        _load_initial(model, config.initial, store)
+    choose_trainable(model, config)
+    return model
+
+
+def _find_learning_rate(config: TrainConfig, store: TokenStore, progress: Progress) -> Path:
+    """Tell a learning rate; returns the picture."""
+    from music_reformer.training.learning_rate import STEPS, find_learning_rate
+
+    progress.say(f"Looking for a learning rate in {STEPS} steps; nothing is trained.")
+    model = _build_model(config, store, is_new=True)
+    module = LanguageModule(model=model, config=config, tokenizer_settings=store.tokenizer.to_json())
+    rate, picture = find_learning_rate(_trainer(config, 0, []), module, RowDataModule(store=store, config=config))
+    progress.say(
+        f"The loss falls fastest at optimizer.learning_rate={rate:.1e} (now {config.optimizer.learning_rate:.1e}); "
+        f"see {picture}. Train without trainer.find_learning_rate."
+    )
+    return picture
 
 
 def _load_initial(model: ReformerLM, path: str, store: TokenStore) -> None:

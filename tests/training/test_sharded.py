@@ -40,10 +40,8 @@ def checkpoint(folder: Path) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
-def test_a_run_in_parts_is_the_run_of_whole_copies_and_is_resumed_exactly(
-    store: Path, tmp_path: Path, kind: str
-) -> None:
-    whole, parts, stopped = (tmp_path / name for name in ("whole", "parts", "stopped"))
+def test_a_run_in_parts_is_the_run_of_whole_copies(store: Path, tmp_path: Path, kind: str) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
     runs.run_distributed(config_for(store, whole, "ddp", kind), 2, runs.dump_gradients, tmp_path / "gradients")
     runs.run_distributed(config_for(store, parts, "fsdp", kind), 2, runs.count_parts, tmp_path / "elements")
     # Each process has had about half of all weights.
@@ -65,14 +63,19 @@ def test_a_run_in_parts_is_the_run_of_whole_copies_and_is_resumed_exactly(
         tensors = load_weights(parts / kept).model.state_dict()
         for name, tensor in load_weights(whole / kept).model.state_dict().items():
             torch.testing.assert_close(tensors[name], tensor, rtol=0, atol=1e-4 if kind == "adamw" else 5e-3)
-    average = load_weights(parts / "weights").model.state_dict()
 
-    runs.run_distributed(config_for(store, stopped, "fsdp", kind), 2, runs.signal_in_batch, 6, "SIGTERM")
-    assert len(columns(stopped)) < len(columns(parts))
-    runs.run_distributed(config_for(store, stopped, "fsdp", kind), 2, runs.count_parts, tmp_path / "again")
-    assert columns(stopped) == columns(parts)
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_processes_that_were_stopped_go_on_exactly(store: Path, tmp_path: Path, strategy: str) -> None:
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    runs.run_distributed(config_for(store, whole, strategy, "muon"), 2, runs.count_parts, tmp_path / "a")
+    runs.run_distributed(config_for(store, stopped, strategy, "muon"), 2, runs.signal_in_batch, 6, "SIGTERM")
+    assert len(columns(stopped)) < len(columns(whole))
+    runs.run_distributed(config_for(store, stopped, strategy, "muon"), 2, runs.count_parts, tmp_path / "b")
+    assert columns(stopped) == columns(whole)
+    expected = load_weights(whole / "weights").model.state_dict()
     for name, tensor in load_weights(stopped / "weights").model.state_dict().items():
-        assert torch.equal(tensor, average[name]), name
+        assert torch.equal(tensor, expected[name]), name
 
 
 def assert_alike(found: object, expected: object) -> None:

@@ -1,0 +1,37 @@
+"""The range test tells a rate, leaves a picture, and trains nothing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from small_store import write_store
+
+import runs
+from music_reformer.errors import UserError
+from music_reformer.training.run import train
+
+
+def test_a_rate_is_told_and_the_same_folder_takes_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = write_store(tmp_path / "store", num_pieces=12, lengths=(20, 90)).path
+    config = runs.small_config(store, tmp_path / "run", find_learning_rate=True, max_steps=2)
+    picture = train(config)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    told = re.search(r"optimizer.learning_rate=(\S+) \(now 3.0e-03\)", capsys.readouterr().err)
+    assert told is not None
+    assert 1e-5 < float(told[1]) < 0.3
+    assert not (tmp_path / "run" / "weights").exists()
+    assert not list((tmp_path / "run").glob(".lr_find*"))
+
+    config.trainer.find_learning_rate = False
+    weights = train(config)
+    plain = train(runs.small_config(store, tmp_path / "plain", max_steps=2))
+    assert (weights / "model.safetensors").read_bytes() == (plain / "model.safetensors").read_bytes()
+
+
+def test_several_processes_are_refused(tmp_path: Path) -> None:
+    store = write_store(tmp_path / "store", num_pieces=12, lengths=(20, 90)).path
+    config = runs.small_config(store, tmp_path / "run", find_learning_rate=True, devices=2, strategy="ddp")
+    with pytest.raises(UserError, match=r"works in one process; set trainer\.devices=1"):
+        train(config)
