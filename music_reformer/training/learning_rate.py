@@ -16,6 +16,8 @@ from music_reformer.errors import UserError
 from music_reformer.training.plots import plot_rates
 
 LOWEST, HIGHEST, STEPS = 1e-5, 0.3, 100
+# Steps until the smoothed loss tells anything.
+SETTLING = 10
 
 
 def find_learning_rate(
@@ -41,9 +43,9 @@ def find_learning_rate(
     found = Tuner(trainer).lr_find(
         module, datamodule=data, min_lr=LOWEST, max_lr=HIGHEST, num_training=STEPS, update_attr=False
     )
-    rate = found.suggestion() if found is not None else None
+    rate = found.suggestion(skip_begin=SETTLING) if found is not None else None
     if found is None or rate is None:
         raise UserError("the loss does not tell a learning rate; leave optimizer.learning_rate as it is")
     path = Path(trainer.default_root_dir) / "learning_rate.png"
-    plot_rates(found.results["lr"], found.results["loss"], rate, path)
+    plot_rates(found.results["lr"][SETTLING:], found.results["loss"][SETTLING:], rate, path)
     return rate, path
