@@ -71,7 +71,10 @@ export class Instruments {
   #check() {
     const { length } = this.#chosen;
     const problem = length === 0 ? "Choose at least one instrument." : length > this.most ? `Choose at most ${this.most} instruments.` : "";
-    this.hint.textContent = problem;
+    const added = this.#own.length ? this.#chosen.filter((program) => !this.#own.includes(program)).map((program) => this.nameOf(program)) : [];
+    const advice = added.length ? `${added.join(" and ")} may stay silent in a continuation, and come in more surely in marked bars that are composed anew.` : "";
+    this.hint.textContent = problem || advice;
+    this.hint.classList.toggle("problem", Boolean(problem));
     // So that the form itself refuses to be sent.
     this.adder.setCustomValidity(problem);
   }
