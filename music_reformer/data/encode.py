@@ -23,7 +23,15 @@ from music_reformer.data.statistics import describe
 from music_reformer.errors import UserError
 from music_reformer.midi.align import aligned
 from music_reformer.midi.rhythm_section import with_rhythm_section
-from music_reformer.midi.score import NoNotesError, clean_score, count_bars, last_tick, read_score, seconds_at
+from music_reformer.midi.score import (
+    NoNotesError,
+    clean_score,
+    count_bars,
+    last_tick,
+    note_columns,
+    read_score,
+    seconds_at,
+)
 from music_reformer.midi.tokenizer import MusicTokenizer
 
 # Files handed to the workers ahead of time, per worker: memory stays the same for a million files.
@@ -172,10 +180,7 @@ def arranged(score: symusic.Score, source: str, config: CorpusConfig) -> symusic
 
 def notes_digest(score: symusic.Score) -> str:
     """The same for the same notes, whatever their tracks, instruments, tempo, ticks per quarter or leading silence."""
-    columns = [track.notes.numpy() for track in score.tracks]
-    time, duration, pitch = (
-        np.concatenate([column[name] for column in columns]).astype(np.int64) for name in ("time", "duration", "pitch")
-    )
+    time, duration, pitch = note_columns(score.tracks).values()
     tpq = score.ticks_per_quarter
     # In whole numbers: in floating point a note half-way between two places goes one way or the other.
     place, length = ((2 * DUPLICATE_GRID * x + tpq) // (2 * tpq) for x in (time - time.min(), duration))

@@ -11,7 +11,7 @@ import numpy as np
 import symusic
 from numpy.typing import NDArray
 
-from music_reformer.midi.score import metres
+from music_reformer.midi.score import metres, note_columns
 
 # A song is regular where its onsets, as points on a circle one sixteenth long, have a mean at least so far from its
 # centre (0: anywhere, 1: all at one place).
@@ -36,13 +36,10 @@ def aligned(score: symusic.Score) -> symusic.Score | None:
     if len({metre[1:] for metre in signatures}) > 1 or 16 % unit:
         return None
     bar = beats * 16 // unit  # in sixteenths
-    notes = [track.notes.numpy() for track in score.tracks if not track.is_drum and len(track.notes)]
-    if not notes:
+    melodic = [track for track in score.tracks if not track.is_drum and len(track.notes)]
+    if not melodic:
         return None
-    time, pitch, duration = (
-        np.concatenate([columns[name] for columns in notes]).astype(np.float64)
-        for name in ("time", "pitch", "duration")
-    )
+    time, duration, pitch = note_columns(melodic).values()
     sixteenth = score.ticks_per_quarter / PER_QUARTER
     mean = np.exp(2j * np.pi * time / sixteenth).mean()
     if abs(mean) < MIN_REGULAR:
@@ -51,12 +48,12 @@ def aligned(score: symusic.Score) -> symusic.Score | None:
     slot = np.rint((time - beside) / sixteenth).astype(np.int64)
     downbeat = _downbeat(slot, pitch, duration / sixteenth, bar)
     # The bar line at or before the first note, drums included.
-    first = min(int(track.notes.numpy()["time"].min()) for track in score.tracks if len(track.notes))
+    first = int(note_columns(score.tracks)["time"].min())
     begin = downbeat + (round((first - beside) / sixteenth) - downbeat) // bar * bar
-    return _moved(score, -round(begin * sixteenth + beside))
+    return _moved(score, -round(begin * sixteenth + beside), symusic.TimeSignature(0, beats, unit))
 
 
-def _downbeat(slot: NDArray[np.int64], pitch: NDArray[np.float64], length: NDArray[np.float64], bar: int) -> int:
+def _downbeat(slot: NDArray[np.int64], pitch: NDArray[np.int64], length: NDArray[np.float64], bar: int) -> int:
     """Which sixteenth of a bar, counted from slot 0, is the first: where harmonies change and basses enter.
 
     Args:
@@ -68,7 +65,7 @@ def _downbeat(slot: NDArray[np.int64], pitch: NDArray[np.float64], length: NDArr
     first = int(slot.min())
     count = int(slot.max()) - first + 1
     chroma = np.zeros((count + 2 * bar, 12))
-    for begin, tone, lasts in zip(slot - first + bar, pitch.astype(int) % 12, np.maximum(length, 1), strict=True):
+    for begin, tone, lasts in zip(slot - first + bar, pitch % 12, np.maximum(length, 1), strict=True):
         chroma[begin : begin + min(round(lasts), bar), tone] += 1
     summed = np.concatenate([np.zeros((1, 12)), np.cumsum(chroma, axis=0)])
     half = max(bar // 2, 1)
@@ -94,12 +91,11 @@ def _downbeat(slot: NDArray[np.int64], pitch: NDArray[np.float64], length: NDArr
     return int(np.argmax(2 * strength + on_beats))
 
 
-def _moved(score: symusic.Score, ticks: int) -> symusic.Score:
-    """A copy with all events so many ticks later; what was in force at the new beginning is so from there on."""
+def _moved(score: symusic.Score, ticks: int, metre: symusic.TimeSignature) -> symusic.Score:
+    """A copy in one metre with all events so many ticks later; what was in force at the new beginning still is."""
     moved = score.shift_time(ticks)
-    # The metre is one: a second signature of it would only break a bar in two.
-    _, beats, unit = metres(score)[0]
-    moved.time_signatures = [symusic.TimeSignature(0, beats, unit)]
+    # A second signature of the same metre would only break a bar in two.
+    moved.time_signatures = [metre]
     for events in (moved.tempos, moved.key_signatures):
         early = [event for event in events if event.time <= 0]
         if early:

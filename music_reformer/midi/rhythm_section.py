@@ -11,7 +11,7 @@ import numpy as np
 import symusic
 from numpy.typing import NDArray
 
-from music_reformer.midi.score import metres
+from music_reformer.midi.score import metres, note_columns
 
 BASS_PROGRAMS, BASS_ODDS = [33, 32, 34, 35, 38, 39], [0.5, 0.15, 0.12, 0.08, 0.08, 0.07]
 LOWEST, HIGHEST = 28, 43  # of the bass's roots: E1 to G2
@@ -77,10 +77,7 @@ def with_rhythm_section(score: symusic.Score, random: np.random.Generator) -> sy
 def _roots(score: symusic.Score) -> NDArray[np.int64]:
     """[half bar] pitch class of the lowest note that sounds at its first beat (or else in it); -1: none does."""
     half = score.ticks_per_quarter * 2
-    columns = [track.notes.numpy() for track in score.tracks if len(track.notes)]
-    time, pitch, duration = (
-        np.concatenate([column[name] for column in columns]).astype(np.int64) for name in ("time", "pitch", "duration")
-    )
+    time, duration, pitch = note_columns(score.tracks).values()
     num_halves = 2 * (-(-int((time + duration).max()) // (2 * half)))
     lowest = np.full((2, num_halves), 128)
     for begin, tone, end in zip(time, pitch, time + duration, strict=True):

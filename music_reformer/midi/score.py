@@ -10,6 +10,7 @@ import contextlib
 import os
 import struct
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -231,6 +232,15 @@ def _bar_sections(score: symusic.Score) -> list[range]:
         if until >= end:
             return [*sections, range(until, until + 1)]
     raise AssertionError("metres() gives at least one")
+
+
+def note_columns(tracks: Iterable[symusic.core.TrackTick]) -> dict[str, NDArray[np.int64]]:
+    """Time, duration and pitch of all notes of some tracks (at least one has some), track after track."""
+    columns = [track.notes.numpy() for track in tracks if len(track.notes)]
+    return {
+        name: np.concatenate([column[name] for column in columns]).astype(np.int64)
+        for name in ("time", "duration", "pitch")
+    }
 
 
 def last_tick(score: symusic.Score) -> int:

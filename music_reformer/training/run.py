@@ -59,7 +59,7 @@ def train(config: TrainConfig) -> Path:
         progress.say(f"The run in {folder.path} has already done its {first_step:,} steps.")
         return folder.weights
 
-    model = _build_model(config, store, is_new=checkpoint is None)
+    module = _build_module(config, store, is_new=checkpoint is None)
     trainer = _trainer(config, first_step, _callbacks(config, folder.path, store, progress))
     lock = folder.claim() if first_process else None
     if first_process and checkpoint is None:
@@ -71,14 +71,14 @@ def train(config: TrainConfig) -> Path:
     )
     train_pieces = store.split("train")
     progress.say(
-        f"{sum(p.numel() for p in model.parameters()):,} parameters, "
-        f"{sum(p.numel() for p in model.parameters() if p.requires_grad):,} of them learn; "
+        f"{sum(p.numel() for p in module.parameters()):,} parameters, "
+        f"{sum(p.numel() for p in module.parameters() if p.requires_grad):,} of them learn; "
         f"{sum(piece.length for piece in train_pieces):,} training tokens in {len(train_pieces):,} pieces; "
         f"{len(store.split('validation')):,} pieces for validation."
     )
     try:
         trainer.fit(
-            LanguageModule(model=model, config=config, tokenizer_settings=store.tokenizer.to_json()),
+            module,
             datamodule=RowDataModule(store=store, config=config),
             ckpt_path=checkpoint,
             weights_only=True,
@@ -137,14 +137,14 @@ def _open_store(config: TrainConfig) -> TokenStore:
     return store
 
 
-def _build_model(config: TrainConfig, store: TokenStore, *, is_new: bool) -> ReformerLM:
+def _build_module(config: TrainConfig, store: TokenStore, *, is_new: bool) -> LanguageModule:
     """As it is before the first step, or (not `is_new`) for a checkpoint to fill."""
     torch.manual_seed(config.seed)
     model = ReformerLM(config.model)
     if config.initial is not None and is_new:
         _load_initial(model, config.initial, store)
     choose_trainable(model, config)
-    return model
+    return LanguageModule(model=model, config=config, tokenizer_settings=store.tokenizer.to_json())
 
 
 def _find_learning_rate(config: TrainConfig, store: TokenStore, progress: Progress) -> Path:
@@ -152,8 +152,7 @@ def _find_learning_rate(config: TrainConfig, store: TokenStore, progress: Progre
     from music_reformer.training.learning_rate import STEPS, find_learning_rate
 
     progress.say(f"Looking for a learning rate in {STEPS} steps; nothing is trained.")
-    model = _build_model(config, store, is_new=True)
-    module = LanguageModule(model=model, config=config, tokenizer_settings=store.tokenizer.to_json())
+    module = _build_module(config, store, is_new=True)
     rate, picture = find_learning_rate(_trainer(config, 0, []), module, RowDataModule(store=store, config=config))
     progress.say(
         f"The loss falls fastest at optimizer.learning_rate={rate:.1e} (now {config.optimizer.learning_rate:.1e}); "

@@ -54,8 +54,7 @@ def test_other_metres(beats: int) -> None:
 
 
 def test_an_upbeat_stays_in_front_of_the_first_bar_line() -> None:
-    song = SONG.copy().shift_time(BAR)
-    song.time_signatures[0].time = song.tempos[0].time = 0
+    song = moved(SONG, BAR)
     song.tracks[0].notes.insert(0, symusic.Note(BAR - TICKS_PER_BEAT, TICKS_PER_BEAT, 67, 80))
     back = aligned(moved(song, 250))
     assert back is not None
@@ -63,8 +62,7 @@ def test_an_upbeat_stays_in_front_of_the_first_bar_line() -> None:
 
 
 def test_drums_that_begin_first_are_not_moved_before_the_start() -> None:
-    song = SONG.copy().shift_time(2 * BAR)
-    song.time_signatures[0].time = song.tempos[0].time = 0
+    song = moved(SONG, 2 * BAR)
     drums = next(track for track in song.tracks if track.is_drum)
     drums.notes.insert(0, symusic.Note(0, 60, 49, 90))
     back = aligned(moved(song, 100))
