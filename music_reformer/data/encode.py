@@ -130,11 +130,11 @@ def encode_file(source: str) -> Result:
             metre_aliases=config.corpus.metre_aliases,
             program_by_track=config.corpus.program_by_track,
         )
-        score = arranged(score, source, config.corpus)
         fault = fault_of(score, config.quality)
         if fault is not None:
             kind, lacks = fault
             return {"kind": kind, "reason": f"{source} {lacks}"}
+        score = arranged(score, source, config.corpus)
         body = tokenizer.encode(score)
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         # A score that can be encoded can be described, but what a parser let through nobody knows.
