@@ -15,6 +15,7 @@ from benchmarks.harness import (
     in_child,
     machine,
     megabytes,
+    of_device,
     peak_memory,
     save_plot,
     seconds_in_turn,
@@ -263,7 +264,7 @@ def main() -> None:
                     row["peak_bytes"] = in_child("benchmarks.attention:measure_peak", name=name, **common)
                 rows.append(row)
             _show_lines(rows, length, rounds)
-    kind = "".join(["-alone" * options.alone, "-bfloat16" * options.bfloat16])
+    kind = "".join(["-alone" * options.alone, "-bfloat16" * options.bfloat16, of_device(options.device)])
     path = write("attention", kind=kind, settings=vars(options), rows=rows, device=options.device)
     plot = save_plot(f"attention{kind}", lambda axes: _draw(axes, rows, options), panels=2)
     print(f"\n{path}\n{plot}")

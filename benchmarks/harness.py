@@ -116,7 +116,7 @@ def seconds_in_turn(
         for name, step in steps.items():
             begin = clock()
             step()
-            _wait_for(device)
+            wait_for(device)
             if number >= warm_up:
                 seconds[name].append(clock() - begin)
     return {name: statistics.median(times) for name, times in seconds.items()}
@@ -155,8 +155,12 @@ def peak_allocated(step: Callable[[], object]) -> int:
     return peak
 
 
-def peak_of_process() -> int:
-    """The most memory that this process has had resident, in bytes."""
+def peak_of_process(device: str) -> int:
+    """The most memory that this process has had, in bytes: resident, or on a GPU allocated there."""
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated()
     return _status("VmHWM")
 
 
@@ -167,7 +171,8 @@ def _status(field: str) -> int:
     raise RuntimeError(f"/proc/self/status has no {field}: this measurement needs Linux")
 
 
-def _wait_for(device: str) -> None:
+def wait_for(device: str) -> None:
+    """Until a GPU has done what it was given."""
     if device == "cuda":
         import torch
 
@@ -192,6 +197,11 @@ def machine(device: str) -> str:
         names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
         where = f"{os.cpu_count()} cores of {names[0].partition(':')[2].strip()}" if names else platform.processor()
     return f"{where}, torch {torch.__version__}, Python {platform.python_version()}"
+
+
+def of_device(device: str) -> str:
+    """What names the results of a device other than the CPU."""
+    return "" if device == "cpu" else f"-{device}"
 
 
 def write(

@@ -15,6 +15,7 @@ from benchmarks.harness import (
     in_child,
     machine,
     megabytes,
+    of_device,
     peak_allocated,
     peak_memory,
     save_plot,
@@ -29,13 +30,15 @@ DEPTHS = [2, 4, 8, 16, 32]
 DEPTH_TOKENS = 16_384
 
 
-def step_of(name: str, length: int, *, optimize: bool = True, **changes: Any) -> tuple[Callable[[], object], int]:
+def step_of(
+    name: str, length: int, device: str, *, optimize: bool = True, **changes: Any
+) -> tuple[Callable[[], object], int]:
     """A training step on random tokens, and the bytes of parameters."""
     import torch
 
-    model = (ours(**changes) if name == "ours" else hugging_face(length=length, **changes)).train()
+    model = (ours(**changes) if name == "ours" else hugging_face(length=length, **changes)).train().to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
-    tokens = torch.randint(0, VOCABULARY, (1, length))
+    tokens = torch.randint(0, VOCABULARY, (1, length), device=device)
 
     def step() -> None:
         optimizer.zero_grad()
@@ -51,28 +54,31 @@ def step_of(name: str, length: int, *, optimize: bool = True, **changes: Any) ->
     return step, sum(p.numel() * p.element_size() for p in model.parameters())
 
 
-def measure_peak(*, name: str, length: int, threads: int) -> int:
+def measure_peak(*, name: str, length: int, device: str, threads: int) -> int:
     """In a child process: peak bytes of a step."""
     use_threads(threads)
-    step_of(name, 1024)[0]()
-    return peak_memory(step_of(name, length)[0], "cpu")
+    step_of(name, 1024, device)[0]()
+    return peak_memory(step_of(name, length, device)[0], device)
 
 
-def measure_seconds(*, length: int, repeats: int, threads: int) -> dict[str, float]:
+def measure_seconds(*, length: int, repeats: int, device: str, threads: int) -> dict[str, float]:
     """In a child process: seconds of a step of each model, taking turns."""
     use_threads(threads)
-    return seconds_in_turn({name: step_of(name, length)[0] for name in MODELS}, repeats=repeats, device="cpu")
+    steps = {name: step_of(name, length, device)[0] for name in MODELS}
+    return seconds_in_turn(steps, repeats=repeats, device=device)
 
 
-def measure_depth(*, num_layers: int, threads: int) -> dict[str, float]:
+def measure_depth(*, num_layers: int, device: str, threads: int) -> dict[str, float]:
     """In a child process: peak bytes of forward and backward, less the gradients of the parameters."""
     use_threads(threads)
-    step_of("ours", 1024)[0]()
-    step, parameter_bytes = step_of("ours", DEPTH_TOKENS, optimize=False, num_layers=num_layers)
-    resident = peak_memory(step, "cpu")
-    again, _ = step_of("ours", DEPTH_TOKENS, optimize=False, num_layers=num_layers)
+    step_of("ours", 1024, device)[0]()
+    step, parameter_bytes = step_of("ours", DEPTH_TOKENS, device, optimize=False, num_layers=num_layers)
+    resident = peak_memory(step, device)
+    again, _ = step_of("ours", DEPTH_TOKENS, device, optimize=False, num_layers=num_layers)
+    # On a GPU all is allocated, nothing resident.
+    allocated = peak_allocated(again) if device == "cpu" else resident
     return {
-        "activation_bytes": peak_allocated(again) - parameter_bytes,
+        "activation_bytes": allocated - parameter_bytes,
         "resident_bytes": resident - parameter_bytes,
     }
 
@@ -81,22 +87,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lengths", type=int, nargs="+", default=[4096, 16384, 65536])
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=0)
     options = parser.parse_args()
-    print(machine("cpu"))
+    print(machine(options.device))
+    common = {"device": options.device, "threads": options.threads}
     rows: list[dict[str, Any]] = []
     lines = []
     for length in options.lengths:
-        seconds = in_child(
-            "benchmarks.memory:measure_seconds", length=length, repeats=options.repeats, threads=options.threads
-        )
+        seconds = in_child("benchmarks.memory:measure_seconds", length=length, repeats=options.repeats, **common)
         for name in MODELS:
             row: dict[str, Any] = {"model": name, "length": length}
             if seconds is not None:
                 row["seconds"] = seconds[name]
-                row["peak_bytes"] = in_child(
-                    "benchmarks.memory:measure_peak", name=name, length=length, threads=options.threads
-                )
+                row["peak_bytes"] = in_child("benchmarks.memory:measure_peak", name=name, length=length, **common)
             rows.append(row)
         mine, theirs = rows[-2:]
         if mine.get("peak_bytes") and theirs.get("peak_bytes"):
@@ -114,15 +118,16 @@ def main() -> None:
     show("a training step", header, lines)
     depths = []
     for num_layers in DEPTHS:
-        found = in_child("benchmarks.memory:measure_depth", num_layers=num_layers, threads=options.threads)
+        found = in_child("benchmarks.memory:measure_depth", num_layers=num_layers, **common)
         depths.append({"layers": num_layers, **(found or {})})
     show(
         f"activation memory of forward and backward on {DEPTH_TOKENS:,} tokens",
         ["layers", "allocated", "resident"],
         [[row["layers"], megabytes(row["activation_bytes"]), megabytes(row["resident_bytes"])] for row in depths],
     )
-    path = write("memory", settings=vars(options), rows=[*rows, *depths], device="cpu")
-    plot = save_plot("memory", lambda axes: _draw(axes, rows, depths), panels=2)
+    kind = of_device(options.device)
+    path = write("memory", kind=kind, settings=vars(options), rows=[*rows, *depths], device=options.device)
+    plot = save_plot(f"memory{kind}", lambda axes: _draw(axes, rows, depths), panels=2)
     print(f"\n{path}\n{plot}")
 
 

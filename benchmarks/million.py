@@ -11,20 +11,31 @@ import time
 from typing import Any
 
 from benchmarks.decode import VOCABULARY, ours
-from benchmarks.harness import in_child, machine, megabytes, peak_of_process, save_plot, show, use_threads, write
+from benchmarks.harness import (
+    in_child,
+    machine,
+    megabytes,
+    of_device,
+    peak_of_process,
+    save_plot,
+    show,
+    use_threads,
+    wait_for,
+    write,
+)
 
 SHAPE = {"num_layers": 12, "axial_shape": [1024, 1024], "chunk": 16_384}
 
 
-def check(*, length: int, threads: int) -> dict[str, float]:
+def check(*, length: int, device: str, threads: int) -> dict[str, float]:
     """In a child process: the loss of both ways, and the largest relative difference of a gradient."""
     import torch
 
     use_threads(threads)
-    tokens = torch.randint(0, VOCABULARY, (1, length), generator=torch.Generator().manual_seed(1))
+    tokens = torch.randint(0, VOCABULARY, (1, length), generator=torch.Generator().manual_seed(1)).to(device)
     results = []
     for lean in (True, False):
-        model = ours(**SHAPE, recompute=lean).train()
+        model = ours(**SHAPE, recompute=lean).train().to(device)
         model.redraw_rotations(0)
         if lean:
             total, count = model.loss(tokens, tokens)
@@ -40,26 +51,28 @@ def check(*, length: int, threads: int) -> dict[str, float]:
     return {"lean_loss": lean_loss, "plain_loss": plain_loss, "worst_gradient": worst}
 
 
-def run(*, length: int, threads: int) -> dict[str, float]:
+def run(*, length: int, device: str, threads: int) -> dict[str, float]:
     """In a child process: the step itself."""
     import torch
 
     use_threads(threads)
-    model = ours(**SHAPE).train()
+    model = ours(**SHAPE).train().to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
-    tokens = torch.randint(0, VOCABULARY, (1, length), generator=torch.Generator().manual_seed(1))
+    tokens = torch.randint(0, VOCABULARY, (1, length), generator=torch.Generator().manual_seed(1)).to(device)
     begin = time.perf_counter()
     model.redraw_rotations(0)
     total, count = model.loss(tokens, tokens)
+    wait_for(device)
     forward = time.perf_counter() - begin
     (total / count).backward()
     optimizer.step()
+    wait_for(device)
     return {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "loss": total.item() / int(count),
         "forward_seconds": forward,
         "seconds": time.perf_counter() - begin,
-        "peak_bytes": peak_of_process(),
+        "peak_bytes": peak_of_process(device),
     }
 
 
@@ -67,10 +80,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lengths", type=int, nargs="+", default=[65_536, 262_144, 1_048_576])
     parser.add_argument("--check-length", type=int, default=8192)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=0)
     options = parser.parse_args()
-    print(machine("cpu"))
-    checked = in_child("benchmarks.million:check", length=options.check_length, threads=options.threads)
+    print(machine(options.device))
+    common = {"device": options.device, "threads": options.threads}
+    checked = in_child("benchmarks.million:check", length=options.check_length, **common)
     show(
         f"the same step computed another way, {options.check_length:,} tokens",
         ["loss", "loss of plain autograd", "largest relative difference of a gradient"],
@@ -78,10 +93,10 @@ def main() -> None:
     )
     rows: list[dict[str, Any]] = []
     for length in options.lengths:
-        found = in_child("benchmarks.million:run", length=length, threads=options.threads)
+        found = in_child("benchmarks.million:run", length=length, **common)
         rows.append({"length": length, **(found or {})})
     show(
-        "one training step, 12 layers; peak resident memory of the whole process",
+        "one training step, 12 layers; peak memory of the whole process",
         ["tokens", "loss", "seconds", "tokens/s", "peak memory"],
         [
             [
@@ -96,8 +111,9 @@ def main() -> None:
             for row in rows
         ],
     )
-    path = write("million", settings=vars(options), rows=[{"check": checked}, *rows], device="cpu")
-    plot = save_plot("million", lambda axes: _draw(axes, rows))
+    kind = of_device(options.device)
+    path = write("million", kind=kind, settings=vars(options), rows=[{"check": checked}, *rows], device=options.device)
+    plot = save_plot(f"million{kind}", lambda axes: _draw(axes, rows))
     print(f"\n{path}\n{plot}")
 
 

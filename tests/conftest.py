@@ -11,6 +11,9 @@ import torch
 # Two tests at once on two cores must not fight over threads, and results must not depend on their number.
 torch.set_num_threads(1)
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+if not torch.cuda.is_available():
+    # Read when Triton is imported: its kernels run step by step in Python.
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 REPOSITORY = Path(__file__).parent.parent
 

@@ -36,6 +36,7 @@ HOMES = {
     "safetensors": "model/weights.py",
     "matplotlib": ("training/plots.py", "evaluation/plots.py"),
     "pebble": ("data/encode.py", "midi/", "generation/workers.py"),
+    "triton": "model/fused_kernels.py",
     "ray": ("ray_cluster.py", "data/ray_engine.py"),
     "pyarrow": "data/ray_engine.py",
     "datasketch": "data/near_duplicates.py",
@@ -86,9 +87,10 @@ def test_each_library_has_one_home(library: str) -> None:
 
 def test_the_model_needs_torch_only() -> None:
     standard = {"__future__", "collections", "contextlib", "dataclasses", "hashlib", "json", "math", "pathlib"}
-    standard |= {"pickle", "typing"}
+    standard |= {"functools", "importlib", "pickle", "typing", "warnings"}
+    at_home = {"weights.py": {"safetensors"}, "fused_kernels.py": {"triton"}}
     for path in sorted((PACKAGE / "model").glob("*.py")):
         for name in imported(path):
             top = name.split(".")[0]
-            allowed = standard | {"torch", "music_reformer"} | ({"safetensors"} if path.name == "weights.py" else set())
+            allowed = standard | {"torch", "music_reformer"} | at_home.get(path.name, set())
             assert top in allowed, f"{path.name} imports {name}"

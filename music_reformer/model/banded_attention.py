@@ -23,6 +23,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from music_reformer.model.precision import full_precision
+
 MASKED = -1e30
 # Wider blocks waste more products on keys that the mask hides, narrower ones run slower (docs/experiments.md).
 LARGEST_BLOCK = 32
@@ -290,9 +292,10 @@ def _attend_forward(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> tuple[Tens
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
             q, k, v, 0.0, False, attn_mask=bias, scale=scale
         )
-    scores = torch.matmul(q, k.transpose(-1, -2)).mul_(scale).add_(bias)
-    lse = torch.logsumexp(scores, dim=-1)
-    return torch.matmul(scores.sub_(lse.unsqueeze(-1)).exp_(), v), lse
+    with full_precision(q.device):
+        scores = torch.matmul(q, k.transpose(-1, -2)).mul_(scale).add_(bias)
+        lse = torch.logsumexp(scores, dim=-1)
+        return torch.matmul(scores.sub_(lse.unsqueeze(-1)).exp_(), v), lse
 
 
 def _attend_backward(
@@ -308,9 +311,10 @@ def _attend_backward(
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
             d_out, q, k, v, out, lse, 0.0, False, attn_mask=bias, scale=scale
         )
-    scores = torch.matmul(q, k.transpose(-1, -2)).mul_(scale).add_(bias)
-    share = scores.sub_(lse.unsqueeze(-1)).exp_()
-    d_v = torch.matmul(share.transpose(-1, -2), d_out)
-    d_share = torch.matmul(d_out, v.transpose(-1, -2))
-    d_scores = d_share.sub_((d_out * out).sum(-1, keepdim=True)).mul_(share).mul_(scale)
-    return torch.matmul(d_scores, k), torch.matmul(d_scores.transpose(-1, -2), q), d_v
+    with full_precision(q.device):
+        scores = torch.matmul(q, k.transpose(-1, -2)).mul_(scale).add_(bias)
+        share = scores.sub_(lse.unsqueeze(-1)).exp_()
+        d_v = torch.matmul(share.transpose(-1, -2), d_out)
+        d_share = torch.matmul(d_out, v.transpose(-1, -2))
+        d_scores = d_share.sub_((d_out * out).sum(-1, keepdim=True)).mul_(share).mul_(scale)
+        return torch.matmul(d_scores, k), torch.matmul(d_scores.transpose(-1, -2), q), d_v

@@ -8,8 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from music_reformer.model.banded_attention import Workspace, head_backward, head_forward, side_by_side
+from music_reformer.model.banded_attention import Round, Workspace, head_backward, head_forward, side_by_side
 from music_reformer.model.decode_state import Moment, RecentCache
+from music_reformer.model.fused_attention import FusedLocalAttention, form_for
 from music_reformer.model.rotary import Rotation, rotary_step, rotate
 from music_reformer.model.sequence import Sequence
 
@@ -37,7 +38,7 @@ class LocalAttention(nn.Module):
     def prefill(self, x_BLE: Tensor, sequence: Sequence) -> tuple[Tensor, RecentCache]:
         """The parallel pass over a prompt, and the cache from which `step` goes on."""
         out_BLE, query_key_value_BLTHD = self._attend(x_BLE, sequence)
-        _, key_BLHD, value_BLHD = query_key_value_BLTHD.unbind(dim=2)
+        _, key_BLHD, value_BLHD = query_key_value_BLTHD.float().unbind(dim=2)
         rotated_BLHD = rotate(key_BLHD, sequence.rotary(self.head_width))
         return out_BLE, RecentCache.filled(rotated_BLHD, value_BLHD, window=self.window)
 
@@ -50,11 +51,21 @@ class LocalAttention(nn.Module):
 
     def _attend(self, x_BLE: Tensor, sequence: Sequence) -> tuple[Tensor, Tensor]:
         shape = (*x_BLE.shape[:2], 3, self.num_heads, self.head_width)
-        query_key_value_BLTHD = self.to_query_key_value(x_BLE).view(shape).float()
-        out_BLHD = _LocalAttention.apply(
+        attention = form_for(x_BLE.device, _LocalAttention, FusedLocalAttention, _example)
+        query_key_value_BLTHD = self.to_query_key_value(x_BLE).view(shape)
+        if attention is _LocalAttention:
+            query_key_value_BLTHD = query_key_value_BLTHD.float()
+        out_BLHD = attention.apply(
             query_key_value_BLTHD, *sequence.rotary(self.head_width), sequence.in_order(), self.window
         )
         return self.to_out(out_BLHD.flatten(2)), query_key_value_BLTHD.detach()
+
+
+def _example(device: torch.device) -> tuple[Tensor, Tensor, Tensor, Round, int]:
+    """Arguments of an attention with rotary queries and keys, to try one on."""
+    query_key_value_BLTHD = torch.randn(2, 150, 3, 2, 64, generator=torch.Generator().manual_seed(0)).to(device)
+    sequence = Sequence.plain(torch.zeros(2, 150, dtype=torch.int64, device=device))
+    return query_key_value_BLTHD, *sequence.rotary(64), sequence.in_order(), 40
 
 
 class _LocalAttention(torch.autograd.Function):

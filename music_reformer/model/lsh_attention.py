@@ -32,11 +32,12 @@ from music_reformer.model.banded_attention import (
     sort_into_segments,
 )
 from music_reformer.model.decode_state import BucketCache, Moment
+from music_reformer.model.fused_attention import FusedSharedAttention, form_for
 from music_reformer.model.precision import full_precision
 from music_reformer.model.sequence import Sequence
 
-# Components of rotated queries computed at a time.
-ROTATED_AT_A_TIME = 1 << 18
+# Components of rotated queries computed at a time: what the cache of a core holds, or on a GPU 128 MB.
+ROTATED_AT_A_TIME, ROTATED_AT_A_TIME_ON_GPU = 1 << 18, 1 << 25
 SMALLEST_NORM = 1e-12
 # More buckets than these are the product of two hashes.
 LARGEST_SINGLE_HASH = 128
@@ -109,8 +110,8 @@ class LSHAttention(nn.Module):
         """The parallel pass over a prompt, and the cache from which `step` goes on."""
         out_BLE, buckets_RBLH, (query_BLHD, value_BLHD) = self._attend(x_BLE, sequence, None)
         cache = BucketCache.filled(
-            shared_key(query_BLHD),
-            successors(value_BLHD) if self.successor_values else value_BLHD,
+            shared_key(query_BLHD.float()),
+            successors(value_BLHD.float()) if self.successor_values else value_BLHD.float(),
             buckets_RBLH,
             window=self.window,
             num_buckets=self.num_buckets,
@@ -119,7 +120,7 @@ class LSHAttention(nn.Module):
 
     def step(self, x_BE: Tensor, cache: BucketCache, moment: Moment) -> Tensor:
         """One token more for every row; the cache is updated in place. Costs O(R W), whatever the length."""
-        query_BHD, value_BHD = self._project(x_BE).unbind(dim=1)
+        query_BHD, value_BHD = self._project(x_BE).float().unbind(dim=1)
         buckets_BHR = self.buckets(query_BHD.unsqueeze(1))[:, :, 0].permute(1, 2, 0)
         if self.successor_values:
             cache.replace_last_value(value_BHD)
@@ -128,20 +129,21 @@ class LSHAttention(nn.Module):
         return self.to_out(out_BH1D.flatten(1))
 
     def _project(self, x: Tensor) -> Tensor:
-        """Queries and values side by side, float32 [..., 2, H, D]."""
-        return self.to_query_value(x).view(*x.shape[:-1], 2, self.num_heads, self.head_width).float()
+        """Queries and values side by side, [..., 2, H, D]."""
+        return self.to_query_value(x).view(*x.shape[:-1], 2, self.num_heads, self.head_width)
 
     def _attend(
         self, x_BLE: Tensor, sequence: Sequence, buckets_RBLH: Tensor | None
     ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+        attention = form_for(x_BLE.device, _SharedAttention, FusedSharedAttention, _example)
         query_value_BLTHD = self._project(x_BLE)
+        if attention is _SharedAttention:
+            query_value_BLTHD = query_value_BLTHD.float()
         query_BLHD, value_BLHD = query_value_BLTHD.detach().unbind(dim=2)
         if buckets_RBLH is None:
             buckets_RBLH = self.buckets(query_BLHD).to(torch.int16)  # Kept until backward.
         segment_BL = sequence.group_BL * self.num_buckets
-        out_BLHD = _SharedAttention.apply(
-            query_value_BLTHD, segment_BL, buckets_RBLH, self.window, self.successor_values
-        )
+        out_BLHD = attention.apply(query_value_BLTHD, segment_BL, buckets_RBLH, self.window, self.successor_values)
         return self.to_out(out_BLHD.flatten(2)), buckets_RBLH, (query_BLHD, value_BLHD)
 
 
@@ -164,7 +166,8 @@ def _hash(query_BLHD: Tensor, rotations_RHDK: Tensor, factors: list[int]) -> Ten
     rotation_HDC = rotations_RHDK.permute(1, 2, 0, 3).flatten(2)  # C: the columns of all rounds
     parts = []
     # A part at a time, so that what was rotated is still in the cache when its largest component is looked for.
-    for query_HnD in query_HND.split(max(1, ROTATED_AT_A_TIME // (num_heads * num_rounds * columns)), dim=1):
+    at_a_time = ROTATED_AT_A_TIME if query_BLHD.device.type == "cpu" else ROTATED_AT_A_TIME_ON_GPU
+    for query_HnD in query_HND.split(max(1, at_a_time // (num_heads * num_rounds * columns)), dim=1):
         rotated_HnRK = torch.bmm(query_HnD, rotation_HDC).unflatten(-1, (num_rounds, columns))
         of_factors = rotated_HnRK.split([factor // 2 for factor in factors], dim=-1)
         bucket_HnR1 = _largest(of_factors[0])
@@ -195,6 +198,15 @@ def _key_scale(query: Tensor) -> Tensor:
 def successors(value_BL: Tensor) -> Tensor:
     """What each token's key brings, [B, L, ...]; the last token's own value stands until there is a token after it."""
     return torch.cat([value_BL[:, 1:], value_BL[:, -1:]], dim=1)
+
+
+def _example(device: torch.device) -> tuple[Tensor, Tensor, Tensor, int, bool]:
+    """Arguments of an attention with shared queries and keys, to try one on."""
+    noise = torch.Generator().manual_seed(0)
+    query_value_BLTHD = torch.randn(2, 150, 2, 2, 64, generator=noise).to(device)
+    segment_BL = torch.tensor([[0], [3]], device=device).expand(2, 150)
+    buckets_RBLH = torch.randint(0, 3, (2, 2, 150, 2), generator=noise).to(device)
+    return query_value_BLTHD, segment_BL, buckets_RBLH, 40, True
 
 
 class _SharedAttention(torch.autograd.Function):
@@ -278,5 +290,6 @@ def _head(query_value_BLTD: Tensor, successor_values: bool, work: Workspace) -> 
 def shared_key_backward(d_key: Tensor, query: Tensor) -> Tensor:
     """Gradient of the query through `shared_key`; overwrites `d_key`."""
     norm = torch.linalg.vector_norm(query, dim=-1, keepdim=True).clamp_min_(SMALLEST_NORM)
-    along = torch.linalg.vecdot(query, d_key).unsqueeze(-1).div_(norm.square())
+    with full_precision(query.device):
+        along = torch.linalg.vecdot(query, d_key).unsqueeze(-1).div_(norm.square())
     return d_key.addcmul_(query, along, value=-1.0).mul_(norm.reciprocal_().mul_(query.shape[-1] ** 0.5))

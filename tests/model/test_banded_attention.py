@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from music_reformer.model import banded_attention as kernel
+from music_reformer.model import local_attention, lsh_attention
 from music_reformer.model.banded_attention import Round, Workspace, rows_alone, sort_into_segments
 from tests.reference.attention import attend, visible_keys
 
@@ -88,6 +89,24 @@ def test_plain_torch_form_is_the_fused_one(scale: float, monkeypatch: pytest.Mon
     plain_grads = kernel._attend_backward(d_out, q, k, v, fused, fused_lse, bias)
     for a, b in zip(plain_grads, fused_grads, strict=True):
         torch.testing.assert_close(a, b, atol=1e-5 * scale, rtol=1e-4)
+
+
+@pytest.mark.parametrize("layer", ["lsh", "local"])
+def test_plain_torch_form_stays_float32_under_autocast(layer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Autocast would take its products, and so its results, for bfloat16."""
+    monkeypatch.setattr(kernel, "_fused_on", lambda device: False)
+    if layer == "local":
+        form, example = local_attention._LocalAttention, local_attention._example
+    else:
+        form, example = lsh_attention._SharedAttention, lsh_attention._example
+    results = []
+    for autocast in (False, True):
+        rows, *others = example(torch.device("cpu"))
+        rows.requires_grad_()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+            out = form.apply(rows.clone(), *others)
+            results.append((out, *torch.autograd.grad(out.square().sum(), rows)))
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
 def test_groups_of_blocks_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,293 @@
+"""`banded_attention` on a GPU: fused Triton kernels, all heads at once, nothing sorted or gathered in memory.
+
+Shapes: N rows (all tokens of a batch), H heads, D head width, R rounds, W window.
+
+Rounds come one after another, each joined to what came before by their logsumexp (Reformer, arXiv 2001.04451, eq. 6).
+Backward recomputes the scores. Nothing is added atomically, so two runs give the same bits. See docs/decisions/007.
+
+The kernels are held against the plain form once a process on each GPU, before they are used (`form_for`); without a
+GPU, tests run them in Triton's interpreter.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from music_reformer.model.banded_attention import MASKED
+from music_reformer.model.precision import full_precision
+from music_reformer.model.rotary import Rotation, rotate
+
+# One of the two autograd functions of an attention, and arguments on which to try both.
+Form = type[torch.autograd.Function]
+Example = Callable[[torch.device], Sequence[Any]]
+
+LARGEST_BLOCK = 64
+SMALLEST_BLOCK = 16  # of a Triton product
+# Of what differs by rounding alone, products in TF32 included.
+LARGEST_DIFFERENCE = 1e-2
+
+
+@dataclass
+class HeadRounds:
+    """The orders of all heads.
+
+    Attributes:
+        order_RHN: row that stands at each sorted place, int32.
+        segment_RHN: segment at each sorted place, int32; equal ones stand together.
+    """
+
+    order_RHN: Tensor
+    segment_RHN: Tensor
+
+
+def sort_heads(segment_RHN: Tensor) -> HeadRounds:
+    """Order the rows of every head by segment in each round, keeping their order within each."""
+    segment_sorted_RHN, order_RHN = torch.sort(segment_RHN.to(torch.int32).contiguous(), dim=-1, stable=True)
+    return HeadRounds(order_RHN=order_RHN.to(torch.int32), segment_RHN=segment_sorted_RHN)
+
+
+def attend_forward(
+    query_NHD: Tensor,
+    key_NHD: Tensor | None,
+    value_NHD: Tensor,
+    rounds: HeadRounds,
+    *,
+    window: int,
+    see_itself: bool,
+    successor_values: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Attend with all heads, jointly over rounds.
+
+    Args:
+        query_NHD: float32 or bfloat16; views of one tensor with the others, so that all have its strides.
+        key_NHD: None: a key is its row's query brought to root mean square 1.
+        value_NHD: values.
+        rounds: the orders of the rows.
+        window: W, how many members of its segment a row sees, itself included.
+        see_itself: whether a row attends to itself. If not, a row without another to attend to takes its own value.
+        successor_values: a key brings the value of the row after it.
+
+    Returns:
+        Output, float32 [N, H, D], and logsumexp, float32 [H, N], `-MASKED` for rows that are alone.
+    """
+    from music_reformer.model.fused_kernels import forward_round
+
+    num_rows, num_heads, width = query_NHD.shape
+    out_NHD = query_NHD.new_empty(query_NHD.shape, dtype=torch.float32)
+    lse_HN = query_NHD.new_empty((num_heads, num_rows), dtype=torch.float32)
+    options = _options(query_NHD, window=window, see_itself=see_itself)
+    num_rounds = len(rounds.order_RHN)
+    for number in range(num_rounds):
+        forward_round[_grid(num_rows, num_heads, window)](
+            query_NHD,
+            query_NHD if key_NHD is None else key_NHD,
+            value_NHD,
+            rounds.order_RHN[number],
+            rounds.segment_RHN[number],
+            out_NHD,
+            lse_HN,
+            num_rows,
+            num_heads,
+            *query_NHD.stride()[:2],
+            width**-0.5,
+            SHARED=key_NHD is None,
+            SUCCESSOR=int(successor_values),
+            FIRST=number == 0,
+            LAST=number == num_rounds - 1,
+            **options,
+        )
+    return out_NHD, lse_HN
+
+
+def attend_backward(
+    grad_NHD: Tensor,
+    out_NHD: Tensor,
+    lse_HN: Tensor,
+    query_NHD: Tensor,
+    key_NHD: Tensor | None,
+    value_NHD: Tensor,
+    rounds: HeadRounds,
+    *,
+    window: int,
+    see_itself: bool,
+    successor_values: bool = False,
+) -> Tensor:
+    """Gradients of queries, (keys) and values side by side, float32 [N, 2 or 3, H, D].
+
+    Args:
+        grad_NHD: gradient of the output.
+        out_NHD, lse_HN: output and logsumexp.
+        query_NHD, key_NHD, value_NHD, rounds, window, see_itself, successor_values: as in `attend_forward`. With shared
+            keys, the gradient of the query has in it what comes to it through the key.
+    """
+    from music_reformer.model.fused_kernels import backward_round
+
+    num_rows, num_heads, width = query_NHD.shape
+    grad_NHD = grad_NHD.to(query_NHD.dtype).contiguous()
+    with full_precision(query_NHD.device):
+        delta_HN = torch.linalg.vecdot(grad_NHD.float(), out_NHD.float()).T.contiguous()
+    parts = 2 if key_NHD is None else 3
+    gradient_NPHD = query_NHD.new_empty((num_rows, parts, num_heads, width), dtype=torch.float32)
+    d_query_NHD, d_key_NHD, d_value_NHD = gradient_NPHD[:, 0], gradient_NPHD[:, parts - 2], gradient_NPHD[:, -1]
+    if successor_values:  # No key brings the first row.
+        d_value_NHD[0] = grad_NHD[0] * (lse_HN[:, :1] == -MASKED)
+    options = _options(query_NHD, window=window, see_itself=see_itself)
+    for number in range(len(rounds.order_RHN)):
+        backward_round[_grid(num_rows, num_heads, window)](
+            query_NHD,
+            query_NHD if key_NHD is None else key_NHD,
+            value_NHD,
+            grad_NHD,
+            delta_HN,
+            lse_HN,
+            d_query_NHD,
+            d_key_NHD,
+            d_value_NHD,
+            rounds.order_RHN[number],
+            rounds.segment_RHN[number],
+            num_rows,
+            *query_NHD.stride()[:2],
+            *grad_NHD.stride()[:2],
+            *d_query_NHD.stride()[:2],
+            width**-0.5,
+            SHARED=key_NHD is None,
+            SUCCESSOR=int(successor_values),
+            FIRST=number == 0,
+            **options,
+        )
+    return gradient_NPHD
+
+
+def _block(window: int) -> int:
+    return min(LARGEST_BLOCK, max(SMALLEST_BLOCK, 1 << (window - 1).bit_length()))
+
+
+def _grid(num_rows: int, num_heads: int, window: int) -> tuple[int, int]:
+    return (-(-num_rows // _block(window)), num_heads)
+
+
+def _options(query_NHD: Tensor, *, window: int, see_itself: bool) -> dict[str, Any]:
+    """What is fixed when a kernel is compiled."""
+    width, block = query_NHD.shape[-1], _block(window)
+    exact = torch.get_float32_matmul_precision() == "highest"
+    return {
+        "WIDTH": width,
+        "PADDED": max(SMALLEST_BLOCK, 1 << (width - 1).bit_length()),
+        "BLOCK": block,
+        "REACH": -(-(window - 1) // block),
+        "WINDOW": window,
+        "NEAREST": 0 if see_itself else 1,
+        "PRECISION": "ieee" if exact else "tf32",
+    }
+
+
+class FusedSharedAttention(torch.autograd.Function):
+    """What `lsh_attention` does with shared queries and keys; takes bfloat16, too."""
+
+    @staticmethod
+    def forward(ctx, query_value_BLTHD, segment_BL, buckets_RBLH, window, successor_values):  # type: ignore[no-untyped-def]
+        """Output [B, L, H, D], of the type of the input."""
+        query_NHD, value_NHD = query_value_BLTHD.flatten(0, 1).unbind(1)
+        rounds = sort_heads((segment_BL.unsqueeze(-1) + buckets_RBLH).flatten(1, 2).transpose(1, 2))
+        ctx.options = {"window": window, "see_itself": False, "successor_values": successor_values}
+        out_NHD, lse_HN = attend_forward(query_NHD, None, value_NHD, rounds, **ctx.options)
+        out_NHD = out_NHD.to(query_NHD.dtype)
+        ctx.rounds = rounds
+        ctx.save_for_backward(query_value_BLTHD, out_NHD, lse_HN)
+        return out_NHD.view(*segment_BL.shape, *out_NHD.shape[1:])
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad_BLHD):  # type: ignore[no-untyped-def]
+        """Gradient of the first argument; the others have none."""
+        query_value_BLTHD, out_NHD, lse_HN = ctx.saved_tensors
+        query_NHD, value_NHD = query_value_BLTHD.flatten(0, 1).unbind(1)
+        grad_NHD = grad_BLHD.flatten(0, 1)
+        gradient = attend_backward(grad_NHD, out_NHD, lse_HN, query_NHD, None, value_NHD, ctx.rounds, **ctx.options)
+        return gradient.to(query_NHD.dtype).view(query_value_BLTHD.shape), None, None, None, None
+
+
+class FusedLocalAttention(torch.autograd.Function):
+    """What `local_attention` does with rotary queries and keys; takes bfloat16, too."""
+
+    @staticmethod
+    def forward(ctx, query_key_value_BLTHD, cosine_BL1P, sine_BL1P, one, window):  # type: ignore[no-untyped-def]
+        """Output [B, L, H, D], of the type of the input."""
+        rotation = (cosine_BL1P.unsqueeze(2), sine_BL1P.unsqueeze(2))
+        num_heads = query_key_value_BLTHD.shape[3]
+        order_RHN, segment_RHN = (x.to(torch.int32).expand(1, num_heads, -1) for x in (one.order_N, one.segment_N))
+        ctx.rounds = HeadRounds(order_RHN.contiguous(), segment_RHN.contiguous())
+        ctx.options = {"window": window, "see_itself": True}
+        out_NHD, lse_HN = attend_forward(*_rotated(query_key_value_BLTHD, rotation), ctx.rounds, **ctx.options)
+        out_NHD = out_NHD.to(query_key_value_BLTHD.dtype)
+        ctx.save_for_backward(query_key_value_BLTHD, out_NHD, lse_HN, *rotation)
+        return out_NHD.view(*query_key_value_BLTHD.shape[:2], *out_NHD.shape[1:])
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad_BLHD):  # type: ignore[no-untyped-def]
+        """Gradient of the first argument; the others have none."""
+        query_key_value_BLTHD, out_NHD, lse_HN, cosine, sine = ctx.saved_tensors
+        rows = _rotated(query_key_value_BLTHD, (cosine, sine))
+        gradient = attend_backward(grad_BLHD.flatten(0, 1), out_NHD, lse_HN, *rows, ctx.rounds, **ctx.options)
+        gradient_BLTHD = gradient.view(query_key_value_BLTHD.shape)
+        of_rotated = gradient_BLTHD[:, :, :2]
+        of_rotated.copy_(rotate(of_rotated, (cosine, -sine)))
+        return gradient_BLTHD.to(query_key_value_BLTHD.dtype), None, None, None, None
+
+
+def _rotated(query_key_value_BLTHD: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries and keys, rotated, and values: [N, H, D] views of one new tensor."""
+    rows_BLTHD = torch.empty_like(query_key_value_BLTHD)
+    rows_BLTHD[:, :, :2] = rotate(query_key_value_BLTHD[:, :, :2], rotation)
+    rows_BLTHD[:, :, 2] = query_key_value_BLTHD[:, :, 2]
+    query_NHD, key_NHD, value_NHD = rows_BLTHD.flatten(0, 1).unbind(1)
+    return query_NHD, key_NHD, value_NHD
+
+
+def form_for(device: torch.device, plain: Form, fused: Form, example: Example) -> Form:
+    """The fused form on CUDA with Triton, if it agrees with the plain one; else the plain one."""
+    usable = device.type == "cuda" and importlib.util.find_spec("triton") is not None
+    return fused if usable and _agree(device, plain, fused, example) else plain
+
+
+@functools.cache
+def _agree(device: torch.device, plain: Form, fused: Form, example: Example) -> bool:
+    """Try both on the example, forward and backward, once a process; warn if the fused form is not to be used."""
+    try:
+        difference = largest_difference(plain, fused, example, device)
+    except Exception as error:  # Whatever a compiler says on a machine that we do not know: the plain form goes on.
+        trouble = f"do not run ({type(error).__name__}: {error})"
+    else:
+        if difference <= LARGEST_DIFFERENCE:
+            return True
+        trouble = f"are off by {difference:.2g}"
+    warnings.warn(
+        f"the fused attention kernels {trouble} on {torch.cuda.get_device_name(device)} with torch "
+        f"{torch.__version__}; the plain form, much slower there, takes their place: please report this",
+        stacklevel=2,
+    )
+    return False
+
+
+def largest_difference(plain: Form, fused: Form, example: Example, device: torch.device) -> float:
+    """Between the outputs and the gradients of both forms on an example; NaN if there is one in either."""
+    results = []
+    # The first use of a model may well be inference.
+    with torch.inference_mode(False), torch.enable_grad(), full_precision(device):
+        first, *others = example(device)
+        first.requires_grad_()
+        for form in (plain, fused):
+            out = form.apply(first.clone(), *others)  # The plain form writes the gradient over its input.
+            weight = torch.linspace(-1, 1, out.numel(), device=device).view_as(out)
+            (gradient,) = torch.autograd.grad(out, first, weight)
+            results.append((out.detach(), gradient.detach()))
+    return float(torch.stack([(a - b).abs().max() for a, b in zip(*results, strict=True)]).max())

@@ -1,0 +1,203 @@
+"""The Triton kernels of `fused_attention`; imported only where there is Triton.
+
+Shapes: N rows, H heads, D head width, W window.
+
+A program handles the rows at BLOCK consecutive sorted places of one head in one round. It looks up its rows, and those
+of the blocks that its window reaches, where they lie in memory, and writes what comes out to where its own rows lie: in
+one round every row belongs to one program, so that no two write to one place. Numbers are as in `banded_attention`,
+where the same is written in plain torch.
+"""
+
+# Triton reads the bodies, and types are not what it annotates with.
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, misc"
+
+import triton
+import triton.language as tl
+
+MASKED: tl.constexpr = tl.constexpr(-1e30)
+# Above this, a logsumexp says that the row sees nothing but itself.
+ALONE: tl.constexpr = tl.constexpr(1e29)
+SMALLEST_NORM: tl.constexpr = tl.constexpr(1e-12)
+
+
+@triton.jit
+def _places(block, orders, segments, head, num_rows, BLOCK: tl.constexpr):
+    """Sorted places of a block, which of them there are, their rows, and their segments (-1: no such place)."""
+    place = block * BLOCK + tl.arange(0, BLOCK)
+    there = (place >= 0) & (place < num_rows)
+    at = head.to(tl.int64) * num_rows + place
+    row = tl.load(orders + at, mask=there, other=0).to(tl.int64)
+    return place, there, row, tl.load(segments + at, mask=there, other=-1)
+
+
+@triton.jit
+def _rows(pointer, row, there, stride, head_stride, head, WIDTH: tl.constexpr, PADDED: tl.constexpr):
+    """Rows of one head, [BLOCK, PADDED]; zeros where there are none."""
+    column = tl.arange(0, PADDED)
+    mask = there[:, None] & (column < WIDTH)[None, :]
+    return tl.load(pointer + row[:, None] * stride + head * head_stride + column[None, :], mask=mask, other=0.0)
+
+
+@triton.jit
+def _per_norm(x):
+    """1 / |x| of every row."""
+    x = x.to(tl.float32)
+    return 1.0 / tl.maximum(tl.sqrt(tl.sum(x * x, axis=1)), SMALLEST_NORM)
+
+
+@triton.jit
+def _scores(
+    q, k, q_place, k_place, q_segment, k_segment, scale,
+    WINDOW: tl.constexpr, NEAREST: tl.constexpr, SHARED: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Scores of queries with keys, float32 [BLOCK, BLOCK], and which of them count."""
+    scores = tl.dot(q, tl.trans(k), input_precision=PRECISION)
+    scores *= _per_norm(k)[None, :] if SHARED else scale  # sqrt(D) / |k| / sqrt(D)
+    distance = q_place[:, None] - k_place[None, :]
+    seen = (q_segment[:, None] == k_segment[None, :]) & (distance >= NEAREST) & (distance < WINDOW)
+    return scores, seen
+
+
+@triton.jit
+def forward_round(
+    query, key, value, orders, segments, out, lse, num_rows, num_heads, stride, head_stride, scale,
+    WIDTH: tl.constexpr, PADDED: tl.constexpr, BLOCK: tl.constexpr, REACH: tl.constexpr, WINDOW: tl.constexpr,
+    NEAREST: tl.constexpr, SHARED: tl.constexpr, SUCCESSOR: tl.constexpr, FIRST: tl.constexpr, LAST: tl.constexpr,
+    PRECISION: tl.constexpr,
+):  # fmt: skip
+    """One block of one head in one round: its output [N, H, D] and logsumexp [H, N], joined to the rounds before."""
+    block, head = tl.program_id(0), tl.program_id(1)
+    q_place, q_there, q_row, q_segment = _places(block, orders, segments, head, num_rows, BLOCK)
+    q = _rows(query, q_row, q_there, stride, head_stride, head, WIDTH, PADDED)
+    largest = tl.full([BLOCK], MASKED, tl.float32)
+    total = tl.zeros([BLOCK], tl.float32)
+    result = tl.zeros([BLOCK, PADDED], tl.float32)
+    for back in tl.static_range(REACH + 1):
+        k_place, k_there, k_row, k_segment = _places(block - back, orders, segments, head, num_rows, BLOCK)
+        k = _rows(key, k_row, k_there, stride, head_stride, head, WIDTH, PADDED)
+        brings = k_row + SUCCESSOR
+        v = _rows(value, brings, k_there & (brings < num_rows), stride, head_stride, head, WIDTH, PADDED)
+        scores, seen = _scores(q, k, q_place, k_place, q_segment, k_segment, scale, WINDOW, NEAREST, SHARED, PRECISION)
+        new_largest = tl.maximum(largest, tl.max(tl.where(seen, scores, MASKED), axis=1))
+        share = tl.where(seen, tl.exp(scores - new_largest[:, None]), 0.0)
+        kept = tl.exp(largest - new_largest)
+        total = total * kept + tl.sum(share, axis=1)
+        result = result * kept[:, None] + tl.dot(share.to(v.dtype), v, input_precision=PRECISION)
+        largest = new_largest
+    result = result / tl.where(total > 0.0, total, 1.0)[:, None]
+    logsum = tl.where(total > 0.0, largest + tl.log(tl.where(total > 0.0, total, 1.0)), MASKED)
+
+    column = tl.arange(0, PADDED)
+    at = out + (q_row[:, None] * num_heads + head) * WIDTH + column[None, :]
+    mask = q_there[:, None] & (column < WIDTH)[None, :]
+    logsum_at = lse + head.to(tl.int64) * num_rows + q_row
+    if not FIRST:
+        before = tl.load(logsum_at, mask=q_there, other=MASKED)
+        most = tl.maximum(before, logsum)
+        of_before, of_this = tl.exp(before - most), tl.exp(logsum - most)
+        sum_of_both = of_before + of_this
+        result = (
+            tl.load(at, mask=mask, other=0.0) * (of_before / sum_of_both)[:, None]
+            + result * (of_this / sum_of_both)[:, None]
+        )
+        logsum = most + tl.log(sum_of_both)
+    if LAST and NEAREST > 0:
+        # Rows that see no other take their own value, and have no share in anything else.
+        alone = logsum < -ALONE
+        own = _rows(value, q_row, q_there & alone, stride, head_stride, head, WIDTH, PADDED)
+        result = tl.where(alone[:, None], own.to(tl.float32), result)
+        logsum = tl.where(alone, -MASKED, logsum)
+    tl.store(at, result, mask=mask)
+    tl.store(logsum_at, logsum, mask=q_there)
+
+
+@triton.jit
+def _add(pointer, x, row, there, stride, head_stride, head, FIRST: tl.constexpr, WIDTH: tl.constexpr,
+         PADDED: tl.constexpr):  # fmt: skip
+    """Write rows of one head in the first round, add to them afterwards."""
+    column = tl.arange(0, PADDED)
+    mask = there[:, None] & (column < WIDTH)[None, :]
+    at = pointer + row[:, None] * stride + head * head_stride + column[None, :]
+    if not FIRST:
+        x += tl.load(at, mask=mask, other=0.0)
+    tl.store(at, x, mask=mask)
+
+
+@triton.jit
+def backward_round(
+    query, key, value, grad, delta, lse, d_query, d_key, d_value, orders, segments,
+    num_rows, stride, head_stride, grad_stride, grad_head_stride, d_stride, d_head_stride, scale,
+    WIDTH: tl.constexpr, PADDED: tl.constexpr, BLOCK: tl.constexpr, REACH: tl.constexpr, WINDOW: tl.constexpr,
+    NEAREST: tl.constexpr, SHARED: tl.constexpr, SUCCESSOR: tl.constexpr, FIRST: tl.constexpr,
+    PRECISION: tl.constexpr,
+):  # fmt: skip
+    """One block of one head in one round: the gradients of its queries, keys and what its keys bring.
+
+    `delta` and `lse` [H, N]: sum of gradient times output over D, and the logsumexp of all rounds. With SHARED the
+    gradient of the key goes on to the query that it is made of, and `d_key` is not touched.
+    """
+    block, head = tl.program_id(0), tl.program_id(1)
+    of_head = head.to(tl.int64) * num_rows
+    place, there, row, segment = _places(block, orders, segments, head, num_rows, BLOCK)
+    q = _rows(query, row, there, stride, head_stride, head, WIDTH, PADDED)
+    k = _rows(key, row, there, stride, head_stride, head, WIDTH, PADDED)
+    brings = row + SUCCESSOR
+    brought = there & (brings < num_rows)
+    v = _rows(value, brings, brought, stride, head_stride, head, WIDTH, PADDED)
+    g = _rows(grad, row, there, grad_stride, grad_head_stride, head, WIDTH, PADDED)
+    logsum = tl.load(lse + of_head + row, mask=there, other=-MASKED)
+    along = tl.load(delta + of_head + row, mask=there, other=0.0)
+    d_q = tl.zeros([BLOCK, PADDED], tl.float32)
+    d_k = tl.zeros([BLOCK, PADDED], tl.float32)
+    d_v = tl.zeros([BLOCK, PADDED], tl.float32)
+    for away in tl.static_range(REACH + 1):
+        # Its queries, and the keys of the block so far before.
+        k_place, k_there, k_row, k_segment = _places(block - away, orders, segments, head, num_rows, BLOCK)
+        their_k = _rows(key, k_row, k_there, stride, head_stride, head, WIDTH, PADDED)
+        their = k_row + SUCCESSOR
+        their_v = _rows(value, their, k_there & (their < num_rows), stride, head_stride, head, WIDTH, PADDED)
+        scores, seen = _scores(
+            q, their_k, place, k_place, segment, k_segment, scale, WINDOW, NEAREST, SHARED, PRECISION
+        )
+        share = tl.where(seen, tl.exp(scores - logsum[:, None]), 0.0)
+        d_share = tl.dot(g, tl.trans(their_v), input_precision=PRECISION)
+        d_scores = share * (d_share - along[:, None])
+        if SHARED:
+            to_k = d_scores * _per_norm(their_k)[None, :]
+        else:
+            d_scores = d_scores * scale
+            to_k = d_scores
+        d_q += tl.dot(to_k.to(their_k.dtype), their_k, input_precision=PRECISION)
+        # Its keys, and the queries of the block so far behind.
+        if away == 0:
+            d_k += tl.dot(tl.trans(d_scores.to(q.dtype)), q, input_precision=PRECISION)
+            d_v += tl.dot(tl.trans(share.to(g.dtype)), g, input_precision=PRECISION)
+        else:
+            q_place, q_there, q_row, q_segment = _places(block + away, orders, segments, head, num_rows, BLOCK)
+            their_q = _rows(query, q_row, q_there, stride, head_stride, head, WIDTH, PADDED)
+            their_g = _rows(grad, q_row, q_there, grad_stride, grad_head_stride, head, WIDTH, PADDED)
+            their_logsum = tl.load(lse + of_head + q_row, mask=q_there, other=-MASKED)
+            their_along = tl.load(delta + of_head + q_row, mask=q_there, other=0.0)
+            scores, seen = _scores(
+                their_q, k, q_place, place, q_segment, segment, scale, WINDOW, NEAREST, SHARED, PRECISION
+            )
+            share = tl.where(seen, tl.exp(scores - their_logsum[:, None]), 0.0)
+            d_share = tl.dot(their_g, tl.trans(v), input_precision=PRECISION)
+            d_scores = share * (d_share - their_along[:, None])
+            if not SHARED:
+                d_scores = d_scores * scale
+            d_k += tl.dot(tl.trans(d_scores.to(their_q.dtype)), their_q, input_precision=PRECISION)
+            d_v += tl.dot(tl.trans(share.to(their_g.dtype)), their_g, input_precision=PRECISION)
+    if SHARED:
+        # Through k = q sqrt(D) / |q|: what points along q does not change it.
+        per_norm = _per_norm(k)
+        x = k.to(tl.float32) * per_norm[:, None]
+        d_q += (d_k - x * tl.sum(x * d_k, axis=1)[:, None]) * per_norm[:, None]
+    else:
+        _add(d_key, d_k, row, there, d_stride, d_head_stride, head, FIRST, WIDTH, PADDED)
+    _add(d_query, d_q, row, there, d_stride, d_head_stride, head, FIRST, WIDTH, PADDED)
+    if FIRST and NEAREST > 0:
+        # Rows that see no other: their output is their own value.
+        alone = brought & (tl.load(lse + of_head + brings, mask=brought, other=MASKED) > ALONE)
+        d_v += _rows(grad, brings, alone, grad_stride, grad_head_stride, head, WIDTH, PADDED).to(tl.float32)
+    _add(d_value, d_v, brings, brought, d_stride, d_head_stride, head, FIRST, WIDTH, PADDED)

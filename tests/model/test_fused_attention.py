@@ -1,0 +1,168 @@
+"""The Triton kernels against the plain form and, through it, the definition.
+
+Without a GPU they run in Triton's interpreter, which takes them step by step in Python: slow, and the same arithmetic.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+
+from music_reformer.model import fused_attention, local_attention, lsh_attention
+from music_reformer.model.fused_attention import (
+    FusedLocalAttention,
+    FusedSharedAttention,
+    form_for,
+    largest_difference,
+)
+from music_reformer.model.local_attention import LocalAttention
+from music_reformer.model.lsh_attention import LSHAttention
+from music_reformer.model.sequence import Sequence
+
+pytest.importorskip("triton", reason="the fused kernels need Triton, which there is for Linux only")
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+# exp of a score that the mask hides is not used.
+pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered in exp")
+
+CASES = [
+    # length, window, buckets, rounds, heads, head width, successor values
+    (1, 4, 1, 1, 1, 16, True),
+    (7, 8, 1, 1, 2, 16, True),
+    (65, 8, 5, 1, 2, 16, False),
+    (64, 16, 3, 2, 1, 32, True),
+    (97, 5, 12, 4, 1, 24, True),  # heads whose width is no power of two
+    (50, 2, 4, 2, 3, 8, False),
+    (90, 8, 60, 2, 2, 16, True),  # most rows are alone in their bucket
+    (150, 64, 2, 2, 1, 64, True),  # as in the shipped model
+    (300, 100, 1, 1, 1, 16, True),  # a window that reaches over two blocks
+]
+
+
+def _arguments(length: int, window: int, buckets: int, rounds: int, heads: int, width: int, successors: bool):  # type: ignore[no-untyped-def]
+    """Two rows of a batch, the first of two documents."""
+    document_BL = torch.zeros(2, length, dtype=torch.int64)
+    document_BL[0, length // 3 :] = 1
+    segment_BL = Sequence(document_BL=document_BL, position_BL=document_BL).group_BL * buckets
+    query_value_BLTHD = torch.randn(2, length, 2, heads, width)
+    buckets_RBLH = torch.randint(0, buckets, (rounds, 2, length, heads), dtype=torch.int16)
+    return [x.to(DEVICE) for x in (query_value_BLTHD, segment_BL, buckets_RBLH)] + [window, successors]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_shared_attention_is_the_plain_form(case: tuple[int, ...]) -> None:
+    forms = (lsh_attention._SharedAttention, FusedSharedAttention)
+    assert largest_difference(*forms, lambda device: _arguments(*case), DEVICE) < 2e-5
+
+
+@pytest.mark.parametrize(("length", "window", "heads", "width"), [(1, 4, 1, 16), (70, 8, 2, 24), (130, 64, 1, 64)])
+def test_local_attention_is_the_plain_form(length: int, window: int, heads: int, width: int) -> None:
+    document_BL = torch.zeros(2, length, dtype=torch.int64, device=DEVICE)
+    document_BL[1, length // 2 :] = 1
+    sequence = Sequence(document_BL=document_BL, position_BL=torch.arange(length, device=DEVICE).expand(2, length))
+    rows = torch.randn(2, length, 3, heads, width).to(DEVICE)
+    arguments = (rows, *sequence.rotary(width), sequence.in_order(), window)
+    forms = (local_attention._LocalAttention, FusedLocalAttention)
+    assert largest_difference(*forms, lambda device: arguments, DEVICE) < 2e-5
+
+
+def test_half_precision_is_within_a_hundredth() -> None:
+    """Of the plain form in float32, given the same rows: bfloat16 on a GPU; the interpreter has no products of it."""
+    dtype = torch.bfloat16 if DEVICE.type == "cuda" else torch.float16
+    rows, *others = _arguments(150, 16, 6, 2, 2, 32, True)
+    rows = rows.to(dtype)
+    results = []
+    for form, x in ((lsh_attention._SharedAttention, rows.float()), (FusedSharedAttention, rows)):
+        x.requires_grad_()
+        out = form.apply(x.clone(), *others)
+        results.append((out, *torch.autograd.grad(out, x, torch.ones_like(out))))
+    for exact, fused in zip(*results, strict=True):
+        assert fused.dtype == dtype
+        torch.testing.assert_close(fused.float(), exact, atol=1e-2, rtol=1e-2)
+
+
+def test_two_runs_give_the_same_bits() -> None:
+    rows, *others = _arguments(100, 8, 4, 2, 2, 16, True)
+    results = []
+    for _ in range(2):
+        rows = rows.detach().clone().requires_grad_()
+        out = FusedSharedAttention.apply(rows, *others)
+        results.append((out, *torch.autograd.grad(out.square().sum(), rows)))
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+def test_the_future_changes_nothing() -> None:
+    rows, segment_BL, buckets_RBLH, *others = _arguments(100, 8, 4, 2, 2, 16, True)
+    before = FusedSharedAttention.apply(rows, segment_BL, buckets_RBLH, *others)
+    rows[:, 60:], buckets_RBLH[:, :, 60:] = torch.randn_like(rows[:, 60:]), 3 - buckets_RBLH[:, :, 60:]
+    after = FusedSharedAttention.apply(rows, segment_BL, buckets_RBLH, *others)
+    # To rounding: what stands in one block with what depends on the sizes of the buckets.
+    torch.testing.assert_close(after[:, :60], before[:, :60], atol=1e-6, rtol=1e-6)
+    assert (after - before)[:, 60:].abs().max() > 0.1
+
+
+@pytest.mark.parametrize("kind", ["lsh", "local"])
+def test_layers_are_the_same_with_either_form(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if kind == "local":
+        layer: torch.nn.Module = LocalAttention(width=24, num_heads=2, head_width=16, window=8)
+    else:
+        layer = LSHAttention(
+            width=24,
+            num_heads=2,
+            head_width=16,
+            window=8,
+            num_buckets=6,
+            num_rounds=2,
+            max_rounds=2,
+            successor_values=True,
+        )
+    layer.to(DEVICE)
+    x = torch.randn(2, 60, 24, device=DEVICE, requires_grad=True)
+    inputs, sequence = [x, *layer.parameters()], Sequence.plain(x[..., 0].long())
+    results = []
+    for fused in (False, True):
+        module = local_attention if kind == "local" else lsh_attention
+        monkeypatch.setattr(module, "form_for", lambda device, *forms, chosen=fused: forms[chosen])
+        out, _ = layer(x, sequence)
+        results.append([out, *torch.autograd.grad(out.square().sum(), inputs)])
+    for plain, fast in zip(*results, strict=True):
+        torch.testing.assert_close(fast, plain, atol=1e-4, rtol=1e-4)
+
+
+def test_a_cpu_takes_the_plain_form() -> None:
+    forms = (lsh_attention._SharedAttention, FusedSharedAttention)
+    assert form_for(torch.device("cpu"), *forms, lsh_attention._example) is forms[0]
+
+
+class _Broken(FusedSharedAttention):
+    """Kernels that do not compile."""
+
+    @staticmethod
+    def forward(ctx, *arguments):  # type: ignore[no-untyped-def]
+        raise RuntimeError("no such instruction")
+
+
+class _Wrong(FusedSharedAttention):
+    """Kernels that give wrong numbers."""
+
+    @staticmethod
+    def forward(ctx, *arguments):  # type: ignore[no-untyped-def]
+        return FusedSharedAttention.forward(ctx, *arguments) * float("nan")
+
+
+@pytest.mark.parametrize(("form", "trouble"), [(_Broken, "no such instruction"), (_Wrong, "off by nan")])
+def test_kernels_that_fail_are_told_of_and_not_used(form: type, trouble: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a new GPU")
+    plain = lsh_attention._SharedAttention
+    with pytest.warns(UserWarning, match=f"{trouble}.*on a new GPU"):
+        assert not fused_attention._agree(DEVICE, plain, form, lsh_attention._example)
+
+
+def test_kernels_that_agree_are_used() -> None:
+    fused_attention._agree.cache_clear()
+    with warnings.catch_warnings(), torch.inference_mode(), torch.autocast(DEVICE.type, dtype=torch.bfloat16):
+        warnings.simplefilter("error", UserWarning)
+        for module, form in ((lsh_attention, FusedSharedAttention), (local_attention, FusedLocalAttention)):
+            plain = lsh_attention._SharedAttention if module is lsh_attention else local_attention._LocalAttention
+            assert fused_attention._agree(DEVICE, plain, form, module._example)
