@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 TORCH ?= torch==2.13.0
 BIN := .venv/bin
 
-.PHONY: app test lint format pictures train-demo benchmark-chorales benchmark-maestro clean
+.PHONY: app test lint format pictures train-demo benchmark-chorales benchmark-maestro benchmark-gpu clean
 
 app: .venv/app.stamp
 	$(BIN)/python app.py
@@ -51,6 +51,15 @@ benchmark-maestro: .venv/app.stamp
 	for split in validation test; do $(BIN)/music-reformer evaluate checkpoint=runs/maestro/weights \
 	data=datasets/maestro-events split=$$split 'contexts=[2048]' context_pieces=1000 output=reports/maestro-$$split \
 	|| exit 1; done
+
+# The attention kernels on the GPU that is here, then the tables for it: a quarter of an hour.
+benchmark-gpu: .venv/dev.stamp
+	$(BIN)/python -m pip install --quiet --editable ".[benchmarks]"
+	$(BIN)/python -m pytest tests/model
+	$(BIN)/python -m benchmarks.attention --device cuda --bfloat16 --alone --lengths 4096 16384 32768 65536 --rounds 2 4
+	$(BIN)/python -m benchmarks.attention --device cuda --bfloat16 --lengths 16384 32768 65536 --rounds 2
+	$(BIN)/python -m benchmarks.memory --device cuda
+	$(BIN)/python -m benchmarks.million --device cuda
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -83,27 +83,12 @@ def attend_forward(
     num_rows, num_heads, width = query_NHD.shape
     out_NHD = query_NHD.new_empty(query_NHD.shape, dtype=torch.float32)
     lse_HN = query_NHD.new_empty((num_heads, num_rows), dtype=torch.float32)
-    options = _options(query_NHD, window=window, see_itself=see_itself)
-    num_rounds = len(rounds.order_RHN)
-    for number in range(num_rounds):
-        forward_round[_grid(num_rows, num_heads, window)](
-            query_NHD,
-            query_NHD if key_NHD is None else key_NHD,
-            value_NHD,
-            rounds.order_RHN[number],
-            rounds.segment_RHN[number],
-            out_NHD,
-            lse_HN,
-            num_rows,
-            num_heads,
-            *query_NHD.stride()[:2],
-            width**-0.5,
-            SHARED=key_NHD is None,
-            SUCCESSOR=int(successor_values),
-            FIRST=number == 0,
-            LAST=number == num_rounds - 1,
-            **options,
-        )
+    rows = (query_NHD, query_NHD if key_NHD is None else key_NHD, value_NHD)
+    strides, num_rounds = query_NHD.stride()[:2], len(rounds.order_RHN)
+    grid, options = _launch(query_NHD, key_NHD, window=window, see_itself=see_itself, successor_values=successor_values)
+    for number, order in enumerate(zip(rounds.order_RHN, rounds.segment_RHN, strict=True)):
+        after = (*order, out_NHD, lse_HN, num_rows, num_heads, *strides, width**-0.5)
+        forward_round[grid](*rows, *after, FIRST=number == 0, LAST=number == num_rounds - 1, **options)
     return out_NHD, lse_HN
 
 
@@ -128,7 +113,7 @@ def attend_backward(
         query_NHD, key_NHD, value_NHD, rounds, window, see_itself, successor_values: as in `attend_forward`. With shared
             keys, the gradient of the query has in it what comes to it through the key.
     """
-    from music_reformer.model.fused_kernels import backward_round
+    from music_reformer.model.fused_kernels import backward_keys, backward_queries
 
     num_rows, num_heads, width = query_NHD.shape
     grad_NHD = grad_NHD.to(query_NHD.dtype).contiguous()
@@ -139,53 +124,43 @@ def attend_backward(
     d_query_NHD, d_key_NHD, d_value_NHD = gradient_NPHD[:, 0], gradient_NPHD[:, parts - 2], gradient_NPHD[:, -1]
     if successor_values:  # No key brings the first row.
         d_value_NHD[0] = grad_NHD[0] * (lse_HN[:, :1] == -MASKED)
-    options = _options(query_NHD, window=window, see_itself=see_itself)
-    for number in range(len(rounds.order_RHN)):
-        backward_round[_grid(num_rows, num_heads, window)](
-            query_NHD,
-            query_NHD if key_NHD is None else key_NHD,
-            value_NHD,
-            grad_NHD,
-            delta_HN,
-            lse_HN,
-            d_query_NHD,
-            d_key_NHD,
-            d_value_NHD,
-            rounds.order_RHN[number],
-            rounds.segment_RHN[number],
-            num_rows,
-            *query_NHD.stride()[:2],
-            *grad_NHD.stride()[:2],
-            *d_query_NHD.stride()[:2],
-            width**-0.5,
-            SHARED=key_NHD is None,
-            SUCCESSOR=int(successor_values),
-            FIRST=number == 0,
-            **options,
-        )
+    grid, options = _launch(query_NHD, key_NHD, window=window, see_itself=see_itself, successor_values=successor_values)
+    rows = (query_NHD, query_NHD if key_NHD is None else key_NHD, value_NHD, grad_NHD, delta_HN, lse_HN)
+    strides = [x.stride(dimension) for x in (query_NHD, grad_NHD, d_query_NHD) for dimension in (0, 1)]
+    for number, order in enumerate(zip(rounds.order_RHN, rounds.segment_RHN, strict=True)):
+        after = (*order, num_rows, *strides, width**-0.5)
+        backward_queries[grid](*rows, d_query_NHD, *after, FIRST=number == 0, **options)
+        backward_keys[grid](*rows, d_key_NHD, d_value_NHD, *after, FIRST=number == 0, **options)
     return gradient_NPHD
 
 
-def _block(window: int) -> int:
-    return min(LARGEST_BLOCK, max(SMALLEST_BLOCK, 1 << (window - 1).bit_length()))
-
-
-def _grid(num_rows: int, num_heads: int, window: int) -> tuple[int, int]:
-    return (-(-num_rows // _block(window)), num_heads)
-
-
-def _options(query_NHD: Tensor, *, window: int, see_itself: bool) -> dict[str, Any]:
-    """What is fixed when a kernel is compiled."""
-    width, block = query_NHD.shape[-1], _block(window)
-    exact = torch.get_float32_matmul_precision() == "highest"
+def _tiling(query_NHD: Tensor, window: int) -> dict[str, Any]:
+    """Size of a block and of its program, chosen so that what a program holds stays in registers (decision 7)."""
+    half, exact = query_NHD.dtype != torch.float32, torch.get_float32_matmul_precision() == "highest"
+    largest = LARGEST_BLOCK // 2 if exact and not half else LARGEST_BLOCK
     return {
+        "BLOCK": min(largest, max(SMALLEST_BLOCK, 1 << (window - 1).bit_length())),
+        # Three products in TF32 are as good as one in float32, and a GPU has the units for them.
+        "PRECISION": "tf32x3" if exact else "tf32",
+        "num_warps": 4 if half else 8,
+    }
+
+
+def _launch(
+    query_NHD: Tensor, key_NHD: Tensor | None, *, window: int, see_itself: bool, successor_values: bool
+) -> tuple[tuple[int, int], dict[str, Any]]:
+    """Grid of programs, and what is fixed when a kernel is compiled."""
+    num_rows, num_heads, width = query_NHD.shape
+    tiling = _tiling(query_NHD, window)
+    return (-(-num_rows // tiling["BLOCK"]), num_heads), {
+        **tiling,
         "WIDTH": width,
         "PADDED": max(SMALLEST_BLOCK, 1 << (width - 1).bit_length()),
-        "BLOCK": block,
-        "REACH": -(-(window - 1) // block),
+        "REACH": -(-(window - 1) // tiling["BLOCK"]),
         "WINDOW": window,
         "NEAREST": 0 if see_itself else 1,
-        "PRECISION": "ieee" if exact else "tf32",
+        "SHARED": key_NHD is None,
+        "SUCCESSOR": int(successor_values),
     }
 
 

@@ -124,78 +124,80 @@ def _add(pointer, x, row, there, stride, head_stride, head, FIRST: tl.constexpr,
 
 
 @triton.jit
-def backward_round(
-    query, key, value, grad, delta, lse, d_query, d_key, d_value, orders, segments,
+def backward_queries(
+    query, key, value, grad, delta, lse, d_query, orders, segments,
     num_rows, stride, head_stride, grad_stride, grad_head_stride, d_stride, d_head_stride, scale,
     WIDTH: tl.constexpr, PADDED: tl.constexpr, BLOCK: tl.constexpr, REACH: tl.constexpr, WINDOW: tl.constexpr,
     NEAREST: tl.constexpr, SHARED: tl.constexpr, SUCCESSOR: tl.constexpr, FIRST: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """One block of one head in one round: the gradients of its queries, keys and what its keys bring.
+    """One block of one head in one round: the gradient of its queries, without what comes to them through shared keys.
 
-    `delta` and `lse` [H, N]: sum of gradient times output over D, and the logsumexp of all rounds. With SHARED the
-    gradient of the key goes on to the query that it is made of, and `d_key` is not touched.
+    `delta` and `lse` [H, N]: sum of gradient times output over D, and the logsumexp of all rounds.
     """
     block, head = tl.program_id(0), tl.program_id(1)
     of_head = head.to(tl.int64) * num_rows
     place, there, row, segment = _places(block, orders, segments, head, num_rows, BLOCK)
     q = _rows(query, row, there, stride, head_stride, head, WIDTH, PADDED)
-    k = _rows(key, row, there, stride, head_stride, head, WIDTH, PADDED)
-    brings = row + SUCCESSOR
-    brought = there & (brings < num_rows)
-    v = _rows(value, brings, brought, stride, head_stride, head, WIDTH, PADDED)
     g = _rows(grad, row, there, grad_stride, grad_head_stride, head, WIDTH, PADDED)
     logsum = tl.load(lse + of_head + row, mask=there, other=-MASKED)
     along = tl.load(delta + of_head + row, mask=there, other=0.0)
     d_q = tl.zeros([BLOCK, PADDED], tl.float32)
+    for back in tl.static_range(REACH + 1):
+        k_place, k_there, k_row, k_segment = _places(block - back, orders, segments, head, num_rows, BLOCK)
+        k = _rows(key, k_row, k_there, stride, head_stride, head, WIDTH, PADDED)
+        brings = k_row + SUCCESSOR
+        v = _rows(value, brings, k_there & (brings < num_rows), stride, head_stride, head, WIDTH, PADDED)
+        scores, seen = _scores(q, k, place, k_place, segment, k_segment, scale, WINDOW, NEAREST, SHARED, PRECISION)
+        share = tl.where(seen, tl.exp(scores - logsum[:, None]), 0.0)
+        d_share = tl.dot(g, tl.trans(v), input_precision=PRECISION)
+        d_scores = share * (d_share - along[:, None])
+        d_scores *= _per_norm(k)[None, :] if SHARED else scale
+        d_q += tl.dot(d_scores.to(k.dtype), k, input_precision=PRECISION)
+    _add(d_query, d_q, row, there, d_stride, d_head_stride, head, FIRST, WIDTH, PADDED)
+
+
+@triton.jit
+def backward_keys(
+    query, key, value, grad, delta, lse, d_key, d_value, orders, segments,
+    num_rows, stride, head_stride, grad_stride, grad_head_stride, d_stride, d_head_stride, scale,
+    WIDTH: tl.constexpr, PADDED: tl.constexpr, BLOCK: tl.constexpr, REACH: tl.constexpr, WINDOW: tl.constexpr,
+    NEAREST: tl.constexpr, SHARED: tl.constexpr, SUCCESSOR: tl.constexpr, FIRST: tl.constexpr,
+    PRECISION: tl.constexpr,
+):  # fmt: skip
+    """One block of one head in one round: the gradients of its keys and of what they bring; see `backward_queries`.
+
+    With SHARED, `d_key` is the gradient of the queries that keys are made of, and is added to what is there.
+    """
+    block, head = tl.program_id(0), tl.program_id(1)
+    of_head = head.to(tl.int64) * num_rows
+    place, there, row, segment = _places(block, orders, segments, head, num_rows, BLOCK)
+    k = _rows(key, row, there, stride, head_stride, head, WIDTH, PADDED)
+    brings = row + SUCCESSOR
+    brought = there & (brings < num_rows)
+    v = _rows(value, brings, brought, stride, head_stride, head, WIDTH, PADDED)
     d_k = tl.zeros([BLOCK, PADDED], tl.float32)
     d_v = tl.zeros([BLOCK, PADDED], tl.float32)
-    for away in tl.static_range(REACH + 1):
-        # Its queries, and the keys of the block so far before.
-        k_place, k_there, k_row, k_segment = _places(block - away, orders, segments, head, num_rows, BLOCK)
-        their_k = _rows(key, k_row, k_there, stride, head_stride, head, WIDTH, PADDED)
-        their = k_row + SUCCESSOR
-        their_v = _rows(value, their, k_there & (their < num_rows), stride, head_stride, head, WIDTH, PADDED)
-        scores, seen = _scores(
-            q, their_k, place, k_place, segment, k_segment, scale, WINDOW, NEAREST, SHARED, PRECISION
-        )
+    for ahead in tl.static_range(REACH + 1):
+        q_place, q_there, q_row, q_segment = _places(block + ahead, orders, segments, head, num_rows, BLOCK)
+        q = _rows(query, q_row, q_there, stride, head_stride, head, WIDTH, PADDED)
+        g = _rows(grad, q_row, q_there, grad_stride, grad_head_stride, head, WIDTH, PADDED)
+        logsum = tl.load(lse + of_head + q_row, mask=q_there, other=-MASKED)
+        along = tl.load(delta + of_head + q_row, mask=q_there, other=0.0)
+        scores, seen = _scores(q, k, q_place, place, q_segment, segment, scale, WINDOW, NEAREST, SHARED, PRECISION)
         share = tl.where(seen, tl.exp(scores - logsum[:, None]), 0.0)
-        d_share = tl.dot(g, tl.trans(their_v), input_precision=PRECISION)
+        d_v += tl.dot(tl.trans(share.to(g.dtype)), g, input_precision=PRECISION)
+        d_share = tl.dot(g, tl.trans(v), input_precision=PRECISION)
         d_scores = share * (d_share - along[:, None])
-        if SHARED:
-            to_k = d_scores * _per_norm(their_k)[None, :]
-        else:
-            d_scores = d_scores * scale
-            to_k = d_scores
-        d_q += tl.dot(to_k.to(their_k.dtype), their_k, input_precision=PRECISION)
-        # Its keys, and the queries of the block so far behind.
-        if away == 0:
-            d_k += tl.dot(tl.trans(d_scores.to(q.dtype)), q, input_precision=PRECISION)
-            d_v += tl.dot(tl.trans(share.to(g.dtype)), g, input_precision=PRECISION)
-        else:
-            q_place, q_there, q_row, q_segment = _places(block + away, orders, segments, head, num_rows, BLOCK)
-            their_q = _rows(query, q_row, q_there, stride, head_stride, head, WIDTH, PADDED)
-            their_g = _rows(grad, q_row, q_there, grad_stride, grad_head_stride, head, WIDTH, PADDED)
-            their_logsum = tl.load(lse + of_head + q_row, mask=q_there, other=-MASKED)
-            their_along = tl.load(delta + of_head + q_row, mask=q_there, other=0.0)
-            scores, seen = _scores(
-                their_q, k, q_place, place, q_segment, segment, scale, WINDOW, NEAREST, SHARED, PRECISION
-            )
-            share = tl.where(seen, tl.exp(scores - their_logsum[:, None]), 0.0)
-            d_share = tl.dot(their_g, tl.trans(v), input_precision=PRECISION)
-            d_scores = share * (d_share - their_along[:, None])
-            if not SHARED:
-                d_scores = d_scores * scale
-            d_k += tl.dot(tl.trans(d_scores.to(their_q.dtype)), their_q, input_precision=PRECISION)
-            d_v += tl.dot(tl.trans(share.to(their_g.dtype)), their_g, input_precision=PRECISION)
+        d_k += tl.dot(tl.trans(d_scores.to(q.dtype)), q, input_precision=PRECISION)
     if SHARED:
         # Through k = q sqrt(D) / |q|: what points along q does not change it.
         per_norm = _per_norm(k)
         x = k.to(tl.float32) * per_norm[:, None]
-        d_q += (d_k - x * tl.sum(x * d_k, axis=1)[:, None]) * per_norm[:, None]
+        d_k = (d_k - x * tl.sum(x * d_k, axis=1)[:, None]) * per_norm[:, None]
     else:
-        _add(d_key, d_k, row, there, d_stride, d_head_stride, head, FIRST, WIDTH, PADDED)
-    _add(d_query, d_q, row, there, d_stride, d_head_stride, head, FIRST, WIDTH, PADDED)
+        d_k *= scale
+    _add(d_key, d_k, row, there, d_stride, d_head_stride, head, FIRST and not SHARED, WIDTH, PADDED)
     if FIRST and NEAREST > 0:
         # Rows that see no other: their output is their own value.
         alone = brought & (tl.load(lse + of_head + brings, mask=brought, other=MASKED) > ALONE)

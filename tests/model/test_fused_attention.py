@@ -5,7 +5,11 @@ Without a GPU they run in Triton's interpreter, which takes them step by step in
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -166,3 +170,18 @@ def test_kernels_that_agree_are_used() -> None:
         for module, form in ((lsh_attention, FusedSharedAttention), (local_attention, FusedLocalAttention)):
             plain = lsh_attention._SharedAttention if module is lsh_attention else local_attention._LocalAttention
             assert fused_attention._agree(DEVICE, plain, form, module._example)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the other tests here compile the kernels for this GPU")
+@pytest.mark.parametrize(("capability", "most_spilled"), [(90, 0), pytest.param(80, 1024, marks=pytest.mark.slow)])
+def test_kernels_compile_for_gpus_that_are_not_here(capability: int, most_spilled: int, tmp_path: Path) -> None:
+    """The interpreter takes much that the compiler does not; and what a thread holds should fit into its registers."""
+    script = Path(__file__).parent / "compile_kernels.py"
+    environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, str(script), str(capability)], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert len(lines) == 6
+    assert all(int(spilled) <= most_spilled for _, _, spilled in lines), done.stdout
