@@ -35,13 +35,18 @@ train-demo: .venv/app.stamp
 	$(BIN)/music-reformer generate checkpoint=runs/demo/weights prompts=datasets/demo-midi output=out/demo length=8bars
 
 # JS Bach chorales on the 16th grid, nats per token on both held-out splits: make benchmark-chorales CHORALES=FILE, where
-# FILE is Jsb16thSeparated.npz or .json (229, 76, 77 chorales), which is not ours to ship.
-benchmark-chorales: .venv/app.stamp
-	test -e datasets/chorales/store.json || \
-	$(BIN)/music-reformer prepare corpus=chorales corpus.path="$(CHORALES)" output=datasets/chorales
-	$(BIN)/music-reformer train experiment=chorales data=datasets/chorales
+# FILE is Jsb16thSeparated.npz or .json (229, 76, 77 chorales), which is not ours to ship; without it, those of music21.
+CHORALES ?= datasets/music21-chorales.npz
+CHORALES_STORE = datasets/$(basename $(notdir $(CHORALES)))
+benchmark-chorales: .venv/app.stamp $(CHORALES)
+	test -e $(CHORALES_STORE)/store.json || \
+	$(BIN)/music-reformer prepare corpus=chorales corpus.path="$(CHORALES)" output=$(CHORALES_STORE)
+	$(BIN)/music-reformer train experiment=chorales data=$(CHORALES_STORE)
 	for split in validation test; do $(BIN)/music-reformer evaluate checkpoint=runs/chorales/weights \
-	data=datasets/chorales split=$$split ngram=14 ngram_keys=7 output=reports/chorales-$$split || exit 1; done
+	data=$(CHORALES_STORE) split=$$split ngram=14 ngram_keys=7 output=reports/chorales-$$split || exit 1; done
+
+datasets/music21-chorales.npz: | .venv/app.stamp
+	$(BIN)/python -m benchmarks.chorales $@
 
 # MAESTRO v3 in the 388 events of Music Transformer, on one GPU: whole pieces, and windows of 2,048 tokens 1,024 apart.
 benchmark-maestro: .venv/app.stamp

@@ -133,9 +133,9 @@ def peak_memory(step: Callable[[], object], device: str) -> int:
         step()
         return torch.cuda.max_memory_allocated() - before
     Path("/proc/self/clear_refs").write_text("5")  # Forget the peak so far.
-    before = _status("VmRSS")
+    before = status_of_process("VmRSS")
     step()
-    return _status("VmHWM") - before
+    return status_of_process("VmHWM") - before
 
 
 def peak_allocated(step: Callable[[], object]) -> int:
@@ -161,10 +161,11 @@ def peak_of_process(device: str) -> int:
         import torch
 
         return torch.cuda.max_memory_allocated()
-    return _status("VmHWM")
+    return status_of_process("VmHWM")
 
 
-def _status(field: str) -> int:
+def status_of_process(field: str) -> int:
+    """A size that the system tells of this process (VmRSS, RssAnon ...), in bytes."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field + ":"):
             return int(line.split()[1]) * 1024
