@@ -3,8 +3,8 @@
     python -m benchmarks.chorales datasets/music21-chorales.npz
 
 Frames of four MIDI pitches (soprano, alto, tenor, bass) on the grid of sixteenths, NaN for rests, under `train`,
-`valid` and `test`. They are other arrangements and another split than the published 229, 76 and 77, so figures compare only
-with one another. Reading them takes some four minutes.
+`valid` and `test`. They are other arrangements and another split than the published 229, 76 and 77, so figures compare
+only with one another. Reading them takes some four minutes.
 """
 
 from __future__ import annotations

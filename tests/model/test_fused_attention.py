@@ -24,6 +24,7 @@ from music_reformer.model.fused_attention import (
 from music_reformer.model.local_attention import LocalAttention
 from music_reformer.model.lsh_attention import LSHAttention
 from music_reformer.model.sequence import Sequence
+from tests.model.test_reformer import build, tokens
 
 pytest.importorskip("triton", reason="the fused kernels need Triton, which there is for Linux only")
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -132,6 +133,28 @@ def test_layers_are_the_same_with_either_form(kind: str, monkeypatch: pytest.Mon
         results.append([out, *torch.autograd.grad(out.square().sum(), inputs)])
     for plain, fast in zip(*results, strict=True):
         torch.testing.assert_close(fast, plain, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("recompute", [True, False])
+def test_the_whole_model_is_the_same_with_either_form(recompute: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training step on rows of two documents, and logits step by step behind a prompt."""
+    model = build(recompute=recompute).to(DEVICE)
+    tokens_BL = tokens(2, 70).to(DEVICE)
+    document_BL = (torch.arange(70, device=DEVICE) >= 30).long().expand(2, 70)
+    results = []
+    for fused in (False, True):
+        for module in (local_attention, lsh_attention):
+            monkeypatch.setattr(module, "form_for", lambda device, *forms, chosen=fused: forms[chosen])
+        model.train()
+        model.redraw_rotations(1)
+        total, count = model.loss(tokens_BL, tokens_BL, document_BL=document_BL)
+        results.append([total, *torch.autograd.grad(total / count, list(model.parameters()))])
+        model.eval()
+        with torch.inference_mode():
+            logits, state = model.prefill(tokens_BL[:, :40])
+            results[-1] += [logits, *(model.step(tokens_BL[:, place], state) for place in range(40, 50))]
+    for plain, fast in zip(*results, strict=True):
+        torch.testing.assert_close(fast, plain, atol=1e-4, rtol=1e-3)
 
 
 def test_a_cpu_takes_the_plain_form() -> None:
