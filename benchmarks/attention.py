@@ -44,7 +44,9 @@ def step_of(name: str, *, length: int, rounds: int, alone: bool, device: str, bf
         width = (3 if name == "full" else 2) * WIDTH
         _take_projections_out(name, layer)
     layer.to(device)
-    x = torch.randn(1, length, width, device=device, requires_grad=True)
+    # Alone, it is of the type that projections would give.
+    dtype = torch.bfloat16 if alone and bfloat16 else torch.float32
+    x = torch.randn(1, length, width, device=device, dtype=dtype, requires_grad=True)
     out_gradient = torch.randn(1, length, WIDTH, device=device)
 
     def step() -> None:

@@ -228,15 +228,15 @@ def _rotated(query_key_value_BLTHD: Tensor, rotation: Rotation) -> tuple[Tensor,
     return query_NHD, key_NHD, value_NHD
 
 
+@functools.cache
 def form_for(device: torch.device, plain: Form, fused: Form, example: Example) -> Form:
-    """The fused form on CUDA with Triton, if it agrees with the plain one; else the plain one."""
+    """The fused form on CUDA with Triton, if it agrees with the plain one; else the plain one. Found out once."""
     usable = device.type == "cuda" and importlib.util.find_spec("triton") is not None
     return fused if usable and _agree(device, plain, fused, example) else plain
 
 
-@functools.cache
 def _agree(device: torch.device, plain: Form, fused: Form, example: Example) -> bool:
-    """Try both on the example, forward and backward, once a process; warn if the fused form is not to be used."""
+    """Try both on the example, forward and backward; warn if the fused form is not to be used."""
     try:
         difference = largest_difference(plain, fused, example, device)
     except Exception as error:  # Whatever a compiler says on a machine that we do not know: the plain form goes on.

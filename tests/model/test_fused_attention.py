@@ -187,7 +187,6 @@ def test_kernels_that_fail_are_told_of_and_not_used(form: type, trouble: str, mo
 
 
 def test_kernels_that_agree_are_used() -> None:
-    fused_attention._agree.cache_clear()
     with warnings.catch_warnings(), torch.inference_mode(), torch.autocast(DEVICE.type, dtype=torch.bfloat16):
         warnings.simplefilter("error", UserWarning)
         for module, form in ((lsh_attention, FusedSharedAttention), (local_attention, FusedLocalAttention)):
