@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -25,6 +26,13 @@ def corpora() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no corpora at {folder}; set MUSIC_REFORMER_CORPORA to a folder with pop909/ and asap/")
     return folder
+
+
+@pytest.fixture(scope="session")
+def ray_installed() -> None:
+    """Skips where Ray, an optional extra, is not."""
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("Ray is not installed: pip install 'music-reformer[ray]'")
 
 
 @pytest.fixture(autouse=True)

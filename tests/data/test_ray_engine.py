@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -21,9 +20,6 @@ from music_reformer.errors import UserError
 from music_reformer.midi.score import write_score
 from tests.midi.scores import random_score
 
-needs_ray = pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install 'music-reformer[ray]'"
-)
 NUM_FILES = 150  # three blocks
 
 
@@ -35,7 +31,7 @@ def midi(tmp_path: Path) -> Path:
     return tmp_path / "midi"
 
 
-@needs_ray
+@pytest.mark.usefixtures("ray_installed")
 @pytest.mark.slow
 @pytest.mark.timeout(1800)  # Ray takes minutes to start where others keep all cores busy
 def test_two_workers_of_ray_give_the_same_bytes(midi: Path, tmp_path: Path) -> None:

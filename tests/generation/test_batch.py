@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import sys
@@ -33,10 +32,6 @@ from music_reformer.generation.workers import compose_all, parcels_of
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.model.reformer import ReformerLM
 from music_reformer.model.weights import save_weights
-
-needs_ray = pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install 'music-reformer[ray]'"
-)
 
 
 @pytest.fixture(scope="module")
@@ -296,7 +291,7 @@ def test_composed_together_files_are_the_same(
     assert (together / "b_seed1_1.mid").stat().st_mtime_ns == before
 
 
-@needs_ray
+@pytest.mark.usefixtures("ray_installed")
 @pytest.mark.slow
 @pytest.mark.timeout(1800)  # Ray takes minutes to start where others keep all cores busy
 @pytest.mark.parametrize("rows", [0, 5])
