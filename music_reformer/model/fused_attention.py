@@ -93,6 +93,7 @@ def attend_forward(
 
 
 def attend_backward(
+    gradient_NPHD: Tensor,
     grad_NHD: Tensor,
     out_NHD: Tensor,
     lse_HN: Tensor,
@@ -104,10 +105,11 @@ def attend_backward(
     window: int,
     see_itself: bool,
     successor_values: bool = False,
-) -> Tensor:
-    """Gradients of queries, (keys) and values side by side, float32 [N, 2 or 3, H, D].
+) -> None:
+    """Write the gradients of queries, (keys) and values.
 
     Args:
+        gradient_NPHD: where to, side by side, [N, 2 or 3, H, D]; float32 where there are several rounds.
         grad_NHD: gradient of the output.
         out_NHD, lse_HN: output and logsumexp.
         query_NHD, key_NHD, value_NHD, rounds, window, see_itself, successor_values: as in `attend_forward`. With shared
@@ -115,13 +117,11 @@ def attend_backward(
     """
     from music_reformer.model.fused_kernels import backward_keys, backward_queries
 
-    num_rows, num_heads, width = query_NHD.shape
+    num_rows, _, width = query_NHD.shape
     grad_NHD = grad_NHD.to(query_NHD.dtype).contiguous()
     with full_precision(query_NHD.device):
         delta_HN = torch.linalg.vecdot(grad_NHD.float(), out_NHD.float()).T.contiguous()
-    parts = 2 if key_NHD is None else 3
-    gradient_NPHD = query_NHD.new_empty((num_rows, parts, num_heads, width), dtype=torch.float32)
-    d_query_NHD, d_key_NHD, d_value_NHD = gradient_NPHD[:, 0], gradient_NPHD[:, parts - 2], gradient_NPHD[:, -1]
+    d_query_NHD, d_key_NHD, d_value_NHD = gradient_NPHD[:, 0], gradient_NPHD[:, -2], gradient_NPHD[:, -1]
     if successor_values:  # No key brings the first row.
         d_value_NHD[0] = grad_NHD[0] * (lse_HN[:, :1] == -MASKED)
     grid, options = _launch(query_NHD, key_NHD, window=window, see_itself=see_itself, successor_values=successor_values)
@@ -131,7 +131,6 @@ def attend_backward(
         after = (*order, num_rows, *strides, width**-0.5)
         backward_queries[grid](*rows, d_query_NHD, *after, FIRST=number == 0, **options)
         backward_keys[grid](*rows, d_key_NHD, d_value_NHD, *after, FIRST=number == 0, **options)
-    return gradient_NPHD
 
 
 def _tiling(query_NHD: Tensor, window: int) -> dict[str, Any]:
@@ -186,8 +185,10 @@ class FusedSharedAttention(torch.autograd.Function):
         query_value_BLTHD, out_NHD, lse_HN = ctx.saved_tensors
         query_NHD, value_NHD = query_value_BLTHD.flatten(0, 1).unbind(1)
         grad_NHD = grad_BLHD.flatten(0, 1)
-        gradient = attend_backward(grad_NHD, out_NHD, lse_HN, query_NHD, None, value_NHD, ctx.rounds, **ctx.options)
-        return gradient.to(query_NHD.dtype).view(query_value_BLTHD.shape), None, None, None, None
+        gradient_BLTHD = torch.empty_like(query_value_BLTHD, dtype=torch.float32)
+        rows = (query_NHD, None, value_NHD)
+        attend_backward(gradient_BLTHD.flatten(0, 1), grad_NHD, out_NHD, lse_HN, *rows, ctx.rounds, **ctx.options)
+        return gradient_BLTHD.to(query_value_BLTHD.dtype), None, None, None, None
 
 
 class FusedLocalAttention(torch.autograd.Function):
@@ -196,7 +197,7 @@ class FusedLocalAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx, query_key_value_BLTHD, cosine_BL1P, sine_BL1P, one, window):  # type: ignore[no-untyped-def]
         """Output [B, L, H, D], of the type of the input."""
-        rotation = (cosine_BL1P.unsqueeze(2), sine_BL1P.unsqueeze(2))
+        rotation = (cosine_BL1P, sine_BL1P)
         num_heads = query_key_value_BLTHD.shape[3]
         order_RHN, segment_RHN = (x.to(torch.int32).expand(1, num_heads, -1) for x in (one.order_N, one.segment_N))
         ctx.rounds = HeadRounds(order_RHN.contiguous(), segment_RHN.contiguous())
@@ -210,19 +211,29 @@ class FusedLocalAttention(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad_BLHD):  # type: ignore[no-untyped-def]
         """Gradient of the first argument; the others have none."""
-        query_key_value_BLTHD, out_NHD, lse_HN, cosine, sine = ctx.saved_tensors
-        rows = _rotated(query_key_value_BLTHD, (cosine, sine))
-        gradient = attend_backward(grad_BLHD.flatten(0, 1), out_NHD, lse_HN, *rows, ctx.rounds, **ctx.options)
-        gradient_BLTHD = gradient.view(query_key_value_BLTHD.shape)
-        of_rotated = gradient_BLTHD[:, :, :2]
-        of_rotated.copy_(rotate(of_rotated, (cosine, -sine)))
-        return gradient_BLTHD.to(query_key_value_BLTHD.dtype), None, None, None, None
+        query_key_value_BLTHD, out_NHD, lse_HN, cosine_BL1P, sine_BL1P = ctx.saved_tensors
+        rows = _rotated(query_key_value_BLTHD, (cosine_BL1P, sine_BL1P))
+        # The gradient takes the place of the input, which nothing else needs: at a million tokens it is 3 GB.
+        attend_backward(
+            query_key_value_BLTHD.flatten(0, 1),
+            grad_BLHD.flatten(0, 1),
+            out_NHD,
+            lse_HN,
+            *rows,
+            ctx.rounds,
+            **ctx.options,
+        )
+        for part in (0, 1):
+            of_rotated = query_key_value_BLTHD[:, :, part]
+            of_rotated.copy_(rotate(of_rotated, (cosine_BL1P, -sine_BL1P)))
+        return query_key_value_BLTHD, None, None, None, None
 
 
 def _rotated(query_key_value_BLTHD: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
     """Queries and keys, rotated, and values: [N, H, D] views of one new tensor."""
     rows_BLTHD = torch.empty_like(query_key_value_BLTHD)
-    rows_BLTHD[:, :, :2] = rotate(query_key_value_BLTHD[:, :, :2], rotation)
+    for part in (0, 1):
+        rows_BLTHD[:, :, part] = rotate(query_key_value_BLTHD[:, :, part], rotation)
     rows_BLTHD[:, :, 2] = query_key_value_BLTHD[:, :, 2]
     query_NHD, key_NHD, value_NHD = rows_BLTHD.flatten(0, 1).unbind(1)
     return query_NHD, key_NHD, value_NHD
@@ -261,7 +272,7 @@ def largest_difference(plain: Form, fused: Form, example: Example, device: torch
         first, *others = example(device)
         first.requires_grad_()
         for form in (plain, fused):
-            out = form.apply(first.clone(), *others)  # The plain form writes the gradient over its input.
+            out = form.apply(first.clone(), *others)  # Some write the gradient over their input.
             weight = torch.linspace(-1, 1, out.numel(), device=device).view_as(out)
             (gradient,) = torch.autograd.grad(out, first, weight)
             results.append((out.detach(), gradient.detach()))
