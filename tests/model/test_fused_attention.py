@@ -28,6 +28,10 @@ from tests.model.test_reformer import build, tokens
 
 pytest.importorskip("triton", reason="the fused kernels need Triton, which there is for Linux only")
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+FORMS = {
+    "lsh": (lsh_attention._SharedAttention, FusedSharedAttention, lsh_attention._example),
+    "local": (local_attention._LocalAttention, FusedLocalAttention, local_attention._example),
+}
 # exp of a score that the mask hides is not used.
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered in exp")
 
@@ -57,8 +61,7 @@ def _arguments(length: int, window: int, buckets: int, rounds: int, heads: int, 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_shared_attention_is_the_plain_form(case: tuple[int, ...]) -> None:
-    forms = (lsh_attention._SharedAttention, FusedSharedAttention)
-    assert largest_difference(*forms, lambda device: _arguments(*case), DEVICE) < 2e-5
+    assert largest_difference(*FORMS["lsh"][:2], lambda device: _arguments(*case), DEVICE) < 2e-5
 
 
 @pytest.mark.parametrize(("length", "window", "heads", "width"), [(1, 4, 1, 16), (70, 8, 2, 24), (130, 64, 1, 64)])
@@ -68,23 +71,24 @@ def test_local_attention_is_the_plain_form(length: int, window: int, heads: int,
     sequence = Sequence(document_BL=document_BL, position_BL=torch.arange(length, device=DEVICE).expand(2, length))
     rows = torch.randn(2, length, 3, heads, width).to(DEVICE)
     arguments = (rows, *sequence.rotary(width), sequence.in_order(), window)
-    forms = (local_attention._LocalAttention, FusedLocalAttention)
-    assert largest_difference(*forms, lambda device: arguments, DEVICE) < 2e-5
+    assert largest_difference(*FORMS["local"][:2], lambda device: arguments, DEVICE) < 2e-5
 
 
-def test_half_precision_is_within_a_hundredth() -> None:
+@pytest.mark.parametrize("kind", ["lsh", "local"])
+def test_half_precision_is_within_a_hundredth(kind: str) -> None:
     """Of the plain form in float32, given the same rows: bfloat16 on a GPU; the interpreter has no products of it."""
     dtype = torch.bfloat16 if DEVICE.type == "cuda" else torch.float16
-    rows, *others = _arguments(150, 16, 6, 2, 2, 32, True)
+    plain, fused, example = FORMS[kind]
+    rows, *others = example(DEVICE)
     rows = rows.to(dtype)
     results = []
-    for form, x in ((lsh_attention._SharedAttention, rows.float()), (FusedSharedAttention, rows)):
+    for form, x in ((plain, rows.float()), (fused, rows)):
         x.requires_grad_()
         out = form.apply(x.clone(), *others)
         results.append((out, *torch.autograd.grad(out, x, torch.ones_like(out))))
-    for exact, fused in zip(*results, strict=True):
-        assert fused.dtype == dtype
-        torch.testing.assert_close(fused.float(), exact, atol=1e-2, rtol=1e-2)
+    for exact, half in zip(*results, strict=True):
+        assert half.dtype == dtype
+        torch.testing.assert_close(half.float(), exact, atol=1e-2, rtol=1e-2)
 
 
 def test_two_runs_give_the_same_bits() -> None:
@@ -158,8 +162,7 @@ def test_the_whole_model_is_the_same_with_either_form(recompute: bool, monkeypat
 
 
 def test_a_cpu_takes_the_plain_form() -> None:
-    forms = (lsh_attention._SharedAttention, FusedSharedAttention)
-    assert form_for(torch.device("cpu"), *forms, lsh_attention._example) is forms[0]
+    assert form_for(torch.device("cpu"), *FORMS["lsh"]) is FORMS["lsh"][0]
 
 
 class _Broken(FusedSharedAttention):
@@ -189,9 +192,7 @@ def test_kernels_that_fail_are_told_of_and_not_used(form: type, trouble: str, mo
 def test_kernels_that_agree_are_used() -> None:
     with warnings.catch_warnings(), torch.inference_mode(), torch.autocast(DEVICE.type, dtype=torch.bfloat16):
         warnings.simplefilter("error", UserWarning)
-        for module, form in ((lsh_attention, FusedSharedAttention), (local_attention, FusedLocalAttention)):
-            plain = lsh_attention._SharedAttention if module is lsh_attention else local_attention._LocalAttention
-            assert fused_attention._agree(DEVICE, plain, form, module._example)
+        assert all(fused_attention._agree(DEVICE, *forms) for forms in FORMS.values())
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the other tests here compile the kernels for this GPU")
