@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,88 +54,99 @@ def sort_heads(segment_RHN: Tensor) -> HeadRounds:
     return HeadRounds(order_RHN=order_RHN.to(torch.int32), segment_RHN=segment_sorted_RHN)
 
 
-def attend_forward(
-    query_NHD: Tensor,
-    key_NHD: Tensor | None,
-    value_NHD: Tensor,
-    rounds: HeadRounds,
-    *,
-    window: int,
-    see_itself: bool,
-    successor_values: bool = False,
-) -> tuple[Tensor, Tensor]:
-    """Attend with all heads, jointly over rounds.
+@dataclass
+class Heads:
+    """What all heads attend with.
 
-    Args:
-        query_NHD: float32 or bfloat16; views of one tensor with the others, so that all have its strides.
+    Attributes:
+        query_NHD: float32 or bfloat16; with the others views of one tensor, so that all have its strides.
         key_NHD: None: a key is its row's query brought to root mean square 1.
         value_NHD: values.
         rounds: the orders of the rows.
         window: W, how many members of its segment a row sees, itself included.
         see_itself: whether a row attends to itself. If not, a row without another to attend to takes its own value.
         successor_values: a key brings the value of the row after it.
-
-    Returns:
-        Output, float32 [N, H, D], and logsumexp, float32 [H, N], `-MASKED` for rows that are alone.
     """
-    from music_reformer.model.fused_kernels import forward_round
 
-    num_rows, num_heads, width = query_NHD.shape
-    out_NHD = query_NHD.new_empty(query_NHD.shape, dtype=torch.float32)
-    lse_HN = query_NHD.new_empty((num_heads, num_rows), dtype=torch.float32)
-    rows = (query_NHD, query_NHD if key_NHD is None else key_NHD, value_NHD)
-    strides, num_rounds = query_NHD.stride()[:2], len(rounds.order_RHN)
-    grid, options = _launch(query_NHD, key_NHD, window=window, see_itself=see_itself, successor_values=successor_values)
-    for number, order in enumerate(zip(rounds.order_RHN, rounds.segment_RHN, strict=True)):
-        after = (*order, out_NHD, lse_HN, num_rows, num_heads, *strides, width**-0.5)
-        forward_round[grid](*rows, *after, FIRST=number == 0, LAST=number == num_rounds - 1, **options)
-    return out_NHD, lse_HN
+    query_NHD: Tensor
+    key_NHD: Tensor | None
+    value_NHD: Tensor
+    rounds: HeadRounds
+    window: int
+    see_itself: bool
+    successor_values: bool = False
+
+    def attend(self) -> tuple[Tensor, Tensor]:
+        """Jointly over rounds.
+
+        Returns:
+            Output, float32 [N, H, D], and logsumexp, float32 [H, N], `-MASKED` for rows that are alone.
+        """
+        from music_reformer.model.fused_kernels import forward_round
+
+        num_rows, num_heads, width = self.query_NHD.shape
+        out_NHD = self.query_NHD.new_empty(self.query_NHD.shape, dtype=torch.float32)
+        lse_HN = self.query_NHD.new_empty((num_heads, num_rows), dtype=torch.float32)
+        grid, options = self._launch()
+        for order, first, last in self._orders():
+            after = (*order, out_NHD, lse_HN, num_rows, num_heads, *self.query_NHD.stride()[:2], width**-0.5)
+            forward_round[grid](*self._rows(), *after, FIRST=first, LAST=last, **options)
+        return out_NHD, lse_HN
+
+    def write_gradient(self, gradient_NPHD: Tensor, grad_NHD: Tensor, out_NHD: Tensor, lse_HN: Tensor) -> None:
+        """Gradients of queries, (keys) and values; that of shared keys is added to that of the queries.
+
+        Args:
+            gradient_NPHD: where to, side by side, [N, 2 or 3, H, D]; float32 where there are several rounds.
+            grad_NHD: gradient of the output.
+            out_NHD, lse_HN: output and logsumexp.
+        """
+        from music_reformer.model.fused_kernels import backward_keys, backward_queries
+
+        num_rows, _, width = self.query_NHD.shape
+        grad_NHD = grad_NHD.to(self.query_NHD.dtype).contiguous()
+        with full_precision(grad_NHD.device):
+            delta_HN = torch.linalg.vecdot(grad_NHD.float(), out_NHD.float()).T.contiguous()
+        d_query_NHD, d_key_NHD, d_value_NHD = gradient_NPHD[:, 0], gradient_NPHD[:, -2], gradient_NPHD[:, -1]
+        if self.successor_values:  # No key brings the first row.
+            d_value_NHD[0] = grad_NHD[0] * (lse_HN[:, :1] == -MASKED)
+        grid, options = self._launch()
+        rows = (*self._rows(), grad_NHD, delta_HN, lse_HN)
+        strides = [x.stride(dimension) for x in (self.query_NHD, grad_NHD, d_query_NHD) for dimension in (0, 1)]
+        for order, first, _ in self._orders():
+            after = (*order, num_rows, *strides, width**-0.5)
+            backward_queries[grid](*rows, d_query_NHD, *after, FIRST=first, **options)
+            backward_keys[grid](*rows, d_key_NHD, d_value_NHD, *after, FIRST=first, **options)
+
+    def _rows(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.query_NHD, self.query_NHD if self.key_NHD is None else self.key_NHD, self.value_NHD
+
+    def _orders(self) -> Iterator[tuple[tuple[Tensor, Tensor], bool, bool]]:
+        """Order and segments of each round, and whether it is the first and the last."""
+        num_rounds = len(self.rounds.order_RHN)
+        for number in range(num_rounds):
+            order = (self.rounds.order_RHN[number], self.rounds.segment_RHN[number])
+            yield order, number == 0, number == num_rounds - 1
+
+    def _launch(self) -> tuple[tuple[int, int], dict[str, Any]]:
+        """Grid of programs, and what is fixed when a kernel is compiled."""
+        num_rows, num_heads, width = self.query_NHD.shape
+        tiling = _tiling(self.query_NHD.dtype, self.window)
+        return (-(-num_rows // tiling["BLOCK"]), num_heads), {
+            **tiling,
+            "WIDTH": width,
+            "PADDED": max(SMALLEST_BLOCK, 1 << (width - 1).bit_length()),
+            "REACH": -(-(self.window - 1) // tiling["BLOCK"]),
+            "WINDOW": self.window,
+            "NEAREST": 0 if self.see_itself else 1,
+            "SHARED": self.key_NHD is None,
+            "SUCCESSOR": int(self.successor_values),
+        }
 
 
-def attend_backward(
-    gradient_NPHD: Tensor,
-    grad_NHD: Tensor,
-    out_NHD: Tensor,
-    lse_HN: Tensor,
-    query_NHD: Tensor,
-    key_NHD: Tensor | None,
-    value_NHD: Tensor,
-    rounds: HeadRounds,
-    *,
-    window: int,
-    see_itself: bool,
-    successor_values: bool = False,
-) -> None:
-    """Write the gradients of queries, (keys) and values.
-
-    Args:
-        gradient_NPHD: where to, side by side, [N, 2 or 3, H, D]; float32 where there are several rounds.
-        grad_NHD: gradient of the output.
-        out_NHD, lse_HN: output and logsumexp.
-        query_NHD, key_NHD, value_NHD, rounds, window, see_itself, successor_values: as in `attend_forward`. With shared
-            keys, the gradient of the query has in it what comes to it through the key.
-    """
-    from music_reformer.model.fused_kernels import backward_keys, backward_queries
-
-    num_rows, _, width = query_NHD.shape
-    grad_NHD = grad_NHD.to(query_NHD.dtype).contiguous()
-    with full_precision(query_NHD.device):
-        delta_HN = torch.linalg.vecdot(grad_NHD.float(), out_NHD.float()).T.contiguous()
-    d_query_NHD, d_key_NHD, d_value_NHD = gradient_NPHD[:, 0], gradient_NPHD[:, -2], gradient_NPHD[:, -1]
-    if successor_values:  # No key brings the first row.
-        d_value_NHD[0] = grad_NHD[0] * (lse_HN[:, :1] == -MASKED)
-    grid, options = _launch(query_NHD, key_NHD, window=window, see_itself=see_itself, successor_values=successor_values)
-    rows = (query_NHD, query_NHD if key_NHD is None else key_NHD, value_NHD, grad_NHD, delta_HN, lse_HN)
-    strides = [x.stride(dimension) for x in (query_NHD, grad_NHD, d_query_NHD) for dimension in (0, 1)]
-    for number, order in enumerate(zip(rounds.order_RHN, rounds.segment_RHN, strict=True)):
-        after = (*order, num_rows, *strides, width**-0.5)
-        backward_queries[grid](*rows, d_query_NHD, *after, FIRST=number == 0, **options)
-        backward_keys[grid](*rows, d_key_NHD, d_value_NHD, *after, FIRST=number == 0, **options)
-
-
-def _tiling(query_NHD: Tensor, window: int) -> dict[str, Any]:
+def _tiling(dtype: torch.dtype, window: int) -> dict[str, Any]:
     """Size of a block and of its program, chosen so that what a program holds stays in registers (decision 7)."""
-    half, exact = query_NHD.dtype != torch.float32, torch.get_float32_matmul_precision() == "highest"
+    half, exact = dtype != torch.float32, torch.get_float32_matmul_precision() == "highest"
     largest = LARGEST_BLOCK // 2 if exact and not half else LARGEST_BLOCK
     return {
         "BLOCK": min(largest, max(SMALLEST_BLOCK, 1 << (window - 1).bit_length())),
@@ -145,36 +156,16 @@ def _tiling(query_NHD: Tensor, window: int) -> dict[str, Any]:
     }
 
 
-def _launch(
-    query_NHD: Tensor, key_NHD: Tensor | None, *, window: int, see_itself: bool, successor_values: bool
-) -> tuple[tuple[int, int], dict[str, Any]]:
-    """Grid of programs, and what is fixed when a kernel is compiled."""
-    num_rows, num_heads, width = query_NHD.shape
-    tiling = _tiling(query_NHD, window)
-    return (-(-num_rows // tiling["BLOCK"]), num_heads), {
-        **tiling,
-        "WIDTH": width,
-        "PADDED": max(SMALLEST_BLOCK, 1 << (width - 1).bit_length()),
-        "REACH": -(-(window - 1) // tiling["BLOCK"]),
-        "WINDOW": window,
-        "NEAREST": 0 if see_itself else 1,
-        "SHARED": key_NHD is None,
-        "SUCCESSOR": int(successor_values),
-    }
-
-
 class FusedSharedAttention(torch.autograd.Function):
     """What `lsh_attention` does with shared queries and keys; takes bfloat16, too."""
 
     @staticmethod
     def forward(ctx, query_value_BLTHD, segment_BL, buckets_RBLH, window, successor_values):  # type: ignore[no-untyped-def]
         """Output [B, L, H, D], of the type of the input."""
-        query_NHD, value_NHD = query_value_BLTHD.flatten(0, 1).unbind(1)
-        rounds = sort_heads((segment_BL.unsqueeze(-1) + buckets_RBLH).flatten(1, 2).transpose(1, 2))
-        ctx.options = {"window": window, "see_itself": False, "successor_values": successor_values}
-        out_NHD, lse_HN = attend_forward(query_NHD, None, value_NHD, rounds, **ctx.options)
-        out_NHD = out_NHD.to(query_NHD.dtype)
-        ctx.rounds = rounds
+        ctx.rounds = sort_heads((segment_BL.unsqueeze(-1) + buckets_RBLH).flatten(1, 2).transpose(1, 2))
+        ctx.window, ctx.successor_values = window, successor_values
+        out_NHD, lse_HN = FusedSharedAttention._heads(ctx, query_value_BLTHD).attend()
+        out_NHD = out_NHD.to(query_value_BLTHD.dtype)
         ctx.save_for_backward(query_value_BLTHD, out_NHD, lse_HN)
         return out_NHD.view(*segment_BL.shape, *out_NHD.shape[1:])
 
@@ -183,12 +174,23 @@ class FusedSharedAttention(torch.autograd.Function):
     def backward(ctx, grad_BLHD):  # type: ignore[no-untyped-def]
         """Gradient of the first argument; the others have none."""
         query_value_BLTHD, out_NHD, lse_HN = ctx.saved_tensors
-        query_NHD, value_NHD = query_value_BLTHD.flatten(0, 1).unbind(1)
-        grad_NHD = grad_BLHD.flatten(0, 1)
         gradient_BLTHD = torch.empty_like(query_value_BLTHD, dtype=torch.float32)
-        rows = (query_NHD, None, value_NHD)
-        attend_backward(gradient_BLTHD.flatten(0, 1), grad_NHD, out_NHD, lse_HN, *rows, ctx.rounds, **ctx.options)
+        heads = FusedSharedAttention._heads(ctx, query_value_BLTHD)
+        heads.write_gradient(gradient_BLTHD.flatten(0, 1), grad_BLHD.flatten(0, 1), out_NHD, lse_HN)
         return gradient_BLTHD.to(query_value_BLTHD.dtype), None, None, None, None
+
+    @staticmethod
+    def _heads(ctx, query_value_BLTHD):  # type: ignore[no-untyped-def]
+        query_NHD, value_NHD = query_value_BLTHD.flatten(0, 1).unbind(1)
+        return Heads(
+            query_NHD,
+            None,
+            value_NHD,
+            ctx.rounds,
+            ctx.window,
+            see_itself=False,
+            successor_values=ctx.successor_values,
+        )
 
 
 class FusedLocalAttention(torch.autograd.Function):
@@ -197,32 +199,27 @@ class FusedLocalAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx, query_key_value_BLTHD, cosine_BL1P, sine_BL1P, one, window):  # type: ignore[no-untyped-def]
         """Output [B, L, H, D], of the type of the input."""
-        rotation = (cosine_BL1P, sine_BL1P)
         num_heads = query_key_value_BLTHD.shape[3]
         order_RHN, segment_RHN = (x.to(torch.int32).expand(1, num_heads, -1) for x in (one.order_N, one.segment_N))
-        ctx.rounds = HeadRounds(order_RHN.contiguous(), segment_RHN.contiguous())
-        ctx.options = {"window": window, "see_itself": True}
-        out_NHD, lse_HN = attend_forward(*_rotated(query_key_value_BLTHD, rotation), ctx.rounds, **ctx.options)
+        rounds = HeadRounds(order_RHN.contiguous(), segment_RHN.contiguous())
+        rows = _rotated(query_key_value_BLTHD, (cosine_BL1P, sine_BL1P))
+        out_NHD, lse_HN = Heads(*rows, rounds, window, see_itself=True).attend()
         out_NHD = out_NHD.to(query_key_value_BLTHD.dtype)
-        ctx.save_for_backward(query_key_value_BLTHD, out_NHD, lse_HN, *rotation)
+        ctx.rounds, ctx.window = rounds, window
+        ctx.save_for_backward(query_key_value_BLTHD, out_NHD, lse_HN, cosine_BL1P, sine_BL1P)
         return out_NHD.view(*query_key_value_BLTHD.shape[:2], *out_NHD.shape[1:])
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad_BLHD):  # type: ignore[no-untyped-def]
-        """Gradient of the first argument; the others have none."""
+        """Gradient of the first argument; the others have none.
+
+        It takes the place of the input, which nothing else needs: at a million tokens it is 3 GB.
+        """
         query_key_value_BLTHD, out_NHD, lse_HN, cosine_BL1P, sine_BL1P = ctx.saved_tensors
         rows = _rotated(query_key_value_BLTHD, (cosine_BL1P, sine_BL1P))
-        # The gradient takes the place of the input, which nothing else needs: at a million tokens it is 3 GB.
-        attend_backward(
-            query_key_value_BLTHD.flatten(0, 1),
-            grad_BLHD.flatten(0, 1),
-            out_NHD,
-            lse_HN,
-            *rows,
-            ctx.rounds,
-            **ctx.options,
-        )
+        heads = Heads(*rows, ctx.rounds, ctx.window, see_itself=True)
+        heads.write_gradient(query_key_value_BLTHD.flatten(0, 1), grad_BLHD.flatten(0, 1), out_NHD, lse_HN)
         for part in (0, 1):
             of_rotated = query_key_value_BLTHD[:, :, part]
             of_rotated.copy_(rotate(of_rotated, (cosine_BL1P, -sine_BL1P)))
