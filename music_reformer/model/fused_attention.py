@@ -146,8 +146,9 @@ class Heads:
 
 def _tiling(dtype: torch.dtype, window: int) -> dict[str, Any]:
     """Size of a block and of its program, chosen so that what a program holds stays in registers (decision 7)."""
-    half, exact = dtype != torch.float32, torch.get_float32_matmul_precision() == "highest"
-    largest = LARGEST_BLOCK // 2 if exact and not half else LARGEST_BLOCK
+    half = dtype != torch.float32
+    exact = not half and torch.get_float32_matmul_precision() == "highest"
+    largest = LARGEST_BLOCK // 2 if exact else LARGEST_BLOCK
     return {
         "BLOCK": min(largest, max(SMALLEST_BLOCK, 1 << (window - 1).bit_length())),
         # Three products in TF32 are as good as one in float32, and a GPU has the units for them.
