@@ -4,7 +4,7 @@
 
 Frames of four MIDI pitches (soprano, alto, tenor, bass) on the grid of sixteenths, NaN for rests, under `train`,
 `valid` and `test`. They are other arrangements and another split than the published 229, 76 and 77, so figures compare
-only with one another. Reading them takes some four minutes.
+only with one another. Reading them takes a minute or two.
 """
 
 from __future__ import annotations
