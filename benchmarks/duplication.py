@@ -102,7 +102,9 @@ def batch_of(size: int, generator: Any) -> tuple[Any, Any]:
     return sequence, targets
 
 
-def train_and_evaluate(*, trained: str | int, seed: int, steps: int, batch: int, threads: int) -> dict[str, Any]:
+def train_and_evaluate(
+    *, trained: str | int, seed: int, steps: int, batch: int, weight_decay: float, threads: int
+) -> dict[str, Any]:
     """In a child process: accuracy by evaluation, in per cent, and the loss curve.
 
     The rate stays where it is until the loss falls (it does so suddenly, once the heads have found where the first
@@ -117,7 +119,7 @@ def train_and_evaluate(*, trained: str | int, seed: int, steps: int, batch: int,
     torch.manual_seed(seed)
     model = build()
     use_attention(model, trained)
-    optimizer = build_optimizer(model, OptimizerConfig(learning_rate=LEARNING_RATE, weight_decay=0.0))
+    optimizer = build_optimizer(model, OptimizerConfig(learning_rate=LEARNING_RATE, weight_decay=weight_decay))
     full_rates = [group["lr"] for group in optimizer.param_groups]
     generator = torch.Generator().manual_seed(seed)
     losses, fallen_at, begin = [], None, time.perf_counter()
@@ -167,33 +169,42 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--steps", type=int, default=2000, help="at most")
     parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--weight-decay", type=float, default=0.0, help="of the matrices")
     parser.add_argument("--threads", type=int, default=0, help="of each training")
     parser.add_argument("--workers", type=int, default=1, help="trainings at a time")
     options = parser.parse_args()
     print(machine("cpu"))
     kinds: list[str | int] = [name if name == "full" else int(name) for name in options.trained]
-    common = {"steps": options.steps, "batch": options.batch, "threads": options.threads}
+    common = {
+        "steps": options.steps,
+        "batch": options.batch,
+        "weight_decay": options.weight_decay,
+        "threads": options.threads,
+    }
+    kind = f"-decay-{options.weight_decay:g}" if options.weight_decay else ""
     tasks: list[dict[str, Any]] = [
-        {"trained": kind, "seed": seed, **common} for seed in options.seeds for kind in kinds
+        {"trained": trained, "seed": seed, **common} for seed in options.seeds for trained in kinds
     ]
-    rows = in_children("duplication", "benchmarks.duplication:train_and_evaluate", tasks, workers=options.workers)
+    rows = in_children(
+        f"duplication{kind}", "benchmarks.duplication:train_and_evaluate", tasks, workers=options.workers
+    )
     lines = []
-    for kind in [kind for kind in TRAINED if kind in kinds]:
-        runs = [row for row in rows if row["trained"] == kind]
+    for trained in [trained for trained in TRAINED if trained in kinds]:
+        runs = [row for row in rows if row["trained"] == trained]
         cells = []
-        for evaluated, paper in zip(EVALUATED, PAPER[kind], strict=True):
+        for evaluated, paper in zip(EVALUATED, PAPER[trained], strict=True):
             values = [run["accuracy"][str(evaluated)] for run in runs]
             middle = f"{statistics.median(values):.1f}" if values else "-"
             cells.append(f"{middle} ({paper})")
         taken = statistics.median(len(run["losses"]) for run in runs) if runs else "-"
-        lines.append([kind, taken, *cells])
+        lines.append([trained, taken, *cells])
     show(
         f"accuracy in per cent, median of {len(options.seeds)} seeds (the paper's, after 150,000 steps)",
-        ["trained with", "steps", *(f"evaluated {kind}" for kind in EVALUATED)],
+        ["trained with", "steps", *(f"evaluated {evaluated}" for evaluated in EVALUATED)],
         lines,
     )
-    path = write("duplication", settings=vars(options), rows=rows, device="cpu")
-    plot = save_plot("duplication", lambda axes: _draw(axes, rows))
+    path = write("duplication", kind=kind, settings=vars(options), rows=rows, device="cpu")
+    plot = save_plot(f"duplication{kind}", lambda axes: _draw(axes, rows))
     print(f"\n{path}\n{plot}")
 
 
