@@ -36,16 +36,17 @@ train-demo: .venv/app.stamp
 
 # JS Bach chorales on the 16th grid, nats per token on both held-out splits: make benchmark-chorales CHORALES=FILE, where
 # FILE is Jsb16thSeparated.npz or .json (229, 76, 77 chorales), which is not ours to ship; without it, those of music21.
-CHORALES ?= datasets/music21-chorales.npz
-CHORALES_STORE = datasets/$(basename $(notdir $(CHORALES)))
-benchmark-chorales: .venv/app.stamp $(CHORALES)
-	test -e $(CHORALES_STORE)/store.json || \
-	$(BIN)/music-reformer prepare corpus=chorales corpus.path="$(CHORALES)" output=$(CHORALES_STORE)
-	$(BIN)/music-reformer train experiment=chorales data=$(CHORALES_STORE)
-	for split in validation test; do $(BIN)/music-reformer evaluate checkpoint=runs/chorales/weights \
-	data=$(CHORALES_STORE) split=$$split ngram=14 ngram_keys=7 output=reports/chorales-$$split || exit 1; done
+MUSIC21_CHORALES = datasets/music21-chorales.npz
+CHORALES ?= $(MUSIC21_CHORALES)
+CHORALES_NAME = $(if $(filter $(MUSIC21_CHORALES),$(CHORALES)),music21-chorales,chorales)
+benchmark-chorales: .venv/app.stamp $(filter $(MUSIC21_CHORALES),$(CHORALES))
+	test -e datasets/$(CHORALES_NAME)/store.json || \
+	$(BIN)/music-reformer prepare corpus=chorales corpus.path="$(CHORALES)" output=datasets/$(CHORALES_NAME)
+	$(BIN)/music-reformer train experiment=chorales data=datasets/$(CHORALES_NAME) output=runs/$(CHORALES_NAME)
+	for split in validation test; do $(BIN)/music-reformer evaluate checkpoint=runs/$(CHORALES_NAME)/weights \
+	data=datasets/$(CHORALES_NAME) split=$$split ngram=14 ngram_keys=7 output=reports/$(CHORALES_NAME)-$$split || exit 1; done
 
-datasets/music21-chorales.npz: | .venv/app.stamp
+$(MUSIC21_CHORALES): | .venv/app.stamp
 	$(BIN)/python -m benchmarks.chorales $@
 
 # MAESTRO v3 in the 388 events of Music Transformer, on one GPU: whole pieces, and windows of 2,048 tokens 1,024 apart.
