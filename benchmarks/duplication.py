@@ -174,7 +174,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="trainings at a time")
     options = parser.parse_args()
     print(machine("cpu"))
-    kinds: list[str | int] = [name if name == "full" else int(name) for name in options.trained]
+    trainings: list[str | int] = [name if name == "full" else int(name) for name in options.trained]
     common = {
         "steps": options.steps,
         "batch": options.batch,
@@ -183,13 +183,13 @@ def main() -> None:
     }
     kind = f"-decay-{options.weight_decay:g}" if options.weight_decay else ""
     tasks: list[dict[str, Any]] = [
-        {"trained": trained, "seed": seed, **common} for seed in options.seeds for trained in kinds
+        {"trained": trained, "seed": seed, **common} for seed in options.seeds for trained in trainings
     ]
     rows = in_children(
         f"duplication{kind}", "benchmarks.duplication:train_and_evaluate", tasks, workers=options.workers
     )
     lines = []
-    for trained in [trained for trained in TRAINED if trained in kinds]:
+    for trained in [trained for trained in TRAINED if trained in trainings]:
         runs = [row for row in rows if row["trained"] == trained]
         cells = []
         for evaluated, paper in zip(EVALUATED, PAPER[trained], strict=True):

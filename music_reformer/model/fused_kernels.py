@@ -31,11 +31,18 @@ def _places(block, orders, segments, head, num_rows, BLOCK: tl.constexpr):
 
 
 @triton.jit
+def _cells(pointer, row, there, stride, head_stride, head, WIDTH: tl.constexpr, PADDED: tl.constexpr):
+    """Where rows of one head lie, [BLOCK, PADDED], and which of these places there are."""
+    column = tl.arange(0, PADDED)
+    at = pointer + row[:, None] * stride + head * head_stride + column[None, :]
+    return at, there[:, None] & (column < WIDTH)[None, :]
+
+
+@triton.jit
 def _rows(pointer, row, there, stride, head_stride, head, WIDTH: tl.constexpr, PADDED: tl.constexpr):
     """Rows of one head, [BLOCK, PADDED]; zeros where there are none."""
-    column = tl.arange(0, PADDED)
-    mask = there[:, None] & (column < WIDTH)[None, :]
-    return tl.load(pointer + row[:, None] * stride + head * head_stride + column[None, :], mask=mask, other=0.0)
+    at, mask = _cells(pointer, row, there, stride, head_stride, head, WIDTH, PADDED)
+    return tl.load(at, mask=mask, other=0.0)
 
 
 @triton.jit
@@ -87,9 +94,7 @@ def forward_round(
     result = result / tl.where(total > 0.0, total, 1.0)[:, None]
     logsum = tl.where(total > 0.0, largest + tl.log(tl.where(total > 0.0, total, 1.0)), MASKED)
 
-    column = tl.arange(0, PADDED)
-    at = out + (q_row[:, None] * num_heads + head) * WIDTH + column[None, :]
-    mask = q_there[:, None] & (column < WIDTH)[None, :]
+    at, mask = _cells(out, q_row, q_there, num_heads * WIDTH, WIDTH, head, WIDTH, PADDED)
     logsum_at = lse + head.to(tl.int64) * num_rows + q_row
     if not FIRST:
         before = tl.load(logsum_at, mask=q_there, other=MASKED)
@@ -115,9 +120,7 @@ def forward_round(
 def _add(pointer, x, row, there, stride, head_stride, head, FIRST: tl.constexpr, WIDTH: tl.constexpr,
          PADDED: tl.constexpr):  # fmt: skip
     """Write rows of one head in the first round, add to them afterwards."""
-    column = tl.arange(0, PADDED)
-    mask = there[:, None] & (column < WIDTH)[None, :]
-    at = pointer + row[:, None] * stride + head * head_stride + column[None, :]
+    at, mask = _cells(pointer, row, there, stride, head_stride, head, WIDTH, PADDED)
     if not FIRST:
         x += tl.load(at, mask=mask, other=0.0)
     tl.store(at, x, mask=mask)
