@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from music_reformer.config import AugmentConfig, require
 from music_reformer.midi.infill import ALL, HoleCutter
+from music_reformer.midi.instrumentation import InstrumentNamer
 
 MAX_HOLE_BARS = 16
 _DRUMS = "Program_-1"
@@ -38,11 +39,16 @@ class Augmenter:
             f"augment.programs ({config.programs}) and augment.one_program ({config.one_program}) must be "
             "probabilities that add up to at most 1",
         )
-        self._holes = HoleCutter(tokens)
+        self._holes, self._namer = HoleCutter(tokens), InstrumentNamer(tokens)
         require(
-            0 <= config.infill <= 1 and (not config.infill or self._holes.can_cut),
+            0 <= config.infill <= 1 and (not config.infill or self._holes.has_whole_bars),
             f"augment.infill ({config.infill}) must be 0 to 1, and 0 for a tokenizer without bars or durations, or "
             "with rests",
+        )
+        require(
+            0 <= config.named <= 1 and (not config.named or self._namer.can_name),
+            f"augment.named ({config.named}) must be 0 to 1, and 0 for a tokenizer without bars, durations or "
+            "programs, or with rests",
         )
         self.config = config
         self.num_ids = len(tokens)
@@ -76,14 +82,14 @@ class Augmenter:
     def keeps_length(self) -> bool:
         """Whether a changed piece always has as many tokens as before."""
         config = self.config
-        return not (config.tempo and self.id_of_shift) and not config.one_program and not config.infill
+        return not (config.tempo and self.id_of_shift) and not (config.one_program or config.infill or config.named)
 
     def __call__(self, tokens: NDArray[np.uint16], random: np.random.Generator) -> NDArray[np.uint16]:
         """A changed copy of a piece's tokens; the same for the same draws."""
         config = self.config
         # All draws are made, used or not, so that changing one setting leaves the others' draws alone.
         key, speed, replace = random.random(3)
-        (holes,) = random.spawn(1)
+        holes, names = random.spawn(2)
         tokens = self.transpose(tokens, key)
         if config.tempo:
             tokens = self.change_tempo(tokens, 1 + config.tempo * (2 * speed - 1))
@@ -91,7 +97,9 @@ class Augmenter:
             tokens = self.change_programs(tokens, random)
         elif replace < config.programs + config.one_program:
             tokens = self.merge_programs(tokens, random)
-        return self.permute(tokens, holes) if holes.random() < config.infill else tokens
+        if holes.random() < config.infill:
+            return self.permute(tokens, holes)
+        return self.name_instruments(tokens, names) if names.random() < config.named else tokens
 
     def permute(self, tokens: NDArray[np.uint16], random: np.random.Generator) -> NDArray[np.uint16]:
         """Write some bars at the end: of all instruments, or (one time in two, where there are several) of one."""
@@ -103,6 +111,20 @@ class Augmenter:
         playing = sorted(self._holes.programs(tokens))
         one = len(playing) > 1 and random.random() < 0.5
         return self._holes.permuted(tokens, first, count, {int(random.choice(playing))} if one else ALL)
+
+    def name_instruments(self, tokens: NDArray[np.uint16], random: np.random.Generator) -> NDArray[np.uint16]:
+        """Name who plays from some bar on (one time in four the first); some may play before or behind it only."""
+        playing = sorted(self._namer.programs(tokens))
+        num_bars = len(self._namer.bars(tokens))
+        if not playing or not num_bars:
+            return tokens
+        bar = 0 if random.random() < 0.25 else int(random.integers(0, num_bars))
+        kept = [
+            playing if random.random() < 0.5 else random.permutation(playing)[: random.integers(1, len(playing) + 1)]
+            for _ in ("before", "behind")
+        ]
+        before, behind = ({int(program) for program in programs} for programs in kept)
+        return self._namer.name(tokens, bar, before=before, behind=behind)
 
     def transpose(self, tokens: NDArray[np.uint16], draw: float) -> NDArray[np.uint16]:
         """Shift all melodic pitches alike, by what `draw` in [0, 1) picks of the shifts that keep them in range."""

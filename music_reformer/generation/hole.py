@@ -41,7 +41,8 @@ def read_hole(
     """
     cutter = HoleCutter(tokenizer.tokens)
     require(
-        cutter.can_cut, "this model writes no bars, so it cannot compose bars anew; use a model of the REMI encoding"
+        cutter.has_whole_bars,
+        "this model writes no bars, so it cannot compose bars anew; use a model of the REMI encoding",
     )
     clean = clean_upload(score)
     bars = bar_starts(clean)

@@ -44,8 +44,16 @@ class LoadedWeights:
     @property
     def infill(self) -> float:
         """Part of the training pieces that had a hole to fill (`augment.infill`); 0: it has not learnt that."""
+        return self._part_of_training("infill")
+
+    @property
+    def named(self) -> float:
+        """Part of the other training pieces in which instruments were named (`augment.named`); 0: not learnt."""
+        return self._part_of_training("named")
+
+    def _part_of_training(self, change: str) -> float:
         train = self.info.get("train") or {}
-        return float(self.info.get("infill", (train.get("augment") or {}).get("infill", 0.0)))
+        return float(self.info.get(change, (train.get("augment") or {}).get(change, 0.0)))
 
 
 def save_weights(

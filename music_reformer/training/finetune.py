@@ -106,7 +106,9 @@ def _train_config(config: FinetuneConfig, loaded: LoadedWeights, store: TokenSto
             final_fraction=0.0,
         ),
         # What the weights have learnt they are not to forget.
-        augment=AugmentConfig(transpose=config.transpose, infill=loaded.infill, position_offset=True),
+        augment=AugmentConfig(
+            transpose=config.transpose, infill=loaded.infill, named=loaded.named, position_offset=True
+        ),
         trainer=TrainerConfig(
             max_steps=config.steps,
             row_tokens=min(config.row_tokens, longest),

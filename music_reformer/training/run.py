@@ -185,6 +185,7 @@ def _callbacks(config: TrainConfig, folder: Path, store: TokenStore, progress: P
         "seed": config.seed,
         "tokenizer_fingerprint": store.tokenizer.fingerprint,
         "infill": config.augment.infill,
+        "named": config.augment.named,
     }
     return [
         Stopper(max_hours=settings.max_hours, progress=progress),

@@ -13,7 +13,7 @@ from music_reformer.config import TokenizerConfig
 from music_reformer.errors import UserError
 from music_reformer.generation.generator import Generator, Session
 from music_reformer.generation.splice import Writer
-from music_reformer.midi.infill import BOS, PAD
+from music_reformer.midi.bars import BOS, PAD
 from music_reformer.midi.score import bar_starts
 from music_reformer.midi.stream import DRUMS
 from music_reformer.midi.tokenizer import MusicTokenizer

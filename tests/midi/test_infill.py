@@ -9,7 +9,8 @@ import pytest
 from scores import random_score
 
 from music_reformer.config import TokenizerConfig
-from music_reformer.midi.infill import ALL, BOS, PAD, HoleCutter
+from music_reformer.midi.bars import BOS, PAD
+from music_reformer.midi.infill import ALL, HoleCutter
 from music_reformer.midi.tokenizer import MusicTokenizer
 
 TOKENIZERS = {
@@ -75,4 +76,4 @@ def test_a_permuted_piece_is_context_hole_and_end() -> None:
 
 @pytest.mark.parametrize("encoding", ["TSD", "MIDILike", "Performance"])
 def test_encodings_without_bars_cannot_be_cut(encoding: str) -> None:
-    assert not HoleCutter(MusicTokenizer(TokenizerConfig(encoding=encoding)).tokens).can_cut
+    assert not HoleCutter(MusicTokenizer(TokenizerConfig(encoding=encoding)).tokens).has_whole_bars

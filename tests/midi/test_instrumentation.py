@@ -1,0 +1,84 @@
+"""Instruments are named in front of a bar, and those that are not kept are silent on their side of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scores import random_score
+
+from music_reformer.config import TokenizerConfig
+from music_reformer.midi.bars import BOS, PAD
+from music_reformer.midi.instrumentation import NAMED_BARS, InstrumentNamer
+from music_reformer.midi.tokenizer import MusicTokenizer
+
+TOKENIZER = MusicTokenizer(TokenizerConfig())
+NAMER = InstrumentNamer(TOKENIZER.tokens)
+PLAYING = {-1, 0, 40}
+
+
+def piece(seed: int = 0) -> np.ndarray:
+    return np.array([BOS, *TOKENIZER.encode(random_score(seed)), TOKENIZER.eos_id], dtype=np.uint16)
+
+
+def notes(ids: np.ndarray, *, tokenizer: MusicTokenizer = TOKENIZER) -> set[tuple[int, ...]]:
+    """(instrument, time, duration, pitch, velocity) of each note."""
+    return {
+        (-1 if track.is_drum else track.program, note.time, note.duration, note.pitch, note.velocity)
+        for track in tokenizer.decode(ids).tracks
+        for note in track.notes
+    }
+
+
+def split_at_name(ids: np.ndarray) -> tuple[np.ndarray, list[str], np.ndarray]:
+    """What stands before the name, the name's tokens, and what comes behind."""
+    (at,) = np.flatnonzero(ids == PAD)
+    end = at + 1
+    while TOKENIZER.tokens[ids[end]].startswith("Program"):
+        end += 1
+    return ids[:at], [TOKENIZER.tokens[i] for i in ids[at + 1 : end]], ids[end:]
+
+
+@pytest.mark.parametrize("bar", [0, 1, 7])
+def test_with_all_instruments_a_named_piece_is_the_piece_and_the_name(bar: int) -> None:
+    ids = piece()
+    before, named, behind = split_at_name(NAMER.name(ids, bar, before=PLAYING, behind=PLAYING))
+    assert [*before, *behind] == ids.tolist()
+    assert TOKENIZER.tokens[behind[0]] == "Bar_None"
+    assert len(NAMER.bars(before)) == bar
+    next_bars = behind[: [*NAMER.bars(behind), len(behind)][: NAMED_BARS + 1][-1]]
+    assert set(named) == {f"Program_{program}" for program in NAMER.programs(next_bars)}
+
+
+@pytest.mark.parametrize("tokenizer", [TOKENIZER, MusicTokenizer(TokenizerConfig(use_sustain_pedals=True))])
+def test_only_the_kept_play_on_each_side_and_all_that_they_play(tokenizer: MusicTokenizer) -> None:
+    namer = InstrumentNamer(tokenizer.tokens)
+    ids = np.array([BOS, *tokenizer.encode(random_score(1)), tokenizer.eos_id], dtype=np.uint16)
+    bar, before, behind = 5, {0, 40}, {-1, 40}
+    written = namer.name(ids, bar, before=before, behind=behind)
+    assert len(namer.bars(written)) == len(namer.bars(ids))
+    cut = int(namer.bars(ids)[bar])
+    early = notes(ids[:cut], tokenizer=tokenizer)
+    late = notes(ids, tokenizer=tokenizer) - early
+    kept = {note for note in early if note[0] in before} | {note for note in late if note[0] in behind}
+    assert notes(written, tokenizer=tokenizer) == kept
+
+
+def test_nothing_is_named_where_nothing_plays() -> None:
+    ids = piece()
+    silent = NAMER.name(ids, 3, before=PLAYING, behind={99})
+    assert PAD not in silent
+    assert NAMER.programs(silent[NAMER.bars(silent)[3] :]) == set()
+
+
+def test_a_prompt_is_named_in_front_of_the_bar_that_comes_next() -> None:
+    ids = piece()
+    prompt = ids[: NAMER.bars(ids)[4] + 2].tolist()  # a bar line and its metre
+    before, named, behind = split_at_name(np.array(NAMER.named(prompt, {33, -1})))
+    assert [*before, *behind] == prompt
+    assert named == ["Program_-1", "Program_33"]
+    assert len(behind) == 2
+
+
+@pytest.mark.parametrize("config", [TokenizerConfig(encoding="TSD"), TokenizerConfig(use_programs=False)])
+def test_without_bars_or_instruments_none_can_be_named(config: TokenizerConfig) -> None:
+    assert not InstrumentNamer(MusicTokenizer(config).tokens).can_name
