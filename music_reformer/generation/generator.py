@@ -47,15 +47,22 @@ class Generator:
         tokenizer: the one that the model was trained with.
         fingerprint: of the weights, for records.
         can_infill: whether the model has learnt to compose bars anew (`augment.infill`).
+        knows_names: whether it has learnt what instruments named in front of a bar mean (`augment.named`).
     """
 
     def __init__(
-        self, model: ReformerLM, tokenizer: MusicTokenizer, *, fingerprint: str = "", can_infill: bool = True
+        self,
+        model: ReformerLM,
+        tokenizer: MusicTokenizer,
+        *,
+        fingerprint: str = "",
+        can_infill: bool = True,
+        knows_names: bool = False,
     ) -> None:
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.fingerprint = fingerprint
-        self.can_infill = can_infill
+        self.can_infill, self.knows_names = can_infill, knows_names
         self.device = next(model.parameters()).device
         self._default_rounds = model.num_rounds
         self._lock = threading.Lock()
@@ -76,7 +83,13 @@ class Generator:
             require(False, f"device ({device!r}) cannot be used here ({str(error).splitlines()[0]}); try cpu")
         model.pack_weights()
         tokenizer = MusicTokenizer.from_json(loaded.tokenizer_settings)
-        return cls(model, tokenizer, fingerprint=loaded.fingerprint, can_infill=loaded.infill > 0)
+        return cls(
+            model,
+            tokenizer,
+            fingerprint=loaded.fingerprint,
+            can_infill=loaded.infill > 0,
+            knows_names=loaded.named > 0,
+        )
 
     def start(
         self,
@@ -133,7 +146,12 @@ class Generator:
             )
         else:
             read = read_prompt(
-                score, tokenizer=self.tokenizer, programs=programs, cut_bar=cut_bar, max_tokens=max_tokens
+                score,
+                tokenizer=self.tokenizer,
+                programs=programs,
+                cut_bar=cut_bar,
+                max_tokens=max_tokens,
+                named=self.knows_names,
             )
         return Session(
             self,

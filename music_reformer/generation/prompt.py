@@ -18,6 +18,7 @@ import symusic
 
 from music_reformer.config import require
 from music_reformer.midi.grammar import Grammar, GrammarState
+from music_reformer.midi.instrumentation import InstrumentNamer
 from music_reformer.midi.key import Key
 from music_reformer.midi.score import DEFAULT_METRE, bar_starts, clean_upload, metres, seconds_at
 from music_reformer.midi.stream import DEFAULT_TEMPO, DRUMS, program_of
@@ -37,7 +38,8 @@ class Prompt:
         cut_tick: the bar line on which the continuation begins, in ticks of `score`.
         cut_seconds: the same in seconds.
         tempo, metre: in force at the cut (quarters a minute; beats and unit).
-        ids: what the model reads: BOS and the tokens up to the cut, or of a piece with a hole all of it.
+        ids: what the model reads: BOS and the tokens up to the cut, instruments named among them, or of a piece with a
+            hole all of it.
         past_ids: BOS and the tokens up to the cut; never an EOS.
         state: of the grammar at the cut.
         cut_grid: the cut in ticks of the tokenizer's grid, as `state` counts them.
@@ -118,6 +120,7 @@ def read_prompt(
     programs: set[int] | None = None,
     cut_bar: int | None = None,
     max_tokens: int,
+    named: bool = False,
 ) -> Prompt:
     """Cut a score and write what comes before as tokens.
 
@@ -128,6 +131,8 @@ def read_prompt(
             nothing does, those of the whole score, or a piano).
         cut_bar: how many bars to keep; None: all, through the bar in which the last note begins.
         max_tokens: of a longer prompt only the end is read, from a bar line on.
+        named: name the instruments to the model where they are not those that play before the cut; only for one that
+            has learnt what that means (`augment.named`).
 
     Raises:
         UserError: the score has no such bar.
@@ -135,7 +140,8 @@ def read_prompt(
     clean = clean_upload(score)
     cut_tick, bars = _find_cut(clean, cut_bar)
     heard = keep_before(clean, cut_tick)
-    grammar = Grammar(tokenizer, programs=programs or programs_of(heard) or programs_of(clean) or {PIANO})
+    wanted = programs or programs_of(heard) or programs_of(clean) or {PIANO}
+    grammar = Grammar(tokenizer, programs=wanted)
     prompt = Prompt(
         score=keep_before(score, cut_tick),
         cut_tick=cut_tick,
@@ -154,6 +160,8 @@ def read_prompt(
         left = len(bars) - prompt.dropped_bars
         prompt.dropped_bars += min(left - 1, max(1, int(left * (1 - max_tokens / len(prompt.ids)))))
         _tokenize(prompt, heard, tokenizer, grammar, origin=bars[prompt.dropped_bars])
+    if named and wanted != programs_of(heard):
+        prompt.ids = InstrumentNamer(tokenizer.tokens).named(prompt.past_ids, wanted)
     _release(prompt)
     return prompt
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 
 import numpy as np
@@ -208,15 +209,55 @@ def test_holes_are_cut_as_often_as_asked_and_hide_nothing_but_the_hole() -> None
     assert 70 < with_hole < 130
 
 
-def test_the_other_draws_do_not_depend_on_holes() -> None:
+def test_instruments_are_named_as_often_as_asked_and_no_note_is_changed() -> None:
+    tokenizer = MusicTokenizer(TokenizerConfig())
+    tokens = whole(tokenizer, make_score())
+    notes = Counter(notes_of(tokens, tokenizer))
+    augment = Augmenter(tokenizer.tokens, AugmentConfig(transpose=0, tempo=0.0, infill=0.2, named=0.5))
+    assert not augment.keeps_length
+    kinds: Counter[str] = Counter()
+    bars = Counter()
+    for seed in range(300):
+        changed = augment(tokens, np.random.default_rng(seed))
+        np.testing.assert_array_equal(changed, augment(tokens, np.random.default_rng(seed)))
+        if (changed == tokenizer.bos_id).sum() == 2:
+            kinds["hole"] += 1
+            continue
+        names = np.flatnonzero(changed == tokenizer.pad_id)
+        assert len(names) <= 1
+        assert not Counter(notes_of(changed, tokenizer)) - notes
+        if len(names):
+            kinds["named"] += 1
+            bars[sum(tokenizer.tokens[i] == "Bar_None" for i in changed[: names[0]])] += 1
+        else:
+            kinds["plain"] += 1
+    assert 35 < kinds["hole"] < 85
+    assert 90 < kinds["named"] < 150
+    assert bars[0] == max(bars.values())
+    assert len(bars) > 3
+
+
+def notes_of(tokens: np.ndarray, tokenizer: MusicTokenizer) -> list[tuple[int, ...]]:
+    return [
+        (track.program, track.is_drum, note.time, note.duration, note.pitch, note.velocity)
+        for track in tokenizer.decode(tokens).tracks
+        for note in track.notes
+    ]
+
+
+def test_the_other_draws_do_not_depend_on_holes_and_names() -> None:
     tokenizer = MusicTokenizer(TokenizerConfig())
     tokens = whole(tokenizer, make_score())
     plain = Augmenter(tokenizer.tokens, AugmentConfig(programs=1.0))(tokens, np.random.default_rng(3))
-    holes = Augmenter(tokenizer.tokens, AugmentConfig(programs=1.0, infill=1.0))(tokens, np.random.default_rng(3))
-    assert set(holes.tolist()) == {*plain.tolist(), tokenizer.pad_id}
+    for change in ({"infill": 1.0}, {"named": 1.0}):
+        config = AugmentConfig(programs=1.0, **change)
+        changed = Augmenter(tokenizer.tokens, config)(tokens, np.random.default_rng(3))
+        assert set(changed.tolist()) <= {*plain.tolist(), tokenizer.pad_id}
+        assert tokenizer.pad_id in changed
 
 
-def test_holes_need_bars(tokenizer: MusicTokenizer) -> None:
+@pytest.mark.parametrize("change", ["infill", "named"])
+def test_holes_and_names_need_bars(tokenizer: MusicTokenizer, change: str) -> None:
     if tokenizer.config.encoding != "REMI":
-        with pytest.raises(UserError, match="infill"):
-            Augmenter(tokenizer.tokens, AugmentConfig(infill=0.1))
+        with pytest.raises(UserError, match=change):
+            Augmenter(tokenizer.tokens, AugmentConfig(**{change: 0.1}))

@@ -1,0 +1,49 @@
+"""Instruments are named to a model that knows what that means, and only where they change."""
+
+from __future__ import annotations
+
+import pytest
+from stand_in import StandIn, full_score
+
+from music_reformer.config import TokenizerConfig
+from music_reformer.generation.generator import Generator
+from music_reformer.generation.prompt import Prompt, programs_of
+from music_reformer.midi.tokenizer import MusicTokenizer
+
+TOKENIZER = MusicTokenizer(TokenizerConfig())
+BASS, VIOLIN = 33, 40
+
+
+def prompt_of(*, knows_names: bool = True, tokenizer: MusicTokenizer = TOKENIZER, **order: object) -> Prompt:
+    return Generator(StandIn(tokenizer), tokenizer, knows_names=knows_names).start(**order).prompt
+
+
+@pytest.mark.parametrize("cut_bar", [0, 3, None])
+@pytest.mark.parametrize("chosen", [{0, BASS, VIOLIN}, {-1, 0, VIOLIN, BASS}, {0}])
+def test_other_instruments_are_named_in_front_of_the_bar_that_comes_next(cut_bar: int | None, chosen: set[int]) -> None:
+    prompt = prompt_of(prompt=full_score(), cut_bar=cut_bar, programs=chosen)
+    at = prompt.ids.index(TOKENIZER.pad_id)
+    named = [TOKENIZER.tokens[i] for i in prompt.ids[at + 1 : at + 1 + len(chosen)]]
+    assert named == [f"Program_{program}" for program in sorted(chosen)]
+    assert prompt.ids[:at] + prompt.ids[at + 1 + len(chosen) :] == prompt.past_ids
+    bars = [i for i, token in enumerate(prompt.ids) if TOKENIZER.tokens[token] == "Bar_None"]
+    assert at + 1 + len(chosen) == bars[-1]
+
+
+def test_those_that_play_already_are_not_named() -> None:
+    score = full_score()
+    for chosen in (None, programs_of(score)):
+        prompt = prompt_of(prompt=score, programs=chosen)
+        assert prompt.ids == prompt.past_ids
+
+
+def test_a_piece_from_nothing_begins_with_the_names_even_of_a_piano() -> None:
+    for chosen, names in ((None, ["Program_0"]), ({-1, BASS}, ["Program_-1", "Program_33"])):
+        prompt = prompt_of(programs=chosen)
+        tokens = [TOKENIZER.tokens[i] for i in prompt.ids]
+        assert tokens[: 3 + len(names)] == ["BOS", "PAD", *names, "Bar_None"]
+
+
+def test_a_model_that_has_not_learnt_names_is_told_none() -> None:
+    prompt = prompt_of(knows_names=False, prompt=full_score(), programs={0, BASS})
+    assert prompt.ids == prompt.past_ids
