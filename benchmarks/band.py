@@ -4,6 +4,9 @@ Of the bars composed: in how many of them the drums and the bass play, how many 
 play lowest there (its rule), and how many strikes of the drums stand where the eight bars before the cut have the same
 one. Beside it the same of the songs themselves.
 
+With `--prompt others` the bars before the cut are without bass and drums, which are asked for all the same: do they
+come in? With `--prompt nothing` there are no bars before, and a band of the same instruments is asked for.
+
     music-reformer prepare corpus=pop909 corpus.path=... corpus.rhythm_section=1 output=datasets/pop909-all-bands
     python -m benchmarks.band --data datasets/pop909-all-bands
 """
@@ -25,33 +28,53 @@ FIGURES = {
 }
 
 
-def continue_songs(*, checkpoint: str, data: str, num_pieces: int, variations: int, threads: int) -> dict[str, Any]:
+PROMPTS = ["band", "others", "nothing"]
+
+
+def continue_songs(
+    *, checkpoint: str, prompt: str, data: str, num_pieces: int, variations: int, threads: int
+) -> dict[str, Any]:
     """In a child process: the figures of continuations and of the songs, a list of each."""
     from music_reformer.data.store import TokenStore
     from music_reformer.generation.generator import Generator
+    from music_reformer.generation.prompt import programs_of
 
     use_threads(threads)
     store, generator = TokenStore.open(data), Generator.load(checkpoint, "cpu")
     found: dict[str, Any] = {"songs": [], "continuations": []}
     for piece in store.split("test"):
         song = store.music_tokenizer.decode(store.tokens(piece))
-        figures = _figures(song)
+        figures = _figures(song, CUT)
         if figures["drums"] < 1 or figures["bass"] < 1:
             continue  # One of the two is silent there.
-        session = generator.start(song, cut_bar=CUT, length=f"{LENGTH}bars", variations=variations, seed=1)
+        programs = programs_of(song)
+        if prompt == "others":
+            song.tracks = [track for track in song.tracks if not (track.is_drum or _is_bass(track))]
+        session = generator.start(
+            None if prompt == "nothing" else song,
+            cut_bar=None if prompt == "nothing" else CUT,
+            length=f"{LENGTH}bars",
+            variations=variations,
+            programs=programs,
+            seed=len(found["songs"]),
+        )
         for _ in session:
             pass
         found["songs"].append(figures)
-        found["continuations"] += [_figures(score) for score in session.scores]
+        found["continuations"] += [_figures(score, 0 if prompt == "nothing" else CUT) for score in session.scores]
         if len(found["songs"]) == num_pieces:
             break
     return found
 
 
-def _figures(score: Any) -> dict[str, float | None]:
+def _is_bass(track: Any) -> bool:
+    return not track.is_drum and 32 <= track.program < 40
+
+
+def _figures(score: Any, cut_bar: int) -> dict[str, float | None]:
     """Of the bars behind the cut, in 4/4; None: there is nothing to count."""
     bar = 4 * score.ticks_per_quarter
-    cut, end, sixteenth = CUT * bar, (CUT + LENGTH) * bar, bar // 16
+    cut, end, sixteenth = cut_bar * bar, (cut_bar + LENGTH) * bar, bar // 16
     before: set[tuple[int, int]] = set()
     strikes, bass, others = [], [], []
     for track in score.tracks:
@@ -61,9 +84,9 @@ def _figures(score: Any) -> dict[str, float | None]:
                 strikes.append((note.time // bar, place))
             elif track.is_drum and cut - 8 * bar <= note.time < cut:
                 before.add(place)
-            elif not track.is_drum and not 32 <= track.program < 40:
+            elif not track.is_drum and not _is_bass(track):
                 others.append(note)
-            elif not track.is_drum and new:
+            elif _is_bass(track) and new:
                 bass.append(note)
     fits = []
     for note in bass:
@@ -74,13 +97,14 @@ def _figures(score: Any) -> dict[str, float | None]:
         "drums": len({number for number, _ in strikes}) / LENGTH,
         "bass": len({note.time // bar for note in bass}) / LENGTH,
         "bass_fits": statistics.mean(fits) if fits else None,
-        "drums_fit": statistics.mean(place in before for _, place in strikes) if strikes else None,
+        "drums_fit": statistics.mean(place in before for _, place in strikes) if strikes and before else None,
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoints", nargs="+", default=["pretrained"])
+    parser.add_argument("--prompt", choices=PROMPTS, default="band", help="what comes before")
     parser.add_argument("--data", default="datasets/pop909-all-bands", help="a token store")
     parser.add_argument("--pieces", type=int, default=12, help="songs of the test split")
     parser.add_argument("--variations", type=int, default=4)
@@ -88,6 +112,7 @@ def main() -> None:
     options = parser.parse_args()
     print(machine("cpu"))
     common = {
+        "prompt": options.prompt,
         "data": options.data,
         "num_pieces": options.pieces,
         "variations": options.variations,
@@ -100,11 +125,12 @@ def main() -> None:
     lines = [["the songs", *_means(rows[0]["songs"])]]
     lines += [[row["checkpoint"], *_means(row["continuations"])] for row in rows]
     show(
-        f"{LENGTH} bars behind bar {CUT} of {options.pieces} songs, {options.variations} variations, per cent",
+        f"{LENGTH} bars, prompt: {options.prompt}; {options.pieces} songs, {options.variations} variations, per cent",
         ["", *FIGURES.values()],
         lines,
     )
-    print(f"\n{write('band', settings=vars(options), rows=rows, device='cpu')}")
+    kind = "" if options.prompt == "band" else f"-{options.prompt}"
+    print(f"\n{write('band', kind=kind, settings=vars(options), rows=rows, device='cpu')}")
 
 
 def _means(figures: list[dict[str, float | None]]) -> list[str]:

@@ -40,7 +40,8 @@ class HeadRounds:
     """The orders of all heads.
 
     Attributes:
-        order_RHN: row that stands at each sorted place, int32.
+        order_RHN: row that stands at each sorted place, int32; strides of both are equal (0 from head to head where
+            all have one order).
         segment_RHN: segment at each sorted place, int32; equal ones stand together.
     """
 
@@ -103,7 +104,7 @@ class Heads:
         """
         from music_reformer.model.fused_kernels import backward_keys, backward_queries
 
-        num_rows, _, width = self.query_NHD.shape
+        num_rows, num_heads, width = self.query_NHD.shape
         grad_NHD = grad_NHD.to(self.query_NHD.dtype).contiguous()
         with full_precision(grad_NHD.device):
             delta_HN = torch.linalg.vecdot(grad_NHD.float(), out_NHD.float()).T.contiguous()
@@ -112,21 +113,21 @@ class Heads:
             d_value_NHD[0] = grad_NHD[0] * (lse_HN[:, :1] == -MASKED)
         grid, options = self._launch()
         rows = (*self._rows(), grad_NHD, delta_HN, lse_HN)
-        strides = [x.stride(dimension) for x in (self.query_NHD, grad_NHD, d_query_NHD) for dimension in (0, 1)]
+        strides = (*self.query_NHD.stride()[:2], *d_query_NHD.stride()[:2])
         for order, first, _ in self._orders():
-            after = (*order, num_rows, *strides, width**-0.5)
+            after = (*order, num_rows, num_heads, *strides, width**-0.5)
             backward_queries[grid](*rows, d_query_NHD, *after, FIRST=first, **options)
             backward_keys[grid](*rows, d_key_NHD, d_value_NHD, *after, FIRST=first, **options)
 
     def _rows(self) -> tuple[Tensor, Tensor, Tensor]:
         return self.query_NHD, self.query_NHD if self.key_NHD is None else self.key_NHD, self.value_NHD
 
-    def _orders(self) -> Iterator[tuple[tuple[Tensor, Tensor], bool, bool]]:
-        """Order and segments of each round, and whether it is the first and the last."""
+    def _orders(self) -> Iterator[tuple[tuple[Tensor, Tensor, int], bool, bool]]:
+        """Order, segments and their stride from head to head, of each round; whether it is the first and the last."""
         num_rounds = len(self.rounds.order_RHN)
         for number in range(num_rounds):
-            order = (self.rounds.order_RHN[number], self.rounds.segment_RHN[number])
-            yield order, number == 0, number == num_rounds - 1
+            order_HN, segment_HN = self.rounds.order_RHN[number], self.rounds.segment_RHN[number]
+            yield (order_HN, segment_HN, order_HN.stride(0)), number == 0, number == num_rounds - 1
 
     def _launch(self) -> tuple[tuple[int, int], dict[str, Any]]:
         """Grid of programs, and what is fixed when a kernel is compiled."""
@@ -202,7 +203,7 @@ class FusedLocalAttention(torch.autograd.Function):
         """Output [B, L, H, D], of the type of the input."""
         num_heads = query_key_value_BLTHD.shape[3]
         order_RHN, segment_RHN = (x.to(torch.int32).expand(1, num_heads, -1) for x in (one.order_N, one.segment_N))
-        rounds = HeadRounds(order_RHN.contiguous(), segment_RHN.contiguous())
+        rounds = HeadRounds(order_RHN, segment_RHN)
         rows = _rotated(query_key_value_BLTHD, (cosine_BL1P, sine_BL1P))
         out_NHD, lse_HN = Heads(*rows, rounds, window, see_itself=True).attend()
         out_NHD = out_NHD.to(query_key_value_BLTHD.dtype)

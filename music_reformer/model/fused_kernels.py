@@ -21,13 +21,19 @@ SMALLEST_NORM: tl.constexpr = tl.constexpr(1e-12)
 
 
 @triton.jit
-def _places(block, orders, segments, head, num_rows, BLOCK: tl.constexpr):
+def _places(block, orders, segments, num_rows, BLOCK: tl.constexpr):
     """Sorted places of a block, which of them there are, their rows, and their segments (-1: no such place)."""
     place = block * BLOCK + tl.arange(0, BLOCK)
     there = (place >= 0) & (place < num_rows)
-    at = head.to(tl.int64) * num_rows + place
-    row = tl.load(orders + at, mask=there, other=0).to(tl.int64)
-    return place, there, row, tl.load(segments + at, mask=there, other=-1)
+    row = tl.load(orders + place, mask=there, other=0).to(tl.int64)
+    return place, there, row, tl.load(segments + place, mask=there, other=-1)
+
+
+@triton.jit
+def _of_head(orders, segments, order_stride, head):
+    """Where the order and the segments of one head begin."""
+    at = head.to(tl.int64) * order_stride
+    return orders + at, segments + at
 
 
 @triton.jit
@@ -67,20 +73,21 @@ def _scores(
 
 @triton.jit
 def forward_round(
-    query, key, value, orders, segments, out, lse, num_rows, num_heads, stride, head_stride, scale,
+    query, key, value, orders, segments, order_stride, out, lse, num_rows, num_heads, stride, head_stride, scale,
     WIDTH: tl.constexpr, PADDED: tl.constexpr, BLOCK: tl.constexpr, REACH: tl.constexpr, WINDOW: tl.constexpr,
     NEAREST: tl.constexpr, SHARED: tl.constexpr, SUCCESSOR: tl.constexpr, FIRST: tl.constexpr, LAST: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
     """One block of one head in one round: its output [N, H, D] and logsumexp [H, N], joined to the rounds before."""
     block, head = tl.program_id(0), tl.program_id(1)
-    q_place, q_there, q_row, q_segment = _places(block, orders, segments, head, num_rows, BLOCK)
+    orders, segments = _of_head(orders, segments, order_stride, head)
+    q_place, q_there, q_row, q_segment = _places(block, orders, segments, num_rows, BLOCK)
     q = _rows(query, q_row, q_there, stride, head_stride, head, WIDTH, PADDED)
     largest = tl.full([BLOCK], MASKED, tl.float32)
     total = tl.zeros([BLOCK], tl.float32)
     result = tl.zeros([BLOCK, PADDED], tl.float32)
     for back in tl.static_range(REACH + 1):
-        k_place, k_there, k_row, k_segment = _places(block - back, orders, segments, head, num_rows, BLOCK)
+        k_place, k_there, k_row, k_segment = _places(block - back, orders, segments, num_rows, BLOCK)
         k = _rows(key, k_row, k_there, stride, head_stride, head, WIDTH, PADDED)
         brings = k_row + SUCCESSOR
         v = _rows(value, brings, k_there & (brings < num_rows), stride, head_stride, head, WIDTH, PADDED)
@@ -128,8 +135,8 @@ def _add(pointer, x, row, there, stride, head_stride, head, FIRST: tl.constexpr,
 
 @triton.jit
 def backward_queries(
-    query, key, value, grad, delta, lse, d_query, orders, segments,
-    num_rows, stride, head_stride, grad_stride, grad_head_stride, d_stride, d_head_stride, scale,
+    query, key, value, grad, delta, lse, d_query, orders, segments, order_stride,
+    num_rows, num_heads, stride, head_stride, d_stride, d_head_stride, scale,
     WIDTH: tl.constexpr, PADDED: tl.constexpr, BLOCK: tl.constexpr, REACH: tl.constexpr, WINDOW: tl.constexpr,
     NEAREST: tl.constexpr, SHARED: tl.constexpr, SUCCESSOR: tl.constexpr, FIRST: tl.constexpr,
     PRECISION: tl.constexpr,
@@ -139,15 +146,16 @@ def backward_queries(
     `delta` and `lse` [H, N]: sum of gradient times output over D, and the logsumexp of all rounds.
     """
     block, head = tl.program_id(0), tl.program_id(1)
+    orders, segments = _of_head(orders, segments, order_stride, head)
     of_head = head.to(tl.int64) * num_rows
-    place, there, row, segment = _places(block, orders, segments, head, num_rows, BLOCK)
+    place, there, row, segment = _places(block, orders, segments, num_rows, BLOCK)
     q = _rows(query, row, there, stride, head_stride, head, WIDTH, PADDED)
-    g = _rows(grad, row, there, grad_stride, grad_head_stride, head, WIDTH, PADDED)
+    g = _rows(grad, row, there, num_heads * WIDTH, WIDTH, head, WIDTH, PADDED)
     logsum = tl.load(lse + of_head + row, mask=there, other=-MASKED)
     along = tl.load(delta + of_head + row, mask=there, other=0.0)
     d_q = tl.zeros([BLOCK, PADDED], tl.float32)
     for back in tl.static_range(REACH + 1):
-        k_place, k_there, k_row, k_segment = _places(block - back, orders, segments, head, num_rows, BLOCK)
+        k_place, k_there, k_row, k_segment = _places(block - back, orders, segments, num_rows, BLOCK)
         k = _rows(key, k_row, k_there, stride, head_stride, head, WIDTH, PADDED)
         brings = k_row + SUCCESSOR
         v = _rows(value, brings, k_there & (brings < num_rows), stride, head_stride, head, WIDTH, PADDED)
@@ -162,8 +170,8 @@ def backward_queries(
 
 @triton.jit
 def backward_keys(
-    query, key, value, grad, delta, lse, d_key, d_value, orders, segments,
-    num_rows, stride, head_stride, grad_stride, grad_head_stride, d_stride, d_head_stride, scale,
+    query, key, value, grad, delta, lse, d_key, d_value, orders, segments, order_stride,
+    num_rows, num_heads, stride, head_stride, d_stride, d_head_stride, scale,
     WIDTH: tl.constexpr, PADDED: tl.constexpr, BLOCK: tl.constexpr, REACH: tl.constexpr, WINDOW: tl.constexpr,
     NEAREST: tl.constexpr, SHARED: tl.constexpr, SUCCESSOR: tl.constexpr, FIRST: tl.constexpr,
     PRECISION: tl.constexpr,
@@ -173,8 +181,9 @@ def backward_keys(
     With SHARED, `d_key` is the gradient of the queries that keys are made of, and is added to what is there.
     """
     block, head = tl.program_id(0), tl.program_id(1)
+    orders, segments = _of_head(orders, segments, order_stride, head)
     of_head = head.to(tl.int64) * num_rows
-    place, there, row, segment = _places(block, orders, segments, head, num_rows, BLOCK)
+    place, there, row, segment = _places(block, orders, segments, num_rows, BLOCK)
     k = _rows(key, row, there, stride, head_stride, head, WIDTH, PADDED)
     brings = row + SUCCESSOR
     brought = there & (brings < num_rows)
@@ -182,9 +191,9 @@ def backward_keys(
     d_k = tl.zeros([BLOCK, PADDED], tl.float32)
     d_v = tl.zeros([BLOCK, PADDED], tl.float32)
     for ahead in tl.static_range(REACH + 1):
-        q_place, q_there, q_row, q_segment = _places(block + ahead, orders, segments, head, num_rows, BLOCK)
+        q_place, q_there, q_row, q_segment = _places(block + ahead, orders, segments, num_rows, BLOCK)
         q = _rows(query, q_row, q_there, stride, head_stride, head, WIDTH, PADDED)
-        g = _rows(grad, q_row, q_there, grad_stride, grad_head_stride, head, WIDTH, PADDED)
+        g = _rows(grad, q_row, q_there, num_heads * WIDTH, WIDTH, head, WIDTH, PADDED)
         logsum = tl.load(lse + of_head + q_row, mask=q_there, other=-MASKED)
         along = tl.load(delta + of_head + q_row, mask=q_there, other=0.0)
         scores, seen = _scores(q, k, q_place, place, q_segment, segment, scale, WINDOW, NEAREST, SHARED, PRECISION)
@@ -204,5 +213,5 @@ def backward_keys(
     if FIRST and NEAREST > 0:
         # Rows that see no other: their output is their own value.
         alone = brought & (tl.load(lse + of_head + brings, mask=brought, other=MASKED) > ALONE)
-        d_v += _rows(grad, brings, alone, grad_stride, grad_head_stride, head, WIDTH, PADDED).to(tl.float32)
+        d_v += _rows(grad, brings, alone, num_heads * WIDTH, WIDTH, head, WIDTH, PADDED).to(tl.float32)
     _add(d_value, d_v, brings, brought, d_stride, d_head_stride, head, FIRST, WIDTH, PADDED)

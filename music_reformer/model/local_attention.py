@@ -53,8 +53,6 @@ class LocalAttention(nn.Module):
         shape = (*x_BLE.shape[:2], 3, self.num_heads, self.head_width)
         attention = form_for(x_BLE.device, _LocalAttention, FusedLocalAttention, _example)
         query_key_value_BLTHD = self.to_query_key_value(x_BLE).view(shape)
-        if attention is _LocalAttention:
-            query_key_value_BLTHD = query_key_value_BLTHD.float()
         out_BLHD = attention.apply(
             query_key_value_BLTHD, *sequence.rotary(self.head_width), sequence.in_order(), self.window
         )
@@ -77,6 +75,7 @@ class _LocalAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, query_key_value_BLTHD, cosine_BL1P, sine_BL1P, one, window):  # type: ignore[no-untyped-def]
+        query_key_value_BLTHD = query_key_value_BLTHD.float()  # Under autocast it is not.
         batch, length, _, num_heads, width = query_key_value_BLTHD.shape
         rotation = (cosine_BL1P.squeeze(2), sine_BL1P.squeeze(2))
         out_BLHD = query_key_value_BLTHD.new_empty(batch, length, num_heads, width)

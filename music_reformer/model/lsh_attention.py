@@ -137,8 +137,6 @@ class LSHAttention(nn.Module):
     ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
         attention = form_for(x_BLE.device, _SharedAttention, FusedSharedAttention, _example)
         query_value_BLTHD = self._project(x_BLE)
-        if attention is _SharedAttention:
-            query_value_BLTHD = query_value_BLTHD.float()
         query_BLHD, value_BLHD = query_value_BLTHD.detach().unbind(dim=2)
         if buckets_RBLH is None:
             buckets_RBLH = self.buckets(query_BLHD).to(torch.int16)  # Kept until backward.
@@ -219,6 +217,7 @@ class _SharedAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, query_value_BLTHD, segment_BL, buckets_RBLH, window, successor_values):  # type: ignore[no-untyped-def]
+        query_value_BLTHD = query_value_BLTHD.float()  # Under autocast it is not.
         batch, length, _, num_heads, width = query_value_BLTHD.shape
         out_BLHD = query_value_BLTHD.new_empty(batch, length, num_heads, width)
         work = Workspace(out_BLHD.device)
