@@ -36,7 +36,7 @@ class Moment:
     position_B: Tensor
     farthest: int
     _rotary: dict[int, Rotation] = field(default_factory=dict)
-    _recent: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    _recent: dict[tuple[int, int], tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     def rotary(self, head_width: int) -> Rotation:
         """Cosines and sines of rotary positions, float32 [B, 1, 1, D / 2] each."""
@@ -44,13 +44,21 @@ class Moment:
             self._rotary[head_width] = rotary_table(self.position_B.view(-1, 1, 1), head_width)
         return self._rotary[head_width]
 
-    def recent(self, window: int) -> tuple[Tensor, Tensor]:
-        """For rings of the last W tokens: the place of each row's token [B], and the bias of all places [B, W]."""
-        if window not in self._recent:
-            place_W = torch.arange(window, device=self.position_B.device)
-            bias_BW = torch.where(place_W <= self.position_B.unsqueeze(1), 0.0, MASKED)
-            self._recent[window] = self.position_B % window, bias_BW
-        return self._recent[window]
+    def recent(self, num_heads: int, window: int) -> tuple[Tensor, Tensor]:
+        """Of rings of the last W tokens: where those of now go, and what to add to the scores of all places.
+
+        Returns:
+            Places of (B, H, W) flattened, [B H], and [B, 1, 1, W].
+        """
+        if (num_heads, window) not in self._recent:
+            device = self.position_B.device
+            ring_BH = torch.arange(len(self.position_B) * num_heads, device=device).view(-1, num_heads)
+            place_BH = ring_BH * window + (self.position_B % window).unsqueeze(1)
+            bias_B11W = torch.where(
+                torch.arange(window, device=device) <= self.position_B.view(-1, 1, 1, 1), 0.0, MASKED
+            )
+            self._recent[num_heads, window] = place_BH.flatten(), bias_B11W
+        return self._recent[num_heads, window]
 
 
 @dataclass
@@ -184,9 +192,7 @@ class RecentCache:
     pair: Tensor
 
     def __post_init__(self) -> None:
-        batch, heads, window, width = self.pair.shape
-        self._first_place_BH = torch.arange(batch * heads, device=self.pair.device).view(batch, heads) * window
-        self._pair_of_place = self.pair.view(-1, width)
+        self._pair_of_place = self.pair.view(-1, self.pair.shape[3])
 
     @classmethod
     def filled(cls, key_BLHD: Tensor, value_BLHD: Tensor, *, window: int) -> RecentCache:
@@ -200,11 +206,10 @@ class RecentCache:
 
     def append(self, key_BHD: Tensor, value_BHD: Tensor, moment: Moment) -> tuple[Tensor, Tensor, Tensor]:
         """Add a token; returns the keys and values [B, H, W, D] and what to add to their scores [B, 1, 1, W]."""
-        place_B, bias_BW = moment.recent(self.pair.shape[2])
-        place_N = (self._first_place_BH + place_B.unsqueeze(1)).flatten()
+        place_N, bias_B11W = moment.recent(self.pair.shape[1], self.pair.shape[2])
         self._pair_of_place.index_copy_(0, place_N, torch.cat([key_BHD, value_BHD], dim=-1).flatten(0, 1))
         key_BHWD, value_BHWD = self.pair.chunk(2, dim=-1)
-        return key_BHWD, value_BHWD, bias_BW[:, None, None]
+        return key_BHWD, value_BHWD, bias_B11W
 
     def select(self, rows: Tensor) -> RecentCache:
         """The given rows only; a row may be given more than once."""
