@@ -7,7 +7,10 @@
     python -m benchmarks.duplication   the paper's Table 2
     python -m benchmarks.quality       what LSH attention is worth on music
     python -m benchmarks.infilling     what it is worth to see both sides of a hole
-    python -m benchmarks.band          whether bass and drums go on
+    python -m benchmarks.band          whether bass and drums go on, and come in where they are asked for
+    python -m benchmarks.flaws         how often pieces loop, come to clusters, fall silent or lack an instrument
+    python -m benchmarks.chorales      the chorales of Bach that music21 brings, as a corpus to train on
+    python -m benchmarks.corpus        preparation of a million made-up files
 
 The peers are installed by the extra: pip install -e ".[benchmarks]". Results land in `benchmarks/results/`.
 """
