@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from music_reformer.config import AugmentConfig, require
 from music_reformer.midi.infill import ALL, HoleCutter
-from music_reformer.midi.instrumentation import InstrumentNamer
+from music_reformer.midi.instrumentation import InstrumentNamer, Section
 
 MAX_HOLE_BARS = 16
+MIN_SECTION_BARS, MAX_SECTION_BARS = 4, 32
 _DRUMS = "Program_-1"
 
 
@@ -113,18 +114,22 @@ class Augmenter:
         return self._holes.permuted(tokens, first, count, {int(random.choice(playing))} if one else ALL)
 
     def name_instruments(self, tokens: NDArray[np.uint16], random: np.random.Generator) -> NDArray[np.uint16]:
-        """Name who plays from some bar on (one time in four the first); some may play before or behind it only."""
+        """Divide a piece into sections of some bars, each for other instruments, and name them in front of each.
+
+        One time in two the first section is not named: who plays there is a prompt's affair.
+        """
         playing = sorted(self._namer.programs(tokens))
         num_bars = len(self._namer.bars(tokens))
-        if not playing or not num_bars:
+        if not playing:
             return tokens
-        bar = 0 if random.random() < 0.25 else int(random.integers(0, num_bars))
-        kept = [
-            playing if random.random() < 0.5 else random.permutation(playing)[: random.integers(1, len(playing) + 1)]
-            for _ in ("before", "behind")
-        ]
-        before, behind = ({int(program) for program in programs} for programs in kept)
-        return self._namer.name(tokens, bar, before=before, behind=behind)
+        sections: list[Section] = []
+        bar = 0
+        while bar < num_bars:
+            count = len(playing) if random.random() < 0.25 else int(random.integers(1, len(playing) + 1))
+            kept = frozenset(int(program) for program in random.permutation(playing)[:count])
+            sections.append(Section(bar, kept, named=bool(sections) or random.random() < 0.5))
+            bar += int(random.integers(MIN_SECTION_BARS, MAX_SECTION_BARS + 1))
+        return self._namer.arrange(tokens, sections)
 
     def transpose(self, tokens: NDArray[np.uint16], draw: float) -> NDArray[np.uint16]:
         """Shift all melodic pitches alike, by what `draw` in [0, 1) picks of the shifts that keep them in range."""

@@ -1,16 +1,17 @@
 """Who plays from a bar on, named in front of it.
 
-    BOS  1  2  3  4  EOS        is written        BOS  1' 2'  PAD Flute Drums  3' 4'  EOS
+    BOS  1  2  3  4  5  6  EOS    is written    BOS  1'  PAD Flute Drums  2' 3' 4'  PAD Flute Piano  5' 6'  EOS
 
-Named are the instruments that play in the next `NAMED_BARS` bars. In training some of them are taken out of what comes
-before, others out of what comes behind (1' 2' 3' 4'), so that the model learns to bring in, at once, an instrument that
-is asked for and has not been heard, and to go on without one that was. As in front of a hole (`infill.py`), they stand
-behind a PAD; no token is new.
+Named are the instruments that play in the next `NAMED_BARS` bars. In training a piece is divided into sections, and in
+each of them other instruments are taken out, so that the model learns to bring in, at once, an instrument that is asked
+for and has not been heard, and to go on without one that was. As in front of a hole (`infill.py`), they stand behind a
+PAD; no token is new.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
@@ -21,6 +22,21 @@ from music_reformer.midi.bars import BOS, BarReader
 NAMED_BARS = 8
 
 
+@dataclass(frozen=True)
+class Section:
+    """Some bars of a piece.
+
+    Attributes:
+        bar: the first of them (the first of the piece is 0).
+        programs: instruments that are kept, -1 for drums.
+        named: whether they are named in front.
+    """
+
+    bar: int
+    programs: frozenset[int]
+    named: bool = True
+
+
 class InstrumentNamer(BarReader):
     """Names instruments in token streams of one vocabulary."""
 
@@ -29,33 +45,22 @@ class InstrumentNamer(BarReader):
         """Whether this vocabulary has bars to name them in front of, and instruments to name."""
         return self.has_whole_bars and self.names_instruments
 
-    def name(
-        self, ids: NDArray[np.uint16], bar: int, *, before: Collection[int], behind: Collection[int]
-    ) -> NDArray[np.uint16]:
-        """Name the instruments in front of a bar (the first is 0); keep only some of them before and behind it.
+    def arrange(self, ids: NDArray[np.uint16], sections: Sequence[Section]) -> NDArray[np.uint16]:
+        """Keep only the instruments of each section in it, and name them in front of it.
 
         Args:
-            ids: a piece from BOS to EOS, of more than `bar` bars.
-            before, behind: instruments that are kept there, -1 for drums.
-
-        Returns:
-            The piece so written; without a name where nothing plays in the next bars.
+            ids: a piece from BOS to EOS.
+            sections: in order; the first begins with bar 0. Nothing is named where nothing plays.
         """
         content = self.content(ids)
-        lines = self.bars(content)
-        parts = np.split(content, lines)  # what stands before the first bar line, then the bars
+        head, *bars = np.split(content, self.bars(content))  # what stands before the first bar line, then the bars
         playing = self.programs(content)
-        early = [self._without(part.tolist(), playing - set(before)) for part in parts[1 : bar + 1]]
-        late = [self._without(part.tolist(), playing - set(behind)) for part in parts[bar + 1 :]]
-        named = self.programs(np.array([*chain.from_iterable(late[:NAMED_BARS])]))
-        written = [
-            [BOS, *parts[0].tolist()],
-            *early,
-            self.call(named) if named else [],
-            *late,
-            [int(ids[-1])],
-        ]
-        return np.array([*chain.from_iterable(written)], dtype=np.uint16)
+        written = [[BOS, *head.tolist()]]
+        for section, until in zip(sections, [*(section.bar for section in sections[1:]), len(bars)], strict=True):
+            kept = [self._without(bar.tolist(), playing - section.programs) for bar in bars[section.bar : until]]
+            named = self.programs(np.array([*chain.from_iterable(kept[:NAMED_BARS])], dtype=np.int64))
+            written += [self.call(named) if section.named and named else [], *kept]
+        return np.array([*chain.from_iterable(written), int(ids[-1])], dtype=np.uint16)
 
     def named(self, ids: Sequence[int], programs: Collection[int]) -> list[int]:
         """A prompt of which the last bar is the first to come: the instruments named in front of its line."""

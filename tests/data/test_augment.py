@@ -223,17 +223,13 @@ def test_instruments_are_named_as_often_as_asked_and_no_note_is_changed() -> Non
         if (changed == tokenizer.bos_id).sum() == 2:
             kinds["hole"] += 1
             continue
-        names = np.flatnonzero(changed == tokenizer.pad_id)
-        assert len(names) <= 1
         assert not Counter(notes_of(changed, tokenizer)) - notes
-        if len(names):
-            kinds["named"] += 1
-            bars[sum(tokenizer.tokens[i] == "Bar_None" for i in changed[: names[0]])] += 1
-        else:
-            kinds["plain"] += 1
+        names = np.flatnonzero(changed == tokenizer.pad_id)
+        kinds["named" if len(names) else "other"] += 1
+        bars.update(sum(tokenizer.tokens[i] == "Bar_None" for i in changed[:at]) for at in names)
     assert 35 < kinds["hole"] < 85
-    assert 90 < kinds["named"] < 150
-    assert bars[0] == max(bars.values())
+    assert 60 < kinds["named"] < 150
+    assert bars[0] > 30
     assert len(bars) > 3
 
 
@@ -248,12 +244,15 @@ def notes_of(tokens: np.ndarray, tokenizer: MusicTokenizer) -> list[tuple[int, .
 def test_the_other_draws_do_not_depend_on_holes_and_names() -> None:
     tokenizer = MusicTokenizer(TokenizerConfig())
     tokens = whole(tokenizer, make_score())
-    plain = Augmenter(tokenizer.tokens, AugmentConfig(programs=1.0))(tokens, np.random.default_rng(3))
+    plain = Augmenter(tokenizer.tokens, AugmentConfig(programs=1.0))
     for change in ({"infill": 1.0}, {"named": 1.0}):
-        config = AugmentConfig(programs=1.0, **change)
-        changed = Augmenter(tokenizer.tokens, config)(tokens, np.random.default_rng(3))
-        assert set(changed.tolist()) <= {*plain.tolist(), tokenizer.pad_id}
-        assert tokenizer.pad_id in changed
+        other = Augmenter(tokenizer.tokens, AugmentConfig(programs=1.0, **change))
+        changed_by_it = 0
+        for seed in range(8):
+            without, changed = (augment(tokens, np.random.default_rng(seed)) for augment in (plain, other))
+            assert set(changed.tolist()) <= {*without.tolist(), tokenizer.pad_id}
+            changed_by_it += tokenizer.pad_id in changed
+        assert changed_by_it >= 3
 
 
 @pytest.mark.parametrize("change", ["infill", "named"])

@@ -8,12 +8,12 @@ from scores import random_score
 
 from music_reformer.config import TokenizerConfig
 from music_reformer.midi.bars import BOS, PAD
-from music_reformer.midi.instrumentation import NAMED_BARS, InstrumentNamer
+from music_reformer.midi.instrumentation import NAMED_BARS, InstrumentNamer, Section
 from music_reformer.midi.tokenizer import MusicTokenizer
 
 TOKENIZER = MusicTokenizer(TokenizerConfig())
 NAMER = InstrumentNamer(TOKENIZER.tokens)
-PLAYING = {-1, 0, 40}
+PLAYING = frozenset({-1, 0, 40})
 
 
 def piece(seed: int = 0) -> np.ndarray:
@@ -39,9 +39,10 @@ def split_at_name(ids: np.ndarray) -> tuple[np.ndarray, list[str], np.ndarray]:
 
 
 @pytest.mark.parametrize("bar", [0, 1, 7])
-def test_with_all_instruments_a_named_piece_is_the_piece_and_the_name(bar: int) -> None:
+def test_with_all_instruments_the_written_piece_is_the_piece_and_the_name(bar: int) -> None:
     ids = piece()
-    before, named, behind = split_at_name(NAMER.name(ids, bar, before=PLAYING, behind=PLAYING))
+    sections = [Section(0, PLAYING, named=False), Section(bar, PLAYING)]
+    before, named, behind = split_at_name(NAMER.arrange(ids, sections if bar else sections[1:]))
     assert [*before, *behind] == ids.tolist()
     assert TOKENIZER.tokens[behind[0]] == "Bar_None"
     assert len(NAMER.bars(before)) == bar
@@ -50,22 +51,30 @@ def test_with_all_instruments_a_named_piece_is_the_piece_and_the_name(bar: int) 
 
 
 @pytest.mark.parametrize("tokenizer", [TOKENIZER, MusicTokenizer(TokenizerConfig(use_sustain_pedals=True))])
-def test_only_the_kept_play_on_each_side_and_all_that_they_play(tokenizer: MusicTokenizer) -> None:
+def test_only_the_kept_play_in_each_section_and_all_that_they_play(tokenizer: MusicTokenizer) -> None:
     namer = InstrumentNamer(tokenizer.tokens)
     ids = np.array([BOS, *tokenizer.encode(random_score(1)), tokenizer.eos_id], dtype=np.uint16)
-    bar, before, behind = 5, {0, 40}, {-1, 40}
-    written = namer.name(ids, bar, before=before, behind=behind)
-    assert len(namer.bars(written)) == len(namer.bars(ids))
-    cut = int(namer.bars(ids)[bar])
-    early = notes(ids[:cut], tokenizer=tokenizer)
-    late = notes(ids, tokenizer=tokenizer) - early
-    kept = {note for note in early if note[0] in before} | {note for note in late if note[0] in behind}
+    sections = [
+        Section(0, frozenset({0, 40}), named=False),
+        Section(5, frozenset({-1, 40})),
+        Section(9, frozenset({0})),
+    ]
+    written = namer.arrange(ids, sections)
+    lines = namer.bars(ids)
+    assert len(namer.bars(written)) == len(lines)
+    kept, before = set(), set()
+    for section, end in zip(sections, [lines[5], lines[9], len(ids)], strict=True):
+        until = notes(ids[:end], tokenizer=tokenizer)
+        kept |= {note for note in until - before if note[0] in section.programs}
+        before = until
     assert notes(written, tokenizer=tokenizer) == kept
+    names = [int(namer.bars(written[:at]).size) for at in np.flatnonzero(written == PAD)]
+    assert names == [5, 9]
 
 
 def test_nothing_is_named_where_nothing_plays() -> None:
     ids = piece()
-    silent = NAMER.name(ids, 3, before=PLAYING, behind={99})
+    silent = NAMER.arrange(ids, [Section(0, PLAYING, named=False), Section(3, frozenset({99}))])
     assert PAD not in silent
     assert NAMER.programs(silent[NAMER.bars(silent)[3] :]) == set()
 
