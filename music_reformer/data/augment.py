@@ -17,7 +17,7 @@ from music_reformer.midi.infill import ALL, HoleCutter
 from music_reformer.midi.instrumentation import InstrumentNamer, Section
 
 MAX_HOLE_BARS = 16
-MIN_SECTION_BARS, MAX_SECTION_BARS = 4, 32
+MIN_SECTION_BARS, MAX_SECTION_BARS = 4, 16
 _DRUMS = "Program_-1"
 
 
