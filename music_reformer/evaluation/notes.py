@@ -11,7 +11,7 @@ import numpy as np
 import symusic
 from numpy.typing import NDArray
 
-from music_reformer.midi.score import bar_starts, seconds_at
+from music_reformer.midi.score import bar_starts, note_columns, seconds_at
 
 Floats = NDArray[np.float64]
 
@@ -44,13 +44,9 @@ class Notes:
     @classmethod
     def of(cls, score: symusic.Score) -> Notes:
         """All notes of a score in ticks."""
-        columns = [track.notes.numpy() for track in score.tracks]
-        lengths = [len(column["time"]) for column in columns]
-        time, duration, pitch = (
-            np.concatenate([column[name] for column in columns] or [np.zeros(0)]).astype(np.int64)
-            for name in ("time", "duration", "pitch")
-        )
-        drum = np.repeat([bool(track.is_drum) for track in score.tracks], lengths).astype(bool)
+        time, duration, pitch = note_columns(score.tracks).values()
+        lengths = [len(track.notes) for track in score.tracks]
+        drum = np.repeat([track.is_drum for track in score.tracks], lengths).astype(bool)
         order = np.lexsort((pitch, time))
         time, duration, pitch, drum = time[order], duration[order], pitch[order], drum[order]
         lines = np.array(bar_starts(score), dtype=np.int64)

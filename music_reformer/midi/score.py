@@ -235,10 +235,10 @@ def _bar_sections(score: symusic.Score) -> list[range]:
 
 
 def note_columns(tracks: Iterable[symusic.core.TrackTick]) -> dict[str, NDArray[np.int64]]:
-    """Time, duration and pitch of all notes of some tracks (at least one has some), track after track."""
-    columns = [track.notes.numpy() for track in tracks if len(track.notes)]
+    """Time, duration and pitch of all notes of some tracks, track after track."""
+    columns = [track.notes.numpy() for track in tracks]
     return {
-        name: np.concatenate([column[name] for column in columns]).astype(np.int64)
+        name: np.concatenate([column[name] for column in columns] or [np.zeros(0)]).astype(np.int64)
         for name in ("time", "duration", "pitch")
     }
 
