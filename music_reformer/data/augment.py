@@ -17,7 +17,8 @@ from music_reformer.midi.infill import ALL, HoleCutter
 from music_reformer.midi.instrumentation import InstrumentNamer, Section
 
 MAX_HOLE_BARS = 16
-MIN_SECTION_BARS, MAX_SECTION_BARS = 4, 16
+# The longest section of a piece is one of these; the shortest of all is of so many bars.
+LONGEST_SECTIONS_BARS, MIN_SECTION_BARS = (4, 8, 16), 2
 _DRUMS = "Program_-1"
 
 
@@ -123,12 +124,12 @@ class Augmenter:
         if not playing:
             return tokens
         sections: list[Section] = []
-        bar = 0
+        bar, longest = 0, int(random.choice(LONGEST_SECTIONS_BARS))
         while bar < num_bars:
             count = len(playing) if random.random() < 0.25 else int(random.integers(1, len(playing) + 1))
             kept = frozenset(int(program) for program in random.permutation(playing)[:count])
             sections.append(Section(bar, kept, named=bool(sections) or random.random() < 0.5))
-            bar += int(random.integers(MIN_SECTION_BARS, MAX_SECTION_BARS + 1))
+            bar += int(random.integers(MIN_SECTION_BARS, longest + 1))
         return self._namer.arrange(tokens, sections)
 
     def transpose(self, tokens: NDArray[np.uint16], draw: float) -> NDArray[np.uint16]:
