@@ -17,8 +17,9 @@ from music_reformer.midi.infill import ALL, HoleCutter
 from music_reformer.midi.instrumentation import InstrumentNamer, Section
 
 MAX_HOLE_BARS = 16
-# The longest section of a piece is one of these; the shortest of all is of so many bars.
-LONGEST_SECTIONS_BARS, MIN_SECTION_BARS = (4, 8, 16), 2
+# The longest section of a piece is one of these. Where all are of one or two bars, nothing but the names tells who plays:
+# from those pieces the model learns to read them (docs/decisions/008).
+LONGEST_SECTIONS_BARS = (1, 2, 4, 16)
 _DRUMS = "Program_-1"
 
 
@@ -129,7 +130,7 @@ class Augmenter:
             count = len(playing) if random.random() < 0.25 else int(random.integers(1, len(playing) + 1))
             kept = frozenset(int(program) for program in random.permutation(playing)[:count])
             sections.append(Section(bar, kept, named=bool(sections) or random.random() < 0.5))
-            bar += int(random.integers(MIN_SECTION_BARS, longest + 1))
+            bar += int(random.integers(1, longest + 1))
         return self._namer.arrange(tokens, sections)
 
     def transpose(self, tokens: NDArray[np.uint16], draw: float) -> NDArray[np.uint16]:
