@@ -17,8 +17,8 @@ from music_reformer.midi.infill import ALL, HoleCutter
 from music_reformer.midi.instrumentation import InstrumentNamer, Section
 
 MAX_HOLE_BARS = 16
-# The longest section of a piece is one of these. Where all are of one or two bars, nothing but the names tells who plays:
-# from those pieces the model learns to read them (docs/decisions/008).
+# The longest section of a piece is one of these. Where all have one or two bars, nothing but the names tells who plays:
+# from such pieces the model learns to read them (docs/decisions/008).
 LONGEST_SECTIONS_BARS = (1, 2, 4, 16)
 _DRUMS = "Program_-1"
 
