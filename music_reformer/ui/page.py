@@ -127,7 +127,7 @@ def _add_files(server: gr.Server, composer: Composer) -> None:
 
     @server.get("/setup")
     def setup() -> Response:
-        return JSONResponse(_setup(composer.generator, has_sound=soundfont is not None))
+        return JSONResponse(_setup(has_sound=soundfont is not None, can_infill=composer.generator.can_infill))
 
     @server.get("/waiting")
     def waiting() -> Response:
@@ -220,7 +220,7 @@ def _tell_the_visitor(operation: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def _setup(generator: Generator, *, has_sound: bool) -> dict[str, Any]:
+def _setup(*, has_sound: bool, can_infill: bool) -> dict[str, Any]:
     """What the page needs to know before anything is opened."""
     return {
         "examples": [
@@ -245,6 +245,5 @@ def _setup(generator: Generator, *, has_sound: bool) -> dict[str, Any]:
         "metres": limits.METRES,
         "instruments": [instrument_name(program, drum=False) for program in range(128)],
         "has_sound": has_sound,
-        "can_infill": generator.can_infill,
-        "knows_names": generator.knows_names,
+        "can_infill": can_infill,
     }

@@ -271,20 +271,6 @@ def test_who_may_play_is_limited_and_added_to(visit: Callable[..., Any], site: S
     assert len(site.generator.orders) == orders
 
 
-def test_weights_that_bring_instruments_in_make_no_excuse(
-    visit: Callable[..., Any], site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(site.generator, "knows_names", True)
-    tab = visit()
-    tab.click("#examples button >> nth=0")
-    phase(tab, "ready")
-    tab.select_option("#add-instrument", label="Violin")
-    assert tab.inner_text("#instruments-hint") == ""
-    order(tab, bars=1)
-    phase(tab, "done")
-    assert 40 in site.generator.orders[-1]["programs"]
-
-
 def test_from_nothing_with_key_metre_tempo_and_instruments(visit: Callable[..., Any], site: Site) -> None:
     tab = visit()
     tab.click("text=From nothing")

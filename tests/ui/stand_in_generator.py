@@ -37,7 +37,6 @@ class StandInGenerator:
     def __init__(self, *, seconds: float = 2.0) -> None:
         self.seconds = seconds
         self.can_infill = True
-        self.knows_names = False
         self.orders: list[dict] = []
 
     def start(

@@ -9,9 +9,9 @@ export class Instruments {
   #offered = [];  // programs, -1 for drums
   #own = [];  // of them, those of the piece
 
-  /** `names` are those of the 128 programs; at most `most` may play. `comeIn`: in a continuation, added ones mostly do. */
-  constructor({ element, adder, hint, names, most, comeIn }) {
-    Object.assign(this, { element, adder, hint, names, most, comeIn });
+  /** `names` are those of the 128 programs; at most `most` may play. */
+  constructor({ element, adder, hint, names, most }) {
+    Object.assign(this, { element, adder, hint, names, most });
     adder.append(new Option("Add an instrument…", ""), new Option("Drums", DRUMS));
     for (let first = 0; first < 128; first += 8) {
       const family = Object.assign(document.createElement("optgroup"), { label: FAMILIES[first / 8] });
@@ -72,7 +72,7 @@ export class Instruments {
     const { length } = this.#chosen;
     const problem = length === 0 ? "Choose at least one instrument." : length > this.most ? `Choose at most ${this.most} instruments.` : "";
     const added = this.#own.length ? this.#chosen.filter((program) => !this.#own.includes(program)).map((program) => this.nameOf(program)) : [];
-    const advice = added.length && !this.comeIn ? `${added.join(" and ")} may stay silent in a continuation, and come in more surely in marked bars that are composed anew.` : "";
+    const advice = added.length ? `${added.join(" and ")} may stay silent in a continuation, and come in more surely in marked bars that are composed anew.` : "";
     this.hint.textContent = problem || advice;
     this.hint.classList.toggle("problem", Boolean(problem));
     // So that the form itself refuses to be sent.

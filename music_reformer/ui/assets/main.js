@@ -37,7 +37,6 @@ const memory = new Memory();
 const versions = new Versions({ element: $("versions"), onGo: go });
 const instruments = new Instruments({
   element: $("instruments"), adder: $("add-instrument"), hint: $("instruments-hint"), names: offer.instruments, most: offer.limits.instruments,
-  comeIn: offer.knows_names,
 });
 const settings = new Settings({ ...offer, form: $("controls"), instruments });
 new Exports({ menu: $("export"), status: $("export-status"), shown: exported, link, onError: complain });
