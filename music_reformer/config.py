@@ -255,7 +255,7 @@ class AugmentConfig:
     # Probability that some bars, or an instrument of some bars, are written at the end, behind what follows them (REMI
     # only): the model learns to compose them with both sides in view (docs/decisions/005).
     infill: float = 0.0
-    # Probability, of the other pieces, that they are divided into sections, each for some of the instruments, which are
+    # Probability that a piece without such a hole is divided into sections, each for some of the instruments, which are
     # named in front of it (REMI with programs only): the model learns to bring in those that are asked for
     # (docs/decisions/008).
     named: float = 0.0

@@ -105,9 +105,12 @@ def _train_config(config: FinetuneConfig, loaded: LoadedWeights, store: TokenSto
             warmup_steps=max(1, min(20, config.steps // 10)),
             final_fraction=0.0,
         ),
-        # What the weights have learnt they are not to forget.
+        # What the weights have learnt they are not to forget; but most pieces are to be heard as they are.
         augment=AugmentConfig(
-            transpose=config.transpose, infill=loaded.infill, named=loaded.named, position_offset=True
+            transpose=config.transpose,
+            infill=min(loaded.infill, LARGEST_SHARE),
+            named=min(loaded.named, LARGEST_SHARE),
+            position_offset=True,
         ),
         trainer=TrainerConfig(
             max_steps=config.steps,
@@ -122,6 +125,7 @@ def _train_config(config: FinetuneConfig, loaded: LoadedWeights, store: TokenSto
     )
 
 
+LARGEST_SHARE = 0.3  # of pieces with a hole, and of the others those with names
 # Peak learning rates: a small part of what training from noise takes; LoRA's matrices begin at zero.
 RATES = {"all": 2e-4, "last": 4e-4, "lora": 2e-3}
 
