@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import symusic
 from scores import random_score
 
 from music_reformer.config import TokenizerConfig
@@ -77,3 +78,24 @@ def test_a_permuted_piece_is_context_hole_and_end() -> None:
 @pytest.mark.parametrize("encoding", ["TSD", "MIDILike", "Performance"])
 def test_encodings_without_bars_cannot_be_cut(encoding: str) -> None:
     assert not HoleCutter(MusicTokenizer(TokenizerConfig(encoding=encoding)).tokens).has_whole_bars
+
+
+def test_pedals_stay_with_their_instrument() -> None:
+    tokenizer = TOKENIZERS["pedals and bends"]
+    cutter = HoleCutter(tokenizer.tokens)
+    score = random_score(0)
+    beat = score.ticks_per_quarter
+    for track in score.tracks:
+        if not track.is_drum:
+            track.pedals.extend([symusic.Pedal(number * 4 * beat, 2 * beat) for number in range(8)])
+    ids = tokenizer.encode(score)
+
+    def pedals(tokens: list[int]) -> Counter:
+        names = [tokenizer.tokens[i] for i in tokens]
+        return Counter(name for name in names if name.startswith("Pedal"))
+
+    whole = pedals(ids.tolist())
+    assert {"Pedal_0", "Pedal_40"} <= set(whole)
+    cut = cutter.cut(ids, 0, len(cutter.bars(ids)), {40})
+    assert pedals(cut.hole) == Counter({name: n for name, n in whole.items() if name.endswith("_40")})
+    assert pedals(cut.behind) + pedals(cut.hole) == whole
