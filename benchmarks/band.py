@@ -20,15 +20,13 @@ from typing import Any
 from benchmarks.harness import in_child, machine, show, use_threads, write
 
 CUT, LENGTH = 16, 8  # bars
+PROMPTS = ["band", "others", "nothing"]
 FIGURES = {
     "drums": "bars with drums",
     "bass": "bars with bass",
     "bass_fits": "bass notes that are the lowest of the others",
     "drums_fit": "strikes as before the cut",
 }
-
-
-PROMPTS = ["band", "others", "nothing"]
 
 
 def continue_songs(
@@ -40,6 +38,7 @@ def continue_songs(
     from music_reformer.generation.prompt import programs_of
 
     use_threads(threads)
+    cut_bar = 0 if prompt == "nothing" else CUT
     store, generator = TokenStore.open(data), Generator.load(checkpoint, "cpu")
     found: dict[str, Any] = {"songs": [], "continuations": []}
     for piece in store.split("test"):
@@ -52,7 +51,7 @@ def continue_songs(
             song.tracks = [track for track in song.tracks if not (track.is_drum or _is_bass(track))]
         session = generator.start(
             None if prompt == "nothing" else song,
-            cut_bar=None if prompt == "nothing" else CUT,
+            cut_bar=cut_bar,
             length=f"{LENGTH}bars",
             variations=variations,
             programs=programs,
@@ -61,7 +60,7 @@ def continue_songs(
         for _ in session:
             pass
         found["songs"].append(figures)
-        found["continuations"] += [_figures(score, 0 if prompt == "nothing" else CUT) for score in session.scores]
+        found["continuations"] += [_figures(score, cut_bar) for score in session.scores]
         if len(found["songs"]) == num_pieces:
             break
     return found
@@ -84,10 +83,10 @@ def _figures(score: Any, cut_bar: int) -> dict[str, float | None]:
                 strikes.append((note.time // bar, place))
             elif track.is_drum and cut - 8 * bar <= note.time < cut:
                 before.add(place)
-            elif not track.is_drum and not _is_bass(track):
-                others.append(note)
             elif _is_bass(track) and new:
                 bass.append(note)
+            elif not (track.is_drum or _is_bass(track)):
+                others.append(note)
     fits = []
     for note in bass:
         sounding = [other.pitch for other in others if other.time <= note.time < other.time + other.duration]

@@ -35,34 +35,39 @@ def compose(*, checkpoint: str, data: str, num_pieces: int, variations: int, thr
 
     use_threads(threads)
     store, generator = TokenStore.open(data), Generator.load(checkpoint, "cpu")
+
+    def composed(**order: Any) -> list[Any]:
+        session = generator.start(variations=variations, **order)
+        for _ in session:
+            pass
+        return session.scores
+
     found: dict[str, Any] = {"the songs": [], "songs that go on": []}
     for number, piece in enumerate(list(store.split("validation"))[:num_pieces]):
         song = store.music_tokenizer.decode(store.tokens(piece))
         found["the songs"].append(_look(song, CUT, LENGTH, set()))
-        session = generator.start(song, cut_bar=CUT, length=f"{LENGTH}bars", variations=variations, seed=number)
-        for _ in session:
-            pass
-        found["songs that go on"] += [_look(score, CUT, LENGTH, set()) for score in session.scores]
+        found["songs that go on"] += [
+            _look(score, CUT, LENGTH, set())
+            for score in composed(prompt=song, cut_bar=CUT, length=f"{LENGTH}bars", seed=number)
+        ]
     for name, programs in FROM_NOTHING.items():
-        found[name] = []
-        for number in range(num_pieces):
-            length = f"{LENGTH_FROM_NOTHING}bars"
-            session = generator.start(programs=programs, length=length, variations=variations, seed=number)
-            for _ in session:
-                pass
-            found[name] += [
-                _look(score, 0, LENGTH_FROM_NOTHING, programs - programs_of(score)) for score in session.scores
-            ]
+        found[name] = [
+            _look(score, 0, LENGTH_FROM_NOTHING, programs - programs_of(score))
+            for number in range(num_pieces)
+            for score in composed(programs=programs, length=f"{LENGTH_FROM_NOTHING}bars", seed=number)
+        ]
     return found
 
 
 def _look(score: Any, first: int, length: int, lacking: set[int]) -> dict[str, Any]:
     """Of `length` bars in 4/4 from bar `first` on."""
+    from music_reformer.midi.stream import program_of
+
     per_bar = 4 * score.ticks_per_quarter
     bars: list[set[tuple[int, ...]]] = [set() for _ in range(length)]
     together: Counter[tuple[int, int]] = Counter()
     for track in score.tracks:
-        program = -1 if track.is_drum else track.program
+        program = program_of(track)
         for note in track.notes:
             number, place = divmod(note.time, per_bar)
             if first <= number < first + length:

@@ -140,7 +140,8 @@ def read_prompt(
     clean = clean_upload(score)
     cut_tick, bars = _find_cut(clean, cut_bar)
     heard = keep_before(clean, cut_tick)
-    wanted = programs or programs_of(heard) or programs_of(clean) or {PIANO}
+    playing = programs_of(heard)
+    wanted = programs or playing or programs_of(clean) or {PIANO}
     grammar = Grammar(tokenizer, programs=wanted)
     prompt = Prompt(
         score=keep_before(score, cut_tick),
@@ -160,7 +161,7 @@ def read_prompt(
         left = len(bars) - prompt.dropped_bars
         prompt.dropped_bars += min(left - 1, max(1, int(left * (1 - max_tokens / len(prompt.ids)))))
         _tokenize(prompt, heard, tokenizer, grammar, origin=bars[prompt.dropped_bars])
-    if named and wanted != programs_of(heard):
+    if named and wanted != playing:
         prompt.ids = InstrumentNamer(tokenizer.tokens).named(prompt.past_ids, wanted)
     _release(prompt)
     return prompt

@@ -63,21 +63,22 @@ class BarReader:
         """Tokens of a bar's line: Bar, and the metre where the vocabulary has it."""
         return 2 if len(bar) > 1 and self._kinds[bar[1]] == "TimeSig" else 1
 
-    def divide(self, bar: list[int], programs: Collection[int]) -> tuple[list[int], list[int]]:
-        """What stands behind a bar's line: without these instruments (tempo stays here), and of them alone.
+    def divide(self, bar: list[int], programs: Collection[int]) -> tuple[list[int], list[int], list[int]]:
+        """A bar's line, and what stands behind it: without these instruments (tempo stays here), and of them alone.
 
         No instruments stand for all.
         """
         others: list[int] = []
         theirs: list[int] = []
-        for position, tempo, events in self._positions(bar[self.head(bar) :]):
+        head = self.head(bar)
+        for position, tempo, events in self._positions(bar[head:]):
             inside = [event for event in events if not programs or self._owners.get(event[0]) in programs]
             outside = [event for event in events if programs and self._owners.get(event[0]) not in programs]
             if tempo or outside:
                 others += [*position, *tempo, *chain.from_iterable(outside)]
             if inside:
                 theirs += [*position, *chain.from_iterable(inside)]
-        return others, theirs
+        return bar[:head], others, theirs
 
     def _positions(self, tokens: list[int]) -> Iterator[tuple[list[int], list[int], list[list[int]]]]:
         """(position, tempo, events) of a bar in turn; each event is all of its tokens."""

@@ -64,8 +64,7 @@ class HoleCutter(BarReader):
         behind: list[int] = []
         hole: list[int] = []
         for bar in np.split(ids[begin:end], lines[first + 1 : first + count] - begin):
-            line = bar[: self.head(bar.tolist())].tolist()
-            kept, taken = self.divide(bar.tolist(), programs)
+            line, kept, taken = self.divide(bar.tolist(), programs)
             behind += [*line, PAD, *kept]
             hole += [*line, *taken]
         return CutOut(

@@ -70,5 +70,5 @@ class InstrumentNamer(BarReader):
     def _without(self, bar: list[int], programs: Collection[int]) -> list[int]:
         if not programs:
             return bar
-        others, _ = self.divide(bar, programs)
-        return [*bar[: self.head(bar)], *others]
+        line, others, _ = self.divide(bar, programs)
+        return [*line, *others]

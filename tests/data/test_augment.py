@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from music_reformer.config import AugmentConfig, TokenizerConfig
 from music_reformer.data.augment import Augmenter
 from music_reformer.errors import UserError
+from music_reformer.midi.stream import DRUMS, program_of
 from music_reformer.midi.tokenizer import MusicTokenizer
 
 ENCODINGS = ["REMI", "TSD", "MIDILike", "Performance"]
-DRUMS = -1
 
 
 def make_score(*, low: int = 40, high: int = 90) -> symusic.Score:
@@ -33,11 +33,11 @@ def make_score(*, low: int = 40, high: int = 90) -> symusic.Score:
     return score
 
 
-def notes(tokenizer: MusicTokenizer, tokens: NDArray[np.uint16]) -> list[tuple[int, int, int, int]]:
-    """(start, program or -1 for drums, pitch, end), sorted."""
+def notes(tokenizer: MusicTokenizer, tokens: NDArray[np.uint16]) -> list[tuple[int, int, int, int, int]]:
+    """(start, program or -1 for drums, pitch, end, velocity), sorted."""
     score = tokenizer.decode(tokens)
     return sorted(
-        (note.start, DRUMS if track.is_drum else track.program, note.pitch, note.end)
+        (note.start, program_of(track), note.pitch, note.end, note.velocity)
         for track in score.tracks
         for note in track.notes
     )
@@ -74,9 +74,9 @@ def test_transposition_shifts_every_melodic_note_and_no_drum(tokenizer: MusicTok
         shift = max(new[2] for new in after) - max(old[2] for old in before)
         shifts.add(shift)
         if tokenizer.config.encoding == "Performance":  # It has no programs, and so no drums.
-            expected = [(start, program, pitch + shift, end) for start, program, pitch, end in before]
+            expected = [(s, p, pitch + shift, e, v) for s, p, pitch, e, v in before]
         else:
-            expected = [(s, p, pitch if p == DRUMS else pitch + shift, e) for s, p, pitch, e in before]
+            expected = [(s, p, pitch if p == DRUMS else pitch + shift, e, v) for s, p, pitch, e, v in before]
         assert sorted(expected) == after
         assert len(changed) == len(tokens)
     assert min(shifts) >= -6
@@ -141,7 +141,9 @@ def test_programs_change_and_drums_stay(tokenizer: MusicTokenizer) -> None:
         assert [n for n in after if n[1] == DRUMS] == [n for n in before if n[1] == DRUMS]
         assert len({n[1] for n in after}) == 3  # Different instruments stay different.
         assert not {n[1] for n in after} & {0, 40}
-        assert sorted((s, pitch, e) for s, _, pitch, e in after) == sorted((s, pitch, e) for s, _, pitch, e in before)
+        assert sorted((s, pitch, e, v) for s, _, pitch, e, v in after) == sorted(
+            (s, pitch, e, v) for s, _, pitch, e, v in before
+        )
 
 
 @pytest.mark.parametrize("encoding", ["REMI", "TSD"])
@@ -156,8 +158,8 @@ def test_one_program_for_all_keeps_each_pitch_once(encoding: str) -> None:
         assert [n for n in after if n[1] == DRUMS] == [n for n in before if n[1] == DRUMS]
         melodic = [n for n in after if n[1] != DRUMS]
         assert len({n[1] for n in melodic}) == 1
-        expected = sorted({(s, pitch, e) for s, program, pitch, e in before if program != DRUMS})
-        assert sorted((s, pitch, e) for s, _, pitch, e in melodic) == expected
+        expected = sorted({(s, pitch, e, v) for s, program, pitch, e, v in before if program != DRUMS})
+        assert sorted((s, pitch, e, v) for s, _, pitch, e, v in melodic) == expected
         # What the tokenizer itself would write for these notes.
         assert np.array_equal(whole(tokenizer, tokenizer.decode(changed)), changed)
 
@@ -212,7 +214,7 @@ def test_holes_are_cut_as_often_as_asked_and_hide_nothing_but_the_hole() -> None
 def test_instruments_are_named_as_often_as_asked_and_no_note_is_changed() -> None:
     tokenizer = MusicTokenizer(TokenizerConfig())
     tokens = whole(tokenizer, make_score())
-    notes = Counter(notes_of(tokens, tokenizer))
+    before = Counter(notes(tokenizer, tokens))
     augment = Augmenter(tokenizer.tokens, AugmentConfig(transpose=0, tempo=0.0, infill=0.2, named=0.5))
     assert not augment.keeps_length
     kinds: Counter[str] = Counter()
@@ -223,7 +225,7 @@ def test_instruments_are_named_as_often_as_asked_and_no_note_is_changed() -> Non
         if (changed == tokenizer.bos_id).sum() == 2:
             kinds["hole"] += 1
             continue
-        assert not Counter(notes_of(changed, tokenizer)) - notes
+        assert not Counter(notes(tokenizer, changed)) - before
         names = np.flatnonzero(changed == tokenizer.pad_id)
         kinds["named" if len(names) else "other"] += 1
         bars.update(sum(tokenizer.tokens[i] == "Bar_None" for i in changed[:at]) for at in names)
@@ -231,14 +233,6 @@ def test_instruments_are_named_as_often_as_asked_and_no_note_is_changed() -> Non
     assert 60 < kinds["named"] < 150
     assert bars[0] > 30
     assert len(bars) > 3
-
-
-def notes_of(tokens: np.ndarray, tokenizer: MusicTokenizer) -> list[tuple[int, ...]]:
-    return [
-        (track.program, track.is_drum, note.time, note.duration, note.pitch, note.velocity)
-        for track in tokenizer.decode(tokens).tracks
-        for note in track.notes
-    ]
 
 
 def test_the_other_draws_do_not_depend_on_holes_and_names() -> None:

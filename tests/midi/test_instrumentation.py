@@ -9,6 +9,7 @@ from scores import random_score
 from music_reformer.config import TokenizerConfig
 from music_reformer.midi.bars import BOS, PAD
 from music_reformer.midi.instrumentation import NAMED_BARS, InstrumentNamer, Section
+from music_reformer.midi.stream import program_of
 from music_reformer.midi.tokenizer import MusicTokenizer
 
 TOKENIZER = MusicTokenizer(TokenizerConfig())
@@ -23,7 +24,7 @@ def piece(seed: int = 0) -> np.ndarray:
 def notes(ids: np.ndarray, *, tokenizer: MusicTokenizer = TOKENIZER) -> set[tuple[int, ...]]:
     """(instrument, time, duration, pitch, velocity) of each note."""
     return {
-        (-1 if track.is_drum else track.program, note.time, note.duration, note.pitch, note.velocity)
+        (program_of(track), note.time, note.duration, note.pitch, note.velocity)
         for track in tokenizer.decode(ids).tracks
         for note in track.notes
     }
