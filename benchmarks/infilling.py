@@ -22,12 +22,13 @@ def score(*, checkpoint: str, data: str, num_pieces: int, bars: list[int], threa
     import torch
 
     from music_reformer.data.store import TokenStore
-    from music_reformer.midi.infill import HoleCutter
+    from music_reformer.midi.bars import BarReader
+    from music_reformer.midi.infill import cut_hole
     from music_reformer.model.weights import load_weights
 
     use_threads(threads)
     store, model = TokenStore.open(data), load_weights(checkpoint).model
-    cutter = HoleCutter(store.tokenizer.tokens)
+    reader = BarReader(store.tokenizer.tokens)
 
     def nats(ids: list[int], begin: int, end: int) -> float:
         """Of tokens `begin` to `end - 1`, given all before each."""
@@ -38,11 +39,11 @@ def score(*, checkpoint: str, data: str, num_pieces: int, bars: list[int], threa
     rows = []
     for piece in list(store.split("test"))[:num_pieces]:
         ids = store.tokens(piece)
-        lines = cutter.bars(ids)
+        lines = reader.bars(ids)
         for count in bars:
             first = (len(lines) - count) // 2
             begin, end = int(lines[first]), int(lines[first + count])
-            cut = cutter.cut(ids, first, count)
+            cut = cut_hole(reader, ids, first, count)
             filled = [*cut.context, *cut.hole]
             if cut.hole != ids[begin:end].tolist():
                 continue  # A change of tempo stays in the context: the tokens are not the same.

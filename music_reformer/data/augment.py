@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from music_reformer.config import AugmentConfig, require
-from music_reformer.midi.infill import ALL, HoleCutter
-from music_reformer.midi.instrumentation import InstrumentNamer, Section
+from music_reformer.midi.bars import BarReader
+from music_reformer.midi.infill import ALL, permuted
+from music_reformer.midi.instrumentation import Section, arrange, can_name
 
 MAX_HOLE_BARS = 16
 # The longest section of a piece is one of these. Where all have one or two bars, nothing but the names tells who plays:
@@ -42,14 +43,14 @@ class Augmenter:
             f"augment.programs ({config.programs}) and augment.one_program ({config.one_program}) must be "
             "probabilities that add up to at most 1",
         )
-        self._holes, self._namer = HoleCutter(tokens), InstrumentNamer(tokens)
+        self._reader = BarReader(tokens)
         require(
-            0 <= config.infill <= 1 and (not config.infill or self._holes.has_whole_bars),
+            0 <= config.infill <= 1 and (not config.infill or self._reader.has_whole_bars),
             f"augment.infill ({config.infill}) must be 0 to 1, and 0 for a tokenizer without bars or durations, or "
             "with rests",
         )
         require(
-            0 <= config.named <= 1 and (not config.named or self._namer.can_name),
+            0 <= config.named <= 1 and (not config.named or can_name(self._reader)),
             f"augment.named ({config.named}) must be 0 to 1, and 0 for a tokenizer without bars, durations or "
             "programs, or with rests",
         )
@@ -106,22 +107,22 @@ class Augmenter:
 
     def permute(self, tokens: NDArray[np.uint16], random: np.random.Generator) -> NDArray[np.uint16]:
         """Write some bars at the end: of all instruments, or (one time in two, where there are several) of one."""
-        num_bars = len(self._holes.bars(tokens))
+        num_bars = len(self._reader.bars(tokens))
         if num_bars < 2:
             return tokens
         count = int(random.integers(1, min(MAX_HOLE_BARS, num_bars - 1) + 1))
         first = int(random.integers(0, num_bars - count + 1))
-        playing = sorted(self._holes.programs(tokens))
+        playing = sorted(self._reader.programs(tokens))
         one = len(playing) > 1 and random.random() < 0.5
-        return self._holes.permuted(tokens, first, count, {int(random.choice(playing))} if one else ALL)
+        return permuted(self._reader, tokens, first, count, {int(random.choice(playing))} if one else ALL)
 
     def name_instruments(self, tokens: NDArray[np.uint16], random: np.random.Generator) -> NDArray[np.uint16]:
         """Divide a piece into sections of some bars, each for other instruments, and name them in front of each.
 
         One time in two the first section is not named: who plays there is a prompt's affair.
         """
-        playing = sorted(self._namer.programs(tokens))
-        num_bars = len(self._namer.bars(tokens))
+        playing = sorted(self._reader.programs(tokens))
+        num_bars = len(self._reader.bars(tokens))
         if not playing:
             return tokens
         sections: list[Section] = []
@@ -131,7 +132,7 @@ class Augmenter:
             kept = frozenset(int(program) for program in random.permutation(playing)[:count])
             sections.append(Section(bar, kept, named=bool(sections) or random.random() < 0.5))
             bar += int(random.integers(1, longest + 1))
-        return self._namer.arrange(tokens, sections)
+        return arrange(self._reader, tokens, sections)
 
     def transpose(self, tokens: NDArray[np.uint16], draw: float) -> NDArray[np.uint16]:
         """Shift all melodic pitches alike, by what `draw` in [0, 1) picks of the shifts that keep them in range."""

@@ -12,8 +12,9 @@ import symusic
 
 from music_reformer.config import require
 from music_reformer.generation.prompt import Prompt, hold_across, keep_before, programs_of, score_from, tempo_at
+from music_reformer.midi.bars import BarReader
 from music_reformer.midi.grammar import Grammar
-from music_reformer.midi.infill import ALL, HoleCutter
+from music_reformer.midi.infill import ALL, cut_hole
 from music_reformer.midi.score import bar_starts, clean_upload, metres, seconds_at
 from music_reformer.midi.stream import program_of
 from music_reformer.midi.tokenizer import MusicTokenizer
@@ -39,9 +40,9 @@ def read_hole(
     Raises:
         UserError: there are no such bars, their metre changes, or the model's encoding cannot say where bars end.
     """
-    cutter = HoleCutter(tokenizer.tokens)
+    reader = BarReader(tokenizer.tokens)
     require(
-        cutter.has_whole_bars,
+        reader.has_whole_bars,
         "this model writes no bars, so it cannot compose bars anew; use a model of the REMI encoding",
     )
     clean = clean_upload(score)
@@ -57,15 +58,15 @@ def read_hole(
         "the metre changes within the bars to compose anew; choose bars of one metre",
     )
     whole = tokenizer.encode(clean)
-    lines_of_whole = cutter.bars(whole).tolist()
+    lines_of_whole = reader.bars(whole).tolist()
     require(first_bar < len(lines_of_whole), "nothing plays from these bars on; continue the piece instead")
     playing = programs_of(clean)
-    missing = frozenset(programs or ()) if cutter.programs(whole) and programs != playing else ALL
+    missing = frozenset(programs or ()) if reader.programs(whole) and programs != playing else ALL
     low, high = _in_view(lines_of_whole, first_bar, until_bar, max_tokens)
     ids = tokenizer.encode(score_from(keep_before(clean, bars[min(high, len(bars) - 1)]), bars[low]))
-    lines = cutter.bars(ids)
+    lines = reader.bars(ids)
     count = min(until_bar - low, len(lines)) - (first_bar - low)
-    cut_out = cutter.cut(ids, first_bar - low, count, missing)
+    cut_out = cut_hole(reader, ids, first_bar - low, count, missing)
     begin = int(lines[first_bar - low])
     past = [tokenizer.bos_id, *ids[:begin].tolist(), *cut_out.opening]
     grammar = Grammar(tokenizer, programs=set(missing) or playing)

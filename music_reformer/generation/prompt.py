@@ -17,8 +17,9 @@ from typing import Any
 import symusic
 
 from music_reformer.config import require
+from music_reformer.midi.bars import BarReader
 from music_reformer.midi.grammar import Grammar, GrammarState
-from music_reformer.midi.instrumentation import InstrumentNamer
+from music_reformer.midi.instrumentation import with_names
 from music_reformer.midi.key import Key
 from music_reformer.midi.score import DEFAULT_METRE, bar_starts, clean_upload, metres, seconds_at
 from music_reformer.midi.stream import DEFAULT_TEMPO, DRUMS, program_of
@@ -162,7 +163,7 @@ def read_prompt(
         prompt.dropped_bars += min(left - 1, max(1, int(left * (1 - max_tokens / len(prompt.ids)))))
         _tokenize(prompt, heard, tokenizer, grammar, origin=bars[prompt.dropped_bars])
     if named and wanted != playing:
-        prompt.ids = InstrumentNamer(tokenizer.tokens).named(prompt.past_ids, wanted)
+        prompt.ids = with_names(BarReader(tokenizer.tokens), prompt.past_ids, wanted)
     _release(prompt)
     return prompt
 

@@ -48,36 +48,37 @@ class CutOut:
         return [BOS, *self.behind, BOS, *self.before, *self.call]
 
 
-class HoleCutter(BarReader):
-    """Takes bars, or instruments of bars, out of token streams of one vocabulary."""
+def cut_hole(
+    reader: BarReader, ids: NDArray[np.integer], first: int, count: int, programs: Collection[int] = ALL
+) -> CutOut:
+    """Take out bars `first` to `first + count - 1` (the first bar is 0), of the given instruments or of all.
 
-    def cut(self, ids: NDArray[np.integer], first: int, count: int, programs: Collection[int] = ALL) -> CutOut:
-        """Take out bars `first` to `first + count - 1` (the first bar is 0), of the given instruments or of all.
+    Args:
+        reader: of the vocabulary.
+        ids: BOS (or not), a piece, EOS (or not), of at least `first + count` bars.
+    """
+    ids = reader.content(ids)
+    lines = reader.bars(ids)
+    begin = int(lines[first])
+    end = int(lines[first + count]) if first + count < len(lines) else len(ids)
+    behind: list[int] = []
+    hole: list[int] = []
+    for bar in np.split(ids[begin:end], lines[first + 1 : first + count] - begin):
+        line, kept, taken = reader.divide(bar.tolist(), programs)
+        behind += [*line, PAD, *kept]
+        hole += [*line, *taken]
+    return CutOut(
+        before=ids[:begin].tolist(),
+        behind=behind + ids[end:].tolist(),
+        call=reader.call(programs) if programs else [],
+        hole=hole,
+        opening=ids[begin : begin + reader.head(ids[begin:end].tolist())].tolist(),
+    )
 
-        Args:
-            ids: BOS (or not), a piece, EOS (or not), of at least `first + count` bars.
-        """
-        ids = self.content(ids)
-        lines = self.bars(ids)
-        begin = int(lines[first])
-        end = int(lines[first + count]) if first + count < len(lines) else len(ids)
-        behind: list[int] = []
-        hole: list[int] = []
-        for bar in np.split(ids[begin:end], lines[first + 1 : first + count] - begin):
-            line, kept, taken = self.divide(bar.tolist(), programs)
-            behind += [*line, PAD, *kept]
-            hole += [*line, *taken]
-        return CutOut(
-            before=ids[:begin].tolist(),
-            behind=behind + ids[end:].tolist(),
-            call=self.call(programs) if programs else [],
-            hole=hole,
-            opening=ids[begin : begin + self.head(ids[begin:end].tolist())].tolist(),
-        )
 
-    def permuted(
-        self, ids: NDArray[np.uint16], first: int, count: int, programs: Collection[int] = ALL
-    ) -> NDArray[np.uint16]:
-        """A piece from BOS to EOS written as context, hole, EOS."""
-        cut = self.cut(ids, first, count, programs)
-        return np.array([*cut.context, *cut.hole, int(ids[-1])], dtype=np.uint16)
+def permuted(
+    reader: BarReader, ids: NDArray[np.uint16], first: int, count: int, programs: Collection[int] = ALL
+) -> NDArray[np.uint16]:
+    """A piece from BOS to EOS written as context, hole, EOS; arguments as those of `cut_hole`."""
+    cut = cut_hole(reader, ids, first, count, programs)
+    return np.array([*cut.context, *cut.hole, int(ids[-1])], dtype=np.uint16)

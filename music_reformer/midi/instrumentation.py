@@ -37,38 +37,38 @@ class Section:
     named: bool = True
 
 
-class InstrumentNamer(BarReader):
-    """Names instruments in token streams of one vocabulary."""
+def can_name(reader: BarReader) -> bool:
+    """Whether a vocabulary has bars to name instruments in front of, and instruments to name."""
+    return reader.has_whole_bars and reader.names_instruments
 
-    @property
-    def can_name(self) -> bool:
-        """Whether this vocabulary has bars to name them in front of, and instruments to name."""
-        return self.has_whole_bars and self.names_instruments
 
-    def arrange(self, ids: NDArray[np.uint16], sections: Sequence[Section]) -> NDArray[np.uint16]:
-        """Keep only the instruments of each section in it, and name them in front of it.
+def arrange(reader: BarReader, ids: NDArray[np.uint16], sections: Sequence[Section]) -> NDArray[np.uint16]:
+    """Keep only the instruments of each section in it, and name them in front of it.
 
-        Args:
-            ids: a piece from BOS to EOS.
-            sections: in order; the first begins with bar 0. Nothing is named where nothing plays.
-        """
-        content = self.content(ids)
-        head, *bars = np.split(content, self.bars(content))  # what stands before the first bar line, then the bars
-        playing = self.programs(content)
-        written = [[BOS, *head.tolist()]]
-        for section, until in zip(sections, [*(section.bar for section in sections[1:]), len(bars)], strict=True):
-            kept = [self._without(bar.tolist(), playing - section.programs) for bar in bars[section.bar : until]]
-            named = self.programs(np.array([*chain.from_iterable(kept[:NAMED_BARS])], dtype=np.int64))
-            written += [self.call(named) if section.named and named else [], *kept]
-        return np.array([*chain.from_iterable(written), int(ids[-1])], dtype=np.uint16)
+    Args:
+        reader: of the vocabulary.
+        ids: a piece from BOS to EOS.
+        sections: in order; the first begins with bar 0. Nothing is named where nothing plays.
+    """
+    content = reader.content(ids)
+    head, *bars = np.split(content, reader.bars(content))  # what stands before the first bar line, then the bars
+    playing = reader.programs(content)
+    written = [[BOS, *head.tolist()]]
+    for section, until in zip(sections, [*(section.bar for section in sections[1:]), len(bars)], strict=True):
+        kept = [_without(reader, bar.tolist(), playing - section.programs) for bar in bars[section.bar : until]]
+        named = reader.programs(np.array([*chain.from_iterable(kept[:NAMED_BARS])], dtype=np.int64))
+        written += [reader.call(named) if section.named and named else [], *kept]
+    return np.array([*chain.from_iterable(written), int(ids[-1])], dtype=np.uint16)
 
-    def named(self, ids: Sequence[int], programs: Collection[int]) -> list[int]:
-        """A prompt of which the last bar is the first to come: the instruments named in front of its line."""
-        last = int(self.bars(np.array(ids))[-1])
-        return [*ids[:last], *self.call(programs), *ids[last:]]
 
-    def _without(self, bar: list[int], programs: Collection[int]) -> list[int]:
-        if not programs:
-            return bar
-        line, others, _ = self.divide(bar, programs)
-        return [*line, *others]
+def with_names(reader: BarReader, ids: Sequence[int], programs: Collection[int]) -> list[int]:
+    """A prompt of which the last bar is the first to come: the instruments named in front of its line."""
+    last = int(reader.bars(np.array(ids))[-1])
+    return [*ids[:last], *reader.call(programs), *ids[last:]]
+
+
+def _without(reader: BarReader, bar: list[int], programs: Collection[int]) -> list[int]:
+    if not programs:
+        return bar
+    line, others, _ = reader.divide(bar, programs)
+    return [*line, *others]

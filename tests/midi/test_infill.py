@@ -10,8 +10,8 @@ import symusic
 from scores import random_score
 
 from music_reformer.config import TokenizerConfig
-from music_reformer.midi.bars import BOS, PAD
-from music_reformer.midi.infill import ALL, HoleCutter
+from music_reformer.midi.bars import BOS, PAD, BarReader
+from music_reformer.midi.infill import ALL, cut_hole, permuted
 from music_reformer.midi.tokenizer import MusicTokenizer
 
 TOKENIZERS = {
@@ -38,51 +38,51 @@ def notes(tokenizer: MusicTokenizer, ids: list[int]) -> Counter:
 @pytest.mark.parametrize(("first", "count"), [(0, 1), (3, 4), (0, 16), (17, 1), (5, 13)])
 def test_before_behind_and_hole_together_are_the_piece(name: str, first: int, count: int) -> None:
     tokenizer = TOKENIZERS[name]
-    cutter = HoleCutter(tokenizer.tokens)
+    reader = BarReader(tokenizer.tokens)
     ids = piece(tokenizer)
-    lines = cutter.bars(ids)
+    lines = reader.bars(ids)
     first = min(first, len(lines) - 1)
     count = min(count, len(lines) - first)
-    for programs in (ALL, {40}, {-1, 0}) if cutter.programs(ids) else (ALL,):
-        cut = cutter.cut(ids, first, count, programs)
+    for programs in (ALL, {40}, {-1, 0}) if reader.programs(ids) else (ALL,):
+        cut = cut_hole(reader, ids, first, count, programs)
         assert cut.before == ids[1 : lines[first]].tolist()
         # As if the hole were filled with nothing, and as if there were nothing but it.
         others, alone = (notes(tokenizer, cut.before + rest) for rest in (cut.behind, cut.hole))
         whole = notes(tokenizer, ids.tolist())
         assert others + (alone - notes(tokenizer, cut.before)) == whole
-        assert len(cutter.bars(np.array(cut.before + cut.behind))) == len(lines)
-        assert len(cutter.bars(np.array(cut.hole))) == cut.behind.count(PAD) == count
+        assert len(reader.bars(np.array(cut.before + cut.behind))) == len(lines)
+        assert len(reader.bars(np.array(cut.hole))) == cut.behind.count(PAD) == count
         assert cut.hole[: len(cut.opening)] == cut.opening
-        assert cutter.programs(np.array(cut.hole)) <= (programs or cutter.programs(ids))
+        assert reader.programs(np.array(cut.hole)) <= (programs or reader.programs(ids))
         assert cut.context == [BOS, *cut.behind, BOS, *cut.before, *cut.call]
 
 
 def test_what_the_other_instruments_play_stays_and_the_missing_ones_are_named() -> None:
     tokenizer = TOKENIZERS["programs"]
-    cutter = HoleCutter(tokenizer.tokens)
-    cut = cutter.cut(piece(tokenizer), 2, 3, {40})
-    (end,) = cutter.bars(np.array(cut.behind))[[3]]
-    assert cutter.programs(np.array(cut.behind[:end])) == {0, -1}
+    reader = BarReader(tokenizer.tokens)
+    cut = cut_hole(reader, piece(tokenizer), 2, 3, {40})
+    (end,) = reader.bars(np.array(cut.behind))[[3]]
+    assert reader.programs(np.array(cut.behind[:end])) == {0, -1}
     assert [tokenizer.tokens[i] for i in cut.call] == ["PAD", "Program_40"]
-    assert cutter.cut(piece(tokenizer), 2, 3).call == []
+    assert cut_hole(reader, piece(tokenizer), 2, 3).call == []
 
 
 def test_a_permuted_piece_is_context_hole_and_end() -> None:
     tokenizer = TOKENIZERS["programs"]
-    cutter = HoleCutter(tokenizer.tokens)
+    reader = BarReader(tokenizer.tokens)
     ids = piece(tokenizer)
-    cut = cutter.cut(ids, 4, 2)
-    assert cutter.permuted(ids, 4, 2).tolist() == [*cut.context, *cut.hole, tokenizer.eos_id]
+    cut = cut_hole(reader, ids, 4, 2)
+    assert permuted(reader, ids, 4, 2).tolist() == [*cut.context, *cut.hole, tokenizer.eos_id]
 
 
 @pytest.mark.parametrize("encoding", ["TSD", "MIDILike", "Performance"])
 def test_encodings_without_bars_cannot_be_cut(encoding: str) -> None:
-    assert not HoleCutter(MusicTokenizer(TokenizerConfig(encoding=encoding)).tokens).has_whole_bars
+    assert not BarReader(MusicTokenizer(TokenizerConfig(encoding=encoding)).tokens).has_whole_bars
 
 
 def test_pedals_stay_with_their_instrument() -> None:
     tokenizer = TOKENIZERS["pedals and bends"]
-    cutter = HoleCutter(tokenizer.tokens)
+    reader = BarReader(tokenizer.tokens)
     score = random_score(0)
     beat = score.ticks_per_quarter
     for track in score.tracks:
@@ -96,6 +96,6 @@ def test_pedals_stay_with_their_instrument() -> None:
 
     whole = pedals(ids.tolist())
     assert {"Pedal_0", "Pedal_40"} <= set(whole)
-    cut = cutter.cut(ids, 0, len(cutter.bars(ids)), {40})
+    cut = cut_hole(reader, ids, 0, len(reader.bars(ids)), {40})
     assert pedals(cut.hole) == Counter({name: n for name, n in whole.items() if name.endswith("_40")})
     assert pedals(cut.behind) + pedals(cut.hole) == whole

@@ -7,13 +7,13 @@ import pytest
 from scores import random_score
 
 from music_reformer.config import TokenizerConfig
-from music_reformer.midi.bars import BOS, PAD
-from music_reformer.midi.instrumentation import NAMED_BARS, InstrumentNamer, Section
+from music_reformer.midi.bars import BOS, PAD, BarReader
+from music_reformer.midi.instrumentation import NAMED_BARS, Section, arrange, can_name, with_names
 from music_reformer.midi.stream import program_of
 from music_reformer.midi.tokenizer import MusicTokenizer
 
 TOKENIZER = MusicTokenizer(TokenizerConfig())
-NAMER = InstrumentNamer(TOKENIZER.tokens)
+READER = BarReader(TOKENIZER.tokens)
 PLAYING = frozenset({-1, 0, 40})
 
 
@@ -43,47 +43,47 @@ def split_at_name(ids: np.ndarray) -> tuple[np.ndarray, list[str], np.ndarray]:
 def test_with_all_instruments_the_written_piece_is_the_piece_and_the_name(bar: int) -> None:
     ids = piece()
     sections = [Section(0, PLAYING, named=False), Section(bar, PLAYING)]
-    before, named, behind = split_at_name(NAMER.arrange(ids, sections if bar else sections[1:]))
+    before, named, behind = split_at_name(arrange(READER, ids, sections if bar else sections[1:]))
     assert [*before, *behind] == ids.tolist()
     assert TOKENIZER.tokens[behind[0]] == "Bar_None"
-    assert len(NAMER.bars(before)) == bar
-    next_bars = behind[: [*NAMER.bars(behind), len(behind)][: NAMED_BARS + 1][-1]]
-    assert set(named) == {f"Program_{program}" for program in NAMER.programs(next_bars)}
+    assert len(READER.bars(before)) == bar
+    next_bars = behind[: [*READER.bars(behind), len(behind)][: NAMED_BARS + 1][-1]]
+    assert set(named) == {f"Program_{program}" for program in READER.programs(next_bars)}
 
 
 @pytest.mark.parametrize("tokenizer", [TOKENIZER, MusicTokenizer(TokenizerConfig(use_sustain_pedals=True))])
 def test_only_the_kept_play_in_each_section_and_all_that_they_play(tokenizer: MusicTokenizer) -> None:
-    namer = InstrumentNamer(tokenizer.tokens)
+    reader = BarReader(tokenizer.tokens)
     ids = np.array([BOS, *tokenizer.encode(random_score(1)), tokenizer.eos_id], dtype=np.uint16)
     sections = [
         Section(0, frozenset({0, 40}), named=False),
         Section(5, frozenset({-1, 40})),
         Section(9, frozenset({0})),
     ]
-    written = namer.arrange(ids, sections)
-    lines = namer.bars(ids)
-    assert len(namer.bars(written)) == len(lines)
+    written = arrange(reader, ids, sections)
+    lines = reader.bars(ids)
+    assert len(reader.bars(written)) == len(lines)
     kept, before = set(), set()
     for section, end in zip(sections, [lines[5], lines[9], len(ids)], strict=True):
         until = notes(ids[:end], tokenizer=tokenizer)
         kept |= {note for note in until - before if note[0] in section.programs}
         before = until
     assert notes(written, tokenizer=tokenizer) == kept
-    names = [int(namer.bars(written[:at]).size) for at in np.flatnonzero(written == PAD)]
+    names = [int(reader.bars(written[:at]).size) for at in np.flatnonzero(written == PAD)]
     assert names == [5, 9]
 
 
 def test_nothing_is_named_where_nothing_plays() -> None:
     ids = piece()
-    silent = NAMER.arrange(ids, [Section(0, PLAYING, named=False), Section(3, frozenset({99}))])
+    silent = arrange(READER, ids, [Section(0, PLAYING, named=False), Section(3, frozenset({99}))])
     assert PAD not in silent
-    assert NAMER.programs(silent[NAMER.bars(silent)[3] :]) == set()
+    assert READER.programs(silent[READER.bars(silent)[3] :]) == set()
 
 
 def test_a_prompt_is_named_in_front_of_the_bar_that_comes_next() -> None:
     ids = piece()
-    prompt = ids[: NAMER.bars(ids)[4] + 2].tolist()  # a bar line and its metre
-    before, named, behind = split_at_name(np.array(NAMER.named(prompt, {33, -1})))
+    prompt = ids[: READER.bars(ids)[4] + 2].tolist()  # a bar line and its metre
+    before, named, behind = split_at_name(np.array(with_names(READER, prompt, {33, -1})))
     assert [*before, *behind] == prompt
     assert named == ["Program_-1", "Program_33"]
     assert len(behind) == 2
@@ -91,4 +91,4 @@ def test_a_prompt_is_named_in_front_of_the_bar_that_comes_next() -> None:
 
 @pytest.mark.parametrize("config", [TokenizerConfig(encoding="TSD"), TokenizerConfig(use_programs=False)])
 def test_without_bars_or_instruments_none_can_be_named(config: TokenizerConfig) -> None:
-    assert not InstrumentNamer(MusicTokenizer(config).tokens).can_name
+    assert not can_name(BarReader(MusicTokenizer(config).tokens))
