@@ -80,22 +80,32 @@ class LSHAttention(nn.Module):
         rotations = torch.randn(max_rounds, num_heads, head_width, sum(bucket_factors(num_buckets)) // 2)
         self.rotations_RHDK: Tensor
         self.register_buffer("rotations_RHDK", rotations)
-        self._drawn_RHDK: Tensor | None = None
+        self._row_seeds: range | None = None
 
-    def redraw_rotations(self, generator: torch.Generator | None) -> None:
-        """Draw rotations for training; None goes back to the stored ones. `eval()` always uses the stored ones."""
-        if generator is None:
-            self._drawn_RHDK = None
-            return
-        shape = (self.num_rounds, *self.rotations_RHDK.shape[1:])
-        self._drawn_RHDK = torch.randn(shape, generator=generator).to(self.rotations_RHDK.device)
+    def redraw_rotations(self, row_seeds: range | None) -> None:
+        """Draw rotations for training; None goes back to the stored ones. `eval()` always uses the stored ones.
+
+        Each row of a batch has its own, so that a step learns from as many hashes as it has rows (Table 2 is learnt far
+        better, docs/decisions/009).
+
+        Args:
+            row_seeds: of row 0, row 1, and so on; at least as many as a batch has rows.
+        """
+        self._row_seeds = row_seeds
 
     def buckets(self, query_BLHD: Tensor) -> Tensor:
         """Hash of every query: int64 [R, B, L, H], each below K."""
-        drawn = self._drawn_RHDK if self.training else None
-        rotations_RHDK = (self.rotations_RHDK if drawn is None else drawn)[: self.num_rounds]
+        if self.training and self._row_seeds is not None:
+            rotations_BRHDK = self._drawn(self._row_seeds[: len(query_BLHD)])
+        else:
+            rotations_BRHDK = self.rotations_RHDK[: self.num_rounds].unsqueeze(0)
         with full_precision(query_BLHD.device):
-            return _hash(query_BLHD.detach().float(), rotations_RHDK, bucket_factors(self.num_buckets))
+            return _hash(query_BLHD.detach().float(), rotations_BRHDK, bucket_factors(self.num_buckets))
+
+    def _drawn(self, seeds: range) -> Tensor:
+        shape = (self.num_rounds, *self.rotations_RHDK.shape[1:])
+        rows = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        return torch.stack(rows).to(self.rotations_RHDK.device)
 
     def forward(self, x_BLE: Tensor, sequence: Sequence, buckets_RBLH: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Attend; `buckets_RBLH` of an earlier pass over the same input are reused when given.
@@ -157,23 +167,27 @@ def bucket_factors(num_buckets: int) -> list[int]:
     return max(([a, b] for a, b in pairs if a * b == num_buckets and b % 2 == 0), default=[num_buckets])
 
 
-def _hash(query_BLHD: Tensor, rotations_RHDK: Tensor, factors: list[int]) -> Tensor:
-    """Bucket of every query in every round: argmax of [xR; -xR], of each factor; int64 [R, B, L, H]."""
-    num_rounds, num_heads, _, columns = rotations_RHDK.shape
-    query_HND = query_BLHD.flatten(0, 1).transpose(0, 1)
-    rotation_HDC = rotations_RHDK.permute(1, 2, 0, 3).flatten(2)  # C: the columns of all rounds
+def _hash(query_BLHD: Tensor, rotations_GRHDK: Tensor, factors: list[int]) -> Tensor:
+    """Bucket of every query in every round: argmax of [xR; -xR], of each factor; int64 [R, B, L, H].
+
+    Args:
+        rotations_GRHDK: of each row (G = B), or of all rows alike (G = 1).
+    """
+    groups, num_rounds, num_heads, _, columns = rotations_GRHDK.shape
+    query_GHND = query_BLHD.reshape(groups, -1, *query_BLHD.shape[2:]).transpose(1, 2)
+    rotation_GHDC = rotations_GRHDK.permute(0, 2, 3, 1, 4).flatten(3)  # C: the columns of all rounds
     parts = []
     # A part at a time, so that what was rotated is still in the cache when its largest component is looked for.
     at_a_time = ROTATED_AT_A_TIME if query_BLHD.device.type == "cpu" else ROTATED_AT_A_TIME_ON_GPU
-    for query_HnD in query_HND.split(max(1, at_a_time // (num_heads * num_rounds * columns)), dim=1):
-        rotated_HnRK = torch.bmm(query_HnD, rotation_HDC).unflatten(-1, (num_rounds, columns))
-        of_factors = rotated_HnRK.split([factor // 2 for factor in factors], dim=-1)
-        bucket_HnR1 = _largest(of_factors[0])
-        for factor, of_factor_HnRK in zip(factors[1:], of_factors[1:], strict=True):
-            bucket_HnR1 = _largest(of_factor_HnRK).add_(bucket_HnR1, alpha=factor)
-        parts.append(bucket_HnR1)
-    bucket_HNR1 = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-    return bucket_HNR1.view(num_heads, *query_BLHD.shape[:2], num_rounds).permute(3, 1, 2, 0)
+    for query_GHnD in query_GHND.split(max(1, at_a_time // (groups * num_heads * num_rounds * columns)), dim=2):
+        rotated_GHnRK = (query_GHnD @ rotation_GHDC).unflatten(-1, (num_rounds, columns))
+        of_factors = rotated_GHnRK.split([factor // 2 for factor in factors], dim=-1)
+        bucket_GHnR1 = _largest(of_factors[0])
+        for factor, of_factor_GHnRK in zip(factors[1:], of_factors[1:], strict=True):
+            bucket_GHnR1 = _largest(of_factor_GHnRK).add_(bucket_GHnR1, alpha=factor)
+        parts.append(bucket_GHnR1)
+    bucket_GHNR1 = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+    return bucket_GHNR1.permute(3, 0, 2, 1, 4).reshape(num_rounds, *query_BLHD.shape[:3])
 
 
 def _largest(rotated: Tensor) -> Tensor:

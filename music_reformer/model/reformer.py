@@ -93,15 +93,24 @@ class ReformerLM(nn.Module):
         if can_pack(self.token_embedding.weight):
             self._packed_embedding = PackedWeight(self.token_embedding.weight)
 
-    def redraw_rotations(self, seed: int | None) -> None:
-        """Draw the hash rotations of all layers for a training step; None goes back to the stored ones.
+    def redraw_rotations(self, seed: int | None, *, rank: int = 0, world_size: int = 1) -> None:
+        """Draw the hash rotations of all layers and rows for a training step; None goes back to the stored ones.
 
-        The stored ones are always used in `eval()`. The seed alone decides, so that a resumed run and every process
-        of a distributed one hash alike.
+        The stored ones are always used in `eval()`. The seed and the number of a row among those of all processes
+        decide, so that a resumed run hashes as one that went on, and several processes as one with as many rows.
+
+        Args:
+            seed: of the step, at least 0.
+            rank, world_size: row i here is row `i * world_size + rank` of the step.
         """
-        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        if seed is None:
+            for layer in self._lsh_layers:
+                layer.redraw_rotations(None)
+            return
+        generator = torch.Generator().manual_seed(seed)
         for layer in self._lsh_layers:
-            layer.redraw_rotations(generator)
+            first = int(torch.randint(2**62, (), generator=generator))
+            layer.redraw_rotations(range(first + rank, 2**63, world_size))
 
     def forward(
         self, tokens_BL: Tensor, *, document_BL: Tensor | None = None, position_BL: Tensor | None = None

@@ -82,7 +82,8 @@ class LanguageModule(pl.LightningModule):
         """Sum of the losses of one batch; `on_before_optimizer_step` turns the gradients into those of the mean."""
         number = int(batch["number"])
         torch.manual_seed(derived_seed(self.config.seed, _DROPOUT, number, self.global_rank))
-        self.model.redraw_rotations(derived_seed(self.config.seed, _ROTATIONS, number))
+        rotations = derived_seed(self.config.seed, _ROTATIONS, number)
+        self.model.redraw_rotations(rotations, rank=self.global_rank, world_size=self.trainer.world_size)
         total, num_targets = self._loss(batch)
         sums = torch.stack([total.detach().double(), num_targets.double(), torch.zeros_like(total).double()])
         self._sums = sums if self._sums is None else self._sums + sums

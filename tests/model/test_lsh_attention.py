@@ -113,16 +113,28 @@ def test_factors_are_even_and_alike(num_buckets: int, factors: list[int]) -> Non
 
 
 def test_rotations_are_fresh_in_training_and_fixed_in_evaluation() -> None:
-    layer, x = _layer(), torch.randn(1, 64, 24)
+    layer, x = _layer(), torch.randn(2, 64, 24)
     sequence = Sequence.plain(x[..., 0].long())
     stored = layer(x, sequence)[1]
     layer.train()
-    layer.redraw_rotations(torch.Generator().manual_seed(1))
+    layer.redraw_rotations(range(1, 9))
     first = layer(x, sequence)[1]
-    layer.redraw_rotations(torch.Generator().manual_seed(2))
+    layer.redraw_rotations(range(2, 9))
     second = layer(x, sequence)[1]
-    layer.redraw_rotations(torch.Generator().manual_seed(1))
+    layer.redraw_rotations(range(1, 9))
     assert torch.equal(first, layer(x, sequence)[1])
     assert not torch.equal(first, second)
     assert not torch.equal(first, stored)
     assert torch.equal(stored, layer.eval()(x, sequence)[1])
+
+
+def test_each_row_has_rotations_of_its_own_in_training() -> None:
+    layer, row = _layer(num_buckets=16).train(), torch.randn(1, 50, HEADS, WIDTH)
+    layer.redraw_rotations(range(5, 99, 3))
+    buckets = layer.buckets(row.expand(3, -1, -1, -1))
+    for number, seed in enumerate((5, 8, 11)):
+        shape = (layer.num_rounds, *layer.rotations_RHDK.shape[1:])
+        rotations = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+        rotated = torch.einsum("blhd,rhdk->rblhk", row, rotations)
+        assert torch.equal(buckets[:, number].long(), torch.cat([rotated, -rotated], -1).argmax(-1)[:, 0])
+    assert not torch.equal(buckets[:, 0], buckets[:, 1])

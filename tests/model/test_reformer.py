@@ -139,11 +139,23 @@ def test_rows_at_different_positions_decode_together() -> None:
             torch.testing.assert_close(logits[1], expected[0][5 + i], atol=1e-4, rtol=0)
 
 
+def test_rows_hash_alike_however_many_processes_share_them() -> None:
+    model = build().train()
+    x = tokens(4, 200)
+    model.redraw_rotations(7)
+    whole = model(x)
+    for rank in (0, 1):
+        model.redraw_rotations(7, rank=rank, world_size=2)
+        torch.testing.assert_close(model(x[rank::2]), whole[rank::2], atol=1e-5, rtol=0)
+    model.redraw_rotations(7)
+    assert not torch.allclose(model(x[1::2]), whole[1::2], atol=1e-2), "the rotations must matter"
+
+
 @pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("mode", ["train", "eval"])
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_reversible_gradients_are_those_of_plain_autograd(mode: str, dropout: float, bf16: bool) -> None:
-    """float32 to 1e-4. bfloat16 to 2 %, with weights of a trained size: the streams come back to float32 rounding, and
+    """float32 to 1e-4. bfloat16 to 3 %, with weights of a trained size: the streams come back to float32 rounding, and
     the sublayers round what they read from them to 8 bits, which large scores make larger."""
     x, target = tokens(2, 130), tokens(2, 130)
     results = []
@@ -163,7 +175,7 @@ def test_reversible_gradients_are_those_of_plain_autograd(mode: str, dropout: fl
     assert torch.equal(noise_a, noise_b), "the recomputation must leave the random state as plain autograd does"
     for name, expected in grads_b.items():
         error = (grads_a[name] - expected).norm() / expected.norm().clamp(min=1e-12)
-        assert error < (2e-2 if bf16 else 1e-4), f"{name}: {error}"
+        assert error < (3e-2 if bf16 else 1e-4), f"{name}: {error}"
 
 
 def test_loss_is_the_cross_entropy_of_the_logits_and_counts_targets() -> None:

@@ -23,7 +23,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def without_noise(store: Path, output: Path, **trainer: object) -> TrainConfig:
-    """Two steps in which a batch of B rows is B batches of one: no dropout, and no rotations that go by the batch."""
+    """Two steps without dropout, which goes by the batch."""
     config = runs.small_config(store, output, max_steps=2, **trainer)
     config.model.dropout = 0.0
     return config
@@ -58,7 +58,7 @@ def test_two_processes_have_the_gradients_of_one_at_twice_the_batch(store: Path,
 def test_accumulation_has_the_gradients_of_one_larger_batch(store: Path, tmp_path: Path) -> None:
     for name, rows, accumulate in (("whole", 4, 1), ("parts", 1, 4)):
         config = without_noise(store, tmp_path / name, rows_per_batch=rows, accumulate=accumulate)
-        config.model.attention = ["local"]  # Rotations are drawn per batch.
+        config.model.attention = ["local"]  # Rotations go by the number of the batch.
         assert runs.run_in_process(config, runs.dump_gradients, tmp_path / f"{name}_gradients") == 0
     assert_same_gradients(tmp_path / "parts_gradients", tmp_path / "whole_gradients")
 
