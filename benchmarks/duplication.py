@@ -32,7 +32,9 @@ PAPER = {
 EVALUATION_BATCHES = 8
 LEARNING_RATE, WARMUP_STEPS = 3e-3, 50
 # Once the loss, in nats, has fallen below this, the rate goes to zero in so many steps.
-FALLEN, COOLING_STEPS = 1.0, 800
+FALLEN, COOLING_STEPS = 1.0, 400
+# Of the matrices. A score is |q| cos(q, k): where |q| may grow without end, what belongs together need not come near.
+WEIGHT_DECAY = 1.0
 VALUE_STD = 0.06
 
 
@@ -102,9 +104,7 @@ def batch_of(size: int, generator: Any) -> tuple[Any, Any]:
     return sequence, targets
 
 
-def train_and_evaluate(
-    *, trained: str | int, seed: int, steps: int, batch: int, weight_decay: float, threads: int
-) -> dict[str, Any]:
+def train_and_evaluate(*, trained: str | int, seed: int, steps: int, batch: int, threads: int) -> dict[str, Any]:
     """In a child process: accuracy by evaluation, in per cent, and the loss curve.
 
     The rate stays where it is until the loss falls (it does so suddenly, once the heads have found where the first
@@ -119,7 +119,7 @@ def train_and_evaluate(
     torch.manual_seed(seed)
     model = build()
     use_attention(model, trained)
-    optimizer = build_optimizer(model, OptimizerConfig(learning_rate=LEARNING_RATE, weight_decay=weight_decay))
+    optimizer = build_optimizer(model, OptimizerConfig(learning_rate=LEARNING_RATE, weight_decay=WEIGHT_DECAY))
     full_rates = [group["lr"] for group in optimizer.param_groups]
     generator = torch.Generator().manual_seed(seed)
     losses, fallen_at, begin = [], None, time.perf_counter()
@@ -169,25 +169,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--steps", type=int, default=2000, help="at most")
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--weight-decay", type=float, default=0.0, help="of the matrices")
     parser.add_argument("--threads", type=int, default=0, help="of each training")
     parser.add_argument("--workers", type=int, default=1, help="trainings at a time")
     options = parser.parse_args()
     print(machine("cpu"))
     trainings: list[str | int] = [name if name == "full" else int(name) for name in options.trained]
-    common = {
-        "steps": options.steps,
-        "batch": options.batch,
-        "weight_decay": options.weight_decay,
-        "threads": options.threads,
-    }
-    kind = f"-decay-{options.weight_decay:g}" if options.weight_decay else ""
+    common = {"steps": options.steps, "batch": options.batch, "threads": options.threads}
     tasks: list[dict[str, Any]] = [
         {"trained": trained, "seed": seed, **common} for seed in options.seeds for trained in trainings
     ]
-    rows = in_children(
-        f"duplication{kind}", "benchmarks.duplication:train_and_evaluate", tasks, workers=options.workers
-    )
+    rows = in_children("duplication", "benchmarks.duplication:train_and_evaluate", tasks, workers=options.workers)
     lines = []
     for trained in [trained for trained in TRAINED if trained in trainings]:
         runs = [row for row in rows if row["trained"] == trained]
@@ -203,8 +194,8 @@ def main() -> None:
         ["trained with", "steps", *(f"evaluated {evaluated}" for evaluated in EVALUATED)],
         lines,
     )
-    path = write("duplication", kind=kind, settings=vars(options), rows=rows, device="cpu")
-    plot = save_plot(f"duplication{kind}", lambda axes: _draw(axes, rows))
+    path = write("duplication", settings=vars(options), rows=rows, device="cpu")
+    plot = save_plot("duplication", lambda axes: _draw(axes, rows))
     print(f"\n{path}\n{plot}")
 
 
