@@ -32,7 +32,7 @@ PAPER = {
 EVALUATION_BATCHES = 8
 LEARNING_RATE, WARMUP_STEPS = 3e-3, 50
 # Once the loss, in nats, has fallen below this, the rate goes to zero in so many steps.
-FALLEN, COOLING_STEPS = 1.0, 400
+FALLEN, COOLING_STEPS = 0.05, 600
 # Of the matrices. A score is |q| cos(q, k): where |q| may grow without end, what belongs together need not come near.
 WEIGHT_DECAY = 1.0
 VALUE_STD = 0.06
@@ -108,7 +108,7 @@ def train_and_evaluate(*, trained: str | int, seed: int, steps: int, batch: int,
     """In a child process: accuracy by evaluation, in per cent, and the loss curve.
 
     The rate stays where it is until the loss falls (it does so suddenly, once the heads have found where the first
-    word stands), and then goes to zero in `COOLING_STEPS`.
+    word stands), or until no more than `COOLING_STEPS` are left, and then goes to zero.
     """
     import torch
 
@@ -137,7 +137,7 @@ def train_and_evaluate(*, trained: str | int, seed: int, steps: int, batch: int,
         (total / count).backward()
         optimizer.step()
         losses.append(total.item() / int(count))
-        if fallen_at is None and losses[-1] < FALLEN:
+        if fallen_at is None and (losses[-1] < FALLEN or step == steps - COOLING_STEPS):
             fallen_at = step
         if (step + 1) % 50 == 0:
             rate = (step + 1) / (time.perf_counter() - begin)
