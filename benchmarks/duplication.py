@@ -33,8 +33,8 @@ EVALUATION_BATCHES = 8
 LEARNING_RATE, WARMUP_STEPS = 3e-3, 50
 # Once the loss, in nats, has fallen below this, the rate goes to zero in so many steps.
 FALLEN, COOLING_STEPS = 0.05, 400
-# Of the matrices, from then on. A score is |q| cos(q, k): where |q| grows without end, what belongs together need not come
-# near. Before, it would keep some of the heads from learning anything.
+# Of the matrices, from then on. A score is |q| cos(q, k): where |q| grows without end, what belongs together need not
+# come near. Before, it would keep some of the heads from learning anything.
 WEIGHT_DECAY = 2.0
 VALUE_STD = 0.06
 
