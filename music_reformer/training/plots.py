@@ -40,6 +40,7 @@ def plot(folders: Sequence[Path], output: Path) -> Path:
         axes.plot(*zip(*validation, strict=True), color="tab:orange", marker="o", markersize=3, label="validation")
         best = min(validation, key=lambda point: point[1])
         axes.annotate(f"{best[1]:.3f}", best, textcoords="offset points", xytext=(0, -12), ha="center", fontsize=8)
+        axes.margins(y=0.1)  # Room for these words below the curve's end.
     if train or validation:
         axes.legend()
     axes.set_ylabel("loss, nats per token")
