@@ -248,7 +248,7 @@ class AugmentConfig:
     transpose: int = 6
     # Largest tempo change as a fraction: 0.1 is 10 % slower or faster.
     tempo: float = 0.1
-    # Probability that every instrument of a piece is replaced by another (drums stay drums).
+    # Probability that some instruments of a piece are replaced by others (drums stay drums).
     programs: float = 0.0
     # Probability that all instruments of a piece become one (drums stay drums; REMI and TSD only).
     one_program: float = 0.0

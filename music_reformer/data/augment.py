@@ -158,13 +158,15 @@ class Augmenter:
         return self._stretch(tokens, 1 / factor) if self.id_of_shift else tokens
 
     def change_programs(self, tokens: NDArray[np.uint16], random: np.random.Generator) -> NDArray[np.uint16]:
-        """Replace each melodic instrument by another one, different ones by different ones; drums stay drums."""
+        """Replace melodic instruments by others: each one time in two, at least one; different ones stay different."""
         table = self._identity()
-        used = np.intersect1d(tokens, self.program_ids)
+        used = random.permutation(np.intersect1d(tokens, self.program_ids))
+        count = max(1, int((random.random(len(used)) < 0.5).sum()))
+        replaced = used[:count]
         others = np.setdiff1d(self.program_ids, used)
-        if len(others) < len(used):  # So many instruments that they must change places among themselves.
-            others = self.program_ids
-        table[used] = random.permutation(others)[: len(used)]
+        if len(others) < len(replaced):  # So many instruments that they must change places among themselves.
+            others = replaced
+        table[replaced] = random.permutation(others)[: len(replaced)]
         return table[tokens]
 
     def merge_programs(self, tokens: NDArray[np.uint16], random: np.random.Generator) -> NDArray[np.uint16]:

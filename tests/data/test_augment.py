@@ -136,14 +136,16 @@ def test_programs_change_and_drums_stay(tokenizer: MusicTokenizer) -> None:
     tokens = whole(tokenizer, make_score())
     change = augmenter(tokenizer, programs=1.0)
     before = notes(tokenizer, tokens)
-    for seed in range(10):
+    kept = set()
+    for seed in range(20):
         after = notes(tokenizer, change(tokens, np.random.default_rng(seed)))
         assert [n for n in after if n[1] == DRUMS] == [n for n in before if n[1] == DRUMS]
         assert len({n[1] for n in after}) == 3  # Different instruments stay different.
-        assert not {n[1] for n in after} & {0, 40}
+        kept.add(frozenset({n[1] for n in after} & {0, 40}))
         assert sorted((s, pitch, e, v) for s, _, pitch, e, v in after) == sorted(
             (s, pitch, e, v) for s, _, pitch, e, v in before
         )
+    assert kept == {frozenset(), frozenset({0}), frozenset({40})}  # One of them or both are replaced.
 
 
 @pytest.mark.parametrize("encoding", ["REMI", "TSD"])
