@@ -31,8 +31,9 @@ PAPER = {
 }
 EVALUATION_BATCHES = 8
 LEARNING_RATE, WARMUP_STEPS = 3e-3, 50
-# Once the loss, in nats, has fallen below this, the rate goes to zero in so many steps.
-FALLEN, COOLING_STEPS = 0.05, 400
+# Once the loss, in nats, has fallen below this, the rate goes to zero in so many steps. One round misses a token in ten or
+# more, and its loss stays far above.
+FALLEN, FALLEN_IN_ONE_ROUND, COOLING_STEPS = 0.05, 1.0, 400
 # Of the matrices, from then on. A score is |q| cos(q, k): where |q| grows without end, what belongs together need not
 # come near. Before, it would keep some of the heads from learning anything.
 WEIGHT_DECAY = 2.0
@@ -123,6 +124,7 @@ def train_and_evaluate(*, trained: str | int, seed: int, steps: int, batch: int,
     optimizer = build_optimizer(model, OptimizerConfig(learning_rate=LEARNING_RATE, weight_decay=WEIGHT_DECAY))
     full = [(group["lr"], group["weight_decay"]) for group in optimizer.param_groups]
     generator = torch.Generator().manual_seed(seed)
+    fallen = FALLEN_IN_ONE_ROUND if trained == 1 else FALLEN
     losses, fallen_at, begin = [], None, time.perf_counter()
     for step in range(steps):
         factor = min(1.0, (step + 1) / WARMUP_STEPS)
@@ -138,7 +140,7 @@ def train_and_evaluate(*, trained: str | int, seed: int, steps: int, batch: int,
         (total / count).backward()
         optimizer.step()
         losses.append(total.item() / int(count))
-        if fallen_at is None and (losses[-1] < FALLEN or step == steps - COOLING_STEPS):
+        if fallen_at is None and (losses[-1] < fallen or step == steps - COOLING_STEPS):
             fallen_at = step
         if (step + 1) % 50 == 0:
             rate = (step + 1) / (time.perf_counter() - begin)
