@@ -1,6 +1,7 @@
 """Locality-sensitive hashing attention, exactly causal (Reformer, arXiv 2001.04451, section 2).
 
-Shapes: B batch, L tokens, E width, H heads, D head width, R rounds, W window, K buckets.
+Shapes: B batch, L tokens, E width, H heads, D head width, R rounds, W window, K buckets,
+G groups of rows that are hashed by the same rotations.
 
 Queries and keys are shared and hashed, h(x) = argmax [xR; -xR]. Keys are k = q / |q|, times sqrt(D) so that the
 scores q.k / sqrt(D) are |q| cos(q, k), as in the authors' code; without it they are sqrt(D) times flatter. In one round
