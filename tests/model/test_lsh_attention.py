@@ -88,11 +88,15 @@ def test_the_set_of_attended_keys_does_not_depend_on_the_future() -> None:
     torch.testing.assert_close(out[:, :60], out_changed[:, :60], atol=1e-6, rtol=1e-6)
 
 
+def _bucket(query: torch.Tensor, rotations: torch.Tensor) -> torch.Tensor:
+    rotated = torch.einsum("blhd,rhdk->rblhk", query, rotations)
+    return torch.cat([rotated, -rotated], -1).argmax(-1)
+
+
 def test_buckets_are_argmax_of_the_rotation_and_its_opposite() -> None:
     layer = _layer(num_buckets=16)
     query = torch.randn(2, 50, HEADS, WIDTH)
-    rotated = torch.einsum("blhd,rhdk->rblhk", query, layer.rotations_RHDK[: layer.num_rounds])
-    assert torch.equal(layer.buckets(query).long(), torch.cat([rotated, -rotated], -1).argmax(-1))
+    assert torch.equal(layer.buckets(query).long(), _bucket(query, layer.rotations_RHDK[: layer.num_rounds]))
 
 
 def test_many_buckets_are_the_product_of_two_hashes() -> None:
@@ -135,6 +139,5 @@ def test_each_row_has_rotations_of_its_own_in_training() -> None:
     for number, seed in enumerate((5, 8, 11)):
         shape = (layer.num_rounds, *layer.rotations_RHDK.shape[1:])
         rotations = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-        rotated = torch.einsum("blhd,rhdk->rblhk", row, rotations)
-        assert torch.equal(buckets[:, number].long(), torch.cat([rotated, -rotated], -1).argmax(-1)[:, 0])
+        assert torch.equal(buckets[:, number].long(), _bucket(row, rotations)[:, 0])
     assert not torch.equal(buckets[:, 0], buckets[:, 1])

@@ -155,14 +155,14 @@ def test_rows_hash_alike_however_many_processes_share_them() -> None:
 @pytest.mark.parametrize("mode", ["train", "eval"])
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_reversible_gradients_are_those_of_plain_autograd(mode: str, dropout: float, bf16: bool) -> None:
-    """float32 to 1e-4. bfloat16 to 3 %, with weights of a trained size: the streams come back to float32 rounding, and
+    """float32 to 1e-4. bfloat16 to 2 %, with weights of a trained size: the streams come back to float32 rounding, and
     the sublayers round what they read from them to 8 bits, which large scores make larger."""
     x, target = tokens(2, 130), tokens(2, 130)
     results = []
     for recompute in (True, False):
         model = build(std=0.1 if bf16 else 0.2, num_layers=6, dropout=dropout, recompute=recompute)
         model.train(mode == "train")
-        model.redraw_rotations(5)
+        model.redraw_rotations(3)
         torch.manual_seed(9)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
             loss, count = model.loss(x, target)
@@ -175,7 +175,7 @@ def test_reversible_gradients_are_those_of_plain_autograd(mode: str, dropout: fl
     assert torch.equal(noise_a, noise_b), "the recomputation must leave the random state as plain autograd does"
     for name, expected in grads_b.items():
         error = (grads_a[name] - expected).norm() / expected.norm().clamp(min=1e-12)
-        assert error < (3e-2 if bf16 else 1e-4), f"{name}: {error}"
+        assert error < (2e-2 if bf16 else 1e-4), f"{name}: {error}"
 
 
 def test_loss_is_the_cross_entropy_of_the_logits_and_counts_targets() -> None:
