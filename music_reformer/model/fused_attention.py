@@ -16,22 +16,23 @@ import importlib.util
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from music_reformer.model.banded_attention import MASKED
 from music_reformer.model.precision import full_precision
-from music_reformer.model.rotary import Rotation, rotate
+from music_reformer.model.rotary import Rotation
 
-# One of the two autograd functions of an attention, and arguments on which to try both.
-Form = type[torch.autograd.Function]
+# Two that do the same: autograd functions of an attention, or functions that hash. And arguments on which to try both.
+Form = TypeVar("Form", bound=Any)
 Example = Callable[[torch.device], Sequence[Any]]
 
 LARGEST_BLOCK = 64
 SMALLEST_BLOCK = 16  # of a Triton product
-# Of what differs by rounding alone, products in TF32 included.
+ROTATED_BLOCK = 32
+# Of what differs by rounding alone, products in TF32 included; of buckets, the share that differs.
 LARGEST_DIFFERENCE = 1e-2
 
 
@@ -81,16 +82,28 @@ class Heads:
         """Jointly over rounds.
 
         Returns:
-            Output, float32 [N, H, D], and logsumexp, float32 [H, N], `-MASKED` for rows that are alone.
+            Output [N, H, D], of the type of the queries, and logsumexp, float32 [H, N], `-MASKED` for rows that are
+            alone.
         """
         from music_reformer.model.fused_kernels import forward_round
 
         num_rows, num_heads, width = self.query_NHD.shape
-        out_NHD = self.query_NHD.new_empty(self.query_NHD.shape, dtype=torch.float32)
+        out_NHD = self.query_NHD.new_empty(self.query_NHD.shape)
+        is_whole = len(self.rounds.order_RHN) == 1 or out_NHD.dtype == torch.float32
+        joined_NHD = out_NHD if is_whole else torch.empty_like(out_NHD, dtype=torch.float32)
         lse_HN = self.query_NHD.new_empty((num_heads, num_rows), dtype=torch.float32)
         grid, options = self._launch()
         for order, first, last in self._orders():
-            after = (*order, out_NHD, lse_HN, num_rows, num_heads, *self.query_NHD.stride()[:2], width**-0.5)
+            after = (
+                *order,
+                joined_NHD,
+                out_NHD,
+                lse_HN,
+                num_rows,
+                num_heads,
+                *self.query_NHD.stride()[:2],
+                width**-0.5,
+            )
             forward_round[grid](*self._rows(), *after, FIRST=first, LAST=last, **options)
         return out_NHD, lse_HN
 
@@ -106,18 +119,17 @@ class Heads:
 
         num_rows, num_heads, width = self.query_NHD.shape
         grad_NHD = grad_NHD.to(self.query_NHD.dtype).contiguous()
-        with full_precision(grad_NHD.device):
-            delta_HN = torch.linalg.vecdot(grad_NHD.float(), out_NHD.float()).T.contiguous()
+        delta_HN = torch.empty_like(lse_HN)
         d_query_NHD, d_key_NHD, d_value_NHD = gradient_NPHD[:, 0], gradient_NPHD[:, -2], gradient_NPHD[:, -1]
         if self.successor_values:  # No key brings the first row.
             d_value_NHD[0] = grad_NHD[0] * (lse_HN[:, :1] == -MASKED)
         grid, options = self._launch()
-        rows = (*self._rows(), grad_NHD, delta_HN, lse_HN)
+        rows = (*self._rows(), grad_NHD)
         strides = (*self.query_NHD.stride()[:2], *d_query_NHD.stride()[:2])
         for order, first, _ in self._orders():
             after = (*order, num_rows, num_heads, *strides, width**-0.5)
-            backward_queries[grid](*rows, d_query_NHD, *after, FIRST=first, **options)
-            backward_keys[grid](*rows, d_key_NHD, d_value_NHD, *after, FIRST=first, **options)
+            backward_queries[grid](*rows, out_NHD, delta_HN, lse_HN, d_query_NHD, *after, FIRST=first, **options)
+            backward_keys[grid](*rows, delta_HN, lse_HN, d_key_NHD, d_value_NHD, *after, FIRST=first, **options)
 
     def _rows(self) -> tuple[Tensor, Tensor, Tensor]:
         return self.query_NHD, self.query_NHD if self.key_NHD is None else self.key_NHD, self.value_NHD
@@ -136,7 +148,7 @@ class Heads:
         return (-(-num_rows // tiling["BLOCK"]), num_heads), {
             **tiling,
             "WIDTH": width,
-            "PADDED": max(SMALLEST_BLOCK, 1 << (width - 1).bit_length()),
+            "PADDED": _padded(width),
             "REACH": -(-(self.window - 1) // tiling["BLOCK"]),
             "WINDOW": self.window,
             "NEAREST": 0 if self.see_itself else 1,
@@ -167,7 +179,6 @@ class FusedSharedAttention(torch.autograd.Function):
         ctx.rounds = sort_heads((segment_BL.unsqueeze(-1) + buckets_RBLH).flatten(1, 2).transpose(1, 2))
         ctx.window, ctx.successor_values = window, successor_values
         out_NHD, lse_HN = FusedSharedAttention._heads(ctx, query_value_BLTHD).attend()
-        out_NHD = out_NHD.to(query_value_BLTHD.dtype)
         ctx.save_for_backward(query_value_BLTHD, out_NHD, lse_HN)
         return out_NHD.view(*segment_BL.shape, *out_NHD.shape[1:])
 
@@ -206,7 +217,6 @@ class FusedLocalAttention(torch.autograd.Function):
         rounds = HeadRounds(order_RHN, segment_RHN)
         rows = _rotated(query_key_value_BLTHD, (cosine_BL1P, sine_BL1P))
         out_NHD, lse_HN = Heads(*rows, rounds, window, see_itself=True).attend()
-        out_NHD = out_NHD.to(query_key_value_BLTHD.dtype)
         ctx.rounds, ctx.window = rounds, window
         ctx.save_for_backward(query_key_value_BLTHD, out_NHD, lse_HN, cosine_BL1P, sine_BL1P)
         return out_NHD.view(*query_key_value_BLTHD.shape[:2], *out_NHD.shape[1:])
@@ -222,20 +232,75 @@ class FusedLocalAttention(torch.autograd.Function):
         rows = _rotated(query_key_value_BLTHD, (cosine_BL1P, sine_BL1P))
         heads = Heads(*rows, ctx.rounds, ctx.window, see_itself=True)
         heads.write_gradient(query_key_value_BLTHD.flatten(0, 1), grad_BLHD.flatten(0, 1), out_NHD, lse_HN)
-        for part in (0, 1):
-            of_rotated = query_key_value_BLTHD[:, :, part]
-            of_rotated.copy_(rotate(of_rotated, (cosine_BL1P, -sine_BL1P)))
+        _rotate(query_key_value_BLTHD, (cosine_BL1P, sine_BL1P), to=query_key_value_BLTHD, sign=-1)
         return query_key_value_BLTHD, None, None, None, None
 
 
 def _rotated(query_key_value_BLTHD: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
     """Queries and keys, rotated, and values: [N, H, D] views of one new tensor."""
     rows_BLTHD = torch.empty_like(query_key_value_BLTHD)
-    for part in (0, 1):
-        rows_BLTHD[:, :, part] = rotate(query_key_value_BLTHD[:, :, part], rotation)
-    rows_BLTHD[:, :, 2] = query_key_value_BLTHD[:, :, 2]
+    _rotate(query_key_value_BLTHD, rotation, to=rows_BLTHD, sign=1)
     query_NHD, key_NHD, value_NHD = rows_BLTHD.flatten(0, 1).unbind(1)
     return query_NHD, key_NHD, value_NHD
+
+
+def _rotate(query_key_value_BLTHD: Tensor, rotation: Rotation, *, to: Tensor, sign: int) -> None:
+    """Write queries and keys, rotated by the angles or (`sign` -1) back by them, and values."""
+    from music_reformer.model.fused_kernels import rotate_rows
+
+    batch, length, parts, num_heads, width = query_key_value_BLTHD.shape
+    cosine, sine = (x.contiguous() for x in rotation)
+    rotate_rows[-(-batch * length // ROTATED_BLOCK), parts * num_heads](
+        query_key_value_BLTHD,
+        cosine,
+        sine,
+        to,
+        batch * length,
+        num_heads,
+        parts * num_heads * width,
+        sign,
+        PAIRS=width // 2,
+        PADDED=1 << (width // 2 - 1).bit_length(),
+        BLOCK=ROTATED_BLOCK,
+    )
+
+
+def fused_hash(query_BLHD: Tensor, rotations_GRHDK: Tensor, factors: list[int]) -> Tensor:
+    """What `lsh_attention` hashes queries with, in one kernel; int64 [R, B, L, H].
+
+    Args:
+        query_BLHD: float32 or bfloat16; its last dimension stands side by side.
+        rotations_GRHDK: of each row (G = B), or of all rows alike (G = 1).
+        factors: the buckets of each of the one or two hashes.
+    """
+    from music_reformer.model.fused_kernels import hash_rows
+
+    batch, length, num_heads, width = query_BLHD.shape
+    groups, num_rounds, _, _, columns = rotations_GRHDK.shape
+    rotations_GRHDK = rotations_GRHDK.contiguous()
+    buckets_RBLH = torch.empty((num_rounds, batch, length, num_heads), dtype=torch.int64, device=query_BLHD.device)
+    first, second = (factor // 2 for factor in (*factors, 0)[:2])
+    hash_rows[-(-length // LARGEST_BLOCK), batch * num_heads, num_rounds](
+        query_BLHD,
+        rotations_GRHDK,
+        buckets_RBLH,
+        length,
+        num_heads,
+        *query_BLHD.stride()[:3],
+        rotations_GRHDK.stride(0) if groups > 1 else 0,
+        WIDTH=width,
+        PADDED=_padded(width),
+        BLOCK=LARGEST_BLOCK,
+        COLUMNS=_padded(columns),
+        FIRST_HALF=first,
+        SECOND_HALF=second,
+    )
+    return buckets_RBLH
+
+
+def _padded(width: int) -> int:
+    """The power of two that a product takes."""
+    return max(SMALLEST_BLOCK, 1 << (width - 1).bit_length())
 
 
 @functools.cache
@@ -247,8 +312,9 @@ def form_for(device: torch.device, plain: Form, fused: Form, example: Example) -
 
 def _agree(device: torch.device, plain: Form, fused: Form, example: Example) -> bool:
     """Try both on the example, forward and backward; warn if the fused form is not to be used."""
+    difference_of = largest_difference if isinstance(plain, type) else differing_share
     try:
-        difference = largest_difference(plain, fused, example, device)
+        difference = difference_of(plain, fused, example, device)
     except Exception as error:  # Whatever a compiler says on a machine that we do not know: the plain form goes on.
         trouble = f"do not run ({type(error).__name__}: {error})"
     else:
@@ -261,6 +327,13 @@ def _agree(device: torch.device, plain: Form, fused: Form, example: Example) -> 
         stacklevel=2,
     )
     return False
+
+
+def differing_share(plain: Form, fused: Form, example: Example, device: torch.device) -> float:
+    """Part of the buckets of an example that are not the same: two may be equally near to a query, up to rounding."""
+    with full_precision(device):
+        arguments = example(device)
+        return float((plain(*arguments) != fused(*arguments)).float().mean())
 
 
 def largest_difference(plain: Form, fused: Form, example: Example, device: torch.device) -> float:

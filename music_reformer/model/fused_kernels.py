@@ -73,12 +73,16 @@ def _scores(
 
 @triton.jit
 def forward_round(
-    query, key, value, orders, segments, order_stride, out, lse, num_rows, num_heads, stride, head_stride, scale,
+    query, key, value, orders, segments, order_stride, joined, out, lse,
+    num_rows, num_heads, stride, head_stride, scale,
     WIDTH: tl.constexpr, PADDED: tl.constexpr, BLOCK: tl.constexpr, REACH: tl.constexpr, WINDOW: tl.constexpr,
     NEAREST: tl.constexpr, SHARED: tl.constexpr, SUCCESSOR: tl.constexpr, FIRST: tl.constexpr, LAST: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """One block of one head in one round: its output [N, H, D] and logsumexp [H, N], joined to the rounds before."""
+    """One block of one head in one round: its output [N, H, D] and logsumexp [H, N], joined to the rounds before.
+
+    The last round writes to `out`, the others to `joined`.
+    """
     block, head = tl.program_id(0), tl.program_id(1)
     orders, segments = _of_head(orders, segments, order_stride, head)
     q_place, q_there, q_row, q_segment = _places(block, orders, segments, num_rows, BLOCK)
@@ -101,7 +105,7 @@ def forward_round(
     result = result / tl.where(total > 0.0, total, 1.0)[:, None]
     logsum = tl.where(total > 0.0, largest + tl.log(tl.where(total > 0.0, total, 1.0)), MASKED)
 
-    at, mask = _cells(out, q_row, q_there, num_heads * WIDTH, WIDTH, head, WIDTH, PADDED)
+    at, mask = _cells(joined, q_row, q_there, num_heads * WIDTH, WIDTH, head, WIDTH, PADDED)
     logsum_at = lse + head.to(tl.int64) * num_rows + q_row
     if not FIRST:
         before = tl.load(logsum_at, mask=q_there, other=MASKED)
@@ -119,6 +123,8 @@ def forward_round(
         own = _rows(value, q_row, q_there & alone, stride, head_stride, head, WIDTH, PADDED)
         result = tl.where(alone[:, None], own.to(tl.float32), result)
         logsum = tl.where(alone, -MASKED, logsum)
+    if LAST:
+        at, mask = _cells(out, q_row, q_there, num_heads * WIDTH, WIDTH, head, WIDTH, PADDED)
     tl.store(at, result, mask=mask)
     tl.store(logsum_at, logsum, mask=q_there)
 
@@ -135,7 +141,7 @@ def _add(pointer, x, row, there, stride, head_stride, head, FIRST: tl.constexpr,
 
 @triton.jit
 def backward_queries(
-    query, key, value, grad, delta, lse, d_query, orders, segments, order_stride,
+    query, key, value, grad, out, delta, lse, d_query, orders, segments, order_stride,
     num_rows, num_heads, stride, head_stride, d_stride, d_head_stride, scale,
     WIDTH: tl.constexpr, PADDED: tl.constexpr, BLOCK: tl.constexpr, REACH: tl.constexpr, WINDOW: tl.constexpr,
     NEAREST: tl.constexpr, SHARED: tl.constexpr, SUCCESSOR: tl.constexpr, FIRST: tl.constexpr,
@@ -143,7 +149,8 @@ def backward_queries(
 ):  # fmt: skip
     """One block of one head in one round: the gradient of its queries, without what comes to them through shared keys.
 
-    `delta` and `lse` [H, N]: sum of gradient times output over D, and the logsumexp of all rounds.
+    `delta` [H, N], the sum of gradient times output over D, is written in the first round, for all that comes after.
+    `lse` [H, N]: the logsumexp of all rounds.
     """
     block, head = tl.program_id(0), tl.program_id(1)
     orders, segments = _of_head(orders, segments, order_stride, head)
@@ -152,7 +159,12 @@ def backward_queries(
     q = _rows(query, row, there, stride, head_stride, head, WIDTH, PADDED)
     g = _rows(grad, row, there, num_heads * WIDTH, WIDTH, head, WIDTH, PADDED)
     logsum = tl.load(lse + of_head + row, mask=there, other=-MASKED)
-    along = tl.load(delta + of_head + row, mask=there, other=0.0)
+    if FIRST:
+        result = _rows(out, row, there, num_heads * WIDTH, WIDTH, head, WIDTH, PADDED)
+        along = tl.sum(g.to(tl.float32) * result.to(tl.float32), axis=1)
+        tl.store(delta + of_head + row, along, mask=there)
+    else:
+        along = tl.load(delta + of_head + row, mask=there, other=0.0)
     d_q = tl.zeros([BLOCK, PADDED], tl.float32)
     for back in tl.static_range(REACH + 1):
         k_place, k_there, k_row, k_segment = _places(block - back, orders, segments, num_rows, BLOCK)
@@ -215,3 +227,69 @@ def backward_keys(
         alone = brought & (tl.load(lse + of_head + brings, mask=brought, other=MASKED) > ALONE)
         d_v += _rows(grad, brings, alone, num_heads * WIDTH, WIDTH, head, WIDTH, PADDED).to(tl.float32)
     _add(d_value, d_v, brings, brought, d_stride, d_head_stride, head, FIRST, WIDTH, PADDED)
+
+
+@triton.jit
+def rotate_rows(
+    rows, cosine, sine, to, num_rows, num_heads, stride, sign,
+    PAIRS: tl.constexpr, PADDED: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """A block of rows [N, 3, H, 2 PAIRS] of one part and head: queries and keys are rotated, values copied.
+
+    The halves of a row are rotated by the angles of `cosine` and `sine`, [N, PAIRS], backwards where `sign` is -1; `to`
+    may be `rows`.
+    """
+    part, head = tl.program_id(1) // num_heads, tl.program_id(1) % num_heads
+    row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    pair = tl.arange(0, PADDED)
+    there = (row < num_rows)[:, None] & (pair < PAIRS)[None, :]
+    angle = row[:, None] * PAIRS + pair[None, :]
+    turns = part < 2
+    c = tl.where(turns, tl.load(cosine + angle, mask=there, other=1.0), 1.0)
+    s = tl.where(turns, sign * tl.load(sine + angle, mask=there, other=0.0), 0.0)
+    at = row[:, None] * stride + (part * num_heads + head) * 2 * PAIRS + pair[None, :]
+    first = tl.load(rows + at, mask=there, other=0.0).to(tl.float32)
+    second = tl.load(rows + at + PAIRS, mask=there, other=0.0).to(tl.float32)
+    tl.store(to + at, first * c - second * s, mask=there)
+    tl.store(to + at + PAIRS, first * s + second * c, mask=there)
+
+
+@triton.jit
+def _largest(rotated, column, first, count):
+    """argmax of [x; -x] of every row, of `count` columns from the first on."""
+    counted = (column >= first) & (column < first + count)
+    size = tl.where(counted[None, :], tl.abs(rotated), -1.0)
+    largest = tl.argmax(size, axis=1)
+    value = tl.sum(tl.where(column[None, :] == largest[:, None], rotated, 0.0), axis=1)
+    return largest - first + tl.where(value < 0.0, count, 0)
+
+
+@triton.jit
+def hash_rows(
+    query, rotations, buckets, length, num_heads, batch_stride, stride, head_stride, rotation_stride,
+    WIDTH: tl.constexpr, PADDED: tl.constexpr, BLOCK: tl.constexpr, COLUMNS: tl.constexpr, FIRST_HALF: tl.constexpr,
+    SECOND_HALF: tl.constexpr,
+):  # fmt: skip
+    """Buckets [R, B, L, H] of a block of tokens of one head in one round: argmax of [xR; -xR], of one or two hashes.
+
+    `rotations` [B or 1, R, H, WIDTH, FIRST_HALF + SECOND_HALF]; `rotation_stride` is 0 where all rows of the batch have
+    the same. SECOND_HALF is 0 where there is one hash; COLUMNS are both, up to a power of two.
+    """
+    sample, head, turn = tl.program_id(1) // num_heads, tl.program_id(1) % num_heads, tl.program_id(2)
+    batch = tl.num_programs(1) // num_heads
+    place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    there = place < length
+    q = _rows(
+        query + sample.to(tl.int64) * batch_stride, place.to(tl.int64), there, stride, head_stride, head, WIDTH, PADDED
+    )
+    row, column = tl.arange(0, PADDED), tl.arange(0, COLUMNS)
+    used = FIRST_HALF + SECOND_HALF
+    matrix = rotations + sample * rotation_stride + (turn * num_heads + head) * WIDTH * used
+    inside = (row < WIDTH)[:, None] & (column < used)[None, :]
+    rotation = tl.load(matrix + row[:, None] * used + column[None, :], mask=inside, other=0.0)
+    rotated = tl.dot(q.to(tl.float32), rotation, input_precision="tf32x3")
+    bucket = _largest(rotated, column, 0, FIRST_HALF)
+    if SECOND_HALF > 0:
+        bucket = 2 * SECOND_HALF * bucket + _largest(rotated, column, FIRST_HALF, SECOND_HALF)
+    at = ((turn * batch + sample).to(tl.int64) * length + place) * num_heads + head
+    tl.store(buckets + at, bucket, mask=there)

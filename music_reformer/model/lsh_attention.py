@@ -33,7 +33,7 @@ from music_reformer.model.banded_attention import (
     sort_into_segments,
 )
 from music_reformer.model.decode_state import BucketCache, Moment
-from music_reformer.model.fused_attention import FusedSharedAttention, form_for
+from music_reformer.model.fused_attention import FusedSharedAttention, form_for, fused_hash
 from music_reformer.model.precision import full_precision
 from music_reformer.model.sequence import Sequence
 
@@ -100,8 +100,9 @@ class LSHAttention(nn.Module):
             rotations_BRHDK = self._drawn(self._row_seeds[: len(query_BLHD)])
         else:
             rotations_BRHDK = self.rotations_RHDK[: self.num_rounds].unsqueeze(0)
+        hash_queries = form_for(query_BLHD.device, _hash, fused_hash, _hash_example)
         with full_precision(query_BLHD.device):
-            return _hash(query_BLHD.detach().float(), rotations_BRHDK, bucket_factors(self.num_buckets))
+            return hash_queries(query_BLHD.detach(), rotations_BRHDK, bucket_factors(self.num_buckets))
 
     def _drawn(self, seeds: range) -> Tensor:
         shape = (self.num_rounds, *self.rotations_RHDK.shape[1:])
@@ -175,7 +176,7 @@ def _hash(query_BLHD: Tensor, rotations_GRHDK: Tensor, factors: list[int]) -> Te
         rotations_GRHDK: of each row (G = B), or of all rows alike (G = 1).
     """
     groups, num_rounds, num_heads, _, columns = rotations_GRHDK.shape
-    query_GHND = query_BLHD.reshape(groups, -1, *query_BLHD.shape[2:]).transpose(1, 2)
+    query_GHND = query_BLHD.float().reshape(groups, -1, *query_BLHD.shape[2:]).transpose(1, 2)
     rotation_GHDC = rotations_GRHDK.permute(0, 2, 3, 1, 4).flatten(3)  # C: the columns of all rounds
     parts = []
     # A part at a time, so that what was rotated is still in the cache when its largest component is looked for.
@@ -220,6 +221,13 @@ def _example(device: torch.device) -> tuple[Tensor, Tensor, Tensor, int, bool]:
     segment_BL = torch.tensor([[0], [3]], device=device).expand(2, 150)
     buckets_RBLH = torch.randint(0, 3, (2, 2, 150, 2), generator=noise).to(device)
     return query_value_BLTHD, segment_BL, buckets_RBLH, 40, True
+
+
+def _hash_example(device: torch.device) -> tuple[Tensor, Tensor, list[int]]:
+    """Arguments of a hash, to try one on: two hashes, and rotations for each row."""
+    noise = torch.Generator().manual_seed(0)
+    query_BLHD = torch.randn(2, 150, 2, 64, generator=noise).to(device)
+    return query_BLHD, torch.randn(2, 2, 2, 64, 12, generator=noise).to(device), [16, 8]
 
 
 class _SharedAttention(torch.autograd.Function):

@@ -6,6 +6,7 @@ Shapes: B batch, L tokens, H heads, D head width.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -39,7 +40,7 @@ class Sequence:
         """Whether every row is one document."""
         return bool((self.document_BL == self.document_BL[:, :1]).all())
 
-    @property
+    @cached_property
     def group_BL(self) -> Tensor:
         """A number for each (row, document), int64: tokens attend within a group only."""
         lowest = self.document_BL.amin()

@@ -22,7 +22,9 @@ from music_reformer.model import fused_kernels
 COMMON = {"WIDTH": 64, "PADDED": 64, "WINDOW": 64, "FIRST": False}
 SHARED = {**COMMON, "NEAREST": 1, "SHARED": True, "SUCCESSOR": 1}
 LOCAL = {**COMMON, "NEAREST": 0, "SHARED": False, "SUCCESSOR": 0}
-ALIGNED = ("*bf16", "*fp32", "*i32", "i32")
+ROWS = ("query", "key", "value", "grad", "out", "rows", "to")
+FLOATS = ("joined", "lse", "delta", "d_query", "d_key", "d_value", "rotations", "cosine", "sine")
+ALIGNED = ("*i64", "*bf16", "*fp32", "*i32", "i32")
 HALF = {"BLOCK": 64, "REACH": 1, "PRECISION": "tf32"}
 
 
@@ -31,9 +33,10 @@ def compiled(kernel: triton.JITFunction, *, dtype: str, num_warps: int, target: 
     names = kernel.arg_names
     constants = {name: value for name, value in constants.items() if name in names}
     types = dict.fromkeys(names, "i32") | dict.fromkeys(constants, "constexpr") | {"scale": "fp32"}
-    types |= {name: f"*{dtype}" for name in names if name in ("query", "key", "value", "grad")}
+    types |= {name: f"*{dtype}" for name in names if name in ROWS}
     types |= {name: "*i32" for name in names if name in ("orders", "segments")}
-    types |= {name: "*fp32" for name in names if name in ("out", "lse", "delta", "d_query", "d_key", "d_value")}
+    types |= {name: "*i64" for name in names if name == "buckets"}
+    types |= {name: "*fp32" for name in names if name in FLOATS}
     source = ASTSource(
         kernel,
         {name: types[name] for name in names},
@@ -66,6 +69,14 @@ def main() -> None:
         for name, flags in (("shared", SHARED), ("local", LOCAL)):
             ptx = compiled(kernel, dtype="bf16", num_warps=4, target=target, **HALF, **flags, LAST=True)
             sys.stdout.write(f"{kernel.__name__} {name} {spilled(ptx, capability)}\n")
+    rotate = compiled(
+        fused_kernels.rotate_rows, dtype="bf16", num_warps=4, target=target, PAIRS=32, PADDED=32, BLOCK=32, sign=1
+    )
+    # Of 64 buckets.
+    hash_sizes = {"WIDTH": 64, "PADDED": 64, "BLOCK": 64, "COLUMNS": 32, "FIRST_HALF": 32, "SECOND_HALF": 0}
+    hashes = compiled(fused_kernels.hash_rows, dtype="bf16", num_warps=4, target=target, **hash_sizes)
+    for name, ptx in (("rotate_rows local", rotate), ("hash_rows shared", hashes)):
+        sys.stdout.write(f"{name} {spilled(ptx, capability)}\n")
 
 
 if __name__ == "__main__":

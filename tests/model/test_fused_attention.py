@@ -19,6 +19,7 @@ from music_reformer.model.fused_attention import (
     FusedLocalAttention,
     FusedSharedAttention,
     form_for,
+    fused_hash,
     largest_difference,
 )
 from music_reformer.model.local_attention import LocalAttention
@@ -72,6 +73,19 @@ def test_local_attention_is_the_plain_form(length: int, window: int, heads: int,
     rows = torch.randn(2, length, 3, heads, width).to(DEVICE)
     arguments = (rows, *sequence.rotary(width), sequence.in_order(), window)
     assert largest_difference(*FORMS["local"][:2], lambda device: arguments, DEVICE) < 2e-5
+
+
+@pytest.mark.parametrize("factors", [[6], [128], [8, 6], [16, 32]], ids=str)
+@pytest.mark.parametrize("groups", [1, 2])
+def test_hashes_are_those_of_the_plain_form(factors: list[int], groups: int) -> None:
+    """Two rows of a batch of a length that no block divides, heads of a width that is no power of two."""
+    query_BLTHD = torch.randn(2, 70, 2, 3, 24).to(DEVICE)
+    rotations_GRHDK = torch.randn(groups, 2, 3, 24, sum(factors) // 2).to(DEVICE)
+    query_BLTHD[0, 0, 0] = 0.0
+    plain, fused = (form(query_BLTHD[:, :, 0], rotations_GRHDK, factors) for form in (lsh_attention._hash, fused_hash))
+    assert fused.dtype == plain.dtype
+    assert torch.equal(fused, plain)
+    assert len(fused.unique()) > 5
 
 
 @pytest.mark.parametrize("kind", ["lsh", "local"])
@@ -189,10 +203,19 @@ def test_kernels_that_fail_are_told_of_and_not_used(form: type, trouble: str, mo
         assert not fused_attention._agree(DEVICE, plain, form, lsh_attention._example)
 
 
+def test_hashes_that_differ_are_told_of_and_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a new GPU")
+    with pytest.warns(UserWarning, match=r"off by 1.*on a new GPU"):
+        assert not fused_attention._agree(
+            DEVICE, lsh_attention._hash, lambda *arguments: fused_hash(*arguments) + 1, lsh_attention._hash_example
+        )
+
+
 def test_kernels_that_agree_are_used() -> None:
     with warnings.catch_warnings(), torch.inference_mode(), torch.autocast(DEVICE.type, dtype=torch.bfloat16):
         warnings.simplefilter("error", UserWarning)
-        assert all(fused_attention._agree(DEVICE, *forms) for forms in FORMS.values())
+        hashes = (lsh_attention._hash, fused_hash, lsh_attention._hash_example)
+        assert all(fused_attention._agree(DEVICE, *forms) for forms in [*FORMS.values(), hashes])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the other tests here compile the kernels for this GPU")
@@ -206,5 +229,5 @@ def test_kernels_compile_for_gpus_that_are_not_here(capability: int, most_spille
     )
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
-    assert len(lines) == 6
+    assert len(lines) == 8
     assert all(int(spilled) <= most_spilled for _, _, spilled in lines), done.stdout
