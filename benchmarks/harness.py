@@ -6,6 +6,7 @@ work adds to what was there before: resident memory on the CPU, allocated memory
 
 from __future__ import annotations
 
+import functools
 import gc
 import importlib
 import json
@@ -18,7 +19,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from datetime import date
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -28,7 +30,16 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def in_child(function: str, **arguments: Any) -> Any:
-    """Call "module:function" with these arguments in a new process; None if it ran out of memory or failed."""
+    """Call "module:function" with these arguments in a new process; None if it ran out of memory or failed.
+
+    With device="cuda" all calls share one process: what is allocated there is counted exactly, whatever was before.
+    """
+    if arguments.get("device") == "cuda":
+        try:
+            return _gpu_process().submit(_on_gpu, function, arguments).result()
+        except BrokenProcessPool:
+            _gpu_process.cache_clear()
+            return None
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(sender, function, arguments))
@@ -44,13 +55,30 @@ def in_child(function: str, **arguments: Any) -> Any:
 
 def _child(sender: Connection, function: str, arguments: Mapping[str, Any]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    sender.send(_call(function, arguments))
+
+
+def _call(function: str, arguments: Mapping[str, Any]) -> Any:
     module, _, name = function.partition(":")
     try:
-        result = getattr(importlib.import_module(module), name)(**arguments)
+        return getattr(importlib.import_module(module), name)(**arguments)
     except Exception as error:
         sys.stderr.write(f"{function} {dict(arguments)}: {type(error).__name__}: {error}\n")
-        result = None
-    sender.send(result)
+        return None
+
+
+@functools.cache
+def _gpu_process() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+
+
+def _on_gpu(function: str, arguments: Mapping[str, Any]) -> Any:
+    import torch
+
+    gc.collect()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    return _call(function, arguments)
 
 
 def _end_with_parent() -> None:

@@ -89,7 +89,7 @@ def _score(*, weights: str, data: str, num_pieces: int, contexts: list[int]) -> 
     from music_reformer.evaluation.likelihood import mean_nats, piece_losses, windowed_losses
     from music_reformer.model.weights import load_weights
 
-    store, model = TokenStore.open(data), load_weights(weights).model
+    store, model = TokenStore.open(data), load_weights(weights).model.to(_device())
     pieces = list(store.split("validation"))[:num_pieces]
     hashes = "lsh" in model.config.attention
 
@@ -112,6 +112,13 @@ def _score(*, weights: str, data: str, num_pieces: int, contexts: list[int]) -> 
     }
 
 
+def _device() -> str:
+    """What Lightning chooses, too."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="datasets/pop909-voices", help="a token store")
@@ -124,7 +131,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0, help="of each training")
     parser.add_argument("--workers", type=int, default=1, help="trainings at a time")
     options = parser.parse_args()
-    print(machine("cpu"))
+    print(machine(_device()))
     common = {
         "data": options.data,
         "steps": options.steps,
@@ -137,7 +144,7 @@ def main() -> None:
     kind = f"-{Path(options.data).name}"
     done = in_children(f"quality{kind}", "benchmarks.quality:train_and_score", tasks, workers=options.workers)
     _show(options, done)
-    path = write("quality", kind=kind, settings=vars(options), rows=done, device="cpu")
+    path = write("quality", kind=kind, settings=vars(options), rows=done, device=_device())
     plot = save_plot(f"quality{kind}", lambda axes: _draw(axes, done, options.contexts), panels=2)
     print(f"\n{path}\n{plot}")
 
