@@ -170,11 +170,17 @@ def _show(options: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
 
 
 def _draw(axes: Any, rows: list[dict[str, Any]], contexts: list[int]) -> None:
+    variants = list(dict.fromkeys(row["variant"] for row in rows))
     for row in rows:
         label = row["variant"] if row["seed"] == rows[0]["seed"] else None
+        color = f"C{variants.index(row['variant'])}"
         places = [begin for begin, nats in zip(POSITIONS, row["by_position"], strict=False) if nats is not None]
-        axes[0].plot(places, [nats for nats in row["by_position"] if nats is not None], marker="o", label=label)
-        axes[1].plot(contexts, [row["by_context"][str(context)] for context in contexts], marker="o", label=label)
+        axes[0].plot(
+            places, [nats for nats in row["by_position"] if nats is not None], marker="o", color=color, label=label
+        )
+        axes[1].plot(
+            contexts, [row["by_context"][str(context)] for context in contexts], marker="o", color=color, label=label
+        )
     axes[0].set_xscale("symlog", base=2, linthresh=256)
     axes[0].set_xlabel("from this token of the piece on")
     axes[1].set_xscale("log", base=2)

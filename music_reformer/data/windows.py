@@ -27,6 +27,8 @@ IGNORED = -100
 OPEN_ROWS = 20_000
 # A long piece is not cut to use less room than this part of a row.
 SMALLEST_FILL = 32
+# Of several loader workers each makes some batches only; all have the lengths of the next epoch when this one ends.
+LOOK_AHEAD = 1.2
 
 # One number per purpose keeps the random streams of one (seed, epoch) apart.
 _ORDER, _AUGMENT, _OFFSET = range(3)
@@ -175,6 +177,8 @@ class TrainingBatches:
         # Number of the first batch of each epoch planned so far.
         self._first_batch = [0]
         self._planned: tuple[int, list[list[Span]]] | None = None
+        # An epoch, and the lengths that its first pieces have in it.
+        self._measured: tuple[int, list[int]] = (0, [])
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         """Batch `number` (from 0) as tensors, with the number itself."""
@@ -184,12 +188,13 @@ class TrainingBatches:
         # A split with fewer rows than a batch shows some of them more than once.
         chosen = [rows[(first + i * self.world_size) % len(rows)] for i in range(self.rows_per_batch)]
         filled = [self._fill(row, epoch) for row in chosen]
+        self._look_ahead(number, epoch)
         return {**stack_rows(filled), "number": torch.tensor(number)}
 
     def plan(self, epoch: int) -> list[list[Span]]:
         """The rows of an epoch, in their order."""
         if self._planned is None or self._planned[0] != epoch:
-            lengths = [self._length(piece, epoch) for piece in self.pieces]
+            lengths = self._lengths(epoch, len(self.pieces))
             shuffle = self._random(_ORDER, epoch)
             rows = pack(lengths, row_tokens=self.row_tokens, order=shuffle.permutation(len(lengths)).tolist())
             self._planned = epoch, [rows[i] for i in shuffle.permutation(len(rows))]
@@ -204,6 +209,20 @@ class TrainingBatches:
 
     def _random(self, purpose: int, epoch: int, piece_id: int = 0) -> np.random.Generator:
         return np.random.default_rng([self.seed, purpose, epoch, piece_id])
+
+    def _look_ahead(self, number: int, epoch: int) -> None:
+        """Find some lengths of the next epoch with each batch, so that a GPU does not wait for all at its beginning."""
+        if not self.augmenter.keeps_length:
+            done = (number + 1 - self._first_batch[epoch]) / (self._first_batch[epoch + 1] - self._first_batch[epoch])
+            self._lengths(epoch + 1, math.ceil(LOOK_AHEAD * done * len(self.pieces)))
+
+    def _lengths(self, epoch: int, count: int) -> list[int]:
+        """Of the first pieces as they are in an epoch, at least `count` of them; those found before are kept."""
+        if self._measured[0] != epoch:
+            self._measured = epoch, []
+        lengths = self._measured[1]
+        lengths += [self._length(piece, epoch) for piece in self.pieces[len(lengths) : count]]
+        return lengths
 
     def _length(self, piece: _Piece, epoch: int) -> int:
         return piece.length if self.augmenter.keeps_length else len(self._augmented(piece, epoch))

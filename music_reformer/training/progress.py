@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
 
-# Seconds over which the shown speed is averaged.
-_MEMORY = 30.0
+# Seconds, and steps, over which the shown speed is averaged.
+_MEMORY, _MOST_STEPS = 30.0, 500
 
 
 class Progress:
@@ -25,8 +26,10 @@ class Progress:
         self.max_steps, self.shown = max_steps, shown
         self.stream = sys.stderr if stream is None else stream
         self.live = shown and self.stream.isatty()
-        # Targets per second, and seconds per step, lately.
-        self.rate, self.step_seconds = 0.0, 0.0
+        # Seconds and targets of the steps lately. The first is left out as soon as there is another: in it kernels are
+        # compiled and loader workers start.
+        self._lately: deque[tuple[float, int]] = deque(maxlen=_MOST_STEPS)
+        self._only_first = True
         self._mark = time.monotonic()
         self._drawn = 0.0
 
@@ -38,10 +41,21 @@ class Progress:
         """An optimizer step was taken."""
         now = time.monotonic()
         seconds, self._mark = max(now - self._mark, 1e-9), now
-        weight = 1.0 if not self.rate else min(1.0, seconds / _MEMORY)
-        self.rate += weight * (num_targets / seconds - self.rate)
-        self.step_seconds += weight * (seconds - self.step_seconds)
+        if self._lately and self._only_first:
+            self._lately.clear()
+            self._only_first = False
+        self._lately.append((seconds, num_targets))
+        while len(self._lately) > 1 and self._seconds() > _MEMORY:
+            self._lately.popleft()
         self._draw(f"step {step:,}/{self.max_steps:,}  loss {loss:.4f}  {self._speed(step)}")
+
+    @property
+    def rate(self) -> float:
+        """Targets per second, lately."""
+        return sum(targets for _, targets in self._lately) / max(self._seconds(), 1e-9)
+
+    def _seconds(self) -> float:
+        return sum(seconds for seconds, _ in self._lately)
 
     def validating(self, done: int, total: int) -> None:
         """Some validation batches are done."""
@@ -67,7 +81,8 @@ class Progress:
             self._write(("\r\x1b[K" if self.live else "") + text + "\n")
 
     def _speed(self, step: int) -> str:
-        left = readable_seconds((self.max_steps - step) * self.step_seconds)
+        step_seconds = self._seconds() / max(1, len(self._lately))
+        left = readable_seconds((self.max_steps - step) * step_seconds)
         return f"{self.rate:,.0f} tokens/s  {left} left"
 
     def _draw(self, text: str) -> None:

@@ -162,6 +162,21 @@ def test_augmentation_that_changes_lengths_packs_what_it_made(tmp_path: Path) ->
     assert ends == len(store.split("train"))
 
 
+def test_the_next_epoch_is_measured_while_this_one_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By one of three loader workers: it does not augment every piece at the beginning of the epoch."""
+    from music_reformer.config import TokenizerConfig
+
+    store = write_store(tmp_path, config=TokenizerConfig(encoding="Performance"))
+    batches, at_once = (training(store, augment=AugmentConfig(tempo=0.3), rows_per_batch=1) for _ in range(2))
+    first_of_next = len(batches.plan(0))
+    for number in range(0, first_of_next, 3):
+        batches[number]
+    with monkeypatch.context() as patch:
+        patch.setattr(batches, "_augmented", lambda piece, epoch: pytest.fail("measured too late"))
+        batches.plan(1)
+    assert same(batches[first_of_next], at_once[first_of_next])
+
+
 def test_validation_rows_are_always_the_same_and_are_shared(store: TokenStore) -> None:
     def batches(**changes: int) -> ValidationBatches:
         settings = {"row_tokens": 128, "rows_per_batch": 1, "max_length": 4096, **changes}

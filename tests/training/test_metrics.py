@@ -4,6 +4,8 @@ import io
 import time
 from pathlib import Path
 
+import pytest
+
 from music_reformer.training.metrics import COLUMNS, MetricsFile
 from music_reformer.training.plots import plot
 from music_reformer.training.progress import Progress, readable_seconds
@@ -60,6 +62,20 @@ def test_validation_is_not_part_of_the_speed() -> None:
         time.sleep(0.2)
     progress.step(1, loss=1.0, num_targets=1000)
     assert 1000 / 0.2 < progress.rate < 1000 / 0.05
+
+
+def test_the_time_left_forgets_the_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU compiled kernels in it for half a minute, and "56 min left" stood there for a run of ten seconds."""
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    stream = io.StringIO()
+    progress = Progress(max_steps=200, shown=True, stream=stream)
+    progress.start(0)
+    for step in range(1, 101):
+        now += 30.0 if step == 1 else 0.05
+        progress.step(step, loss=1.0, num_targets=65_536)
+    progress.row({"step": 100, "train_loss": 1.0, "validation_loss": None, "learning_rate": 1e-3})
+    assert "1,310,720 tokens/s  5 s left" in stream.getvalue()
 
 
 def test_a_terminal_that_is_gone_does_not_end_a_training() -> None:
