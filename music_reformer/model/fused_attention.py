@@ -21,7 +21,6 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from music_reformer.model.banded_attention import MASKED
 from music_reformer.model.precision import full_precision
 from music_reformer.model.rotary import Rotation
 
@@ -50,9 +49,12 @@ class HeadRounds:
     segment_RHN: Tensor
 
 
-def sort_heads(segment_RHN: Tensor) -> HeadRounds:
-    """Order the rows of every head by segment in each round, keeping their order within each."""
-    segment_sorted_RHN, order_RHN = torch.sort(segment_RHN.to(torch.int32).contiguous(), dim=-1, stable=True)
+def sort_heads(segment_BL: Tensor, buckets_RBLH: Tensor) -> HeadRounds:
+    """Order the rows of every head by segment and bucket in each round, keeping their order within each."""
+    num_rounds, batch, length, num_heads = buckets_RBLH.shape
+    segment_RHBL = segment_BL.new_empty((num_rounds, num_heads, batch, length), dtype=torch.int32)
+    torch.add(buckets_RBLH.permute(0, 3, 1, 2), segment_BL, out=segment_RHBL)
+    segment_sorted_RHN, order_RHN = torch.sort(segment_RHBL.flatten(2), dim=-1, stable=True)
     return HeadRounds(order_RHN=order_RHN.to(torch.int32), segment_RHN=segment_sorted_RHN)
 
 
@@ -89,8 +91,7 @@ class Heads:
 
         num_rows, num_heads, width = self.query_NHD.shape
         out_NHD = self.query_NHD.new_empty(self.query_NHD.shape)
-        is_whole = len(self.rounds.order_RHN) == 1 or out_NHD.dtype == torch.float32
-        joined_NHD = out_NHD if is_whole else torch.empty_like(out_NHD, dtype=torch.float32)
+        joined_NHD = out_NHD if len(self.rounds.order_RHN) == 1 else _float(out_NHD)
         lse_HN = self.query_NHD.new_empty((num_heads, num_rows), dtype=torch.float32)
         grid, options = self._launch()
         for order, first, last in self._orders():
@@ -111,7 +112,7 @@ class Heads:
         """Gradients of queries, (keys) and values; that of shared keys is added to that of the queries.
 
         Args:
-            gradient_NPHD: where to, side by side, [N, 2 or 3, H, D]; float32 where there are several rounds.
+            gradient_NPHD: where to, side by side, [N, 2 or 3, H, D].
             grad_NHD: gradient of the output.
             out_NHD, lse_HN: output and logsumexp.
         """
@@ -120,16 +121,18 @@ class Heads:
         num_rows, num_heads, width = self.query_NHD.shape
         grad_NHD = grad_NHD.to(self.query_NHD.dtype).contiguous()
         delta_HN = torch.empty_like(lse_HN)
-        d_query_NHD, d_key_NHD, d_value_NHD = gradient_NPHD[:, 0], gradient_NPHD[:, -2], gradient_NPHD[:, -1]
-        if self.successor_values:  # No key brings the first row.
-            d_value_NHD[0] = grad_NHD[0] * (lse_HN[:, :1] == -MASKED)
+        # What is added up over rounds, or over queries and shared keys, is so in float32.
+        is_whole = self.key_NHD is not None and len(self.rounds.order_RHN) == 1
+        sum_NPHD = gradient_NPHD if is_whole else _float(gradient_NPHD)
+        sums, gradients = ((x[:, 0], x[:, -2], x[:, -1]) for x in (sum_NPHD, gradient_NPHD))
         grid, options = self._launch()
         rows = (*self._rows(), grad_NHD)
-        strides = (*self.query_NHD.stride()[:2], *d_query_NHD.stride()[:2])
-        for order, first, _ in self._orders():
+        strides = (*self.query_NHD.stride()[:2], *gradients[0].stride()[:2])
+        for order, first, last in self._orders():
             after = (*order, num_rows, num_heads, *strides, width**-0.5)
-            backward_queries[grid](*rows, out_NHD, delta_HN, lse_HN, d_query_NHD, *after, FIRST=first, **options)
-            backward_keys[grid](*rows, delta_HN, lse_HN, d_key_NHD, d_value_NHD, *after, FIRST=first, **options)
+            flags = {"FIRST": first, "LAST": last, **options}
+            backward_queries[grid](*rows, out_NHD, delta_HN, lse_HN, sums[0], gradients[0], *after, **flags)
+            backward_keys[grid](*rows, delta_HN, lse_HN, *sums[1:], *gradients[1:], *after, **flags)
 
     def _rows(self) -> tuple[Tensor, Tensor, Tensor]:
         return self.query_NHD, self.query_NHD if self.key_NHD is None else self.key_NHD, self.value_NHD
@@ -176,7 +179,7 @@ class FusedSharedAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx, query_value_BLTHD, segment_BL, buckets_RBLH, window, successor_values):  # type: ignore[no-untyped-def]
         """Output [B, L, H, D], of the type of the input."""
-        ctx.rounds = sort_heads((segment_BL.unsqueeze(-1) + buckets_RBLH).flatten(1, 2).transpose(1, 2))
+        ctx.rounds = sort_heads(segment_BL, buckets_RBLH)
         ctx.window, ctx.successor_values = window, successor_values
         out_NHD, lse_HN = FusedSharedAttention._heads(ctx, query_value_BLTHD).attend()
         ctx.save_for_backward(query_value_BLTHD, out_NHD, lse_HN)
@@ -187,10 +190,10 @@ class FusedSharedAttention(torch.autograd.Function):
     def backward(ctx, grad_BLHD):  # type: ignore[no-untyped-def]
         """Gradient of the first argument; the others have none."""
         query_value_BLTHD, out_NHD, lse_HN = ctx.saved_tensors
-        gradient_BLTHD = torch.empty_like(query_value_BLTHD, dtype=torch.float32)
+        gradient_BLTHD = torch.empty_like(query_value_BLTHD)
         heads = FusedSharedAttention._heads(ctx, query_value_BLTHD)
         heads.write_gradient(gradient_BLTHD.flatten(0, 1), grad_BLHD.flatten(0, 1), out_NHD, lse_HN)
-        return gradient_BLTHD.to(query_value_BLTHD.dtype), None, None, None, None
+        return gradient_BLTHD, None, None, None, None
 
     @staticmethod
     def _heads(ctx, query_value_BLTHD):  # type: ignore[no-untyped-def]
@@ -296,6 +299,11 @@ def fused_hash(query_BLHD: Tensor, rotations_GRHDK: Tensor, factors: list[int]) 
         SECOND_HALF=second,
     )
     return buckets_RBLH
+
+
+def _float(x: Tensor) -> Tensor:
+    """Where float32 is added up that comes to `x`: there, if that is what it takes."""
+    return x if x.dtype == torch.float32 else torch.empty_like(x, dtype=torch.float32)
 
 
 def _padded(width: int) -> int:

@@ -130,21 +130,23 @@ def forward_round(
 
 
 @triton.jit
-def _add(pointer, x, row, there, stride, head_stride, head, FIRST: tl.constexpr, WIDTH: tl.constexpr,
-         PADDED: tl.constexpr):  # fmt: skip
-    """Write rows of one head in the first round, add to them afterwards."""
-    at, mask = _cells(pointer, row, there, stride, head_stride, head, WIDTH, PADDED)
+def _add(sums, to, x, row, there, stride, head_stride, head, FIRST: tl.constexpr, LAST: tl.constexpr,
+         WIDTH: tl.constexpr, PADDED: tl.constexpr):  # fmt: skip
+    """Add to rows of one head in `sums`, where nothing is before the first; what they come to at last goes to `to`."""
+    at, mask = _cells(sums, row, there, stride, head_stride, head, WIDTH, PADDED)
     if not FIRST:
         x += tl.load(at, mask=mask, other=0.0)
+    if LAST:
+        at, mask = _cells(to, row, there, stride, head_stride, head, WIDTH, PADDED)
     tl.store(at, x, mask=mask)
 
 
 @triton.jit
 def backward_queries(
-    query, key, value, grad, out, delta, lse, d_query, orders, segments, order_stride,
+    query, key, value, grad, out, delta, lse, sum_query, d_query, orders, segments, order_stride,
     num_rows, num_heads, stride, head_stride, d_stride, d_head_stride, scale,
     WIDTH: tl.constexpr, PADDED: tl.constexpr, BLOCK: tl.constexpr, REACH: tl.constexpr, WINDOW: tl.constexpr,
-    NEAREST: tl.constexpr, SHARED: tl.constexpr, SUCCESSOR: tl.constexpr, FIRST: tl.constexpr,
+    NEAREST: tl.constexpr, SHARED: tl.constexpr, SUCCESSOR: tl.constexpr, FIRST: tl.constexpr, LAST: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
     """One block of one head in one round: the gradient of its queries, without what comes to them through shared keys.
@@ -177,29 +179,30 @@ def backward_queries(
         d_scores = share * (d_share - along[:, None])
         d_scores *= _per_norm(k)[None, :] if SHARED else scale
         d_q += tl.dot(d_scores.to(k.dtype), k, input_precision=PRECISION)
-    _add(d_query, d_q, row, there, d_stride, d_head_stride, head, FIRST, WIDTH, PADDED)
+    is_whole: tl.constexpr = LAST and not SHARED
+    _add(sum_query, d_query, d_q, row, there, d_stride, d_head_stride, head, FIRST, is_whole, WIDTH, PADDED)
 
 
 @triton.jit
 def backward_keys(
-    query, key, value, grad, delta, lse, d_key, d_value, orders, segments, order_stride,
+    query, key, value, grad, delta, lse, sum_key, sum_value, d_key, d_value, orders, segments, order_stride,
     num_rows, num_heads, stride, head_stride, d_stride, d_head_stride, scale,
     WIDTH: tl.constexpr, PADDED: tl.constexpr, BLOCK: tl.constexpr, REACH: tl.constexpr, WINDOW: tl.constexpr,
-    NEAREST: tl.constexpr, SHARED: tl.constexpr, SUCCESSOR: tl.constexpr, FIRST: tl.constexpr,
+    NEAREST: tl.constexpr, SHARED: tl.constexpr, SUCCESSOR: tl.constexpr, FIRST: tl.constexpr, LAST: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
     """One block of one head in one round: the gradients of its keys and of what they bring; see `backward_queries`.
 
-    With SHARED, `d_key` is the gradient of the queries that keys are made of, and is added to what is there.
+    With SHARED, `d_key` is the gradient of the queries that keys are made of: `sum_key` holds that of the queries.
     """
     block, head = tl.program_id(0), tl.program_id(1)
     orders, segments = _of_head(orders, segments, order_stride, head)
     of_head = head.to(tl.int64) * num_rows
     place, there, row, segment = _places(block, orders, segments, num_rows, BLOCK)
     k = _rows(key, row, there, stride, head_stride, head, WIDTH, PADDED)
-    brings = row + SUCCESSOR
-    brought = there & (brings < num_rows)
-    v = _rows(value, brings, brought, stride, head_stride, head, WIDTH, PADDED)
+    # No key brings the first row: with the last row, whose successor is not there, its gradient is written, too.
+    brings = (row + SUCCESSOR) % num_rows
+    v = _rows(value, brings, there, stride, head_stride, head, WIDTH, PADDED)
     d_k = tl.zeros([BLOCK, PADDED], tl.float32)
     d_v = tl.zeros([BLOCK, PADDED], tl.float32)
     for ahead in tl.static_range(REACH + 1):
@@ -221,12 +224,13 @@ def backward_keys(
         d_k = (d_k - x * tl.sum(x * d_k, axis=1)[:, None]) * per_norm[:, None]
     else:
         d_k *= scale
-    _add(d_key, d_k, row, there, d_stride, d_head_stride, head, FIRST and not SHARED, WIDTH, PADDED)
+    starts: tl.constexpr = FIRST and not SHARED
+    _add(sum_key, d_key, d_k, row, there, d_stride, d_head_stride, head, starts, LAST, WIDTH, PADDED)
     if FIRST and NEAREST > 0:
         # Rows that see no other: their output is their own value.
-        alone = brought & (tl.load(lse + of_head + brings, mask=brought, other=MASKED) > ALONE)
+        alone = there & (tl.load(lse + of_head + brings, mask=there, other=MASKED) > ALONE)
         d_v += _rows(grad, brings, alone, num_heads * WIDTH, WIDTH, head, WIDTH, PADDED).to(tl.float32)
-    _add(d_value, d_v, brings, brought, d_stride, d_head_stride, head, FIRST, WIDTH, PADDED)
+    _add(sum_value, d_value, d_v, brings, there, d_stride, d_head_stride, head, FIRST, LAST, WIDTH, PADDED)
 
 
 @triton.jit

@@ -22,8 +22,8 @@ from music_reformer.model import fused_kernels
 COMMON = {"WIDTH": 64, "PADDED": 64, "WINDOW": 64, "FIRST": False}
 SHARED = {**COMMON, "NEAREST": 1, "SHARED": True, "SUCCESSOR": 1}
 LOCAL = {**COMMON, "NEAREST": 0, "SHARED": False, "SUCCESSOR": 0}
-ROWS = ("query", "key", "value", "grad", "out", "rows", "to")
-FLOATS = ("joined", "lse", "delta", "d_query", "d_key", "d_value", "rotations", "cosine", "sine")
+ROWS = ("query", "key", "value", "grad", "out", "d_query", "d_key", "d_value", "rows", "to")
+FLOATS = ("joined", "lse", "delta", "sum_query", "sum_key", "sum_value", "rotations", "cosine", "sine")
 ALIGNED = ("*i64", "*bf16", "*fp32", "*i32", "i32")
 HALF = {"BLOCK": 64, "REACH": 1, "PRECISION": "tf32"}
 
