@@ -62,9 +62,10 @@ benchmark-maestro: .venv/app.stamp
 benchmark-gpu: .venv/dev.stamp
 	$(BIN)/python -m pip install --quiet --editable ".[benchmarks]"
 	$(BIN)/python -m pytest tests/model
-	$(BIN)/python -m benchmarks.attention --device cuda --bfloat16 --alone --lengths 4096 16384 32768 65536 --rounds 2 4
-	$(BIN)/python -m benchmarks.attention --device cuda --bfloat16 --lengths 16384 32768 65536 --rounds 2
-	$(BIN)/python -m benchmarks.memory --device cuda
+	$(BIN)/python -m benchmarks.attention --device cuda --bfloat16 --alone --lengths 4096 16384 32768 65536 --rounds 1 2 4 \
+		--repeats 15
+	$(BIN)/python -m benchmarks.attention --device cuda --bfloat16 --lengths 16384 32768 65536 --rounds 2 --repeats 15
+	$(BIN)/python -m benchmarks.memory --device cuda --repeats 10
 	$(BIN)/python -m benchmarks.million --device cuda
 
 .venv/bin/python:
