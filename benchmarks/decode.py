@@ -12,7 +12,17 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.harness import in_child, machine, save_plot, seconds_in_turn, show, use_threads, write
+from benchmarks.harness import (
+    in_child,
+    machine,
+    of_device,
+    save_plot,
+    seconds_in_turn,
+    show,
+    use_threads,
+    wait_for,
+    write,
+)
 
 VOCABULARY = 518
 STEPS_A_TURN = 10
@@ -68,35 +78,36 @@ def hugging_face(*, length: int, **changes: Any) -> Any:
     return ReformerModelWithLMHead(ReformerConfig(**(settings | changes))).eval()
 
 
-def measure_contexts(*, contexts: list[int], steps: int, threads: int) -> list[dict[str, float]]:
+def measure_contexts(*, contexts: list[int], steps: int, device: str, threads: int) -> list[dict[str, float]]:
     """In a child process, for each context: seconds of the prefill, of a step, and of reading the weights."""
     import torch
 
     use_threads(threads)
-    model = _decoding()
+    model = _decoding(device)
     prefills, turns = [], {}
     with torch.inference_mode():
-        model.prefill(torch.randint(0, VOCABULARY, (1, 1024)))  # Loads all that is loaded once.
+        model.prefill(_prompt(1024, device))  # Loads all that is loaded once.
         for context in contexts:
             begin = time.perf_counter()
-            _, state = model.prefill(torch.randint(0, VOCABULARY, (1, context)))
+            _, state = model.prefill(_prompt(context, device))
+            wait_for(device)
             prefills.append(time.perf_counter() - begin)
             turns[str(context)] = _steps_of_ours(model, state)
         turns["floor"] = _readings(model)
-        seconds = _median_steps(turns, steps)
+        seconds = _median_steps(turns, steps, device)
     return [
         {"prefill": prefill, "seconds": seconds[str(context)], "floor": seconds["floor"]}
         for context, prefill in zip(contexts, prefills, strict=True)
     ]
 
 
-def measure_variations(*, context: int, variations: int, steps: int, threads: int) -> dict[str, float]:
+def measure_variations(*, context: int, variations: int, steps: int, device: str, threads: int) -> dict[str, float]:
     """In a child process: seconds of a step of ours, of Hugging Face's, and of reading our weights, taking turns."""
     import torch
 
     use_threads(threads)
-    model, theirs = _decoding(), hugging_face(length=2 * context)
-    prompt = torch.randint(0, VOCABULARY, (1, context))
+    model, theirs = _decoding(device), hugging_face(length=2 * context).to(device)
+    prompt = _prompt(context, device)
     with torch.inference_mode():
         _, state = model.prefill(prompt)
         return _median_steps(
@@ -106,20 +117,27 @@ def measure_variations(*, context: int, variations: int, steps: int, threads: in
                 "floor": _readings(model),
             },
             steps,
+            device,
         )
 
 
-def _decoding() -> Any:
+def _decoding(device: str) -> Any:
     """Our model as the generator has it."""
-    model = ours()
+    model = ours().to(device)
     model.pack_weights()
     return model
+
+
+def _prompt(context: int, device: str) -> Any:
+    import torch
+
+    return torch.randint(0, VOCABULARY, (1, context), device=device)
 
 
 def _steps_of_ours(model: Any, state: Any) -> Callable[[], None]:
     import torch
 
-    tokens = torch.zeros(len(state.lengths), dtype=torch.int64)
+    tokens = torch.zeros(len(state.lengths), dtype=torch.int64, device=next(model.parameters()).device)
 
     def steps() -> None:
         for _ in range(STEPS_A_TURN):
@@ -151,18 +169,18 @@ def _readings(model: Any) -> Callable[[], None]:
     return steps
 
 
-def _median_steps(turns: dict[str, Callable[[], None]], steps: int) -> dict[str, float]:
-    seconds = seconds_in_turn(turns, repeats=max(1, steps // STEPS_A_TURN), device="cpu")
+def _median_steps(turns: dict[str, Callable[[], None]], steps: int, device: str) -> dict[str, float]:
+    seconds = seconds_in_turn(turns, repeats=max(1, steps // STEPS_A_TURN), device=device)
     return {name: value / STEPS_A_TURN for name, value in seconds.items()}
 
 
-def measure_shipped(*, variations: int, bars: int, threads: int) -> dict[str, float]:
+def measure_shipped(*, variations: int, bars: int, device: str, threads: int) -> dict[str, float]:
     """In a child process: the shipped weights continue an example, grammar and sampling included."""
     from music_reformer.generation.generator import Generator
     from music_reformer.midi.examples import EXAMPLES
 
     use_threads(threads)
-    generator = Generator.load("pretrained", "cpu")
+    generator = Generator.load("pretrained", device)
     score = next(iter(EXAMPLES.values())).score()
     for length in ("1bars", f"{bars}bars"):  # The first loads all that is loaded once.
         session = generator.start(score, length=length, variations=variations, seed=1)
@@ -183,10 +201,11 @@ def main() -> None:
     parser.add_argument("--variations", type=int, nargs="+", default=[1, 4, 8])
     parser.add_argument("--peer-context", type=int, default=4096, help="context at which Hugging Face is measured")
     parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=0)
     options = parser.parse_args()
-    print(machine("cpu"))
-    common = {"steps": options.steps, "threads": options.threads}
+    print(machine(options.device))
+    common = {"steps": options.steps, "device": options.device, "threads": options.threads}
     found = in_child("benchmarks.decode:measure_contexts", contexts=options.contexts, **common)
     by_context = [
         {"model": "ours", "context": context, "variations": 1, **row}
@@ -216,7 +235,11 @@ def main() -> None:
         lines,
     )
     shipped = in_child(
-        "benchmarks.decode:measure_shipped", variations=SHIPPED_VARIATIONS, bars=SHIPPED_BARS, threads=options.threads
+        "benchmarks.decode:measure_shipped",
+        variations=SHIPPED_VARIATIONS,
+        bars=SHIPPED_BARS,
+        device=options.device,
+        threads=options.threads,
     )
     rows = [*by_context, *by_variations, {"model": "shipped", "variations": SHIPPED_VARIATIONS, **shipped}]
     show(
@@ -231,8 +254,9 @@ def main() -> None:
             ]
         ],
     )
-    path = write("decode", settings=vars(options), rows=rows, device="cpu")
-    plot = save_plot("decode", lambda axes: _draw(axes, by_context))
+    kind = of_device(options.device)
+    path = write("decode", kind=kind, settings=vars(options), rows=rows, device=options.device)
+    plot = save_plot(f"decode{kind}", lambda axes: _draw(axes, by_context))
     print(f"\n{path}\n{plot}")
 
 
