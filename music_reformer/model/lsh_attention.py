@@ -106,8 +106,10 @@ class LSHAttention(nn.Module):
 
     def _drawn(self, seeds: range) -> Tensor:
         shape = (self.num_rounds, *self.rotations_RHDK.shape[1:])
-        rows = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-        return torch.stack(rows).to(self.rotations_RHDK.device)
+        rows = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+        device = self.rotations_RHDK.device
+        # From pinned memory they are copied to a GPU without waiting for what it still has to do.
+        return rows.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else rows.to(device)
 
     def forward(self, x_BLE: Tensor, sequence: Sequence, buckets_RBLH: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Attend; `buckets_RBLH` of an earlier pass over the same input are reused when given.
