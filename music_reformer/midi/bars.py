@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 PAD, BOS = 0, 1
+# Whose a token is that belongs to no instrument.
+NOBODY = -2
 # Kinds that are about a bar or a position as a whole.
 _FRAME = frozenset({"Bar", "TimeSig", "Position", "Tempo"})
 # Kinds with which an event begins: where events name their instrument, and where they do not.
@@ -32,6 +34,11 @@ class BarReader:
         # Whose an event is, by the token with which it begins.
         self._owners = {i: int(value) for i, (kind, _, value) in enumerate(parsed) if kind in _BEGINS_NAMED and value}
         self._bar = self._kinds.index("Bar") if "Bar" in self._kinds else -1
+        # The same by token id, for many tokens at once.
+        self._is_position, self._is_frame, self._is_begin = (
+            np.array([kind in kinds for kind in self._kinds]) for kinds in ({"Position"}, _FRAME, self._begins)
+        )
+        self._owner = np.array([self._owners.get(i, NOBODY) for i in range(len(tokens))])
 
     @property
     def has_whole_bars(self) -> bool:
@@ -79,6 +86,19 @@ class BarReader:
             if inside:
                 theirs += [*position, *chain.from_iterable(inside)]
         return bar[:head], others, theirs
+
+    def owners(self, ids: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Whose event each token belongs to, -1 for drums; `NOBODY` for bar lines, positions, tempo and the like."""
+        place = np.arange(len(ids))
+        begin = np.maximum.accumulate(np.where(self._is_begin[ids], place, -1))
+        group = np.maximum.accumulate(np.where(self._is_position[ids] | (ids == self._bar), place, 0))
+        return np.where((begin >= group) & ~self._is_frame[ids], self._owner[ids[begin]], NOBODY)
+
+    def positions_of_nothing(self, ids: NDArray[np.integer], kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which tokens are positions where nothing of what is kept stands."""
+        group = np.cumsum(self._is_position[ids] | (ids == self._bar))
+        stands = np.bincount(group, weights=kept & ~self._is_position[ids])
+        return self._is_position[ids] & (stands[group] == 0)
 
     def _positions(self, tokens: list[int]) -> Iterator[tuple[list[int], list[int], list[list[int]]]]:
         """(position, tempo, events) of a bar in turn; each event is all of its tokens."""

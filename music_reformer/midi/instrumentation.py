@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,24 +50,30 @@ def arrange(reader: BarReader, ids: NDArray[np.uint16], sections: Sequence[Secti
         sections: in order; the first begins with bar 0. Nothing is named where nothing plays.
     """
     content = reader.content(ids)
-    head, *bars = np.split(content, reader.bars(content))  # what stands before the first bar line, then the bars
-    playing = reader.programs(content)
-    written = [[BOS, *head.tolist()]]
-    for section, until in zip(sections, [*(section.bar for section in sections[1:]), len(bars)], strict=True):
-        kept = [_without(reader, bar.tolist(), playing - section.programs) for bar in bars[section.bar : until]]
-        named = reader.programs(np.array([*chain.from_iterable(kept[:NAMED_BARS])], dtype=np.int64))
-        written += [reader.call(named) if section.named and named else [], *kept]
-    return np.array([*chain.from_iterable(written), int(ids[-1])], dtype=np.uint16)
+    lines = reader.bars(content)
+    firsts = [section.bar for section in sections]
+    bar_of = np.repeat(np.arange(len(lines)), np.diff([*lines, len(content)]))
+    section_of = np.searchsorted(firsts, bar_of, side="right") - 1
+    # Columns are programs; the last two, which -1 and NOBODY find, are drums and what is always kept.
+    silent_SP = np.zeros((len(sections), 130), dtype=np.bool_)
+    for program in reader.programs(content):
+        silent_SP[:, program] = [program not in section.programs for section in sections]
+    changed_S: NDArray[np.bool_] = np.logical_or.reduce(silent_SP, axis=1)
+
+    bars = content[lines[0] :]
+    kept: NDArray[np.bool_] = ~silent_SP[section_of, reader.owners(bars)]
+    kept &= ~(reader.positions_of_nothing(bars, kept) & changed_S[section_of])
+
+    written: list[NDArray[np.integer] | list[int]] = [[BOS], content[: lines[0]]]
+    for section, until in zip(sections, [*firsts[1:], len(lines)], strict=True):
+        of_section = slice(*np.searchsorted(bar_of, [section.bar, until]))
+        near = slice(of_section.start, np.searchsorted(bar_of, min(section.bar + NAMED_BARS, until)))
+        named = reader.programs(bars[near][kept[near]]) if section.named else set()
+        written += [reader.call(named) if named else [], bars[of_section][kept[of_section]]]
+    return np.concatenate([np.array(part, dtype=np.uint16) for part in [*written, ids[-1:]]])
 
 
 def with_names(reader: BarReader, ids: Sequence[int], programs: Collection[int]) -> list[int]:
     """A prompt of which the last bar is the first to come: the instruments named in front of its line."""
     last = int(reader.bars(np.array(ids))[-1])
     return [*ids[:last], *reader.call(programs), *ids[last:]]
-
-
-def _without(reader: BarReader, bar: list[int], programs: Collection[int]) -> list[int]:
-    if not programs:
-        return bar
-    line, others, _ = reader.divide(bar, programs)
-    return [*line, *others]

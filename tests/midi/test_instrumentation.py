@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain, pairwise
+
 import numpy as np
 import pytest
 from scores import random_score
@@ -71,6 +73,28 @@ def test_only_the_kept_play_in_each_section_and_all_that_they_play(tokenizer: Mu
     assert notes(written, tokenizer=tokenizer) == kept
     names = [int(reader.bars(written[:at]).size) for at in np.flatnonzero(written == PAD)]
     assert names == [5, 9]
+
+
+@pytest.mark.parametrize("pedals", [False, True])
+@pytest.mark.parametrize("seed", range(6))
+def test_each_bar_is_what_taking_it_apart_gives(seed: int, pedals: bool) -> None:
+    """Bar by bar, event by event: slow, and what is meant."""
+    tokenizer = MusicTokenizer(TokenizerConfig(use_sustain_pedals=pedals))
+    reader, random = BarReader(tokenizer.tokens), np.random.default_rng(seed)
+    ids = np.array([BOS, *tokenizer.encode(random_score(seed)), tokenizer.eos_id], dtype=np.uint16)
+    content = reader.content(ids)
+    head, *bars = (part.tolist() for part in np.split(content, reader.bars(content)))
+    playing = sorted(reader.programs(ids))
+    firsts = [0, *sorted(random.choice(np.arange(1, len(bars)), size=3, replace=False).tolist()), len(bars)]
+    sections, expected = [], [BOS, *head]
+    for first, until in pairwise(firsts):
+        programs = frozenset(int(program) for program in random.permutation(playing)[: random.integers(0, 4)])
+        sections.append(Section(first, programs, named=bool(random.integers(0, 2))))
+        gone = set(playing) - programs
+        kept = [[*chain(*reader.divide(bar, gone)[:2])] if gone else bar for bar in bars[first:until]]
+        named = reader.programs(np.array([*chain(*kept[:NAMED_BARS])], dtype=np.int64))
+        expected += [*(reader.call(named) if sections[-1].named and named else []), *chain(*kept)]
+    assert arrange(reader, ids, sections).tolist() == [*expected, tokenizer.eos_id]
 
 
 def test_nothing_is_named_where_nothing_plays() -> None:
