@@ -66,6 +66,7 @@ benchmark-gpu: .venv/dev.stamp
 		--repeats 15
 	$(BIN)/python -m benchmarks.attention --device cuda --bfloat16 --lengths 16384 32768 65536 --rounds 2 --repeats 15
 	$(BIN)/python -m benchmarks.memory --device cuda --repeats 10
+	$(BIN)/python -m benchmarks.memory --device cuda --repeats 10 --bfloat16
 	$(BIN)/python -m benchmarks.million --device cuda
 	$(BIN)/python -m benchmarks.decode --device cuda
 

@@ -1,6 +1,7 @@
 """A training step of the whole model (forward, backward, AdamW) against Hugging Face's of the same size; depth.
 
-Both have 6 layers (local, LSH in turn) of width 256, 4 heads of 64, chunks of 64, 2 rounds, float32, and no dropout.
+Both have 6 layers (local, LSH in turn) of width 256, 4 heads of 64, chunks of 64, 2 rounds, and no dropout; float32, or
+with --bfloat16 under autocast.
 Depth: peak activation memory of forward and backward from 2 to 32 layers, parameters and their gradients left out.
 """
 
@@ -31,7 +32,7 @@ DEPTH_TOKENS = 16_384
 
 
 def step_of(
-    name: str, length: int, device: str, *, optimize: bool = True, **changes: Any
+    name: str, length: int, device: str, *, bfloat16: bool, optimize: bool = True, **changes: Any
 ) -> tuple[Callable[[], object], int]:
     """A training step on random tokens, and the bytes of parameters."""
     import torch
@@ -42,41 +43,44 @@ def step_of(
 
     def step() -> None:
         optimizer.zero_grad()
-        if name == "ours":
-            model.redraw_rotations(0)
-            total, count = model.loss(tokens, tokens)
-            (total / count).backward()
-        else:
-            model(tokens, labels=tokens).loss.backward()
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=bfloat16):
+            if name == "ours":
+                model.redraw_rotations(0)
+                total, count = model.loss(tokens, tokens)
+                loss = total / count
+            else:
+                loss = model(tokens, labels=tokens).loss
+        loss.backward()
         if optimize:
             optimizer.step()
 
     return step, sum(p.numel() * p.element_size() for p in model.parameters())
 
 
-def measure_peak(*, name: str, length: int, device: str, threads: int) -> int:
+def measure_peak(*, name: str, length: int, device: str, bfloat16: bool, threads: int) -> int:
     """In a child process: peak bytes of a step."""
     use_threads(threads)
-    step_of(name, 1024, device)[0]()
-    return peak_memory(step_of(name, length, device)[0], device)
+    step_of(name, 1024, device, bfloat16=bfloat16)[0]()
+    return peak_memory(step_of(name, length, device, bfloat16=bfloat16)[0], device)
 
 
-def measure_seconds(*, length: int, repeats: int, device: str, threads: int) -> dict[str, float]:
+def measure_seconds(*, length: int, repeats: int, device: str, bfloat16: bool, threads: int) -> dict[str, float]:
     """In a child process: seconds of a step of each model, taking turns."""
     use_threads(threads)
-    steps = {name: step_of(name, length, device)[0] for name in MODELS}
+    steps = {name: step_of(name, length, device, bfloat16=bfloat16)[0] for name in MODELS}
     return seconds_in_turn(steps, repeats=repeats, device=device)
 
 
-def measure_depth(*, num_layers: int, device: str, threads: int) -> dict[str, float]:
+def measure_depth(*, num_layers: int, device: str, bfloat16: bool, threads: int) -> dict[str, float]:
     """In a child process: peak bytes of forward and backward, less the gradients of the parameters."""
     use_threads(threads)
-    step_of("ours", 1024, device)[0]()
-    step, parameter_bytes = step_of("ours", DEPTH_TOKENS, device, optimize=False, num_layers=num_layers)
+    step_of("ours", 1024, device, bfloat16=bfloat16)[0]()
+    of_depth = {"bfloat16": bfloat16, "optimize": False, "num_layers": num_layers}
+    step, parameter_bytes = step_of("ours", DEPTH_TOKENS, device, **of_depth)
     resident = peak_memory(step, device)
     allocated = resident  # On a GPU they are one.
     if device == "cpu":
-        again, _ = step_of("ours", DEPTH_TOKENS, device, optimize=False, num_layers=num_layers)
+        again, _ = step_of("ours", DEPTH_TOKENS, device, **of_depth)
         allocated = peak_allocated(again)
     return {
         "activation_bytes": allocated - parameter_bytes,
@@ -89,10 +93,11 @@ def main() -> None:
     parser.add_argument("--lengths", type=int, nargs="+", default=[4096, 16384, 65536])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--bfloat16", action="store_true")
     parser.add_argument("--threads", type=int, default=0)
     options = parser.parse_args()
     print(machine(options.device))
-    common = {"device": options.device, "threads": options.threads}
+    common = {"device": options.device, "bfloat16": options.bfloat16, "threads": options.threads}
     rows: list[dict[str, Any]] = []
     lines = []
     for length in options.lengths:
@@ -126,7 +131,7 @@ def main() -> None:
         ["layers", "allocated", "resident"],
         [[row["layers"], megabytes(row["activation_bytes"]), megabytes(row["resident_bytes"])] for row in depths],
     )
-    kind = of_device(options.device)
+    kind = "-bfloat16" * options.bfloat16 + of_device(options.device)
     path = write("memory", kind=kind, settings=vars(options), rows=[*rows, *depths], device=options.device)
     plot = save_plot(f"memory{kind}", lambda axes: _draw(axes, rows, depths), panels=2)
     print(f"\n{path}\n{plot}")

@@ -40,9 +40,9 @@ class HeadRounds:
     """The orders of all heads.
 
     Attributes:
-        order_RHN: row that stands at each sorted place, int32; strides of both are equal (0 from head to head where
-            all have one order).
-        segment_RHN: segment at each sorted place, int32; equal ones stand together.
+        order_RHN: row that stands at each sorted place; strides of both are equal (0 from head to head where all have
+            one order).
+        segment_RHN: segment at each sorted place; equal ones stand together.
     """
 
     order_RHN: Tensor
@@ -55,7 +55,7 @@ def sort_heads(segment_BL: Tensor, buckets_RBLH: Tensor) -> HeadRounds:
     segment_RHBL = segment_BL.new_empty((num_rounds, num_heads, batch, length), dtype=torch.int32)
     torch.add(buckets_RBLH.permute(0, 3, 1, 2), segment_BL, out=segment_RHBL)
     segment_sorted_RHN, order_RHN = torch.sort(segment_RHBL.flatten(2), dim=-1, stable=True)
-    return HeadRounds(order_RHN=order_RHN.to(torch.int32), segment_RHN=segment_sorted_RHN)
+    return HeadRounds(order_RHN=order_RHN, segment_RHN=segment_sorted_RHN)
 
 
 @dataclass
@@ -216,8 +216,7 @@ class FusedLocalAttention(torch.autograd.Function):
     def forward(ctx, query_key_value_BLTHD, cosine_BL1P, sine_BL1P, one, window):  # type: ignore[no-untyped-def]
         """Output [B, L, H, D], of the type of the input."""
         num_heads = query_key_value_BLTHD.shape[3]
-        order_RHN, segment_RHN = (x.to(torch.int32).expand(1, num_heads, -1) for x in (one.order_N, one.segment_N))
-        rounds = HeadRounds(order_RHN, segment_RHN)
+        rounds = HeadRounds(*(x.expand(1, num_heads, -1) for x in (one.order_N, one.segment_N)))
         rows = _rotated(query_key_value_BLTHD, (cosine_BL1P, sine_BL1P))
         out_NHD, lse_HN = Heads(*rows, rounds, window, see_itself=True).attend()
         ctx.rounds, ctx.window = rounds, window

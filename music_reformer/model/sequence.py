@@ -6,7 +6,6 @@ Shapes: B batch, L tokens, H heads, D head width.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -28,25 +27,31 @@ class Sequence:
     document_BL: Tensor
     position_BL: Tensor
     _rotary: dict[int, Rotation] = field(default_factory=dict)
+    _group_BL: Tensor | None = None
 
     @classmethod
     def plain(cls, tokens_BL: Tensor) -> Sequence:
         """One document a row, positions from 0."""
-        position_L = torch.arange(tokens_BL.shape[1], device=tokens_BL.device)
-        return cls(document_BL=torch.zeros_like(tokens_BL), position_BL=position_L.expand_as(tokens_BL))
+        row_B1, position_L = _row_numbers(tokens_BL), torch.arange(tokens_BL.shape[1], device=tokens_BL.device)
+        return cls(
+            document_BL=torch.zeros_like(tokens_BL),
+            position_BL=position_L.expand_as(tokens_BL),
+            _group_BL=row_B1.expand_as(tokens_BL),
+        )
 
     @property
     def single_document(self) -> bool:
         """Whether every row is one document."""
         return bool((self.document_BL == self.document_BL[:, :1]).all())
 
-    @cached_property
+    @property
     def group_BL(self) -> Tensor:
         """A number for each (row, document), int64: tokens attend within a group only."""
-        lowest = self.document_BL.amin()
-        num_documents = self.document_BL.amax() - lowest + 1
-        row_B1 = torch.arange(self.document_BL.shape[0], device=self.document_BL.device).unsqueeze(1)
-        return row_B1 * num_documents + (self.document_BL - lowest)
+        if self._group_BL is None:
+            lowest = self.document_BL.amin()
+            num_documents = self.document_BL.amax() - lowest + 1
+            self._group_BL = _row_numbers(self.document_BL) * num_documents + (self.document_BL - lowest)
+        return self._group_BL
 
     def in_order(self) -> Round:
         """Tokens of each document as they stand: the one round of local attention."""
@@ -58,3 +63,8 @@ class Sequence:
         if head_width not in self._rotary:
             self._rotary[head_width] = rotary_table(self.position_BL.unsqueeze(-1), head_width)
         return self._rotary[head_width]
+
+
+def _row_numbers(x_BL: Tensor) -> Tensor:
+    """[B, 1]."""
+    return torch.arange(x_BL.shape[0], device=x_BL.device).unsqueeze(1)

@@ -34,8 +34,8 @@ def compiled(kernel: triton.JITFunction, *, dtype: str, num_warps: int, target: 
     constants = {name: value for name, value in constants.items() if name in names}
     types = dict.fromkeys(names, "i32") | dict.fromkeys(constants, "constexpr") | {"scale": "fp32"}
     types |= {name: f"*{dtype}" for name in names if name in ROWS}
-    types |= {name: "*i32" for name in names if name in ("orders", "segments")}
-    types |= {name: "*i64" for name in names if name == "buckets"}
+    types |= {name: "*i32" for name in names if name == "segments"}
+    types |= {name: "*i64" for name in names if name in ("orders", "buckets")}
     types |= {name: "*fp32" for name in names if name in FLOATS}
     source = ASTSource(
         kernel,
