@@ -184,11 +184,12 @@ class ReformerLM(nn.Module):
         return self._logits(self.final_norm(first + second))
 
     def _hidden(self, tokens_BL: Tensor, document_BL: Tensor | None, position_BL: Tensor | None) -> Tensor:
-        plain = Sequence.plain(tokens_BL)
-        sequence = Sequence(
-            document_BL=plain.document_BL if document_BL is None else document_BL,
-            position_BL=plain.position_BL if position_BL is None else position_BL,
-        )
+        sequence = Sequence.plain(tokens_BL)
+        if document_BL is not None or position_BL is not None:
+            sequence = Sequence(
+                document_BL=sequence.document_BL if document_BL is None else document_BL,
+                position_BL=sequence.position_BL if position_BL is None else position_BL,
+            )
         if position_BL is None:
             self._check_length(tokens_BL.shape[1])
         x_BLE = self._embed(tokens_BL, sequence.position_BL)
