@@ -19,7 +19,7 @@ import symusic
 from music_reformer.config import require
 from music_reformer.midi.bars import BarReader
 from music_reformer.midi.grammar import Grammar, GrammarState
-from music_reformer.midi.instrumentation import with_names
+from music_reformer.midi.instrumentation import last_heard, with_names
 from music_reformer.midi.key import Key
 from music_reformer.midi.score import DEFAULT_METRE, bar_starts, clean_upload, metres, seconds_at
 from music_reformer.midi.stream import DEFAULT_TEMPO, DRUMS, program_of
@@ -132,8 +132,8 @@ def read_prompt(
             nothing does, those of the whole score, or a piano).
         cut_bar: how many bars to keep; None: all, through the bar in which the last note begins.
         max_tokens: of a longer prompt only the end is read, from a bar line on.
-        named: name the instruments to the model where they are not those that play before the cut; only for one that
-            has learnt what that means (`augment.named`).
+        named: name the instruments to the model: these, or where they are those that play before the cut, of them the
+            ones that were heard last; only for one that has learnt what that means (`augment.named`).
 
     Raises:
         UserError: the score has no such bar.
@@ -162,8 +162,10 @@ def read_prompt(
         left = len(bars) - prompt.dropped_bars
         prompt.dropped_bars += min(left - 1, max(1, int(left * (1 - max_tokens / len(prompt.ids)))))
         _tokenize(prompt, heard, tokenizer, grammar, origin=bars[prompt.dropped_bars])
-    if named and wanted != playing:
-        prompt.ids = with_names(BarReader(tokenizer.tokens), prompt.past_ids, wanted)
+    if named:
+        reader = BarReader(tokenizer.tokens)
+        names = last_heard(reader, prompt.past_ids) if wanted == playing else wanted
+        prompt.ids = with_names(reader, prompt.past_ids, names) if names else prompt.ids
     _release(prompt)
     return prompt
 

@@ -1,13 +1,14 @@
-"""Instruments are named to a model that knows what that means, and only where they change."""
+"""Instruments are named to a model that knows what that means."""
 
 from __future__ import annotations
 
 import pytest
+import symusic
 from stand_in import StandIn, full_score
 
 from music_reformer.config import TokenizerConfig
 from music_reformer.generation.generator import Generator
-from music_reformer.generation.prompt import Prompt, programs_of
+from music_reformer.generation.prompt import Prompt
 from music_reformer.midi.tokenizer import MusicTokenizer
 
 TOKENIZER = MusicTokenizer(TokenizerConfig())
@@ -30,11 +31,21 @@ def test_other_instruments_are_named_in_front_of_the_bar_that_comes_next(cut_bar
     assert at + 1 + len(chosen) == bars[-1]
 
 
-def test_those_that_play_already_are_not_named() -> None:
-    score = full_score()
-    for chosen in (None, programs_of(score)):
-        prompt = prompt_of(prompt=score, programs=chosen)
-        assert prompt.ids == prompt.past_ids
+@pytest.mark.parametrize(("last_bar_of_violin", "names"), [(2, {0}), (4, {0, VIOLIN})])
+@pytest.mark.parametrize("chosen", [None, {0, VIOLIN}])
+def test_of_those_that_play_already_the_ones_heard_last_are_named(
+    last_bar_of_violin: int, names: set[int], chosen: set[int] | None
+) -> None:
+    """In the last eight of twelve bars, that is."""
+    score = symusic.Score(480)
+    for program, bars in ((0, 12), (VIOLIN, last_bar_of_violin + 1)):
+        track = symusic.Track(program=program)
+        track.notes.extend([symusic.Note(1920 * bar, 480, 60, 80) for bar in range(bars)])
+        score.tracks.append(track)
+    prompt = prompt_of(prompt=score, programs=chosen)
+    at = prompt.ids.index(TOKENIZER.pad_id)
+    assert {TOKENIZER.tokens[i] for i in prompt.ids[at + 1 : at + 1 + len(names)]} == {f"Program_{p}" for p in names}
+    assert prompt.ids[:at] + prompt.ids[at + 1 + len(names) :] == prompt.past_ids
 
 
 def test_a_piece_from_nothing_begins_with_the_names_even_of_a_piano() -> None:
