@@ -1,4 +1,4 @@
-"""`banded_attention` on a GPU: fused Triton kernels, all heads at once, nothing sorted or gathered in memory.
+"""`banded_attention`, and hashing, on a GPU: fused Triton kernels, all heads at once, nothing gathered in memory.
 
 Shapes: N rows (all tokens of a batch), H heads, D head width, R rounds, W window.
 
