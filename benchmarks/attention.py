@@ -38,7 +38,7 @@ def step_of(name: str, *, length: int, rounds: int, alone: bool, device: str, bf
     import torch
 
     torch.manual_seed(0)
-    layer = _floor(length, rounds, device) if name == "floor" else _LAYERS[name](length, rounds)
+    layer = _LAYERS[name](length, rounds, device)
     width = WIDTH
     if alone:
         width = (3 if name == "full" else 2) * WIDTH
@@ -87,7 +87,7 @@ def _take_projections_out(name: str, layer: Any) -> None:
         layer.to_query_value = torch.nn.Identity()
 
 
-def _ours(length: int, rounds: int) -> Any:
+def _ours(length: int, rounds: int, device: str) -> Any:
     import torch
 
     from music_reformer.model.lsh_attention import LSHAttention
@@ -114,13 +114,13 @@ def _ours(length: int, rounds: int) -> Any:
     return Layer()
 
 
-def _reformer_pytorch(length: int, rounds: int) -> Any:
+def _reformer_pytorch(length: int, rounds: int, device: str) -> Any:
     from reformer_pytorch import LSHSelfAttention
 
     return LSHSelfAttention(WIDTH, heads=HEADS, bucket_size=WINDOW, n_hashes=rounds, causal=True)
 
 
-def _hugging_face(length: int, rounds: int) -> Any:
+def _hugging_face(length: int, rounds: int, device: str) -> Any:
     import torch
     from transformers import ReformerConfig
     from transformers.models.reformer.modeling_reformer import LSHSelfAttention
@@ -153,7 +153,7 @@ def _hugging_face(length: int, rounds: int) -> Any:
     return Layer()
 
 
-def _full(length: int, rounds: int) -> Any:
+def _full(length: int, rounds: int, device: str) -> Any:
     import torch
 
     class Layer(torch.nn.Module):
@@ -217,6 +217,7 @@ _LAYERS = {
     "reformer-pytorch": _reformer_pytorch,
     "hugging face": _hugging_face,
     "full": _full,
+    "floor": _floor,
 }
 
 

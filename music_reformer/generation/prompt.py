@@ -165,7 +165,8 @@ def read_prompt(
     if named:
         reader = BarReader(tokenizer.tokens)
         names = last_heard(reader, prompt.past_ids) if wanted == playing else wanted
-        prompt.ids = with_names(reader, prompt.past_ids, names) if names else prompt.ids
+        if names:
+            prompt.ids = with_names(reader, prompt.past_ids, names)
     _release(prompt)
     return prompt
 

@@ -32,13 +32,13 @@ class BarReader:
         self._programs = {token: program for program, token in self._program_ids.items()}
         self._begins = _BEGINS_NAMED if self._programs else _BEGINS
         # Whose an event is, by the token with which it begins.
-        self._owners = {i: int(value) for i, (kind, _, value) in enumerate(parsed) if kind in _BEGINS_NAMED and value}
+        self._owners = [int(value) if kind in _BEGINS_NAMED and value else NOBODY for kind, _, value in parsed]
         self._bar = self._kinds.index("Bar") if "Bar" in self._kinds else -1
         # The same by token id, for many tokens at once.
         self._is_position, self._is_frame, self._is_begin = (
             np.array([kind in kinds for kind in self._kinds]) for kinds in ({"Position"}, _FRAME, self._begins)
         )
-        self._owner = np.array([self._owners.get(i, NOBODY) for i in range(len(tokens))])
+        self._owner_by_id = np.array(self._owners)
 
     @property
     def has_whole_bars(self) -> bool:
@@ -79,8 +79,8 @@ class BarReader:
         theirs: list[int] = []
         head = self.head(bar)
         for position, tempo, events in self._positions(bar[head:]):
-            inside = [event for event in events if not programs or self._owners.get(event[0]) in programs]
-            outside = [event for event in events if programs and self._owners.get(event[0]) not in programs]
+            inside = [event for event in events if not programs or self._owners[event[0]] in programs]
+            outside = [event for event in events if programs and self._owners[event[0]] not in programs]
             if tempo or outside:
                 others += [*position, *tempo, *chain.from_iterable(outside)]
             if inside:
@@ -92,7 +92,7 @@ class BarReader:
         place = np.arange(len(ids))
         begin = np.maximum.accumulate(np.where(self._is_begin[ids], place, -1))
         group = np.maximum.accumulate(np.where(self._is_position[ids] | (ids == self._bar), place, 0))
-        return np.where((begin >= group) & ~self._is_frame[ids], self._owner[ids[begin]], NOBODY)
+        return np.where((begin >= group) & ~self._is_frame[ids], self._owner_by_id[ids[begin]], NOBODY)
 
     def positions_of_nothing(self, ids: NDArray[np.integer], kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Which tokens are positions where nothing of what is kept stands."""

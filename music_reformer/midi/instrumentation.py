@@ -75,8 +75,9 @@ def arrange(reader: BarReader, ids: NDArray[np.uint16], sections: Sequence[Secti
 
 def last_heard(reader: BarReader, ids: Sequence[int]) -> set[int]:
     """Who plays in the last `NAMED_BARS` bars of a prompt, of which the last bar is the first to come."""
-    lines = reader.bars(np.array(ids))
-    return reader.programs(np.array(ids[lines[-1 - NAMED_BARS :][0] :]))
+    ids_N = np.array(ids)
+    first = reader.bars(ids_N)[-1 - NAMED_BARS :][0]
+    return reader.programs(ids_N[first:])
 
 
 def with_names(reader: BarReader, ids: Sequence[int], programs: Collection[int]) -> list[int]:

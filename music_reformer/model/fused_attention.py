@@ -166,7 +166,7 @@ def _tiling(dtype: torch.dtype, window: int) -> dict[str, Any]:
     exact = not half and torch.get_float32_matmul_precision() == "highest"
     largest = LARGEST_BLOCK // 2 if exact else LARGEST_BLOCK
     return {
-        "BLOCK": min(largest, max(SMALLEST_BLOCK, 1 << (window - 1).bit_length())),
+        "BLOCK": min(largest, _padded(window)),
         # Three products in TF32 are as good as one in float32, and a GPU has the units for them.
         "PRECISION": "tf32x3" if exact else "tf32",
         "num_warps": 4 if half else 8,
@@ -262,7 +262,7 @@ def _rotate(query_key_value_BLTHD: Tensor, rotation: Rotation, *, to: Tensor, si
         parts * num_heads * width,
         sign,
         PAIRS=width // 2,
-        PADDED=1 << (width // 2 - 1).bit_length(),
+        PADDED=_padded(width // 2),
         BLOCK=ROTATED_BLOCK,
     )
 
@@ -306,7 +306,7 @@ def _float(x: Tensor) -> Tensor:
 
 
 def _padded(width: int) -> int:
-    """The power of two that a product takes."""
+    """The power of two that so many columns take, as many as a product needs at least."""
     return max(SMALLEST_BLOCK, 1 << (width - 1).bit_length())
 
 
