@@ -124,7 +124,7 @@ def measure_variations(*, context: int, variations: int, steps: int, device: str
 def _decoding(device: str) -> Any:
     """Our model as the generator has it."""
     model = ours().to(device)
-    model.pack_weights()
+    model.fuse_step()
     return model
 
 

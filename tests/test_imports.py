@@ -37,6 +37,8 @@ HOMES = {
     "matplotlib": ("training/plots.py", "evaluation/plots.py"),
     "pebble": ("data/encode.py", "midi/", "generation/workers.py"),
     "triton": "model/fused_kernels.py",
+    "numba": "model/step_kernels.py",
+    "llvmlite": "model/step_kernels.py",
     "ray": ("ray_cluster.py", "data/ray_engine.py"),
     "pyarrow": "data/ray_engine.py",
     "datasketch": "data/near_duplicates.py",
@@ -88,7 +90,8 @@ def test_each_library_has_one_home(library: str) -> None:
 def test_the_model_needs_torch_only() -> None:
     standard = {"__future__", "collections", "contextlib", "dataclasses", "hashlib", "json", "math", "pathlib"}
     standard |= {"functools", "importlib", "pickle", "typing", "warnings"}
-    at_home = {"weights.py": {"safetensors"}, "fused_kernels.py": {"triton"}}
+    at_home = {"weights.py": {"safetensors"}, "fused_kernels.py": {"triton"}, "fused_step.py": {"numpy"}}
+    at_home["step_kernels.py"] = {"numba", "llvmlite", "numpy"}
     for path in sorted((PACKAGE / "model").glob("*.py")):
         for name in imported(path):
             top = name.split(".")[0]

@@ -6,17 +6,15 @@
         ...
     session.scores[0]  # the prompt, event for event, and the continuation
 
-What is guaranteed: the same request (weights, prompt, settings, number of variations) on the same machine with the same
-number of threads gives the same notes, bit by bit. Variation k of a seed throws the same dice whatever the number of
-variations; but a matrix product over more rows rounds otherwise (logits differ by 1e-6), so that once in some hundred
-pieces a choice may fall otherwise, and the music with it.
+What is guaranteed: the same request (weights, prompt, settings) on the same machine with the same number of threads
+gives the same notes, bit by bit; and on the CPU, variation k of a seed is the same whatever the number of variations,
+and whatever is composed beside it (`together.py`). On a GPU a matrix product over more rows rounds otherwise (logits
+differ by 1e-6), so that once in some hundred pieces a choice may fall otherwise, and the music with it.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import symusic
@@ -81,7 +79,7 @@ class Generator:
             model = loaded.model.to(device)
         except (RuntimeError, AssertionError) as error:
             require(False, f"device ({device!r}) cannot be used here ({str(error).splitlines()[0]}); try cpu")
-        model.pack_weights()
+        model.fuse_step()
         tokenizer = MusicTokenizer.from_json(loaded.tokenizer_settings)
         return cls(
             model,
@@ -168,34 +166,11 @@ class Generator:
     def prefill(self, ids: list[int], *, rows: int, rounds: int) -> tuple[Tensor, DecodeState]:
         """Read a prompt once for `rows` variations; logits [rows, V] on the CPU in float32, and the state."""
         with self._lock, torch.inference_mode():
-            self._set_rounds(rounds)
+            self.model.num_rounds = rounds
             logits_BV, state = self.model.prefill(torch.tensor([ids], device=self.device))
             return logits_BV.float().cpu().expand(rows, -1), state.expand(rows)
 
-    def step(self, tokens: list[int], state: DecodeState, *, rounds: int) -> Tensor:
+    def step(self, tokens: list[int], state: DecodeState) -> Tensor:
         """One token for each row of `state`; the logits that follow, [rows, V] on the CPU in float32."""
-        with self._lock, torch.inference_mode(), _one_thread(self.device):
-            self._set_rounds(rounds)
+        with torch.inference_mode():
             return self.model.step(torch.tensor(tokens, device=self.device), state).float().cpu()
-
-    def _set_rounds(self, rounds: int) -> None:
-        if rounds != self.model.num_rounds:
-            self.model.num_rounds = rounds
-
-
-@contextmanager
-def _one_thread(device: torch.device) -> Iterator[None]:
-    """One CPU thread for the many small products of a step.
-
-    Two are a tenth faster on an idle machine. But they wait for each other some fifty times a step, and where another
-    program has one of the cores, each time for that program: 14 tokens a second instead of 800 (docs/experiments.md).
-    """
-    threads = torch.get_num_threads()
-    if device.type != "cpu" or threads == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -185,7 +185,7 @@ class Session:
 
     def step(self, tokens: list[int], state: DecodeState) -> Tensor:
         """Tell the model the token of each row of `state`, which may be several sessions'; the logits that follow."""
-        return self._generator.step(tokens, state, rounds=self._rounds)
+        return self._generator.step(tokens, state)
 
     def take_turn(self, logits_BV: Tensor, lengths: list[int]) -> tuple[list[int], list[int]]:
         """Choose a token for each row.

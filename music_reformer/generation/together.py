@@ -1,8 +1,8 @@
 """Several sessions in one batch of the model (continuous batching): 16 rows take little longer than one.
 
 A session joins when there is room, and leaves when it is done; those beside it go on. What a session composes depends
-on its own seed alone, but for one thing: sums over more rows round otherwise in their last bits, which changes a choice
-only where the dice fall that close to a border (`sampling.py`).
+on its own seed alone, but for one thing on a GPU: sums over more rows round otherwise in their last bits there, which
+changes a choice only where the dice fall that close to a border (`sampling.py`).
 """
 
 from __future__ import annotations

@@ -236,10 +236,14 @@ class GrowingCache:
         """The cache after the given tokens."""
         return cls(pair=torch.cat([key_BHLD, value_BHLD], dim=-1))
 
+    def make_room(self, farthest: int) -> None:
+        """There is a place for a token at this position."""
+        while self.pair.shape[2] <= farthest:
+            self.pair = torch.cat([self.pair, torch.zeros_like(self.pair)], dim=2)
+
     def append(self, key_BHD: Tensor, value_BHD: Tensor, moment: Moment) -> tuple[Tensor, Tensor, Tensor]:
         """Add a token; returns keys and values [B, H, n, D] and what to add to their scores [B, 1, 1, n]."""
-        while self.pair.shape[2] <= moment.farthest:
-            self.pair = torch.cat([self.pair, torch.zeros_like(self.pair)], dim=2)
+        self.make_room(moment.farthest)
         row_B = torch.arange(len(moment.position_B), device=key_BHD.device)
         self.pair[row_B, :, moment.position_B] = torch.cat([key_BHD, value_BHD], dim=-1)
         place = torch.arange(moment.farthest + 1, device=key_BHD.device)

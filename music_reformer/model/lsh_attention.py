@@ -94,18 +94,19 @@ class LSHAttention(nn.Module):
         """
         self._row_seeds = row_seeds
 
-    def buckets(self, query_BLHD: Tensor) -> Tensor:
-        """Hash of every query: int64 [R, B, L, H], each below K."""
+    def buckets(self, query_BLHD: Tensor, num_rounds: int | None = None) -> Tensor:
+        """Hash of every query in so many rounds (None: those in use): int64 [R, B, L, H], each below K."""
+        num_rounds = self.num_rounds if num_rounds is None else num_rounds
         if self.training and self._row_seeds is not None:
-            rotations_BRHDK = self._drawn(self._row_seeds[: len(query_BLHD)])
+            rotations_BRHDK = self._drawn(self._row_seeds[: len(query_BLHD)], num_rounds)
         else:
-            rotations_BRHDK = self.rotations_RHDK[: self.num_rounds].unsqueeze(0)
+            rotations_BRHDK = self.rotations_RHDK[:num_rounds].unsqueeze(0)
         hash_queries = form_for(query_BLHD.device, _hash, fused_hash, _hash_example)
         with full_precision(query_BLHD.device):
             return hash_queries(query_BLHD.detach(), rotations_BRHDK, bucket_factors(self.num_buckets))
 
-    def _drawn(self, seeds: range) -> Tensor:
-        shape = (self.num_rounds, *self.rotations_RHDK.shape[1:])
+    def _drawn(self, seeds: range, num_rounds: int) -> Tensor:
+        shape = (num_rounds, *self.rotations_RHDK.shape[1:])
         rows = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
         device = self.rotations_RHDK.device
         # From pinned memory they are copied to a GPU without waiting for what it still has to do.
@@ -135,7 +136,7 @@ class LSHAttention(nn.Module):
     def step(self, x_BE: Tensor, cache: BucketCache, moment: Moment) -> Tensor:
         """One token more for every row; the cache is updated in place. Costs O(R W), whatever the length."""
         query_BHD, value_BHD = self._project(x_BE).float().unbind(dim=1)
-        buckets_BHR = self.buckets(query_BHD.unsqueeze(1))[:, :, 0].permute(1, 2, 0)
+        buckets_BHR = self.buckets(query_BHD.unsqueeze(1), cache.shape[2])[:, :, 0].permute(1, 2, 0)
         if self.successor_values:
             cache.replace_last_value(value_BHD)
         key_BHND, value_BHND, bias = cache.append(shared_key(query_BHD), value_BHD, buckets_BHR)

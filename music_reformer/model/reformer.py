@@ -11,6 +11,8 @@ the parallel pass (`forward`, `loss`), a longer batch, packing of several docume
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
@@ -22,10 +24,12 @@ from music_reformer.model.feed_forward import FeedForward
 from music_reformer.model.full_attention import FullAttention
 from music_reformer.model.local_attention import LocalAttention
 from music_reformer.model.lsh_attention import LSHAttention
-from music_reformer.model.packed_linear import PackedWeight, can_pack, pack_linears
 from music_reformer.model.precision import full_precision
 from music_reformer.model.reversible import ReversibleBlock, ReversibleStack
 from music_reformer.model.sequence import Sequence
+
+if TYPE_CHECKING:
+    from music_reformer.model.fused_step import FusedStep
 
 
 class ReformerLM(nn.Module):
@@ -58,7 +62,7 @@ class ReformerLM(nn.Module):
         )
         self.final_norm = nn.LayerNorm(config.width)
         self._lsh_layers = [module for module in self.modules() if isinstance(module, LSHAttention)]
-        self._packed_embedding: PackedWeight | None = None
+        self._fused_step: FusedStep | None = None
         self._initialise()
 
     def _initialise(self) -> None:
@@ -84,14 +88,16 @@ class ReformerLM(nn.Module):
         for layer in self._lsh_layers:
             layer.num_rounds = value
 
-    def pack_weights(self) -> None:
-        """Pack the weights for decoding steps of a few rows, where that can be done (`packed_linear.py`).
+    def fuse_step(self) -> None:
+        """From now on `step` runs in compiled loops (`fused_step.py`), if the model is on the CPU in float32.
 
-        For a model that only decodes from now on: a weight that is changed later does not change what is packed.
+        For a model that only decodes: weights that are changed later do not change what steps do. The loops are tried
+        first, which compiles them the first time on a machine (ten seconds); where they fail, a warning says so, and
+        all goes on as before.
         """
-        pack_linears(self)
-        if can_pack(self.token_embedding.weight):
-            self._packed_embedding = PackedWeight(self.token_embedding.weight)
+        from music_reformer.model.fused_step import FusedStep  # Whoever only trains does without Numba.
+
+        self._fused_step = FusedStep.tried(self)
 
     def redraw_rotations(self, seed: int | None, *, rank: int = 0, world_size: int = 1) -> None:
         """Draw the hash rotations of all layers and rows for a training step; None goes back to the stored ones.
@@ -174,8 +180,10 @@ class ReformerLM(nn.Module):
 
     def step(self, tokens_B: Tensor, state: DecodeState) -> Tensor:
         """Append one token to every row of `state`, in place; logits of the next one, [B, V]."""
+        self._check_length(max(state.lengths) + 1)
+        if self._fused_step is not None:
+            return self._fused_step.step(tokens_B, state)
         moment = state.moment()
-        self._check_length(moment.farthest + 1)
         first = second = self._embed(tokens_B, moment.position_B)
         for block, cache in zip(self.stack.layers, state.caches, strict=True):
             first = first + block.attention.step(block.attention_norm(second), cache, moment).float()
@@ -200,8 +208,6 @@ class ReformerLM(nn.Module):
 
     def _logits(self, hidden: Tensor) -> Tensor:
         with full_precision(hidden.device):
-            if self._packed_embedding is not None:
-                return self._packed_embedding.map(hidden.float())
             return hidden.float() @ self.token_embedding.weight.float().t()
 
     def _check_length(self, length: int) -> None:

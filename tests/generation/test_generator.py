@@ -37,6 +37,7 @@ def small_reformer(encoding: str = "REMI", **settings: object) -> Generator:
     model = ReformerLM(config)
     with torch.no_grad():
         model.token_embedding.weight.mul_(20)  # opinions, so that a wrong cache would be seen
+    model.eval().fuse_step()  # as `Generator.load` does
     return Generator(model, tokenizer)
 
 

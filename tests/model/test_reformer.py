@@ -37,6 +37,15 @@ def build(*, std: float = 0.2, **changes: object) -> ReformerLM:
     return model.eval()
 
 
+def decoding(fused: bool, **changes: object) -> ReformerLM:
+    """The same, whose steps are plain or run in compiled loops."""
+    model = build(**changes)
+    if fused:
+        model.fuse_step()
+        assert model._fused_step is not None
+    return model
+
+
 def tokens(*shape: int) -> torch.Tensor:
     return torch.randint(0, VOCABULARY, shape)
 
@@ -90,9 +99,10 @@ def test_packed_documents_do_not_see_each_other(attention: list[str]) -> None:
     torch.testing.assert_close(packed, torch.cat(apart), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("attention", KINDS)
-def test_decoding_step_by_step_is_the_parallel_pass(attention: list[str]) -> None:
-    model = build(attention=attention)
+def test_decoding_step_by_step_is_the_parallel_pass(attention: list[str], fused: bool) -> None:
+    model = decoding(fused, attention=attention)
     x = tokens(2, 2060)
     with torch.inference_mode():
         parallel = model(x)
@@ -103,8 +113,9 @@ def test_decoding_step_by_step_is_the_parallel_pass(attention: list[str]) -> Non
             torch.testing.assert_close(logits, parallel[:, i], atol=1e-4, rtol=0)
 
 
-def test_decode_state_can_be_expanded_and_narrowed() -> None:
-    model = build(attention=["local", "lsh", "full"], num_layers=3)
+@pytest.mark.parametrize("fused", [False, True])
+def test_decode_state_can_be_expanded_and_narrowed(fused: bool) -> None:
+    model = decoding(fused, attention=["local", "lsh", "full"], num_layers=3)
     x = tokens(1, 90)
     tails = tokens(3, 30)
     with torch.inference_mode():
@@ -119,9 +130,10 @@ def test_decode_state_can_be_expanded_and_narrowed() -> None:
             torch.testing.assert_close(model.step(tails[rows, i], state), expected[rows, i], atol=1e-4, rtol=0)
 
 
-def test_rows_at_different_positions_decode_together() -> None:
+@pytest.mark.parametrize("fused", [False, True])
+def test_rows_at_different_positions_decode_together(fused: bool) -> None:
     """Two prompts of different lengths join, step side by side, part and go on, as if each were alone."""
-    model = build(attention=["local", "lsh", "full"], num_layers=3)
+    model = decoding(fused, attention=["local", "lsh", "full"], num_layers=3)
     prompts, tails = [tokens(1, 5), tokens(2, 70)], tokens(3, 30)
     with torch.inference_mode():
         rows = [torch.cat([row, tail]) for row, tail in zip([*prompts[0], *prompts[1]], tails, strict=True)]
