@@ -1,7 +1,7 @@
 """A cached decoding step: by length of the context, by number of variations, against Hugging Face's cached Reformer.
 
 The model has 6 layers of width 256, 4 heads of 64, 2 rounds (4.8 million parameters), with random weights. Beside each
-step stands the floor: the time to read all weights once (a sum over each). Last, the shipped weights compose behind an
+step stands the floor: the time to read all weights once (their sum). Last, the shipped weights compose behind an
 example, and their speed is held against that of the music.
 """
 
@@ -159,12 +159,17 @@ def _steps_of_theirs(model: Any, prompt: Any) -> Callable[[], None]:
 
 
 def _readings(model: Any) -> Callable[[], None]:
-    """The floor: all weights read once for each step."""
+    """The floor: all weights read once for each step, from one piece of memory."""
+    import numpy as np
+    import torch
+
+    weights = [parameter.detach().cpu().numpy().ravel() for parameter in model.parameters()]
+    # Memory of numpy: where it is large, Linux gives it pages of 2 MB, which are faster to read.
+    memory = torch.from_numpy(np.concatenate(weights)).to(next(model.parameters()).device)
 
     def steps() -> None:
         for _ in range(STEPS_A_TURN):
-            for parameter in model.parameters():
-                parameter.sum()
+            memory.sum()
 
     return steps
 
