@@ -17,9 +17,9 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import numpy as np
 import symusic
 import torch
-from torch import Tensor
 
 from music_reformer.config import SamplingConfig, require
 from music_reformer.generation.hole import read_hole
@@ -163,14 +163,15 @@ class Generator:
             key=key,
         )
 
-    def prefill(self, ids: list[int], *, rows: int, rounds: int) -> tuple[Tensor, DecodeState]:
-        """Read a prompt once for `rows` variations; logits [rows, V] on the CPU in float32, and the state."""
+    def prefill(self, ids: list[int], *, rows: int, rounds: int) -> tuple[np.ndarray, DecodeState]:
+        """Read a prompt once for `rows` variations; logits, float32 [rows, V], and the state."""
         with self._lock, torch.inference_mode():
             self.model.num_rounds = rounds
             logits_BV, state = self.model.prefill(torch.tensor([ids], device=self.device))
-            return logits_BV.float().cpu().expand(rows, -1), state.expand(rows)
+            return logits_BV.expand(rows, -1).cpu().numpy(), state.expand(rows)
 
-    def step(self, tokens: list[int], state: DecodeState) -> Tensor:
-        """One token for each row of `state`; the logits that follow, [rows, V] on the CPU in float32."""
+    def step(self, tokens: list[int], state: DecodeState) -> np.ndarray:
+        """One token for each row of `state`; the logits that follow, float32 [rows, V]."""
         with torch.inference_mode():
-            return self.model.step(torch.tensor(tokens, device=self.device), state).float().cpu()
+            logits_BV: np.ndarray = self.model.step(torch.tensor(tokens, device=self.device), state).cpu().numpy()
+        return logits_BV

@@ -1,6 +1,6 @@
 """From logits to tokens: temperature, top-k, top-p, min-p, repetition control, all under the grammar's mask.
 
-Shapes: B rows (the variations that still run), V vocabulary, W repetition window.
+Shapes: V vocabulary, A tokens that are allowed.
 
 Every variation throws its own dice, seeded by (seed, variation), one number a token. So what variation k draws does not
 depend on how many others there are or when they stop. The number picks the point of the cumulative distribution that
@@ -11,10 +11,11 @@ a border.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Collection, Iterable, Sequence
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from music_reformer.config import SamplingConfig
 
@@ -36,85 +37,78 @@ class Sampler:
         self._dice = [_Dice(seed, variation) for variation in range(num_variations)]
         self._pitch_tokens = frozenset(pitch_tokens)
         self._controls_repetition = config.repetition_penalty != 1.0 and config.repetition_window > 0
-        # The last pitches heard, a ring for each variation; -1: none yet.
-        self._recent_NW = torch.full((num_variations, max(1, config.repetition_window)), -1, dtype=torch.long)
-        self._num_heard = [0] * num_variations
+        # The last pitches heard.
+        self._recent: list[deque[int]] = [deque(maxlen=config.repetition_window) for _ in range(num_variations)]
 
     def hear(self, variation: int, tokens: Iterable[int]) -> None:
         """Note what a variation has already played, so that repetition control counts it."""
         if self._controls_repetition:
-            for token in tokens:
-                if token in self._pitch_tokens:
-                    place = self._num_heard[variation] % self._recent_NW.shape[1]
-                    self._recent_NW[variation, place] = token
-                    self._num_heard[variation] += 1
+            self._recent[variation].extend(token for token in tokens if token in self._pitch_tokens)
 
-    def choose(self, logits_BV: Tensor, allowed_BV: Tensor, variations: Sequence[int]) -> list[int]:
-        """The next token of each of the given variations, one per row.
+    def choose(self, logits_V: np.ndarray, allowed_V: np.ndarray, variation: int) -> int:
+        """The next token of a variation.
 
         Args:
-            logits_BV: float32, on the CPU.
-            allowed_BV: bool; at least one token of each row must be allowed.
-            variations: which variation each row belongs to.
+            logits_V: float32.
+            allowed_V: bool; at least one token must be allowed.
+            variation: its number.
         """
         if self._controls_repetition:
-            logits_BV = lower_repeated(logits_BV, self._recent_NW[list(variations)], self.config.repetition_penalty)
+            logits_V = lower_repeated(logits_V, self._recent[variation], self.config.repetition_penalty)
         if self.config.temperature == 0:
-            tokens = torch.where(allowed_BV, logits_BV, -torch.inf).argmax(dim=-1)
+            token = int(np.where(allowed_V, logits_V, -np.inf).argmax())
         else:
-            uniform_B = torch.tensor([self._dice[variation].throw() for variation in variations], dtype=torch.float64)
-            tokens = draw(logits_BV, allowed_BV, uniform_B, self.config)
-        chosen: list[int] = tokens.tolist()
-        for variation, token in zip(variations, chosen, strict=True):
-            self.hear(variation, (token,))
-        return chosen
+            token = draw(logits_V, allowed_V, self._dice[variation].throw(), self.config)
+        self.hear(variation, (token,))
+        return token
 
 
-def draw(logits_BV: Tensor, allowed_BV: Tensor, uniform_B: Tensor, config: SamplingConfig) -> Tensor:
-    """One token a row, int64 [B], at the points `uniform_B` (0 <= u < 1) of what `candidates` leaves."""
-    order_BV, cumulative_BV, num_kept_B = candidates(logits_BV, allowed_BV, config)
-    last_B1 = (num_kept_B - 1).unsqueeze(-1)
-    point_B1 = uniform_B.unsqueeze(-1) * cumulative_BV.gather(-1, last_B1)
-    place_B1 = torch.searchsorted(cumulative_BV, point_B1, right=True)
-    return order_BV.gather(-1, torch.minimum(place_B1, last_B1)).squeeze(-1)
+def draw(logits_V: np.ndarray, allowed_V: np.ndarray, uniform: float, config: SamplingConfig) -> int:
+    """A token, at the point `uniform` (0 <= u < 1) of what `candidates` leaves."""
+    tokens, cumulative = candidates(logits_V, allowed_V, config)
+    place = cumulative.searchsorted(uniform * cumulative[-1], side="right")
+    return int(tokens[min(place, len(tokens) - 1)])
 
 
-def candidates(logits_BV: Tensor, allowed_BV: Tensor, config: SamplingConfig) -> tuple[Tensor, Tensor, Tensor]:
-    """Tokens from the likeliest down, their cumulative probabilities, and how many of them may be drawn.
+def candidates(logits_V: np.ndarray, allowed_V: np.ndarray, config: SamplingConfig) -> tuple[np.ndarray, np.ndarray]:
+    """The tokens that may be drawn, from the likeliest down, and their cumulative probabilities.
 
     The probabilities are those of the allowed tokens at the temperature (above 0), in float64, because their sums are
     compared with top-p. A token must pass every filter, each of which looks at these same probabilities: it is among
     the `top_k` likeliest; it is in the smallest set of likeliest tokens whose mass reaches `top_p`; it has at least
     `min_p` times the likeliest one's probability. The likeliest always passes.
-
-    Returns:
-        Token ids [B, V], cumulative probabilities [B, V], number kept [B].
     """
-    sorted_BV, order_BV = torch.where(allowed_BV, logits_BV, -torch.inf).sort(dim=-1, descending=True)
-    probability_BV = (sorted_BV.double() / config.temperature).softmax(dim=-1)
-    cumulative_BV = probability_BV.cumsum(dim=-1)
-    kept_BV = probability_BV > 0
+    tokens_A = allowed_V.nonzero()[0]
+    logits_A = logits_V[tokens_A]
+    order_A = (-logits_A).argsort(kind="stable")
+    probability_A = logits_A[order_A].astype(np.float64)
+    probability_A -= probability_A[0]
+    probability_A /= config.temperature
+    np.exp(probability_A, out=probability_A)
+    probability_A /= probability_A.sum()
+    cumulative_A = probability_A.cumsum()
+    # Every filter keeps a head of the sorted tokens, the first at least.
+    kept_A = probability_A > 0
     if config.top_k:
-        kept_BV[:, config.top_k :] = False
+        kept_A[config.top_k :] = False
     if config.top_p < 1:
-        kept_BV &= cumulative_BV - probability_BV < config.top_p
+        kept_A &= cumulative_A - probability_A < config.top_p
     if config.min_p:
-        kept_BV &= probability_BV >= config.min_p * probability_BV[:, :1]
-    # Every filter keeps a head of the sorted row, the first token at least.
-    return order_BV, cumulative_BV, kept_BV.sum(dim=-1)
+        kept_A &= probability_A >= config.min_p * probability_A[0]
+    num_kept = np.count_nonzero(kept_A)
+    return tokens_A[order_A[:num_kept]], cumulative_A[:num_kept]
 
 
-def lower_repeated(logits_BV: Tensor, recent_BW: Tensor, penalty: float) -> Tensor:
-    """Logits in which every token of `recent_BW` (-1: none) is divided by `penalty`, or multiplied if negative.
+def lower_repeated(logits_V: np.ndarray, recent: Collection[int], penalty: float) -> np.ndarray:
+    """Logits in which every token of `recent` is divided by `penalty`, or multiplied if negative.
 
     The rule of CTRL (arXiv 1909.05858, section 4.1); a token counts once, however often it was heard.
     """
-    index_BW = recent_BW.clamp(min=0)
-    logits_BW = logits_BV.gather(-1, index_BW)
-    lowered_BW = torch.where(logits_BW > 0, logits_BW / penalty, logits_BW * penalty)
-    heard_BV = torch.zeros_like(logits_BV, dtype=torch.bool)
-    heard_BV.scatter_reduce_(-1, index_BW, recent_BW >= 0, reduce="amax")
-    return torch.where(heard_BV, logits_BV.scatter(-1, index_BW, lowered_BW), logits_BV)
+    tokens = list(set(recent))
+    heard = logits_V[tokens]
+    logits_V = logits_V.copy()
+    logits_V[tokens] = np.where(heard > 0, heard / penalty, heard * penalty)
+    return logits_V
 
 
 class _Dice:

@@ -13,9 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import symusic
-import torch
-from torch import Tensor
 
 from music_reformer.config import SamplingConfig, require
 from music_reformer.generation.chord_guard import ChordGuard
@@ -133,7 +132,7 @@ class Session:
         for number in range(variations):
             self._sampler.hear(number, prompt.past_ids)
         self._permitted = _permitted(prompt.state)
-        self._key_V = _foreign_to(key, prompt.state) * FOREIGN_LOGIT
+        self._key_V = _foreign_to(key, prompt.state) * np.float32(FOREIGN_LOGIT)
         self._num_tokens = 0
         # The variations that are not finished: a row of the model's state each.
         self._rows = list(self._variations)
@@ -177,17 +176,17 @@ class Session:
         """Variations that are not finished."""
         return len(self._rows)
 
-    def begin(self) -> tuple[Tensor, DecodeState]:
+    def begin(self) -> tuple[np.ndarray, DecodeState]:
         """Read the prompt: the logits of what comes first, [rows, V], and the state of all rows."""
         logits_BV, state = self._generator.prefill(self.prompt.ids, rows=len(self._rows), rounds=self._rounds)
         self._began = time.monotonic()
         return logits_BV, state
 
-    def step(self, tokens: list[int], state: DecodeState) -> Tensor:
+    def step(self, tokens: list[int], state: DecodeState) -> np.ndarray:
         """Tell the model the token of each row of `state`, which may be several sessions'; the logits that follow."""
         return self._generator.step(tokens, state)
 
-    def take_turn(self, logits_BV: Tensor, lengths: list[int]) -> tuple[list[int], list[int]]:
+    def take_turn(self, logits_BV: np.ndarray, lengths: list[int]) -> tuple[list[int], list[int]]:
         """Choose a token for each row.
 
         Args:
@@ -198,14 +197,13 @@ class Session:
             Of the rows that go on: the tokens, and their places among the rows before; none when all is done.
         """
         rows = self._rows
-        allowed_BV = torch.stack([row.allowed(self._permitted) for row in rows])
-        wanted_BV = logits_BV + self._key_V
-        for row, wanted_V in zip(rows, wanted_BV, strict=True):
+        tokens = []
+        for row, wanted_V in zip(rows, logits_BV + self._key_V, strict=True):
             if discouraged := row.discouraged():
                 wanted_V[discouraged] += LOOP_LOGIT
-        tokens = self._sampler.choose(wanted_BV, allowed_BV, [row.number for row in rows])
-        for row, token in zip(rows, tokens, strict=True):
+            token = self._sampler.choose(wanted_V, row.allowed(self._permitted), row.number)
             row.take(token)
+            tokens.append(token)
         self._num_tokens += len(rows)
         over = self._stop.is_set() or max(lengths) >= self._generator.model.config.max_length
         going = [] if over else [place for place, row in enumerate(rows) if not row.finished]
@@ -228,7 +226,7 @@ class Session:
             tokens, going = self.take_turn(logits_BV, state.lengths)
             if tokens:
                 if len(going) < before:
-                    state = state.select(going)
+                    state.keep(going)
                 logits_BV = self.step(tokens, state)
             if time.monotonic() - last_yield >= SECONDS_BETWEEN_YIELDS and tokens:
                 yield self.progress()
@@ -249,14 +247,14 @@ class Session:
         )
 
 
-def _permitted(state: GrammarState) -> Tensor:
+def _permitted(state: GrammarState) -> np.ndarray:
     """Tokens that a continuation may use at all, bool [vocab_size].
 
     No end: the visitor gets the length that was asked for. No change of metre or tempo: the upload's are in force, and
     the length was counted in them.
     """
     vocabulary = state.vocabulary
-    permitted = torch.ones(len(vocabulary.kinds), dtype=torch.bool)
+    permitted = np.ones(len(vocabulary.kinds), dtype=bool)
     for kind in ("PAD", "BOS", "EOS", "Tempo", "TimeSig"):
         permitted[vocabulary.ids_of.get(kind, [])] = False
     if vocabulary.has_bars and ("TimeSig", state.metre) in vocabulary.ids:
@@ -264,10 +262,10 @@ def _permitted(state: GrammarState) -> Tensor:
     return permitted
 
 
-def _foreign_to(key: Key | None, state: GrammarState) -> Tensor:
+def _foreign_to(key: Key | None, state: GrammarState) -> np.ndarray:
     """1.0 at the beginnings of notes outside `key` (drums have no key), float [vocab_size]; no key: zeros."""
     vocabulary = state.vocabulary
-    foreign = torch.zeros(len(vocabulary.kinds))
+    foreign = np.zeros(len(vocabulary.kinds), np.float32)
     if key is not None:
         pitches = [i for kind in ("Pitch", "NoteOn") for i in vocabulary.ids_of.get(kind, ())]
         foreign[[i for i in pitches if int(vocabulary.values[i] or 0) % 12 not in key.pitch_classes]] = 1.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import torch
+import numpy as np
 
 from music_reformer.generation.session import Session
 from music_reformer.model.decode_state import DecodeState
@@ -26,13 +26,16 @@ def compose_together(sessions: Iterable[Session], *, most_rows: int) -> Iterator
     following = next(waiting, None)
     active: list[Session] = []
     state: DecodeState | None = None
-    logits_BV = torch.empty(0)
+    logits_BV = np.empty(0)
     while active or following is not None:
         rows = sum(session.num_rows for session in active)
         while following is not None and (not active or rows + following.num_rows <= most_rows):
             first_logits_BV, first_state = following.begin()
-            state = first_state if state is None else state.joined([state, first_state])
-            logits_BV = torch.cat([logits_BV, first_logits_BV]) if active else first_logits_BV
+            if state is None:
+                state = first_state
+            else:
+                state.admit(first_state)
+            logits_BV = np.concatenate([logits_BV, first_logits_BV]) if active else first_logits_BV
             active.append(following)
             rows += following.num_rows
             following = next(waiting, None)
@@ -53,6 +56,6 @@ def compose_together(sessions: Iterable[Session], *, most_rows: int) -> Iterator
         if not going:
             state = None
         elif len(going) < begin:
-            state = state.select(going)
+            state.keep(going)
         if state is not None:
             logits_BV = active[0].step(tokens, state)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import symusic
-from torch import Tensor
 
 from music_reformer.generation.chord_guard import ChordGuard
 from music_reformer.generation.continuation import write_continuation
@@ -52,7 +52,7 @@ class Variation:
     _bar: int = 0
     _tokens_in_bar: int = 0
 
-    def allowed(self, permitted: Tensor) -> Tensor:
+    def allowed(self, permitted: np.ndarray) -> np.ndarray:
         """The grammar's mask, narrowed to what this request permits, and to time in an endless bar or chord."""
         mask = self.state.allowed() & permitted
         if self._tokens_in_bar > MAX_TOKENS_PER_BAR:
@@ -61,7 +61,7 @@ class Variation:
                 return time_only
         full = self.chord_guard.full() if self.chord_guard is not None else []
         if full:
-            narrowed = mask.clone()
+            narrowed = mask.copy()
             narrowed[full] = False
             mask = narrowed if narrowed.any() else mask  # a note that was begun is completed first
         return mask

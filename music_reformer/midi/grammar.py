@@ -17,8 +17,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from music_reformer.midi.score import DEFAULT_METRE
 from music_reformer.midi.stream import BEGINNINGS, DRUMS, Note, StreamDecoder, Vocabulary
@@ -48,7 +47,7 @@ class Grammar:
         self.before_start = {kind for kind, kinds in self.follow.items() if kinds & BEGINNINGS}
         # Tokens that move time on: all that is allowed in a bar that does not want to end.
         self.time_mask = self.mask_of(ids_of["Bar" if self.vocabulary.has_bars else "TimeShift"])
-        self._masks: dict[tuple[Any, ...], Tensor] = {}
+        self._masks: dict[tuple[Any, ...], np.ndarray] = {}
 
     def start(self, prompt_ids: Iterable[int] = ()) -> GrammarState:
         """The state after the given tokens; BOS and PAD change nothing."""
@@ -72,13 +71,13 @@ class Grammar:
             ids.append(min(ids_of["Tempo"], key=lambda token: abs(float(vocabulary.values[token] or 0) - tempo)))
         return ids
 
-    def mask_of(self, ids: list[int]) -> Tensor:
+    def mask_of(self, ids: list[int]) -> np.ndarray:
         """True at the given tokens; bool [vocab_size]."""
-        mask = torch.zeros(len(self.vocabulary.kinds), dtype=torch.bool)
+        mask = np.zeros(len(self.vocabulary.kinds), dtype=bool)
         mask[ids] = True
         return mask
 
-    def mask(self, key: tuple[Any, ...], build: Callable[[], list[int]]) -> Tensor:
+    def mask(self, key: tuple[Any, ...], build: Callable[[], list[int]]) -> np.ndarray:
         """The mask kept under `key`; its tokens are listed by `build` the first time."""
         if key not in self._masks:
             self._masks[key] = self.mask_of(build())
@@ -111,7 +110,7 @@ class GrammarState(StreamDecoder):
         """This key is down: `allowed` offers it for no other note before `until_tick`."""
         self._held[program, pitch] = max(until_tick, self._held.get((program, pitch), 0))
 
-    def allowed(self) -> Tensor:
+    def allowed(self) -> np.ndarray:
         """Which tokens may follow; bool [vocab_size], shared, so not to be written into."""
         grammar = self.grammar
         kinds = grammar.follow[self._last]
@@ -122,12 +121,12 @@ class GrammarState(StreamDecoder):
         if self._sounding and ("Program" in kinds or "NoteOff" in kinds):
             ends = self._list_ends(kinds)
             if ends:
-                mask = mask.clone()
+                mask = mask.copy()
                 mask[ends] = True
         if (self._held or self.vocabulary.is_performance) and self._last in grammar.before_start:
             down = self._list_down()
             if down:
-                narrowed = mask.clone()
+                narrowed = mask.copy()
                 narrowed[down] = False
                 # Where all keys are down, one of them must do: decoding bears it, a dead end would not.
                 mask = narrowed if narrowed.any() else mask

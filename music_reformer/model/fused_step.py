@@ -115,8 +115,8 @@ class _Layer:
             cache.make_room(int(position_B.max()))
         pair = cache.pair.unflatten(-1, (2, -1)).numpy()
         if isinstance(cache, BucketCache):
-            caches = pair, cache.filled_Z.numpy(), cache.last_N.numpy()
-            step_kernels.lsh_attention(*streams, *self._attention, *caches, *cache.shape[1:])
+            rings = pair, cache.filled_Z.numpy(), cache.first_ring_N.numpy(), cache.last_N.numpy()
+            step_kernels.lsh_attention(*streams, *self._attention, *rings, *cache.shape[:2])
         else:
             step_kernels.rotary_attention(*streams, *self._attention, pair, position_B)
         step_kernels.feed_forward(*streams, *self._feed_forward)

@@ -136,7 +136,7 @@ class LSHAttention(nn.Module):
     def step(self, x_BE: Tensor, cache: BucketCache, moment: Moment) -> Tensor:
         """One token more for every row; the cache is updated in place. Costs O(R W), whatever the length."""
         query_BHD, value_BHD = self._project(x_BE).float().unbind(dim=1)
-        buckets_BHR = self.buckets(query_BHD.unsqueeze(1), cache.shape[2])[:, :, 0].permute(1, 2, 0)
+        buckets_BHR = self.buckets(query_BHD.unsqueeze(1), cache.shape[1])[:, :, 0].permute(1, 2, 0)
         if self.successor_values:
             cache.replace_last_value(value_BHD)
         key_BHND, value_BHND, bias = cache.append(shared_key(query_BHD), value_BHD, buckets_BHR)

@@ -285,10 +285,10 @@ def lsh_attention(
     successor_values,
     pair_ZWPD,
     filled_Z,
+    first_ring_N,
     last_N,
     num_heads,
     num_rounds,
-    num_buckets,
 ):
     """Add LSH attention (paper, section 2) of the second stream to the first; the token is put into its rings."""
     num_rows = len(first_BE)
@@ -312,7 +312,7 @@ def lsh_attention(
                 if successor_values:
                     pair_ZWPD[last_N[n] // window, last_N[n] % window, 1] = value_D
                 bucket = _bucket(rotated_BF[b, r * num_rotated : (r + 1) * num_rotated], factors)
-                ring = n * num_buckets + bucket
+                ring = first_ring_N[n] + bucket
                 filled = filled_Z[ring]
                 place, count = filled % window, min(filled, window)
                 filled_Z[ring] = filled + 1 if filled + 1 < 2 * window else window

@@ -61,13 +61,13 @@ class StandInState:
         self.last_B, self.lengths = last_B, lengths
 
     def expand(self, num: int) -> StandInState:
-        return self.select([row for row in range(len(self.lengths)) for _ in range(num)])
+        return StandInState(self.last_B.repeat_interleave(num), [n for n in self.lengths for _ in range(num)])
 
-    def joined(self, states: list[StandInState]) -> StandInState:
-        return StandInState(torch.cat([s.last_B for s in states]), [n for s in states for n in s.lengths])
+    def admit(self, other: StandInState) -> None:
+        self.last_B, self.lengths = torch.cat([self.last_B, other.last_B]), self.lengths + other.lengths
 
-    def select(self, rows: list[int]) -> StandInState:
-        return StandInState(self.last_B[rows], [self.lengths[row] for row in rows])
+    def keep(self, rows: list[int]) -> None:
+        self.last_B, self.lengths = self.last_B[rows], [self.lengths[row] for row in rows]
 
 
 def full_score(*, metre: tuple[int, int] = (3, 4), bars: int = 8, ticks: int = 384) -> symusic.Score:

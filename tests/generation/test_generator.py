@@ -8,6 +8,7 @@ from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import symusic
 import torch
@@ -246,14 +247,13 @@ def test_cached_steps_are_the_plain_model(encoding: str, length: str) -> None:
     ids, logits = list(session.prompt.ids), []
     inner = session._sampler.choose
 
-    def choose(logits_BV: torch.Tensor, allowed_BV: torch.Tensor, variations: list[int]) -> list[int]:
-        tokens = inner(logits_BV, allowed_BV, variations)
-        if 2 in variations:
-            row = variations.index(2)
-            assert allowed_BV[row, tokens[row]]
-            logits.append(logits_BV[row])
-            ids.append(tokens[row])
-        return tokens
+    def choose(logits_V: np.ndarray, allowed_V: np.ndarray, variation: int) -> int:
+        token = inner(logits_V, allowed_V, variation)
+        if variation == 2:
+            assert allowed_V[token]
+            logits.append(torch.from_numpy(logits_V))
+            ids.append(token)
+        return token
 
     session._sampler.choose = choose
     run(session)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import symusic
 import torch
@@ -47,7 +48,7 @@ def random_walk(state: GrammarState, steps: int, seed: int) -> tuple[list[int], 
     ids, notes = [], []
     for _ in range(steps):
         by_kind: dict[str, list[int]] = {}
-        for token in state.allowed().nonzero().flatten().tolist():
+        for token in np.flatnonzero(state.allowed()).tolist():
             if kinds[token] != "EOS":
                 by_kind.setdefault(kinds[token], []).append(token)
         choices = by_kind[sorted(by_kind)[_pick(len(by_kind), generator)]]

@@ -7,7 +7,6 @@ import torch
 
 from music_reformer.config import ModelConfig
 from music_reformer.errors import UserError
-from music_reformer.model.decode_state import DecodeState
 from music_reformer.model.reformer import ReformerLM
 
 KINDS = [["lsh"], ["local"], ["full"], ["local", "lsh"]]
@@ -125,9 +124,11 @@ def test_decode_state_can_be_expanded_and_narrowed(fused: bool) -> None:
         for i in range(10):
             torch.testing.assert_close(model.step(tails[:, i], state), expected[:, i], atol=1e-4, rtol=0)
         rows = [2, 0]
-        state = state.select(rows)
+        copy = state.select(rows)
+        state.keep(rows)
         for i in range(10, 30):
-            torch.testing.assert_close(model.step(tails[rows, i], state), expected[rows, i], atol=1e-4, rtol=0)
+            for either in (state, copy):
+                torch.testing.assert_close(model.step(tails[rows, i], either), expected[rows, i], atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("fused", [False, True])
@@ -138,13 +139,16 @@ def test_rows_at_different_positions_decode_together(fused: bool) -> None:
     with torch.inference_mode():
         rows = [torch.cat([row, tail]) for row, tail in zip([*prompts[0], *prompts[1]], tails, strict=True)]
         expected = [model(row.unsqueeze(0))[0] for row in rows]
-        state = DecodeState.joined([model.prefill(prompt)[1] for prompt in prompts])
+        _, state = model.prefill(prompts[0])
+        state.admit(model.prefill(prompts[1])[1])
         assert state.lengths == [5, 70, 70]
         for i in range(20):
             logits = model.step(tails[:, i], state)
             for row, start in enumerate((5, 70, 70)):
                 torch.testing.assert_close(logits[row], expected[row][start + i], atol=1e-4, rtol=0)
-        state = DecodeState.joined([state.select([1]), state.select([0])])
+        first = state.select([0])
+        state.keep([1])
+        state.admit(first)  # Into a slot that was left.
         for i in range(20, 30):
             logits = model.step(tails[[1, 0], i], state)
             torch.testing.assert_close(logits[0], expected[1][70 + i], atol=1e-4, rtol=0)
