@@ -1,1 +1,1 @@
-"""The Reformer language model; needs torch only. Read `reformer.py` first."""
+"""The Reformer language model; needs torch only, and Numba where it composes on a CPU. Read `reformer.py` first."""
