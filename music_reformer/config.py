@@ -461,8 +461,8 @@ class GenerateConfig:
     engine: str = "local"
     # Processes, or workers of the cluster; 0: one for each GPU, or else for each core.
     workers: int = 1
-    # Variations in one step of the model, of as many prompts as it takes: more tokens a second. On a GPU a file may then
-    # differ, once in a great while, from what it is by itself (generation/together.py). 0: one prompt at a time.
+    # Variations in one step of the model, of as many prompts as it takes: more tokens a second. 0: one at a time.
+    # On a GPU, once in a great while, a file then differs from what it is by itself (generation/together.py).
     rows: int = 0
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     # Hash rounds; 0: as trained.
