@@ -17,9 +17,10 @@ from typing import Any
 import symusic
 
 from music_reformer.config import require
+from music_reformer.generation.roll_call import RollCall
 from music_reformer.midi.bars import BarReader
 from music_reformer.midi.grammar import Grammar, GrammarState
-from music_reformer.midi.instrumentation import last_heard, with_names
+from music_reformer.midi.instrumentation import with_names
 from music_reformer.midi.key import Key
 from music_reformer.midi.score import DEFAULT_METRE, bar_starts, clean_upload, metres, seconds_at
 from music_reformer.midi.stream import DEFAULT_TEMPO, DRUMS, program_of
@@ -49,6 +50,7 @@ class Prompt:
             because the prompt is too long for it.
         until_tick: where the hole ends that is to be filled; None: the piece goes on from the cut.
         missing: instruments that are composed anew in the hole, -1 for drums; none: all.
+        roll_call: names the instruments to the model again and again; None: it is not told who plays.
     """
 
     score: symusic.Score
@@ -64,6 +66,7 @@ class Prompt:
     dropped_bars: int = 0
     until_tick: int | None = None
     missing: frozenset[int] = frozenset()
+    roll_call: RollCall | None = None
 
     def tick(self, grid_tick: float) -> int:
         """A moment behind the cut, in ticks of the score; never before the cut."""
@@ -164,8 +167,8 @@ def read_prompt(
         _tokenize(prompt, heard, tokenizer, grammar, origin=bars[prompt.dropped_bars])
     if named:
         reader = BarReader(tokenizer.tokens)
-        names = last_heard(reader, prompt.past_ids) if wanted == playing else wanted
-        if names:
+        prompt.roll_call = RollCall(reader, prompt.past_ids, () if wanted == playing else wanted)
+        if names := prompt.roll_call.names():
             prompt.ids = with_names(reader, prompt.past_ids, names)
     _release(prompt)
     return prompt

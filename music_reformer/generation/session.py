@@ -124,6 +124,7 @@ class Session:
                 end=end,
                 loop_guard=loop_guard and loop_guard.copy(),
                 chord_guard=chord_guard and chord_guard.copy(),
+                roll_call=prompt.roll_call and prompt.roll_call.copy(),
             )
             for number in range(variations)
         ]
@@ -187,7 +188,7 @@ class Session:
         return self._generator.step(tokens, state)
 
     def take_turn(self, logits_BV: np.ndarray, lengths: list[int]) -> tuple[list[int], list[int]]:
-        """Choose a token for each row.
+        """Choose a token for each row, or go on reading to the model what it is to know before that.
 
         Args:
             logits_BV: of each row.
@@ -199,12 +200,12 @@ class Session:
         rows = self._rows
         tokens = []
         for row, wanted_V in zip(rows, logits_BV + self._key_V, strict=True):
-            if discouraged := row.discouraged():
-                wanted_V[discouraged] += LOOP_LOGIT
-            token = self._sampler.choose(wanted_V, row.allowed(self._permitted), row.number)
-            row.take(token)
-            tokens.append(token)
-        self._num_tokens += len(rows)
+            if not row.unread:
+                if discouraged := row.discouraged():
+                    wanted_V[discouraged] += LOOP_LOGIT
+                row.take(self._sampler.choose(wanted_V, row.allowed(self._permitted), row.number))
+                self._num_tokens += 1
+            tokens.append(row.unread.pop(0))
         over = self._stop.is_set() or max(lengths) >= self._generator.model.config.max_length
         going = [] if over else [place for place, row in enumerate(rows) if not row.finished]
         self._rows = [rows[place] for place in going]

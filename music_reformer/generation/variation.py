@@ -11,6 +11,7 @@ from music_reformer.generation.chord_guard import ChordGuard
 from music_reformer.generation.continuation import write_continuation
 from music_reformer.generation.loop_guard import LoopGuard
 from music_reformer.generation.prompt import Prompt
+from music_reformer.generation.roll_call import RollCall
 from music_reformer.midi.grammar import GrammarState
 from music_reformer.midi.stream import DRUMS, Note
 
@@ -38,6 +39,7 @@ class Variation:
 
     Attributes:
         end: grid tick at which it is long enough. Notes that begin before it keep their length.
+        unread: tokens that the model has still to read before it can choose another.
     """
 
     number: int
@@ -46,6 +48,8 @@ class Variation:
     end: float
     loop_guard: LoopGuard | None = None
     chord_guard: ChordGuard | None = None
+    roll_call: RollCall | None = None
+    unread: list[int] = field(default_factory=list)
     finished: bool = False
     notes: list[Note] = field(default_factory=list)
     _num_told: int = 0
@@ -73,6 +77,7 @@ class Variation:
     def take(self, token: int) -> None:
         """Add a token; the variation is finished when its time has come and its notes have ended."""
         state = self.state
+        self.unread += [*(self.roll_call.take(token) if self.roll_call is not None else []), token]
         for guard in (self.loop_guard, self.chord_guard):
             if guard is not None:
                 guard.take(token)

@@ -58,6 +58,14 @@ class BarReader:
         """Instruments that play, -1 for drums; none where the vocabulary does not tell them apart."""
         return {self._programs[int(i)] for i in np.unique(ids) if int(i) in self._programs}
 
+    def is_bar(self, token: int) -> bool:
+        """Whether a token is a bar line."""
+        return token == self._bar
+
+    def program_of(self, token: int) -> int | None:
+        """The instrument that a token names, -1 for drums; None: it names none."""
+        return self._programs.get(token)
+
     def call(self, programs: Iterable[int]) -> list[int]:
         """PAD and the instruments: names them in front of a bar line."""
         return [PAD, *(self._program_ids[program] for program in sorted(programs))]

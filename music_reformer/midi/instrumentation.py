@@ -73,13 +73,6 @@ def arrange(reader: BarReader, ids: NDArray[np.uint16], sections: Sequence[Secti
     return np.concatenate([np.array(part, dtype=np.uint16) for part in [*written, ids[-1:]]])
 
 
-def last_heard(reader: BarReader, ids: Sequence[int]) -> set[int]:
-    """Who plays in the last `NAMED_BARS` bars of a prompt, of which the last bar is the first to come."""
-    ids_N = np.array(ids)
-    first = reader.bars(ids_N)[-1 - NAMED_BARS :][0]
-    return reader.programs(ids_N[first:])
-
-
 def with_names(reader: BarReader, ids: Sequence[int], programs: Collection[int]) -> list[int]:
     """A prompt of which the last bar is the first to come: the instruments named in front of its line."""
     last = int(reader.bars(np.array(ids))[-1])
