@@ -14,7 +14,10 @@ differ by 1e-6), so that once in some hundred pieces a choice may fall otherwise
 
 from __future__ import annotations
 
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +38,7 @@ from music_reformer.model.weights import load_weights
 __all__ = ["Generator", "Length", "NewNote", "Progress", "Session"]
 
 MAX_VARIATIONS = 64
+SLOW_SECONDS = 1.5
 
 
 class Generator:
@@ -79,7 +83,8 @@ class Generator:
             model = loaded.model.to(device)
         except (RuntimeError, AssertionError) as error:
             require(False, f"device ({device!r}) cannot be used here ({str(error).splitlines()[0]}); try cpu")
-        model.fuse_step()
+        with _said_if_slow("compiling the decoding step for this machine, which it needs once: some ten seconds"):
+            model.fuse_step()
         tokenizer = MusicTokenizer.from_json(loaded.tokenizer_settings)
         return cls(
             model,
@@ -175,3 +180,14 @@ class Generator:
         with torch.inference_mode():
             logits_BV: np.ndarray = self.model.step(torch.tensor(tokens, device=self.device), state).cpu().numpy()
         return logits_BV
+
+
+@contextmanager
+def _said_if_slow(text: str) -> Iterator[None]:
+    """A line on stderr, if what is done takes so long that somebody who waits would wonder."""
+    timer = threading.Timer(SLOW_SECONDS, sys.stderr.write, [f"{text}\n"])
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -16,6 +16,7 @@ from stand_in import StandIn, full_score
 
 from music_reformer.config import ModelConfig, TokenizerConfig
 from music_reformer.errors import UserError
+from music_reformer.generation import generator as generator_module
 from music_reformer.generation import session as loop
 from music_reformer.generation import variation
 from music_reformer.generation.generator import Generator, Length, NewNote, Session
@@ -524,3 +525,13 @@ def test_requests_that_make_no_sense() -> None:
         generator.start(full_score(bars=5), cut_bar=99)
     with pytest.raises(UserError, match="rounds"):
         run(small_reformer().start(length="1bars", rounds=99))
+
+
+def test_a_long_wait_is_explained(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Compiling the decoding step takes ten seconds the first time, and nothing later."""
+    monkeypatch.setattr(generator_module, "SLOW_SECONDS", 0.05)
+    for wait, text in ((0.0, ""), (0.3, "compiling ...\n")):
+        with generator_module._said_if_slow("compiling ..."):
+            time.sleep(wait)
+        time.sleep(0.1)
+        assert capsys.readouterr().err == text
