@@ -276,7 +276,7 @@ class TrainerConfig:
     devices: int = 1
     num_nodes: int = 1
     strategy: str = "auto"
-    # 32-true or bf16-mixed; auto is bf16-mixed on a GPU that has it, else 32-true.
+    # 32-true or bf16-mixed; auto is bf16-mixed where GPU or CPU have instructions for it, else 32-true.
     precision: str = "auto"
     validate_every: int = 200
     # Rows of the validation split looked at each time; 0: all.

@@ -1,12 +1,12 @@
 """What a model remembers between decoding steps: one cache per layer, all preallocated.
 
-Shapes: B rows, L tokens, H heads, D head width, C = 2 D key and value, R rounds, K buckets, W window, Z = B H R K
-rings, N = B H R.
+Shapes: B rows, L tokens, H heads, D head width, C = 2 D key and value, R rounds, K buckets, W window, Z rings (H R K of
+each slot), N = B H R.
 
 Key and value of a token stand side by side, so that one write and one look-up bring both. Every step has the same
 shapes: what is not there yet is hidden by a bias, looked up by how far the ring is filled. Rows may stand at
-different positions. A state can be repeated (one prompt, many variations), narrowed to some of its rows (finished
-variations leave) and joined with others (new ones come).
+different positions. A state can be repeated (one prompt, many variations), rows leave it (finished variations) and come
+(new ones).
 """
 
 from __future__ import annotations

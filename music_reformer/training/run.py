@@ -258,8 +258,11 @@ def _out_of_memory(config: TrainConfig) -> str:
 def _precision(settings: TrainerConfig) -> str:
     if settings.precision != "auto":
         return settings.precision
-    on_gpu = settings.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32-true"
+    if settings.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        has_bfloat16 = torch.cuda.is_bf16_supported()
+    else:  # Where a CPU has instructions for it, products take less than half of the time; elsewhere more.
+        has_bfloat16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16-mixed" if has_bfloat16 else "32-true"
 
 
 def _quiet() -> None:

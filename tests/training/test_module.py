@@ -154,4 +154,17 @@ def test_settings_that_cannot_be_are_named(store: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=text):
             train(runs.small_config(store, tmp_path / name, **{name: value}))
         assert not (tmp_path / name).exists()
-    assert TrainerConfig().precision == "auto"
+
+
+@pytest.mark.parametrize(("avx512", "amx"), [(False, False), (True, False), (False, True)])
+def test_a_cpu_with_instructions_for_bfloat16_uses_them(
+    avx512: bool, amx: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from music_reformer.training.run import _precision
+
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    settings = TrainerConfig(accelerator="cpu")
+    assert settings.precision == "auto"
+    assert _precision(settings) == ("bf16-mixed" if avx512 or amx else "32-true")
+    assert _precision(TrainerConfig(accelerator="cpu", precision="32-true")) == "32-true"
