@@ -45,12 +45,12 @@ def walk(tab: Any, other: Any) -> Iterator[str]:
     upload(other, midi("waltz.mid"))
     order(other, bars=40, variations=4)
     until_progress(other, "left")
-    order(tab, bars=8, variations=4)
+    order(tab, bars=24, variations=4)
     until_progress(tab, "ahead of you")
     yield "3-waiting"
     other.keyboard.press("Escape")
     until_progress(tab, "left")
-    tab.wait_for_timeout(3000)
+    tab.wait_for_timeout(2000)
     yield "4-composing"
     phase(tab, "done")
     tab.click("#play")
