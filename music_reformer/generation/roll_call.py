@@ -28,10 +28,9 @@ class RollCall:
         self._asked = frozenset(asked)
         self._bars: list[frozenset[int]] = []  # who played in each bar so far, the one being played left out
         self._playing: set[int] = set()
-        self._called = 0  # bars when they were last named
         for token in prompt:
             self._hear(token)
-        self._called = len(self._bars)
+        self._called = len(self._bars)  # bars when they were last named
 
     def copy(self) -> RollCall:
         """Another one at the same place."""
@@ -54,7 +53,7 @@ class RollCall:
         return self._reader.call(self.names()) if self.names() else []
 
     def _hear(self, token: int) -> bool:
-        """Whether the token is a bar line behind another bar."""
+        """Note a token; whether it is a bar line."""
         program = self._reader.program_of(token)
         if program is not None:
             self._playing.add(program)

@@ -1,7 +1,8 @@
 """The generate loop: one request from its first token to its last note.
 
 A step takes the logits of all variations that still run, masks them by the grammar, throws their dice, and feeds the
-tokens back. A variation that has its length leaves the batch and composes no more.
+tokens back; now and then a variation is told who is to play (`roll_call.py`) before it goes on. One that has its length
+leaves the batch and composes no more.
 """
 
 from __future__ import annotations
