@@ -95,9 +95,10 @@ class ReformerLM(nn.Module):
         first, which compiles them the first time on a machine (ten seconds); where they fail, a warning says so, and
         all goes on as before.
         """
-        from music_reformer.model.fused_step import FusedStep  # Whoever only trains does without Numba.
+        if all(p.device.type == "cpu" and p.dtype == torch.float32 for p in self.parameters()):
+            from music_reformer.model.fused_step import FusedStep  # Who trains, or has a GPU, does without Numba.
 
-        self._fused_step = FusedStep.tried(self)
+            self._fused_step = FusedStep.tried(self)
 
     def redraw_rotations(self, seed: int | None, *, rank: int = 0, world_size: int = 1) -> None:
         """Draw the hash rotations of all layers and rows for a training step; None goes back to the stored ones.
