@@ -261,7 +261,8 @@ def _precision(settings: TrainerConfig) -> str:
     if settings.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         has_bfloat16 = torch.cuda.is_bf16_supported()
     else:  # Where a CPU has instructions for it, products take less than half of the time; elsewhere more.
-        has_bfloat16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        capabilities = torch.cpu.get_capabilities()
+        has_bfloat16 = capabilities.get("avx512_bf16", False) or capabilities.get("amx_bf16", False)
     return "bf16-mixed" if has_bfloat16 else "32-true"
 
 

@@ -156,15 +156,22 @@ def test_settings_that_cannot_be_are_named(store: Path, tmp_path: Path) -> None:
         assert not (tmp_path / name).exists()
 
 
-@pytest.mark.parametrize(("avx512", "amx"), [(False, False), (True, False), (False, True)])
+@pytest.mark.parametrize(
+    ("capabilities", "precision"),
+    [
+        ({}, "32-true"),
+        ({"avx512_f": True, "avx512_bf16": False}, "32-true"),
+        ({"avx512_bf16": True}, "bf16-mixed"),
+        ({"amx_bf16": True}, "bf16-mixed"),
+    ],
+)
 def test_a_cpu_with_instructions_for_bfloat16_uses_them(
-    avx512: bool, amx: bool, monkeypatch: pytest.MonkeyPatch
+    capabilities: dict[str, bool], precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from music_reformer.training.run import _precision
 
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     settings = TrainerConfig(accelerator="cpu")
     assert settings.precision == "auto"
-    assert _precision(settings) == ("bf16-mixed" if avx512 or amx else "32-true")
+    assert _precision(settings) == precision
     assert _precision(TrainerConfig(accelerator="cpu", precision="32-true")) == "32-true"
