@@ -32,7 +32,8 @@ class CurriculumBatches:
         ]
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
-        """Batch `number` (from 0), with the number itself."""
+        """Batch `number` (from 0), with the number itself; "epoch" begins with the stage."""
         stage = bisect.bisect_right(self._begins, number) - 1
         batch: dict[str, Any] = self._stages[stage][number - self._begins[stage]]
-        return {**batch, "number": torch.tensor(number)}
+        epoch = torch.cat([torch.tensor([stage]), batch["epoch"]])
+        return {**batch, "number": torch.tensor(number), "epoch": epoch}

@@ -150,6 +150,8 @@ class TrainingBatches:
         seed: of the run.
         rank: number of this process.
         world_size: number of processes.
+        known: an epoch and the number of its first batch, as batches of the same sequence have said ("epoch"). Epochs
+            before it are not planned again, unless one of their batches is asked for.
 
     Raises:
         UserError: the split is empty, or the rows are longer than the model's positions.
@@ -167,6 +169,7 @@ class TrainingBatches:
         seed: int,
         rank: int = 0,
         world_size: int = 1,
+        known: tuple[int, int] = (0, 0),
     ) -> None:
         _check(pieces, row_tokens, max_length, split="training")
         self.store, self.pieces = store, pieces
@@ -174,14 +177,14 @@ class TrainingBatches:
         self.seed, self.rank, self.world_size = seed, rank, world_size
         self.position_offset = augment.position_offset
         self.augmenter = Augmenter(store.tokenizer.tokens, augment)
-        # Number of the first batch of each epoch planned so far.
-        self._first_batch = [0]
+        # Number of the first batch of each epoch planned so far, from the known one on, and of the one after.
+        self._first_batch = dict([known])
         self._planned: tuple[int, list[list[Span]]] | None = None
         # An epoch, and the lengths that its first pieces have in it.
         self._measured: tuple[int, list[int]] = (0, [])
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
-        """Batch `number` (from 0) as tensors, with the number itself."""
+        """Batch `number` (from 0) as tensors, with the number itself; "epoch": which, and the number of its first."""
         epoch = self._epoch(number)
         rows = self.plan(epoch)
         first = (number - self._first_batch[epoch]) * self.rows_per_batch * self.world_size + self.rank
@@ -189,7 +192,8 @@ class TrainingBatches:
         chosen = [rows[(first + i * self.world_size) % len(rows)] for i in range(self.rows_per_batch)]
         filled = [self._fill(row, epoch) for row in chosen]
         self._look_ahead(number, epoch)
-        return {**stack_rows(filled), "number": torch.tensor(number)}
+        begun = torch.tensor([epoch, self._first_batch[epoch]])
+        return {**stack_rows(filled), "number": torch.tensor(number), "epoch": begun}
 
     def plan(self, epoch: int) -> list[list[Span]]:
         """The rows of an epoch, in their order."""
@@ -201,11 +205,14 @@ class TrainingBatches:
         return self._planned[1]
 
     def _epoch(self, number: int) -> int:
-        while self._first_batch[-1] <= number:
-            rows = self.plan(len(self._first_batch) - 1)
-            batches = max(1, len(rows) // (self.rows_per_batch * self.world_size))
-            self._first_batch.append(self._first_batch[-1] + batches)
-        return bisect.bisect_right(self._first_batch, number) - 1
+        if number < min(self._first_batch.values()):
+            self._first_batch = {0: 0}
+        epoch = max(self._first_batch)
+        while self._first_batch[epoch] <= number:
+            batches = max(1, len(self.plan(epoch)) // (self.rows_per_batch * self.world_size))
+            self._first_batch[epoch + 1] = self._first_batch[epoch] + batches
+            epoch += 1
+        return max(epoch for epoch, first in self._first_batch.items() if first <= number)
 
     def _random(self, purpose: int, epoch: int, piece_id: int = 0) -> np.random.Generator:
         return np.random.default_rng([self.seed, purpose, epoch, piece_id])

@@ -53,6 +53,28 @@ class RowDataModule(pl.LightningDataModule):
     def __init__(self, *, store: Any, config: TrainConfig) -> None:
         super().__init__()
         self.store, self.config = store, config
+        # Stage, epoch and the number of its first batch, of the batch seen last.
+        self._epoch = (0, 0, 0)
+
+    def on_before_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
+        """Note what epoch a batch is of: a resumed run need not plan those before it, a pass over the corpus each."""
+        if "epoch" in batch:
+            self._epoch = tuple(batch["epoch"].tolist())
+        return batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint."""
+        return {"epoch": self._epoch, "rows": self._rows_of_all()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """From a checkpoint; batches of another size have other epochs."""
+        if state_dict["rows"] == self._rows_of_all():
+            self._epoch = tuple(state_dict["epoch"])
+
+    def _rows_of_all(self) -> int:
+        """Rows of a batch of all processes together."""
+        assert self.trainer is not None
+        return self.config.trainer.rows_per_batch * self.trainer.world_size
 
     def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
         """From the first batch that the run has not seen; Lightning has restored the step by now."""
@@ -69,6 +91,7 @@ class RowDataModule(pl.LightningDataModule):
 
     def _stage(self, row_tokens: int, rows_per_batch: int, number: int) -> TrainingBatches:
         assert self.trainer is not None
+        stage, epoch, first_batch = self._epoch
         return TrainingBatches(
             store=self.store,
             pieces=self.store.split("train"),
@@ -79,6 +102,7 @@ class RowDataModule(pl.LightningDataModule):
             seed=self.config.seed + number * STAGES_APART,
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
+            known=(epoch, first_batch) if stage == number else (0, 0),
         )
 
     def validation_batches(self) -> ValidationBatches | None:

@@ -116,6 +116,22 @@ def test_batch_is_a_function_of_its_number(store: TokenStore) -> None:
     assert not same(training(store, seed=4)[0], batches[0])
 
 
+def test_of_a_known_epoch_those_before_it_are_not_planned(store: TokenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_order = training(store)
+    number = next(number for number in range(1000) if in_order[number]["epoch"][0] == 3) + 1
+    epoch, first = in_order[number]["epoch"].tolist()
+    assert in_order[first]["epoch"].tolist() == [epoch, first]
+    assert in_order[first - 1]["epoch"][0] == 2
+    planned: set[int] = set()
+    plan = TrainingBatches.plan
+    monkeypatch.setattr(TrainingBatches, "plan", lambda self, epoch: planned.add(epoch) or plan(self, epoch))
+    again = training(store, known=(epoch, first))
+    assert same(again[number], in_order[number])
+    assert same(again[number + 100], in_order[number + 100])
+    assert min(planned) == 3
+    assert same(again[first - 1], in_order[first - 1])  # Of one before it is right as well.
+
+
 def test_epochs_differ(store: TokenStore) -> None:
     batches = training(store, augment=NO_CHANGE)
     assert batches.plan(0) != batches.plan(1)

@@ -147,6 +147,20 @@ def kill_in_checkpoint(step: int) -> None:
     pl.Trainer.save_checkpoint = save_checkpoint  # type: ignore[method-assign, assignment]
 
 
+def record_plans(path: Path) -> None:
+    """Write down which epochs are planned, a line each."""
+    from music_reformer.data.windows import TrainingBatches
+
+    original = TrainingBatches.plan
+
+    def plan(self: TrainingBatches, epoch: int) -> Any:
+        with path.open("a") as file:
+            file.write(f"{epoch}\n")
+        return original(self, epoch)
+
+    TrainingBatches.plan = plan  # type: ignore[method-assign]
+
+
 def dump_gradients(path: Path) -> None:
     """Save the gradients of every optimizer step, before clipping, to <path>/<step>.pt (first process only)."""
     from music_reformer.training.module import LanguageModule

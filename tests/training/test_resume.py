@@ -80,6 +80,22 @@ def test_killed_at_any_moment_the_curve_is_that_of_the_uninterrupted_run(
     assert same[0] == same[1]
 
 
+def test_a_resumed_run_plans_no_epoch_before_its_own(store: Path, tmp_path: Path) -> None:
+    """Planning one takes a pass over the corpus."""
+    folder, plans = tmp_path / "killed", tmp_path / "plans"
+    config = runs.small_config(store, folder, row_tokens=512)
+    config.trainer.max_steps = 30
+    whole = runs.small_config(store, tmp_path / "whole", row_tokens=512)
+    whole.trainer.max_steps = 30
+    train(whole)
+    assert runs.run_in_process(config, runs.kill_after_row, 26) == -9
+    assert runs.run_in_process(config, runs.record_plans, plans) == 0
+    assert curve(folder) == curve(tmp_path / "whole")
+    _, epoch, _ = last(folder)["RowDataModule"]["epoch"]
+    planned = {int(line) for line in plans.read_text().splitlines()}
+    assert 3 < min(planned) <= epoch, f"{planned} were planned, and the run ends in epoch {epoch}"
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
 def test_a_signal_ends_the_run_with_a_checkpoint(store: Path, uninterrupted: Path, tmp_path: Path, name: str) -> None:
     folder = tmp_path / "stopped"
