@@ -106,10 +106,11 @@ def _ours(length: int, rounds: int, device: str) -> Any:
                 max_rounds=rounds,
                 successor_values=True,
             )
+            # Made once for a batch, for all layers.
+            self.sequence = Sequence.plain(torch.zeros(1, length, dtype=torch.int64, device=device))
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            tokens = torch.zeros(1, length, dtype=torch.int64, device=x.device)
-            return self.attention(x, Sequence.plain(tokens))[0]
+            return self.attention(x, self.sequence)[0]
 
     return Layer()
 
