@@ -26,6 +26,8 @@ from benchmarks.harness import (
 
 WIDTH, HEADS, HEAD_WIDTH, WINDOW = 512, 8, 64, 64
 LSH = ("ours", "reformer-pytorch", "hugging face")
+# As the layers of a model follow one another: what is launched next is so while a GPU still computes.
+STEPS_A_TURN_ON_GPU = 8
 # Full attention takes minutes past this on a CPU.
 LONGEST_FULL_ON_CPU = 32_768
 
@@ -42,22 +44,25 @@ def step_of(name: str, *, length: int, rounds: int, alone: bool, device: str, bf
     width = WIDTH
     if alone:
         width = (3 if name == "full" else 2) * WIDTH
-        _take_projections_out(name, layer)
+        _take_projections_out(name, layer, device)
     layer.to(device)
     # Alone, it is of the type that projections would give.
     dtype = torch.bfloat16 if alone and bfloat16 else torch.float32
     x = torch.randn(1, length, width, device=device, dtype=dtype, requires_grad=True)
     out_gradient = torch.randn(1, length, WIDTH, device=device)
+    inputs = [x, *layer.parameters()]
 
     def step() -> None:
+        nonlocal out_gradient
         with torch.autocast(device, dtype=torch.bfloat16, enabled=bfloat16):
             out = layer(x)
-        torch.autograd.grad(out, [x, *layer.parameters()], out_gradient.to(out.dtype), allow_unused=True)
+        out_gradient = out_gradient.to(out.dtype)  # In the first step.
+        torch.autograd.grad(out, inputs, out_gradient, allow_unused=True)
 
     return step
 
 
-def _take_projections_out(name: str, layer: Any) -> None:
+def _take_projections_out(name: str, layer: Any, device: str) -> None:
     """What a projection would give is a part of the input, or all of it."""
     import torch
 
@@ -75,8 +80,9 @@ def _take_projections_out(name: str, layer: Any) -> None:
 
     layer.to_out = torch.nn.Identity()
     if name == "ours":
-        # Its gradient takes the place of what is projected: the input has to outlive that.
-        layer.attention.to_query_value, layer.attention.to_out = Copy(), torch.nn.Identity()
+        # On a CPU its gradient takes the place of what is projected: the input has to outlive that.
+        layer.attention.to_query_value = Copy() if device == "cpu" else torch.nn.Identity()
+        layer.attention.to_out = torch.nn.Identity()
     elif name == "reformer-pytorch":
         layer.toqk, layer.tov = Part(0), Part(1)
     elif name == "hugging face":
@@ -233,7 +239,10 @@ def measure_seconds(*, names: list[str], threads: int, repeats: int, **common: A
     """In a child process: seconds of a step of each layer, taking turns."""
     use_threads(threads)
     steps = {name: step_of(name, **common) for name in names}
-    return seconds_in_turn(steps, repeats=repeats, device=common["device"])
+    device = common["device"]
+    return seconds_in_turn(
+        steps, repeats=repeats, device=device, steps_a_turn=1 if device == "cpu" else STEPS_A_TURN_ON_GPU
+    )
 
 
 def main() -> None:

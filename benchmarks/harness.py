@@ -129,9 +129,11 @@ def _replace(path: Path, text: str) -> None:
 
 
 def seconds_in_turn(
-    steps: Mapping[str, Callable[[], object]], *, repeats: int, device: str, warm_up: int = 1
+    steps: Mapping[str, Callable[[], object]], *, repeats: int, device: str, warm_up: int = 1, steps_a_turn: int = 1
 ) -> dict[str, float]:
     """Median seconds of each step, all taking turns: where a machine is slow for a minute, it is so for all of them.
+
+    With several steps a turn, they follow one another without waiting for the device.
 
     On one CPU thread they are seconds of that processor's time: on a machine that others use too, the clock on the wall
     measures the others.
@@ -143,10 +145,11 @@ def seconds_in_turn(
     for number in range(warm_up + repeats):
         for name, step in steps.items():
             begin = clock()
-            step()
+            for _ in range(steps_a_turn):
+                step()
             wait_for(device)
             if number >= warm_up:
-                seconds[name].append(clock() - begin)
+                seconds[name].append((clock() - begin) / steps_a_turn)
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from music_reformer.model.kernel_launch import Fixed, launch
 from music_reformer.model.precision import full_precision
 from music_reformer.model.rotary import Rotation
 
@@ -40,8 +41,8 @@ class HeadRounds:
     """The orders of all heads.
 
     Attributes:
-        order_RHN: row that stands at each sorted place; strides of both are equal (0 from head to head where all have
-            one order).
+        order_RHN: row that stands at each sorted place. In both, places stand side by side, and strides from head to
+            head are equal (0 where all heads have one order).
         segment_RHN: segment at each sorted place; equal ones stand together.
     """
 
@@ -93,19 +94,10 @@ class Heads:
         out_NHD = self.query_NHD.new_empty(self.query_NHD.shape)
         joined_NHD = out_NHD if len(self.rounds.order_RHN) == 1 else _float(out_NHD)
         lse_HN = self.query_NHD.new_empty((num_heads, num_rows), dtype=torch.float32)
-        grid, options = self._launch()
-        for order, first, last in self._orders():
-            after = (
-                *order,
-                joined_NHD,
-                out_NHD,
-                lse_HN,
-                num_rows,
-                num_heads,
-                *self.query_NHD.stride()[:2],
-                width**-0.5,
-            )
-            forward_round[grid](*self._rows(), *after, FIRST=first, LAST=last, **options)
+        to = (joined_NHD, out_NHD, lse_HN)
+        sizes = (num_rows, num_heads, *self.query_NHD.stride()[:2], width**-0.5)
+        for order, grid, fixed in self._launches():
+            launch(forward_round, grid, (*self._rows(), *order, *to, *sizes), fixed)
         return out_NHD, lse_HN
 
     def write_gradient(self, gradient_NPHD: Tensor, grad_NHD: Tensor, out_NHD: Tensor, lse_HN: Tensor) -> None:
@@ -125,52 +117,58 @@ class Heads:
         is_whole = self.key_NHD is not None and len(self.rounds.order_RHN) == 1
         sum_NPHD = gradient_NPHD if is_whole else _float(gradient_NPHD)
         sums, gradients = ((x[:, 0], x[:, -2], x[:, -1]) for x in (sum_NPHD, gradient_NPHD))
-        grid, options = self._launch()
         rows = (*self._rows(), grad_NHD)
         strides = (*self.query_NHD.stride()[:2], *gradients[0].stride()[:2])
-        for order, first, last in self._orders():
+        for order, grid, fixed in self._launches():
             after = (*order, num_rows, num_heads, *strides, width**-0.5)
-            flags = {"FIRST": first, "LAST": last, **options}
-            backward_queries[grid](*rows, out_NHD, delta_HN, lse_HN, sums[0], gradients[0], *after, **flags)
-            backward_keys[grid](*rows, delta_HN, lse_HN, *sums[1:], *gradients[1:], *after, **flags)
+            to_queries = (out_NHD, delta_HN, lse_HN, sums[0], gradients[0])
+            launch(backward_queries, grid, (*rows, *to_queries, *after), fixed)
+            launch(backward_keys, grid, (*rows, delta_HN, lse_HN, *sums[1:], *gradients[1:], *after), fixed)
 
     def _rows(self) -> tuple[Tensor, Tensor, Tensor]:
         return self.query_NHD, self.query_NHD if self.key_NHD is None else self.key_NHD, self.value_NHD
 
-    def _orders(self) -> Iterator[tuple[tuple[Tensor, Tensor, int], bool, bool]]:
-        """Order, segments and their stride from head to head, of each round; whether it is the first and the last."""
+    def _launches(self) -> Iterator[tuple[tuple[Tensor, Tensor, int], tuple[int, int, int], Fixed]]:
+        """Of each round: order, segments and their stride from head to head; the grid of programs; what is fixed."""
+        num_rows, num_heads, width = self.query_NHD.shape
         num_rounds = len(self.rounds.order_RHN)
         for number in range(num_rounds):
+            fixed = _fixed(
+                self.query_NHD.dtype,
+                torch.get_float32_matmul_precision(),
+                WIDTH=width,
+                WINDOW=self.window,
+                NEAREST=0 if self.see_itself else 1,
+                SHARED=self.key_NHD is None,
+                SUCCESSOR=int(self.successor_values),
+                FIRST=number == 0,
+                LAST=number == num_rounds - 1,
+            )
             order_HN, segment_HN = self.rounds.order_RHN[number], self.rounds.segment_RHN[number]
-            yield (order_HN, segment_HN, order_HN.stride(0)), number == 0, number == num_rounds - 1
-
-    def _launch(self) -> tuple[tuple[int, int], dict[str, Any]]:
-        """Grid of programs, and what is fixed when a kernel is compiled."""
-        num_rows, num_heads, width = self.query_NHD.shape
-        tiling = _tiling(self.query_NHD.dtype, self.window)
-        return (-(-num_rows // tiling["BLOCK"]), num_heads), {
-            **tiling,
-            "WIDTH": width,
-            "PADDED": _padded(width),
-            "REACH": -(-(self.window - 1) // tiling["BLOCK"]),
-            "WINDOW": self.window,
-            "NEAREST": 0 if self.see_itself else 1,
-            "SHARED": self.key_NHD is None,
-            "SUCCESSOR": int(self.successor_values),
-        }
+            grid = (-(-num_rows // fixed.constants["BLOCK"]), num_heads, 1)
+            yield (order_HN, segment_HN, order_HN.stride(0)), grid, fixed
 
 
-def _tiling(dtype: torch.dtype, window: int) -> dict[str, Any]:
-    """Size of a block and of its program, chosen so that what a program holds stays in registers (decision 7)."""
+@functools.cache
+def _fixed(dtype: torch.dtype, float32_precision: str, *, WIDTH: int, WINDOW: int, **flags: int) -> Fixed:
+    """What a kernel of attention is compiled for.
+
+    The size of a block and of its program are chosen so that what a program holds stays in registers (decision 7).
+    """
     half = dtype != torch.float32
-    exact = not half and torch.get_float32_matmul_precision() == "highest"
-    largest = LARGEST_BLOCK // 2 if exact else LARGEST_BLOCK
-    return {
-        "BLOCK": min(largest, _padded(window)),
+    exact = not half and float32_precision == "highest"
+    block = min(LARGEST_BLOCK // 2 if exact else LARGEST_BLOCK, _padded(WINDOW))
+    return Fixed(
+        num_warps=4 if half else 8,
+        BLOCK=block,
         # Three products in TF32 are as good as one in float32, and a GPU has the units for them.
-        "PRECISION": "tf32x3" if exact else "tf32",
-        "num_warps": 4 if half else 8,
-    }
+        PRECISION="tf32x3" if exact else "tf32",
+        PADDED=_padded(WIDTH),
+        REACH=-(-(WINDOW - 1) // block),
+        WIDTH=WIDTH,
+        WINDOW=WINDOW,
+        **flags,
+    )
 
 
 class FusedSharedAttention(torch.autograd.Function):
@@ -216,7 +214,7 @@ class FusedLocalAttention(torch.autograd.Function):
     def forward(ctx, query_key_value_BLTHD, cosine_BL1P, sine_BL1P, one, window):  # type: ignore[no-untyped-def]
         """Output [B, L, H, D], of the type of the input."""
         num_heads = query_key_value_BLTHD.shape[3]
-        rounds = HeadRounds(*(x.expand(1, num_heads, -1) for x in (one.order_N, one.segment_N)))
+        rounds = HeadRounds(*(x.contiguous().expand(1, num_heads, -1) for x in (one.order_N, one.segment_N)))
         rows = _rotated(query_key_value_BLTHD, (cosine_BL1P, sine_BL1P))
         out_NHD, lse_HN = Heads(*rows, rounds, window, see_itself=True).attend()
         ctx.rounds, ctx.window = rounds, window
@@ -252,23 +250,18 @@ def _rotate(query_key_value_BLTHD: Tensor, rotation: Rotation, *, to: Tensor, si
 
     batch, length, parts, num_heads, width = query_key_value_BLTHD.shape
     cosine, sine = (x.contiguous() for x in rotation)
-    rotate_rows[-(-batch * length // ROTATED_BLOCK), parts * num_heads](
-        query_key_value_BLTHD,
-        cosine,
-        sine,
-        to,
-        batch * length,
-        num_heads,
-        parts * num_heads * width,
-        sign,
-        PAIRS=width // 2,
-        PADDED=_padded(width // 2),
-        BLOCK=ROTATED_BLOCK,
-    )
+    grid = (-(-batch * length // ROTATED_BLOCK), parts * num_heads, 1)
+    sizes = (batch * length, num_heads, parts * num_heads * width, sign)
+    launch(rotate_rows, grid, (query_key_value_BLTHD, cosine, sine, to, *sizes), _fixed_rotation(width // 2))
+
+
+@functools.cache
+def _fixed_rotation(pairs: int) -> Fixed:
+    return Fixed(num_warps=None, PAIRS=pairs, PADDED=_padded(pairs), BLOCK=ROTATED_BLOCK)
 
 
 def fused_hash(query_BLHD: Tensor, rotations_GRHDK: Tensor, factors: list[int]) -> Tensor:
-    """What `lsh_attention` hashes queries with, in one kernel; int64 [R, B, L, H].
+    """What `lsh_attention` hashes queries with, in one kernel; int16 [R, B, L, H].
 
     Args:
         query_BLHD: float32 or bfloat16; its last dimension stands side by side.
@@ -280,24 +273,25 @@ def fused_hash(query_BLHD: Tensor, rotations_GRHDK: Tensor, factors: list[int]) 
     batch, length, num_heads, width = query_BLHD.shape
     groups, num_rounds, _, _, columns = rotations_GRHDK.shape
     rotations_GRHDK = rotations_GRHDK.contiguous()
-    buckets_RBLH = torch.empty((num_rounds, batch, length, num_heads), dtype=torch.int64, device=query_BLHD.device)
-    first, second = (factor // 2 for factor in (*factors, 0)[:2])
-    hash_rows[-(-length // LARGEST_BLOCK), batch * num_heads, num_rounds](
-        query_BLHD,
-        rotations_GRHDK,
-        buckets_RBLH,
-        length,
-        num_heads,
-        *query_BLHD.stride()[:3],
-        rotations_GRHDK.stride(0) if groups > 1 else 0,
+    buckets_RBLH = torch.empty((num_rounds, batch, length, num_heads), dtype=torch.int16, device=query_BLHD.device)
+    strides = (*query_BLHD.stride()[:3], rotations_GRHDK.stride(0) if groups > 1 else 0)
+    grid = (-(-length // LARGEST_BLOCK), batch * num_heads, num_rounds)
+    to_buckets = (query_BLHD, rotations_GRHDK, buckets_RBLH, length, num_heads, *strides)
+    launch(hash_rows, grid, to_buckets, _fixed_hash(width, columns, *factors))
+    return buckets_RBLH
+
+
+@functools.cache
+def _fixed_hash(width: int, columns: int, first: int, second: int = 0) -> Fixed:
+    return Fixed(
+        num_warps=None,
         WIDTH=width,
         PADDED=_padded(width),
         BLOCK=LARGEST_BLOCK,
         COLUMNS=_padded(columns),
-        FIRST_HALF=first,
-        SECOND_HALF=second,
+        FIRST_HALF=first // 2,
+        SECOND_HALF=second // 2,
     )
-    return buckets_RBLH
 
 
 def _float(x: Tensor) -> Tensor:

@@ -95,15 +95,14 @@ class LSHAttention(nn.Module):
         self._row_seeds = row_seeds
 
     def buckets(self, query_BLHD: Tensor, num_rounds: int | None = None) -> Tensor:
-        """Hash of every query in so many rounds (None: those in use): int64 [R, B, L, H], each below K."""
+        """Hash of every query in so many rounds (None: those in use): int16 [R, B, L, H], each below K."""
         num_rounds = self.num_rounds if num_rounds is None else num_rounds
         if self.training and self._row_seeds is not None:
             rotations_BRHDK = self._drawn(self._row_seeds[: len(query_BLHD)], num_rounds)
         else:
             rotations_BRHDK = self.rotations_RHDK[:num_rounds].unsqueeze(0)
         hash_queries = form_for(query_BLHD.device, _hash, fused_hash, _hash_example)
-        with full_precision(query_BLHD.device):
-            return hash_queries(query_BLHD.detach(), rotations_BRHDK, bucket_factors(self.num_buckets))
+        return hash_queries(query_BLHD.detach(), rotations_BRHDK, bucket_factors(self.num_buckets))
 
     def _drawn(self, seeds: range, num_rounds: int) -> Tensor:
         shape = (num_rounds, *self.rotations_RHDK.shape[1:])
@@ -154,8 +153,8 @@ class LSHAttention(nn.Module):
         query_value_BLTHD = self._project(x_BLE)
         query_BLHD, value_BLHD = query_value_BLTHD.detach().unbind(dim=2)
         if buckets_RBLH is None:
-            buckets_RBLH = self.buckets(query_BLHD).to(torch.int16)  # Kept until backward.
-        segment_BL = sequence.group_BL * self.num_buckets
+            buckets_RBLH = self.buckets(query_BLHD)
+        segment_BL = sequence.segments(self.num_buckets)
         out_BLHD = attention.apply(query_value_BLTHD, segment_BL, buckets_RBLH, self.window, self.successor_values)
         return self.to_out(out_BLHD.flatten(2)), buckets_RBLH, (query_BLHD, value_BLHD)
 
@@ -173,7 +172,7 @@ def bucket_factors(num_buckets: int) -> list[int]:
 
 
 def _hash(query_BLHD: Tensor, rotations_GRHDK: Tensor, factors: list[int]) -> Tensor:
-    """Bucket of every query in every round: argmax of [xR; -xR], of each factor; int64 [R, B, L, H].
+    """Bucket of every query in every round: argmax of [xR; -xR], of each factor; int16 [R, B, L, H], as they are kept.
 
     Args:
         rotations_GRHDK: of each row (G = B), or of all rows alike (G = 1).
@@ -185,12 +184,13 @@ def _hash(query_BLHD: Tensor, rotations_GRHDK: Tensor, factors: list[int]) -> Te
     # A part at a time, so that what was rotated is still in the cache when its largest component is looked for.
     at_a_time = ROTATED_AT_A_TIME if query_BLHD.device.type == "cpu" else ROTATED_AT_A_TIME_ON_GPU
     for query_GHnD in query_GHND.split(max(1, at_a_time // (groups * num_heads * num_rounds * columns)), dim=2):
-        rotated_GHnRK = (query_GHnD @ rotation_GHDC).unflatten(-1, (num_rounds, columns))
+        with full_precision(query_BLHD.device):
+            rotated_GHnRK = (query_GHnD @ rotation_GHDC).unflatten(-1, (num_rounds, columns))
         of_factors = rotated_GHnRK.split([factor // 2 for factor in factors], dim=-1)
         bucket_GHnR1 = _largest(of_factors[0])
         for factor, of_factor_GHnRK in zip(factors[1:], of_factors[1:], strict=True):
             bucket_GHnR1 = _largest(of_factor_GHnRK).add_(bucket_GHnR1, alpha=factor)
-        parts.append(bucket_GHnR1)
+        parts.append(bucket_GHnR1.to(torch.int16))
     bucket_GHNR1 = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
     return bucket_GHNR1.permute(3, 0, 2, 1, 4).reshape(num_rounds, *query_BLHD.shape[:3])
 

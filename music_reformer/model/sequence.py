@@ -27,6 +27,7 @@ class Sequence:
     document_BL: Tensor
     position_BL: Tensor
     _rotary: dict[int, Rotation] = field(default_factory=dict)
+    _segments: dict[int, Tensor] = field(default_factory=dict)
     _group_BL: Tensor | None = None
 
     @classmethod
@@ -36,7 +37,7 @@ class Sequence:
         return cls(
             document_BL=torch.zeros_like(tokens_BL),
             position_BL=position_L.expand_as(tokens_BL),
-            _group_BL=row_B1.expand_as(tokens_BL),
+            _group_BL=row_B1.expand_as(tokens_BL).contiguous(),
         )
 
     @property
@@ -52,6 +53,12 @@ class Sequence:
             num_documents = self.document_BL.amax() - lowest + 1
             self._group_BL = _row_numbers(self.document_BL) * num_documents + (self.document_BL - lowest)
         return self._group_BL
+
+    def segments(self, num_buckets: int) -> Tensor:
+        """The first of the segments of each group, which has one for each bucket: int64 [B, L]."""
+        if num_buckets not in self._segments:
+            self._segments[num_buckets] = self.group_BL * num_buckets
+        return self._segments[num_buckets]
 
     def in_order(self) -> Round:
         """Tokens of each document as they stand: the one round of local attention."""

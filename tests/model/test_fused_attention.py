@@ -9,8 +9,11 @@ import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -35,6 +38,37 @@ FORMS = {
 }
 # exp of a score that the mask hides is not used.
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered in exp")
+
+
+@pytest.fixture(autouse=True)
+def _in_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the interpreter, a kernel that reads or writes beyond the memory of its arguments fails."""
+    if DEVICE.type == "cuda":
+        return
+    from triton.runtime import interpreter
+
+    spans: list[tuple[int, int]] = []
+    arguments_of = interpreter.GridExecutor._init_args_hst
+
+    def remember(self: object, args: list[object], kwargs: dict[str, object]) -> object:
+        storages = [x.untyped_storage() for x in args if isinstance(x, torch.Tensor)]
+        spans[:] = [(storage.data_ptr(), storage.data_ptr() + storage.nbytes()) for storage in storages]
+        return arguments_of(self, args, kwargs)
+
+    def checked(access: Callable[..., object], mask_at: int) -> Callable[..., object]:
+        def check(self: object, pointers: Any, *others: Any, **options: Any) -> object:
+            used = pointers.data[np.broadcast_to(others[mask_at].data.astype(bool), pointers.data.shape)]
+            inside = [(used >= first) & (used < end) for first, end in spans]
+            assert np.logical_or.reduce(inside).all(), "a kernel reaches beyond its arguments"
+            return access(self, pointers, *others, **options)
+
+        return check
+
+    builder = interpreter.InterpreterBuilder
+    monkeypatch.setattr(interpreter.GridExecutor, "_init_args_hst", remember)
+    monkeypatch.setattr(builder, "create_masked_load", checked(builder.create_masked_load, 0))
+    monkeypatch.setattr(builder, "create_masked_store", checked(builder.create_masked_store, 1))
+
 
 CASES = [
     # length, window, buckets, rounds, heads, head width, successor values
@@ -126,7 +160,8 @@ def test_the_future_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("kind", ["lsh", "local"])
-def test_layers_are_the_same_with_either_form(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("batch", [1, 2])
+def test_layers_are_the_same_with_either_form(batch: int, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if kind == "local":
         layer: torch.nn.Module = LocalAttention(width=24, num_heads=2, head_width=16, window=8)
     else:
@@ -141,7 +176,7 @@ def test_layers_are_the_same_with_either_form(kind: str, monkeypatch: pytest.Mon
             successor_values=True,
         )
     layer.to(DEVICE)
-    x = torch.randn(2, 60, 24, device=DEVICE, requires_grad=True)
+    x = torch.randn(batch, 60, 24, device=DEVICE, requires_grad=True)
     inputs, sequence = [x, *layer.parameters()], Sequence.plain(x[..., 0].long())
     results = []
     for fused in (False, True):
