@@ -137,7 +137,7 @@ def _prompt(context: int, device: str) -> Any:
 def _steps_of_ours(model: Any, state: Any) -> Callable[[], None]:
     import torch
 
-    tokens = torch.zeros(len(state.lengths), dtype=torch.int64, device=next(model.parameters()).device)
+    tokens = torch.zeros(len(state.lengths), dtype=torch.int64, device=state.device)
 
     def steps() -> None:
         for _ in range(STEPS_A_TURN):

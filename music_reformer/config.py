@@ -474,6 +474,11 @@ class GenerateConfig:
         require(self.workers >= 0, f"workers ({self.workers}) must not be negative; 0 is one for each GPU or core")
         require(self.rows >= 0, f"rows ({self.rows}) must not be negative; 0 is one prompt at a time")
 
+    @property
+    def most_rows(self) -> int:
+        """Variations in one step at the most."""
+        return max(self.rows, self.variations)
+
 
 Config = TypeVar("Config")
 

@@ -53,7 +53,7 @@ def generate(config: GenerateConfig, *, progress: bool = True) -> list[Path]:
     )
     output = Path(config.output)
     jobs = find_jobs(config.prompts, output, variations=config.variations, seed=config.seed, seeds=config.seeds)
-    generator = Generator.load(config.checkpoint, config.device)
+    generator = Generator.load(config.checkpoint, config.device, rows=config.most_rows)
     store = TokenStore.open(config.data) if config.data else None
     if store is not None:
         _ = store.music_tokenizer  # integers are no music that could have been copied

@@ -82,7 +82,7 @@ class Composer:
         Raises:
             UserError: either cannot be read, or the device is not there.
         """
-        generator = Generator.load(config.checkpoint, device)
+        generator = Generator.load(config.checkpoint, device, rows=config.most_rows)
         return cls(config, generator, TrainingSet.of(TokenStore.open(config.data)) if config.data else None)
 
     def compose_all(
@@ -120,7 +120,7 @@ class Composer:
                 by_session[started.session] = started
                 yield started.session
 
-        for session in compose_together(sessions(), most_rows=self.config.rows):
+        for session in compose_together(sessions(), most_rows=self.config.most_rows):
             started = by_session.pop(session)
             yield started.job, self._finish(started)
             yield from failed

@@ -188,6 +188,16 @@ class BucketCache:
         cache._copy(self, rows)
         return cache
 
+    def to(self, device: torch.device) -> BucketCache:
+        """The same on another device."""
+        return BucketCache(
+            pair=self.pair.to(device),
+            filled_Z=self.filled_Z.to(device),
+            last_N=self.last_N.to(device),
+            slots=self.slots,
+            shape=self.shape,
+        )
+
     def keep(self, rows: Sequence[int]) -> None:
         """The given rows go on; nothing is copied."""
         index = torch.tensor(rows, dtype=torch.int64, device=self.pair.device)
@@ -256,6 +266,10 @@ class RecentCache:
         key_BHWD, value_BHWD = self.pair.chunk(2, dim=-1)
         return key_BHWD, value_BHWD, bias_B11W
 
+    def to(self, device: torch.device) -> RecentCache:
+        """The same on another device."""
+        return RecentCache(pair=self.pair.to(device))
+
     def select(self, rows: Sequence[int]) -> RecentCache:
         """A copy of the given rows; one may be given more than once."""
         return RecentCache(pair=self.pair[list(rows)])
@@ -299,6 +313,10 @@ class GrowingCache:
         key_BHMD, value_BHMD = self.pair[:, :, : moment.farthest + 1].chunk(2, dim=-1)
         return key_BHMD, value_BHMD, bias
 
+    def to(self, device: torch.device) -> GrowingCache:
+        """The same on another device."""
+        return GrowingCache(pair=self.pair.to(device))
+
     def select(self, rows: Sequence[int]) -> GrowingCache:
         """A copy of the given rows; one may be given more than once."""
         return GrowingCache(pair=self.pair[list(rows)])
@@ -329,6 +347,10 @@ class DecodeState:
     caches: list[Cache]
     lengths: list[int]
 
+    def to(self, device: torch.device) -> DecodeState:
+        """The same on another device."""
+        return DecodeState(caches=[cache.to(device) for cache in self.caches], lengths=self.lengths)
+
     def select(self, rows: Sequence[int]) -> DecodeState:
         """A copy of the given rows; one may be given more than once."""
         return DecodeState(
@@ -353,8 +375,9 @@ class DecodeState:
 
     def moment(self) -> Moment:
         """Where the rows stand in the step to come."""
-        return Moment(position_B=torch.tensor(self.lengths, device=self._device), farthest=max(self.lengths))
+        return Moment(position_B=torch.tensor(self.lengths, device=self.device), farthest=max(self.lengths))
 
     @property
-    def _device(self) -> torch.device:
+    def device(self) -> torch.device:
+        """Where the caches are."""
         return self.caches[0].pair.device

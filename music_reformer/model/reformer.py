@@ -11,6 +11,7 @@ the parallel pass (`forward`, `loss`), a longer batch, packing of several docume
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import torch
@@ -89,16 +90,17 @@ class ReformerLM(nn.Module):
             layer.num_rounds = value
 
     def fuse_step(self) -> None:
-        """From now on `step` runs in compiled loops (`fused_step.py`), if the model is on the CPU in float32.
+        """From now on `step` runs in compiled loops on the CPU (`fused_step.py`), if all weights are float32.
 
-        For a model that only decodes: weights that are changed later do not change what steps do. The loops are tried
-        first, which compiles them the first time on a machine (ten seconds); where they fail, a warning says so, and
-        all goes on as before.
+        A model on a GPU still reads prompts there; `prefill` hands its state over. For a model that only decodes:
+        weights that are changed later do not change what steps do. The loops are tried first, which compiles them the
+        first time on a machine (ten seconds); where they fail, a warning says so, and all goes on as before.
         """
-        if all(p.device.type == "cpu" and p.dtype == torch.float32 for p in self.parameters()):
-            from music_reformer.model.fused_step import FusedStep  # Who trains, or has a GPU, does without Numba.
+        if all(p.dtype == torch.float32 for p in self.parameters()):
+            from music_reformer.model.fused_step import FusedStep  # Who trains does without Numba.
 
-            self._fused_step = FusedStep.tried(self)
+            on_cpu = all(p.device.type == "cpu" for p in self.parameters())
+            self._fused_step = FusedStep.tried(self if on_cpu else copy.deepcopy(self).to("cpu"))
 
     def redraw_rotations(self, seed: int | None, *, rank: int = 0, world_size: int = 1) -> None:
         """Draw the hash rotations of all layers and rows for a training step; None goes back to the stored ones.
@@ -177,11 +179,14 @@ class ReformerLM(nn.Module):
             first = first + out.float()
             second = second + block.feed_chunked(first)
         state = DecodeState(caches=caches, lengths=[tokens_BL.shape[1]] * tokens_BL.shape[0])
+        if self._fused_step is not None:
+            state = state.to(torch.device("cpu"))
         return self._logits(self.final_norm(first[:, -1] + second[:, -1])), state
 
     def step(self, tokens_B: Tensor, state: DecodeState) -> Tensor:
         """Append one token to every row of `state`, in place; logits of the next one, [B, V]."""
         self._check_length(max(state.lengths) + 1)
+        tokens_B = tokens_B.to(state.device)
         if self._fused_step is not None:
             return self._fused_step.step(tokens_B, state)
         moment = state.moment()

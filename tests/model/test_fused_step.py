@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,30 @@ def test_either_step_goes_on_from_the_other() -> None:
             x = tokens(2)
             step = fused.step if i % 2 else model.step
             torch.testing.assert_close(step(x, state), model.step(x, plain), atol=2e-5, rtol=2e-5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_reads_the_prompt_and_the_cpu_goes_on() -> None:
+    model = build(attention=["local", "lsh", "full"], num_layers=3).cuda()
+    fused = copy.deepcopy(model)
+    fused.fuse_step()
+    with torch.inference_mode():
+        prompt = tokens(1, 60).cuda()
+        logits, state = model.prefill(prompt)
+        same_logits, same = fused.prefill(prompt)
+        assert torch.equal(same_logits, logits)
+        assert (state.device.type, same.device.type) == ("cuda", "cpu")
+        for x in tokens(20, 1):
+            expected = model.step(x, state).cpu()
+            torch.testing.assert_close(fused.step(x, same), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_state_on_another_device_goes_on() -> None:
+    model = build(attention=["local", "lsh", "full"], num_layers=3)
+    with torch.inference_mode():
+        state = prefilled(model, 20, 7)
+        x, moved = tokens(2), state.to(torch.device("cpu"))
+        assert torch.equal(model.step(x, moved.select([0, 1])), model.step(x, state))
 
 
 def test_a_row_comes_out_the_same_bit_by_bit_in_any_company() -> None:
