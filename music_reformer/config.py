@@ -186,14 +186,15 @@ class ModelConfig:
     # Rows and columns of the axial position table; their product is the longest sequence.
     axial_shape: list[int] = field(default_factory=lambda: [1024, 1024])
     dropout: float = 0.0
-    # Tokens per chunk of the feed-forward and of the loss (exact; bounds memory).
-    chunk: int = 4096
+    # Tokens per chunk of the feed-forward and of the loss (exact; bounds memory); 0: 4096, or 16384 on a GPU.
+    chunk: int = 0
     # Compute activations again in backward instead of keeping them: memory flat in depth, a step about 1/4 slower.
     recompute: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("width", "num_layers", "num_heads", "head_width", "feed_forward_width", "chunk"):
+        for name in ("width", "num_layers", "num_heads", "head_width", "feed_forward_width"):
             require(getattr(self, name) >= 1, f"model.{name} ({getattr(self, name)}) must be at least 1")
+        require(self.chunk >= 0, f"model.chunk ({self.chunk}) must not be negative; 0 leaves it to the program")
         require(self.window >= 2, f"model.window ({self.window}) must be at least 2: a token and one to attend to")
         for kind in self.attention:
             require(kind in ATTENTION_KINDS, f"model.attention ({kind!r}) must be one of {', '.join(ATTENTION_KINDS)}")

@@ -5,7 +5,11 @@ Shapes: E width, F inner width; inputs may have any leading shape.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+
+# Of a chunk: on a GPU as much as keeps it busy for longer than the CPU takes to launch it.
+TOKENS, TOKENS_ON_GPU = 4096, 16_384
 
 
 class FeedForward(nn.Module):
@@ -24,3 +28,8 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[..., E] to [..., E]."""
         return self.to_out(nn.functional.gelu(self.to_inner(x), approximate="tanh"))
+
+
+def tokens_per_chunk(chunk: int, device: torch.device) -> int:
+    """What `ModelConfig.chunk` comes to on a device."""
+    return chunk or (TOKENS_ON_GPU if device.type == "cuda" else TOKENS)

@@ -21,7 +21,7 @@ from music_reformer.config import ModelConfig, require
 from music_reformer.model.axial_position import AxialPosition
 from music_reformer.model.chunked_loss import IGNORED, chunked_loss, chunked_token_losses
 from music_reformer.model.decode_state import DecodeState
-from music_reformer.model.feed_forward import FeedForward
+from music_reformer.model.feed_forward import FeedForward, tokens_per_chunk
 from music_reformer.model.full_attention import FullAttention
 from music_reformer.model.local_attention import LocalAttention
 from music_reformer.model.lsh_attention import LSHAttention
@@ -143,9 +143,8 @@ class ReformerLM(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Sum of negative log-likelihoods in nats, and the number of targets (those that are not -100)."""
         hidden_BLE = self._hidden(tokens_BL, document_BL, position_BL)
-        total = chunked_loss(
-            hidden_BLE.flatten(0, 1), self.token_embedding.weight, targets_BL.flatten(), chunk=self.config.chunk
-        )
+        chunk = tokens_per_chunk(self.config.chunk, hidden_BLE.device)
+        total = chunked_loss(hidden_BLE.flatten(0, 1), self.token_embedding.weight, targets_BL.flatten(), chunk=chunk)
         return total, (targets_BL != IGNORED).sum()
 
     @torch.no_grad()
@@ -159,8 +158,9 @@ class ReformerLM(nn.Module):
     ) -> Tensor:
         """Negative log-likelihood of each target in nats, 0 where it is -100; float32 [B, L]."""
         hidden_BLE = self._hidden(tokens_BL, document_BL, position_BL)
+        chunk = tokens_per_chunk(self.config.chunk, hidden_BLE.device)
         losses_N = chunked_token_losses(
-            hidden_BLE.flatten(0, 1), self.token_embedding.weight, targets_BL.flatten(), chunk=self.config.chunk
+            hidden_BLE.flatten(0, 1), self.token_embedding.weight, targets_BL.flatten(), chunk=chunk
         )
         return losses_N.view_as(targets_BL)
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from music_reformer.model.feed_forward import FeedForward
+from music_reformer.model.feed_forward import FeedForward, tokens_per_chunk
 from music_reformer.model.sequence import Sequence
 
 
@@ -31,7 +31,7 @@ class ReversibleBlock(nn.Module):
         attention: maps normed [B, L, E] to [B, L, E] and to what a repetition must use again.
         feed_forward: maps normed [..., E] to [..., E].
         dropout: probability of dropping an element of a sublayer's output.
-        chunk: tokens per chunk of the feed-forward.
+        chunk: tokens per chunk of the feed-forward; 0: as suits the device.
     """
 
     def __init__(
@@ -57,11 +57,12 @@ class ReversibleBlock(nn.Module):
 
     def feed_chunked(self, x_BLE: Tensor) -> Tensor:
         """The feed-forward sublayer of a whole sequence, chunk by chunk."""
-        return torch.cat([self.feed(part) for part in x_BLE.split(self.chunk, dim=1)], dim=1)
+        return torch.cat([self.feed(x_BLE[:, span]) for span in self.spans(x_BLE)], dim=1)
 
-    def spans(self, length: int) -> list[slice]:
+    def spans(self, x_BLE: Tensor) -> list[slice]:
         """The chunks of a sequence."""
-        return [slice(begin, min(begin + self.chunk, length)) for begin in range(0, length, self.chunk)]
+        length, chunk = x_BLE.shape[1], tokens_per_chunk(self.chunk, x_BLE.device)
+        return [slice(begin, min(begin + chunk, length)) for begin in range(0, length, chunk)]
 
 
 class ReversibleStack(nn.Module):
@@ -132,7 +133,7 @@ class _Reversible(torch.autograd.Function):
                 room = choices.new_empty(len(blocks), *choices.shape) if room is None else room
                 choices = room[number].copy_(choices)
             before_feed = _RandomState(device) if block.is_random else None
-            for span in block.spans(x_BLE.shape[1]):
+            for span in block.spans(x_BLE):
                 second[:, span] += block.feed(first[:, span])
             kept.append((choices, before_attention, before_feed))
         ctx.save_for_backward(first, second)
@@ -160,7 +161,7 @@ class _Reversible(torch.autograd.Function):
                 block, (choices, before_attention, before_feed) = ctx.blocks[number], ctx.kept[number]
                 if before_feed is not None:
                     before_feed.restore()
-                for span in block.spans(first.shape[1]):
+                for span in block.spans(first):
                     with torch.enable_grad():
                         inner = first[:, span].detach().requires_grad_()
                         out = block.feed(inner)

@@ -7,6 +7,7 @@ import torch
 
 from music_reformer.config import ModelConfig
 from music_reformer.errors import UserError
+from music_reformer.model.feed_forward import tokens_per_chunk
 from music_reformer.model.reformer import ReformerLM
 
 KINDS = [["lsh"], ["local"], ["full"], ["local", "lsh"]]
@@ -213,6 +214,13 @@ def test_loss_is_the_cross_entropy_of_the_logits_and_counts_targets() -> None:
 def test_chunk_size_changes_nothing() -> None:
     x = tokens(2, 100)
     torch.testing.assert_close(build(chunk=7)(x), build(chunk=1000)(x), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(build(chunk=0)(x), build(chunk=1000)(x), atol=1e-5, rtol=1e-5)
+
+
+def test_a_chunk_suits_the_device_unless_it_is_given() -> None:
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert [tokens_per_chunk(0, device) for device in (cpu, gpu)] == [4096, 16_384]
+    assert [tokens_per_chunk(7, device) for device in (cpu, gpu)] == [7, 7]
 
 
 class _Kept:
