@@ -177,6 +177,7 @@ class _Reversible(torch.autograd.Function):
                 del out  # Only its place in the graph is needed.
                 d_second += gradients.add(block, edge, inner, d_first)
                 del inner, edge
+                torch.clear_autocast_cache()  # It would keep the weights of all layers in bfloat16.
         after.restore()
         return d_first.add_(d_second), None, None, *gradients.in_order()
 
