@@ -1,0 +1,95 @@
+"""Does an instrument that is added come in? Behind the piano part alone of held-out songs, with one instrument more.
+
+Of the bars composed: in how many of them it plays, and in how many continuations at all; then the same where the bars
+behind the cut are composed anew for that instrument alone, with the piano's own bars there.
+
+    music-reformer prepare corpus=pop909 corpus.path=... output=datasets/pop909
+    python -m benchmarks.instruments --data datasets/pop909
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from typing import Any
+
+from benchmarks.harness import in_child, machine, show, use_threads, write
+
+CUT, LENGTH = 16, 8  # bars
+PIANO = 0
+# As General MIDI numbers them. Of these, songs of POP909 have flute and strings.
+INSTRUMENTS = {"flute": 73, "strings": 48, "violin": 40, "cello": 42, "trumpet": 56}
+
+
+def add_to_songs(
+    *, program: int, anew: bool, checkpoint: str, data: str, num_pieces: int, variations: int, threads: int
+) -> list[float]:
+    """In a child process: of each continuation, the share of the bars in which the instrument plays."""
+    from music_reformer.data.store import TokenStore
+    from music_reformer.generation.generator import Generator
+
+    use_threads(threads)
+    store, generator = TokenStore.open(data), Generator.load(checkpoint, "cpu")
+    shares = []
+    for seed, piece in enumerate(list(store.split("test"))[:num_pieces]):
+        song = store.music_tokenizer.decode(store.tokens(piece))
+        song.tracks = [track for track in song.tracks if track.program == PIANO and not track.is_drum]
+        session = generator.start(
+            song,
+            cut_bar=CUT,
+            until_bar=CUT + LENGTH if anew else None,
+            length=f"{LENGTH}bars",
+            variations=variations,
+            programs={program} if anew else {PIANO, program},
+            seed=seed,
+        )
+        for _ in session:
+            pass
+        shares += [_share_of_bars(score, program) for score in session.scores]
+    return shares
+
+
+def _share_of_bars(score: Any, program: int) -> float:
+    """Of the bars behind the cut, in 4/4, those in which a note of the instrument begins."""
+    bar = 4 * score.ticks_per_quarter
+    tracks = [track for track in score.tracks if track.program == program and not track.is_drum]
+    bars = {note.time // bar for track in tracks for note in track.notes}
+    return len(bars & set(range(CUT, CUT + LENGTH))) / LENGTH
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoints", nargs="+", default=["pretrained"])
+    parser.add_argument("--data", default="datasets/pop909", help="a token store")
+    parser.add_argument("--pieces", type=int, default=12, help="songs of the test split")
+    parser.add_argument("--variations", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=0)
+    options = parser.parse_args()
+    print(machine("cpu"))
+    common = {
+        "data": options.data,
+        "num_pieces": options.pieces,
+        "variations": options.variations,
+        "threads": options.threads,
+    }
+    rows = []
+    for checkpoint in options.checkpoints:
+        lines = []
+        for name, program in INSTRUMENTS.items():
+            cells = []
+            for anew in (False, True):
+                task = {"checkpoint": checkpoint, "program": program, "anew": anew}
+                shares = in_child("benchmarks.instruments:add_to_songs", **task, **common)
+                rows.append({**task, "shares": shares})
+                cells += [f"{100 * statistics.mean(shares):.0f}", f"{sum(map(bool, shares))} of {len(shares)}"]
+            lines.append([name, *cells])
+        show(
+            f"{checkpoint}: {LENGTH} bars behind the piano part of {options.pieces} songs",
+            ["added", "bars, %", "continuations", "anew: bars, %", "anew: pieces"],
+            lines,
+        )
+    print(f"\n{write('instruments', settings=vars(options), rows=rows, device='cpu')}")
+
+
+if __name__ == "__main__":
+    main()
