@@ -282,6 +282,22 @@ def test_over_plain_http_the_page_says_why_there_is_no_sound(visit: Callable[...
     assert download(tab, 1)[0].endswith(".mid")
 
 
+def test_on_a_phone_a_message_is_in_sight_however_far_the_page_is_scrolled(visit: Callable[..., Any]) -> None:
+    tab = visit(width=390, height=844)
+    upload(tab)
+    tab.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    assert tab.evaluate("scrollY") > 200
+    tab.set_input_files("#file", midi("bad.mid", BAD["not MIDI"]))
+    tab.wait_for_selector("#message:not([hidden])")
+    in_sight = """() => {
+      const box = document.querySelector('#message').getBoundingClientRect();
+      return document.querySelector('#message').contains(document.elementFromPoint(195, box.top + 12)) && box.top >= 0;
+    }"""
+    assert tab.evaluate(in_sight)
+    tab.click("#message button")
+    assert tab.is_hidden("#message")
+
+
 @pytest.mark.parametrize(
     ("width", "height"),
     [
