@@ -30,12 +30,12 @@ _REFILLS = 4
 
 def num_workers(config: GenerateConfig) -> int:
     """Processes to compose in: as asked for, or one for each GPU, or else for each core."""
-    return config.workers or (len(_devices(config.device)) if _on_gpus(config.device) else _cores())
+    return config.workers or (len(_devices(config.device)) if _on_gpus(config.device) else num_cores())
 
 
 def num_threads(workers: int) -> int:
     """Threads of each of so many processes."""
-    return max(1, _cores() // workers)
+    return max(1, num_cores() // workers)
 
 
 def compose_all(
@@ -131,6 +131,6 @@ def _devices(device: str) -> list[str]:
     return ["cpu" if device == "auto" else device]
 
 
-def _cores() -> int:
+def num_cores() -> int:
     """Cores that this process may use, which may be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -34,14 +34,21 @@ SEED_IN_NAME = re.compile(r" - seed \d+ - \d+$")
 
 
 class Composer:
-    """The page's operations on one generator and one shelf of files."""
+    """The page's operations on one generator and one shelf of files.
 
-    def __init__(self, *, generator: Generator, shelf: Shelf) -> None:
+    Args:
+        generator: composes for all.
+        shelf: keeps their files.
+        at_once: visitors that the page composes for at the same time.
+    """
+
+    def __init__(self, *, generator: Generator, shelf: Shelf, at_once: int = 1) -> None:
         self.generator = generator
         self.shelf = shelf
+        self.at_once = at_once
         # Sessions now composing, by the ticket with which their visitor can stop them.
         self._running: dict[str, Any] = {}
-        self._seconds_left = 0.0  # of the composition that now runs
+        self._seconds_left: dict[str, float] = {}  # of those that now run, by ticket
         self._durations: deque[float] = deque(maxlen=10)  # of the last ones
 
     @property
@@ -100,7 +107,7 @@ class Composer:
                 "dropped_bars": session.dropped_bars,
             }
             for progress in session:
-                self._seconds_left = progress.seconds_left or 0.0
+                self._seconds_left[ticket] = progress.seconds_left or 0.0
                 yield {
                     "event": "progress",
                     "done": [round(float(done), 4) for done in progress.done],
@@ -119,7 +126,7 @@ class Composer:
         finally:
             # Reached too when the visitor has gone and the queue closes this generator.
             del self._running[ticket]
-            self._seconds_left = 0.0
+            self._seconds_left.pop(ticket, None)
             session.stop()
 
     def stop(self, ticket: str) -> bool:
@@ -130,9 +137,9 @@ class Composer:
         return session is not None
 
     def waiting(self) -> dict[str, float]:
-        """How long the queue takes: seconds until the running composition ends, and seconds that one takes."""
-        typical = sum(self._durations) / len(self._durations) if self._durations else 0.0
-        return {"seconds_left": round(self._seconds_left, 1), "typical": round(typical, 1)}
+        """How long the queue takes: seconds until the next composition ends, and seconds from one end to another."""
+        typical = sum(self._durations) / len(self._durations) / self.at_once if self._durations else 0.0
+        return {"seconds_left": round(min(self._seconds_left.values(), default=0.0), 1), "typical": round(typical, 1)}
 
     def export(
         self, piece: str, kind: str, since: int = 0, until: int | None = None, programs: Collection[int] = ()

@@ -36,6 +36,7 @@ from fastapi.staticfiles import StaticFiles
 from music_reformer.config import to_plain
 from music_reformer.errors import UserError
 from music_reformer.generation.generator import Generator
+from music_reformer.generation.workers import num_cores
 from music_reformer.midi.examples import EXAMPLES
 from music_reformer.midi.roll import instrument_name, roll_data
 from music_reformer.midi.score import UPLOAD_BYTES
@@ -44,6 +45,8 @@ from music_reformer.ui.composer import Composer
 from music_reformer.ui.order import Order
 from music_reformer.ui.shelf import Shelf, sweep
 
+# A step holds a core, and what Python does between steps holds up the others.
+MOST_AT_ONCE = 4
 # More waiting visitors than this are asked to come back: each holds a connection and a little memory.
 MAX_WAITING = 60
 UPLOAD_AGE = 3600.0  # seconds after which an upload that nobody opened is removed
@@ -65,18 +68,21 @@ def soundfont_path() -> Path | None:
     return path if path is not None and path.is_file() else None
 
 
-def build_page(*, generator: Generator, folder: Path | None = None) -> gr.Server:
+def build_page(*, generator: Generator, folder: Path | None = None, at_once: int | None = None) -> gr.Server:
     """The page as a Gradio server, ready for `launch_page`.
 
     Args:
-        generator: composes for every visitor, one at a time; others wait in the queue and are told their place.
+        generator: composes for every visitor.
         folder: where visitors' files are kept; default: a temporary folder, removed when the program ends.
+        at_once: visitors that are composed for at the same time; others wait in the queue and are told their place.
+            None: one for each core, up to `MOST_AT_ONCE`.
     """
     if folder is None:
         folder = Path(tempfile.mkdtemp(prefix="music-reformer-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
-    composer = Composer(generator=generator, shelf=Shelf(folder / "shelf"))
+    at_once = at_once or min(MOST_AT_ONCE, num_cores())
+    composer = Composer(generator=generator, shelf=Shelf(folder / "shelf"), at_once=at_once)
     server = gr.Server(title="Music Reformer", docs_url=None, redoc_url=None)
     server.state.composer = composer
     _add_files(server, composer)
@@ -183,8 +189,7 @@ def _add_operations(server: gr.Server, composer: Composer) -> None:
         """A file that the server keeps (a variation, say), as /open would return it."""
         return composer.open_kept(key)
 
-    # One at a time: two compositions at once on one machine take longer than one after the other.
-    @server.api(name="compose", concurrency_limit=1)
+    @server.api(name="compose", concurrency_limit=composer.at_once)
     def compose(order: dict) -> Iterator[dict]:
         """Continue a piece (see `Order`); streams "start", "progress" ... and "done" reports."""
         try:

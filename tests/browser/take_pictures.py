@@ -109,7 +109,7 @@ def sheet(pictures: list[Image.Image]) -> Image.Image:
 
 def main() -> None:
     folder = Path(sys.argv[1])
-    server = build_page(generator=Generator.load(), folder=Path(tempfile.mkdtemp()))
+    server = build_page(generator=Generator.load(), folder=Path(tempfile.mkdtemp()), at_once=1)
     address = launch_page(server, host="127.0.0.1", port=None, open_browser=False, block=False)
     pictures: dict[str, list[Image.Image]] = {}
     with sync_api.sync_playwright() as playwright:

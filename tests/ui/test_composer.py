@@ -109,6 +109,25 @@ def test_the_queue_knows_how_long_it_takes(composer: Composer) -> None:
     assert composer.waiting()["typical"] >= 1.0
 
 
+def test_with_two_at_once_the_queue_goes_on_when_the_first_ends(composer: Composer) -> None:
+    composer.at_once, composer.generator.seconds = 2, 0.5
+    compose(composer)
+    assert 0.2 < composer.waiting()["typical"] < 2
+    composer.generator.seconds = 60.0
+    long = composer.compose(Order(length="4bars", seed=1))
+    next(report for report in long if report.get("seconds_left"))
+    assert composer.waiting()["seconds_left"] > 20
+    composer.generator.seconds = 4.0
+    short = composer.compose(Order(length="4bars", seed=2))
+    next(report for report in short if report.get("seconds_left"))
+    assert 0 < composer.waiting()["seconds_left"] < 15
+    assert composer.num_running == 2
+    short.close()
+    assert composer.waiting()["seconds_left"] > 20
+    long.close()
+    assert composer.waiting()["seconds_left"] == 0
+
+
 def test_stop_keeps_what_is_there(composer: Composer) -> None:
     composer.generator.seconds = 60.0
     reports = composer.compose(Order(length="16bars", seed=1))
