@@ -13,11 +13,10 @@ come in? With `--prompt nothing` there are no bars before, and a band of the sam
 
 from __future__ import annotations
 
-import argparse
 import statistics
 from typing import Any
 
-from benchmarks.harness import in_child, machine, show, use_threads, write
+from benchmarks.harness import composing_parser, for_composing, in_child, machine, show, use_threads, write
 
 CUT, LENGTH = 16, 8  # bars
 PROMPTS = ["band", "others", "nothing"]
@@ -101,22 +100,13 @@ def _figures(score: Any, cut_bar: int) -> dict[str, float | None]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoints", nargs="+", default=["pretrained"])
+    parser = composing_parser(
+        __doc__, data="datasets/pop909-all-bands", pieces=12, what_pieces="songs of the test split"
+    )
     parser.add_argument("--prompt", choices=PROMPTS, default="band", help="what comes before")
-    parser.add_argument("--data", default="datasets/pop909-all-bands", help="a token store")
-    parser.add_argument("--pieces", type=int, default=12, help="songs of the test split")
-    parser.add_argument("--variations", type=int, default=4)
-    parser.add_argument("--threads", type=int, default=0)
     options = parser.parse_args()
     print(machine("cpu"))
-    common = {
-        "prompt": options.prompt,
-        "data": options.data,
-        "num_pieces": options.pieces,
-        "variations": options.variations,
-        "threads": options.threads,
-    }
+    common = {"prompt": options.prompt, **for_composing(options)}
     rows = [
         {"checkpoint": checkpoint, **in_child("benchmarks.band:continue_songs", checkpoint=checkpoint, **common)}
         for checkpoint in options.checkpoints

@@ -13,12 +13,11 @@ for a piano and for a band. Beside them the same bars of the songs themselves. A
 
 from __future__ import annotations
 
-import argparse
 import statistics
 from collections import Counter
 from typing import Any
 
-from benchmarks.harness import in_child, machine, show, use_threads, write
+from benchmarks.harness import composing_parser, for_composing, in_child, machine, show, use_threads, write
 
 CUT, LENGTH, LENGTH_FROM_NOTHING = 16, 32, 12  # bars
 BAND = {-1, 0, 33, 48, 73}  # drums, piano, bass, strings, flute
@@ -92,22 +91,16 @@ def _in_a_row(bars: list[set[tuple[int, ...]]], period: int) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoints", nargs="+", default=["pretrained"])
-    parser.add_argument("--data", default="datasets/pop909", help="a token store")
-    parser.add_argument("--pieces", type=int, default=6, help="songs, and seeds of pieces from nothing")
-    parser.add_argument("--variations", type=int, default=4)
-    parser.add_argument("--threads", type=int, default=0)
+    parser = composing_parser(
+        __doc__, data="datasets/pop909", pieces=6, what_pieces="songs, and seeds of pieces from nothing"
+    )
     options = parser.parse_args()
     print(machine("cpu"))
-    common = {
-        "data": options.data,
-        "num_pieces": options.pieces,
-        "variations": options.variations,
-        "threads": options.threads,
-    }
     rows = [
-        {"checkpoint": checkpoint, **in_child("benchmarks.flaws:compose", checkpoint=checkpoint, **common)}
+        {
+            "checkpoint": checkpoint,
+            **in_child("benchmarks.flaws:compose", checkpoint=checkpoint, **for_composing(options)),
+        }
         for checkpoint in options.checkpoints
     ]
     lines = []

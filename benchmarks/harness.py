@@ -6,6 +6,7 @@ work adds to what was there before: resident memory on the CPU, allocated memory
 
 from __future__ import annotations
 
+import argparse
 import functools
 import gc
 import importlib
@@ -27,6 +28,28 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
+
+
+def composing_parser(description: str | None, *, data: str, pieces: int, what_pieces: str) -> argparse.ArgumentParser:
+    """The command line of a benchmark of what weights compose."""
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=description, formatter_class=formatter)
+    parser.add_argument("--checkpoints", nargs="+", default=["pretrained"])
+    parser.add_argument("--data", default=data, help="a token store")
+    parser.add_argument("--pieces", type=int, default=pieces, help=what_pieces)
+    parser.add_argument("--variations", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=0)
+    return parser
+
+
+def for_composing(options: argparse.Namespace) -> dict[str, Any]:
+    """What of it a child process is told, whatever the weights."""
+    return {
+        "data": options.data,
+        "num_pieces": options.pieces,
+        "variations": options.variations,
+        "threads": options.threads,
+    }
 
 
 def in_child(function: str, **arguments: Any) -> Any:

@@ -9,11 +9,10 @@ behind the cut are composed anew for that instrument alone, with the piano's own
 
 from __future__ import annotations
 
-import argparse
 import statistics
 from typing import Any
 
-from benchmarks.harness import in_child, machine, show, use_threads, write
+from benchmarks.harness import composing_parser, for_composing, in_child, machine, show, use_threads, write
 
 CUT, LENGTH = 16, 8  # bars
 PIANO = 0
@@ -58,20 +57,9 @@ def _share_of_bars(score: Any, program: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoints", nargs="+", default=["pretrained"])
-    parser.add_argument("--data", default="datasets/pop909", help="a token store")
-    parser.add_argument("--pieces", type=int, default=12, help="songs of the test split")
-    parser.add_argument("--variations", type=int, default=4)
-    parser.add_argument("--threads", type=int, default=0)
+    parser = composing_parser(__doc__, data="datasets/pop909", pieces=12, what_pieces="songs of the test split")
     options = parser.parse_args()
     print(machine("cpu"))
-    common = {
-        "data": options.data,
-        "num_pieces": options.pieces,
-        "variations": options.variations,
-        "threads": options.threads,
-    }
     rows = []
     for checkpoint in options.checkpoints:
         lines = []
@@ -79,7 +67,7 @@ def main() -> None:
             cells = []
             for anew in (False, True):
                 task = {"checkpoint": checkpoint, "program": program, "anew": anew}
-                shares = in_child("benchmarks.instruments:add_to_songs", **task, **common)
+                shares = in_child("benchmarks.instruments:add_to_songs", **task, **for_composing(options))
                 rows.append({**task, "shares": shares})
                 cells += [f"{100 * statistics.mean(shares):.0f}", f"{sum(map(bool, shares))} of {len(shares)}"]
             lines.append([name, *cells])
