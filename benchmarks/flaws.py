@@ -96,6 +96,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     print(machine("cpu"))
+    common = for_composing(options)
     rows = [
         {
             "checkpoint": checkpoint,
