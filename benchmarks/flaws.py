@@ -98,10 +98,7 @@ def main() -> None:
     print(machine("cpu"))
     common = for_composing(options)
     rows = [
-        {
-            "checkpoint": checkpoint,
-            **in_child("benchmarks.flaws:compose", checkpoint=checkpoint, **for_composing(options)),
-        }
+        {"checkpoint": checkpoint, **in_child("benchmarks.flaws:compose", checkpoint=checkpoint, **common)}
         for checkpoint in options.checkpoints
     ]
     lines = []
