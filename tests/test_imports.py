@@ -88,7 +88,7 @@ def test_each_library_has_one_home(library: str) -> None:
 
 
 def test_the_model_needs_torch_only() -> None:
-    standard = {"__future__", "collections", "contextlib", "dataclasses", "hashlib", "json", "math", "pathlib"}
+    standard = {"__future__", "collections", "contextlib", "copy", "dataclasses", "hashlib", "json", "math", "pathlib"}
     standard |= {"functools", "importlib", "itertools", "pickle", "typing", "warnings"}
     at_home = {"weights.py": {"safetensors"}, "fused_kernels.py": {"triton"}}
     at_home |= {
