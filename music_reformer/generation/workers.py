@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -18,6 +17,7 @@ from pebble import ProcessExpired, ProcessPool
 
 from music_reformer.config import GenerateConfig
 from music_reformer.generation.composer import Composer, Outcome
+from music_reformer.generation.cores import num_cores
 from music_reformer.generation.jobs import Job
 
 # Parcels of jobs handed out ahead of time, per process: none waits for work, and memory stays the same for a million
@@ -129,8 +129,3 @@ def _devices(device: str) -> list[str]:
     if device in ("auto", "cuda") and torch.cuda.is_available():
         return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
     return ["cpu" if device == "auto" else device]
-
-
-def num_cores() -> int:
-    """Cores that this process may use, which may be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -15,6 +15,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 import torch
@@ -239,14 +240,31 @@ class BucketCache:
 
 
 @dataclass
-class RecentCache:
+class _RowCache:
+    """Keys and values in which the rows come first."""
+
+    pair: Tensor
+
+    def to(self, device: torch.device) -> Self:
+        """The same on another device."""
+        return type(self)(pair=self.pair.to(device))
+
+    def select(self, rows: Sequence[int]) -> Self:
+        """A copy of the given rows; one may be given more than once."""
+        return type(self)(pair=self.pair[list(rows)])
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """The given rows go on."""
+        self.pair = self.pair[list(rows)]
+
+
+@dataclass
+class RecentCache(_RowCache):
     """For local attention: the last W rotated keys and the values, in a ring (their order does not matter).
 
     Attributes:
         pair: keys and values [B, H, W, C], a ring; token n is in place n % W.
     """
-
-    pair: Tensor
 
     @classmethod
     def filled(cls, key_BLHD: Tensor, value_BLHD: Tensor, *, window: int) -> RecentCache:
@@ -266,32 +284,18 @@ class RecentCache:
         key_BHWD, value_BHWD = self.pair.chunk(2, dim=-1)
         return key_BHWD, value_BHWD, bias_B11W
 
-    def to(self, device: torch.device) -> RecentCache:
-        """The same on another device."""
-        return RecentCache(pair=self.pair.to(device))
-
-    def select(self, rows: Sequence[int]) -> RecentCache:
-        """A copy of the given rows; one may be given more than once."""
-        return RecentCache(pair=self.pair[list(rows)])
-
-    def keep(self, rows: Sequence[int]) -> None:
-        """The given rows go on."""
-        self.pair = self.pair[list(rows)]
-
     def admit(self, other: RecentCache) -> None:
         """Copies of all rows of another cache come behind those here."""
         self.pair = torch.cat([self.pair, other.pair])
 
 
 @dataclass
-class GrowingCache:
+class GrowingCache(_RowCache):
     """For full attention: all keys and values; room doubles when it runs out.
 
     Attributes:
         pair: keys and values [B, H, M, C], room for M tokens; token n is in place n.
     """
-
-    pair: Tensor
 
     @classmethod
     def filled(cls, key_BHLD: Tensor, value_BHLD: Tensor) -> GrowingCache:
@@ -312,18 +316,6 @@ class GrowingCache:
         bias = torch.where(place <= moment.position_B.view(-1, 1, 1, 1), 0.0, MASKED)
         key_BHMD, value_BHMD = self.pair[:, :, : moment.farthest + 1].chunk(2, dim=-1)
         return key_BHMD, value_BHMD, bias
-
-    def to(self, device: torch.device) -> GrowingCache:
-        """The same on another device."""
-        return GrowingCache(pair=self.pair.to(device))
-
-    def select(self, rows: Sequence[int]) -> GrowingCache:
-        """A copy of the given rows; one may be given more than once."""
-        return GrowingCache(pair=self.pair[list(rows)])
-
-    def keep(self, rows: Sequence[int]) -> None:
-        """The given rows go on."""
-        self.pair = self.pair[list(rows)]
 
     def admit(self, other: GrowingCache) -> None:
         """Copies of all rows of another cache come behind those here."""

@@ -179,7 +179,7 @@ class ReformerLM(nn.Module):
             first = first + out.float()
             second = second + block.feed_chunked(first)
         state = DecodeState(caches=caches, lengths=[tokens_BL.shape[1]] * tokens_BL.shape[0])
-        if self._fused_step is not None:
+        if self._fused_step is not None and state.device.type != "cpu":
             state = state.to(torch.device("cpu"))
         return self._logits(self.final_norm(first[:, -1] + second[:, -1])), state
 

@@ -35,8 +35,8 @@ from fastapi.staticfiles import StaticFiles
 
 from music_reformer.config import to_plain
 from music_reformer.errors import UserError
+from music_reformer.generation.cores import num_cores
 from music_reformer.generation.generator import Generator
-from music_reformer.generation.workers import num_cores
 from music_reformer.midi.examples import EXAMPLES
 from music_reformer.midi.roll import instrument_name, roll_data
 from music_reformer.midi.score import UPLOAD_BYTES
