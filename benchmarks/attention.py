@@ -96,8 +96,8 @@ def _take_projections_out(name: str, layer: Any, device: str) -> None:
 def _ours(length: int, rounds: int, device: str) -> Any:
     import torch
 
-    from music_reformer.model.lsh_attention import LSHAttention
-    from music_reformer.model.sequence import Sequence
+    from music_reformer.model.attention.documents import Sequence
+    from music_reformer.model.attention.lsh import LSHAttention
 
     class Layer(torch.nn.Module):
         def __init__(self) -> None:
@@ -132,7 +132,7 @@ def _hugging_face(length: int, rounds: int, device: str) -> Any:
     from transformers import ReformerConfig
     from transformers.models.reformer.modeling_reformer import LSHSelfAttention
 
-    from music_reformer.model.lsh_attention import bucket_factors
+    from music_reformer.model.attention.lsh import bucket_factors
 
     config = ReformerConfig(
         hidden_size=WIDTH,

@@ -30,7 +30,7 @@ def made_up(number: int) -> dict[str, Any]:
     """The result of a file, the same whenever it is asked for."""
     import numpy as np
 
-    from music_reformer.data.near_duplicates import NUM_HASHES
+    from music_reformer.data.prepare.near_duplicates import NUM_HASHES
 
     kind = number % 100
     if kind < 2:
@@ -67,10 +67,10 @@ def _source(number: int) -> str:
 def keep_and_write(*, files: int) -> dict[str, dict[str, float]]:
     """In a child process: processor seconds and memory of each step."""
     from music_reformer.config import CorpusConfig, PrepareConfig
-    from music_reformer.data.assemble import write_store
-    from music_reformer.data.corpus import SPLITS, CorpusFile
-    from music_reformer.data.journal import Journal
-    from music_reformer.data.manifest import Manifest
+    from music_reformer.data.corpora.manifest import Manifest
+    from music_reformer.data.corpora.splits import SPLITS, CorpusFile
+    from music_reformer.data.prepare.assemble import write_store
+    from music_reformer.data.prepare.journal import Journal
     from music_reformer.data.store import TokenStore
 
     steps: dict[str, dict[str, float]] = {}

@@ -45,7 +45,7 @@ def build() -> Any:
     import torch
 
     from music_reformer.config import ModelConfig
-    from music_reformer.model.lsh_attention import LSHAttention
+    from music_reformer.model.attention.lsh import LSHAttention
     from music_reformer.model.reformer import ReformerLM
 
     model = ReformerLM(
@@ -76,7 +76,7 @@ def build() -> Any:
 
 def use_attention(model: Any, kind: str | int) -> None:
     """Full attention is one round with one bucket in effect: all rotations equal, all in the window."""
-    from music_reformer.model.lsh_attention import LSHAttention
+    from music_reformer.model.attention.lsh import LSHAttention
 
     for layer in model.modules():
         if isinstance(layer, LSHAttention):

@@ -44,11 +44,11 @@ class Verb:
 
 
 VERBS = {
-    "prepare": Verb(settings.PrepareConfig, "music_reformer.data.prepare_sequences", "prepare"),
+    "prepare": Verb(settings.PrepareConfig, "music_reformer.data.prepare.command", "prepare"),
     "train": Verb(settings.TrainConfig, "music_reformer.training.run", "train"),
     "finetune": Verb(settings.FinetuneConfig, "music_reformer.training.finetune", "finetune"),
     "evaluate": Verb(settings.EvaluateConfig, "music_reformer.evaluation.evaluate", "evaluate"),
-    "generate": Verb(settings.GenerateConfig, "music_reformer.generation.batch", "generate"),
+    "generate": Verb(settings.GenerateConfig, "music_reformer.batch.generate", "generate"),
 }
 
 

@@ -70,7 +70,7 @@ class TokenizerConfig:
 
 @dataclass
 class CorpusConfig:
-    """Where MIDI files come from and how they are split. See `music_reformer.data.corpus`."""
+    """Where MIDI files come from and how they are split. See `music_reformer.data.corpora.splits`."""
 
     name: str = "folder"
     # midi; or a file of integers at `path`: tokens (as they are) or chorales (frames of four pitches).
@@ -111,7 +111,7 @@ class CorpusConfig:
 
 @dataclass
 class QualityConfig:
-    """Which pieces are music enough to learn from. See `music_reformer.data.quality`."""
+    """Which pieces are music enough to learn from. See `music_reformer.data.prepare.quality`."""
 
     # Fewer notes, drums included, are left out; and so are pieces of fewer different pitches.
     min_notes: int = 8

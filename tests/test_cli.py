@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import symusic
-from small_store import write_store
 
+from helpers.small_store import write_store
 from music_reformer.cli import VERBS, compose_config, main
 
 # A model small enough to train in a second.

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 from omegaconf import OmegaConf
-from small_store import write_store
 
+from helpers.small_store import write_store
 from music_reformer import config as settings
 from music_reformer.cli import VERBS, compose_config, conf_folder
 from music_reformer.errors import UserError
@@ -68,7 +68,7 @@ def test_each_optimizer_composes(name: str) -> None:
 
 @pytest.mark.parametrize("group", ["trainer", "experiment"])
 def test_each_trainer_and_experiment_makes_batches(group: str, tmp_path: Path) -> None:
-    from music_reformer.data.windows import TrainingBatches
+    from music_reformer.data.rows import TrainingBatches
     from music_reformer.training.run import check
 
     store = write_store(tmp_path, num_pieces=6)

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_store import write_store
+
+from helpers.small_store import write_store
 
 
 @pytest.mark.timeout(600)

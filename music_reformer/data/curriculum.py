@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from music_reformer.config import TrainerConfig
-from music_reformer.data.windows import TrainingBatches
+from music_reformer.data.rows import TrainingBatches
 
 
 class CurriculumBatches:

@@ -16,7 +16,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from music_reformer.data.corpus import SPLITS
+from music_reformer.data.corpora.splits import SPLITS
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from music_reformer.data.corpus import SPLITS
+from music_reformer.data.corpora.splits import SPLITS
 from music_reformer.data.integer_tokenizer import Tokenizer, load_tokenizer
 from music_reformer.data.piece_index import Piece, PieceIndex
 from music_reformer.errors import UserError

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from music_reformer.data.corpus import SUFFIXES
+from music_reformer.data.corpora.splits import SUFFIXES
 from music_reformer.data.piece_index import Piece
 from music_reformer.data.store import TokenStore
 from music_reformer.errors import UserError

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from music_reformer.data.piece_index import Piece
+from music_reformer.data.rows import Span, fill_row, pack, stack_rows
 from music_reformer.data.store import TokenStore
-from music_reformer.data.windows import Span, fill_row, pack, stack_rows
 from music_reformer.model.reformer import ReformerLM
 
 # Pieces share rows of up to this many tokens; a longer one has a row of its own.

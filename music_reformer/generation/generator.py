@@ -31,7 +31,7 @@ from music_reformer.generation.session import Length, Progress, Session
 from music_reformer.generation.variation import NewNote
 from music_reformer.midi.key import Key
 from music_reformer.midi.tokenizer import MusicTokenizer
-from music_reformer.model.decode_state import DecodeState
+from music_reformer.model.attention.cache import DecodeState
 from music_reformer.model.reformer import ReformerLM
 from music_reformer.model.weights import load_weights
 

@@ -25,7 +25,7 @@ from music_reformer.generation.sampling import Sampler
 from music_reformer.generation.variation import NewNote, Variation
 from music_reformer.midi.grammar import GrammarState
 from music_reformer.midi.key import Key
-from music_reformer.model.decode_state import DecodeState
+from music_reformer.model.attention.cache import DecodeState
 
 if TYPE_CHECKING:
     from music_reformer.generation.generator import Generator

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from music_reformer.generation.session import Session
-from music_reformer.model.decode_state import DecodeState
+from music_reformer.model.attention.cache import DecodeState
 
 
 def compose_together(sessions: Iterable[Session], *, most_rows: int) -> Iterator[Session]:

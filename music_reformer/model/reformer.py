@@ -18,19 +18,19 @@ import torch
 from torch import Tensor, nn
 
 from music_reformer.config import ModelConfig, require
+from music_reformer.model.attention.cache import DecodeState
+from music_reformer.model.attention.documents import Sequence
+from music_reformer.model.attention.full import FullAttention
+from music_reformer.model.attention.local import LocalAttention
+from music_reformer.model.attention.lsh import LSHAttention
 from music_reformer.model.axial_position import AxialPosition
-from music_reformer.model.chunked_loss import IGNORED, chunked_loss, chunked_token_losses
-from music_reformer.model.decode_state import DecodeState
 from music_reformer.model.feed_forward import FeedForward, tokens_per_chunk
-from music_reformer.model.full_attention import FullAttention
-from music_reformer.model.local_attention import LocalAttention
-from music_reformer.model.lsh_attention import LSHAttention
+from music_reformer.model.loss import IGNORED, chunked_loss, chunked_token_losses
 from music_reformer.model.precision import full_precision
 from music_reformer.model.reversible import ReversibleBlock, ReversibleStack
-from music_reformer.model.sequence import Sequence
 
 if TYPE_CHECKING:
-    from music_reformer.model.fused_step import FusedStep
+    from music_reformer.model.kernels.numba_step import FusedStep
 
 
 class ReformerLM(nn.Module):
@@ -97,7 +97,7 @@ class ReformerLM(nn.Module):
         first time on a machine (ten seconds); where they fail, a warning says so, and all goes on as before.
         """
         if all(p.dtype == torch.float32 for p in self.parameters()):
-            from music_reformer.model.fused_step import FusedStep  # Who trains does without Numba.
+            from music_reformer.model.kernels.numba_step import FusedStep  # Who trains does without Numba.
 
             on_cpu = all(p.device.type == "cpu" for p in self.parameters())
             self._fused_step = FusedStep.tried(self if on_cpu else copy.deepcopy(self).to("cpu"))

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
+from music_reformer.model.attention.documents import Sequence
 from music_reformer.model.feed_forward import FeedForward, tokens_per_chunk
-from music_reformer.model.sequence import Sequence
 
 
 class ReversibleBlock(nn.Module):

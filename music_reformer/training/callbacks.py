@@ -19,7 +19,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from music_reformer.data.windows import ValidationBatches
+from music_reformer.data.rows import ValidationBatches
 from music_reformer.errors import UserError
 from music_reformer.model.weights import save_weights
 from music_reformer.training.after_step import AfterStep

@@ -24,7 +24,7 @@ from music_reformer.config import (
     to_plain,
 )
 from music_reformer.data.piece_index import Piece
-from music_reformer.data.prepare import prepare
+from music_reformer.data.prepare.midi import prepare
 from music_reformer.data.store import TokenStore
 from music_reformer.evaluation.likelihood import mean_nats, piece_losses
 from music_reformer.midi.score import write_atomically

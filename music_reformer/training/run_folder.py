@@ -17,9 +17,9 @@ from typing import IO, Any
 import torch
 
 from music_reformer.config import TrainConfig, to_plain
-from music_reformer.data.lock import take_lock
 from music_reformer.data.store import TokenStore
 from music_reformer.errors import UserError
+from music_reformer.files import take_lock
 
 # Settings that a resumed run may change: they leave the curve of the training loss as it is.
 FREE_KEYS = frozenset(

@@ -34,14 +34,14 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from music_reformer.config import to_plain
+from music_reformer.cores import num_cores
 from music_reformer.errors import UserError
-from music_reformer.generation.cores import num_cores
 from music_reformer.generation.generator import Generator
 from music_reformer.midi.examples import EXAMPLES
 from music_reformer.midi.roll import instrument_name, roll_data
 from music_reformer.midi.score import UPLOAD_BYTES
 from music_reformer.ui import order as limits
-from music_reformer.ui.composer import Composer
+from music_reformer.ui.operations import Composer
 from music_reformer.ui.order import Order
 from music_reformer.ui.shelf import Shelf, sweep
 

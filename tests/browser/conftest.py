@@ -15,10 +15,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "ui"))
 
-from stand_in_generator import StandInGenerator
-from visited_site import Site
-from visitor import chromium_path
-
+from helpers.stand_in_generator import StandInGenerator
+from helpers.visited_site import Site
+from helpers.visitor import chromium_path
 from music_reformer.ui.page import build_page, launch_page
 
 FLAGS = [

@@ -17,8 +17,8 @@ from typing import Any
 
 from PIL import Image
 from playwright import sync_api
-from visitor import chromium_path, kept, mark_bars, midi, order, phase, until_level, until_progress, upload
 
+from helpers.visitor import chromium_path, kept, mark_bars, midi, order, phase, until_level, until_progress, upload
 from music_reformer.generation.generator import Generator
 from music_reformer.midi.examples import EXAMPLES
 from music_reformer.ui.page import build_page, launch_page

@@ -14,8 +14,9 @@ import mido
 import numpy as np
 import pytest
 import symusic
-from visited_site import Site
-from visitor import (
+
+from helpers.visited_site import Site
+from helpers.visitor import (
     COUNT_COLOUR,
     WALTZ,
     download,
@@ -32,7 +33,6 @@ from visitor import (
     until_progress,
     upload,
 )
-
 from music_reformer.midi.examples import EXAMPLES
 from music_reformer.midi.key import Key
 

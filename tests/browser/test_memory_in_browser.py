@@ -8,8 +8,9 @@ from typing import Any
 
 import symusic
 from test_composing_in_browser import current, export, kept
-from visited_site import Site
-from visitor import midi, notes_of, order, phase, upload
+
+from helpers.visited_site import Site
+from helpers.visitor import midi, notes_of, order, phase, upload
 
 
 def tree(tab: Any) -> list[str]:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from visited_site import Site
-from visitor import (
+
+from helpers.visited_site import Site
+from helpers.visitor import (
     COUNT_COLOUR,
     PAPER,
     WALTZ,
@@ -25,7 +26,6 @@ from visitor import (
     until_progress,
     upload,
 )
-
 from music_reformer.midi.examples import EXAMPLES
 
 SLOW = pytest.mark.slow  # the same again in another shape

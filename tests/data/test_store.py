@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.small_store import write_store
 from music_reformer.data.piece_index import Piece
 from music_reformer.data.store import TokenStore
 from music_reformer.errors import UserError
-from tests.small_store import write_store
 
 
 def test_pieces_are_views_of_the_file(tmp_path: Path) -> None:

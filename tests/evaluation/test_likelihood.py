@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_store import write_store
 
+from helpers.small_store import write_store
 from music_reformer.config import EvaluateConfig, ModelConfig, TokenizerConfig
 from music_reformer.data.piece_index import Piece
 from music_reformer.data.store import TokenStore

@@ -8,11 +8,11 @@ import muspy
 import numpy as np
 import pytest
 import symusic
-from reference.fitness import fitness
 
 from music_reformer.evaluation import musical
 from music_reformer.evaluation.notes import Notes
 from music_reformer.evaluation.structure import by_lag, largest_fitness, self_similarity, structureness
+from reference.fitness import fitness
 
 
 def score(seed: int, *, num_notes: int = 300, bars: int = 12) -> symusic.Score:

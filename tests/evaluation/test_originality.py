@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import symusic
-from reference.copies import longest_run
 
 from music_reformer.evaluation.copies import TrainingSet, top_line
 from music_reformer.evaluation.notes import Notes
 from music_reformer.evaluation.originality import TrainingIndex, onsets_s, suffix_array, symbols
+from reference.copies import longest_run
 
 
 def melody(seed: int, num_notes: int = 60) -> list[tuple[int, int]]:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import symusic
 import torch
-from stand_in import StandIn, full_score
 
+from helpers.stand_in_model import StandIn, full_score
 from music_reformer.config import ModelConfig, TokenizerConfig
 from music_reformer.errors import UserError
 from music_reformer.generation import generator as generator_module

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import symusic
-from stand_in import StandIn, full_score
 
+from helpers.stand_in_model import StandIn, full_score
 from music_reformer.config import TokenizerConfig
 from music_reformer.generation.generator import Generator
 from music_reformer.generation.prompt import Prompt

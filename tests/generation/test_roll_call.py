@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import pytest
 import torch
-from stand_in import StandIn, full_score
 
+from helpers.stand_in_model import StandIn, full_score
 from music_reformer.config import TokenizerConfig
 from music_reformer.generation.generator import Generator, Session
 from music_reformer.generation.roll_call import RollCall

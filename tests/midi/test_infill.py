@@ -7,8 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 import symusic
-from scores import random_score
 
+from helpers.scores import random_score
 from music_reformer.config import TokenizerConfig
 from music_reformer.midi.bars import BOS, PAD, BarReader
 from music_reformer.midi.infill import ALL, cut_hole, permuted

@@ -6,8 +6,8 @@ from itertools import chain, pairwise
 
 import numpy as np
 import pytest
-from scores import random_score
 
+from helpers.scores import random_score
 from music_reformer.config import TokenizerConfig
 from music_reformer.midi.bars import BOS, PAD, BarReader
 from music_reformer.midi.instrumentation import NAMED_BARS, Section, arrange, can_name, with_names

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from helpers.scores import random_score
 from music_reformer.midi.roll import roll_data
-from tests.midi.scores import random_score
 
 
 def test_notes_are_in_seconds_and_new_ones_marked() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import symusic
 
+from helpers.scores import random_score
 from music_reformer.errors import UserError
 from music_reformer.midi import score as module
 from music_reformer.midi.guard import read_score_guarded
@@ -22,7 +23,6 @@ from music_reformer.midi.score import (
     with_likely_metre,
     write_score,
 )
-from tests.midi.scores import random_score
 
 
 def midi(body: bytes, *, division: int = 480, tracks: int = 1) -> bytes:

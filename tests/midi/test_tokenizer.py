@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import symusic
 
+from helpers.scores import random_score
 from music_reformer.config import ENCODINGS, TokenizerConfig
 from music_reformer.errors import UserError
 from music_reformer.midi.score import clean_score, metres, read_score, seconds_at
 from music_reformer.midi.tokenizer import MusicTokenizer
-from tests.midi.scores import random_score
 
 # The grid of the default settings: 8 positions a beat, so an onset moves by half of that at the most.
 HALF_STEP = 1 / 16

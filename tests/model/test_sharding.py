@@ -6,7 +6,8 @@ import multiprocessing
 import os
 
 import pytest
-from sharded import compare_with_one_process
+
+from helpers.sharded_training import compare_with_one_process
 
 
 @pytest.mark.parametrize("recompute", [True, False])

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_store import write_store
 
-import runs
+from helpers import training_runs as runs
+from helpers.small_store import write_store
 from music_reformer.config import TrainConfig
 from music_reformer.data.curriculum import CurriculumBatches
 from music_reformer.data.store import TokenStore

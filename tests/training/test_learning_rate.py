@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from small_store import write_store
 
-import runs
+from helpers import training_runs as runs
+from helpers.small_store import write_store
 from music_reformer.errors import UserError
 from music_reformer.training.run import train
 

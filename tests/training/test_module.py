@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_store import write_store
 
-import runs
+from helpers import training_runs as runs
+from helpers.small_store import write_store
 from music_reformer.config import OptimizerConfig, TrainConfig, TrainerConfig
 from music_reformer.model.reformer import ReformerLM
 from music_reformer.training.module import LanguageModule, derived_seed, learning_rate_factor
@@ -64,8 +64,8 @@ def test_accumulation_has_the_gradients_of_one_larger_batch(store: Path, tmp_pat
 
 
 def test_gradients_are_those_of_the_mean(store: Path, tmp_path: Path) -> None:
+    from music_reformer.data.rows import TrainingBatches
     from music_reformer.data.store import TokenStore
-    from music_reformer.data.windows import TrainingBatches
 
     config = without_noise(store, tmp_path / "run", accumulate=1)
     config.model.attention = ["local"]

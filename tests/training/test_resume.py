@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_store import write_store
 
-import runs
+from helpers import training_runs as runs
+from helpers.small_store import write_store
 from music_reformer.errors import UserError
 from music_reformer.model.weights import load_weights
 from music_reformer.training.run import train

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from small_store import write_store
 
-import runs
+from helpers import training_runs as runs
+from helpers.small_store import write_store
 from music_reformer.errors import UserError
 from music_reformer.training.module import LanguageModule
 from music_reformer.training.run import train

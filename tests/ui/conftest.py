@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from stand_in_generator import StandInGenerator
 
+from helpers.stand_in_generator import StandInGenerator
 from music_reformer.midi.examples import EXAMPLES
-from music_reformer.ui.composer import Composer
+from music_reformer.ui.operations import Composer
 from music_reformer.ui.shelf import Shelf
 
 

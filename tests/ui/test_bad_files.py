@@ -13,7 +13,7 @@ import symusic
 from music_reformer.errors import UserError
 from music_reformer.midi.examples import EXAMPLES
 from music_reformer.midi.score import UPLOAD_BYTES
-from music_reformer.ui.composer import Composer
+from music_reformer.ui.operations import Composer
 
 GOOD = EXAMPLES["waltz"].score().dumps_midi()
 END = b"\0\xff\x2f\0"

@@ -17,9 +17,9 @@ import httpx
 import pytest
 import symusic
 from gradio_client import Client, handle_file
-from stand_in_generator import StandInGenerator
 
-from music_reformer.ui.composer import Composer
+from helpers.stand_in_generator import StandInGenerator
+from music_reformer.ui.operations import Composer
 from music_reformer.ui.page import ASSETS, build_page, launch_page, soundfont_path
 
 REPOSITORY = Path(__file__).parent.parent.parent

@@ -1,0 +1,1 @@
+"""`music-reformer generate`: a folder of prompts to a folder of MIDI files; start at `generate.py`."""

@@ -1,0 +1,76 @@
+"""A batch on Ray, for more than one machine: the same jobs, the same files.
+
+Prompts, weights and the output folder must be at the same paths on all machines, and this package installed there. A
+worker that dies costs the jobs that it had; another takes its place.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import torch
+
+from music_reformer.batch.jobs import Job
+from music_reformer.batch.runner import Composer, Outcome
+from music_reformer.batch.workers import lost, parcels_of
+from music_reformer.config import GenerateConfig
+from music_reformer.ray_cluster import joined_cluster
+
+
+def compose_all_on_ray(jobs: Sequence[Job], config: GenerateConfig) -> Iterator[tuple[Job, Outcome]]:
+    """The outcome of each job, in the order in which they are done.
+
+    Args:
+        jobs: may be many.
+        config: of the batch; `workers` Ray workers with a GPU each where the cluster has some, or else a core each;
+            0: all of them.
+
+    Raises:
+        UserError: Ray is not installed, or there is no cluster at RAY_ADDRESS.
+    """
+    with joined_cluster(config.workers) as ray:
+        resources = ray.cluster_resources()
+        on_gpus = config.device in ("auto", "cuda") and resources.get("GPU", 0) >= 1
+        workers = min(len(jobs), config.workers or int(resources["GPU" if on_gpus else "CPU"]))
+        parcels = parcels_of(jobs, config, workers=workers)
+        kind = ray.remote(num_cpus=1, num_gpus=1 if on_gpus else 0)(_RayComposer)
+        start = partial(kind.remote, config, "cuda" if on_gpus else "cpu", os.getcwd())
+        idle = [start() for _ in parcels[:workers]]
+        waiting = iter(parcels)
+        running = {}
+        while True:
+            while idle and (parcel := next(waiting, None)) is not None:
+                worker = idle.pop()
+                running[worker.compose.remote(parcel)] = worker, parcel
+            if not running:
+                return
+            done, _ = ray.wait(list(running))
+            for reference in done:
+                worker, parcel = running.pop(reference)
+                try:
+                    outcomes = ray.get(reference)
+                    idle.append(worker)
+                except ray.exceptions.RayActorError as error:
+                    outcomes = lost(parcel, f"the Ray worker that composed it died ({type(error).__name__})")
+                    idle.append(start())
+                yield from outcomes
+
+
+class _RayComposer:
+    """One Ray worker, which reads the weights once.
+
+    Args:
+        config: of the batch.
+        device: that Ray has given it.
+        folder: that paths are relative to.
+    """
+
+    def __init__(self, config: GenerateConfig, device: str, folder: str) -> None:
+        os.chdir(folder)
+        torch.set_num_threads(1)
+        self._composer = Composer.load(config, device)
+
+    def compose(self, jobs: list[Job]) -> list[tuple[Job, Outcome]]:
+        return list(self._composer.compose_all(jobs))

@@ -1,0 +1,121 @@
+"""Which files a corpus has, and which split each is in.
+
+Splits go by composition, so that no performance of a piece is tested on after another was trained on. A composition's
+split is a hash of its name: adding files to a corpus moves none of the others. Where the publisher gives a split of
+their own (a table, named by the manifest), it is that one.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from music_reformer.config import CorpusConfig
+from music_reformer.data.corpora.manifest import Manifest, Table
+from music_reformer.errors import UserError
+
+SUFFIXES = (".mid", ".midi", ".kar")
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, order=True)
+class CorpusFile:
+    """One file.
+
+    Attributes:
+        source: path relative to the corpus, with /.
+        composition: name of what must not be split.
+        split: "train", "validation" or "test".
+        reason: why it is left out before anybody looks into it; None: it is not.
+    """
+
+    source: str
+    composition: str
+    split: str
+    reason: str | None = None
+
+
+def find_files(config: CorpusConfig, manifest: Manifest) -> Iterator[CorpusFile]:
+    """All MIDI files of a corpus, in no order; a million of them take no memory.
+
+    Raises:
+        UserError: the folder is missing or holds no MIDI, or the table of its splits cannot be used.
+    """
+    root = Path(config.path or "")
+    if not root.is_dir():
+        raise UserError(f"corpus.path ({config.path}) is not a folder; name a folder of MIDI files")
+    listed = None if manifest.table is None else _read_table(root, manifest.table)
+    empty = True
+    for source in _walk(str(root), ""):
+        if manifest.exclude.fullmatch(source):
+            continue
+        empty = False
+        if listed is None:
+            yield _place(source, manifest, config)
+        elif source in listed:
+            composition, split = listed[source]
+            yield CorpusFile(source=source, composition=composition, split=split)
+        else:
+            assert manifest.table is not None
+            reason = f"{source} is not in {manifest.table.file}"
+            yield CorpusFile(source=source, composition=source, split="train", reason=reason)
+    if empty:
+        raise UserError(f"corpus.path ({config.path}) holds no MIDI files ({', '.join(SUFFIXES)})")
+
+
+def _walk(root: str, below: str) -> Iterator[str]:
+    """Paths of MIDI files, read as the folder is read: a folder of a million names is never listed whole."""
+    folders = []
+    with os.scandir(os.path.join(root, below) if below else root) as entries:
+        for entry in entries:
+            path = f"{below}/{entry.name}" if below else entry.name
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(path)
+            elif entry.name.lower().endswith(SUFFIXES) and entry.is_file():
+                yield path
+    for folder in folders:
+        yield from _walk(root, folder)
+
+
+def _read_table(root: Path, table: Table) -> dict[str, tuple[str, str]]:
+    """(composition, split) of each source in the publisher's table."""
+    path = root / table.file
+    rows: dict[str, tuple[str, str]] = {}
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                composition = " / ".join(row[column] for column in table.composition)
+                if row[table.split] not in SPLITS:
+                    raise UserError(f"{path} has a split {row[table.split]!r}; it must be one of {', '.join(SPLITS)}")
+                rows[row[table.source]] = composition, row[table.split]
+    except (OSError, KeyError, TypeError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(
+            f"{path}, which gives the split of this corpus, cannot be used ({error!r}); corpus.path must be the folder "
+            "that holds it"
+        ) from error
+    return rows
+
+
+def _place(source: str, manifest: Manifest, config: CorpusConfig) -> CorpusFile:
+    path = PurePosixPath(source)
+    if manifest.composition == "name":
+        name = path.stem
+    elif manifest.composition == "folder" and path.parent.name:
+        name = str(path.parent)
+    else:
+        name = str(path.with_suffix(""))
+    composition = manifest.variant.sub("", name)
+    # Not of the corpus's name: a corpus prepared as a plain folder has the same split.
+    digest = hashlib.sha256(os.fsencode(composition)).digest()
+    fraction = int.from_bytes(digest[:8], "big") / 2**64
+    if fraction < config.test_fraction:
+        split = "test"
+    elif fraction < config.test_fraction + config.validation_fraction:
+        split = "validation"
+    else:
+        split = "train"
+    return CorpusFile(source=source, composition=composition, split=split)

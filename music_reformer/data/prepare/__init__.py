@@ -1,0 +1,1 @@
+"""`music-reformer prepare`: MIDI files or integers to a token store; start at `command.py`."""

@@ -1,0 +1,205 @@
+"""The report on a corpus: one HTML file that needs nothing else, the same bytes for the same store."""
+
+from __future__ import annotations
+
+import html
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from music_reformer.config import PrepareConfig
+from music_reformer.data.corpora.manifest import Manifest
+from music_reformer.data.corpora.splits import SPLITS
+from music_reformer.data.prepare.charts import Bar, histogram, ranking, short
+from music_reformer.data.prepare.statistics import DRUMS, KEY_NAMES
+from music_reformer.data.prepare.summary import BPM_BOUNDS, SECOND_BOUNDS, TOKEN_BOUNDS, Summary
+from music_reformer.midi.roll import instrument_name
+
+MOST_INSTRUMENTS = 14
+MOST_METRES = 6
+MOST_GROUPS = 25
+MOST_OF_GROUP = 6
+WHAT_IS_LEFT_OUT = {
+    "unreadable": "damaged, cut short, or no MIDI file",
+    "no notes": "empty, or without a note",
+    "few notes": "fewer notes than quality.min_notes",
+    "one pitch": "fewer pitches than quality.min_pitches",
+    "drums only": "no instrument but drums",
+    "absurd tempo": "a mean tempo outside quality.min_bpm to quality.max_bpm",
+    "no tokens": "no note that the tokenizer has a token for",
+    "too costly": "took too long or too much memory, or killed the process that read it",
+    "not listed": "not in the publisher's table of splits",
+    "duplicate": "the same notes as an earlier file",
+    "near-duplicate": "nearly the same notes as a piece in another split",
+}
+
+
+def report_page(summary: Summary, groups: Sequence[dict[str, Any]], manifest: Manifest, config: PrepareConfig) -> str:
+    """The page.
+
+    Args:
+        summary: of the pieces that are used and the files that are not.
+        groups: of near-duplicates, as `near_duplicates.jsonl` has them.
+        manifest: source, licence and citation are shown.
+        config: of the preparation.
+    """
+    template = Template((Path(__file__).parent / "report.html").read_text(encoding="utf-8"))
+    return template.substitute(
+        name=html.escape(manifest.name or config.corpus.name),
+        about=_about(manifest),
+        tiles=_tiles(summary),
+        splits=_splits(summary),
+        skipped=_skipped(summary),
+        charts=_charts(summary),
+        groups=_groups(groups, config),
+        tokenizer=html.escape(config.tokenizer.encoding),
+    )
+
+
+def _about(manifest: Manifest) -> str:
+    parts = []
+    if manifest.source:
+        source = html.escape(manifest.source)
+        parts.append(f'<p><a href="{source}">{source}</a></p>')
+    if manifest.licence:
+        parts.append(f"<p>Licence: {html.escape(manifest.licence)}</p>")
+    if manifest.citation:
+        parts.append(f"<p>Cite: {html.escape(manifest.citation)}</p>")
+    return "".join(parts) or "<p>A folder of MIDI files; no manifest tells of its source or licence.</p>"
+
+
+def _tiles(summary: Summary) -> str:
+    tiles = (
+        ("pieces", f"{summary.num_pieces:,}"),
+        ("hours of music", f"{summary.milliseconds.total() / 3.6e6:,.1f}"),
+        ("notes", short(summary.notes.total())),
+        ("tokens", short(summary.num_tokens)),
+        ("longest piece, tokens", f"{summary.longest:,}"),
+        ("files left out", f"{summary.num_skipped:,}"),
+    )
+    return "".join(f"<div><b>{value}</b><span>{name}</span></div>" for name, value in tiles)
+
+
+def _splits(summary: Summary) -> str:
+    rows = []
+    for split in SPLITS:
+        pieces, tokens = summary.pieces[split], summary.tokens[split]
+        rows.append(
+            f'<tr><th scope="row">{split}</th><td class="number">{pieces:,}</td>'
+            f'<td class="number">{pieces / max(summary.num_pieces, 1):.1%}</td>'
+            f'<td class="number">{tokens:,}</td><td class="number">{summary.milliseconds[split] / 3.6e6:,.1f}</td></tr>'
+        )
+    head = '<tr><th scope="col">split</th>' + "".join(
+        f'<th scope="col" class="number">{name}</th>' for name in ("pieces", "share", "tokens", "hours")
+    )
+    return f"<table>{head}</tr>{''.join(rows)}</table>"
+
+
+def _skipped(summary: Summary) -> str:
+    if not summary.num_skipped:
+        return "<p>None: every file is used.</p>"
+    bars = [Bar(number, kind, WHAT_IS_LEFT_OUT[kind]) for kind, number in _most(summary.skipped)]
+    notes = "".join(
+        f"<dt>{kind}</dt><dd>{html.escape(WHAT_IS_LEFT_OUT[kind])}</dd>" for kind, _ in _most(summary.skipped)
+    )
+    return f"{ranking(bars)}<dl>{notes}</dl><p>Each file and its reason is a line of <code>skipped.jsonl</code>.</p>"
+
+
+def _charts(summary: Summary) -> str:
+    pitches = [
+        Bar(int(number), f"C{pitch // 12 - 1}" if pitch % 12 == 0 else "", f"{_pitch_name(pitch)}: {number:,} notes")
+        for pitch, number in list(enumerate(summary.pitches))[12:120]
+    ]
+    programs = [
+        Bar(number, _program_name(program), f"in {number:,} pieces")
+        for program, number in _most(summary.programs, MOST_INSTRUMENTS)
+    ]
+    keys = [
+        Bar(
+            summary.keys[key],
+            name.removesuffix(" major").removesuffix(" minor"),
+            f"{name}: {summary.keys[key]:,} pieces",
+        )
+        for key, name in enumerate(KEY_NAMES)
+    ]
+    metres = [Bar(number, metre, f"{number:,} pieces") for metre, number in _most(summary.metres, MOST_METRES)]
+    figures = (
+        ("Length", _binned(summary.lengths, TOKEN_BOUNDS, short, "tokens of a piece", every=1)),
+        ("Duration", _binned(summary.durations, SECOND_BOUNDS, _clock, "minutes:seconds of a piece", every=2)),
+        ("Pitch", histogram(pitches, across="MIDI pitch, drums left out")),
+        ("Tempo", _binned(summary.tempos, BPM_BOUNDS, str, "quarter notes a minute, mean of a piece", every=5)),
+        ("Major keys", histogram(keys[:12], across="estimated from pitch classes")),
+        ("Minor keys", histogram(keys[12:], across="estimated from pitch classes")),
+        ("Instruments", ranking(programs)),
+        ("Metre", ranking(metres)),
+    )
+    return "".join(f"<figure><figcaption>{title}</figcaption>{body}</figure>" for title, body in figures)
+
+
+def _binned(counts: Counter[int], bounds: Sequence[int], name: Callable[[int], str], across: str, *, every: int) -> str:
+    """A histogram from the first bar that is not empty to the last."""
+    used = [place for place, bound in enumerate(bounds) if counts[bound]]
+    shown = range(max(0, used[0] - 1), min(len(bounds), used[-1] + 2)) if used else range(0)
+    bars = []
+    for place in shown:
+        upper = f"to {name(bounds[place + 1])}" if place + 1 < len(bounds) else "and more"
+        label = name(bounds[place]) if place % every == 0 or len(shown) < 12 else ""
+        bars.append(
+            Bar(counts[bounds[place]], label, f"{name(bounds[place])} {upper}: {counts[bounds[place]]:,} pieces")
+        )
+    return histogram(bars, across=across, ranges=True)
+
+
+def _groups(groups: Sequence[dict[str, Any]], config: PrepareConfig) -> str:
+    if config.near_duplicates == "off":
+        return "<p>Not looked for (<code>near_duplicates=off</code>).</p>"
+    if not groups:
+        return "<p>None found.</p>"
+    dropped = sum(not piece["used"] for group in groups for piece in group["pieces"])
+    across = sum(len({piece["split"] for piece in group["pieces"]}) > 1 for group in groups)
+    policy = (
+        f"pieces left out, so that no group is in two splits (what is tested on stays): {dropped:,}"
+        if config.near_duplicates == "drop"
+        else "all are used (<code>near_duplicates=report</code>)"
+    )
+    rows = []
+    for group in sorted(groups, key=lambda group: -len(group["pieces"]))[:MOST_GROUPS]:
+        pieces = group["pieces"]
+        cells = "<br>".join(
+            f"<span{'' if piece['used'] else ' class=gone'}>{html.escape(_printable(piece['source']))}</span> "
+            f"<small>{piece['split']}, {piece['similarity']:.0%}</small>"
+            for piece in pieces[:MOST_OF_GROUP]
+        )
+        more = f"<br><small>and {len(pieces) - MOST_OF_GROUP:,} more</small>" if len(pieces) > MOST_OF_GROUP else ""
+        rows.append(f'<tr><td class="number">{len(pieces):,}</td><td>{cells}{more}</td></tr>')
+    shown = f" The {MOST_GROUPS} largest:" if len(groups) > MOST_GROUPS else ""
+    number = "1 group of pieces shares" if len(groups) == 1 else f"{len(groups):,} groups of pieces share"
+    return (
+        f"<p>{number} at least {config.near_duplicate_similarity:.0%} of their melodic 6-grams, whatever the key and "
+        f"tempo; {across:,} across splits; {policy}. All groups are in <code>near_duplicates.jsonl</code>.{shown}</p>"
+        f"<table class=groups>{''.join(rows)}</table>"
+    )
+
+
+def _most(counts: Counter[Any], number: int | None = None) -> list[tuple[Any, int]]:
+    """The most frequent first; ties in the order of their names, whatever was counted first."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:number]
+
+
+def _printable(text: str) -> str:
+    """File names that are no text have bytes that no page can hold."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _program_name(program: int) -> str:
+    return "Drums" if program == DRUMS else instrument_name(program, drum=False)
+
+
+def _pitch_name(pitch: int) -> str:
+    return f"{KEY_NAMES[pitch % 12].split()[0]}{pitch // 12 - 1}"
+
+
+def _clock(seconds: int) -> str:
+    return f"{seconds // 60}:{seconds % 60:02d}"

@@ -1,0 +1,1 @@
+"""Attention: exactly causal LSH, sliding windows, and the caches they decode from."""

@@ -1,0 +1,320 @@
+"""Locality-sensitive hashing attention, exactly causal (Reformer, arXiv 2001.04451, section 2).
+
+Shapes: B batch, L tokens, E width, H heads, D head width, R rounds, W window, K buckets,
+G groups of rows that are hashed by the same rotations.
+
+Queries and keys are shared and hashed, h(x) = argmax [xR; -xR]. Keys are k = q / |q|, times sqrt(D) so that the
+scores q.k / sqrt(D) are |q| cos(q, k), as in the authors' code; without it they are sqrt(D) times flatter. In one round
+a token attends to the last W members of its own bucket, itself included (itself only when it has no other). That set
+depends on the tokens up to it alone, whereas the chunks of the paper's implementation depend on the buckets of all
+tokens: here the likelihood is exact, cached decoding equals the parallel pass, and padding or packing changes nothing.
+
+With `successor_values` a key brings the value of the token *after* it. Since queries and keys are shared, a token finds
+the earlier places that are like its own; what it wants to know of them is how they went on (an induction head, arXiv
+2209.11895, in one layer). A token attends to strictly earlier ones, so what came after each of them is past or present:
+nothing leaks. See docs/decisions/001 and 003.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from music_reformer.model.attention.cache import BucketCache, Moment
+from music_reformer.model.attention.documents import Sequence
+from music_reformer.model.kernels.torch_banded import (
+    MASKED,
+    Workspace,
+    head_backward,
+    head_forward,
+    rows_alone,
+    side_by_side,
+    sort_into_segments,
+)
+from music_reformer.model.kernels.triton_attention import FusedSharedAttention, form_for, fused_hash
+from music_reformer.model.precision import full_precision
+
+# Components of rotated queries computed at a time: what the cache of a core holds, or on a GPU 128 MB.
+ROTATED_AT_A_TIME, ROTATED_AT_A_TIME_ON_GPU = 1 << 18, 1 << 25
+SMALLEST_NORM = 1e-12
+# More buckets than these are the product of two hashes.
+LARGEST_SINGLE_HASH = 128
+
+
+class LSHAttention(nn.Module):
+    """Multi-round LSH self-attention with shared queries and keys.
+
+    Args:
+        width: E, of the residual stream.
+        num_heads: H.
+        head_width: D.
+        window: W, members of its bucket that a token sees in one round.
+        num_buckets: K, a constant of the model whatever the length; even. Many are the product of two hashes
+            (`bucket_factors`).
+        num_rounds: R used in training and by default afterwards.
+        max_rounds: rounds whose rotations are stored, so that evaluation may use more of them.
+        successor_values: keys bring the value of the token after them; False: their own, as in the paper. A token
+            that has only itself takes its own value either way.
+    """
+
+    def __init__(
+        self,
+        *,
+        width: int,
+        num_heads: int,
+        head_width: int,
+        window: int,
+        num_buckets: int,
+        num_rounds: int,
+        max_rounds: int,
+        successor_values: bool,
+    ) -> None:
+        super().__init__()
+        self.successor_values = successor_values
+        self.num_heads, self.head_width = num_heads, head_width
+        self.window, self.num_buckets, self.num_rounds = window, num_buckets, num_rounds
+        self.to_query_value = nn.Linear(width, 2 * num_heads * head_width, bias=False)
+        self.to_out = nn.Linear(num_heads * head_width, width, bias=False)
+        rotations = torch.randn(max_rounds, num_heads, head_width, sum(bucket_factors(num_buckets)) // 2)
+        self.rotations_RHDK: Tensor
+        self.register_buffer("rotations_RHDK", rotations)
+        self._row_seeds: range | None = None
+
+    def redraw_rotations(self, row_seeds: range | None) -> None:
+        """Draw rotations for training; None goes back to the stored ones. `eval()` always uses the stored ones.
+
+        Each row of a batch has its own, so that a step learns from as many hashes as it has rows (Table 2 is learnt far
+        better, docs/decisions/009).
+
+        Args:
+            row_seeds: of row 0, row 1, and so on; at least as many as a batch has rows.
+        """
+        self._row_seeds = row_seeds
+
+    def buckets(self, query_BLHD: Tensor, num_rounds: int | None = None) -> Tensor:
+        """Hash of every query in so many rounds (None: those in use): int16 [R, B, L, H], each below K."""
+        num_rounds = self.num_rounds if num_rounds is None else num_rounds
+        if self.training and self._row_seeds is not None:
+            rotations_BRHDK = self._drawn(self._row_seeds[: len(query_BLHD)], num_rounds)
+        else:
+            rotations_BRHDK = self.rotations_RHDK[:num_rounds].unsqueeze(0)
+        hash_queries = form_for(query_BLHD.device, _hash, fused_hash, _hash_example)
+        return hash_queries(query_BLHD.detach(), rotations_BRHDK, bucket_factors(self.num_buckets))
+
+    def _drawn(self, seeds: range, num_rounds: int) -> Tensor:
+        shape = (num_rounds, *self.rotations_RHDK.shape[1:])
+        rows = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+        device = self.rotations_RHDK.device
+        # From pinned memory they are copied to a GPU without waiting for what it still has to do.
+        return rows.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else rows.to(device)
+
+    def forward(self, x_BLE: Tensor, sequence: Sequence, buckets_RBLH: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Attend; `buckets_RBLH` of an earlier pass over the same input are reused when given.
+
+        Returns:
+            Output [B, L, E] and the buckets, so that a reversible recomputation cannot hash differently.
+        """
+        out_BLE, buckets_RBLH, _ = self._attend(x_BLE, sequence, buckets_RBLH)
+        return out_BLE, buckets_RBLH
+
+    def prefill(self, x_BLE: Tensor, sequence: Sequence) -> tuple[Tensor, BucketCache]:
+        """The parallel pass over a prompt, and the cache from which `step` goes on."""
+        out_BLE, buckets_RBLH, (query_BLHD, value_BLHD) = self._attend(x_BLE, sequence, None)
+        cache = BucketCache.filled(
+            shared_key(query_BLHD.float()),
+            successors(value_BLHD.float()) if self.successor_values else value_BLHD.float(),
+            buckets_RBLH,
+            window=self.window,
+            num_buckets=self.num_buckets,
+        )
+        return out_BLE, cache
+
+    def step(self, x_BE: Tensor, cache: BucketCache, moment: Moment) -> Tensor:
+        """One token more for every row; the cache is updated in place. Costs O(R W), whatever the length."""
+        query_BHD, value_BHD = self._project(x_BE).float().unbind(dim=1)
+        buckets_BHR = self.buckets(query_BHD.unsqueeze(1), cache.shape[1])[:, :, 0].permute(1, 2, 0)
+        if self.successor_values:
+            cache.replace_last_value(value_BHD)
+        key_BHND, value_BHND, bias = cache.append(shared_key(query_BHD), value_BHD, buckets_BHR)
+        out_BH1D = scaled_dot_product_attention(query_BHD.unsqueeze(2), key_BHND, value_BHND, attn_mask=bias)
+        return self.to_out(out_BH1D.flatten(1))
+
+    def _project(self, x: Tensor) -> Tensor:
+        """Queries and values side by side, [..., 2, H, D]."""
+        return self.to_query_value(x).view(*x.shape[:-1], 2, self.num_heads, self.head_width)
+
+    def _attend(
+        self, x_BLE: Tensor, sequence: Sequence, buckets_RBLH: Tensor | None
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+        attention = form_for(x_BLE.device, _SharedAttention, FusedSharedAttention, _example)
+        query_value_BLTHD = self._project(x_BLE)
+        query_BLHD, value_BLHD = query_value_BLTHD.detach().unbind(dim=2)
+        if buckets_RBLH is None:
+            buckets_RBLH = self.buckets(query_BLHD)
+        segment_BL = sequence.segments(self.num_buckets)
+        out_BLHD = attention.apply(query_value_BLTHD, segment_BL, buckets_RBLH, self.window, self.successor_values)
+        return self.to_out(out_BLHD.flatten(2)), buckets_RBLH, (query_BLHD, value_BLHD)
+
+
+def bucket_factors(num_buckets: int) -> list[int]:
+    """Buckets of the hashes that together make one: [K], or for a large K two even numbers with K as their product.
+
+    A hash costs K / 2 products of vectors, and two whose product is K cost as many as the sum of their own buckets
+    (the authors' code and Hugging Face's do so, too).
+    """
+    if num_buckets <= LARGEST_SINGLE_HASH:
+        return [num_buckets]
+    pairs = [[first, num_buckets // first] for first in range(2, math.isqrt(num_buckets) + 1, 2)]
+    return max(([a, b] for a, b in pairs if a * b == num_buckets and b % 2 == 0), default=[num_buckets])
+
+
+def _hash(query_BLHD: Tensor, rotations_GRHDK: Tensor, factors: list[int]) -> Tensor:
+    """Bucket of every query in every round: argmax of [xR; -xR], of each factor; int16 [R, B, L, H], as they are kept.
+
+    Args:
+        rotations_GRHDK: of each row (G = B), or of all rows alike (G = 1).
+    """
+    groups, num_rounds, num_heads, _, columns = rotations_GRHDK.shape
+    query_GHND = query_BLHD.float().reshape(groups, -1, *query_BLHD.shape[2:]).transpose(1, 2)
+    rotation_GHDC = rotations_GRHDK.permute(0, 2, 3, 1, 4).flatten(3)  # C: the columns of all rounds
+    parts = []
+    # A part at a time, so that what was rotated is still in the cache when its largest component is looked for.
+    at_a_time = ROTATED_AT_A_TIME if query_BLHD.device.type == "cpu" else ROTATED_AT_A_TIME_ON_GPU
+    for query_GHnD in query_GHND.split(max(1, at_a_time // (groups * num_heads * num_rounds * columns)), dim=2):
+        with full_precision(query_BLHD.device):
+            rotated_GHnRK = (query_GHnD @ rotation_GHDC).unflatten(-1, (num_rounds, columns))
+        of_factors = rotated_GHnRK.split([factor // 2 for factor in factors], dim=-1)
+        bucket_GHnR1 = _largest(of_factors[0])
+        for factor, of_factor_GHnRK in zip(factors[1:], of_factors[1:], strict=True):
+            bucket_GHnR1 = _largest(of_factor_GHnRK).add_(bucket_GHnR1, alpha=factor)
+        parts.append(bucket_GHnR1.to(torch.int16))
+    bucket_GHNR1 = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+    return bucket_GHNR1.permute(3, 0, 2, 1, 4).reshape(num_rounds, *query_BLHD.shape[:3])
+
+
+def _largest(rotated: Tensor) -> Tensor:
+    """argmax of [xR; -xR], given xR: where its largest component is, counted on behind the last if it is negative."""
+    largest = rotated.abs().argmax(dim=-1, keepdim=True)
+    return torch.add(largest, rotated.gather(-1, largest) < 0, alpha=rotated.shape[-1])
+
+
+def shared_key(query: Tensor) -> Tensor:
+    """Keys of queries [..., D]: brought to root mean square 1."""
+    return query * _key_scale(query)
+
+
+def _key_scale(query: Tensor) -> Tensor:
+    """What makes a key of a query: sqrt(D) / |q|, [..., 1]."""
+    norm = torch.linalg.vector_norm(query, dim=-1, keepdim=True).clamp_min_(SMALLEST_NORM)
+    return norm.reciprocal_().mul_(query.shape[-1] ** 0.5)
+
+
+def successors(value_BL: Tensor) -> Tensor:
+    """What each token's key brings, [B, L, ...]; the last token's own value stands until there is a token after it."""
+    return torch.cat([value_BL[:, 1:], value_BL[:, -1:]], dim=1)
+
+
+def _example(device: torch.device) -> tuple[Tensor, Tensor, Tensor, int, bool]:
+    """Arguments of an attention with shared queries and keys, to try one on."""
+    noise = torch.Generator().manual_seed(0)
+    query_value_BLTHD = torch.randn(2, 150, 2, 2, 64, generator=noise).to(device)
+    segment_BL = torch.tensor([[0], [3]], device=device).expand(2, 150)
+    buckets_RBLH = torch.randint(0, 3, (2, 2, 150, 2), generator=noise).to(device)
+    return query_value_BLTHD, segment_BL, buckets_RBLH, 40, True
+
+
+def _hash_example(device: torch.device) -> tuple[Tensor, Tensor, list[int]]:
+    """Arguments of a hash, to try one on: two hashes, and rotations for each row."""
+    noise = torch.Generator().manual_seed(0)
+    query_BLHD = torch.randn(2, 150, 2, 64, generator=noise).to(device)
+    return query_BLHD, torch.randn(2, 2, 2, 64, 12, generator=noise).to(device), [16, 8]
+
+
+class _SharedAttention(torch.autograd.Function):
+    """Attention with shared queries and keys, one head after another.
+
+    Keys and successor values are made from queries and values in here, because nothing of their size should be kept.
+    The gradient takes the place of the input, which nothing else needs; autograd refuses a second backward through the
+    same graph.
+    """
+
+    @staticmethod
+    def forward(ctx, query_value_BLTHD, segment_BL, buckets_RBLH, window, successor_values):  # type: ignore[no-untyped-def]
+        query_value_BLTHD = query_value_BLTHD.float()  # Under autocast it is not.
+        batch, length, _, num_heads, width = query_value_BLTHD.shape
+        out_BLHD = query_value_BLTHD.new_empty(batch, length, num_heads, width)
+        work = Workspace(out_BLHD.device)
+        ctx.kept = []
+        for head in range(num_heads):
+            rounds = [
+                sort_into_segments((segment_BL + bucket_BLH[:, :, head]).flatten()) for bucket_BLH in buckets_RBLH
+            ]
+            rows_N2D, key_scale_N = _head(query_value_BLTHD[:, :, :, head], successor_values, work)
+            out_ND, lse_N = head_forward(
+                rows_N2D, rounds, window=window, see_itself=False, work=work, key_scale_N=key_scale_N
+            )
+            # Rows that see no other take their own value, and have no share in anything else.
+            alone = rows_alone(rounds)
+            out_ND[alone] = query_value_BLTHD.view(batch * length, 2, num_heads, width)[alone, 1, head]
+            lse_N[alone] = -MASKED
+            out_BLHD[:, :, head] = out_ND.view(batch, length, width)
+            ctx.kept.append((rounds, alone, lse_N))
+        ctx.save_for_backward(query_value_BLTHD, out_BLHD)
+        ctx.window, ctx.successor_values = window, successor_values
+        return out_BLHD
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad_BLHD):  # type: ignore[no-untyped-def]
+        query_value_BLTHD, out_BLHD = ctx.saved_tensors
+        batch, length, _, num_heads, width = query_value_BLTHD.shape
+        d_query_value_NTHD = query_value_BLTHD.view(batch * length, 2, num_heads, width)
+        work = Workspace(out_BLHD.device)
+        for head, (rounds, alone, lse_N) in enumerate(ctx.kept):
+            rows_N2D, key_scale_N = _head(query_value_BLTHD[:, :, :, head], ctx.successor_values, work)
+            grad_out_N2D = side_by_side(grad_BLHD[:, :, head], out_BLHD[:, :, head], work)
+            d_query_ND, d_key_ND, d_brought_ND = head_backward(
+                grad_out_N2D,
+                lse_N,
+                rows_N2D,
+                rounds,
+                window=ctx.window,
+                see_itself=False,
+                work=work,
+                key_scale_N=key_scale_N,
+            )
+            torch.add(d_query_ND, shared_key_backward(d_key_ND, rows_N2D[:, 0]), out=d_query_value_NTHD[:, 0, head])
+            d_value_ND = d_query_value_NTHD[:, 1, head]
+            if ctx.successor_values:
+                d_value_ND[0] = 0.0
+                d_value_ND[1:] = d_brought_ND[:-1]
+            else:
+                d_value_ND.copy_(d_brought_ND)
+            d_value_ND[alone] += grad_out_N2D[alone, 0]
+        return query_value_BLTHD, None, None, None, None
+
+
+def _head(query_value_BLTD: Tensor, successor_values: bool, work: Workspace) -> tuple[Tensor, Tensor]:
+    """Queries and what the keys bring, [N, 2, D], of one head, in `work`; and what makes keys of the queries, [N]."""
+    batch, length, _, width = query_value_BLTD.shape
+    rows_N2D = work.take("rows", batch * length, 2, width)
+    rows_BL2D = rows_N2D.view(query_value_BLTD.shape)
+    if successor_values:
+        rows_BL2D[:, :, 0] = query_value_BLTD[:, :, 0]
+        rows_BL2D[:, :-1, 1] = query_value_BLTD[:, 1:, 1]
+        # No token is seen by one of the next row: what the last one would bring does not matter.
+        rows_BL2D[:, -1, 1] = 0.0
+    else:
+        rows_BL2D.copy_(query_value_BLTD)
+    return rows_N2D, _key_scale(rows_N2D[:, 0]).squeeze(1)
+
+
+def shared_key_backward(d_key: Tensor, query: Tensor) -> Tensor:
+    """Gradient of the query through `shared_key`; overwrites `d_key`."""
+    norm = torch.linalg.vector_norm(query, dim=-1, keepdim=True).clamp_min_(SMALLEST_NORM)
+    with full_precision(query.device):
+        along = torch.linalg.vecdot(query, d_key).unsqueeze(-1).div_(norm.square())
+    return d_key.addcmul_(query, along, value=-1.0).mul_(norm.reciprocal_().mul_(query.shape[-1] ** 0.5))

@@ -1,0 +1,161 @@
+"""`ReformerLM.step` on the CPU: the model's weights, packed for the compiled loops of `step_kernels.py`.
+
+A step of the shipped weights has some three hundred small operations, each of which costs more to call than to compute.
+Here it is two calls a layer. The caches are those of `decode_state.py`, whose memory the loops write into.
+
+Shapes: B rows, E width, F outputs, V vocabulary, H heads, D head width, R rounds, G blocks of columns, N columns of a
+block.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from music_reformer.model.attention.cache import BucketCache, Cache, DecodeState, GrowingCache
+from music_reformer.model.attention.lsh import LSHAttention, bucket_factors
+from music_reformer.model.kernels import numba_kernels as step_kernels
+
+if TYPE_CHECKING:
+    from music_reformer.model.reformer import ReformerLM
+    from music_reformer.model.reversible import ReversibleBlock
+
+Array = np.ndarray[Any, Any]
+LARGEST_DIFFERENCE = 1e-2  # between logits that differ by rounding alone; they come to 1e-5
+CACHE_LINE = 64  # bytes; a register of AVX-512, too
+
+
+class FusedStep:
+    """The decoding step of one model, whose matrices are copied: a later change of them changes nothing here.
+
+    Args:
+        model: on the CPU, in float32.
+    """
+
+    def __init__(self, model: ReformerLM) -> None:
+        blocks = model.stack.layers
+        token_GEN, *packed = pack([model.token_embedding.weight, *(w for block in blocks for w in _matrices(block))])
+        position = model.position_embedding
+        self._embeddings = [_array(x.weight) for x in (model.token_embedding, position.row, position.column)]
+        self._layers = []
+        for block in blocks:
+            used = len(_matrices(block))
+            self._layers.append(_Layer(block, packed[:used]))
+            packed = packed[used:]
+        self._to_logits = (*_norm(model.final_norm), token_GEN, model.config.vocab_size)
+
+    @classmethod
+    def tried(cls, model: ReformerLM) -> FusedStep | None:
+        """The fused step of a model, if it agrees with the plain one; None, with a warning, where it does not."""
+        try:
+            with torch.inference_mode():
+                fused = cls(model)
+                tokens_B = torch.zeros(2, dtype=torch.int64)
+                _, state = model.prefill(tokens_B.unsqueeze(1))
+                difference = fused.step(tokens_B, state.expand(1)) - model.step(tokens_B, state)
+        except Exception as error:  # Whatever a compiler says on a machine that we do not know.
+            trouble = f"does not run ({type(error).__name__}: {error})"
+        else:
+            largest = float(difference.abs().max())
+            if largest <= LARGEST_DIFFERENCE:
+                return fused
+            trouble = f"is off by {largest:.2g}"
+        warnings.warn(
+            f"the fused decoding step {trouble} on this machine with numba {step_kernels.numba.__version__}; the plain "
+            "one, four times slower, takes its place: please report this",
+            stacklevel=3,
+        )
+        return None
+
+    def step(self, tokens_B: Tensor, state: DecodeState) -> Tensor:
+        """Append one token to every row of `state`, in place; logits of the next one, float32 [B, V]."""
+        position_B = np.array(state.lengths)
+        first_BE = step_kernels.embed(tokens_B.numpy(), position_B, *self._embeddings)
+        second_BE = first_BE.copy()
+        for layer, cache in zip(self._layers, state.caches, strict=True):
+            layer.step(first_BE, second_BE, cache, position_B)
+        state.lengths = [length + 1 for length in state.lengths]
+        return torch.from_numpy(step_kernels.logits(first_BE, second_BE, *self._to_logits))
+
+
+class _Layer:
+    """One reversible layer.
+
+    Args:
+        block: the layer.
+        packed: its matrices (`_matrices`).
+    """
+
+    def __init__(self, block: ReversibleBlock, packed: Sequence[Array]) -> None:
+        attention, feed_forward = block.attention, block.feed_forward
+        inner_GEN, outer_GFN, in_GEN, out_GFN, *rotations = packed
+        self._attention: tuple[Any, ...] = (*_norm(block.attention_norm), in_GEN, out_GFN)
+        if isinstance(attention, LSHAttention):
+            factors = np.array(bucket_factors(attention.num_buckets))
+            self._attention += (*rotations, factors, attention.successor_values)
+        self._feed_forward = (
+            *_norm(block.feed_forward_norm),
+            inner_GEN,
+            _array(feed_forward.to_inner.bias),
+            outer_GFN,
+            _array(feed_forward.to_out.bias),
+        )
+
+    def step(self, first_BE: Array, second_BE: Array, cache: Cache, position_B: Array) -> None:
+        """Add the sublayers to the streams, in place; the cache takes the token."""
+        streams = first_BE, second_BE
+        if isinstance(cache, GrowingCache):
+            cache.make_room(int(position_B.max()))
+        pair = cache.pair.unflatten(-1, (2, -1)).numpy()
+        if isinstance(cache, BucketCache):
+            rings = pair, cache.filled_Z.numpy(), cache.first_ring_N.numpy(), cache.last_N.numpy()
+            step_kernels.lsh_attention(*streams, *self._attention, *rings, *cache.shape[:2])
+        else:
+            step_kernels.rotary_attention(*streams, *self._attention, pair, position_B)
+        step_kernels.feed_forward(*streams, *self._feed_forward)
+
+
+def pack(matrices: Sequence[Tensor]) -> list[Array]:
+    """Matrices [..., F, E], each as [..., G, E, N]: what makes a block of columns stands together, zeros fill the last.
+
+    All stand in one piece of memory, for which Linux gives pages of 2 MB where it has them: a product reads faster.
+    """
+    columns = step_kernels.COLUMNS
+    padded = [nn.functional.pad(m.detach(), (0, 0, 0, -m.shape[-2] % columns)) for m in matrices]
+    line = CACHE_LINE // np.dtype(np.float32).itemsize  # Sizes are multiples of it.
+    memory = np.empty(sum(m.numel() for m in padded) + line, np.float32)
+    rest = memory[-memory.ctypes.data % CACHE_LINE // memory.itemsize :]
+    packed = []
+    for matrix in padded:
+        blocks = matrix.unflatten(-2, (-1, columns)).transpose(-1, -2)
+        packed.append(rest[: matrix.numel()].reshape(blocks.shape))
+        packed[-1][:] = blocks.numpy()
+        rest = rest[matrix.numel() :]
+    return packed
+
+
+def _matrices(block: ReversibleBlock) -> list[Tensor]:
+    """What a layer multiplies with."""
+    attention = block.attention
+    is_lsh = isinstance(attention, LSHAttention)
+    return [
+        block.feed_forward.to_inner.weight,
+        block.feed_forward.to_out.weight,
+        attention.to_query_value.weight if is_lsh else attention.to_query_key_value.weight,
+        attention.to_out.weight,
+        # Of each head, the rotated components of all rounds, one round after another.
+        *([attention.rotations_RHDK.permute(1, 0, 3, 2).flatten(1, 2)] if is_lsh else []),
+    ]
+
+
+def _norm(norm: nn.LayerNorm) -> tuple[Array, Array]:
+    return _array(norm.weight), _array(norm.bias)
+
+
+def _array(x: Tensor) -> Array:
+    return x.detach().numpy()

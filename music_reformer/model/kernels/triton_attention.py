@@ -1,0 +1,352 @@
+"""`banded_attention`, and hashing, on a GPU: fused Triton kernels, all heads at once, nothing gathered in memory.
+
+Shapes: N rows (all tokens of a batch), H heads, D head width, R rounds, W window.
+
+Rounds come one after another, each joined to what came before by their logsumexp (Reformer, arXiv 2001.04451, eq. 6).
+Backward recomputes the scores. Nothing is added atomically, so two runs give the same bits. See docs/decisions/007.
+
+The kernels are held against the plain form once a process on each GPU, before they are used (`form_for`); without a
+GPU, tests run them in Triton's interpreter.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from music_reformer.model.attention.rotary import Rotation
+from music_reformer.model.kernels.triton_launch import Fixed, launch
+from music_reformer.model.precision import full_precision
+
+# Two that do the same: autograd functions of an attention, or functions that hash. And arguments on which to try both.
+Form = TypeVar("Form", bound=Any)
+Example = Callable[[torch.device], Sequence[Any]]
+
+LARGEST_BLOCK = 64
+SMALLEST_BLOCK = 16  # of a Triton product
+ROTATED_BLOCK = 32
+# Of what differs by rounding alone, products in TF32 included; of buckets, the share that differs.
+LARGEST_DIFFERENCE = 1e-2
+
+
+@dataclass
+class HeadRounds:
+    """The orders of all heads.
+
+    Attributes:
+        order_RHN: row that stands at each sorted place. In both, places stand side by side, and strides from head to
+            head are equal (0 where all heads have one order).
+        segment_RHN: segment at each sorted place; equal ones stand together.
+    """
+
+    order_RHN: Tensor
+    segment_RHN: Tensor
+
+
+def sort_heads(segment_BL: Tensor, buckets_RBLH: Tensor) -> HeadRounds:
+    """Order the rows of every head by segment and bucket in each round, keeping their order within each."""
+    num_rounds, batch, length, num_heads = buckets_RBLH.shape
+    segment_RHBL = segment_BL.new_empty((num_rounds, num_heads, batch, length), dtype=torch.int32)
+    torch.add(buckets_RBLH.permute(0, 3, 1, 2), segment_BL, out=segment_RHBL)
+    segment_sorted_RHN, order_RHN = torch.sort(segment_RHBL.flatten(2), dim=-1, stable=True)
+    return HeadRounds(order_RHN=order_RHN, segment_RHN=segment_sorted_RHN)
+
+
+@dataclass
+class Heads:
+    """What all heads attend with.
+
+    Attributes:
+        query_NHD: float32 or bfloat16; with the others views of one tensor, so that all have its strides.
+        key_NHD: None: a key is its row's query brought to root mean square 1.
+        value_NHD: values.
+        rounds: the orders of the rows.
+        window: W, how many members of its segment a row sees, itself included.
+        see_itself: whether a row attends to itself. If not, a row without another to attend to takes its own value.
+        successor_values: a key brings the value of the row after it.
+    """
+
+    query_NHD: Tensor
+    key_NHD: Tensor | None
+    value_NHD: Tensor
+    rounds: HeadRounds
+    window: int
+    see_itself: bool
+    successor_values: bool = False
+
+    def attend(self) -> tuple[Tensor, Tensor]:
+        """Jointly over rounds.
+
+        Returns:
+            Output [N, H, D], of the type of the queries, and logsumexp, float32 [H, N], `-MASKED` for rows that are
+            alone.
+        """
+        from music_reformer.model.kernels.triton_kernels import forward_round
+
+        num_rows, num_heads, width = self.query_NHD.shape
+        out_NHD = self.query_NHD.new_empty(self.query_NHD.shape)
+        joined_NHD = out_NHD if len(self.rounds.order_RHN) == 1 else _float(out_NHD)
+        lse_HN = self.query_NHD.new_empty((num_heads, num_rows), dtype=torch.float32)
+        to = (joined_NHD, out_NHD, lse_HN)
+        sizes = (num_rows, num_heads, *self.query_NHD.stride()[:2], width**-0.5)
+        for order, grid, fixed in self._launches():
+            launch(forward_round, grid, (*self._rows(), *order, *to, *sizes), fixed)
+        return out_NHD, lse_HN
+
+    def write_gradient(self, gradient_NPHD: Tensor, grad_NHD: Tensor, out_NHD: Tensor, lse_HN: Tensor) -> None:
+        """Gradients of queries, (keys) and values; that of shared keys is added to that of the queries.
+
+        Args:
+            gradient_NPHD: where to, side by side, [N, 2 or 3, H, D].
+            grad_NHD: gradient of the output.
+            out_NHD, lse_HN: output and logsumexp.
+        """
+        from music_reformer.model.kernels.triton_kernels import backward_keys, backward_queries
+
+        num_rows, num_heads, width = self.query_NHD.shape
+        grad_NHD = grad_NHD.to(self.query_NHD.dtype).contiguous()
+        delta_HN = torch.empty_like(lse_HN)
+        # What is added up over rounds, or over queries and shared keys, is so in float32.
+        is_whole = self.key_NHD is not None and len(self.rounds.order_RHN) == 1
+        sum_NPHD = gradient_NPHD if is_whole else _float(gradient_NPHD)
+        sums, gradients = ((x[:, 0], x[:, -2], x[:, -1]) for x in (sum_NPHD, gradient_NPHD))
+        rows = (*self._rows(), grad_NHD)
+        strides = (*self.query_NHD.stride()[:2], *gradients[0].stride()[:2])
+        for order, grid, fixed in self._launches():
+            after = (*order, num_rows, num_heads, *strides, width**-0.5)
+            to_queries = (out_NHD, delta_HN, lse_HN, sums[0], gradients[0])
+            launch(backward_queries, grid, (*rows, *to_queries, *after), fixed)
+            launch(backward_keys, grid, (*rows, delta_HN, lse_HN, *sums[1:], *gradients[1:], *after), fixed)
+
+    def _rows(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.query_NHD, self.query_NHD if self.key_NHD is None else self.key_NHD, self.value_NHD
+
+    def _launches(self) -> Iterator[tuple[tuple[Tensor, Tensor, int], tuple[int, int, int], Fixed]]:
+        """Of each round: order, segments and their stride from head to head; the grid of programs; what is fixed."""
+        num_rows, num_heads, width = self.query_NHD.shape
+        num_rounds = len(self.rounds.order_RHN)
+        for number in range(num_rounds):
+            fixed = _fixed(
+                self.query_NHD.dtype,
+                torch.get_float32_matmul_precision(),
+                WIDTH=width,
+                WINDOW=self.window,
+                NEAREST=0 if self.see_itself else 1,
+                SHARED=self.key_NHD is None,
+                SUCCESSOR=int(self.successor_values),
+                FIRST=number == 0,
+                LAST=number == num_rounds - 1,
+            )
+            order_HN, segment_HN = self.rounds.order_RHN[number], self.rounds.segment_RHN[number]
+            grid = (-(-num_rows // fixed.constants["BLOCK"]), num_heads, 1)
+            yield (order_HN, segment_HN, order_HN.stride(0)), grid, fixed
+
+
+@functools.cache
+def _fixed(dtype: torch.dtype, float32_precision: str, *, WIDTH: int, WINDOW: int, **flags: int) -> Fixed:
+    """What a kernel of attention is compiled for.
+
+    The size of a block and of its program are chosen so that what a program holds stays in registers (decision 7).
+    """
+    half = dtype != torch.float32
+    exact = not half and float32_precision == "highest"
+    block = min(LARGEST_BLOCK // 2 if exact else LARGEST_BLOCK, _padded(WINDOW))
+    return Fixed(
+        num_warps=4 if half else 8,
+        BLOCK=block,
+        # Three products in TF32 are as good as one in float32, and a GPU has the units for them.
+        PRECISION="tf32x3" if exact else "tf32",
+        PADDED=_padded(WIDTH),
+        REACH=-(-(WINDOW - 1) // block),
+        WIDTH=WIDTH,
+        WINDOW=WINDOW,
+        **flags,
+    )
+
+
+class FusedSharedAttention(torch.autograd.Function):
+    """What `lsh_attention` does with shared queries and keys; takes bfloat16, too."""
+
+    @staticmethod
+    def forward(ctx, query_value_BLTHD, segment_BL, buckets_RBLH, window, successor_values):  # type: ignore[no-untyped-def]
+        """Output [B, L, H, D], of the type of the input."""
+        ctx.rounds = sort_heads(segment_BL, buckets_RBLH)
+        ctx.window, ctx.successor_values = window, successor_values
+        out_NHD, lse_HN = FusedSharedAttention._heads(ctx, query_value_BLTHD).attend()
+        ctx.save_for_backward(query_value_BLTHD, out_NHD, lse_HN)
+        return out_NHD.view(*segment_BL.shape, *out_NHD.shape[1:])
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad_BLHD):  # type: ignore[no-untyped-def]
+        """Gradient of the first argument; the others have none."""
+        query_value_BLTHD, out_NHD, lse_HN = ctx.saved_tensors
+        gradient_BLTHD = torch.empty_like(query_value_BLTHD)
+        heads = FusedSharedAttention._heads(ctx, query_value_BLTHD)
+        heads.write_gradient(gradient_BLTHD.flatten(0, 1), grad_BLHD.flatten(0, 1), out_NHD, lse_HN)
+        return gradient_BLTHD, None, None, None, None
+
+    @staticmethod
+    def _heads(ctx, query_value_BLTHD):  # type: ignore[no-untyped-def]
+        query_NHD, value_NHD = query_value_BLTHD.flatten(0, 1).unbind(1)
+        return Heads(
+            query_NHD,
+            None,
+            value_NHD,
+            ctx.rounds,
+            ctx.window,
+            see_itself=False,
+            successor_values=ctx.successor_values,
+        )
+
+
+class FusedLocalAttention(torch.autograd.Function):
+    """What `local_attention` does with rotary queries and keys; takes bfloat16, too."""
+
+    @staticmethod
+    def forward(ctx, query_key_value_BLTHD, cosine_BL1P, sine_BL1P, one, window):  # type: ignore[no-untyped-def]
+        """Output [B, L, H, D], of the type of the input."""
+        num_heads = query_key_value_BLTHD.shape[3]
+        rounds = HeadRounds(*(x.contiguous().expand(1, num_heads, -1) for x in (one.order_N, one.segment_N)))
+        rows = _rotated(query_key_value_BLTHD, (cosine_BL1P, sine_BL1P))
+        out_NHD, lse_HN = Heads(*rows, rounds, window, see_itself=True).attend()
+        ctx.rounds, ctx.window = rounds, window
+        ctx.save_for_backward(query_key_value_BLTHD, out_NHD, lse_HN, cosine_BL1P, sine_BL1P)
+        return out_NHD.view(*query_key_value_BLTHD.shape[:2], *out_NHD.shape[1:])
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad_BLHD):  # type: ignore[no-untyped-def]
+        """Gradient of the first argument; the others have none.
+
+        It takes the place of the input, which nothing else needs: at a million tokens it is 3 GB.
+        """
+        query_key_value_BLTHD, out_NHD, lse_HN, cosine_BL1P, sine_BL1P = ctx.saved_tensors
+        rows = _rotated(query_key_value_BLTHD, (cosine_BL1P, sine_BL1P))
+        heads = Heads(*rows, ctx.rounds, ctx.window, see_itself=True)
+        heads.write_gradient(query_key_value_BLTHD.flatten(0, 1), grad_BLHD.flatten(0, 1), out_NHD, lse_HN)
+        _rotate(query_key_value_BLTHD, (cosine_BL1P, sine_BL1P), to=query_key_value_BLTHD, sign=-1)
+        return query_key_value_BLTHD, None, None, None, None
+
+
+def _rotated(query_key_value_BLTHD: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries and keys, rotated, and values: [N, H, D] views of one new tensor."""
+    rows_BLTHD = torch.empty_like(query_key_value_BLTHD)
+    _rotate(query_key_value_BLTHD, rotation, to=rows_BLTHD, sign=1)
+    query_NHD, key_NHD, value_NHD = rows_BLTHD.flatten(0, 1).unbind(1)
+    return query_NHD, key_NHD, value_NHD
+
+
+def _rotate(query_key_value_BLTHD: Tensor, rotation: Rotation, *, to: Tensor, sign: int) -> None:
+    """Write queries and keys, rotated by the angles or (`sign` -1) back by them, and values."""
+    from music_reformer.model.kernels.triton_kernels import rotate_rows
+
+    batch, length, parts, num_heads, width = query_key_value_BLTHD.shape
+    cosine, sine = (x.contiguous() for x in rotation)
+    grid = (-(-batch * length // ROTATED_BLOCK), parts * num_heads, 1)
+    sizes = (batch * length, num_heads, parts * num_heads * width, sign)
+    launch(rotate_rows, grid, (query_key_value_BLTHD, cosine, sine, to, *sizes), _fixed_rotation(width // 2))
+
+
+@functools.cache
+def _fixed_rotation(pairs: int) -> Fixed:
+    return Fixed(num_warps=None, PAIRS=pairs, PADDED=_padded(pairs), BLOCK=ROTATED_BLOCK)
+
+
+def fused_hash(query_BLHD: Tensor, rotations_GRHDK: Tensor, factors: list[int]) -> Tensor:
+    """What `lsh_attention` hashes queries with, in one kernel; int16 [R, B, L, H].
+
+    Args:
+        query_BLHD: float32 or bfloat16; its last dimension stands side by side.
+        rotations_GRHDK: of each row (G = B), or of all rows alike (G = 1).
+        factors: the buckets of each of the one or two hashes.
+    """
+    from music_reformer.model.kernels.triton_kernels import hash_rows
+
+    batch, length, num_heads, width = query_BLHD.shape
+    groups, num_rounds, _, _, columns = rotations_GRHDK.shape
+    rotations_GRHDK = rotations_GRHDK.contiguous()
+    buckets_RBLH = torch.empty((num_rounds, batch, length, num_heads), dtype=torch.int16, device=query_BLHD.device)
+    strides = (*query_BLHD.stride()[:3], rotations_GRHDK.stride(0) if groups > 1 else 0)
+    grid = (-(-length // LARGEST_BLOCK), batch * num_heads, num_rounds)
+    to_buckets = (query_BLHD, rotations_GRHDK, buckets_RBLH, length, num_heads, *strides)
+    launch(hash_rows, grid, to_buckets, _fixed_hash(width, columns, *factors))
+    return buckets_RBLH
+
+
+@functools.cache
+def _fixed_hash(width: int, columns: int, first: int, second: int = 0) -> Fixed:
+    return Fixed(
+        num_warps=None,
+        WIDTH=width,
+        PADDED=_padded(width),
+        BLOCK=LARGEST_BLOCK,
+        COLUMNS=_padded(columns),
+        FIRST_HALF=first // 2,
+        SECOND_HALF=second // 2,
+    )
+
+
+def _float(x: Tensor) -> Tensor:
+    """Where float32 is added up that comes to `x`: there, if that is what it takes."""
+    return x if x.dtype == torch.float32 else torch.empty_like(x, dtype=torch.float32)
+
+
+def _padded(width: int) -> int:
+    """The power of two that so many columns take, as many as a product needs at least."""
+    return max(SMALLEST_BLOCK, 1 << (width - 1).bit_length())
+
+
+@functools.cache
+def form_for(device: torch.device, plain: Form, fused: Form, example: Example) -> Form:
+    """The fused form on CUDA with Triton, if it agrees with the plain one; else the plain one. Found out once."""
+    usable = device.type == "cuda" and importlib.util.find_spec("triton") is not None
+    return fused if usable and _agree(device, plain, fused, example) else plain
+
+
+def _agree(device: torch.device, plain: Form, fused: Form, example: Example) -> bool:
+    """Try both on the example, forward and backward; warn if the fused form is not to be used."""
+    difference_of = largest_difference if isinstance(plain, type) else differing_share
+    try:
+        difference = difference_of(plain, fused, example, device)
+    except Exception as error:  # Whatever a compiler says on a machine that we do not know: the plain form goes on.
+        trouble = f"do not run ({type(error).__name__}: {error})"
+    else:
+        if difference <= LARGEST_DIFFERENCE:
+            return True
+        trouble = f"are off by {difference:.2g}"
+    warnings.warn(
+        f"the fused attention kernels {trouble} on {torch.cuda.get_device_name(device)} with torch "
+        f"{torch.__version__}; the plain form, much slower there, takes their place: please report this",
+        stacklevel=2,
+    )
+    return False
+
+
+def differing_share(plain: Form, fused: Form, example: Example, device: torch.device) -> float:
+    """Part of the buckets of an example that are not the same: two may be equally near to a query, up to rounding."""
+    with full_precision(device):
+        arguments = example(device)
+        return float((plain(*arguments) != fused(*arguments)).float().mean())
+
+
+def largest_difference(plain: Form, fused: Form, example: Example, device: torch.device) -> float:
+    """Between the outputs and the gradients of both forms on an example; NaN if there is one in either."""
+    results = []
+    # The first use of a model may well be inference.
+    with torch.inference_mode(False), torch.enable_grad(), full_precision(device):
+        first, *others = example(device)
+        first.requires_grad_()
+        for form in (plain, fused):
+            out = form.apply(first.clone(), *others)  # Some write the gradient over their input.
+            weight = torch.linspace(-1, 1, out.numel(), device=device).view_as(out)
+            (gradient,) = torch.autograd.grad(out, first, weight)
+            results.append((out.detach(), gradient.detach()))
+    return float(torch.stack([(a - b).abs().max() for a, b in zip(*results, strict=True)]).max())

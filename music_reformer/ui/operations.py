@@ -1,0 +1,196 @@
+"""What the page can ask for: open a file, take an example, compose, stop, export. No Gradio in here.
+
+Everything a visitor has is behind keys and tickets that only this visitor has been told (see `Shelf`); what is shared
+between visitors is the generator and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections import deque
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import symusic
+
+from music_reformer.config import require
+from music_reformer.generation.generator import Generator, Length
+from music_reformer.generation.prompt import PIANO, blank_score
+from music_reformer.midi.examples import EXAMPLES
+from music_reformer.midi.guard import read_score_guarded
+from music_reformer.midi.key import Key
+from music_reformer.midi.roll import roll_data
+from music_reformer.midi.score import read_score, with_likely_metre
+from music_reformer.midi.splice import Writer
+from music_reformer.ui.export import export
+from music_reformer.ui.order import Order
+from music_reformer.ui.shelf import Shelf, safe_name, safe_stem
+
+# What our own names end in; a kept variation that is continued takes the piece's name, not its own.
+SEED_IN_NAME = re.compile(r" - seed \d+ - \d+$")
+
+
+class Composer:
+    """The page's operations on one generator and one shelf of files.
+
+    Args:
+        generator: composes for all.
+        shelf: keeps their files.
+        at_once: visitors that the page composes for at the same time.
+    """
+
+    def __init__(self, *, generator: Generator, shelf: Shelf, at_once: int = 1) -> None:
+        self.generator = generator
+        self.shelf = shelf
+        self.at_once = at_once
+        # Sessions now composing, by the ticket with which their visitor can stop them.
+        self._running: dict[str, Any] = {}
+        self._seconds_left: dict[str, float] = {}  # of those that now run, by ticket
+        self._durations: deque[float] = deque(maxlen=10)  # of the last ones
+
+    @property
+    def num_running(self) -> int:
+        """How many visitors are being composed for at this moment."""
+        return len(self._running)
+
+    def open_file(self, path: Path, *, name: str) -> dict[str, Any]:
+        """Check and keep an uploaded MIDI file; returns the piece as the page wants it.
+
+        The file is read in a process of its own with limits on time and memory: it may be hostile. What is kept is the
+        file as it came, byte for byte. Raises `UserError` for a file that is not one we can use.
+        """
+        score = read_score_guarded(path, name=safe_name(name) or "The file")
+        stem = safe_stem(name)
+        return self._piece(self.shelf.put(path.read_bytes(), stem=stem), stem, score)
+
+    def open_example(self, name: str) -> dict[str, Any]:
+        """One of `EXAMPLES`, as if it had been uploaded."""
+        require(name in EXAMPLES, f"There is no example called {name!r}.")
+        example = EXAMPLES[name]
+        score = example.score()
+        return self._piece(self.shelf.put(score.dumps_midi(), stem=example.title), example.title, score)
+
+    def open_kept(self, key: str) -> dict[str, Any]:
+        """A piece on the shelf, to go on from. Raises `UserError` where it is not kept any more."""
+        path = self.shelf.path(key)
+        return self._piece(key, path.stem, read_score(path, name=path.name))
+
+    def compose(self, order: Order) -> Iterator[dict[str, Any]]:
+        """Compose and report: one "start", many "progress", one "done" with the finished files.
+
+        "progress" carries only the notes made since the last one, as [variation, program, drum, pitch, start_s, end_s,
+        velocity], in seconds of the whole piece; the rolls of "done" carry only what is new, too. Raises `UserError`
+        where the order or the piece cannot be used.
+        """
+        path = self.shelf.path(order.piece) if order.piece else None
+        original = path.read_bytes() if path else None
+        score = read_score(original, name=path.name) if original and path else _blank(order)
+        session = self._start(order, score, from_nothing=original is None)
+        prompt = session.prompt
+        stem = SEED_IN_NAME.sub("", safe_stem(path.name)) if path else "New piece"
+        ticket = secrets.token_urlsafe(16)
+        began = time.monotonic()
+        self._running[ticket] = session
+        try:
+            yield {
+                "event": "start",
+                "ticket": ticket,
+                "seed": order.seed,
+                "cut": round(prompt.cut_seconds, 4),
+                "cut_tick": prompt.cut_tick,
+                "end": round(session.end_seconds, 4),
+                "until_tick": prompt.until_tick,
+                "missing": sorted(prompt.missing),
+                "dropped_bars": session.dropped_bars,
+            }
+            for progress in session:
+                self._seconds_left[ticket] = progress.seconds_left or 0.0
+                yield {
+                    "event": "progress",
+                    "done": [round(float(done), 4) for done in progress.done],
+                    "finished": list(progress.finished),
+                    "tokens_per_second": round(progress.tokens_per_second, 1),
+                    "seconds_left": progress.seconds_left,
+                    "notes": [_note_row(note) for note in progress.notes],
+                }
+            self._durations.append(time.monotonic() - began)
+            writer = Writer(original, score, prompt.cut_tick, until=prompt.until_tick, missing=prompt.missing)
+            written = [
+                self._variation(*writer.write(result), result, session, name=f"{stem} - seed {order.seed} - {number}")
+                for number, result in enumerate(session.scores, start=1)
+            ]
+            yield {"event": "done", "variations": written}
+        finally:
+            # Reached too when the visitor has gone and the queue closes this generator.
+            del self._running[ticket]
+            self._seconds_left.pop(ticket, None)
+            session.stop()
+
+    def stop(self, ticket: str) -> bool:
+        """End a composition early; what is there becomes its result. False where it had ended already."""
+        session = self._running.get(ticket)
+        if session is not None:
+            session.stop()
+        return session is not None
+
+    def waiting(self) -> dict[str, float]:
+        """How long the queue takes: seconds until the next composition ends, and seconds from one end to another."""
+        typical = sum(self._durations) / len(self._durations) / self.at_once if self._durations else 0.0
+        return {"seconds_left": round(min(self._seconds_left.values(), default=0.0), 1), "typical": round(typical, 1)}
+
+    def export(
+        self, piece: str, kind: str, since: int = 0, until: int | None = None, programs: Collection[int] = ()
+    ) -> dict[str, Any]:
+        """A kept piece in another form (see `export.KINDS`); returns the key and the name of the file."""
+        path = self.shelf.path(piece)
+        data, stem, suffix = export(
+            path.read_bytes(), kind=kind, name=path.stem, since=since, until=until, programs=programs
+        )
+        return {"key": self.shelf.put(data, stem=stem, suffix=suffix), "name": f"{stem}{suffix}"}
+
+    def _start(self, order: Order, score: symusic.Score, *, from_nothing: bool) -> Any:
+        programs = set(order.instruments) or ({PIANO} if from_nothing else None)
+        return self.generator.start(
+            score,
+            length=Length.parse(order.length),
+            variations=order.variations,
+            seed=order.seed,
+            sampling=order.sampling_config(),
+            cut_bar=order.cut_bar if order.cut_bar >= 0 and not from_nothing else None,
+            until_bar=order.until_bar if order.until_bar >= 0 and not from_nothing else None,
+            programs=programs,
+            key=Key.parse(order.key) if order.key and from_nothing else None,
+        )
+
+    def _piece(self, key: str, stem: str, score: symusic.Score) -> dict[str, Any]:
+        return {"key": key, "name": stem, "roll": roll_data(with_likely_metre(score))}
+
+    def _variation(self, data: bytes, lossy: bool, score: symusic.Score, session: Any, *, name: str) -> dict[str, Any]:
+        prompt = session.prompt
+        roll = roll_data(
+            with_likely_metre(score),
+            continuation_start=prompt.cut_seconds,
+            continuation_end=session.hole_end_seconds,
+            programs=prompt.missing,
+            only_new=True,
+        )
+        return {"key": self.shelf.put(data, stem=name), "name": name, "roll": roll, "lossy": lossy}
+
+
+def _blank(order: Order) -> symusic.Score:
+    """The empty piece of an order from nothing."""
+    beats, _, unit = order.metre.partition("/")
+    return blank_score(
+        order.instruments or [PIANO],
+        tempo=order.tempo,
+        metre=(int(beats), int(unit)),
+        key=Key.parse(order.key) if order.key else None,
+    )
+
+
+def _note_row(note: Any) -> list[Any]:
+    times = round(note.start_s, 3), round(note.end_s, 3)
+    return [note.variation, note.program, note.drum, note.pitch, *times, note.velocity]

@@ -1,0 +1,389 @@
+"""Preparation: the same bytes whatever the workers, kills and resumptions; what cannot be used is skipped and told."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import symusic
+
+from helpers.bad_workers import by_name
+from helpers.scores import random_score
+from music_reformer.config import CorpusConfig, PrepareConfig, QualityConfig, TokenizerConfig
+from music_reformer.data.corpora.splits import CorpusFile
+from music_reformer.data.prepare import assemble
+from music_reformer.data.prepare import midi as module
+from music_reformer.data.prepare.encode import Encoders, Result, notes_digest
+from music_reformer.data.prepare.journal import Journal
+from music_reformer.data.prepare.midi import prepare
+from music_reformer.data.store import TokenStore
+from music_reformer.errors import UserError
+from music_reformer.midi.examples import EXAMPLES
+from music_reformer.midi.score import clean_score, read_score, write_score
+
+NUM_GOOD = 14
+STORE_FILES = {
+    *("tokens.bin", "index.jsonl", "skipped.jsonl", "near_duplicates.jsonl"),
+    *("store.json", "tokenizer.json", "report.html"),
+}
+
+
+@pytest.fixture(scope="module")
+def midi_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Good files, a copy of one under other ticks, tempo and track order, and files that cannot be used."""
+    folder = tmp_path_factory.mktemp("midi")
+    for seed in range(NUM_GOOD):
+        write_score(random_score(seed, num_notes=60), folder / f"album {seed % 3}" / f"{seed:02d}.mid")
+    copy = random_score(0, num_notes=60).resample(960)
+    copy.tempos = [symusic.Tempo(0, qpm=77)]
+    copy.tracks = list(reversed(copy.tracks))
+    write_score(copy, folder / "zz copy.mid")
+    write_score(random_score(50, programs=()), folder / "drums.mid")
+    write_score(random_score(51, num_notes=1, drums=False), folder / "one note.mid")
+    siren = random_score(52, num_notes=20, drums=False)
+    for track in siren.tracks:
+        track.notes = [symusic.Note(note.time, note.duration, 60, 90) for note in track.notes]
+    write_score(siren, folder / "siren.mid")
+    hurry = random_score(53, num_notes=40)
+    hurry.tempos = [symusic.Tempo(0, qpm=2000)]
+    write_score(hurry, folder / "hurry.mid")
+    silent = random_score(54)
+    silent.tracks = []
+    write_score(silent, folder / "silent.mid")
+    (folder / "broken.mid").write_bytes((folder / "album 0" / "00.mid").read_bytes()[:-30])
+    (folder / "empty.mid").write_bytes(b"")
+    (folder / "text.mid").write_text("this is no music")
+    (folder / "notes.txt").write_text("not even called MIDI")
+    return folder
+
+
+def config_for(midi: Path, output: Path, **changes: object) -> PrepareConfig:
+    return replace(PrepareConfig(output=str(output), corpus=CorpusConfig(path=str(midi)), workers=1), **changes)
+
+
+@pytest.fixture(scope="module")
+def finished(midi_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> TokenStore:
+    return prepare(config_for(midi_folder, tmp_path_factory.mktemp("out") / "store"), progress=False)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_store_holds_what_the_tokenizer_says(midi_folder: Path, finished: TokenStore) -> None:
+    assert set(content(finished.path)) == STORE_FILES
+    assert [piece.source for piece in finished.pieces] == sorted(
+        path.relative_to(midi_folder).as_posix() for path in midi_folder.glob("album*/*.mid")
+    )
+    tokenizer = finished.tokenizer
+    for piece in finished.pieces:
+        score = clean_score(read_score(midi_folder / piece.source))
+        first, *body, last = finished.tokens(piece).tolist()
+        assert (first, last) == (tokenizer.bos_id, tokenizer.eos_id)
+        assert np.array_equal(body, tokenizer.encode(score))
+        assert piece.num_notes == score.note_num()
+        assert piece.seconds == pytest.approx(score.to("Second").end(), abs=2e-3)
+    assert finished.pieces[-1].offset + finished.pieces[-1].length == finished.info["num_tokens"]
+
+
+def test_every_skipped_file_is_told_with_its_reason(finished: TokenStore) -> None:
+    lines = (finished.path / "skipped.jsonl").read_text().splitlines()
+    skipped = {entry["source"]: (entry["kind"], entry["reason"]) for entry in map(json.loads, lines)}
+    assert len(skipped) == finished.info["num_skipped"]
+    expected = {
+        "broken.mid": ("unreadable", "cut short"),
+        "drums.mid": ("drums only", "has no instruments but drums"),
+        "empty.mid": ("no notes", "is empty"),
+        "hurry.mid": ("absurd tempo", r"goes at 2000\.0 quarter notes a minute, not 10 to 480"),
+        "one note.mid": ("few notes", "has 1 notes, fewer than 8"),
+        "silent.mid": ("no notes", "holds no notes"),
+        "siren.mid": ("one pitch", "has 1 pitches, fewer than 2"),
+        "text.mid": ("unreadable", "not a MIDI file"),
+        "zz copy.mid": ("duplicate", r"the same notes as album 0/00\.mid"),
+    }
+    assert list(skipped) == list(expected)
+    for source, (kind, reason) in expected.items():
+        assert skipped[source][0] == kind
+        assert re.search(reason, skipped[source][1])
+    assert finished.info["skipped"] == Counter(kind for kind, _ in expected.values())
+
+
+def test_bounds_of_quality_are_settings(midi_folder: Path, tmp_path: Path) -> None:
+    quality = QualityConfig(min_notes=1, min_pitches=1, drums_only=True, max_bpm=3000)
+    store = prepare(config_for(midi_folder, tmp_path / "store", quality=quality), progress=False)
+    assert len(store.pieces) == NUM_GOOD + 4
+    with pytest.raises(UserError, match=r"quality\.min_bpm \(600\) must be at least 0 and below"):
+        QualityConfig(min_bpm=600)
+
+
+def test_killed_and_started_again_it_gives_the_same_bytes(
+    midi_folder: Path, finished: TokenStore, tmp_path: Path
+) -> None:
+    """A real process, killed without warning as soon as it has got somewhere; then finished with two workers."""
+    output = tmp_path / "store"
+    config = config_for(midi_folder, output)
+    tokens = output / "partial" / "tokens.bin"
+    done = 0
+    for _ in range(2):
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "from music_reformer.config import *\nfrom music_reformer.data.prepare.midi import prepare\n"
+                f"prepare({config!r}, progress=False)",
+            ],
+            cwd=Path(module.__file__).parents[2],
+        )
+        try:
+            while process.poll() is None and _size(tokens) <= done:
+                time.sleep(0.002)
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        if (output / "store.json").exists():
+            break  # too quick for us this time
+        done = _size(tokens)
+        assert done > 0
+    # What a machine that fails while writing leaves: tokens that no row tells of.
+    if not (output / "store.json").exists():
+        with open(tokens, "ab") as file:
+            file.write(b"\x01\x02\x03")
+    prepare(replace(config, workers=2), progress=False)
+    assert content(output) == content(finished.path)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def test_workers_end_with_a_killed_parent(midi_folder: Path, tmp_path: Path) -> None:
+    code = (
+        "from music_reformer.config import *\nfrom music_reformer.data.prepare.encode import Encoders\n"
+        "from helpers.bad_workers import worker_id\n"
+        f"encoders = Encoders({config_for(midi_folder, tmp_path)!r}, workers=2, encode=worker_id)\n"
+        "results = encoders.results(map(str, range(100)))\n"
+        "print(next(results)[1]['process'], flush=True)\ninput()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=Path(module.__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stdin=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    worker = int(process.stdout.readline())
+    os.kill(worker, 0)
+    process.kill()
+    process.wait()
+    until = time.monotonic() + 60  # a busy machine takes its time
+    while _alive(worker) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not _alive(worker)
+
+
+def _alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_finished_store_is_left_alone(
+    midi_folder: Path, finished: TokenStore, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = content(finished.path)
+    monkeypatch.setattr(module, "encode_files", None)  # to be called would be an error
+    prepare(config_for(midi_folder, finished.path, workers=2))
+    assert "is prepared already; nothing to do" in capsys.readouterr().out
+    assert content(finished.path) == before
+
+
+def test_stopped_at_the_very_end_it_gives_the_same_bytes(
+    midi_folder: Path, finished: TokenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some files of the store have their names already; the one that says that all have is not there."""
+    config = config_for(midi_folder, tmp_path / "store")
+
+    def fail(path: Path, data: bytes) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(assemble, "write_atomically", fail)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(config, progress=False)
+    assert (tmp_path / "store" / "tokens.bin").is_file()
+    with pytest.raises(UserError, match="is not finished; run the same"):
+        TokenStore.open(tmp_path / "store")
+    prepare(config, progress=False)
+    assert content(tmp_path / "store") == content(finished.path)
+
+
+def test_other_settings_are_refused_by_name(midi_folder: Path, finished: TokenStore, tmp_path: Path) -> None:
+    before = content(finished.path)
+    other = config_for(midi_folder, finished.path, tokenizer=TokenizerConfig(encoding="TSD"))
+    with pytest.raises(UserError, match=r"prepared with another tokenizer\.encoding; choose another output"):
+        prepare(other, progress=False)
+    assert content(finished.path) == before
+    unfinished = tmp_path / "store"
+    module._claim(unfinished, unfinished / "partial", module._settings(other))
+    with pytest.raises(UserError, match=r"unfinished run with another tokenizer\.encoding"):
+        prepare(config_for(midi_folder, unfinished), progress=False)
+
+
+def test_two_runs_at_once_are_refused(midi_folder: Path, tmp_path: Path) -> None:
+    config = config_for(midi_folder, tmp_path / "store")
+    partial = tmp_path / "store" / "partial"
+    module._claim(tmp_path / "store", partial, module._settings(config))
+    first = Journal(partial)
+    with pytest.raises(UserError, match="another run is writing"):
+        prepare(config, progress=False)
+    first.close()
+    assert len(prepare(config, progress=False).pieces) == NUM_GOOD
+
+
+def test_a_folder_of_something_else_is_refused(midi_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(UserError, match="holds files that are not a token store"):
+        prepare(config_for(midi_folder, tmp_path), progress=False)
+    with pytest.raises(UserError, match="is a file"):
+        prepare(config_for(midi_folder, tmp_path / "thesis.txt"), progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_nothing_is_written_where_nothing_can_be_prepared(tmp_path: Path) -> None:
+    (tmp_path / "midi").mkdir()
+    config = config_for(tmp_path / "midi", tmp_path / "store")
+    with pytest.raises(UserError, match="holds no MIDI files"):
+        prepare(config, progress=False)
+    (tmp_path / "midi" / "bad.mid").write_text("no music")
+    with pytest.raises(UserError, match=r"none of the 1 files .* could be used; most often: it is not a MIDI file"):
+        prepare(config, progress=False)
+    assert not (tmp_path / "store").exists()
+
+
+def test_files_that_kill_or_hang_cost_only_themselves(tmp_path: Path) -> None:
+    sources = ["a", "die", "b", "hang", "c", "starve", "d"]
+    config = config_for(tmp_path, tmp_path, seconds_per_file=3.0)
+    with Encoders(config, workers=2, encode=by_name) as encoders:
+        results: dict[str, Result] = dict(encoders.results(sources))
+    assert list(results) == sources
+    assert all(results[source] == {"done": source} for source in "abcd")
+    assert "died (exit code" in results["die"]["reason"]
+    assert results["hang"]["reason"] == "took more than 3 seconds"
+    assert results["starve"]["reason"] == "took more than 4000 MB of memory"
+
+
+def files_of(*sources: str) -> list[CorpusFile]:
+    return [CorpusFile(source=source, composition=source, split="train") for source in sources]
+
+
+def result_of(tokens: list[int], notes: str) -> Result:
+    return {"tokens": np.array(tokens, dtype=np.uint16).tobytes(), "length": len(tokens), "notes_sha256": notes}
+
+
+def test_what_may_be_the_machines_fault_is_tried_again(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.set_files(files_of("hung", "bad", "good"))
+    assert list(journal.waiting()) == ["bad", "good", "hung"]
+    journal.add("hung", {"reason": "took more than 3 seconds", "kind": "too costly", "again": True})
+    journal.add("bad", {"reason": "it is damaged", "kind": "unreadable"})
+    journal.add("good", result_of([1, 5, 2], "x"))
+    assert [outcome.reason for outcome in journal.outcomes()] == ["it is damaged", None, "took more than 3 seconds"]
+    assert (journal.count(), list(journal.waiting())) == ((3, 3), [])
+    journal.close()
+    again = Journal(tmp_path)
+    assert (again.count(), list(again.waiting())) == ((3, 2), ["hung"])
+    (good,) = (outcome for outcome in again.outcomes() if outcome.file.source == "good")
+    assert again.tokens(good).tolist() == [1, 5, 2]
+    again.close()
+
+
+def test_a_journal_forgets_tokens_that_were_not_written(tmp_path: Path) -> None:
+    """After a power cut the row may be on the disk and its tokens not."""
+    journal = Journal(tmp_path)
+    journal.set_files(files_of("a", "b"))
+    for source in "ab":
+        journal.add(source, result_of([ord(source)] * 10, source))
+    journal.close()
+    os.truncate(tmp_path / "tokens.bin", 30)
+    again = Journal(tmp_path)
+    assert list(again.waiting()) == ["b"]
+    again.add("b", result_of([7] * 4, "b"))
+    assert [again.tokens(outcome).tolist() for outcome in again.outcomes()] == [[ord("a")] * 10, [7] * 4]
+    again.close()
+
+
+def test_a_journal_goes_by_the_files_that_the_corpus_has_now(tmp_path: Path) -> None:
+    """A file that came or went between two runs; and of the same notes the first in order, whichever was done first."""
+    odd = os.fsdecode(b"caf\xe9.mid")
+    journal = Journal(tmp_path)
+    journal.set_files(files_of("z", "a", "gone", odd))
+    for source in ("z", "a", "gone", odd):
+        journal.add(source, result_of([1, 2], "the same" if source != odd else "other"))
+    journal.set_files(
+        [*files_of("new", "z", "a", odd), CorpusFile("stray", "stray", "train", "it is not in the table")]
+    )
+    assert list(journal.waiting()) == ["new"]
+    journal.add("new", {"reason": "it is damaged", "kind": "unreadable"})
+    told = [(outcome.file.source, outcome.original, outcome.kind) for outcome in journal.outcomes() if outcome.reason]
+    assert told == [("new", None, "unreadable"), ("stray", None, "not listed")]
+    used = [(outcome.file.source, outcome.original) for outcome in journal.outcomes() if not outcome.reason]
+    assert used == [("a", "a"), (odd, odd), ("z", "a")]
+    journal.close()
+
+
+def test_duplicates_are_told_by_their_notes() -> None:
+    score = random_score(3)
+    same = score.resample(960)
+    same.tempos = []
+    same.tracks = list(reversed(same.tracks))
+    for track in same.tracks:
+        track.program = 11
+        track.notes = [symusic.Note(note.time + 777, note.duration, note.pitch, 99) for note in track.notes]
+    assert notes_digest(same) == notes_digest(score)
+    other = score.copy()
+    other.tracks[0].notes[5].pitch += 1
+    assert notes_digest(other) != notes_digest(score)
+
+
+def test_pieces_are_moved_onto_their_grid_and_accompanied_as_often_as_asked(tmp_path: Path) -> None:
+    folder = tmp_path / "songs"
+    for number in range(40):
+        song = EXAMPLES["evening"].score()
+        song.tracks = song.tracks[:2]
+        song = song.shift_time(77 + number)
+        song.time_signatures[0].time = song.tempos[0].time = 0
+        song.tracks[0].notes[0].pitch += number // 7  # no two alike
+        song.tracks[0].notes[1].pitch += number % 7
+        write_score(song, folder / f"{number:02d}.mid")
+
+    def pieces(name: str, **changes: float) -> list[set[str]]:
+        corpus = CorpusConfig(path=str(folder), validation_fraction=0, test_fraction=0, **changes)
+        store = prepare(
+            PrepareConfig(output=str(tmp_path / name), corpus=corpus, workers=1, near_duplicates="off"), progress=False
+        )
+        names = store.music_tokenizer.tokens
+        return [{names[token] for token in store.tokens(piece)} for piece in store.split("train")]
+
+    # On the grid, whole eighths of a song in eighths; beside it, other positions.
+    even = {f"Position_{place}" for place in range(0, 32, 4)}
+    on_grid = [
+        all(name in even for name in piece if name.startswith("Position")) for piece in pieces("half", align=0.5)
+    ]
+    assert 10 < sum(on_grid) < 30
+    band = pieces("band", align=1.0, rhythm_section=0.5)
+    assert 10 < sum(any(name in piece for name in ("Program_-1", "Program_33")) for piece in band) < 35
+    assert pieces("again", align=1.0, rhythm_section=0.5) == band
+    assert all("Program_-1" not in piece for piece in pieces("alone", rhythm_section=1.0))  # needs the grid
+    with pytest.raises(UserError, match=r"corpus\.align \(1\.5\) must be 0 to 1"):
+        CorpusConfig(path=str(folder), align=1.5)

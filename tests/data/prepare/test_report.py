@@ -1,0 +1,165 @@
+"""What is told of a corpus: key, tempo, metre, and a page that needs nothing else."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import symusic
+
+from helpers.scores import random_score
+from music_reformer.config import CorpusConfig, PrepareConfig
+from music_reformer.data.corpora.manifest import Manifest
+from music_reformer.data.corpora.splits import CorpusFile
+from music_reformer.data.prepare import midi as prepare
+from music_reformer.data.prepare.charts import Bar, histogram, short
+from music_reformer.data.prepare.journal import Outcome
+from music_reformer.data.prepare.report import WHAT_IS_LEFT_OUT, report_page
+from music_reformer.data.prepare.statistics import DRUMS, KEY_NAMES, describe, key_of
+from music_reformer.data.prepare.summary import Summary
+
+EVIL = "<script>alert('x')</script>.mid"
+
+
+def outcome(number: int, **details: object) -> Outcome:
+    pitches = np.zeros(128, dtype=np.int64)
+    pitches[60] = 10
+    return Outcome(
+        file=CorpusFile(f"{number}.mid", f"{number}", ("train", "train", "test")[number % 3]),
+        reason=None,
+        kind="",
+        original=f"{number}.mid",
+        begin=0,
+        length=1000 * (number + 1),
+        details={
+            "num_notes": 10,
+            "seconds": 90.0,
+            "bpm": 123.0,
+            "metre": "3/4",
+            "key": 9,
+            "programs": [0, 128],
+            **details,
+        },
+        signature=None,
+        pitches=pitches,
+    )
+
+
+def summary_of(numbers: list[int]) -> Summary:
+    summary = Summary()
+    for number in numbers:
+        summary.add(outcome(number))
+    summary.skip("unreadable", "it is damaged")
+    summary.skip("unreadable", "it is damaged")
+    summary.skip("near-duplicate", "nearly the same notes as it")
+    return summary
+
+
+GROUPS = [
+    {
+        "pieces": [
+            {"source": EVIL, "split": "test", "similarity": 1.0, "used": True},
+            {"source": "caf\udce9.mid", "split": "train", "similarity": 0.873, "used": False},
+        ]
+    }
+]
+MANIFEST = Manifest(name="A & B", source="https://example.org/a", licence="MIT <x>", citation="Somebody: Something.")
+CONFIG = PrepareConfig(corpus=CorpusConfig(path="x"))
+
+
+class Page(HTMLParser):
+    """Which elements a page has, what they refer to, and what it says."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attributes if name in ("href", "src", "data", "action")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data + " "
+
+
+def test_the_page_says_what_the_corpus_has_and_needs_nothing_else() -> None:
+    text = report_page(summary_of([0, 1, 2, 3]), GROUPS, MANIFEST, CONFIG)
+    page = Page(text)
+    words = " ".join(page.text.split())
+    for part in ("A & B", "MIT <x>", "Somebody: Something.", "train 3 75.0%", "test 1 25.0%", "0.1 hours of music"):
+        assert part in words, part
+    assert "unreadable 2 near-duplicate 1" in words
+    assert "120 to 130: 4 pieces" in words
+    assert "1:30 to 2:00: 4 pieces" in words
+    assert "C4: 40 notes" in words
+    assert "A major: 4 pieces" in words
+    assert "Acoustic Grand Piano 4" in words
+    assert "Drums 4" in words
+    assert EVIL in words
+    assert "test, 100%" in words
+    assert "train, 87%" in words
+    assert page.links == ["https://example.org/a"]
+    assert not {"script", "link", "img", "iframe"} & set(page.tags)
+    assert "@import" not in text
+    assert "url(" not in text
+
+
+def test_the_page_is_the_same_whatever_came_first() -> None:
+    first = report_page(summary_of([0, 1, 2, 3]), GROUPS, MANIFEST, CONFIG)
+    assert report_page(summary_of([3, 1, 0, 2]), GROUPS, MANIFEST, CONFIG) == first
+
+
+def test_a_corpus_of_which_nothing_is_known_has_a_page() -> None:
+    summary = Summary()
+    summary.add(outcome(0, key=None))
+    text = Page(report_page(summary, [], Manifest(), CONFIG)).text
+    assert "no manifest tells of its source or licence" in text
+    assert "every file is used" in text
+    assert "None found" in text
+
+
+def test_every_reason_that_is_counted_is_explained() -> None:
+    """The kinds that the code gives, as it is written."""
+    folder = Path(prepare.__file__).parent
+    code = "".join((folder / f"{name}.py").read_text() for name in ("encode", "quality", "assemble", "journal"))
+    given = re.findall(r'"kind": "([^"]+)"|kind or "([^"]+)"|return\s*\(?\s*"([a-z -]+)",\s*f?"', code)
+    assert {kind for kinds in given for kind in kinds if kind} == set(WHAT_IS_LEFT_OUT)
+
+
+def test_bars_stand_for_their_numbers() -> None:
+    text = histogram([Bar(0, "a", "none"), Bar(30, "b", "thirty"), Bar(60, "", "sixty")], across="things")
+    heights = [float(height) for height in re.findall(r'class="bar"[^>]*height="([\d.]+)"', text)]
+    assert heights[0] == 0
+    assert heights[2] == pytest.approx(2 * heights[1])
+    assert re.findall(r'class="y"[^>]*>([^<]+)', text) == ["0", "20", "40", "60"]
+    assert "<title>thirty</title>" in text
+    assert [short(number) for number in (0, 950, 12_000, 3_400_000, 2e9)] == ["0", "950", "12k", "3.4M", "2G"]
+
+
+@pytest.mark.parametrize(("tonic", "mode"), [(0, "major"), (7, "major"), (9, "minor"), (3, "minor")])
+def test_keys_are_those_of_their_scales(tonic: int, mode: str) -> None:
+    weights = np.zeros(12)
+    for degree in {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 11)}[mode]:
+        weights[(tonic + degree) % 12] = 3 if degree in (0, 7) else 1
+    key = key_of(weights)
+    assert key is not None
+    assert KEY_NAMES[key] == f"{KEY_NAMES[tonic].split()[0]} {mode}"
+    assert key_of(np.ones(12)) is None
+
+
+def test_a_piece_is_described() -> None:
+    score = random_score(1, num_notes=50, programs=(0, 40))
+    score.tempos = [symusic.Tempo(0, qpm=90)]
+    described = describe(score)
+    assert described["bpm"] == 90
+    assert described["programs"] == [0, 40, DRUMS]
+    assert described["metre"] == "4/4"  # 32 quarters of 60; the other 28 are in 3/4
+    counts = np.frombuffer(described["pitches"], dtype=np.uint32)
+    assert counts.sum() == sum(len(track.notes) for track in score.tracks if not track.is_drum)

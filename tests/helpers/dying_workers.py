@@ -1,0 +1,15 @@
+"""What a worker process does in a test: it must be importable there."""
+
+from __future__ import annotations
+
+import os
+
+from music_reformer.batch.jobs import Job
+from music_reformer.batch.runner import Outcome
+from music_reformer.batch.workers import compose_jobs
+
+
+def die_of_b(jobs: list[Job]) -> list[tuple[Job, Outcome]]:
+    if any(job.name == "b.mid" for job in jobs):
+        os._exit(7)
+    return compose_jobs(jobs)

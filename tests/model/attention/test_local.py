@@ -1,0 +1,37 @@
+"""Local attention against its definition: outputs and gradients."""
+
+from __future__ import annotations
+
+import torch
+
+from music_reformer.model.attention.documents import Sequence
+from music_reformer.model.attention.local import LocalAttention
+from music_reformer.model.attention.rotary import project_rotated
+from reference.attention import attend, visible_keys
+
+HEADS, WIDTH, WINDOW = 3, 16, 8
+
+
+def test_is_the_definition() -> None:
+    layer = LocalAttention(width=24, num_heads=HEADS, head_width=WIDTH, window=WINDOW)
+    x_BLE = torch.randn(2, 45, 24, requires_grad=True)
+    document_BL = torch.tensor([[0] * 20 + [1] * 25, [0] * 45])
+    sequence = Sequence(document_BL=document_BL, position_BL=torch.randint(0, 1000, (2, 45)))
+    actual, _ = layer(x_BLE, sequence)
+    query, key, value = project_rotated(
+        layer.to_query_key_value, x_BLE, num_heads=HEADS, head_width=WIDTH, rotation=sequence.rotary(WIDTH)
+    )
+    rows = []
+    for row, document_L in enumerate(document_BL):
+        visible = visible_keys(document_L, WINDOW).unsqueeze(0)
+        heads = [
+            attend(query[row, :, h], key[row, :, h], value[row, :, h], visible, avoid_self=False) for h in range(HEADS)
+        ]
+        rows.append(torch.cat(heads, dim=-1))
+    expected = layer.to_out(torch.stack(rows))
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
+    grad, inputs = torch.randn_like(expected), [x_BLE, *layer.parameters()]
+    for ours, theirs in zip(
+        torch.autograd.grad(actual, inputs, grad), torch.autograd.grad(expected, inputs, grad), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)

@@ -1,0 +1,143 @@
+"""LSH attention against its definition, and its causality: attended keys exactly, values and gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from music_reformer.model.attention.documents import Sequence
+from music_reformer.model.attention.lsh import LSHAttention, bucket_factors
+from reference.attention import attend, visible_keys
+
+HEADS, WIDTH = 2, 8
+
+
+def _layer(
+    *, window: int = 8, num_buckets: int = 6, num_rounds: int = 2, successor_values: bool = True
+) -> LSHAttention:
+    return LSHAttention(
+        width=24,
+        num_heads=HEADS,
+        head_width=WIDTH,
+        window=window,
+        num_buckets=num_buckets,
+        num_rounds=num_rounds,
+        max_rounds=8,
+        successor_values=successor_values,
+    ).eval()
+
+
+def _by_definition(layer: LSHAttention, x_BLE: torch.Tensor, document_BL: torch.Tensor) -> torch.Tensor:
+    batch, length, _ = x_BLE.shape
+    projected = layer.to_query_value(x_BLE).view(batch, length, 2, HEADS, WIDTH)
+    query, value = projected.unbind(2)
+    rows = []
+    for b in range(batch):
+        heads = []
+        for h in range(HEADS):
+            q, v = query[b, :, h], value[b, :, h]
+            k = q / q.norm(dim=-1, keepdim=True) * WIDTH**0.5
+            visible = []
+            for r in range(layer.num_rounds):
+                rotated = q @ layer.rotations_RHDK[r, h]
+                bucket = torch.cat([rotated, -rotated], dim=-1).argmax(-1)
+                visible.append(visible_keys(document_BL[b] * layer.num_buckets + bucket, layer.window))
+            heads.append(attend(q, k, v, torch.stack(visible), avoid_self=True, successors=layer.successor_values))
+        rows.append(torch.cat(heads, dim=-1))
+    return layer.to_out(torch.stack(rows))
+
+
+@pytest.mark.parametrize("successor_values", [True, False])
+@pytest.mark.parametrize("num_rounds", [1, 2, 4, 8])
+def test_is_the_definition(num_rounds: int, successor_values: bool) -> None:
+    layer = _layer(num_rounds=num_rounds, successor_values=successor_values)
+    x = torch.randn(2, 70, 24, requires_grad=True)
+    document = torch.zeros(2, 70, dtype=torch.int64)
+    document[0, 30:] = 1
+    sequence = Sequence(document_BL=document, position_BL=torch.arange(70).expand(2, 70))
+    actual, _ = layer(x, sequence)
+    expected = _by_definition(layer, x, document)
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
+    grad = torch.randn_like(expected)
+    inputs = [x, *layer.parameters()]
+    for ours, theirs in zip(
+        torch.autograd.grad(actual, inputs, grad), torch.autograd.grad(expected, inputs, grad), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+
+
+def test_the_set_of_attended_keys_does_not_depend_on_the_future() -> None:
+    """Exactly: with one-hot values the output names the keys, so two passes must agree to the last key."""
+    layer = _layer(num_buckets=4)
+    x = torch.randn(1, 120, 24)
+    changed = x.clone()
+    changed[:, 60:] = torch.randn(1, 60, 24)
+
+    def buckets(x: torch.Tensor) -> torch.Tensor:
+        query = layer._project(x)[:, :, 0]
+        return layer.buckets(query)[:, 0]
+
+    for r in range(layer.num_rounds):
+        for h in range(HEADS):
+            before = visible_keys(buckets(x)[r, :, h], layer.window)
+            after = visible_keys(buckets(changed)[r, :, h], layer.window)
+            assert torch.equal(before[:60], after[:60])
+            assert not torch.equal(before[60:], after[60:]), "the test must change something"
+    out, _ = layer(x, Sequence.plain(x[..., 0].long()))
+    out_changed, _ = layer(changed, Sequence.plain(x[..., 0].long()))
+    torch.testing.assert_close(out[:, :60], out_changed[:, :60], atol=1e-6, rtol=1e-6)
+
+
+def _bucket(query: torch.Tensor, rotations: torch.Tensor) -> torch.Tensor:
+    rotated = torch.einsum("blhd,rhdk->rblhk", query, rotations)
+    return torch.cat([rotated, -rotated], -1).argmax(-1)
+
+
+def test_buckets_are_argmax_of_the_rotation_and_its_opposite() -> None:
+    layer = _layer(num_buckets=16)
+    query = torch.randn(2, 50, HEADS, WIDTH)
+    assert torch.equal(layer.buckets(query).long(), _bucket(query, layer.rotations_RHDK[: layer.num_rounds]))
+
+
+def test_many_buckets_are_the_product_of_two_hashes() -> None:
+    layer = _layer(num_buckets=320)
+    query = torch.randn(2, 50, HEADS, WIDTH)
+    rotated = torch.einsum("blhd,rhdk->rblhk", query, layer.rotations_RHDK[: layer.num_rounds])
+    assert bucket_factors(320) == [16, 20]
+    first, second = (torch.cat([part, -part], -1).argmax(-1) for part in rotated.split([8, 10], dim=-1))
+    assert torch.equal(layer.buckets(query).long(), 20 * first + second)
+    assert layer.buckets(query).max() < 320
+
+
+@pytest.mark.parametrize(
+    ("num_buckets", "factors"), [(2, [2]), (128, [128]), (130, [130]), (512, [16, 32]), (16384, [128, 128])]
+)
+def test_factors_are_even_and_alike(num_buckets: int, factors: list[int]) -> None:
+    assert bucket_factors(num_buckets) == factors
+
+
+def test_rotations_are_fresh_in_training_and_fixed_in_evaluation() -> None:
+    layer, x = _layer(), torch.randn(2, 64, 24)
+    sequence = Sequence.plain(x[..., 0].long())
+    stored = layer(x, sequence)[1]
+    layer.train()
+    layer.redraw_rotations(range(1, 9))
+    first = layer(x, sequence)[1]
+    layer.redraw_rotations(range(2, 9))
+    second = layer(x, sequence)[1]
+    layer.redraw_rotations(range(1, 9))
+    assert torch.equal(first, layer(x, sequence)[1])
+    assert not torch.equal(first, second)
+    assert not torch.equal(first, stored)
+    assert torch.equal(stored, layer.eval()(x, sequence)[1])
+
+
+def test_each_row_has_rotations_of_its_own_in_training() -> None:
+    layer, row = _layer(num_buckets=16).train(), torch.randn(1, 50, HEADS, WIDTH)
+    layer.redraw_rotations(range(5, 99, 3))
+    buckets = layer.buckets(row.expand(3, -1, -1, -1))
+    for number, seed in enumerate((5, 8, 11)):
+        shape = (layer.num_rounds, *layer.rotations_RHDK.shape[1:])
+        rotations = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+        assert torch.equal(buckets[:, number].long(), _bucket(row, rotations)[:, 0])
+    assert not torch.equal(buckets[:, 0], buckets[:, 1])

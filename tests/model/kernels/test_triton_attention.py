@@ -1,0 +1,270 @@
+"""The Triton kernels against the plain form and, through it, the definition.
+
+Without a GPU they run in Triton's interpreter, which takes them step by step in Python: slow, and the same arithmetic.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from test_reformer import build, tokens
+
+from music_reformer.model.attention import local as local_attention
+from music_reformer.model.attention import lsh as lsh_attention
+from music_reformer.model.attention.documents import Sequence
+from music_reformer.model.attention.local import LocalAttention
+from music_reformer.model.attention.lsh import LSHAttention
+from music_reformer.model.kernels import triton_attention as fused_attention
+from music_reformer.model.kernels.triton_attention import (
+    FusedLocalAttention,
+    FusedSharedAttention,
+    form_for,
+    fused_hash,
+    largest_difference,
+)
+
+pytest.importorskip("triton", reason="the fused kernels need Triton, which there is for Linux only")
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+FORMS = {
+    "lsh": (lsh_attention._SharedAttention, FusedSharedAttention, lsh_attention._example),
+    "local": (local_attention._LocalAttention, FusedLocalAttention, local_attention._example),
+}
+# exp of a score that the mask hides is not used.
+pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered in exp")
+
+
+@pytest.fixture(autouse=True)
+def _in_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the interpreter, a kernel that reads or writes beyond the memory of its arguments fails."""
+    if DEVICE.type == "cuda":
+        return
+    from triton.runtime import interpreter
+
+    spans: list[tuple[int, int]] = []
+    arguments_of = interpreter.GridExecutor._init_args_hst
+
+    def remember(self: object, args: list[object], kwargs: dict[str, object]) -> object:
+        storages = [x.untyped_storage() for x in args if isinstance(x, torch.Tensor)]
+        spans[:] = [(storage.data_ptr(), storage.data_ptr() + storage.nbytes()) for storage in storages]
+        return arguments_of(self, args, kwargs)
+
+    def checked(access: Callable[..., object], mask_at: int) -> Callable[..., object]:
+        def check(self: object, pointers: Any, *others: Any, **options: Any) -> object:
+            used = pointers.data[np.broadcast_to(others[mask_at].data.astype(bool), pointers.data.shape)]
+            inside = [(used >= first) & (used < end) for first, end in spans]
+            assert np.logical_or.reduce(inside).all(), "a kernel reaches beyond its arguments"
+            return access(self, pointers, *others, **options)
+
+        return check
+
+    builder = interpreter.InterpreterBuilder
+    monkeypatch.setattr(interpreter.GridExecutor, "_init_args_hst", remember)
+    monkeypatch.setattr(builder, "create_masked_load", checked(builder.create_masked_load, 0))
+    monkeypatch.setattr(builder, "create_masked_store", checked(builder.create_masked_store, 1))
+
+
+CASES = [
+    # length, window, buckets, rounds, heads, head width, successor values
+    (1, 4, 1, 1, 1, 16, True),
+    (7, 8, 1, 1, 2, 16, True),
+    (65, 8, 5, 1, 2, 16, False),
+    (64, 16, 3, 2, 1, 32, True),
+    (97, 5, 12, 4, 1, 24, True),  # heads whose width is no power of two
+    (50, 2, 4, 2, 3, 8, False),
+    (90, 8, 60, 2, 2, 16, True),  # most rows are alone in their bucket
+    (150, 64, 2, 2, 1, 64, True),  # as in the shipped model
+    (300, 100, 1, 1, 1, 16, True),  # a window that reaches over two blocks
+]
+
+
+def _arguments(length: int, window: int, buckets: int, rounds: int, heads: int, width: int, successors: bool):  # type: ignore[no-untyped-def]
+    """Two rows of a batch, the first of two documents."""
+    document_BL = torch.zeros(2, length, dtype=torch.int64)
+    document_BL[0, length // 3 :] = 1
+    segment_BL = Sequence(document_BL=document_BL, position_BL=document_BL).group_BL * buckets
+    query_value_BLTHD = torch.randn(2, length, 2, heads, width)
+    buckets_RBLH = torch.randint(0, buckets, (rounds, 2, length, heads), dtype=torch.int16)
+    return [x.to(DEVICE) for x in (query_value_BLTHD, segment_BL, buckets_RBLH)] + [window, successors]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_shared_attention_is_the_plain_form(case: tuple[int, ...]) -> None:
+    assert largest_difference(*FORMS["lsh"][:2], lambda device: _arguments(*case), DEVICE) < 2e-5
+
+
+@pytest.mark.parametrize(("length", "window", "heads", "width"), [(1, 4, 1, 16), (70, 8, 2, 24), (130, 64, 1, 64)])
+def test_local_attention_is_the_plain_form(length: int, window: int, heads: int, width: int) -> None:
+    document_BL = torch.zeros(2, length, dtype=torch.int64, device=DEVICE)
+    document_BL[1, length // 2 :] = 1
+    sequence = Sequence(document_BL=document_BL, position_BL=torch.arange(length, device=DEVICE).expand(2, length))
+    rows = torch.randn(2, length, 3, heads, width).to(DEVICE)
+    arguments = (rows, *sequence.rotary(width), sequence.in_order(), window)
+    assert largest_difference(*FORMS["local"][:2], lambda device: arguments, DEVICE) < 2e-5
+
+
+@pytest.mark.parametrize("factors", [[6], [128], [8, 6], [16, 32]], ids=str)
+@pytest.mark.parametrize("groups", [1, 2])
+def test_hashes_are_those_of_the_plain_form(factors: list[int], groups: int) -> None:
+    """Two rows of a batch of a length that no block divides, heads of a width that is no power of two."""
+    query_BLTHD = torch.randn(2, 70, 2, 3, 24).to(DEVICE)
+    rotations_GRHDK = torch.randn(groups, 2, 3, 24, sum(factors) // 2).to(DEVICE)
+    query_BLTHD[0, 0, 0] = 0.0
+    plain, fused = (form(query_BLTHD[:, :, 0], rotations_GRHDK, factors) for form in (lsh_attention._hash, fused_hash))
+    assert fused.dtype == plain.dtype
+    assert torch.equal(fused, plain)
+    assert len(fused.unique()) > 5
+
+
+@pytest.mark.parametrize("kind", ["lsh", "local"])
+def test_half_precision_is_within_a_hundredth(kind: str) -> None:
+    """Of the plain form in float32, given the same rows: bfloat16 on a GPU; the interpreter has no products of it."""
+    dtype = torch.bfloat16 if DEVICE.type == "cuda" else torch.float16
+    plain, fused, example = FORMS[kind]
+    rows, *others = example(DEVICE)
+    rows = rows.to(dtype)
+    results = []
+    for form, x in ((plain, rows.float()), (fused, rows)):
+        x.requires_grad_()
+        out = form.apply(x.clone(), *others)
+        results.append((out, *torch.autograd.grad(out, x, torch.ones_like(out))))
+    for exact, half in zip(*results, strict=True):
+        assert half.dtype == dtype
+        torch.testing.assert_close(half.float(), exact, atol=1e-2, rtol=1e-2)
+
+
+def test_two_runs_give_the_same_bits() -> None:
+    rows, *others = _arguments(100, 8, 4, 2, 2, 16, True)
+    results = []
+    for _ in range(2):
+        rows = rows.detach().clone().requires_grad_()
+        out = FusedSharedAttention.apply(rows, *others)
+        results.append((out, *torch.autograd.grad(out.square().sum(), rows)))
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+def test_the_future_changes_nothing() -> None:
+    rows, segment_BL, buckets_RBLH, *others = _arguments(100, 8, 4, 2, 2, 16, True)
+    before = FusedSharedAttention.apply(rows, segment_BL, buckets_RBLH, *others)
+    rows[:, 60:], buckets_RBLH[:, :, 60:] = torch.randn_like(rows[:, 60:]), 3 - buckets_RBLH[:, :, 60:]
+    after = FusedSharedAttention.apply(rows, segment_BL, buckets_RBLH, *others)
+    # To rounding: what stands in one block with what depends on the sizes of the buckets.
+    torch.testing.assert_close(after[:, :60], before[:, :60], atol=1e-6, rtol=1e-6)
+    assert (after - before)[:, 60:].abs().max() > 0.1
+
+
+@pytest.mark.parametrize("kind", ["lsh", "local"])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_layers_are_the_same_with_either_form(batch: int, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if kind == "local":
+        layer: torch.nn.Module = LocalAttention(width=24, num_heads=2, head_width=16, window=8)
+    else:
+        layer = LSHAttention(
+            width=24,
+            num_heads=2,
+            head_width=16,
+            window=8,
+            num_buckets=6,
+            num_rounds=2,
+            max_rounds=2,
+            successor_values=True,
+        )
+    layer.to(DEVICE)
+    x = torch.randn(batch, 60, 24, device=DEVICE, requires_grad=True)
+    inputs, sequence = [x, *layer.parameters()], Sequence.plain(x[..., 0].long())
+    results = []
+    for fused in (False, True):
+        module = local_attention if kind == "local" else lsh_attention
+        monkeypatch.setattr(module, "form_for", lambda device, *forms, chosen=fused: forms[chosen])
+        out, _ = layer(x, sequence)
+        results.append([out, *torch.autograd.grad(out.square().sum(), inputs)])
+    for plain, fast in zip(*results, strict=True):
+        torch.testing.assert_close(fast, plain, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("recompute", [True, False])
+def test_the_whole_model_is_the_same_with_either_form(recompute: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training step on rows of two documents, and logits step by step behind a prompt."""
+    model = build(recompute=recompute).to(DEVICE)
+    tokens_BL = tokens(2, 70).to(DEVICE)
+    document_BL = (torch.arange(70, device=DEVICE) >= 30).long().expand(2, 70)
+    results = []
+    for fused in (False, True):
+        for module in (local_attention, lsh_attention):
+            monkeypatch.setattr(module, "form_for", lambda device, *forms, chosen=fused: forms[chosen])
+        model.train()
+        model.redraw_rotations(1)
+        total, count = model.loss(tokens_BL, tokens_BL, document_BL=document_BL)
+        results.append([total, *torch.autograd.grad(total / count, list(model.parameters()))])
+        model.eval()
+        with torch.inference_mode():
+            logits, state = model.prefill(tokens_BL[:, :40])
+            results[-1] += [logits, *(model.step(tokens_BL[:, place], state) for place in range(40, 50))]
+    for plain, fast in zip(*results, strict=True):
+        torch.testing.assert_close(fast, plain, atol=1e-4, rtol=1e-3)
+
+
+def test_a_cpu_takes_the_plain_form() -> None:
+    assert form_for(torch.device("cpu"), *FORMS["lsh"]) is FORMS["lsh"][0]
+
+
+class _Broken(FusedSharedAttention):
+    """Kernels that do not compile."""
+
+    @staticmethod
+    def forward(ctx, *arguments):  # type: ignore[no-untyped-def]
+        raise RuntimeError("no such instruction")
+
+
+class _Wrong(FusedSharedAttention):
+    """Kernels that give wrong numbers."""
+
+    @staticmethod
+    def forward(ctx, *arguments):  # type: ignore[no-untyped-def]
+        return FusedSharedAttention.forward(ctx, *arguments) * float("nan")
+
+
+@pytest.mark.parametrize(("form", "trouble"), [(_Broken, "no such instruction"), (_Wrong, "off by nan")])
+def test_kernels_that_fail_are_told_of_and_not_used(form: type, trouble: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a new GPU")
+    plain = lsh_attention._SharedAttention
+    with pytest.warns(UserWarning, match=f"{trouble}.*on a new GPU"):
+        assert not fused_attention._agree(DEVICE, plain, form, lsh_attention._example)
+
+
+def test_hashes_that_differ_are_told_of_and_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a new GPU")
+    with pytest.warns(UserWarning, match=r"off by 1.*on a new GPU"):
+        assert not fused_attention._agree(
+            DEVICE, lsh_attention._hash, lambda *arguments: fused_hash(*arguments) + 1, lsh_attention._hash_example
+        )
+
+
+def test_kernels_that_agree_are_used() -> None:
+    with warnings.catch_warnings(), torch.inference_mode(), torch.autocast(DEVICE.type, dtype=torch.bfloat16):
+        warnings.simplefilter("error", UserWarning)
+        hashes = (lsh_attention._hash, fused_hash, lsh_attention._hash_example)
+        assert all(fused_attention._agree(DEVICE, *forms) for forms in [*FORMS.values(), hashes])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the other tests here compile the kernels for this GPU")
+@pytest.mark.parametrize(("capability", "most_spilled"), [(90, 0), pytest.param(80, 1024, marks=pytest.mark.slow)])
+def test_kernels_compile_for_gpus_that_are_not_here(capability: int, most_spilled: int, tmp_path: Path) -> None:
+    """The interpreter takes much that the compiler does not; and what a thread holds should fit into its registers."""
+    script = Path(__file__).parent / "compile_kernels.py"
+    environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, str(script), str(capability)], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert len(lines) == 8
+    assert all(int(spilled) <= most_spilled for _, _, spilled in lines), done.stdout

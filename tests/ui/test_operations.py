@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import symusic
+
+from music_reformer.errors import UserError
+from music_reformer.ui.operations import Composer
+from music_reformer.ui.order import MAX_VARIATIONS, STYLES, Order
+
+
+def compose(composer: Composer, **order: Any) -> list[dict[str, Any]]:
+    return list(composer.compose(Order.read({"length": "2bars", "seed": 3, **order})))
+
+
+def test_an_opened_file_is_kept_byte_for_byte(composer: Composer, midi_file: Path) -> None:
+    piece = composer.open_file(midi_file, name=midi_file.name)
+    assert piece["name"] == "my song"
+    assert composer.shelf.path(piece["key"]).read_bytes() == midi_file.read_bytes()
+    assert len(piece["roll"]["tracks"]) == 2
+    assert piece["roll"]["cut"] is None
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"MThd", b"not a MIDI file at all", b"MThd\0\0\0\6\0\1\0\1\1\xe0MTrk\0\0\0\4\0\xff\x2f\0"]
+)
+def test_a_bad_file_is_one_sentence_without_our_paths_and_leaves_nothing(
+    composer: Composer, tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "upload-4711.mid"
+    path.write_bytes(content)
+    with pytest.raises(UserError) as refusal:
+        composer.open_file(path, name="bad.mid")
+    assert "\n" not in str(refusal.value)
+    assert str(tmp_path) not in str(refusal.value)
+    assert list(composer.shelf.folder.iterdir()) == []
+
+
+def test_reports_come_in_order_and_their_notes_are_those_of_the_files(composer: Composer, midi_file: Path) -> None:
+    piece = composer.open_file(midi_file, name=midi_file.name)
+    start, *progress, done = compose(composer, piece=piece["key"], variations=3)
+    assert (start["event"], done["event"]) == ("start", "done")
+    assert {report["event"] for report in progress} == {"progress"}
+    assert progress[-1]["finished"] == [True] * 3
+    shares = [report["done"] for report in progress]
+    assert shares == sorted(shares)
+    assert start["cut"] == pytest.approx(16 * 3 * 60 / 132, abs=1e-3)
+    assert len(done["variations"]) == 3
+    for number, variation in enumerate(done["variations"]):
+        streamed = sorted(note[3:6] for report in progress for note in report["notes"] if note[0] == number)
+        filed = sorted(
+            [pitch, round(begin, 3), round(end, 3)]
+            for track in variation["roll"]["tracks"]
+            for pitch, begin, end, _, is_new in track["notes"]
+            if is_new
+        )
+        assert len(streamed) == len(filed) == 16
+        for heard, written in zip(streamed, filed, strict=True):
+            assert heard == pytest.approx(written, abs=2e-3)
+        # The prompt is still in front of it.
+        score = symusic.Score(composer.shelf.path(variation["key"]))
+        assert score.note_num() == symusic.Score(midi_file).note_num() + 16
+
+
+def test_files_of_different_orders_have_different_keys_and_telling_names(composer: Composer, midi_file: Path) -> None:
+    piece = composer.open_file(midi_file, name=midi_file.name)
+    results = [compose(composer, piece=piece["key"], variations=2)[-1]["variations"] for _ in range(2)]
+    assert len({variation["key"] for result in results for variation in result}) == 4
+    assert [variation["name"] for variation in results[0]] == ["my song - seed 3 - 1", "my song - seed 3 - 2"]
+
+
+def test_composing_from_nothing_needs_no_piece(composer: Composer) -> None:
+    start, *_, done = compose(composer)
+    assert start["cut"] == 0
+    assert done["variations"][0]["name"].startswith("New piece")
+
+
+def test_from_nothing_takes_key_metre_tempo_and_instruments(composer: Composer) -> None:
+    *_, done = compose(composer, key="Eb major", metre="6/8", tempo=72, instruments=[48, -1])
+    score = symusic.Score(composer.shelf.path(done["variations"][0]["key"]))
+    assert [(metre.numerator, metre.denominator) for metre in score.time_signatures] == [(6, 8)]
+    assert [round(tempo.qpm) for tempo in score.tempos] == [72]
+    assert [key.key for key in score.key_signatures] == [-3]
+    assert {(track.program, track.is_drum) for track in score.tracks if len(track.notes)} == {(48, False), (0, True)}
+
+
+def test_a_kept_variation_is_a_piece_like_any_other(composer: Composer, midi_file: Path) -> None:
+    piece = composer.open_file(midi_file, name=midi_file.name)
+    first = compose(composer, piece=piece["key"])[-1]["variations"][0]
+    kept = composer.open_kept(first["key"])
+    assert len(kept["roll"]["bars"]) == len(piece["roll"]["bars"]) + 2
+    second = compose(composer, piece=kept["key"], seed=4)[-1]["variations"][0]
+    assert second["name"] == "my song - seed 4 - 1"
+    notes = symusic.Score(composer.shelf.path(second["key"])).note_num()
+    assert notes == symusic.Score(midi_file).note_num() + 32
+
+
+def test_the_queue_knows_how_long_it_takes(composer: Composer) -> None:
+    assert composer.waiting() == {"seconds_left": 0, "typical": 0}
+    composer.generator.seconds = 1.0
+    reports = composer.compose(Order(length="4bars", seed=1))
+    for report in reports:
+        if report["event"] == "progress" and 0.3 < report["done"][0] < 0.7:
+            assert 0 < composer.waiting()["seconds_left"] < 10
+    assert composer.waiting()["seconds_left"] == 0
+    assert composer.waiting()["typical"] >= 1.0
+
+
+def test_with_two_at_once_the_queue_goes_on_when_the_first_ends(composer: Composer) -> None:
+    composer.at_once, composer.generator.seconds = 2, 0.5
+    compose(composer)
+    assert 0.2 < composer.waiting()["typical"] < 2
+    composer.generator.seconds = 60.0
+    long = composer.compose(Order(length="4bars", seed=1))
+    next(report for report in long if report.get("seconds_left"))
+    assert composer.waiting()["seconds_left"] > 20
+    composer.generator.seconds = 4.0
+    short = composer.compose(Order(length="4bars", seed=2))
+    next(report for report in short if report.get("seconds_left"))
+    assert 0 < composer.waiting()["seconds_left"] < 15
+    assert composer.num_running == 2
+    short.close()
+    assert composer.waiting()["seconds_left"] > 20
+    long.close()
+    assert composer.waiting()["seconds_left"] == 0
+
+
+def test_stop_keeps_what_is_there(composer: Composer) -> None:
+    composer.generator.seconds = 60.0
+    reports = composer.compose(Order(length="16bars", seed=1))
+    ticket = next(reports)["ticket"]
+    threading.Timer(1.5, composer.stop, [ticket]).start()
+    *_, done = reports
+    notes = [note for track in done["variations"][0]["roll"]["tracks"] for note in track["notes"]]
+    assert 1 <= len(notes) < 16 * 8
+    assert composer.stop(ticket) is False
+
+
+def test_a_visitor_who_leaves_is_forgotten_and_costs_no_more(composer: Composer) -> None:
+    composer.generator.seconds = 60.0
+    reports = composer.compose(Order(length="16bars", seed=1))
+    next(reports)
+    next(reports)
+    assert composer.num_running == 1
+    reports.close()
+    assert composer.num_running == 0
+
+
+def test_nobody_stops_another_by_guessing(composer: Composer) -> None:
+    composer.generator.seconds = 60.0
+    reports = composer.compose(Order(length="16bars", seed=1))
+    next(reports)
+    assert composer.stop("") is False
+    assert composer.stop("A" * 22) is False
+    assert composer.num_running == 1
+    reports.close()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"length": "many"}, "length"),
+        ({"length": "100000bars"}, "at most|from 1 to"),
+        ({"length": "9999s"}, "at most"),
+        ({"variations": 0}, "variations"),
+        ({"variations": MAX_VARIATIONS + 1}, "variations"),
+        ({"variations": 1.5}, "variations"),
+        ({"seed": -2}, "seed"),
+        ({"seed": 2**40}, "seed"),
+        ({"style": "loud"}, "style"),
+        ({"piece": "../../etc"}, "open the file again"),
+        ({"cut_bar": -2}, "cut"),
+        ({"until_bar": -2}, "end of the new bars"),
+        ({"cut_bar": 4, "until_bar": 900}, "at most 256"),
+        ({"instruments": [128]}, "instrument"),
+        ({"instruments": "piano"}, "instruments"),
+        ({"instruments": list(range(16))}, "at most 15"),
+        ({"key": "H major"}, "key"),
+        ({"metre": "7/3"}, "metre"),
+        ({"tempo": 9000}, "tempo"),
+        ({"tempo": "fast"}, "tempo"),
+        ({"volume": 11}, "'volume' is not one of"),
+        ({"sampling": {"temperature": -1}}, "temperature"),
+        ({"sampling": {"top_p": 0}}, "top_p"),
+        ({"sampling": {"warmth": 1}}, "sampling"),
+        ({"sampling": {"temperature": "hot"}}, "sampling"),
+    ],
+)
+def test_a_wrong_order_is_refused_in_a_sentence(composer: Composer, wrong: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        compose(composer, **wrong)
+    assert composer.num_running == 0
+
+
+def test_a_style_is_its_numbers_and_the_visitor_may_change_them(composer: Composer) -> None:
+    compose(composer, style="calm")
+    compose(composer, style="calm", sampling={"temperature": 0.5})
+    plain, changed = (order["sampling"] for order in composer.generator.orders)
+    assert plain == STYLES["calm"]
+    assert (changed.temperature, changed.top_p) == (0.5, STYLES["calm"].top_p)
+
+
+def test_no_seed_is_a_new_seed_and_it_is_told(composer: Composer) -> None:
+    seeds = {compose(composer, seed=-1, length="1bars")[0]["seed"] for _ in range(5)}
+    assert len(seeds) > 1
+    assert seeds == {order["seed"] for order in composer.generator.orders}
