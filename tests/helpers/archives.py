@@ -204,3 +204,17 @@ def manifest_for(name: str, site: Site, content: bytes, folder: Path, *, sha256:
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(values))
     return path
+
+
+class Counting:
+    """A progress bar that remembers."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[str, int | None, int]] = []
+
+    def start(self, what: str, total: int | None, done: int = 0) -> None:
+        self.started.append((what, total, done))
+
+    def advance(self, amount: int) -> None:
+        what, total, done = self.started[-1]
+        self.started[-1] = what, total, done + amount

@@ -5,49 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from music_reformer.config import ModelConfig
+from helpers.small_models import build, decoding, tokens
 from music_reformer.errors import UserError
 from music_reformer.model.feed_forward import tokens_per_chunk
-from music_reformer.model.reformer import ReformerLM
 
 KINDS = [["lsh"], ["local"], ["full"], ["local", "lsh"]]
-VOCABULARY = 40
-
-
-def build(*, std: float = 0.2, **changes: object) -> ReformerLM:
-    """A small model with weights large enough that a leak would show."""
-    settings: dict = {
-        "vocab_size": VOCABULARY,
-        "width": 32,
-        "num_layers": 2,
-        "num_heads": 2,
-        "head_width": 16,
-        "feed_forward_width": 64,
-        "attention": ["local", "lsh"],
-        "window": 8,
-        "num_buckets": 8,
-        "axial_shape": [64, 64],
-        "chunk": 37,
-    }
-    torch.manual_seed(0)
-    model = ReformerLM(ModelConfig(**(settings | changes)))
-    for parameter in model.parameters():
-        if parameter.dim() == 2:
-            torch.nn.init.normal_(parameter, std=std)
-    return model.eval()
-
-
-def decoding(fused: bool, **changes: object) -> ReformerLM:
-    """The same, whose steps are plain or run in compiled loops."""
-    model = build(**changes)
-    if fused:
-        model.fuse_step()
-        assert model._fused_step is not None
-    return model
-
-
-def tokens(*shape: int) -> torch.Tensor:
-    return torch.randint(0, VOCABULARY, shape)
 
 
 @pytest.mark.parametrize("attention", KINDS)

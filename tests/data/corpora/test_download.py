@@ -10,28 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.data.archives import Site, serve
 
+from helpers.archives import Counting, Site, serve
 from music_reformer.data.corpora import download as module
 from music_reformer.data.corpora.download import download
 from music_reformer.errors import UserError
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-
-
-class Counting:
-    """A progress bar that remembers."""
-
-    def __init__(self) -> None:
-        self.started: list[tuple[str, int | None, int]] = []
-
-    def start(self, what: str, total: int | None, done: int = 0) -> None:
-        self.started.append((what, total, done))
-
-    def advance(self, amount: int) -> None:
-        what, total, done = self.started[-1]
-        self.started[-1] = what, total, done + amount
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 from rich.console import Console
-from tests.data.archives import Site, manifest_for, serve
 
+from helpers import archives
+from helpers.archives import Site, manifest_for, serve
 from music_reformer.cli import main
 from music_reformer.config import CorpusConfig
 from music_reformer.data.corpora import download as download_module
@@ -22,7 +23,6 @@ from music_reformer.data.corpora.splits import find_files
 from music_reformer.data.store import TokenStore
 from music_reformer.errors import UserError
 from music_reformer.files import locked
-from tests.data import archives
 
 
 @pytest.fixture

@@ -12,9 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.data.archives import tar_of, zip_of
-from tests.data.test_download import Counting
 
+from helpers.archives import Counting, tar_of, zip_of
 from music_reformer.data.corpora import unpack as module
 from music_reformer.data.corpora.unpack import unpack
 from music_reformer.errors import UserError

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_reformer import VOCABULARY, build, decoding, tokens
 from torch import nn
 
+from helpers.small_models import VOCABULARY, build, decoding, tokens
 from music_reformer.model.attention.cache import DecodeState
 from music_reformer.model.kernels import numba_kernels as step_kernels
 from music_reformer.model.kernels import numba_step as fused_step

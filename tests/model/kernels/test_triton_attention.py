@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_reformer import build, tokens
 
+from helpers.small_models import build, tokens
 from music_reformer.model.attention import local as local_attention
 from music_reformer.model.attention import lsh as lsh_attention
 from music_reformer.model.attention.documents import Sequence
