@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
 
 import numpy as np
 import symusic
@@ -17,109 +16,127 @@ MIDDLE_C = 60
 
 
 def write_continuation(
-    prompt: Prompt, notes: list[Note], bends: list[Bend], presses: list[Press], *, has_programs: bool
+    prompt: Prompt, tracks: NewNoteTracks, notes: list[Note], bends: list[Bend], presses: list[Press]
 ) -> symusic.Score:
     """The prompt with new events behind the cut, up to the end of its hole if it has one.
 
-    New notes go to the track of their instrument; where several have it (two hands of a piano, say), to the one in
-    whose register they lie; where none has it, to a new track. Where the encoding knows no instruments, all tracks
-    but drums are candidates. A key that is struck again while it sounds ends there: on one channel a MIDI file cannot
+    A key that is struck again while it sounds ends there: on one channel a MIDI file cannot
     say that two notes of one pitch overlap. (Keys that the prompt holds across the cut are not offered to the model;
     where a human hand lets go a little late, the new note waits for it.) So does a key that is struck behind the hole.
 
     Args:
+        tracks: of this prompt; says to which track each event belongs.
         notes, bends, presses: decoded, in ticks of the grid.
-        has_programs: whether the encoding tells instruments apart.
     """
-    score = prompt.score.copy()
-    parts = _Parts(score, prompt, has_programs=has_programs)
+    keys = _KeysDown(prompt)
     by_key: dict[tuple[int, int], list[symusic.Note]] = defaultdict(list)
     for note in notes:
         start = prompt.tick(note.start_tick)
         length = max(1, round((note.end_tick - note.start_tick) * prompt.ticks_per_grid))
-        part = parts.of(DRUMS if note.drum else note.program, note.pitch)
-        by_key[part, note.pitch].append(symusic.Note(start, length, note.pitch, note.velocity))
-    by_part: dict[int, list[symusic.Note]] = defaultdict(list)
-    for (part, pitch), group in by_key.items():
+        track = tracks.of(DRUMS if note.drum else note.program, note.pitch)
+        by_key[track, note.pitch].append(symusic.Note(start, length, note.pitch, note.velocity))
+    by_track: dict[int, list[symusic.Note]] = defaultdict(list)
+    for (track, pitch), group in by_key.items():
         for note in group:
-            wait = max(0, parts.held_until(part, pitch) - note.time)
+            wait = max(0, keys.held_until(track, pitch) - note.time)
             note.time += wait
             note.duration -= wait
         group.sort(key=lambda note: (note.time, note.duration))
         for note, following in zip(group, [*group[1:], None], strict=True):
-            until = parts.struck_again(part, pitch) if following is None else following.time
+            until = keys.struck_again(track, pitch) if following is None else following.time
             if until is not None:
                 note.duration = min(note.duration, until - note.time)
             if note.duration > 0:
-                by_part[part].append(note)
-    for part, group in by_part.items():
-        track = score.tracks[part]
-        track.notes = type(track.notes)(sorted([*track.notes, *group], key=lambda note: (note.time, note.pitch)))
-    for bend in bends:
-        track = score.tracks[parts.of(bend.program, MIDDLE_C)]
-        track.pitch_bends.append(symusic.PitchBend(prompt.tick(bend.tick), bend.value))
-    for press in presses:
-        controls = score.tracks[parts.of(press.program, MIDDLE_C)].controls
+                by_track[track].append(note)
+    new_bends = [(tracks.of(bend.program, MIDDLE_C), bend) for bend in bends]
+    new_presses = [(tracks.of(press.program, MIDDLE_C), press) for press in presses]
+    score = prompt.score.copy()
+    for program in tracks.added:
+        score.tracks.append(new_track(program))
+    for track, group in by_track.items():
+        written = score.tracks[track]
+        written.notes = type(written.notes)(sorted([*written.notes, *group], key=lambda note: (note.time, note.pitch)))
+    for track, bend in new_bends:
+        score.tracks[track].pitch_bends.append(symusic.PitchBend(prompt.tick(bend.tick), bend.value))
+    for track, press in new_presses:
+        controls = score.tracks[track].controls
         controls.append(symusic.ControlChange(prompt.tick(press.start_tick), SUSTAIN, 127))
         controls.append(symusic.ControlChange(prompt.tick(press.end_tick), SUSTAIN, 0))
     return score
 
 
-@dataclass
-class _Parts:
-    """Which track a new note belongs to."""
+class NewNoteTracks:
+    """The rule that says to which track of the written score a new note belongs.
 
-    score: symusic.Score
-    prompt: Prompt
-    has_programs: bool
-    _candidates: dict[int, list[tuple[int, float]]] = field(default_factory=dict)
-    _held: dict[tuple[int, int], int] = field(default_factory=dict)
-    _struck_again: dict[tuple[int, int], int] = field(default_factory=dict)
+    It goes to the track of its instrument; where several have it (two hands of a piano, say), to the one in whose
+    register it lies; where none has it, to a new track behind the others. Where the encoding knows no instruments, all
+    tracks but drums are candidates. The page shows each note on the same track while it is composed.
 
-    def __post_init__(self) -> None:
-        for part, track in enumerate(self.score.tracks):
-            for note in track.notes:
-                key = part, note.pitch
-                if note.time >= self.prompt.cut_tick:
-                    self._struck_again[key] = min(note.time, self._struck_again.get(key, note.time))
-                elif note.end > self.prompt.cut_tick:
-                    self._held[key] = max(note.end, self._held.get(key, 0))
+    Attributes:
+        added: instruments of the new tracks, -1 for drums, in the order of the tracks.
 
-    def held_until(self, part: int, pitch: int) -> int:
-        """When the prompt lets go of this key, if behind the cut; else 0."""
-        return self._held.get((part, pitch), 0)
+    Args:
+        prompt: its score has the tracks there are.
+        has_programs: whether the encoding tells instruments apart.
+    """
 
-    def struck_again(self, part: int, pitch: int) -> int | None:
-        """When the prompt strikes this key behind the cut, which it does only behind a hole; else None."""
-        return self._struck_again.get((part, pitch))
+    def __init__(self, prompt: Prompt, *, has_programs: bool) -> None:
+        self.added: list[int] = []
+        self._prompt = prompt
+        self._has_programs = has_programs
+        self._candidates: dict[int, list[tuple[int, float]]] = {}
 
     def of(self, program: int, pitch: int) -> int:
-        """Number of the track for a note of this instrument; the track is made where there is none."""
+        """Index in the score of the track for a note of this instrument; a track is added where there is none."""
         if program not in self._candidates:
             self._candidates[program] = self._find(program)
         return min(self._candidates[program], key=lambda candidate: abs(candidate[1] - pitch))[0]
 
     def _find(self, program: int) -> list[tuple[int, float]]:
         """(track, register) of the tracks that may take notes of this instrument."""
-        fits = [i for i, track in enumerate(self.score.tracks) if self._fits(track, program)]
+        prompt, score = self._prompt, self._prompt.score
+        fits = [index for index, track in enumerate(score.tracks) if self._fits(track, program)]
         if not fits:
-            self.score.tracks.append(new_track(program))
-            fits = [len(self.score.tracks) - 1]
-        bar_ticks = self.score.ticks_per_quarter * 4 * self.prompt.metre[0] / self.prompt.metre[1]
-        since = self.prompt.cut_tick - REGISTER_BARS * bar_ticks
-        heard = {i: self._before_cut(self.score.tracks[i]) for i in fits}
-        recent = [i for i in fits if len(heard[i]["time"]) and heard[i]["time"].max() >= since]
-        return [(i, _register(heard[i])) for i in recent or fits]
+            self.added.append(program)
+            return [(len(score.tracks) + len(self.added) - 1, float(MIDDLE_C))]
+        bar_ticks = score.ticks_per_quarter * 4 * prompt.metre[0] / prompt.metre[1]
+        since = prompt.cut_tick - REGISTER_BARS * bar_ticks
+        heard = {index: self._before_cut(score.tracks[index]) for index in fits}
+        recent = [index for index in fits if len(heard[index]["time"]) and heard[index]["time"].max() >= since]
+        return [(index, _register(heard[index])) for index in recent or fits]
 
     def _before_cut(self, track: symusic.core.TrackTick) -> dict[str, np.ndarray]:
         notes = track.notes.numpy()
-        before = notes["time"] < self.prompt.cut_tick
+        before = notes["time"] < self._prompt.cut_tick
         return {name: column[before] for name, column in notes.items()}
 
     def _fits(self, track: symusic.core.TrackTick, program: int) -> bool:
         if program == DRUMS or track.is_drum:
             return program == DRUMS and track.is_drum
-        return not self.has_programs or track.program == program
+        return not self._has_programs or track.program == program
+
+
+class _KeysDown:
+    """When the prompt's own notes let go of a key, or strike it again, behind the cut."""
+
+    def __init__(self, prompt: Prompt) -> None:
+        self._held: dict[tuple[int, int], int] = {}
+        self._struck_again: dict[tuple[int, int], int] = {}
+        for index, track in enumerate(prompt.score.tracks):
+            for note in track.notes:
+                key = index, note.pitch
+                if note.time >= prompt.cut_tick:
+                    self._struck_again[key] = min(note.time, self._struck_again.get(key, note.time))
+                elif note.end > prompt.cut_tick:
+                    self._held[key] = max(note.end, self._held.get(key, 0))
+
+    def held_until(self, track: int, pitch: int) -> int:
+        """When the prompt lets go of this key, if behind the cut; else 0."""
+        return self._held.get((track, pitch), 0)
+
+    def struck_again(self, track: int, pitch: int) -> int | None:
+        """When the prompt strikes this key behind the cut, which it does only behind a hole; else None."""
+        return self._struck_again.get((track, pitch))
 
 
 def _register(notes: dict[str, np.ndarray]) -> float:

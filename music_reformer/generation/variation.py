@@ -8,7 +8,7 @@ import numpy as np
 import symusic
 
 from music_reformer.generation.chord_guard import ChordGuard
-from music_reformer.generation.continuation import write_continuation
+from music_reformer.generation.continuation import NewNoteTracks, write_continuation
 from music_reformer.generation.loop_guard import LoopGuard
 from music_reformer.generation.prompt import Prompt
 from music_reformer.generation.roll_call import RollCall
@@ -22,9 +22,14 @@ MAX_TOKENS_PER_BAR = 1024
 
 @dataclass(frozen=True, slots=True)
 class NewNote:
-    """A note just composed; times in seconds from the beginning of the whole piece."""
+    """A note just composed; times in seconds from the beginning of the whole piece.
+
+    Attributes:
+        track: index of the track that it is written to, in the finished score.
+    """
 
     variation: int
+    track: int
     program: int
     drum: bool
     pitch: int
@@ -52,9 +57,13 @@ class Variation:
     unread: list[int] = field(default_factory=list)
     finished: bool = False
     notes: list[Note] = field(default_factory=list)
+    _tracks: NewNoteTracks = field(init=False)
     _num_told: int = 0
     _bar: int = 0
     _tokens_in_bar: int = 0
+
+    def __post_init__(self) -> None:
+        self._tracks = NewNoteTracks(self.prompt, has_programs=self.state.vocabulary.has_programs)
 
     def allowed(self, permitted: np.ndarray) -> np.ndarray:
         """The grammar's mask, narrowed to what this request permits, and to time in an endless bar or chord."""
@@ -122,6 +131,7 @@ class Variation:
         length = max(1, round((note.end_tick - note.start_tick) * self.prompt.ticks_per_grid))
         return NewNote(
             variation=self.number,
+            track=self._tracks.of(DRUMS if note.drum else note.program, note.pitch),
             program=note.program,
             drum=note.drum,
             pitch=note.pitch,
@@ -135,8 +145,8 @@ class Variation:
         before = self.prompt.state
         return write_continuation(
             self.prompt,
+            self._tracks,
             self.notes,
             self.state.bends[len(before.bends) :],
             [press for press in self.state.presses[len(before.presses) :] if press.start_tick >= self.prompt.cut_grid],
-            has_programs=self.state.vocabulary.has_programs,
         )

@@ -82,8 +82,9 @@ class Composer:
         """Compose and report: one "start", many "progress", one "done" with the finished files.
 
         "progress" carries only the notes made since the last one, as [variation, program, drum, pitch, start_s, end_s,
-        velocity], in seconds of the whole piece; the rolls of "done" carry only what is new, too. Raises `UserError`
-        where the order or the piece cannot be used.
+        velocity, track], in seconds of the whole piece; `track` is the index of the note's track in the finished score,
+        as in `roll_data`. The rolls of "done" carry only what is new, too. Raises `UserError` where the order or the
+        piece cannot be used.
         """
         path = self.shelf.path(order.piece) if order.piece else None
         original = path.read_bytes() if path else None
@@ -193,4 +194,4 @@ def _blank(order: Order) -> symusic.Score:
 
 def _note_row(note: Any) -> list[Any]:
     times = round(note.start_s, 3), round(note.end_s, 3)
-    return [note.variation, note.program, note.drum, note.pitch, *times, note.velocity]
+    return [note.variation, note.program, note.drum, note.pitch, *times, note.velocity, note.track]

@@ -326,6 +326,28 @@ def test_only_the_instruments_of_the_prompt_play(encoding: str) -> None:
     assert [(track.program, len(track.notes) > 0) for track in tracks][4:] == [(71, True)]
 
 
+@pytest.mark.parametrize("programs", [None, {0, 40, -1}])
+def test_every_note_is_told_with_the_track_that_it_is_written_to(programs: set[int] | None) -> None:
+    score = full_score()  # two hands of one piano, bass, drums; a violin is added
+    session = stand_in().start(score, length="8bars", variations=2, seed=5, programs=programs)
+    told: dict[int, set[tuple[int, int, int]]] = defaultdict(set)
+    for note in run(session):
+        told[note.variation].add((note.track, note.pitch, note.velocity))
+    for number, result in enumerate(session.scores):
+        cut = session.prompt.cut_tick
+        written = {
+            (index, note.pitch, note.velocity)
+            for index, track in enumerate(result.tracks)
+            for note in track.notes
+            if note.time >= cut
+        }
+        assert written <= told[number]
+        assert len(written) > 0.9 * len(told[number]), "only a key struck twice at once is told and not written"
+        assert {0, 1, 3} <= {track for track, _, _ in written}, "both hands and the drums play"
+        assert (programs is None) or (4 in {track for track, _, _ in written})
+        assert session.scores[number].tracks[1].name == "Left hand"
+
+
 def test_notes_go_to_the_hand_in_whose_register_they_lie() -> None:
     score = full_score()
     session = stand_in().start(score, length="30bars")

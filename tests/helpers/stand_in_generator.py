@@ -2,7 +2,8 @@
 
 Like the real one it starts behind a bar line of the prompt (by default the last), goes on in its metre and tempo, and
 adds its notes to the score that it was given, or puts them in the place of bars of it. Every bar is a rising scale of
-eight notes, taken in turn by the instruments that may play; the seed and the variation decide where the scale begins.
+eight notes, taken in turn by the instruments that may play, and where one has several tracks, by these in turn; the
+seed and the variation decide where the scale begins.
 `seconds` is how long a composition takes, so that there is time to press stop.
 """
 
@@ -95,6 +96,10 @@ class StandInSession:
         self._variations = variations
         self._seed = seed
         self._players = players
+        playing = [DRUMS if track.is_drum else track.program for track in self._score.tracks]
+        self._added = [player for player in players if player not in playing]
+        everyone = [*playing, *self._added]
+        self._tracks_of = {player: [i for i, other in enumerate(everyone) if other == player] for player in players}
         self._num_made = 0
         self._stop = threading.Event()
 
@@ -112,9 +117,10 @@ class StandInSession:
         scores = []
         for variation in range(self._variations):
             score = self._score.copy()
+            score.tracks.extend([symusic.Track("", max(player, 0), player == DRUMS) for player in self._added])
             for index in range(self._num_made):
                 start, duration, pitch, velocity = self._note(variation, index)
-                self._track(score, self._player(index)).notes.append(symusic.Note(start, duration, pitch, velocity))
+                score.tracks[self._track(index)].notes.append(symusic.Note(start, duration, pitch, velocity))
             scores.append(score)
         return scores
 
@@ -147,12 +153,10 @@ class StandInSession:
     def _player(self, index: int) -> int:
         return self._players[index % len(self._players)]
 
-    def _track(self, score: symusic.Score, player: int) -> symusic.core.TrackTick:
-        for track in score.tracks:
-            if (DRUMS if track.is_drum else track.program) == player:
-                return track
-        score.tracks.append(symusic.Track("", max(player, 0), player == DRUMS))
-        return score.tracks[-1]
+    def _track(self, index: int) -> int:
+        """To which track of the score the note belongs."""
+        tracks = self._tracks_of[self._player(index)]
+        return tracks[index // len(self._players) % len(tracks)]
 
     def _note(self, variation: int, index: int) -> tuple[int, int, int, int]:
         bar, step = divmod(index, NOTES_PER_BAR)
@@ -164,4 +168,13 @@ class StandInSession:
         start, duration, pitch, velocity = self._note(variation, index)
         times = start * self._seconds_per_tick, (start + duration) * self._seconds_per_tick
         player = self._player(index)
-        return NewNote(variation, max(player, 0), player == DRUMS, pitch, velocity, *times)
+        return NewNote(
+            variation=variation,
+            track=self._track(index),
+            program=max(player, 0),
+            drum=player == DRUMS,
+            pitch=pitch,
+            velocity=velocity,
+            start_s=times[0],
+            end_s=times[1],
+        )

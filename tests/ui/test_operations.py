@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import symusic
 
+from helpers.scores import two_pianos_and_drums
 from music_reformer.errors import UserError
 from music_reformer.ui.operations import Composer
 from music_reformer.ui.order import MAX_VARIATIONS, STYLES, Order
@@ -63,6 +64,30 @@ def test_reports_come_in_order_and_their_notes_are_those_of_the_files(composer: 
         # The prompt is still in front of it.
         score = symusic.Score(composer.shelf.path(variation["key"]))
         assert score.note_num() == symusic.Score(midi_file).note_num() + 16
+
+
+def test_streamed_notes_name_their_track_of_the_finished_roll(composer: Composer, tmp_path: Path) -> None:
+    """Two tracks of one program, a drum track, and an instrument that is added."""
+    path = tmp_path / "band.mid"
+    path.write_bytes(two_pianos_and_drums().dumps_midi())
+    piece = composer.open_file(path, name="band.mid")
+    _, *progress, done = compose(composer, piece=piece["key"], variations=2, instruments=[0, 40, -1])
+    for number, variation in enumerate(done["variations"]):
+        rows = [note for report in progress for note in report["notes"] if note[0] == number]
+        streamed = sorted((note[7], note[3], note[6]) for note in rows)
+        tracks = variation["roll"]["tracks"]
+        assert [track["program"] for track in tracks] == [0, 0, 0, 40]
+        assert [track["drum"] for track in tracks] == [False, False, True, False]
+        filed = sorted((track["index"], pitch, loud) for track in tracks for pitch, _, _, loud, _ in track["notes"])
+        assert streamed == filed
+        kept = composer.open_kept(variation["key"])["roll"]["tracks"]
+        again = sorted(
+            (place, pitch, loud)
+            for place, track in enumerate(kept)
+            for pitch, begin, _, loud, _ in track["notes"]
+            if begin > 4.0 - 1e-3
+        )
+        assert again == filed
 
 
 def test_files_of_different_orders_have_different_keys_and_telling_names(composer: Composer, midi_file: Path) -> None:

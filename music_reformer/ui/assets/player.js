@@ -45,7 +45,7 @@ export class Player extends EventTarget {
   #position = 0;  // where it stands, or stood at #anchor
   #anchor = 0;  // the context's time at #position
   #sent = 0;  // up to where notes have been sent
-  #active = [];  // notes that sound: {channel, pitch, end, track}
+  #active = [];  // notes that sound: {channel, note}
   #channels = [];
   #ready = null;
   #timer = null;
@@ -99,9 +99,8 @@ export class Player extends EventTarget {
   /** The music has grown, up to `frontier` (Infinity: it is complete). */
   grow(frontier) {
     if (this.#channels.length < this.#score.tracks.length) {
-      const known = this.#channels.length;
       this.#channels = channelsOf(this.#score.tracks);
-      if (this.#sounding) this.#setPrograms(known);
+      if (this.#sounding) this.#setPrograms();
     }
     this.#frontier = frontier;
   }
@@ -182,13 +181,13 @@ export class Player extends EventTarget {
   /** Silence tracks (a set of places), at once. */
   silence(places) {
     this.silent = places;
-    for (const { channel, pitch, track } of this.#active) {
-      if (!places.has(track)) continue;
-      this.synth.noteOff(channel, pitch);
+    for (const { channel, note } of this.#active) {
+      if (!places.has(note.track)) continue;
+      this.synth.noteOff(channel, note.pitch);
       // Its beginning may have been sent ahead; an end before that would leave it sounding for ever.
-      this.synth.noteOff(channel, pitch, { time: this.#anchor + this.#sent - this.#position });
+      this.synth.noteOff(channel, note.pitch, { time: this.#anchor + this.#sent - this.#position });
     }
-    this.#active = this.#active.filter((note) => !places.has(note.track));
+    this.#active = this.#active.filter(({ note }) => !places.has(note.track));
   }
 
   /** Seconds from the start of the piece. */
@@ -200,15 +199,13 @@ export class Player extends EventTarget {
   /** Instruments and controllers as they stand at `seconds`. */
   #set(seconds) {
     this.synth.reset();
-    this.#setPrograms(0);
+    this.#setPrograms();
     for (const move of settingsAt(this.#score.moves, seconds)) this.#send(move);
-    this.#score.tracks.forEach((track, place) => this.synth.programChange(this.#channels[place], track.program));
+    this.#setPrograms();
   }
 
-  #setPrograms(from) {
-    this.#score.tracks.forEach((track, place) => {
-      if (place >= from) this.synth.programChange(this.#channels[place], track.program);
-    });
+  #setPrograms() {
+    this.#score.tracks.forEach((track, place) => this.synth.programChange(this.#channels[place], track.program));
   }
 
   #send({ track, number, value }, options) {
@@ -229,7 +226,7 @@ export class Player extends EventTarget {
     if (this.time >= this.#frontier) {
       this.#position = this.#frontier;
       this.waiting = true;
-      for (const note of this.#active) this.synth.noteOff(note.channel, note.pitch);
+      for (const { channel, note } of this.#active) this.synth.noteOff(channel, note.pitch);
       this.#active = [];
     } else if (this.#frontier === Infinity && this.time >= this.#score.seconds + 0.3) this.#end();
   }
@@ -241,15 +238,15 @@ export class Player extends EventTarget {
       this.#send(moves[index], at(moves[index].time));
     }
     const still = [];
-    for (const note of this.#active) {
-      if (note.end < until) this.synth.noteOff(note.channel, note.pitch, at(note.end)); else still.push(note);
+    for (const { channel, note } of this.#active) {
+      if (note.end < until) this.synth.noteOff(channel, note.pitch, at(note.end)); else still.push({ channel, note });
     }
     for (let index = firstFrom(notes, this.#sent); index < notes.length && notes[index].start < until; index++) {
-      const { pitch, velocity, start, end, track } = notes[index];
-      if (this.silent.has(track)) continue;
-      const channel = this.#channels[track];
-      this.synth.noteOn(channel, pitch, velocity, at(start));
-      if (end < until) this.synth.noteOff(channel, pitch, at(end)); else still.push({ channel, pitch, end, track });
+      const note = notes[index];
+      if (this.silent.has(note.track)) continue;
+      const channel = this.#channels[note.track];
+      this.synth.noteOn(channel, note.pitch, note.velocity, at(note.start));
+      if (note.end < until) this.synth.noteOff(channel, note.pitch, at(note.end)); else still.push({ channel, note });
     }
     this.#active = still;
     this.#sent = until;

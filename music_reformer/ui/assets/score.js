@@ -1,4 +1,4 @@
-// The music as the page holds it: a `score` has tracks {name, program, drum}, notes {pitch, start, end, velocity, isNew,
+// The music as the page holds it: a `score` has tracks {index (in the file), name, program, drum}, notes {pitch, start, end, velocity, isNew,
 // drum, track (its place among the tracks)} by start, moves {time, track, number, value} (controllers; number -1 is the
 // pitch bend) by time, bars and beats in seconds, tempos, metres, seconds (its length), cut (where new music begins, or
 // null) and until (where the piece goes on behind it, or null). Scores are never changed, only made from others, but for
@@ -14,7 +14,7 @@ export const EMPTY = {
 
 const byStart = (a, b) => a.start - b.start;
 const byTime = (a, b) => a.time - b.time;
-const heading = ({ name, program, drum }) => ({ name, program, drum });
+const heading = ({ index, name, program, drum }) => ({ index, name, program, drum });
 
 /** A piano roll from the server as a score. */
 export function scoreOf(roll) {
@@ -60,18 +60,22 @@ function around(score, { cut, until, missing }) {
 /** What of a score a run leaves as it is. */
 const kept = (score, run) => ((run.until ?? null) === null ? before(score, run.cut) : around(score, run));
 
-/** What a run leaves of a score, and what the server composed: a roll of what is new, whose tracks are those of the score
- *  by name and instrument, in order, and perhaps more. */
+/** Place of the track with an index in the file, or -1. */
+const placeOf = (tracks, index) => tracks.findIndex((track) => track.index === index);
+
+/** Where a track goes that a score does not have yet: behind all `known` ones, the new ones in the order of the file. */
+function placeForNew(tracks, known, index) {
+  const later = tracks.findIndex((track, place) => place >= known && track.index > index);
+  return later < 0 ? tracks.length : later;
+}
+
+/** What a run leaves of a score, and what the server composed: `roll` has only what is new. */
 export function continued(score, run, roll) {
   const base = kept(score, run);
   const tracks = [...base.tracks];
-  const taken = new Set();
   const { notes, moves } = eventsOf(roll, (track) => {
-    const alike = (other, place) => !taken.has(place) && other.name === track.name && other.program === track.program && other.drum === track.drum;
-    let place = tracks.findIndex(alike);
-    if (place < 0) place = tracks.push(heading(track)) - 1;
-    taken.add(place);
-    return place;
+    const place = placeOf(tracks, track.index);
+    return place < 0 ? tracks.push(heading(track)) - 1 : place;
   });
   const all = { ...base, tracks, notes: [...base.notes, ...notes].sort(byStart) };
   if (all.until !== null) return all;
@@ -85,22 +89,18 @@ export function continued(score, run, roll) {
 
 /** A variation while it is composed: what its run leaves of the score, and notes that come. */
 export class Live {
+  #known;  // how many tracks the piece had
+
   constructor(score, run) {
     const base = kept(score, run);
     Object.assign(this, base, { tracks: [...base.tracks], notes: [...base.notes], seconds: Math.max(run.end, base.seconds) });
-    const heard = base.notes.filter((note) => note.start < run.cut);
-    this.heights = this.tracks.map((_, place) => meanPitch(heard.filter((note) => note.track === place).slice(-32)));
+    this.#known = base.tracks.length;
   }
 
-  /** Add a note of the server's progress report; returns it as the score holds it. */
-  add([, program, drum, pitch, start, end, velocity], instruments) {
-    const fits = this.tracks.flatMap((track, place) => (track.drum === drum && (drum || track.program === program) ? [place] : []));
-    // Two hands of one piano: the hand that plays nearer.
-    let place = fits.sort((a, b) => Math.abs(this.heights[a] - pitch) - Math.abs(this.heights[b] - pitch))[0];
-    if (place === undefined) {
-      place = this.tracks.push({ name: drum ? "Drums" : instruments[program], program, drum }) - 1;
-      this.heights[place] = pitch;
-    }
+  /** Add a note of the server's progress report, on the track that the server names; returns it as the score holds it. */
+  add([, program, drum, pitch, start, end, velocity, index], instruments) {
+    let place = placeOf(this.tracks, index);
+    if (place < 0) place = this.#insert({ index, name: drum ? "Drums" : instruments[program], program, drum });
     const note = { pitch, start, end, velocity, isNew: true, drum, track: place };
     let at = this.notes.length;
     while (at > 0 && this.notes[at - 1].start > start) at--;
@@ -108,9 +108,15 @@ export class Live {
     this.seconds = Math.max(this.seconds, end);
     return note;
   }
-}
 
-const meanPitch = (notes) => (notes.length ? notes.reduce((sum, note) => sum + note.pitch, 0) / notes.length : 60);
+  /** Add a track. Only new notes can lie on tracks behind it, and they move on with them. */
+  #insert(track) {
+    const place = placeForNew(this.tracks, this.#known, track.index);
+    this.tracks.splice(place, 0, track);
+    for (const note of this.notes) if (note.track >= place) note.track++;
+    return place;
+  }
+}
 
 /** Index of the first of `events` whose `name` is `seconds` or later. */
 export function firstFrom(events, seconds, name = "start") {

@@ -3,8 +3,8 @@
 import { NUM_COLOURS } from "./draw.js";
 
 export class Tracks {
-  #states = new Map();  // what a track is called -> {muted, solo}
-  #score = null;
+  #states = new Map();  // identity of a track -> {muted, solo}
+  #identities = [];  // of the tracks on show
 
   /** `instruments` are the names of the 128 programs. `onSilence(places)` is told the tracks that are not to be heard. */
   constructor({ element, instruments, onSilence }) {
@@ -14,14 +14,14 @@ export class Tracks {
   /** Forget which tracks are muted. */
   clear() {
     this.#states.clear();
-    this.#score = null;
+    this.#identities = [];
     this.element.replaceChildren();
   }
 
   show(score) {
-    const names = (list) => list?.tracks.map((track, place) => identity(track, place)).join("\n");
-    if (names(score) !== names(this.#score) || !this.element.children.length) {
-      this.#score = { tracks: [...score.tracks] };
+    const identities = identitiesOf(score.tracks);
+    if (identities.join("\n") !== this.#identities.join("\n") || !this.element.children.length) {
+      this.#identities = identities;
       this.element.replaceChildren(...score.tracks.map((track, place) => this.#row(track, place)));
     }
     this.#tell();
@@ -43,7 +43,7 @@ export class Tracks {
     button.className = `track-${what}`;
     button.setAttribute("aria-label", `${verb} ${track.name}`);
     button.addEventListener("click", () => {
-      const key = identity(track, place);
+      const key = this.#identities[place];
       const state = this.#states.get(key) ?? {};
       this.#states.set(key, { ...state, [what]: !state[what] });
       this.#tell();
@@ -52,7 +52,7 @@ export class Tracks {
   }
 
   #tell() {
-    const states = this.#score.tracks.map((track, place) => this.#states.get(identity(track, place)) ?? {});
+    const states = this.#identities.map((identity) => this.#states.get(identity) ?? {});
     const anySolo = states.some((state) => state.solo);
     const silent = new Set();
     states.forEach((state, place) => {
@@ -66,4 +66,12 @@ export class Tracks {
   }
 }
 
-const identity = ({ name, program, drum }, place) => `${place} ${name} ${program} ${drum}`;
+/** What a track is known by, whatever rows are added: its name and instrument, and a number where several are alike. */
+function identitiesOf(tracks) {
+  const counts = new Map();
+  return tracks.map(({ name, program, drum }) => {
+    const alike = `${name} ${program} ${drum}`;
+    counts.set(alike, (counts.get(alike) ?? 0) + 1);
+    return `${alike} ${counts.get(alike)}`;
+  });
+}
