@@ -11,6 +11,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,15 @@ from music_reformer.ui.shelf import Shelf, safe_name, safe_stem
 SEED_IN_NAME = re.compile(r" - seed \d+ - \d+$")
 
 
-class Composer:
+@dataclass
+class Running:
+    """A composition under way."""
+
+    session: Any
+    seconds_left: float = 0.0
+
+
+class Operations:
     """The page's operations on one generator and one shelf of files.
 
     Args:
@@ -46,9 +55,8 @@ class Composer:
         self.generator = generator
         self.shelf = shelf
         self.at_once = at_once
-        # Sessions now composing, by the ticket with which their visitor can stop them.
-        self._running: dict[str, Any] = {}
-        self._seconds_left: dict[str, float] = {}  # of those that now run, by ticket
+        # By the ticket with which their visitor can stop them.
+        self._running: dict[str, Running] = {}
         self._durations: deque[float] = deque(maxlen=10)  # of the last ones
 
     @property
@@ -94,7 +102,7 @@ class Composer:
         stem = SEED_IN_NAME.sub("", safe_stem(path.name)) if path else "New piece"
         ticket = secrets.token_urlsafe(16)
         began = time.monotonic()
-        self._running[ticket] = session
+        running = self._running[ticket] = Running(session)
         try:
             yield {
                 "event": "start",
@@ -108,7 +116,7 @@ class Composer:
                 "dropped_bars": session.dropped_bars,
             }
             for progress in session:
-                self._seconds_left[ticket] = progress.seconds_left or 0.0
+                running.seconds_left = progress.seconds_left or 0.0
                 yield {
                     "event": "progress",
                     "done": [round(float(done), 4) for done in progress.done],
@@ -127,20 +135,20 @@ class Composer:
         finally:
             # Reached too when the visitor has gone and the queue closes this generator.
             del self._running[ticket]
-            self._seconds_left.pop(ticket, None)
             session.stop()
 
     def stop(self, ticket: str) -> bool:
         """End a composition early; what is there becomes its result. False where it had ended already."""
-        session = self._running.get(ticket)
-        if session is not None:
-            session.stop()
-        return session is not None
+        running = self._running.get(ticket)
+        if running is not None:
+            running.session.stop()
+        return running is not None
 
     def waiting(self) -> dict[str, float]:
         """How long the queue takes: seconds until the next composition ends, and seconds from one end to another."""
         typical = sum(self._durations) / len(self._durations) / self.at_once if self._durations else 0.0
-        return {"seconds_left": round(min(self._seconds_left.values(), default=0.0), 1), "typical": round(typical, 1)}
+        seconds_left = min((running.seconds_left for running in list(self._running.values())), default=0.0)
+        return {"seconds_left": round(seconds_left, 1), "typical": round(typical, 1)}
 
     def export(
         self, piece: str, kind: str, since: int = 0, until: int | None = None, programs: Collection[int] = ()

@@ -41,7 +41,7 @@ from music_reformer.midi.examples import EXAMPLES
 from music_reformer.midi.roll import instrument_name, roll_data
 from music_reformer.midi.score import UPLOAD_BYTES
 from music_reformer.ui import order as limits
-from music_reformer.ui.operations import Composer
+from music_reformer.ui.operations import Operations
 from music_reformer.ui.order import Order
 from music_reformer.ui.shelf import Shelf, sweep
 
@@ -82,11 +82,11 @@ def build_page(*, generator: Generator, folder: Path | None = None, at_once: int
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
     at_once = at_once or min(MOST_AT_ONCE, num_cores())
-    composer = Composer(generator=generator, shelf=Shelf(folder / "shelf"), at_once=at_once)
+    operations = Operations(generator=generator, shelf=Shelf(folder / "shelf"), at_once=at_once)
     server = gr.Server(title="Music Reformer", docs_url=None, redoc_url=None)
-    server.state.composer = composer
-    _add_files(server, composer)
-    _add_operations(server, composer)
+    server.state.operations = operations
+    _add_files(server, operations)
+    _add_operations(server, operations)
     return server
 
 
@@ -123,7 +123,7 @@ def launch_page(page: gr.Server, *, host: str, port: int | None, open_browser: b
     return address
 
 
-def _add_files(server: gr.Server, composer: Composer) -> None:
+def _add_files(server: gr.Server, operations: Operations) -> None:
     """Routes for what the browser only reads: the page, its assets, the soundfont, finished files."""
     soundfont = soundfont_path()
 
@@ -133,16 +133,16 @@ def _add_files(server: gr.Server, composer: Composer) -> None:
 
     @server.get("/setup")
     def setup() -> Response:
-        return JSONResponse(_setup(has_sound=soundfont is not None, can_infill=composer.generator.can_infill))
+        return JSONResponse(_setup(has_sound=soundfont is not None, can_infill=operations.generator.can_infill))
 
     @server.get("/waiting")
     def waiting() -> Response:
-        return JSONResponse(composer.waiting())
+        return JSONResponse(operations.waiting())
 
     @server.get("/file/{key}")
     def file(key: str) -> Response:
         try:
-            path = composer.shelf.path(key)
+            path = operations.shelf.path(key)
         except UserError as error:
             return JSONResponse({"error": str(error)}, status_code=404)
         return FileResponse(path, media_type=MEDIA_TYPES[path.suffix], filename=path.name)
@@ -160,7 +160,7 @@ def _add_files(server: gr.Server, composer: Composer) -> None:
     server.mount("/page", StaticFiles(directory=ASSETS), name="page")
 
 
-def _add_operations(server: gr.Server, composer: Composer) -> None:
+def _add_operations(server: gr.Server, operations: Operations) -> None:
     """The Gradio endpoints, which programs may call too."""
 
     @server.api(name="open", concurrency_limit=2)
@@ -171,7 +171,7 @@ def _add_operations(server: gr.Server, composer: Composer) -> None:
         sent = cast(dict[str, Any], file)
         path = Path(sent["path"])
         try:
-            return composer.open_file(path, name=str(sent.get("orig_name") or path.name))
+            return operations.open_file(path, name=str(sent.get("orig_name") or path.name))
         finally:
             # The shelf has its own copy of what can be used.
             shutil.rmtree(path.parent, ignore_errors=True)
@@ -181,19 +181,19 @@ def _add_operations(server: gr.Server, composer: Composer) -> None:
     @_tell_the_visitor
     def open_example(name: str) -> dict:
         """One of the example pieces, as if it had been opened."""
-        return composer.open_example(name)
+        return operations.open_example(name)
 
     @server.api(name="piece", concurrency_limit=2)
     @_tell_the_visitor
     def open_kept(key: str) -> dict:
         """A file that the server keeps (a variation, say), as /open would return it."""
-        return composer.open_kept(key)
+        return operations.open_kept(key)
 
-    @server.api(name="compose", concurrency_limit=composer.at_once)
+    @server.api(name="compose", concurrency_limit=operations.at_once)
     def compose(order: dict) -> Iterator[dict]:
         """Continue a piece (see `Order`); streams "start", "progress" ... and "done" reports."""
         try:
-            yield from composer.compose(Order.read(order))
+            yield from operations.compose(Order.read(order))
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
@@ -204,12 +204,12 @@ def _add_operations(server: gr.Server, composer: Composer) -> None:
 
         New are those from tick `since` to before `until` (-1: to the end), of these programs (none: all).
         """
-        return composer.export(piece, kind, int(since), int(until) if until >= 0 else None, programs or ())
+        return operations.export(piece, kind, int(since), int(until) if until >= 0 else None, programs or ())
 
     @server.api(name="stop", queue=False)
     def stop(ticket: str) -> bool:
         """End a composition early, by the ticket from its "start" report; its "done" report follows."""
-        return composer.stop(ticket)
+        return operations.stop(ticket)
 
 
 def _tell_the_visitor(operation: Callable[..., Any]) -> Callable[..., Any]:

@@ -78,7 +78,7 @@ def test_after_starting_over_a_reload_is_empty_and_the_last_piece_is_offered(
     assert tab.inner_text("#piece-name") == "my song"
     # What the server has removed cannot be gone on with: one sentence, and an empty page.
     tab.wait_for_timeout(500)
-    for place in site.composer.shelf.folder.iterdir():
+    for place in site.operations.shelf.folder.iterdir():
         shutil.rmtree(place)
     tab.reload()
     tab.wait_for_selector("#message:not([hidden])")

@@ -261,12 +261,12 @@ def test_who_waits_can_cancel_and_who_leaves_costs_nothing_more(visit: Callable[
     until_progress(bob, "ahead of you")
     bob.click("text=Cancel")
     phase(bob, "ready")
-    assert site.composer.num_running == 1
+    assert site.operations.num_running == 1
     ann.close()
     deadline = time.monotonic() + 45
-    while site.composer.num_running and time.monotonic() < deadline:
+    while site.operations.num_running and time.monotonic() < deadline:
         bob.wait_for_timeout(100)
-    assert site.composer.num_running == 0
+    assert site.operations.num_running == 0
     site.generator.seconds = 1
     order(bob)  # the place is free again
     phase(bob, "done")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from helpers.stand_in_generator import StandInGenerator
-from music_reformer.ui.operations import Composer
+from music_reformer.ui.operations import Operations
 
 
 @dataclass
@@ -13,5 +13,5 @@ class Site:
     """Where it is, and what the tests look at behind it."""
 
     address: str
-    composer: Composer
+    operations: Operations
     generator: StandInGenerator

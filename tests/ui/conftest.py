@@ -8,13 +8,13 @@ import pytest
 
 from helpers.stand_in_generator import StandInGenerator
 from music_reformer.midi.examples import EXAMPLES
-from music_reformer.ui.operations import Composer
+from music_reformer.ui.operations import Operations
 from music_reformer.ui.shelf import Shelf
 
 
 @pytest.fixture
-def composer(tmp_path: Path) -> Composer:
-    return Composer(generator=StandInGenerator(seconds=0.1), shelf=Shelf(tmp_path / "shelf"))
+def operations(tmp_path: Path) -> Operations:
+    return Operations(generator=StandInGenerator(seconds=0.1), shelf=Shelf(tmp_path / "shelf"))
 
 
 @pytest.fixture

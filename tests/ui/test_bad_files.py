@@ -13,7 +13,7 @@ import symusic
 from music_reformer.errors import UserError
 from music_reformer.midi.examples import EXAMPLES
 from music_reformer.midi.score import UPLOAD_BYTES
-from music_reformer.ui.operations import Composer
+from music_reformer.ui.operations import Operations
 
 GOOD = EXAMPLES["waltz"].score().dumps_midi()
 END = b"\0\xff\x2f\0"
@@ -99,12 +99,12 @@ CONTENT = {
 BAD = {**FOREIGN, **HEADER, **CUT, **CONTENT}
 
 
-def send(composer: Composer, folder: Path, data: bytes) -> str:
+def send(operations: Operations, folder: Path, data: bytes) -> str:
     """Open `data`; the sentence with which it is refused, or ""."""
     path = folder / "upload.mid"
     path.write_bytes(data)
     try:
-        composer.open_file(path, name="bad.mid")
+        operations.open_file(path, name="bad.mid")
     except UserError as refusal:
         return str(refusal)
     return ""
@@ -116,25 +116,25 @@ def test_there_are_sixty() -> None:
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_file_costs_its_sender_a_sentence(composer: Composer, tmp_path: Path, name: str) -> None:
+def test_a_bad_file_costs_its_sender_a_sentence(operations: Operations, tmp_path: Path, name: str) -> None:
     began = time.monotonic()
-    sentence = send(composer, tmp_path, BAD[name])
+    sentence = send(operations, tmp_path, BAD[name])
     assert sentence.startswith("bad.mid ")
     assert "\n" not in sentence
     assert len(sentence) < 200
     assert str(tmp_path) not in sentence
-    assert list(composer.shelf.folder.iterdir()) == [], "nothing of it is kept"
+    assert list(operations.shelf.folder.iterdir()) == [], "nothing of it is kept"
     assert time.monotonic() - began < 30
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(40))
-def test_a_file_with_bytes_changed_is_refused_or_composed_on(composer: Composer, tmp_path: Path, seed: int) -> None:
+def test_a_file_with_bytes_changed_is_refused_or_composed_on(operations: Operations, tmp_path: Path, seed: int) -> None:
     dice = random.Random(seed)
     data = bytearray(GOOD)
     for _ in range(dice.randrange(1, 30)):
         data[dice.randrange(14, len(data))] = dice.randrange(256)
-    sentence = send(composer, tmp_path, bytes(data))
+    sentence = send(operations, tmp_path, bytes(data))
     if sentence:
         assert "\n" not in sentence
     else:

@@ -9,18 +9,18 @@ import symusic
 
 from helpers.scores import two_pianos_and_drums
 from music_reformer.errors import UserError
-from music_reformer.ui.operations import Composer
+from music_reformer.ui.operations import Operations
 from music_reformer.ui.order import MAX_VARIATIONS, STYLES, Order
 
 
-def compose(composer: Composer, **order: Any) -> list[dict[str, Any]]:
-    return list(composer.compose(Order.read({"length": "2bars", "seed": 3, **order})))
+def compose(operations: Operations, **order: Any) -> list[dict[str, Any]]:
+    return list(operations.compose(Order.read({"length": "2bars", "seed": 3, **order})))
 
 
-def test_an_opened_file_is_kept_byte_for_byte(composer: Composer, midi_file: Path) -> None:
-    piece = composer.open_file(midi_file, name=midi_file.name)
+def test_an_opened_file_is_kept_byte_for_byte(operations: Operations, midi_file: Path) -> None:
+    piece = operations.open_file(midi_file, name=midi_file.name)
     assert piece["name"] == "my song"
-    assert composer.shelf.path(piece["key"]).read_bytes() == midi_file.read_bytes()
+    assert operations.shelf.path(piece["key"]).read_bytes() == midi_file.read_bytes()
     assert len(piece["roll"]["tracks"]) == 2
     assert piece["roll"]["cut"] is None
 
@@ -29,20 +29,20 @@ def test_an_opened_file_is_kept_byte_for_byte(composer: Composer, midi_file: Pat
     "content", [b"", b"MThd", b"not a MIDI file at all", b"MThd\0\0\0\6\0\1\0\1\1\xe0MTrk\0\0\0\4\0\xff\x2f\0"]
 )
 def test_a_bad_file_is_one_sentence_without_our_paths_and_leaves_nothing(
-    composer: Composer, tmp_path: Path, content: bytes
+    operations: Operations, tmp_path: Path, content: bytes
 ) -> None:
     path = tmp_path / "upload-4711.mid"
     path.write_bytes(content)
     with pytest.raises(UserError) as refusal:
-        composer.open_file(path, name="bad.mid")
+        operations.open_file(path, name="bad.mid")
     assert "\n" not in str(refusal.value)
     assert str(tmp_path) not in str(refusal.value)
-    assert list(composer.shelf.folder.iterdir()) == []
+    assert list(operations.shelf.folder.iterdir()) == []
 
 
-def test_reports_come_in_order_and_their_notes_are_those_of_the_files(composer: Composer, midi_file: Path) -> None:
-    piece = composer.open_file(midi_file, name=midi_file.name)
-    start, *progress, done = compose(composer, piece=piece["key"], variations=3)
+def test_reports_come_in_order_and_their_notes_are_those_of_the_files(operations: Operations, midi_file: Path) -> None:
+    piece = operations.open_file(midi_file, name=midi_file.name)
+    start, *progress, done = compose(operations, piece=piece["key"], variations=3)
     assert (start["event"], done["event"]) == ("start", "done")
     assert {report["event"] for report in progress} == {"progress"}
     assert progress[-1]["finished"] == [True] * 3
@@ -62,16 +62,16 @@ def test_reports_come_in_order_and_their_notes_are_those_of_the_files(composer: 
         for heard, written in zip(streamed, filed, strict=True):
             assert heard == pytest.approx(written, abs=2e-3)
         # The prompt is still in front of it.
-        score = symusic.Score(composer.shelf.path(variation["key"]))
+        score = symusic.Score(operations.shelf.path(variation["key"]))
         assert score.note_num() == symusic.Score(midi_file).note_num() + 16
 
 
-def test_streamed_notes_name_their_track_of_the_finished_roll(composer: Composer, tmp_path: Path) -> None:
+def test_streamed_notes_name_their_track_of_the_finished_roll(operations: Operations, tmp_path: Path) -> None:
     """Two tracks of one program, a drum track, and an instrument that is added."""
     path = tmp_path / "band.mid"
     path.write_bytes(two_pianos_and_drums().dumps_midi())
-    piece = composer.open_file(path, name="band.mid")
-    _, *progress, done = compose(composer, piece=piece["key"], variations=2, instruments=[0, 40, -1])
+    piece = operations.open_file(path, name="band.mid")
+    _, *progress, done = compose(operations, piece=piece["key"], variations=2, instruments=[0, 40, -1])
     for number, variation in enumerate(done["variations"]):
         rows = [note for report in progress for note in report["notes"] if note[0] == number]
         streamed = sorted((note[7], note[3], note[6]) for note in rows)
@@ -80,7 +80,7 @@ def test_streamed_notes_name_their_track_of_the_finished_roll(composer: Composer
         assert [track["drum"] for track in tracks] == [False, False, True, False]
         filed = sorted((track["index"], pitch, loud) for track in tracks for pitch, _, _, loud, _ in track["notes"])
         assert streamed == filed
-        kept = composer.open_kept(variation["key"])["roll"]["tracks"]
+        kept = operations.open_kept(variation["key"])["roll"]["tracks"]
         again = sorted(
             (place, pitch, loud)
             for place, track in enumerate(kept)
@@ -90,97 +90,97 @@ def test_streamed_notes_name_their_track_of_the_finished_roll(composer: Composer
         assert again == filed
 
 
-def test_files_of_different_orders_have_different_keys_and_telling_names(composer: Composer, midi_file: Path) -> None:
-    piece = composer.open_file(midi_file, name=midi_file.name)
-    results = [compose(composer, piece=piece["key"], variations=2)[-1]["variations"] for _ in range(2)]
+def test_files_of_different_orders_have_different_keys_and_names(operations: Operations, midi_file: Path) -> None:
+    piece = operations.open_file(midi_file, name=midi_file.name)
+    results = [compose(operations, piece=piece["key"], variations=2)[-1]["variations"] for _ in range(2)]
     assert len({variation["key"] for result in results for variation in result}) == 4
     assert [variation["name"] for variation in results[0]] == ["my song - seed 3 - 1", "my song - seed 3 - 2"]
 
 
-def test_composing_from_nothing_needs_no_piece(composer: Composer) -> None:
-    start, *_, done = compose(composer)
+def test_composing_from_nothing_needs_no_piece(operations: Operations) -> None:
+    start, *_, done = compose(operations)
     assert start["cut"] == 0
     assert done["variations"][0]["name"].startswith("New piece")
 
 
-def test_from_nothing_takes_key_metre_tempo_and_instruments(composer: Composer) -> None:
-    *_, done = compose(composer, key="Eb major", metre="6/8", tempo=72, instruments=[48, -1])
-    score = symusic.Score(composer.shelf.path(done["variations"][0]["key"]))
+def test_from_nothing_takes_key_metre_tempo_and_instruments(operations: Operations) -> None:
+    *_, done = compose(operations, key="Eb major", metre="6/8", tempo=72, instruments=[48, -1])
+    score = symusic.Score(operations.shelf.path(done["variations"][0]["key"]))
     assert [(metre.numerator, metre.denominator) for metre in score.time_signatures] == [(6, 8)]
     assert [round(tempo.qpm) for tempo in score.tempos] == [72]
     assert [key.key for key in score.key_signatures] == [-3]
     assert {(track.program, track.is_drum) for track in score.tracks if len(track.notes)} == {(48, False), (0, True)}
 
 
-def test_a_kept_variation_is_a_piece_like_any_other(composer: Composer, midi_file: Path) -> None:
-    piece = composer.open_file(midi_file, name=midi_file.name)
-    first = compose(composer, piece=piece["key"])[-1]["variations"][0]
-    kept = composer.open_kept(first["key"])
+def test_a_kept_variation_is_a_piece_like_any_other(operations: Operations, midi_file: Path) -> None:
+    piece = operations.open_file(midi_file, name=midi_file.name)
+    first = compose(operations, piece=piece["key"])[-1]["variations"][0]
+    kept = operations.open_kept(first["key"])
     assert len(kept["roll"]["bars"]) == len(piece["roll"]["bars"]) + 2
-    second = compose(composer, piece=kept["key"], seed=4)[-1]["variations"][0]
+    second = compose(operations, piece=kept["key"], seed=4)[-1]["variations"][0]
     assert second["name"] == "my song - seed 4 - 1"
-    notes = symusic.Score(composer.shelf.path(second["key"])).note_num()
+    notes = symusic.Score(operations.shelf.path(second["key"])).note_num()
     assert notes == symusic.Score(midi_file).note_num() + 32
 
 
-def test_the_queue_knows_how_long_it_takes(composer: Composer) -> None:
-    assert composer.waiting() == {"seconds_left": 0, "typical": 0}
-    composer.generator.seconds = 1.0
-    reports = composer.compose(Order(length="4bars", seed=1))
+def test_the_queue_knows_how_long_it_takes(operations: Operations) -> None:
+    assert operations.waiting() == {"seconds_left": 0, "typical": 0}
+    operations.generator.seconds = 1.0
+    reports = operations.compose(Order(length="4bars", seed=1))
     for report in reports:
         if report["event"] == "progress" and 0.3 < report["done"][0] < 0.7:
-            assert 0 < composer.waiting()["seconds_left"] < 10
-    assert composer.waiting()["seconds_left"] == 0
-    assert composer.waiting()["typical"] >= 1.0
+            assert 0 < operations.waiting()["seconds_left"] < 10
+    assert operations.waiting()["seconds_left"] == 0
+    assert operations.waiting()["typical"] >= 1.0
 
 
-def test_with_two_at_once_the_queue_goes_on_when_the_first_ends(composer: Composer) -> None:
-    composer.at_once, composer.generator.seconds = 2, 0.5
-    compose(composer)
-    assert 0.2 < composer.waiting()["typical"] < 2
-    composer.generator.seconds = 60.0
-    long = composer.compose(Order(length="4bars", seed=1))
+def test_with_two_at_once_the_queue_goes_on_when_the_first_ends(operations: Operations) -> None:
+    operations.at_once, operations.generator.seconds = 2, 0.5
+    compose(operations)
+    assert 0.2 < operations.waiting()["typical"] < 2
+    operations.generator.seconds = 60.0
+    long = operations.compose(Order(length="4bars", seed=1))
     next(report for report in long if report.get("seconds_left"))
-    assert composer.waiting()["seconds_left"] > 20
-    composer.generator.seconds = 4.0
-    short = composer.compose(Order(length="4bars", seed=2))
+    assert operations.waiting()["seconds_left"] > 20
+    operations.generator.seconds = 4.0
+    short = operations.compose(Order(length="4bars", seed=2))
     next(report for report in short if report.get("seconds_left"))
-    assert 0 < composer.waiting()["seconds_left"] < 15
-    assert composer.num_running == 2
+    assert 0 < operations.waiting()["seconds_left"] < 15
+    assert operations.num_running == 2
     short.close()
-    assert composer.waiting()["seconds_left"] > 20
+    assert operations.waiting()["seconds_left"] > 20
     long.close()
-    assert composer.waiting()["seconds_left"] == 0
+    assert operations.waiting()["seconds_left"] == 0
 
 
-def test_stop_keeps_what_is_there(composer: Composer) -> None:
-    composer.generator.seconds = 60.0
-    reports = composer.compose(Order(length="16bars", seed=1))
+def test_stop_keeps_what_is_there(operations: Operations) -> None:
+    operations.generator.seconds = 60.0
+    reports = operations.compose(Order(length="16bars", seed=1))
     ticket = next(reports)["ticket"]
-    threading.Timer(1.5, composer.stop, [ticket]).start()
+    threading.Timer(1.5, operations.stop, [ticket]).start()
     *_, done = reports
     notes = [note for track in done["variations"][0]["roll"]["tracks"] for note in track["notes"]]
     assert 1 <= len(notes) < 16 * 8
-    assert composer.stop(ticket) is False
+    assert operations.stop(ticket) is False
 
 
-def test_a_visitor_who_leaves_is_forgotten_and_costs_no_more(composer: Composer) -> None:
-    composer.generator.seconds = 60.0
-    reports = composer.compose(Order(length="16bars", seed=1))
+def test_a_visitor_who_leaves_is_forgotten_and_costs_no_more(operations: Operations) -> None:
+    operations.generator.seconds = 60.0
+    reports = operations.compose(Order(length="16bars", seed=1))
     next(reports)
     next(reports)
-    assert composer.num_running == 1
+    assert operations.num_running == 1
     reports.close()
-    assert composer.num_running == 0
+    assert operations.num_running == 0
 
 
-def test_nobody_stops_another_by_guessing(composer: Composer) -> None:
-    composer.generator.seconds = 60.0
-    reports = composer.compose(Order(length="16bars", seed=1))
+def test_nobody_stops_another_by_guessing(operations: Operations) -> None:
+    operations.generator.seconds = 60.0
+    reports = operations.compose(Order(length="16bars", seed=1))
     next(reports)
-    assert composer.stop("") is False
-    assert composer.stop("A" * 22) is False
-    assert composer.num_running == 1
+    assert operations.stop("") is False
+    assert operations.stop("A" * 22) is False
+    assert operations.num_running == 1
     reports.close()
 
 
@@ -214,21 +214,21 @@ def test_nobody_stops_another_by_guessing(composer: Composer) -> None:
         ({"sampling": {"temperature": "hot"}}, "sampling"),
     ],
 )
-def test_a_wrong_order_is_refused_in_a_sentence(composer: Composer, wrong: dict[str, Any], sentence: str) -> None:
+def test_a_wrong_order_is_refused_in_a_sentence(operations: Operations, wrong: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
-        compose(composer, **wrong)
-    assert composer.num_running == 0
+        compose(operations, **wrong)
+    assert operations.num_running == 0
 
 
-def test_a_style_is_its_numbers_and_the_visitor_may_change_them(composer: Composer) -> None:
-    compose(composer, style="calm")
-    compose(composer, style="calm", sampling={"temperature": 0.5})
-    plain, changed = (order["sampling"] for order in composer.generator.orders)
+def test_a_style_is_its_numbers_and_the_visitor_may_change_them(operations: Operations) -> None:
+    compose(operations, style="calm")
+    compose(operations, style="calm", sampling={"temperature": 0.5})
+    plain, changed = (order["sampling"] for order in operations.generator.orders)
     assert plain == STYLES["calm"]
     assert (changed.temperature, changed.top_p) == (0.5, STYLES["calm"].top_p)
 
 
-def test_no_seed_is_a_new_seed_and_it_is_told(composer: Composer) -> None:
-    seeds = {compose(composer, seed=-1, length="1bars")[0]["seed"] for _ in range(5)}
+def test_no_seed_is_a_new_seed_and_it_is_told(operations: Operations) -> None:
+    seeds = {compose(operations, seed=-1, length="1bars")[0]["seed"] for _ in range(5)}
     assert len(seeds) > 1
-    assert seeds == {order["seed"] for order in composer.generator.orders}
+    assert seeds == {order["seed"] for order in operations.generator.orders}

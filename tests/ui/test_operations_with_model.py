@@ -12,7 +12,7 @@ from music_reformer.generation.generator import Generator
 from music_reformer.midi.key import Key
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.model.reformer import ReformerLM
-from music_reformer.ui.operations import Composer
+from music_reformer.ui.operations import Operations
 from music_reformer.ui.order import Order
 from music_reformer.ui.shelf import Shelf
 
@@ -27,10 +27,10 @@ def generator() -> Generator:
 
 @pytest.mark.parametrize("from_nothing", [False, True])
 def test_what_was_streamed_is_what_is_written(generator: Generator, tmp_path: Path, *, from_nothing: bool) -> None:
-    composer = Composer(generator=generator, shelf=Shelf(tmp_path))
-    piece = "" if from_nothing else composer.open_example("waltz")["key"]
+    operations = Operations(generator=generator, shelf=Shelf(tmp_path))
+    piece = "" if from_nothing else operations.open_example("waltz")["key"]
     order = Order(piece=piece, length="2s", variations=2, seed=1, sampling={"temperature": 1.2})
-    start, *progress, done = composer.compose(order)
+    start, *progress, done = operations.compose(order)
     assert progress[-1]["finished"] == [True, True]
     for number, variation in enumerate(done["variations"]):
         streamed = sorted((note[3], note[4]) for report in progress for note in report["notes"] if note[0] == number)
@@ -44,26 +44,26 @@ def test_what_was_streamed_is_what_is_written(generator: Generator, tmp_path: Pa
         for (_, heard), (_, written) in zip(streamed, rolled, strict=True):
             assert heard == pytest.approx(written, abs=0.01)
         assert all(begin >= start["cut"] - 0.01 for _, begin in rolled)
-        written_file = symusic.Score.from_midi(composer.shelf.path(variation["key"]).read_bytes())
-        kept = 0 if from_nothing else composer.open_example("waltz")["roll"]
+        written_file = symusic.Score.from_midi(operations.shelf.path(variation["key"]).read_bytes())
+        kept = 0 if from_nothing else operations.open_example("waltz")["roll"]
         expected = 0 if from_nothing else sum(len(track["notes"]) for track in kept["tracks"])
         assert written_file.note_num() == expected + len(rolled)
 
 
 @pytest.mark.parametrize("instruments", [[], [73]])
 def test_bars_composed_anew_replace_nothing_else(generator: Generator, tmp_path: Path, instruments: list[int]) -> None:
-    composer = Composer(generator=generator, shelf=Shelf(tmp_path))
-    piece = composer.open_example("evening")
-    before = symusic.Score.from_midi(composer.shelf.path(piece["key"]).read_bytes())
+    operations = Operations(generator=generator, shelf=Shelf(tmp_path))
+    piece = operations.open_example("evening")
+    before = symusic.Score.from_midi(operations.shelf.path(piece["key"]).read_bytes())
     order = Order(piece=piece["key"], cut_bar=4, until_bar=8, seed=1, instruments=instruments)
-    start, *_, done = composer.compose(order)
+    start, *_, done = operations.compose(order)
     bars = piece["roll"]["bars"]
     assert (start["cut"], start["end"]) == (pytest.approx(bars[4]), pytest.approx(bars[8]))
     assert start["missing"] == instruments
     (variation,) = done["variations"]
     new = [note for track in variation["roll"]["tracks"] for note in track["notes"]]
     assert all(is_new and bars[4] - 0.01 <= begin < bars[8] for _, begin, _, _, is_new in new)
-    after = symusic.Score.from_midi(composer.shelf.path(variation["key"]).read_bytes())
+    after = symusic.Score.from_midi(operations.shelf.path(variation["key"]).read_bytes())
     cut, until = start["cut_tick"], start["until_tick"]
 
     def kept(score: symusic.Score) -> list[tuple[int, int, int]]:
@@ -76,16 +76,16 @@ def test_bars_composed_anew_replace_nothing_else(generator: Generator, tmp_path:
 
     assert kept(after) == kept(before)
     assert after.note_num() == len(kept(before)) + len(new)
-    exported = composer.export(variation["key"], "new", cut, until, instruments)
-    assert symusic.Score.from_midi(composer.shelf.path(exported["key"]).read_bytes()).note_num() == len(new)
+    exported = operations.export(variation["key"], "new", cut, until, instruments)
+    assert symusic.Score.from_midi(operations.shelf.path(exported["key"]).read_bytes()).note_num() == len(new)
 
 
 def test_from_nothing_is_in_the_key_metre_and_tempo_that_were_asked_for(generator: Generator, tmp_path: Path) -> None:
-    composer = Composer(generator=generator, shelf=Shelf(tmp_path))
+    operations = Operations(generator=generator, shelf=Shelf(tmp_path))
     order = {"length": "32bars", "seed": 2, "key": "Eb major", "metre": "3/4", "tempo": 80, "instruments": [0, 40]}
-    start, *_, done = composer.compose(Order.read(order))
+    start, *_, done = operations.compose(Order.read(order))
     assert start["end"] == pytest.approx(32 * 3 * 60 / 80, rel=0.01)
-    score = symusic.Score(composer.shelf.path(done["variations"][0]["key"]))
+    score = symusic.Score(operations.shelf.path(done["variations"][0]["key"]))
     assert (score.time_signatures[0].numerator, score.tempos[0].qpm) == (3, pytest.approx(80, abs=0.01))
     pitches = [note.pitch for track in score.tracks if not track.is_drum for note in track.notes]
     foreign = [pitch for pitch in pitches if pitch % 12 not in Key.parse("Eb major").pitch_classes]

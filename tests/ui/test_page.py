@@ -19,7 +19,7 @@ import symusic
 from gradio_client import Client, handle_file
 
 from helpers.stand_in_generator import StandInGenerator
-from music_reformer.ui.operations import Composer
+from music_reformer.ui.operations import Operations
 from music_reformer.ui.page import ASSETS, build_page, launch_page, soundfont_path
 
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -38,8 +38,8 @@ def address(server: gr.Server) -> str:
 
 
 @pytest.fixture
-def composer(server: gr.Server) -> Composer:
-    return server.state.composer
+def operations(server: gr.Server) -> Operations:
+    return server.state.operations
 
 
 def test_the_example_in_the_docstring(address: str, midi_file: Path, tmp_path: Path) -> None:
@@ -54,16 +54,16 @@ def test_the_example_in_the_docstring(address: str, midi_file: Path, tmp_path: P
         assert score.note_num() == symusic.Score(midi_file).note_num() + 16
 
 
-def test_as_many_visitors_as_the_page_is_told_are_composed_for_at_once(address: str, composer: Composer) -> None:
-    composer.generator.seconds = 100
+def test_as_many_visitors_as_the_page_is_told_are_composed_for_at_once(address: str, operations: Operations) -> None:
+    operations.generator.seconds = 100
     clients = [Client(address, verbose=False) for _ in range(3)]
     jobs = [client.submit({"length": "2bars", "seed": 1}, api_name="/compose") for client in clients]
     deadline = time.monotonic() + 60
-    while composer.num_running < 2 and time.monotonic() < deadline:
+    while operations.num_running < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(1)
-    assert composer.num_running == 2  # and the third waits
-    composer.generator.seconds = 0.2
+    assert operations.num_running == 2  # and the third waits
+    operations.generator.seconds = 0.2
     for job in jobs:
         assert job.result(timeout=60)["event"] == "done"
 
