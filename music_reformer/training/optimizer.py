@@ -1,8 +1,6 @@
 """The optimizers: AdamW, or Muon for the matrices beside AdamW for all else.
 
-Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon) steps along the nearest orthogonal matrix of the
-momentum. On POP909 it needs about half of AdamW's tokens for the same loss (docs/experiments.md). Its steps are scaled
-to the root mean square of AdamW's (arXiv 2502.16982, section 2.2), so that one learning rate serves both.
+On POP909, Muon needs about half of AdamW's tokens for the same loss (docs/experiments.md).
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ import torch
 from torch import nn
 
 from music_reformer.config import OptimizerConfig
+from music_reformer.training.muon import Muon
 
 
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
@@ -37,13 +36,7 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Op
             betas=betas,
         )
     return MuonWithAdamW(
-        torch.optim.Muon(
-            matrices,
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-            momentum=config.momentum,
-            adjust_lr_fn="match_rms_adamw",
-        ),
+        Muon(matrices, lr=config.learning_rate, weight_decay=config.weight_decay, momentum=config.momentum),
         torch.optim.AdamW(others, lr=config.learning_rate, betas=betas, weight_decay=0.0),
     )
 
@@ -61,7 +54,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
         adamw: over the other parameters.
     """
 
-    def __init__(self, muon: torch.optim.Muon, adamw: torch.optim.AdamW) -> None:
+    def __init__(self, muon: Muon, adamw: torch.optim.AdamW) -> None:
         self.muon, self.adamw = muon, adamw
         super().__init__([*muon.param_groups, *adamw.param_groups], {})
         self._share()

@@ -27,6 +27,7 @@ from music_reformer.training.callbacks import Journal, Saver, Stopper, Validator
 from music_reformer.training.datamodule import RowDataModule
 from music_reformer.training.metrics import MetricsFile
 from music_reformer.training.module import LanguageModule
+from music_reformer.training.muon import has_bfloat16
 from music_reformer.training.plots import plot
 from music_reformer.training.progress import Progress
 from music_reformer.training.run_folder import RunFolder
@@ -258,12 +259,8 @@ def _out_of_memory(config: TrainConfig) -> str:
 def _precision(settings: TrainerConfig) -> str:
     if settings.precision != "auto":
         return settings.precision
-    if settings.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
-        has_bfloat16 = torch.cuda.is_bf16_supported()
-    else:  # Where a CPU has instructions for it, products take less than half of the time; elsewhere more.
-        capabilities = torch.cpu.get_capabilities()
-        has_bfloat16 = capabilities.get("avx512_bf16", False) or capabilities.get("amx_bf16", False)
-    return "bf16-mixed" if has_bfloat16 else "32-true"
+    on_gpu = settings.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return "bf16-mixed" if has_bfloat16("cuda" if on_gpu else "cpu") else "32-true"
 
 
 def _quiet() -> None:

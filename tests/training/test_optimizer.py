@@ -6,6 +6,7 @@ from torch import nn
 
 from music_reformer.config import OptimizerConfig
 from music_reformer.errors import UserError
+from music_reformer.training.muon import Muon
 from music_reformer.training.optimizer import build_optimizer
 
 
@@ -34,7 +35,7 @@ def test_muon_steps_the_matrices_and_adamw_the_rest() -> None:
     take_steps(together, build_optimizer(together, config), range(4))
     matrices = [apart[1].weight, apart[3].weight]  # type: ignore[index]
     others = [p for p in apart.parameters() if all(p is not matrix for matrix in matrices)]
-    muon = torch.optim.Muon(matrices, lr=0.02, weight_decay=0.3, momentum=0.8, adjust_lr_fn="match_rms_adamw")
+    muon = Muon(matrices, lr=0.02, weight_decay=0.3, momentum=0.8)
     adamw = torch.optim.AdamW(others, lr=0.02, betas=(0.7, 0.9), weight_decay=0.0)
     for step in range(4):
         take_steps(apart, muon, range(step, step + 1))
