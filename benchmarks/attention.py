@@ -96,7 +96,7 @@ def _take_projections_out(name: str, layer: Any, device: str) -> None:
 def _ours(length: int, rounds: int, device: str) -> Any:
     import torch
 
-    from music_reformer.model.attention.documents import Sequence
+    from music_reformer.model.attention.documents import Documents
     from music_reformer.model.attention.lsh import LSHAttention
 
     class Layer(torch.nn.Module):
@@ -113,10 +113,10 @@ def _ours(length: int, rounds: int, device: str) -> Any:
                 successor_values=True,
             )
             # Made once for a batch, for all layers.
-            self.sequence = Sequence.plain(torch.zeros(1, length, dtype=torch.int64, device=device))
+            self.documents = Documents.plain(torch.zeros(1, length, dtype=torch.int64, device=device))
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.attention(x, self.sequence)[0]
+            return self.attention(x, self.documents)[0]
 
     return Layer()
 
@@ -132,7 +132,7 @@ def _hugging_face(length: int, rounds: int, device: str) -> Any:
     from transformers import ReformerConfig
     from transformers.models.reformer.modeling_reformer import LSHSelfAttention
 
-    from music_reformer.model.attention.lsh import bucket_factors
+    from music_reformer.model.attention.hashing import bucket_factors
 
     config = ReformerConfig(
         hidden_size=WIDTH,

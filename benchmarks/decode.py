@@ -83,17 +83,17 @@ def measure_contexts(*, contexts: list[int], steps: int, device: str, threads: i
     import torch
 
     use_threads(threads)
-    model = _decoding(device)
+    decoder = _decoding(device)
     prefills, turns = [], {}
     with torch.inference_mode():
-        model.prefill(_prompt(1024, device))  # Loads all that is loaded once.
+        decoder.prefill(_prompt(1024, device))  # Loads all that is loaded once.
         for context in contexts:
             begin = time.perf_counter()
-            _, state = model.prefill(_prompt(context, device))
+            _, state = decoder.prefill(_prompt(context, device))
             wait_for(device)
             prefills.append(time.perf_counter() - begin)
-            turns[str(context)] = _steps_of_ours(model, state)
-        turns["floor"] = _readings(model)
+            turns[str(context)] = _steps_of_ours(decoder, state)
+        turns["floor"] = _readings(decoder.model)
         seconds = _median_steps(turns, steps, device)
     return [
         {"prefill": prefill, "seconds": seconds[str(context)], "floor": seconds["floor"]}
@@ -106,15 +106,15 @@ def measure_variations(*, context: int, variations: int, steps: int, device: str
     import torch
 
     use_threads(threads)
-    model, theirs = _decoding(device), hugging_face(length=2 * context).to(device)
+    decoder, theirs = _decoding(device), hugging_face(length=2 * context).to(device)
     prompt = _prompt(context, device)
     with torch.inference_mode():
-        _, state = model.prefill(prompt)
+        _, state = decoder.prefill(prompt)
         return _median_steps(
             {
-                "ours": _steps_of_ours(model, state.expand(variations)),
+                "ours": _steps_of_ours(decoder, state.expand(variations)),
                 "hugging face": _steps_of_theirs(theirs, prompt.expand(variations, -1).contiguous()),
-                "floor": _readings(model),
+                "floor": _readings(decoder.model),
             },
             steps,
             device,
@@ -122,10 +122,10 @@ def measure_variations(*, context: int, variations: int, steps: int, device: str
 
 
 def _decoding(device: str) -> Any:
-    """Our model as the generator has it."""
-    model = ours().to(device)
-    model.fuse_step()
-    return model
+    """Our model as the generator has it, to decode with."""
+    from music_reformer.model.decoder import Decoder
+
+    return Decoder(ours().to(device), compile_step=True)
 
 
 def _prompt(context: int, device: str) -> Any:
@@ -134,14 +134,14 @@ def _prompt(context: int, device: str) -> Any:
     return torch.randint(0, VOCABULARY, (1, context), device=device)
 
 
-def _steps_of_ours(model: Any, state: Any) -> Callable[[], None]:
+def _steps_of_ours(decoder: Any, state: Any) -> Callable[[], None]:
     import torch
 
     tokens = torch.zeros(len(state.lengths), dtype=torch.int64, device=state.device)
 
     def steps() -> None:
         for _ in range(STEPS_A_TURN):
-            model.step(tokens, state)
+            decoder.step(tokens, state)
 
     return steps
 

@@ -92,7 +92,7 @@ def test_each_library_has_one_home(library: str) -> None:
 
 def test_the_model_needs_torch_only() -> None:
     standard = {"__future__", "collections", "contextlib", "copy", "dataclasses", "hashlib", "json", "math", "pathlib"}
-    standard |= {"functools", "importlib", "itertools", "pickle", "typing", "warnings"}
+    standard |= {"functools", "importlib", "itertools", "pickle", "sys", "threading", "typing", "warnings"}
     at_home = {"weights.py": {"safetensors"}, "triton_kernels.py": {"triton"}}
     at_home |= {
         "cache.py": {"numpy"},

@@ -14,10 +14,7 @@ differ by 1e-6), so that once in some hundred pieces a choice may fall otherwise
 
 from __future__ import annotations
 
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -32,22 +29,19 @@ from music_reformer.generation.variation import NewNote
 from music_reformer.midi.key import Key
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.model.attention.cache import DecodeState
-from music_reformer.model.reformer import ReformerLM
+from music_reformer.model.decoder import Decoder
 from music_reformer.model.weights import load_weights
 
 __all__ = ["Generator", "Length", "NewNote", "Progress", "Session"]
 
 MAX_VARIATIONS = 64
-# A step on a GPU takes 5 ms for one row as for many, on a core of a CPU a quarter of a millisecond for each.
-ROWS_FOR_A_GPU = 16
-SLOW_SECONDS = 1.5
 
 
 class Generator:
-    """A model and its tokenizer, ready to compose. Sessions of several threads may share one.
+    """A model that decodes and its tokenizer, ready to compose. Sessions of several threads may share one.
 
     Args:
-        model: moved to `eval()`; stays on its device.
+        decoder: the model.
         tokenizer: the one that the model was trained with.
         fingerprint: of the weights, for records.
         can_infill: whether the model has learnt to compose bars anew (`augment.infill`).
@@ -56,20 +50,17 @@ class Generator:
 
     def __init__(
         self,
-        model: ReformerLM,
+        decoder: Decoder,
         tokenizer: MusicTokenizer,
         *,
         fingerprint: str = "",
         can_infill: bool = True,
         knows_names: bool = False,
     ) -> None:
-        self.model = model.eval()
+        self.decoder = decoder
         self.tokenizer = tokenizer
         self.fingerprint = fingerprint
         self.can_infill, self.knows_names = can_infill, knows_names
-        self.device = next(model.parameters()).device
-        self._default_rounds = model.num_rounds
-        self._lock = threading.Lock()
 
     @classmethod
     def load(cls, checkpoint: str | Path = "pretrained", device: str = "auto", *, rows: int = 1) -> Generator:
@@ -86,18 +77,9 @@ class Generator:
             UserError: there are no such weights or there is no such device.
         """
         loaded = load_weights(checkpoint)
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        try:
-            model = loaded.model.to(device)
-        except (RuntimeError, AssertionError) as error:
-            require(False, f"device ({device!r}) cannot be used here ({str(error).splitlines()[0]}); try cpu")
-        if device == "cpu" or rows < ROWS_FOR_A_GPU:
-            with _said_if_slow("compiling the decoding step for this machine, which it needs once: some ten seconds"):
-                model.fuse_step()
         tokenizer = MusicTokenizer.from_json(loaded.tokenizer_settings)
         return cls(
-            model,
+            Decoder.on_device(loaded.model, device, rows=rows),
             tokenizer,
             fingerprint=loaded.fingerprint,
             can_infill=loaded.infill > 0,
@@ -144,7 +126,7 @@ class Generator:
             require(-1 <= program <= 127, f"program ({program}) must be 0 to 127, or -1 for drums")
         score = prompt if prompt is not None else blank_score(programs or {PIANO})
         # Half of the positions are for what is to come.
-        max_tokens = max(2, self.model.config.max_length // 2)
+        max_tokens = max(2, self.decoder.config.max_length // 2)
         if until_bar is not None:
             require(
                 self.can_infill, "these weights have not learnt to compose bars anew; train them with augment.infill"
@@ -173,31 +155,18 @@ class Generator:
             variations=variations,
             seed=seed,
             sampling=sampling or SamplingConfig(),
-            rounds=rounds or self._default_rounds,
+            rounds=rounds,
             stop=stop or threading.Event(),
             key=key,
         )
 
     def prefill(self, ids: list[int], *, rows: int, rounds: int) -> tuple[np.ndarray, DecodeState]:
         """Read a prompt once for `rows` variations; logits, float32 [rows, V], and the state."""
-        with self._lock, torch.inference_mode():
-            self.model.num_rounds = rounds
-            logits_BV, state = self.model.prefill(torch.tensor([ids], device=self.device))
+        with torch.inference_mode():
+            logits_BV, state = self.decoder.prefill(torch.tensor([ids]), num_rounds=rounds)
             return logits_BV.expand(rows, -1).cpu().numpy(), state.expand(rows)
 
     def step(self, tokens: list[int], state: DecodeState) -> np.ndarray:
         """One token for each row of `state`; the logits that follow, float32 [rows, V]."""
-        with torch.inference_mode():
-            logits_BV: np.ndarray = self.model.step(torch.tensor(tokens), state).cpu().numpy()
+        logits_BV: np.ndarray = self.decoder.step(torch.tensor(tokens), state).cpu().numpy()
         return logits_BV
-
-
-@contextmanager
-def _said_if_slow(text: str) -> Iterator[None]:
-    """A line on stderr, if what is done takes so long that somebody who waits would wonder."""
-    timer = threading.Timer(SLOW_SECONDS, sys.stderr.write, [f"{text}\n"])
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()

@@ -207,7 +207,7 @@ class Session:
                 row.take(self._sampler.choose(wanted_V, row.allowed(self._permitted), row.number))
                 self._num_tokens += 1
             tokens.append(row.unread.pop(0))
-        over = self._stop.is_set() or max(lengths) >= self._generator.model.config.max_length
+        over = self._stop.is_set() or max(lengths) >= self._generator.decoder.config.max_length
         going = [] if over else [place for place, row in enumerate(rows) if not row.finished]
         self._rows = [rows[place] for place in going]
         return [tokens[place] for place in going], going

@@ -6,31 +6,23 @@ Shapes: B batch, L tokens, E width, V vocabulary, H heads, D head width, R round
 
 Everything is causal and exact: the logits at a token depend on that token and earlier ones of its document alone, so
 the parallel pass (`forward`, `loss`), a longer batch, packing of several documents in a row, and cached decoding
-(`prefill`, `step`) all give the same numbers.
+(`decoder.py`) all give the same numbers.
 """
 
 from __future__ import annotations
-
-import copy
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from music_reformer.config import ModelConfig, require
-from music_reformer.model.attention.cache import DecodeState
-from music_reformer.model.attention.documents import Sequence
-from music_reformer.model.attention.full import FullAttention
-from music_reformer.model.attention.local import LocalAttention
+from music_reformer.model.attention.documents import Documents
+from music_reformer.model.attention.local import FullAttention, LocalAttention
 from music_reformer.model.attention.lsh import LSHAttention
 from music_reformer.model.axial_position import AxialPosition
 from music_reformer.model.feed_forward import FeedForward, tokens_per_chunk
 from music_reformer.model.loss import IGNORED, chunked_loss, chunked_token_losses
 from music_reformer.model.precision import full_precision
 from music_reformer.model.reversible import ReversibleBlock, ReversibleStack
-
-if TYPE_CHECKING:
-    from music_reformer.model.kernels.numba_step import FusedStep
 
 
 class ReformerLM(nn.Module):
@@ -63,7 +55,6 @@ class ReformerLM(nn.Module):
         )
         self.final_norm = nn.LayerNorm(config.width)
         self._lsh_layers = [module for module in self.modules() if isinstance(module, LSHAttention)]
-        self._fused_step: FusedStep | None = None
         self._initialise()
 
     def _initialise(self) -> None:
@@ -82,25 +73,9 @@ class ReformerLM(nn.Module):
 
     @num_rounds.setter
     def num_rounds(self, value: int) -> None:
-        require(
-            1 <= value <= self.config.max_rounds,
-            f"rounds ({value}) must be 1 to {self.config.max_rounds}, the rounds that this model has rotations for",
-        )
+        self.check_rounds(value)
         for layer in self._lsh_layers:
             layer.num_rounds = value
-
-    def fuse_step(self) -> None:
-        """From now on `step` runs in compiled loops on the CPU (`fused_step.py`), if all weights are float32.
-
-        A model on a GPU still reads prompts there; `prefill` hands its state over. For a model that only decodes:
-        weights that are changed later do not change what steps do. The loops are tried first, which compiles them the
-        first time on a machine (ten seconds); where they fail, a warning says so, and all goes on as before.
-        """
-        if all(p.dtype == torch.float32 for p in self.parameters()):
-            from music_reformer.model.kernels.numba_step import FusedStep  # Who trains does without Numba.
-
-            on_cpu = all(p.device.type == "cpu" for p in self.parameters())
-            self._fused_step = FusedStep.tried(self if on_cpu else copy.deepcopy(self).to("cpu"))
 
     def redraw_rotations(self, seed: int | None, *, rank: int = 0, world_size: int = 1) -> None:
         """Draw the hash rotations of all layers and rows for a training step; None goes back to the stored ones.
@@ -131,7 +106,7 @@ class ReformerLM(nn.Module):
             document_BL: number of each token's document, whose tokens stand side by side; None: a row is one document.
             position_BL: position of each token in its document; None: counted from the start of the row.
         """
-        return self._logits(self._hidden(tokens_BL, document_BL, position_BL))
+        return self.logits(self._hidden(tokens_BL, document_BL, position_BL))
 
     def loss(
         self,
@@ -164,63 +139,49 @@ class ReformerLM(nn.Module):
         )
         return losses_N.view_as(targets_BL)
 
-    def prefill(self, tokens_BL: Tensor) -> tuple[Tensor, DecodeState]:
-        """Read whole prompts in one parallel pass.
-
-        Returns:
-            Logits of the token after each prompt, [B, V], and the state from which `step` goes on.
-        """
-        sequence = Sequence.plain(tokens_BL)
-        first = second = self._embed(tokens_BL, sequence.position_BL)
-        caches = []
-        for block in self.stack.layers:
-            out, cache = block.attention.prefill(block.attention_norm(second), sequence)
-            caches.append(cache)
-            first = first + out.float()
-            second = second + block.feed_chunked(first)
-        state = DecodeState(caches=caches, lengths=[tokens_BL.shape[1]] * tokens_BL.shape[0])
-        if self._fused_step is not None and state.device.type != "cpu":
-            state = state.to(torch.device("cpu"))
-        return self._logits(self.final_norm(first[:, -1] + second[:, -1])), state
-
-    def step(self, tokens_B: Tensor, state: DecodeState) -> Tensor:
-        """Append one token to every row of `state`, in place; logits of the next one, [B, V]."""
-        self._check_length(max(state.lengths) + 1)
-        tokens_B = tokens_B.to(state.device)
-        if self._fused_step is not None:
-            return self._fused_step.step(tokens_B, state)
-        moment = state.moment()
-        first = second = self._embed(tokens_B, moment.position_B)
-        for block, cache in zip(self.stack.layers, state.caches, strict=True):
-            first = first + block.attention.step(block.attention_norm(second), cache, moment).float()
-            second = second + block.feed(first)
-        state.lengths = [length + 1 for length in state.lengths]
-        return self._logits(self.final_norm(first + second))
-
     def _hidden(self, tokens_BL: Tensor, document_BL: Tensor | None, position_BL: Tensor | None) -> Tensor:
-        sequence = Sequence.plain(tokens_BL)
+        documents = Documents.plain(tokens_BL)
         if document_BL is not None or position_BL is not None:
-            sequence = Sequence(
-                document_BL=sequence.document_BL if document_BL is None else document_BL,
-                position_BL=sequence.position_BL if position_BL is None else position_BL,
+            documents = Documents(
+                document_BL=documents.document_BL if document_BL is None else document_BL,
+                position_BL=documents.position_BL if position_BL is None else position_BL,
             )
         if position_BL is None:
-            self._check_length(tokens_BL.shape[1])
-        x_BLE = self._embed(tokens_BL, sequence.position_BL)
-        return self.final_norm(self.stack(x_BLE, sequence))
+            self.check_length(tokens_BL.shape[1])
+        x_BLE = self.embed(tokens_BL, documents.position_BL)
+        return self.final_norm(self.stack(x_BLE, documents))
 
-    def _embed(self, tokens: Tensor, position: Tensor) -> Tensor:
+    def embed(self, tokens: Tensor, position: Tensor) -> Tensor:
+        """What both streams begin with, float32 [..., E]: the token's embedding plus that of its position."""
         return (self.token_embedding(tokens) + self.position_embedding(position)).float()
 
-    def _logits(self, hidden: Tensor) -> Tensor:
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits of the next token, float32 [..., V], from normed streams [..., E]: the token embedding, transposed."""
         with full_precision(hidden.device):
             return hidden.float() @ self.token_embedding.weight.float().t()
 
-    def _check_length(self, length: int) -> None:
+    def check_length(self, length: int) -> None:
+        """Refuse sequences that have no positions.
+
+        Raises:
+            UserError: `length`, in tokens, is beyond `config.max_length`.
+        """
         require(
             length <= self.config.max_length,
             f"the sequence ({length} tokens) is longer than this model's {self.config.max_length} positions "
             "(model.axial_shape); shorten it",
+        )
+
+    def check_rounds(self, num_rounds: int) -> None:
+        """Refuse rounds that have no rotations.
+
+        Raises:
+            UserError: `num_rounds` is not 1 to `config.max_rounds`.
+        """
+        require(
+            1 <= num_rounds <= self.config.max_rounds,
+            f"rounds ({num_rounds}) must be 1 to {self.config.max_rounds}, the rounds that this model has rotations "
+            "for",
         )
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from music_reformer.model.attention.documents import Sequence
+from music_reformer.model.attention.documents import Documents
 from music_reformer.model.feed_forward import FeedForward, tokens_per_chunk
 
 
@@ -46,9 +46,11 @@ class ReversibleBlock(nn.Module):
         self.is_random = dropout > 0
         self.chunk = chunk
 
-    def attend(self, x_BLE: Tensor, sequence: Sequence, choices: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def attend(
+        self, x_BLE: Tensor, documents: Documents, choices: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """The attention sublayer, float32, and the choices (hash buckets) that a repetition must make again."""
-        out_BLE, choices = self.attention(self.attention_norm(x_BLE), sequence, choices)
+        out_BLE, choices = self.attention(self.attention_norm(x_BLE), documents, choices)
         return self.dropout(out_BLE.float()), choices
 
     def feed(self, x: Tensor) -> Tensor:
@@ -56,11 +58,11 @@ class ReversibleBlock(nn.Module):
         return self.dropout(self.feed_forward(self.feed_forward_norm(x)).float())
 
     def feed_chunked(self, x_BLE: Tensor) -> Tensor:
-        """The feed-forward sublayer of a whole sequence, chunk by chunk."""
+        """The feed-forward sublayer of a whole batch, chunk by chunk."""
         return torch.cat([self.feed(x_BLE[:, span]) for span in self.spans(x_BLE)], dim=1)
 
     def spans(self, x_BLE: Tensor) -> list[slice]:
-        """The chunks of a sequence."""
+        """The chunks of its tokens, as slices of the second dimension."""
         length, chunk = x_BLE.shape[1], tokens_per_chunk(self.chunk, x_BLE.device)
         return [slice(begin, min(begin + chunk, length)) for begin in range(0, length, chunk)]
 
@@ -84,14 +86,14 @@ class ReversibleStack(nn.Module):
         """The layers, by the type that they have."""
         return cast(list[ReversibleBlock], list(self.blocks))
 
-    def forward(self, x_BLE: Tensor, sequence: Sequence) -> Tensor:
+    def forward(self, x_BLE: Tensor, documents: Documents) -> Tensor:
         """From the embedding, which feeds both streams, to the sum of both streams; float32 [B, L, E]."""
         if self.recompute and torch.is_grad_enabled():
             parameters = [p for p in self.parameters() if p.requires_grad]
-            return _Reversible.apply(x_BLE, sequence, self.blocks, *parameters)
+            return _Reversible.apply(x_BLE, documents, self.blocks, *parameters)
         first, second = x_BLE, x_BLE
         for block in self.layers:
-            first = first + block.attend(second, sequence)[0]
+            first = first + block.attend(second, documents)[0]
             second = second + block.feed_chunked(first)
         return first + second
 
@@ -119,14 +121,14 @@ class _Reversible(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x_BLE, sequence, blocks, *parameters):  # type: ignore[no-untyped-def]
+    def forward(ctx, x_BLE, documents, blocks, *parameters):  # type: ignore[no-untyped-def]
         device = x_BLE.device
         first, second = x_BLE.clone(), x_BLE.clone()
         kept: list[tuple[Any, ...]] = []
         room = None
         for number, block in enumerate(blocks):
             before_attention = _RandomState(device) if block.is_random else None
-            out, choices = block.attend(second, sequence)
+            out, choices = block.attend(second, documents)
             first += out
             del out
             if choices is not None:
@@ -137,7 +139,7 @@ class _Reversible(torch.autograd.Function):
                 second[:, span] += block.feed(first[:, span])
             kept.append((choices, before_attention, before_feed))
         ctx.save_for_backward(first, second)
-        ctx.sequence, ctx.blocks, ctx.kept, ctx.parameters = sequence, blocks, kept, parameters
+        ctx.documents, ctx.blocks, ctx.kept, ctx.parameters = documents, blocks, kept, parameters
         ctx.autocast = {
             "device_type": device.type,
             "enabled": torch.is_autocast_enabled(device.type),
@@ -171,7 +173,7 @@ class _Reversible(torch.autograd.Function):
                     before_attention.restore()
                 with torch.enable_grad():
                     inner = second.detach().requires_grad_()
-                    out, _ = block.attend(inner, ctx.sequence, choices)
+                    out, _ = block.attend(inner, ctx.documents, choices)
                 first -= out.detach()
                 edge = get_gradient_edge(out)
                 del out  # Only its place in the graph is needed.

@@ -14,6 +14,7 @@ from music_reformer.generation.chord_guard import ChordGuard
 from music_reformer.generation.generator import Generator
 from music_reformer.midi.stream import Vocabulary
 from music_reformer.midi.tokenizer import MusicTokenizer
+from music_reformer.model.decoder import Decoder
 from music_reformer.model.reformer import ReformerLM
 
 
@@ -74,7 +75,7 @@ def test_what_is_composed_has_no_larger_chords(encoding: str, use_programs: bool
     tokenizer = MusicTokenizer(TokenizerConfig(encoding=encoding, use_programs=use_programs))
     shape = {"width": 16, "num_layers": 2, "num_heads": 2, "head_width": 8, "feed_forward_width": 32}
     config = ModelConfig(vocab_size=tokenizer.vocab_size, window=8, num_buckets=4, axial_shape=[64, 64], **shape)
-    generator = Generator(ReformerLM(config), tokenizer)
+    generator = Generator(Decoder(ReformerLM(config)), tokenizer)
     vocabulary = Vocabulary(tokenizer)
     logits_V = np.zeros(tokenizer.vocab_size, np.float32)
     for kind in ("Bar", "Position", "TimeShift", "Rest"):

@@ -22,6 +22,7 @@ from music_reformer.generation import variation
 from music_reformer.generation.generator import Generator, Length, NewNote, Session
 from music_reformer.midi.score import bar_starts, read_score, seconds_at
 from music_reformer.midi.tokenizer import MusicTokenizer
+from music_reformer.model.decoder import Decoder
 from music_reformer.model.reformer import ReformerLM
 
 ENCODINGS = ("REMI", "TSD", "MIDILike", "Performance")
@@ -39,8 +40,7 @@ def small_reformer(encoding: str = "REMI", **settings: object) -> Generator:
     model = ReformerLM(config)
     with torch.no_grad():
         model.token_embedding.weight.mul_(20)  # opinions, so that a wrong cache would be seen
-    model.eval().fuse_step()  # as `Generator.load` does
-    return Generator(model, tokenizer)
+    return Generator(Decoder(model, compile_step=True), tokenizer)  # as `Generator.load` does
 
 
 def run(session: Session) -> list[NewNote]:
@@ -153,7 +153,7 @@ def test_a_piece_in_one_four_is_read_in_four_four() -> None:
     session = generator.start(score, length="2bars", variations=4)
     told = run(session)
     assert session.prompt.cut_tick == 6 * 4 * 480
-    names = [generator.tokenizer.tokens[token] for token in generator.model.prompts[0]]
+    names = [generator.tokenizer.tokens[token] for token in generator.decoder.prompts[0]]
     assert {name for name in names if name.startswith("TimeSig")} == {"TimeSig_4/4"}
     assert max(note.start_s for note in told) < session.prompt.cut_seconds + 8 * 60 / 77
     assert [(m.numerator, m.denominator) for m in session.scores[0].time_signatures] == [(1, 4)]
@@ -183,7 +183,7 @@ def test_finished_variations_compose_no_more(encoding: str) -> None:
         finished = progress.finished
     assert finished == [True] * 6
     assert progress.done == [1.0] * 6
-    sizes = [len(step) for step in generator.model.steps]
+    sizes = [len(step) for step in generator.decoder.steps]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] == 6
     assert sizes[-1] < 6, "none left early; choose another seed"
@@ -193,14 +193,14 @@ def test_finished_variations_compose_no_more(encoding: str) -> None:
 def test_the_end_is_never_on_the_prompt(encoding: str) -> None:
     generator = stand_in(encoding)
     eos = generator.tokenizer.eos_id
-    generator.model.table[:, :, eos] += 100  # longs for the end
+    generator.decoder.table[:, :, eos] += 100  # longs for the end
     session = generator.start(full_score(), length="2bars")
     run(session)
-    (prompt,) = generator.model.prompts
+    (prompt,) = generator.decoder.prompts
     assert prompt[0] == generator.tokenizer.bos_id
     assert prompt.count(generator.tokenizer.bos_id) == 1
     assert eos not in prompt
-    assert not any(eos in step for step in generator.model.steps)
+    assert not any(eos in step for step in generator.decoder.steps)
     assert len(new_notes(session.scores[0], session.prompt.cut_tick)) > 3
 
 
@@ -208,7 +208,7 @@ def test_the_prompt_ends_on_the_bar_line() -> None:
     generator = stand_in("REMI")
     session = generator.start(full_score(), length="1bars")
     run(session)
-    names = [generator.tokenizer.tokens[token] for token in generator.model.prompts[0]]
+    names = [generator.tokenizer.tokens[token] for token in generator.decoder.prompts[0]]
     assert names[-2:] == ["Bar_None", "TimeSig_3/4"]
     assert names.count("Bar_None") == 9
 
@@ -260,7 +260,7 @@ def test_cached_steps_are_the_plain_model(encoding: str, length: str) -> None:
     run(session)
     assert len(logits) > 10
     with torch.inference_mode():
-        plain = generator.model(torch.tensor([ids[:-1]]))[0, -len(logits) :]
+        plain = generator.decoder.model(torch.tensor([ids[:-1]]))[0, -len(logits) :]
     torch.testing.assert_close(torch.stack(logits), plain, atol=2e-3, rtol=0)
 
 
@@ -411,7 +411,7 @@ def test_a_stuck_model_comes_to_an_end(encoding: str, monkeypatch: pytest.Monkey
     generator = stand_in(encoding, time_bias=-1000.0)
     session = generator.start(length="3bars")
     run(session)
-    assert len(generator.model.steps) < 3 * 100 + 1000
+    assert len(generator.decoder.steps) < 3 * 100 + 1000
     assert new_notes(session.scores[0], 0)
 
 
@@ -424,7 +424,7 @@ def test_a_long_prompt_is_read_from_a_bar_line_on() -> None:
         session = generator.start(score, length="2bars")
         told = run(session)
         assert 5 < session.dropped_bars < 60
-        (prompt,) = generator.model.prompts
+        (prompt,) = generator.decoder.prompts
         assert 300 < len(prompt) <= 800
         cut = session.prompt.cut_tick
         assert cut == bar_starts(score)[60]
@@ -445,7 +445,7 @@ def test_a_model_that_is_full_ends_quietly() -> None:
     generator = stand_in(max_length=600)
     session = generator.start(full_score(), length="4000bars", variations=2)
     run(session)
-    assert len(generator.model.prompts[0]) + len(generator.model.steps) == 600
+    assert len(generator.decoder.prompts[0]) + len(generator.decoder.steps) == 600
     assert new_notes(session.scores[1], session.prompt.cut_tick)
 
 
@@ -458,8 +458,8 @@ def test_a_real_model_that_is_full_ends_quietly() -> None:
 
 def test_progress_comes_twice_a_second() -> None:
     generator = stand_in()
-    inner = generator.model.step
-    generator.model.step = lambda *args: (time.sleep(0.01), inner(*args))[1]
+    inner = generator.decoder.step
+    generator.decoder.step = lambda *args: (time.sleep(0.01), inner(*args))[1]
     seen = [(time.monotonic(), progress) for progress in generator.start(full_score(), length="12bars", variations=2)]
     assert len(seen) >= 4
     assert max(b[0] - a[0] for a, b in pairwise(seen[1:])) < 1.0  # 0.2 s where nothing else runs
@@ -509,7 +509,7 @@ def test_real_uploads(corpora: Path) -> None:
 def test_the_loop_costs_little() -> None:
     generator = stand_in()
     session = generator.start(full_score(), length="9000bars", variations=4)
-    began, steps = time.process_time(), generator.model.steps
+    began, steps = time.process_time(), generator.decoder.steps
     for _ in session:
         if len(steps) >= 600:
             session.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from music_reformer.config import ModelConfig
+from music_reformer.model.decoder import Decoder
 from music_reformer.model.reformer import ReformerLM
 
 VOCABULARY = 40
@@ -33,13 +34,11 @@ def build(*, std: float = 0.2, **changes: object) -> ReformerLM:
     return model.eval()
 
 
-def decoding(fused: bool, **changes: object) -> ReformerLM:
-    """The same, whose steps are plain or run in compiled loops."""
-    model = build(**changes)
-    if fused:
-        model.fuse_step()
-        assert model._fused_step is not None
-    return model
+def decoder(*, compiled: bool = False, **changes: object) -> Decoder:
+    """The same to decode with; its steps are plain or run in compiled loops."""
+    found = Decoder(build(**changes), compile_step=compiled)
+    assert found.steps_are_compiled == compiled
+    return found
 
 
 def tokens(*shape: int) -> torch.Tensor:

@@ -6,21 +6,18 @@ import math
 
 import symusic
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from music_reformer.config import ModelConfig
 from music_reformer.midi.tokenizer import MusicTokenizer
 
 
-class StandIn(nn.Module):
-    """Logits that depend on the last two tokens; same interface as `ReformerLM`. Records what it was given."""
+class StandIn:
+    """Logits that depend on the last two tokens; same interface as `Decoder`. Records what it was given."""
 
     def __init__(self, tokenizer: MusicTokenizer, *, time_bias: float = 0.0, max_length: int = 1 << 20) -> None:
-        super().__init__()
         size = tokenizer.vocab_size
-        self.anchor = nn.Parameter(torch.zeros(1))
         self.config = ModelConfig(vocab_size=size, axial_shape=[max_length, 1])
-        self.num_rounds = 2
         generator = torch.Generator().manual_seed(0)
         self.table = torch.randn(2, size, size, generator=generator) * 0.7
         # What comes next, by kind, so that a bar holds some ten notes in every encoding; long shifts are rare.
@@ -37,7 +34,7 @@ class StandIn(nn.Module):
         self.prompts: list[list[int]] = []
         self.steps: list[list[int]] = []
 
-    def prefill(self, tokens_BL: Tensor) -> tuple[Tensor, StandInState]:
+    def prefill(self, tokens_BL: Tensor, *, num_rounds: int = 0) -> tuple[Tensor, StandInState]:
         self.prompts.append(tokens_BL[0].tolist())
         return self.logits(tokens_BL[:, -1], tokens_BL[:, -1]), StandInState(
             tokens_BL[:, -1], [tokens_BL.shape[1]] * len(tokens_BL)

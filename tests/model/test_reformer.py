@@ -1,11 +1,11 @@
-"""The whole model: causality, packing, decoding, reversible gradients, memory."""
+"""The whole model: causality, packing, reversible gradients, memory."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from helpers.small_models import build, decoding, tokens
+from helpers.small_models import build, tokens
 from music_reformer.errors import UserError
 from music_reformer.model.feed_forward import tokens_per_chunk
 
@@ -59,63 +59,6 @@ def test_packed_documents_do_not_see_each_other(attention: list[str]) -> None:
     position = torch.cat([torch.arange(n) for n in lengths]).unsqueeze(0)
     packed = model(row, document_BL=document, position_BL=position)[0]
     torch.testing.assert_close(packed, torch.cat(apart), atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("fused", [False, True])
-@pytest.mark.parametrize("attention", KINDS)
-def test_decoding_step_by_step_is_the_parallel_pass(attention: list[str], fused: bool) -> None:
-    model = decoding(fused, attention=attention)
-    x = tokens(2, 2060)
-    with torch.inference_mode():
-        parallel = model(x)
-        logits, state = model.prefill(x[:, :40])
-        torch.testing.assert_close(logits, parallel[:, 39], atol=1e-4, rtol=0)
-        for i in range(40, 2060):
-            logits = model.step(x[:, i], state)
-            torch.testing.assert_close(logits, parallel[:, i], atol=1e-4, rtol=0)
-
-
-@pytest.mark.parametrize("fused", [False, True])
-def test_decode_state_can_be_expanded_and_narrowed(fused: bool) -> None:
-    model = decoding(fused, attention=["local", "lsh", "full"], num_layers=3)
-    x = tokens(1, 90)
-    tails = tokens(3, 30)
-    with torch.inference_mode():
-        expected = model(torch.cat([x.expand(3, -1), tails], dim=1))[:, 90:]
-        _, state = model.prefill(x)
-        state = state.expand(3)
-        for i in range(10):
-            torch.testing.assert_close(model.step(tails[:, i], state), expected[:, i], atol=1e-4, rtol=0)
-        rows = [2, 0]
-        copy = state.select(rows)
-        state.keep(rows)
-        for i in range(10, 30):
-            for either in (state, copy):
-                torch.testing.assert_close(model.step(tails[rows, i], either), expected[rows, i], atol=1e-4, rtol=0)
-
-
-@pytest.mark.parametrize("fused", [False, True])
-def test_rows_at_different_positions_decode_together(fused: bool) -> None:
-    """Two prompts of different lengths join, step side by side, part and go on, as if each were alone."""
-    model = decoding(fused, attention=["local", "lsh", "full"], num_layers=3)
-    prompts, tails = [tokens(1, 5), tokens(2, 70)], tokens(3, 30)
-    with torch.inference_mode():
-        rows = [torch.cat([row, tail]) for row, tail in zip([*prompts[0], *prompts[1]], tails, strict=True)]
-        expected = [model(row.unsqueeze(0))[0] for row in rows]
-        _, state = model.prefill(prompts[0])
-        state.admit(model.prefill(prompts[1])[1])
-        assert state.lengths == [5, 70, 70]
-        for i in range(20):
-            logits = model.step(tails[:, i], state)
-            for row, start in enumerate((5, 70, 70)):
-                torch.testing.assert_close(logits[row], expected[row][start + i], atol=1e-4, rtol=0)
-        first = state.select([0])
-        state.keep([1])
-        state.admit(first)  # Into a slot that was left.
-        for i in range(20, 30):
-            logits = model.step(tails[[1, 0], i], state)
-            torch.testing.assert_close(logits[0], expected[1][70 + i], atol=1e-4, rtol=0)
-            torch.testing.assert_close(logits[1], expected[0][5 + i], atol=1e-4, rtol=0)
 
 
 def test_rows_hash_alike_however_many_processes_share_them() -> None:
@@ -236,10 +179,6 @@ def test_a_sequence_longer_than_the_positions_is_refused() -> None:
     model = build(axial_shape=[4, 8])
     with pytest.raises(UserError, match="longer than this model's 32 positions"):
         model(tokens(1, 33))
-    with torch.inference_mode():
-        _, state = model.prefill(tokens(1, 32))
-        with pytest.raises(UserError, match="longer than this model's 32 positions"):
-            model.step(tokens(1), state)
 
 
 def test_it_learns() -> None:

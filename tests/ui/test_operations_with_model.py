@@ -11,6 +11,7 @@ from music_reformer.config import ModelConfig, TokenizerConfig
 from music_reformer.generation.generator import Generator
 from music_reformer.midi.key import Key
 from music_reformer.midi.tokenizer import MusicTokenizer
+from music_reformer.model.decoder import Decoder
 from music_reformer.model.reformer import ReformerLM
 from music_reformer.ui.operations import Operations
 from music_reformer.ui.order import Order
@@ -22,7 +23,7 @@ def generator() -> Generator:
     tokenizer = MusicTokenizer(TokenizerConfig())
     shape = {"width": 16, "num_layers": 2, "num_heads": 1, "head_width": 16, "feed_forward_width": 16}
     config = ModelConfig(vocab_size=tokenizer.vocab_size, window=16, num_buckets=8, **shape)
-    return Generator(ReformerLM(config), tokenizer)
+    return Generator(Decoder(ReformerLM(config)), tokenizer)
 
 
 @pytest.mark.parametrize("from_nothing", [False, True])

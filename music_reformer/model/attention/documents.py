@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from music_reformer.model.attention.rotary import Rotation, rotary_table
-from music_reformer.model.kernels.torch_banded import Round
+from music_reformer.model.kernels.torch_banded import RowOrder
 
 
 @dataclass
-class Sequence:
+class Documents:
     """Documents and positions of one batch; shared by all layers.
 
     Attributes:
@@ -31,7 +31,7 @@ class Sequence:
     _group_BL: Tensor | None = None
 
     @classmethod
-    def plain(cls, tokens_BL: Tensor) -> Sequence:
+    def plain(cls, tokens_BL: Tensor) -> Documents:
         """One document a row, positions from 0."""
         row_B1, position_L = _row_numbers(tokens_BL), torch.arange(tokens_BL.shape[1], device=tokens_BL.device)
         return cls(
@@ -60,10 +60,10 @@ class Sequence:
             self._segments[num_buckets] = self.group_BL * num_buckets
         return self._segments[num_buckets]
 
-    def in_order(self) -> Round:
+    def in_order(self) -> RowOrder:
         """Tokens of each document as they stand: the one round of local attention."""
         segment_N = self.group_BL.flatten()
-        return Round(order_N=torch.arange(segment_N.numel(), device=segment_N.device), segment_N=segment_N)
+        return RowOrder(order_N=torch.arange(segment_N.numel(), device=segment_N.device), segment_N=segment_N)
 
     def rotary(self, head_width: int) -> Rotation:
         """Cosines and sines of rotary positions, float32 [B, L, 1, D / 2] each."""

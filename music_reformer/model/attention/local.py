@@ -1,18 +1,23 @@
-"""Sliding-window attention with rotary positions: the layer that alternates with LSH attention.
+"""Causal attention with rotary positions: to the last W tokens (local), or to all earlier ones (full).
 
-Shapes: B batch, L tokens, E width, H heads, D head width, W window.
+Shapes: B batch, L tokens, E width, H heads, D head width, P = D / 2 rotated pairs, W window, M keys in a cache,
+N = B L rows of one head.
+
+Local attention alternates with LSH attention. Full attention is the dense baseline that LSH attention is measured
+against; it costs O(L^2).
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 
-from music_reformer.model.attention.cache import Moment, RecentCache
-from music_reformer.model.attention.documents import Sequence
-from music_reformer.model.attention.rotary import Rotation, rotary_step, rotate
-from music_reformer.model.kernels.torch_banded import Round, Workspace, head_backward, head_forward, side_by_side
-from music_reformer.model.kernels.triton_attention import FusedLocalAttention, form_for
+from music_reformer.model.attention.cache import GrowingCache, Moment, RecentCache
+from music_reformer.model.attention.documents import Documents
+from music_reformer.model.attention.rotary import Rotation, rotate
+from music_reformer.model.kernels.torch_banded import RowOrder, Workspace, head_backward, head_forward, side_by_side
+from music_reformer.model.kernels.triton_attention import TritonLocalAttention, form_for
 
 
 class LocalAttention(nn.Module):
@@ -31,15 +36,15 @@ class LocalAttention(nn.Module):
         self.to_query_key_value = nn.Linear(width, 3 * num_heads * head_width, bias=False)
         self.to_out = nn.Linear(num_heads * head_width, width, bias=False)
 
-    def forward(self, x_BLE: Tensor, sequence: Sequence, saved: None = None) -> tuple[Tensor, None]:
+    def forward(self, x_BLE: Tensor, documents: Documents, saved: None = None) -> tuple[Tensor, None]:
         """Attend: [B, L, E]. The second value is for layers that must repeat a choice; this one makes none."""
-        return self._attend(x_BLE, sequence)[0], None
+        return self._attend(x_BLE, documents)[0], None
 
-    def prefill(self, x_BLE: Tensor, sequence: Sequence) -> tuple[Tensor, RecentCache]:
-        """The parallel pass over a prompt, and the cache from which `step` goes on."""
-        out_BLE, query_key_value_BLTHD = self._attend(x_BLE, sequence)
+    def prefill(self, x_BLE: Tensor, documents: Documents, num_rounds: int) -> tuple[Tensor, RecentCache]:
+        """The parallel pass over prompts, and the cache from which `step` goes on; nothing is hashed in rounds."""
+        out_BLE, query_key_value_BLTHD = self._attend(x_BLE, documents)
         _, key_BLHD, value_BLHD = query_key_value_BLTHD.float().unbind(dim=2)
-        rotated_BLHD = rotate(key_BLHD, sequence.rotary(self.head_width))
+        rotated_BLHD = rotate(key_BLHD, documents.rotary(self.head_width))
         return out_BLE, RecentCache.filled(rotated_BLHD, value_BLHD, window=self.window)
 
     def step(self, x_BE: Tensor, cache: RecentCache, moment: Moment) -> Tensor:
@@ -49,24 +54,101 @@ class LocalAttention(nn.Module):
         )
         return self.to_out(out)
 
-    def _attend(self, x_BLE: Tensor, sequence: Sequence) -> tuple[Tensor, Tensor]:
+    def _attend(self, x_BLE: Tensor, documents: Documents) -> tuple[Tensor, Tensor]:
         shape = (*x_BLE.shape[:2], 3, self.num_heads, self.head_width)
-        attention = form_for(x_BLE.device, _LocalAttention, FusedLocalAttention, _example)
+        attention = form_for(x_BLE.device, TorchLocalAttention, TritonLocalAttention, local_example)
         query_key_value_BLTHD = self.to_query_key_value(x_BLE).view(shape)
         out_BLHD = attention.apply(
-            query_key_value_BLTHD, *sequence.rotary(self.head_width), sequence.in_order(), self.window
+            query_key_value_BLTHD, *documents.rotary(self.head_width), documents.in_order(), self.window
         )
         return self.to_out(out_BLHD.flatten(2)), query_key_value_BLTHD.detach()
 
 
-def _example(device: torch.device) -> tuple[Tensor, Tensor, Tensor, Round, int]:
-    """Arguments of an attention with rotary queries and keys, to try one on."""
+class FullAttention(nn.Module):
+    """Causal self-attention to every earlier token of the same document, itself included.
+
+    Args:
+        width: E, of the residual stream.
+        num_heads: H.
+        head_width: D.
+    """
+
+    def __init__(self, *, width: int, num_heads: int, head_width: int) -> None:
+        super().__init__()
+        self.num_heads, self.head_width = num_heads, head_width
+        self.to_query_key_value = nn.Linear(width, 3 * num_heads * head_width, bias=False)
+        self.to_out = nn.Linear(num_heads * head_width, width, bias=False)
+
+    def forward(self, x_BLE: Tensor, documents: Documents, saved: None = None) -> tuple[Tensor, None]:
+        """Attend: [B, L, E]. The second value is for layers that must repeat a choice; this one makes none."""
+        out_BLE, _, _ = self._attend(x_BLE, documents)
+        return out_BLE, None
+
+    def prefill(self, x_BLE: Tensor, documents: Documents, num_rounds: int) -> tuple[Tensor, GrowingCache]:
+        """The parallel pass over prompts, and the cache from which `step` goes on; nothing is hashed in rounds."""
+        out_BLE, key_BHLD, value_BHLD = self._attend(x_BLE, documents)
+        return out_BLE, GrowingCache.filled(key_BHLD, value_BHLD)
+
+    def step(self, x_BE: Tensor, cache: GrowingCache, moment: Moment) -> Tensor:
+        """One token more for every row; the cache is updated in place. Costs O(L)."""
+        out = rotary_step(
+            self.to_query_key_value, x_BE, cache, moment, num_heads=self.num_heads, head_width=self.head_width
+        )
+        return self.to_out(out)
+
+    def _attend(self, x_BLE: Tensor, documents: Documents) -> tuple[Tensor, Tensor, Tensor]:
+        query_BLHD, key_BLHD, value_BLHD = project_rotated(
+            self.to_query_key_value,
+            x_BLE,
+            num_heads=self.num_heads,
+            head_width=self.head_width,
+            rotation=documents.rotary(self.head_width),
+        )
+        query_BHLD = query_BLHD.transpose(1, 2)
+        key_BHLD = key_BLHD.transpose(1, 2)
+        value_BHLD = value_BLHD.transpose(1, 2)
+        if documents.single_document:
+            out_BHLD = scaled_dot_product_attention(query_BHLD, key_BHLD, value_BHLD, is_causal=True)
+        else:
+            document_BL = documents.document_BL
+            same_B1LL = (document_BL.unsqueeze(2) == document_BL.unsqueeze(1)).tril().unsqueeze(1)
+            out_BHLD = scaled_dot_product_attention(query_BHLD, key_BHLD, value_BHLD, attn_mask=same_B1LL)
+        return self.to_out(out_BHLD.transpose(1, 2).flatten(2)), key_BHLD, value_BHLD
+
+
+def project_rotated(
+    layer: nn.Linear, x: Tensor, *, num_heads: int, head_width: int, rotation: Rotation
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries and keys, rotated, and values of inputs [..., E]: [..., H, D] each, float32."""
+    shape = (*x.shape[:-1], 3, num_heads, head_width)
+    query, key, value = layer(x).view(shape).float().unbind(dim=-3)
+    return rotate(query, rotation), rotate(key, rotation), value
+
+
+def rotary_step(
+    layer: nn.Linear,
+    x_BE: Tensor,
+    cache: RecentCache | GrowingCache,
+    moment: Moment,
+    *,
+    num_heads: int,
+    head_width: int,
+) -> Tensor:
+    """Attend from one token more to what the cache holds, itself included; the cache is updated in place. [B, H D]."""
+    query_key_BXHD, value_BHD = layer(x_BE).view(len(x_BE), 3, num_heads, head_width).float().split([2, 1], dim=1)
+    query_BHD, key_BHD = rotate(query_key_BXHD, moment.rotary(head_width)).unbind(dim=1)
+    key_BHMD, value_BHMD, bias = cache.append(key_BHD, value_BHD.squeeze(1), moment)
+    return scaled_dot_product_attention(query_BHD.unsqueeze(2), key_BHMD, value_BHMD, attn_mask=bias).flatten(1)
+
+
+def local_example(device: torch.device) -> tuple[Tensor, Tensor, Tensor, RowOrder, int]:
+    """Arguments on which to compare forms of local attention."""
     query_key_value_BLTHD = torch.randn(2, 150, 3, 2, 64, generator=torch.Generator().manual_seed(0)).to(device)
-    sequence = Sequence.plain(torch.zeros(2, 150, dtype=torch.int64, device=device))
-    return query_key_value_BLTHD, *sequence.rotary(64), sequence.in_order(), 40
+    documents = Documents.plain(torch.zeros(2, 150, dtype=torch.int64, device=device))
+    return query_key_value_BLTHD, *documents.rotary(64), documents.in_order(), 40
 
 
-class _LocalAttention(torch.autograd.Function):
+class TorchLocalAttention(torch.autograd.Function):
     """Rotation and attention, one head after another: nothing rotated of the size of the input is kept or made.
 
     The gradient takes the place of the input, which nothing else needs: at a million tokens it is 3 GB. Autograd
@@ -75,6 +157,7 @@ class _LocalAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, query_key_value_BLTHD, cosine_BL1P, sine_BL1P, one, window):  # type: ignore[no-untyped-def]
+        """Output [B, L, H, D] of queries, keys and values [B, L, 3, H, D] that are not rotated yet; float32."""
         query_key_value_BLTHD = query_key_value_BLTHD.float()  # Under autocast it is not.
         batch, length, _, num_heads, width = query_key_value_BLTHD.shape
         rotation = (cosine_BL1P.squeeze(2), sine_BL1P.squeeze(2))
@@ -93,6 +176,7 @@ class _LocalAttention(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad_BLHD):  # type: ignore[no-untyped-def]
+        """Gradient of the first argument; the others have none."""
         query_key_value_BLTHD, out_BLHD, cosine_BLP, sine_BLP, *logsumexps = ctx.saved_tensors
         back = (cosine_BLP, -sine_BLP)
         work = Workspace(out_BLHD.device)

@@ -17,14 +17,13 @@ nothing leaks. See docs/decisions/001 and 003.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from music_reformer.model.attention.cache import BucketCache, Moment
-from music_reformer.model.attention.documents import Sequence
+from music_reformer.model.attention.documents import Documents
+from music_reformer.model.attention.hashing import bucket_factors, drawn_rotations, hash_queries, stored_rotations
 from music_reformer.model.kernels.torch_banded import (
     MASKED,
     Workspace,
@@ -34,14 +33,10 @@ from music_reformer.model.kernels.torch_banded import (
     side_by_side,
     sort_into_segments,
 )
-from music_reformer.model.kernels.triton_attention import FusedSharedAttention, form_for, fused_hash
+from music_reformer.model.kernels.triton_attention import TritonSharedAttention, form_for
 from music_reformer.model.precision import full_precision
 
-# Components of rotated queries computed at a time: what the cache of a core holds, or on a GPU 128 MB.
-ROTATED_AT_A_TIME, ROTATED_AT_A_TIME_ON_GPU = 1 << 18, 1 << 25
 SMALLEST_NORM = 1e-12
-# More buckets than these are the product of two hashes.
-LARGEST_SINGLE_HASH = 128
 
 
 class LSHAttention(nn.Module):
@@ -78,9 +73,11 @@ class LSHAttention(nn.Module):
         self.window, self.num_buckets, self.num_rounds = window, num_buckets, num_rounds
         self.to_query_value = nn.Linear(width, 2 * num_heads * head_width, bias=False)
         self.to_out = nn.Linear(num_heads * head_width, width, bias=False)
-        rotations = torch.randn(max_rounds, num_heads, head_width, sum(bucket_factors(num_buckets)) // 2)
         self.rotations_RHDK: Tensor
-        self.register_buffer("rotations_RHDK", rotations)
+        rotations_RHDK = stored_rotations(
+            num_heads=num_heads, head_width=head_width, num_buckets=num_buckets, max_rounds=max_rounds
+        )
+        self.register_buffer("rotations_RHDK", rotations_RHDK)
         self._row_seeds: range | None = None
 
     def redraw_rotations(self, row_seeds: range | None) -> None:
@@ -96,33 +93,30 @@ class LSHAttention(nn.Module):
 
     def buckets(self, query_BLHD: Tensor, num_rounds: int | None = None) -> Tensor:
         """Hash of every query in so many rounds (None: those in use): int16 [R, B, L, H], each below K."""
-        num_rounds = self.num_rounds if num_rounds is None else num_rounds
+        rotations_RHDK = self.rotations_RHDK[: self.num_rounds if num_rounds is None else num_rounds]
         if self.training and self._row_seeds is not None:
-            rotations_BRHDK = self._drawn(self._row_seeds[: len(query_BLHD)], num_rounds)
+            rotations_GRHDK = drawn_rotations(self._row_seeds[: len(query_BLHD)], like_RHDK=rotations_RHDK)
         else:
-            rotations_BRHDK = self.rotations_RHDK[:num_rounds].unsqueeze(0)
-        hash_queries = form_for(query_BLHD.device, _hash, fused_hash, _hash_example)
-        return hash_queries(query_BLHD.detach(), rotations_BRHDK, bucket_factors(self.num_buckets))
+            rotations_GRHDK = rotations_RHDK.unsqueeze(0)
+        return hash_queries(query_BLHD, rotations_GRHDK, bucket_factors(self.num_buckets))
 
-    def _drawn(self, seeds: range, num_rounds: int) -> Tensor:
-        shape = (num_rounds, *self.rotations_RHDK.shape[1:])
-        rows = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
-        device = self.rotations_RHDK.device
-        # From pinned memory they are copied to a GPU without waiting for what it still has to do.
-        return rows.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else rows.to(device)
-
-    def forward(self, x_BLE: Tensor, sequence: Sequence, buckets_RBLH: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, x_BLE: Tensor, documents: Documents, buckets_RBLH: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Attend; `buckets_RBLH` of an earlier pass over the same input are reused when given.
 
         Returns:
             Output [B, L, E] and the buckets, so that a reversible recomputation cannot hash differently.
         """
-        out_BLE, buckets_RBLH, _ = self._attend(x_BLE, sequence, buckets_RBLH)
-        return out_BLE, buckets_RBLH
+        query_value_BLTHD = self._project(x_BLE)
+        if buckets_RBLH is None:
+            buckets_RBLH = self.buckets(query_value_BLTHD[:, :, 0])
+        return self._attend(query_value_BLTHD, documents, buckets_RBLH), buckets_RBLH
 
-    def prefill(self, x_BLE: Tensor, sequence: Sequence) -> tuple[Tensor, BucketCache]:
-        """The parallel pass over a prompt, and the cache from which `step` goes on."""
-        out_BLE, buckets_RBLH, (query_BLHD, value_BLHD) = self._attend(x_BLE, sequence, None)
+    def prefill(self, x_BLE: Tensor, documents: Documents, num_rounds: int) -> tuple[Tensor, BucketCache]:
+        """The parallel pass over prompts, and the cache from which `step` goes on with as many rounds."""
+        query_value_BLTHD = self._project(x_BLE)
+        query_BLHD, value_BLHD = query_value_BLTHD.unbind(dim=2)
+        buckets_RBLH = self.buckets(query_BLHD, num_rounds)
+        out_BLE = self._attend(query_value_BLTHD, documents, buckets_RBLH)
         cache = BucketCache.filled(
             shared_key(query_BLHD.float()),
             successors(value_BLHD.float()) if self.successor_values else value_BLHD.float(),
@@ -146,59 +140,11 @@ class LSHAttention(nn.Module):
         """Queries and values side by side, [..., 2, H, D]."""
         return self.to_query_value(x).view(*x.shape[:-1], 2, self.num_heads, self.head_width)
 
-    def _attend(
-        self, x_BLE: Tensor, sequence: Sequence, buckets_RBLH: Tensor | None
-    ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
-        attention = form_for(x_BLE.device, _SharedAttention, FusedSharedAttention, _example)
-        query_value_BLTHD = self._project(x_BLE)
-        query_BLHD, value_BLHD = query_value_BLTHD.detach().unbind(dim=2)
-        if buckets_RBLH is None:
-            buckets_RBLH = self.buckets(query_BLHD)
-        segment_BL = sequence.segments(self.num_buckets)
+    def _attend(self, query_value_BLTHD: Tensor, documents: Documents, buckets_RBLH: Tensor) -> Tensor:
+        attention = form_for(query_value_BLTHD.device, TorchSharedAttention, TritonSharedAttention, shared_example)
+        segment_BL = documents.segments(self.num_buckets)
         out_BLHD = attention.apply(query_value_BLTHD, segment_BL, buckets_RBLH, self.window, self.successor_values)
-        return self.to_out(out_BLHD.flatten(2)), buckets_RBLH, (query_BLHD, value_BLHD)
-
-
-def bucket_factors(num_buckets: int) -> list[int]:
-    """Buckets of the hashes that together make one: [K], or for a large K two even numbers with K as their product.
-
-    A hash costs K / 2 products of vectors, and two whose product is K cost as many as the sum of their own buckets
-    (the authors' code and Hugging Face's do so, too).
-    """
-    if num_buckets <= LARGEST_SINGLE_HASH:
-        return [num_buckets]
-    pairs = [[first, num_buckets // first] for first in range(2, math.isqrt(num_buckets) + 1, 2)]
-    return max(([a, b] for a, b in pairs if a * b == num_buckets and b % 2 == 0), default=[num_buckets])
-
-
-def _hash(query_BLHD: Tensor, rotations_GRHDK: Tensor, factors: list[int]) -> Tensor:
-    """Bucket of every query in every round: argmax of [xR; -xR], of each factor; int16 [R, B, L, H], as they are kept.
-
-    Args:
-        rotations_GRHDK: of each row (G = B), or of all rows alike (G = 1).
-    """
-    groups, num_rounds, num_heads, _, columns = rotations_GRHDK.shape
-    query_GHND = query_BLHD.float().reshape(groups, -1, *query_BLHD.shape[2:]).transpose(1, 2)
-    rotation_GHDC = rotations_GRHDK.permute(0, 2, 3, 1, 4).flatten(3)  # C: the columns of all rounds
-    parts = []
-    # A part at a time, so that what was rotated is still in the cache when its largest component is looked for.
-    at_a_time = ROTATED_AT_A_TIME if query_BLHD.device.type == "cpu" else ROTATED_AT_A_TIME_ON_GPU
-    for query_GHnD in query_GHND.split(max(1, at_a_time // (groups * num_heads * num_rounds * columns)), dim=2):
-        with full_precision(query_BLHD.device):
-            rotated_GHnRK = (query_GHnD @ rotation_GHDC).unflatten(-1, (num_rounds, columns))
-        of_factors = rotated_GHnRK.split([factor // 2 for factor in factors], dim=-1)
-        bucket_GHnR1 = _largest(of_factors[0])
-        for factor, of_factor_GHnRK in zip(factors[1:], of_factors[1:], strict=True):
-            bucket_GHnR1 = _largest(of_factor_GHnRK).add_(bucket_GHnR1, alpha=factor)
-        parts.append(bucket_GHnR1.to(torch.int16))
-    bucket_GHNR1 = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
-    return bucket_GHNR1.permute(3, 0, 2, 1, 4).reshape(num_rounds, *query_BLHD.shape[:3])
-
-
-def _largest(rotated: Tensor) -> Tensor:
-    """argmax of [xR; -xR], given xR: where its largest component is, counted on behind the last if it is negative."""
-    largest = rotated.abs().argmax(dim=-1, keepdim=True)
-    return torch.add(largest, rotated.gather(-1, largest) < 0, alpha=rotated.shape[-1])
+        return self.to_out(out_BLHD.flatten(2))
 
 
 def shared_key(query: Tensor) -> Tensor:
@@ -217,8 +163,8 @@ def successors(value_BL: Tensor) -> Tensor:
     return torch.cat([value_BL[:, 1:], value_BL[:, -1:]], dim=1)
 
 
-def _example(device: torch.device) -> tuple[Tensor, Tensor, Tensor, int, bool]:
-    """Arguments of an attention with shared queries and keys, to try one on."""
+def shared_example(device: torch.device) -> tuple[Tensor, Tensor, Tensor, int, bool]:
+    """Arguments on which to compare forms of the attention with shared queries and keys."""
     noise = torch.Generator().manual_seed(0)
     query_value_BLTHD = torch.randn(2, 150, 2, 2, 64, generator=noise).to(device)
     segment_BL = torch.tensor([[0], [3]], device=device).expand(2, 150)
@@ -226,14 +172,7 @@ def _example(device: torch.device) -> tuple[Tensor, Tensor, Tensor, int, bool]:
     return query_value_BLTHD, segment_BL, buckets_RBLH, 40, True
 
 
-def _hash_example(device: torch.device) -> tuple[Tensor, Tensor, list[int]]:
-    """Arguments of a hash, to try one on: two hashes, and rotations for each row."""
-    noise = torch.Generator().manual_seed(0)
-    query_BLHD = torch.randn(2, 150, 2, 64, generator=noise).to(device)
-    return query_BLHD, torch.randn(2, 2, 2, 64, 12, generator=noise).to(device), [16, 8]
-
-
-class _SharedAttention(torch.autograd.Function):
+class TorchSharedAttention(torch.autograd.Function):
     """Attention with shared queries and keys, one head after another.
 
     Keys and successor values are made from queries and values in here, because nothing of their size should be kept.
@@ -243,6 +182,7 @@ class _SharedAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, query_value_BLTHD, segment_BL, buckets_RBLH, window, successor_values):  # type: ignore[no-untyped-def]
+        """Output [B, L, H, D] of queries and values [B, L, 2, H, D]; float32."""
         query_value_BLTHD = query_value_BLTHD.float()  # Under autocast it is not.
         batch, length, _, num_heads, width = query_value_BLTHD.shape
         out_BLHD = query_value_BLTHD.new_empty(batch, length, num_heads, width)
@@ -269,6 +209,7 @@ class _SharedAttention(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad_BLHD):  # type: ignore[no-untyped-def]
+        """Gradient of the first argument; the others have none."""
         query_value_BLTHD, out_BLHD = ctx.saved_tensors
         batch, length, _, num_heads, width = query_value_BLTHD.shape
         d_query_value_NTHD = query_value_BLTHD.view(batch * length, 2, num_heads, width)

@@ -1,18 +1,12 @@
-"""Rotary positions (RoFormer, arXiv 2104.09864), and what local and full attention share by using them.
+"""Rotary positions (RoFormer, arXiv 2104.09864): queries and keys are turned by angles that grow with position.
 
-Shapes: B batch, L tokens, E width, H heads, D head width, W keys that are seen.
+Shapes: D head width; positions may have any shape.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
-
-if TYPE_CHECKING:
-    from music_reformer.model.attention.cache import GrowingCache, Moment, RecentCache
+from torch import Tensor
 
 Rotation = tuple[Tensor, Tensor]
 
@@ -37,28 +31,3 @@ def rotate(x: Tensor, rotation: Rotation, out: Tensor | None = None) -> Tensor:
     torch.mul(first, cosine, out=out_first).addcmul_(second, sine, value=-1.0)
     torch.mul(first, sine, out=out_second).addcmul_(second, cosine)
     return out
-
-
-def project_rotated(
-    layer: nn.Linear, x: Tensor, *, num_heads: int, head_width: int, rotation: Rotation
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries and keys, rotated, and values of inputs [..., E]: [..., H, D] each, float32."""
-    shape = (*x.shape[:-1], 3, num_heads, head_width)
-    query, key, value = layer(x).view(shape).float().unbind(dim=-3)
-    return rotate(query, rotation), rotate(key, rotation), value
-
-
-def rotary_step(
-    layer: nn.Linear,
-    x_BE: Tensor,
-    cache: RecentCache | GrowingCache,
-    moment: Moment,
-    *,
-    num_heads: int,
-    head_width: int,
-) -> Tensor:
-    """Attend from one token more to what the cache holds, itself included; the cache is updated in place. [B, H D]."""
-    query_key_BXHD, value_BHD = layer(x_BE).view(len(x_BE), 3, num_heads, head_width).float().split([2, 1], dim=1)
-    query_BHD, key_BHD = rotate(query_key_BXHD, moment.rotary(head_width)).unbind(dim=1)
-    key_BHMD, value_BHMD, bias = cache.append(key_BHD, value_BHD.squeeze(1), moment)
-    return scaled_dot_product_attention(query_BHD.unsqueeze(2), key_BHMD, value_BHMD, attn_mask=bias).flatten(1)

@@ -1,7 +1,7 @@
-"""A decoding step on the CPU in compiled loops (Numba): what `ReformerLM.step` does in hundreds of operations.
+"""A decoding step on the CPU in compiled loops (Numba): what `decoder.plain_step` does in hundreds of operations.
 
 Shapes: B rows, E width, F outputs of a product, H heads, D head width, R rounds, K buckets, W window, P = 2 key and
-value, Z rings (`decode_state.py`), M places of a ring of one head, G blocks of columns, N columns of a block.
+value, Z rings (`cache.py`), M places of a ring of one head, G blocks of columns, N columns of a block.
 
 Every row is computed by itself, each sum in one order: what comes of a row does not depend on how many there are.
 Weights are packed by blocks of columns, so that a product reads them once, in order, for four rows at a time, and keeps

@@ -1,7 +1,7 @@
-"""`ReformerLM.step` on the CPU: the model's weights, packed for the compiled loops of `step_kernels.py`.
+"""`Decoder.step` on the CPU: the model's weights, packed for the compiled loops of `numba_kernels.py`.
 
 A step of the shipped weights has some three hundred small operations, each of which costs more to call than to compute.
-Here it is two calls a layer. The caches are those of `decode_state.py`, whose memory the loops write into.
+Here it is two calls a layer. The caches are those of `cache.py`, whose memory the loops write into.
 
 Shapes: B rows, E width, F outputs, V vocabulary, H heads, D head width, R rounds, G blocks of columns, N columns of a
 block.
@@ -9,28 +9,26 @@ block.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from music_reformer.model.attention.cache import BucketCache, Cache, DecodeState, GrowingCache
-from music_reformer.model.attention.lsh import LSHAttention, bucket_factors
-from music_reformer.model.kernels import numba_kernels as step_kernels
-
-if TYPE_CHECKING:
-    from music_reformer.model.reformer import ReformerLM
-    from music_reformer.model.reversible import ReversibleBlock
+from music_reformer.model.attention.hashing import bucket_factors
+from music_reformer.model.attention.lsh import LSHAttention
+from music_reformer.model.kernels import numba_kernels
+from music_reformer.model.reformer import ReformerLM
+from music_reformer.model.reversible import ReversibleBlock
 
 Array = np.ndarray[Any, Any]
-LARGEST_DIFFERENCE = 1e-2  # between logits that differ by rounding alone; they come to 1e-5
+NUMBA_VERSION: str = numba_kernels.numba.__version__
 CACHE_LINE = 64  # bytes; a register of AVX-512, too
 
 
-class FusedStep:
+class NumbaStep:
     """The decoding step of one model, whose matrices are copied: a later change of them changes nothing here.
 
     Args:
@@ -49,38 +47,15 @@ class FusedStep:
             packed = packed[used:]
         self._to_logits = (*_norm(model.final_norm), token_GEN, model.config.vocab_size)
 
-    @classmethod
-    def tried(cls, model: ReformerLM) -> FusedStep | None:
-        """The fused step of a model, if it agrees with the plain one; None, with a warning, where it does not."""
-        try:
-            with torch.inference_mode():
-                fused = cls(model)
-                tokens_B = torch.zeros(2, dtype=torch.int64)
-                _, state = model.prefill(tokens_B.unsqueeze(1))
-                difference = fused.step(tokens_B, state.expand(1)) - model.step(tokens_B, state)
-        except Exception as error:  # Whatever a compiler says on a machine that we do not know.
-            trouble = f"does not run ({type(error).__name__}: {error})"
-        else:
-            largest = float(difference.abs().max())
-            if largest <= LARGEST_DIFFERENCE:
-                return fused
-            trouble = f"is off by {largest:.2g}"
-        warnings.warn(
-            f"the fused decoding step {trouble} on this machine with numba {step_kernels.numba.__version__}; the plain "
-            "one, four times slower, takes its place: please report this",
-            stacklevel=3,
-        )
-        return None
-
     def step(self, tokens_B: Tensor, state: DecodeState) -> Tensor:
         """Append one token to every row of `state`, in place; logits of the next one, float32 [B, V]."""
         position_B = np.array(state.lengths)
-        first_BE = step_kernels.embed(tokens_B.numpy(), position_B, *self._embeddings)
+        first_BE = numba_kernels.embed(tokens_B.numpy(), position_B, *self._embeddings)
         second_BE = first_BE.copy()
         for layer, cache in zip(self._layers, state.caches, strict=True):
             layer.step(first_BE, second_BE, cache, position_B)
         state.lengths = [length + 1 for length in state.lengths]
-        return torch.from_numpy(step_kernels.logits(first_BE, second_BE, *self._to_logits))
+        return torch.from_numpy(numba_kernels.logits(first_BE, second_BE, *self._to_logits))
 
 
 class _Layer:
@@ -114,10 +89,10 @@ class _Layer:
         pair = cache.pair.unflatten(-1, (2, -1)).numpy()
         if isinstance(cache, BucketCache):
             rings = pair, cache.filled_Z.numpy(), cache.first_ring_N.numpy(), cache.last_N.numpy()
-            step_kernels.lsh_attention(*streams, *self._attention, *rings, *cache.shape[:2])
+            numba_kernels.lsh_attention(*streams, *self._attention, *rings, *cache.shape[:2])
         else:
-            step_kernels.rotary_attention(*streams, *self._attention, pair, position_B)
-        step_kernels.feed_forward(*streams, *self._feed_forward)
+            numba_kernels.rotary_attention(*streams, *self._attention, pair, position_B)
+        numba_kernels.feed_forward(*streams, *self._feed_forward)
 
 
 def pack(matrices: Sequence[Tensor]) -> list[Array]:
@@ -125,7 +100,7 @@ def pack(matrices: Sequence[Tensor]) -> list[Array]:
 
     All stand in one piece of memory, for which Linux gives pages of 2 MB where it has them: a product reads faster.
     """
-    columns = step_kernels.COLUMNS
+    columns = numba_kernels.COLUMNS
     padded = [nn.functional.pad(m.detach(), (0, 0, 0, -m.shape[-2] % columns)) for m in matrices]
     line = CACHE_LINE // np.dtype(np.float32).itemsize  # Sizes are multiples of it.
     memory = np.empty(sum(m.numel() for m in padded) + line, np.float32)

@@ -33,7 +33,7 @@ ROWS_PER_GROUP = 2048
 
 
 @dataclass
-class Round:
+class RowOrder:
     """One order of the rows of a head.
 
     Attributes:
@@ -51,13 +51,13 @@ class Round:
         return begins_N
 
 
-def sort_into_segments(segment_N: Tensor) -> Round:
+def sort_into_segments(segment_N: Tensor) -> RowOrder:
     """Order rows by segment, keeping their order within each (so that the oldest of a segment stands first)."""
     segment_sorted_N, order_N = torch.sort(segment_N, stable=True)
-    return Round(order_N=order_N, segment_N=segment_sorted_N)
+    return RowOrder(order_N=order_N, segment_N=segment_sorted_N)
 
 
-def rows_alone(rounds: list[Round]) -> Tensor:
+def rows_alone(rounds: list[RowOrder]) -> Tensor:
     """Rows that come first in their segment in every round, and so see no row but themselves; int64 [rows]."""
     times_first_N = torch.zeros_like(rounds[0].order_N)
     for one in rounds:
@@ -93,7 +93,7 @@ def side_by_side(grad_BLD: Tensor, out_BLD: Tensor, work: Workspace) -> Tensor:
 
 def head_forward(
     rows_NXD: Tensor,
-    rounds: list[Round],
+    rounds: list[RowOrder],
     *,
     window: int,
     see_itself: bool,
@@ -135,7 +135,7 @@ def head_backward(
     grad_out_N2D: Tensor,
     lse_N: Tensor,
     rows_NXD: Tensor,
-    rounds: list[Round],
+    rounds: list[RowOrder],
     *,
     window: int,
     see_itself: bool,
@@ -249,7 +249,7 @@ def _padded_length(num_rows: int, window: int) -> int:
     return (num_rows + block - 1) // block * block
 
 
-def _groups(one: Round, window: int, see_itself: bool) -> Iterator[_Group]:
+def _groups(one: RowOrder, window: int, see_itself: bool) -> Iterator[_Group]:
     """Cut a round into groups of blocks, oldest first."""
     device, num_rows = one.order_N.device, one.order_N.numel()
     block = _block_rows(window)
@@ -280,14 +280,14 @@ def _groups(one: Round, window: int, see_itself: bool) -> Iterator[_Group]:
         )
 
 
-def _fused_on(device: torch.device) -> bool:
+def _has_flash_attention(device: torch.device) -> bool:
     return device.type == "cpu"
 
 
 def _attend_forward(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """Dense attention of each block, and its logsumexp; float32."""
     scale = q.shape[-1] ** -0.5
-    if _fused_on(q.device):
+    if _has_flash_attention(q.device):
         # Torch's own fused kernel: 2.7 times the speed of the lines below (docs/experiments.md).
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
             q, k, v, 0.0, False, attn_mask=bias, scale=scale
@@ -307,7 +307,7 @@ def _attend_backward(
     (arXiv 2307.08691, algorithm 2) gives this round's part of the joint gradient.
     """
     scale = q.shape[-1] ** -0.5
-    if _fused_on(q.device):
+    if _has_flash_attention(q.device):
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
             d_out, q, k, v, out, lse, 0.0, False, attn_mask=bias, scale=scale
         )

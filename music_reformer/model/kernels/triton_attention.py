@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -23,21 +22,18 @@ from torch import Tensor
 
 from music_reformer.model.attention.rotary import Rotation
 from music_reformer.model.kernels.triton_launch import Fixed, launch
-from music_reformer.model.precision import full_precision
+from music_reformer.model.kernels.verified import Example, agrees, attention_difference, bucket_difference
 
-# Two that do the same: autograd functions of an attention, or functions that hash. And arguments on which to try both.
+# An autograd function of an attention, or a function that hashes.
 Form = TypeVar("Form", bound=Any)
-Example = Callable[[torch.device], Sequence[Any]]
 
 LARGEST_BLOCK = 64
 SMALLEST_BLOCK = 16  # of a Triton product
 ROTATED_BLOCK = 32
-# Of what differs by rounding alone, products in TF32 included; of buckets, the share that differs.
-LARGEST_DIFFERENCE = 1e-2
 
 
 @dataclass
-class HeadRounds:
+class HeadOrders:
     """The orders of all heads.
 
     Attributes:
@@ -50,13 +46,13 @@ class HeadRounds:
     segment_RHN: Tensor
 
 
-def sort_heads(segment_BL: Tensor, buckets_RBLH: Tensor) -> HeadRounds:
+def sort_heads(segment_BL: Tensor, buckets_RBLH: Tensor) -> HeadOrders:
     """Order the rows of every head by segment and bucket in each round, keeping their order within each."""
     num_rounds, batch, length, num_heads = buckets_RBLH.shape
     segment_RHBL = segment_BL.new_empty((num_rounds, num_heads, batch, length), dtype=torch.int32)
     torch.add(buckets_RBLH.permute(0, 3, 1, 2), segment_BL, out=segment_RHBL)
     segment_sorted_RHN, order_RHN = torch.sort(segment_RHBL.flatten(2), dim=-1, stable=True)
-    return HeadRounds(order_RHN=order_RHN, segment_RHN=segment_sorted_RHN)
+    return HeadOrders(order_RHN=order_RHN, segment_RHN=segment_sorted_RHN)
 
 
 @dataclass
@@ -76,7 +72,7 @@ class Heads:
     query_NHD: Tensor
     key_NHD: Tensor | None
     value_NHD: Tensor
-    rounds: HeadRounds
+    rounds: HeadOrders
     window: int
     see_itself: bool
     successor_values: bool = False
@@ -171,7 +167,7 @@ def _fixed(dtype: torch.dtype, float32_precision: str, *, WIDTH: int, WINDOW: in
     )
 
 
-class FusedSharedAttention(torch.autograd.Function):
+class TritonSharedAttention(torch.autograd.Function):
     """What `lsh_attention` does with shared queries and keys; takes bfloat16, too."""
 
     @staticmethod
@@ -179,7 +175,7 @@ class FusedSharedAttention(torch.autograd.Function):
         """Output [B, L, H, D], of the type of the input."""
         ctx.rounds = sort_heads(segment_BL, buckets_RBLH)
         ctx.window, ctx.successor_values = window, successor_values
-        out_NHD, lse_HN = FusedSharedAttention._heads(ctx, query_value_BLTHD).attend()
+        out_NHD, lse_HN = TritonSharedAttention._heads(ctx, query_value_BLTHD).attend()
         ctx.save_for_backward(query_value_BLTHD, out_NHD, lse_HN)
         return out_NHD.view(*segment_BL.shape, *out_NHD.shape[1:])
 
@@ -189,7 +185,7 @@ class FusedSharedAttention(torch.autograd.Function):
         """Gradient of the first argument; the others have none."""
         query_value_BLTHD, out_NHD, lse_HN = ctx.saved_tensors
         gradient_BLTHD = torch.empty_like(query_value_BLTHD)
-        heads = FusedSharedAttention._heads(ctx, query_value_BLTHD)
+        heads = TritonSharedAttention._heads(ctx, query_value_BLTHD)
         heads.write_gradient(gradient_BLTHD.flatten(0, 1), grad_BLHD.flatten(0, 1), out_NHD, lse_HN)
         return gradient_BLTHD, None, None, None, None
 
@@ -207,14 +203,14 @@ class FusedSharedAttention(torch.autograd.Function):
         )
 
 
-class FusedLocalAttention(torch.autograd.Function):
+class TritonLocalAttention(torch.autograd.Function):
     """What `local_attention` does with rotary queries and keys; takes bfloat16, too."""
 
     @staticmethod
     def forward(ctx, query_key_value_BLTHD, cosine_BL1P, sine_BL1P, one, window):  # type: ignore[no-untyped-def]
         """Output [B, L, H, D], of the type of the input."""
         num_heads = query_key_value_BLTHD.shape[3]
-        rounds = HeadRounds(*(x.contiguous().expand(1, num_heads, -1) for x in (one.order_N, one.segment_N)))
+        rounds = HeadOrders(*(x.contiguous().expand(1, num_heads, -1) for x in (one.order_N, one.segment_N)))
         rows = _rotated(query_key_value_BLTHD, (cosine_BL1P, sine_BL1P))
         out_NHD, lse_HN = Heads(*rows, rounds, window, see_itself=True).attend()
         ctx.rounds, ctx.window = rounds, window
@@ -260,7 +256,7 @@ def _fixed_rotation(pairs: int) -> Fixed:
     return Fixed(num_warps=None, PAIRS=pairs, PADDED=_padded(pairs), BLOCK=ROTATED_BLOCK)
 
 
-def fused_hash(query_BLHD: Tensor, rotations_GRHDK: Tensor, factors: list[int]) -> Tensor:
+def triton_hash(query_BLHD: Tensor, rotations_GRHDK: Tensor, factors: list[int]) -> Tensor:
     """What `lsh_attention` hashes queries with, in one kernel; int16 [R, B, L, H].
 
     Args:
@@ -305,48 +301,24 @@ def _padded(width: int) -> int:
 
 
 @functools.cache
-def form_for(device: torch.device, plain: Form, fused: Form, example: Example) -> Form:
-    """The fused form on CUDA with Triton, if it agrees with the plain one; else the plain one. Found out once."""
+def form_for(device: torch.device, plain: Form, triton_form: Form, example: Example) -> Form:
+    """The Triton form on CUDA where Triton is installed and agrees with the plain form; else the plain one.
+
+    Args:
+        device: where it shall run; the answer is kept for each.
+        plain, triton_form: two autograd functions of an attention, or two functions that hash.
+        example: arguments on which to compare them.
+    """
     usable = device.type == "cuda" and importlib.util.find_spec("triton") is not None
-    return fused if usable and _agree(device, plain, fused, example) else plain
+    return triton_form if usable and triton_agrees(device, plain, triton_form, example) else plain
 
 
-def _agree(device: torch.device, plain: Form, fused: Form, example: Example) -> bool:
-    """Try both on the example, forward and backward; warn if the fused form is not to be used."""
-    difference_of = largest_difference if isinstance(plain, type) else differing_share
-    try:
-        difference = difference_of(plain, fused, example, device)
-    except Exception as error:  # Whatever a compiler says on a machine that we do not know: the plain form goes on.
-        trouble = f"do not run ({type(error).__name__}: {error})"
-    else:
-        if difference <= LARGEST_DIFFERENCE:
-            return True
-        trouble = f"are off by {difference:.2g}"
-    warnings.warn(
-        f"the fused attention kernels {trouble} on {torch.cuda.get_device_name(device)} with torch "
-        f"{torch.__version__}; the plain form, much slower there, takes their place: please report this",
-        stacklevel=2,
+def triton_agrees(device: torch.device, plain: Form, triton_form: Form, example: Example) -> bool:
+    """Try both on the example; warn if the Triton form is not to be used."""
+    difference = attention_difference if isinstance(plain, type) else bucket_difference
+    return agrees(
+        lambda: difference(plain, triton_form, example, device),
+        name="the Triton attention kernels",
+        machine=f"{torch.cuda.get_device_name(device)} with torch {torch.__version__}",
+        instead="the plain form, much slower there, takes their place",
     )
-    return False
-
-
-def differing_share(plain: Form, fused: Form, example: Example, device: torch.device) -> float:
-    """Part of the buckets of an example that are not the same: two may be equally near to a query, up to rounding."""
-    with full_precision(device):
-        arguments = example(device)
-        return float((plain(*arguments) != fused(*arguments)).float().mean())
-
-
-def largest_difference(plain: Form, fused: Form, example: Example, device: torch.device) -> float:
-    """Between the outputs and the gradients of both forms on an example; NaN if there is one in either."""
-    results = []
-    # The first use of a model may well be inference.
-    with torch.inference_mode(False), torch.enable_grad(), full_precision(device):
-        first, *others = example(device)
-        first.requires_grad_()
-        for form in (plain, fused):
-            out = form.apply(first.clone(), *others)  # Some write the gradient over their input.
-            weight = torch.linspace(-1, 1, out.numel(), device=device).view_as(out)
-            (gradient,) = torch.autograd.grad(out, first, weight)
-            results.append((out.detach(), gradient.detach()))
-    return float(torch.stack([(a - b).abs().max() for a, b in zip(*results, strict=True)]).max())

@@ -1,4 +1,4 @@
-"""The Triton kernels of `fused_attention`; imported only where there is Triton.
+"""The Triton kernels of `triton_attention`; imported only where there is Triton.
 
 Shapes: N rows, H heads, D head width, W window.
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from music_reformer.model.attention.documents import Sequence
-from music_reformer.model.attention.local import LocalAttention
-from music_reformer.model.attention.rotary import project_rotated
+from music_reformer.model.attention.documents import Documents
+from music_reformer.model.attention.local import LocalAttention, project_rotated
 from reference.attention import attend, visible_keys
 
 HEADS, WIDTH, WINDOW = 3, 16, 8
@@ -16,10 +15,10 @@ def test_is_the_definition() -> None:
     layer = LocalAttention(width=24, num_heads=HEADS, head_width=WIDTH, window=WINDOW)
     x_BLE = torch.randn(2, 45, 24, requires_grad=True)
     document_BL = torch.tensor([[0] * 20 + [1] * 25, [0] * 45])
-    sequence = Sequence(document_BL=document_BL, position_BL=torch.randint(0, 1000, (2, 45)))
-    actual, _ = layer(x_BLE, sequence)
+    documents = Documents(document_BL=document_BL, position_BL=torch.randint(0, 1000, (2, 45)))
+    actual, _ = layer(x_BLE, documents)
     query, key, value = project_rotated(
-        layer.to_query_key_value, x_BLE, num_heads=HEADS, head_width=WIDTH, rotation=sequence.rotary(WIDTH)
+        layer.to_query_key_value, x_BLE, num_heads=HEADS, head_width=WIDTH, rotation=documents.rotary(WIDTH)
     )
     rows = []
     for row, document_L in enumerate(document_BL):

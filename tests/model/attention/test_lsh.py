@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from music_reformer.model.attention.documents import Sequence
-from music_reformer.model.attention.lsh import LSHAttention, bucket_factors
+from music_reformer.model.attention.documents import Documents
+from music_reformer.model.attention.hashing import bucket_factors
+from music_reformer.model.attention.lsh import LSHAttention
 from reference.attention import attend, visible_keys
 
 HEADS, WIDTH = 2, 8
@@ -54,8 +55,8 @@ def test_is_the_definition(num_rounds: int, successor_values: bool) -> None:
     x = torch.randn(2, 70, 24, requires_grad=True)
     document = torch.zeros(2, 70, dtype=torch.int64)
     document[0, 30:] = 1
-    sequence = Sequence(document_BL=document, position_BL=torch.arange(70).expand(2, 70))
-    actual, _ = layer(x, sequence)
+    documents = Documents(document_BL=document, position_BL=torch.arange(70).expand(2, 70))
+    actual, _ = layer(x, documents)
     expected = _by_definition(layer, x, document)
     torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
     grad = torch.randn_like(expected)
@@ -83,8 +84,8 @@ def test_the_set_of_attended_keys_does_not_depend_on_the_future() -> None:
             after = visible_keys(buckets(changed)[r, :, h], layer.window)
             assert torch.equal(before[:60], after[:60])
             assert not torch.equal(before[60:], after[60:]), "the test must change something"
-    out, _ = layer(x, Sequence.plain(x[..., 0].long()))
-    out_changed, _ = layer(changed, Sequence.plain(x[..., 0].long()))
+    out, _ = layer(x, Documents.plain(x[..., 0].long()))
+    out_changed, _ = layer(changed, Documents.plain(x[..., 0].long()))
     torch.testing.assert_close(out[:, :60], out_changed[:, :60], atol=1e-6, rtol=1e-6)
 
 
@@ -118,18 +119,18 @@ def test_factors_are_even_and_alike(num_buckets: int, factors: list[int]) -> Non
 
 def test_rotations_are_fresh_in_training_and_fixed_in_evaluation() -> None:
     layer, x = _layer(), torch.randn(2, 64, 24)
-    sequence = Sequence.plain(x[..., 0].long())
-    stored = layer(x, sequence)[1]
+    documents = Documents.plain(x[..., 0].long())
+    stored = layer(x, documents)[1]
     layer.train()
     layer.redraw_rotations(range(1, 9))
-    first = layer(x, sequence)[1]
+    first = layer(x, documents)[1]
     layer.redraw_rotations(range(2, 9))
-    second = layer(x, sequence)[1]
+    second = layer(x, documents)[1]
     layer.redraw_rotations(range(1, 9))
-    assert torch.equal(first, layer(x, sequence)[1])
+    assert torch.equal(first, layer(x, documents)[1])
     assert not torch.equal(first, second)
     assert not torch.equal(first, stored)
-    assert torch.equal(stored, layer.eval()(x, sequence)[1])
+    assert torch.equal(stored, layer.eval()(x, documents)[1])
 
 
 def test_each_row_has_rotations_of_its_own_in_training() -> None:

@@ -1,4 +1,4 @@
-"""Compile the kernels of `fused_attention` for a GPU that need not be there: python compile_kernels.py 90.
+"""Compile the kernels of `triton_attention` for a GPU that need not be there: python compile_kernels.py 90.
 
 The argument is its compute capability times ten. Prints a line for each kernel: its name, for which attention, and the
 bytes that each thread keeps in memory because its registers do not hold them.
@@ -16,7 +16,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from music_reformer.model.kernels import triton_kernels as fused_kernels
+from music_reformer.model.kernels import triton_kernels
 
 # As in the shipped model: heads of 64, windows of 64.
 COMMON = {"WIDTH": 64, "PADDED": 64, "WINDOW": 64, "FIRST": False}
@@ -65,16 +65,16 @@ def spilled(ptx: str, capability: int) -> int:
 def main() -> None:
     capability = int(sys.argv[1])
     target = GPUTarget("cuda", capability, 32)
-    for kernel in (fused_kernels.forward_round, fused_kernels.backward_queries, fused_kernels.backward_keys):
+    for kernel in (triton_kernels.forward_round, triton_kernels.backward_queries, triton_kernels.backward_keys):
         for name, flags in (("shared", SHARED), ("local", LOCAL)):
             ptx = compiled(kernel, dtype="bf16", num_warps=4, target=target, **HALF, **flags, LAST=True)
             sys.stdout.write(f"{kernel.__name__} {name} {spilled(ptx, capability)}\n")
     rotate = compiled(
-        fused_kernels.rotate_rows, dtype="bf16", num_warps=4, target=target, PAIRS=32, PADDED=32, BLOCK=32, sign=1
+        triton_kernels.rotate_rows, dtype="bf16", num_warps=4, target=target, PAIRS=32, PADDED=32, BLOCK=32, sign=1
     )
     # Of 64 buckets.
     hash_sizes = {"WIDTH": 64, "PADDED": 64, "BLOCK": 64, "COLUMNS": 32, "FIRST_HALF": 32, "SECOND_HALF": 0}
-    hashes = compiled(fused_kernels.hash_rows, dtype="bf16", num_warps=4, target=target, **hash_sizes)
+    hashes = compiled(triton_kernels.hash_rows, dtype="bf16", num_warps=4, target=target, **hash_sizes)
     for name, ptx in (("rotate_rows local", rotate), ("hash_rows shared", hashes)):
         sys.stdout.write(f"{name} {spilled(ptx, capability)}\n")
 

@@ -1,11 +1,10 @@
 """The decoding step in compiled loops: what the plain one gives, and each row the same bits in any company.
 
-`test_reformer.py` holds it against the parallel pass; here are the shapes of other models, and what it is made of.
+`test_decoder.py` holds it against the parallel pass; here are the shapes of other models, and what it is made of.
 """
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -13,19 +12,19 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.small_models import VOCABULARY, build, decoding, tokens
+from helpers.small_models import VOCABULARY, decoder, tokens
 from music_reformer.model.attention.cache import DecodeState
-from music_reformer.model.kernels import numba_kernels as step_kernels
-from music_reformer.model.kernels import numba_step as fused_step
-from music_reformer.model.kernels.numba_step import FusedStep, pack
-from music_reformer.model.reformer import ReformerLM
+from music_reformer.model.decoder import Decoder
+from music_reformer.model.kernels import numba_kernels, numba_step
+from music_reformer.model.kernels.numba_step import NumbaStep, pack
 
 
-def prefilled(model: ReformerLM, *lengths: int) -> DecodeState:
+def prefilled(plain: Decoder, *lengths: int) -> DecodeState:
     """A row behind a prompt of each length."""
-    _, state = model.prefill(tokens(1, lengths[0]))
-    for length in lengths[1:]:
-        state.admit(model.prefill(tokens(1, length))[1])
+    _, state = plain.prefill(tokens(1, lengths[0]))
+    with torch.inference_mode():
+        for length in lengths[1:]:
+            state.admit(plain.prefill(tokens(1, length))[1])
     return state
 
 
@@ -39,78 +38,41 @@ def prefilled(model: ReformerLM, *lengths: int) -> DecodeState:
     ],
 )
 def test_a_step_is_the_plain_one(changes: dict[str, Any]) -> None:
-    model = build(**changes)
-    fused = FusedStep(model)
+    plain = decoder(**changes)
+    compiled = NumbaStep(plain.model)
     with torch.inference_mode():
-        state = prefilled(model, 3, 60, 1, 12, 30)
+        state = prefilled(plain, 3, 60, 1, 12, 30)
         same = state.select(range(5))
         for _ in range(100):
             x = tokens(5)
-            torch.testing.assert_close(fused.step(x, same), model.step(x, state), atol=2e-5, rtol=2e-5)
+            torch.testing.assert_close(compiled.step(x, same), plain.step(x, state), atol=2e-5, rtol=2e-5)
         assert same.lengths == state.lengths
         for one, other in zip(same.select(range(5)).caches, state.select(range(5)).caches, strict=True):
             torch.testing.assert_close(one.pair, other.pair, atol=2e-5, rtol=2e-5)
 
 
 def test_either_step_goes_on_from_the_other() -> None:
-    model = build(attention=["local", "lsh", "full"], num_layers=3)
-    fused = FusedStep(model)
+    plain = decoder(attention=["local", "lsh", "full"], num_layers=3)
+    compiled = NumbaStep(plain.model)
     with torch.inference_mode():
-        state = prefilled(model, 20, 7)
-        plain = state.select(range(2))
+        state = prefilled(plain, 20, 7)
+        same = state.select(range(2))
         for i in range(40):
             x = tokens(2)
-            step = fused.step if i % 2 else model.step
-            torch.testing.assert_close(step(x, state), model.step(x, plain), atol=2e-5, rtol=2e-5)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_gpu_reads_the_prompt_and_the_cpu_goes_on() -> None:
-    model = build(attention=["local", "lsh", "full"], num_layers=3).cuda()
-    fused = copy.deepcopy(model)
-    fused.fuse_step()
-    with torch.inference_mode():
-        prompt = tokens(1, 60).cuda()
-        logits, state = model.prefill(prompt)
-        same_logits, same = fused.prefill(prompt)
-        assert torch.equal(same_logits, logits)
-        assert (state.device.type, same.device.type) == ("cuda", "cpu")
-        for x in tokens(20, 1):
-            expected = model.step(x, state).cpu()
-            torch.testing.assert_close(fused.step(x, same), expected, atol=1e-4, rtol=1e-4)
-
-
-def test_a_state_on_another_device_goes_on() -> None:
-    model = build(attention=["local", "lsh", "full"], num_layers=3)
-    with torch.inference_mode():
-        state = prefilled(model, 20, 7)
-        x, moved = tokens(2), state.to(torch.device("cpu"))
-        assert torch.equal(model.step(x, moved.select([0, 1])), model.step(x, state))
+            step = compiled.step if i % 2 else plain.step
+            torch.testing.assert_close(step(x, same), plain.step(x, state), atol=2e-5, rtol=2e-5)
 
 
 def test_a_row_comes_out_the_same_bit_by_bit_in_any_company() -> None:
-    model = decoding(True, attention=["local", "lsh", "full"], num_layers=3, width=40)
+    compiled = decoder(compiled=True, attention=["local", "lsh", "full"], num_layers=3, width=40)
     x = tokens(30, 9)
     with torch.inference_mode():
-        together = prefilled(model, 5, 9, 50, 3, 70, 8, 8, 20, 1)
+        together = prefilled(compiled, 5, 9, 50, 3, 70, 8, 8, 20, 1)
         others = {rows: together.select(rows) for rows in [(0,), (3, 1), (8, 2, 4), (5, 6, 7, 0), (4, 3, 2, 1, 0)]}
         for i in range(30):
-            logits = model.step(x[i], together)
+            logits = compiled.step(x[i], together)
             for rows, state in others.items():
-                assert torch.equal(model.step(x[i, list(rows)], state), logits[list(rows)])
-
-
-def test_rounds_are_those_of_the_prompt() -> None:
-    model = build(num_rounds=2, max_rounds=4)
-    fused = FusedStep(model)
-    with torch.inference_mode():
-        model.num_rounds = 4
-        four = prefilled(model, 50)
-        same = four.select([0])
-        model.num_rounds = 2
-        for _ in range(20):
-            x = tokens(1)
-            torch.testing.assert_close(fused.step(x, same), model.step(x, four), atol=2e-5, rtol=2e-5)
+                assert torch.equal(compiled.step(x[i, list(rows)], state), logits[list(rows)])
 
 
 def test_a_product_with_a_packed_matrix() -> None:
@@ -118,18 +80,18 @@ def test_a_product_with_a_packed_matrix() -> None:
     for rows, width, columns in [(1, 1, 1), (2, 7, 64), (3, 64, 65), (4, 30, 200), (5, 16, 3), (9, 256, 517)]:
         weight, x = torch.randn(columns, width, generator=noise), torch.randn(rows, width, generator=noise)
         (packed,) = pack([weight])
-        assert packed.ctypes.data % fused_step.CACHE_LINE == 0
-        found = torch.from_numpy(step_kernels.product(x.numpy(), packed, columns))
+        assert packed.ctypes.data % numba_step.CACHE_LINE == 0
+        found = torch.from_numpy(numba_kernels.product(x.numpy(), packed, columns))
         torch.testing.assert_close(found, x @ weight.t(), atol=1e-4, rtol=1e-5)
 
 
 def test_the_exponential_is_right_to_two_units_in_the_last_place() -> None:
     x = np.concatenate([np.linspace(-87, 87, 20_001), np.linspace(-1, 1, 2_001)]).astype(np.float32)
-    found = np.array([step_kernels._exp(value) for value in x])
+    found = np.array([numba_kernels._exp(value) for value in x])
     expected = np.exp(x.astype(np.float64))
     assert np.abs(found / expected - 1).max() < 2 * np.finfo(np.float32).eps
-    assert step_kernels._exp(np.float32(-1e30)) < 1e-37
-    assert step_kernels._exp(np.float32(0.0)) == 1.0
+    assert numba_kernels._exp(np.float32(-1e30)) < 1e-37
+    assert numba_kernels._exp(np.float32(0.0)) == 1.0
 
 
 def test_the_norm_is_that_of_torch() -> None:
@@ -137,29 +99,22 @@ def test_the_norm_is_that_of_torch() -> None:
     nn.init.normal_(norm.weight)
     nn.init.normal_(norm.bias)
     x = 3 + 10 * torch.randn(4, 50)
-    found = step_kernels.normed(x.numpy(), *(p.detach().numpy() for p in (norm.weight, norm.bias)))
+    found = numba_kernels.normed(x.numpy(), *(p.detach().numpy() for p in (norm.weight, norm.bias)))
     torch.testing.assert_close(torch.from_numpy(found), norm(x).detach(), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("trouble", ["is off by", "does not run"])
+@pytest.mark.parametrize("trouble", ["differed from the plain form by", "failed"])
 def test_a_machine_on_which_it_fails_goes_on_with_the_plain_step(trouble: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(first: Any, second: Any, *others: Any) -> Any:
-        if trouble == "does not run":
+        if trouble == "failed":
             raise ValueError("no such instruction")
         return np.zeros((2, VOCABULARY), np.float32)
 
-    monkeypatch.setattr(step_kernels, "logits", wrong)
-    model = build()
-    with torch.inference_mode():
-        state = prefilled(model, 6)
-        x = tokens(1)
-        expected = model.step(x, state.select([0]))
-        with pytest.warns(UserWarning, match=f"the fused decoding step {trouble}"):
-            model.fuse_step()
-        assert torch.equal(model.step(x, state), expected)
-
-
-def test_a_model_that_is_not_float32_keeps_its_step() -> None:
-    model = build().double()
-    model.fuse_step()
-    assert model._fused_step is None
+    monkeypatch.setattr(numba_kernels, "logits", wrong)
+    plain = decoder()
+    state, x = prefilled(plain, 6), tokens(1)
+    expected = plain.step(x, state.select([0]))
+    with pytest.warns(UserWarning, match=f"the Numba decoding step {trouble}.*on this machine with numba"):
+        unsure = Decoder(plain.model, compile_step=True)
+    assert not unsure.steps_are_compiled
+    assert torch.equal(unsure.step(x, state), expected)

@@ -8,7 +8,7 @@ import torch
 from music_reformer.model.attention import local as local_attention
 from music_reformer.model.attention import lsh as lsh_attention
 from music_reformer.model.kernels import torch_banded as kernel
-from music_reformer.model.kernels.torch_banded import Round, Workspace, rows_alone, sort_into_segments
+from music_reformer.model.kernels.torch_banded import RowOrder, Workspace, rows_alone, sort_into_segments
 from reference.attention import attend, visible_keys
 
 CASES = [
@@ -52,7 +52,7 @@ class _OneHead(torch.autograd.Function):
         return d_q, d_k, d_v, None, None, None
 
 
-def one_head(*tensors: torch.Tensor, rounds: list[Round], avoid_self: bool, window: int = 8) -> torch.Tensor:
+def one_head(*tensors: torch.Tensor, rounds: list[RowOrder], avoid_self: bool, window: int = 8) -> torch.Tensor:
     return _OneHead.apply(*tensors, rounds, not avoid_self, window)
 
 
@@ -83,7 +83,7 @@ def test_plain_torch_form_is_the_fused_one(scale: float, monkeypatch: pytest.Mon
     fused, fused_lse = kernel._attend_forward(q, k, v, bias)
     d_out = torch.randn_like(fused)
     fused_grads = kernel._attend_backward(d_out, q, k, v, fused, fused_lse, bias)
-    monkeypatch.setattr(kernel, "_fused_on", lambda device: False)
+    monkeypatch.setattr(kernel, "_has_flash_attention", lambda device: False)
     plain, plain_lse = kernel._attend_forward(q, k, v, bias)
     torch.testing.assert_close(plain, fused, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(plain_lse, fused_lse, atol=1e-5, rtol=1e-5)
@@ -95,11 +95,11 @@ def test_plain_torch_form_is_the_fused_one(scale: float, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("layer", ["lsh", "local"])
 def test_plain_torch_form_stays_float32_under_autocast(layer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Autocast would take its products, and so its results, for bfloat16."""
-    monkeypatch.setattr(kernel, "_fused_on", lambda device: False)
+    monkeypatch.setattr(kernel, "_has_flash_attention", lambda device: False)
     if layer == "local":
-        form, example = local_attention._LocalAttention, local_attention._example
+        form, example = local_attention.TorchLocalAttention, local_attention.local_example
     else:
-        form, example = lsh_attention._SharedAttention, lsh_attention._example
+        form, example = lsh_attention.TorchSharedAttention, lsh_attention.shared_example
     results = []
     for autocast in (False, True):
         rows, *others = example(torch.device("cpu"))

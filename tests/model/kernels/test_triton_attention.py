@@ -18,25 +18,27 @@ import pytest
 import torch
 
 from helpers.small_models import build, tokens
+from music_reformer.model.attention import hashing
 from music_reformer.model.attention import local as local_attention
 from music_reformer.model.attention import lsh as lsh_attention
-from music_reformer.model.attention.documents import Sequence
+from music_reformer.model.attention.documents import Documents
 from music_reformer.model.attention.local import LocalAttention
 from music_reformer.model.attention.lsh import LSHAttention
-from music_reformer.model.kernels import triton_attention as fused_attention
+from music_reformer.model.decoder import Decoder
+from music_reformer.model.kernels import triton_attention
 from music_reformer.model.kernels.triton_attention import (
-    FusedLocalAttention,
-    FusedSharedAttention,
+    TritonLocalAttention,
+    TritonSharedAttention,
     form_for,
-    fused_hash,
-    largest_difference,
+    triton_hash,
 )
+from music_reformer.model.kernels.verified import attention_difference
 
 pytest.importorskip("triton", reason="the fused kernels need Triton, which there is for Linux only")
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 FORMS = {
-    "lsh": (lsh_attention._SharedAttention, FusedSharedAttention, lsh_attention._example),
-    "local": (local_attention._LocalAttention, FusedLocalAttention, local_attention._example),
+    "lsh": (lsh_attention.TorchSharedAttention, TritonSharedAttention, lsh_attention.shared_example),
+    "local": (local_attention.TorchLocalAttention, TritonLocalAttention, local_attention.local_example),
 }
 # exp of a score that the mask hides is not used.
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered in exp")
@@ -90,7 +92,7 @@ def _arguments(length: int, window: int, buckets: int, rounds: int, heads: int, 
     """Two rows of a batch, the first of two documents."""
     document_BL = torch.zeros(2, length, dtype=torch.int64)
     document_BL[0, length // 3 :] = 1
-    segment_BL = Sequence(document_BL=document_BL, position_BL=document_BL).group_BL * buckets
+    segment_BL = Documents(document_BL=document_BL, position_BL=document_BL).group_BL * buckets
     query_value_BLTHD = torch.randn(2, length, 2, heads, width)
     buckets_RBLH = torch.randint(0, buckets, (rounds, 2, length, heads), dtype=torch.int16)
     return [x.to(DEVICE) for x in (query_value_BLTHD, segment_BL, buckets_RBLH)] + [window, successors]
@@ -98,17 +100,17 @@ def _arguments(length: int, window: int, buckets: int, rounds: int, heads: int, 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_shared_attention_is_the_plain_form(case: tuple[int, ...]) -> None:
-    assert largest_difference(*FORMS["lsh"][:2], lambda device: _arguments(*case), DEVICE) < 2e-5
+    assert attention_difference(*FORMS["lsh"][:2], lambda device: _arguments(*case), DEVICE) < 2e-5
 
 
 @pytest.mark.parametrize(("length", "window", "heads", "width"), [(1, 4, 1, 16), (70, 8, 2, 24), (130, 64, 1, 64)])
 def test_local_attention_is_the_plain_form(length: int, window: int, heads: int, width: int) -> None:
     document_BL = torch.zeros(2, length, dtype=torch.int64, device=DEVICE)
     document_BL[1, length // 2 :] = 1
-    sequence = Sequence(document_BL=document_BL, position_BL=torch.arange(length, device=DEVICE).expand(2, length))
+    documents = Documents(document_BL=document_BL, position_BL=torch.arange(length, device=DEVICE).expand(2, length))
     rows = torch.randn(2, length, 3, heads, width).to(DEVICE)
-    arguments = (rows, *sequence.rotary(width), sequence.in_order(), window)
-    assert largest_difference(*FORMS["local"][:2], lambda device: arguments, DEVICE) < 2e-5
+    arguments = (rows, *documents.rotary(width), documents.in_order(), window)
+    assert attention_difference(*FORMS["local"][:2], lambda device: arguments, DEVICE) < 2e-5
 
 
 @pytest.mark.parametrize("factors", [[6], [128], [8, 6], [16, 32]], ids=str)
@@ -118,7 +120,7 @@ def test_hashes_are_those_of_the_plain_form(factors: list[int], groups: int) -> 
     query_BLTHD = torch.randn(2, 70, 2, 3, 24).to(DEVICE)
     rotations_GRHDK = torch.randn(groups, 2, 3, 24, sum(factors) // 2).to(DEVICE)
     query_BLTHD[0, 0, 0] = 0.0
-    plain, fused = (form(query_BLTHD[:, :, 0], rotations_GRHDK, factors) for form in (lsh_attention._hash, fused_hash))
+    plain, fused = (form(query_BLTHD[:, :, 0], rotations_GRHDK, factors) for form in (hashing.torch_hash, triton_hash))
     assert fused.dtype == plain.dtype
     assert torch.equal(fused, plain)
     assert len(fused.unique()) > 5
@@ -146,16 +148,16 @@ def test_two_runs_give_the_same_bits() -> None:
     results = []
     for _ in range(2):
         rows = rows.detach().clone().requires_grad_()
-        out = FusedSharedAttention.apply(rows, *others)
+        out = TritonSharedAttention.apply(rows, *others)
         results.append((out, *torch.autograd.grad(out.square().sum(), rows)))
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
 def test_the_future_changes_nothing() -> None:
     rows, segment_BL, buckets_RBLH, *others = _arguments(100, 8, 4, 2, 2, 16, True)
-    before = FusedSharedAttention.apply(rows, segment_BL, buckets_RBLH, *others)
+    before = TritonSharedAttention.apply(rows, segment_BL, buckets_RBLH, *others)
     rows[:, 60:], buckets_RBLH[:, :, 60:] = torch.randn_like(rows[:, 60:]), 3 - buckets_RBLH[:, :, 60:]
-    after = FusedSharedAttention.apply(rows, segment_BL, buckets_RBLH, *others)
+    after = TritonSharedAttention.apply(rows, segment_BL, buckets_RBLH, *others)
     # To rounding: what stands in one block with what depends on the sizes of the buckets.
     torch.testing.assert_close(after[:, :60], before[:, :60], atol=1e-6, rtol=1e-6)
     assert (after - before)[:, 60:].abs().max() > 0.1
@@ -179,12 +181,12 @@ def test_layers_are_the_same_with_either_form(batch: int, kind: str, monkeypatch
         )
     layer.to(DEVICE)
     x = torch.randn(batch, 60, 24, device=DEVICE, requires_grad=True)
-    inputs, sequence = [x, *layer.parameters()], Sequence.plain(x[..., 0].long())
+    inputs, documents = [x, *layer.parameters()], Documents.plain(x[..., 0].long())
     results = []
     for fused in (False, True):
         module = local_attention if kind == "local" else lsh_attention
         monkeypatch.setattr(module, "form_for", lambda device, *forms, chosen=fused: forms[chosen])
-        out, _ = layer(x, sequence)
+        out, _ = layer(x, documents)
         results.append([out, *torch.autograd.grad(out.square().sum(), inputs)])
     for plain, fast in zip(*results, strict=True):
         torch.testing.assert_close(fast, plain, atol=1e-4, rtol=1e-4)
@@ -198,16 +200,16 @@ def test_the_whole_model_is_the_same_with_either_form(recompute: bool, monkeypat
     document_BL = (torch.arange(70, device=DEVICE) >= 30).long().expand(2, 70)
     results = []
     for fused in (False, True):
-        for module in (local_attention, lsh_attention):
+        for module in (local_attention, lsh_attention, hashing):
             monkeypatch.setattr(module, "form_for", lambda device, *forms, chosen=fused: forms[chosen])
         model.train()
         model.redraw_rotations(1)
         total, count = model.loss(tokens_BL, tokens_BL, document_BL=document_BL)
         results.append([total, *torch.autograd.grad(total / count, list(model.parameters()))])
         model.eval()
-        with torch.inference_mode():
-            logits, state = model.prefill(tokens_BL[:, :40])
-            results[-1] += [logits, *(model.step(tokens_BL[:, place], state) for place in range(40, 50))]
+        decoder = Decoder(model)
+        logits, state = decoder.prefill(tokens_BL[:, :40])
+        results[-1] += [logits, *(decoder.step(tokens_BL[:, place], state) for place in range(40, 50))]
     for plain, fast in zip(*results, strict=True):
         torch.testing.assert_close(fast, plain, atol=1e-4, rtol=1e-3)
 
@@ -216,7 +218,7 @@ def test_a_cpu_takes_the_plain_form() -> None:
     assert form_for(torch.device("cpu"), *FORMS["lsh"]) is FORMS["lsh"][0]
 
 
-class _Broken(FusedSharedAttention):
+class _Broken(TritonSharedAttention):
     """Kernels that do not compile."""
 
     @staticmethod
@@ -224,35 +226,35 @@ class _Broken(FusedSharedAttention):
         raise RuntimeError("no such instruction")
 
 
-class _Wrong(FusedSharedAttention):
+class _Wrong(TritonSharedAttention):
     """Kernels that give wrong numbers."""
 
     @staticmethod
     def forward(ctx, *arguments):  # type: ignore[no-untyped-def]
-        return FusedSharedAttention.forward(ctx, *arguments) * float("nan")
+        return TritonSharedAttention.forward(ctx, *arguments) * float("nan")
 
 
-@pytest.mark.parametrize(("form", "trouble"), [(_Broken, "no such instruction"), (_Wrong, "off by nan")])
+@pytest.mark.parametrize(("form", "trouble"), [(_Broken, "no such instruction"), (_Wrong, "by nan")])
 def test_kernels_that_fail_are_told_of_and_not_used(form: type, trouble: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a new GPU")
-    plain = lsh_attention._SharedAttention
+    plain = lsh_attention.TorchSharedAttention
     with pytest.warns(UserWarning, match=f"{trouble}.*on a new GPU"):
-        assert not fused_attention._agree(DEVICE, plain, form, lsh_attention._example)
+        assert not triton_attention.triton_agrees(DEVICE, plain, form, lsh_attention.shared_example)
 
 
 def test_hashes_that_differ_are_told_of_and_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a new GPU")
-    with pytest.warns(UserWarning, match=r"off by 1.*on a new GPU"):
-        assert not fused_attention._agree(
-            DEVICE, lsh_attention._hash, lambda *arguments: fused_hash(*arguments) + 1, lsh_attention._hash_example
+    with pytest.warns(UserWarning, match=r"differed from the plain form by 1.*on a new GPU"):
+        assert not triton_attention.triton_agrees(
+            DEVICE, hashing.torch_hash, lambda *arguments: triton_hash(*arguments) + 1, hashing.hash_example
         )
 
 
 def test_kernels_that_agree_are_used() -> None:
     with warnings.catch_warnings(), torch.inference_mode(), torch.autocast(DEVICE.type, dtype=torch.bfloat16):
         warnings.simplefilter("error", UserWarning)
-        hashes = (lsh_attention._hash, fused_hash, lsh_attention._hash_example)
-        assert all(fused_attention._agree(DEVICE, *forms) for forms in [*FORMS.values(), hashes])
+        hashes = (hashing.torch_hash, triton_hash, hashing.hash_example)
+        assert all(triton_attention.triton_agrees(DEVICE, *forms) for forms in [*FORMS.values(), hashes])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the other tests here compile the kernels for this GPU")
