@@ -60,7 +60,7 @@ def compose(*, checkpoint: str, data: str, num_pieces: int, variations: int, thr
 
 def _look(score: Any, first: int, length: int, lacking: set[int]) -> dict[str, Any]:
     """Of `length` bars in 4/4 from bar `first` on."""
-    from music_reformer.midi.stream import program_of
+    from music_reformer.midi.vocabulary import program_of
 
     per_bar = 4 * score.ticks_per_quarter
     bars: list[set[tuple[int, ...]]] = [set() for _ in range(length)]

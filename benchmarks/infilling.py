@@ -28,7 +28,7 @@ def score(*, checkpoint: str, data: str, num_pieces: int, bars: list[int], threa
 
     use_threads(threads)
     store, model = TokenStore.open(data), load_weights(checkpoint).model
-    reader = BarReader(store.tokenizer.tokens)
+    reader = BarReader(store.tokenizer.vocabulary)
 
     def nats(ids: list[int], begin: int, end: int) -> float:
         """Of tokens `begin` to `end - 1`, given all before each."""

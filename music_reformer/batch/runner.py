@@ -22,7 +22,7 @@ from music_reformer.generation.generator import Generator, Progress, Session
 from music_reformer.generation.together import compose_together
 from music_reformer.midi.score import MAX_BYTES, clean_upload, read_bytes, read_score, write_atomically
 from music_reformer.midi.splice import Writer
-from music_reformer.midi.stream import program_of
+from music_reformer.midi.vocabulary import program_of
 
 Watch = Callable[[Progress], None]
 

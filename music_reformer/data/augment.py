@@ -6,9 +6,6 @@ the Performance encoding alone is different: there it is the length of the time 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,26 +13,27 @@ from music_reformer.config import AugmentConfig, require
 from music_reformer.midi.bars import BarReader
 from music_reformer.midi.infill import ALL, permuted
 from music_reformer.midi.instrumentation import Section, arrange, can_name
+from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
 MAX_HOLE_BARS = 16
 # The longest section of a piece is one of these. Where all have one or two bars, nothing but the names tells who plays:
 # from such pieces the model learns to read them (docs/decisions/008).
 LONGEST_SECTIONS_BARS = (1, 2, 4, 16)
-_DRUMS = "Program_-1"
+_PITCH_KINDS = ("Pitch", "NoteOn", "NoteOff")
 
 
 class Augmenter:
     """Draws and applies changes of a piece.
 
     Args:
-        tokens: name of each token id.
+        vocabulary: of the tokenizer.
         config: what to change, and how much.
 
     Raises:
         UserError: a setting is out of range.
     """
 
-    def __init__(self, tokens: Sequence[str], config: AugmentConfig) -> None:
+    def __init__(self, vocabulary: Vocabulary, config: AugmentConfig) -> None:
         require(0 <= config.transpose <= 127, f"augment.transpose ({config.transpose}) must be 0 to 127 semitones")
         require(0 <= config.tempo < 1, f"augment.tempo ({config.tempo}) must be in [0, 1)")
         require(
@@ -43,7 +41,7 @@ class Augmenter:
             f"augment.programs ({config.programs}) and augment.one_program ({config.one_program}) must be "
             "probabilities that add up to at most 1",
         )
-        self._reader = BarReader(tokens)
+        self._reader = BarReader(vocabulary)
         require(
             0 <= config.infill <= 1 and (not config.infill or self._reader.has_whole_bars),
             f"augment.infill ({config.infill}) must be 0 to 1, and 0 for a tokenizer without bars or durations, or "
@@ -55,30 +53,25 @@ class Augmenter:
             "programs, or with rests",
         )
         self.config = config
-        self.num_ids = len(tokens)
-        self.drums_id = tokens.index(_DRUMS) if _DRUMS in tokens else -1
-        # -1 where an id is no melodic pitch; note-offs and note-ons are numbered alike.
-        self.pitch_of_id = np.full(self.num_ids, -1)
-        self._pitch_kinds: dict[str, dict[int, int]] = {}
-        tempos, programs, shifts = {}, {}, {}
-        for token_id, name in enumerate(tokens):
-            if match := re.fullmatch(r"(Pitch|NoteOn|NoteOff)_(\d+)", name):
-                kind, pitch = match[1], int(match[2])
-                self.pitch_of_id[token_id] = pitch
-                self._pitch_kinds.setdefault(kind, {})[pitch] = token_id
-            elif match := re.fullmatch(r"Tempo_([\d.]+)", name):
-                tempos[token_id] = float(match[1])
-            elif match := re.fullmatch(r"Program_(\d+)", name):
-                programs[token_id] = int(match[1])
-            elif match := re.fullmatch(r"TimeShift_(\d+)", name):
-                shifts[token_id] = int(match[1])
-        self.has_durations = any(name.startswith("Duration_") for name in tokens)
-        self.tempo_ids = np.array(list(tempos), dtype=np.int64)
-        self.tempo_values = np.array(list(tempos.values()))
-        self.program_ids = np.array(list(programs), dtype=np.int64)
+        self.num_ids = len(vocabulary)
+        self.drums_id = vocabulary.ids.get(("Program", DRUMS), -1)
+        ids_of, values = vocabulary.ids_of, vocabulary.values
+        # Pitch to token id for each kind of token that has one: note-offs are transposed with their note-ons.
+        self._pitch_kinds = {
+            kind: {values[token]: token for token in ids_of[kind]} for kind in _PITCH_KINDS if kind in ids_of
+        }
+        self.pitch_of_id = np.full(self.num_ids, -1)  # -1: no melodic pitch
+        for id_of_pitch in self._pitch_kinds.values():
+            self.pitch_of_id[list(id_of_pitch.values())] = list(id_of_pitch)
+        self.has_durations = "Duration" in ids_of
+        self.tempo_ids = np.array(ids_of.get("Tempo", []), dtype=np.int64)
+        self.tempo_values = np.array([values[token] for token in self.tempo_ids])
+        melodic = [token for token in ids_of.get("Program", []) if values[token] != DRUMS]
+        self.program_ids = np.array(melodic, dtype=np.int64)
+        shifts = ids_of.get("TimeShift", []) if vocabulary.is_performance else []
+        self.id_of_shift = {values[token]: token for token in shifts}
         self.shift_of_id = np.zeros(self.num_ids, dtype=np.int64)
-        self.shift_of_id[list(shifts)] = list(shifts.values())
-        self.id_of_shift = {units: token_id for token_id, units in shifts.items()}
+        self.shift_of_id[shifts] = list(self.id_of_shift)
         pitches = [pitch for kind in self._pitch_kinds.values() for pitch in kind]
         self.pitch_range = (min(pitches), max(pitches)) if pitches else (0, 0)
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from music_reformer.config import require
 from music_reformer.errors import UserError
 from music_reformer.midi.score import write_atomically
-from music_reformer.midi.tokenizer import SPECIAL, MusicTokenizer
+from music_reformer.midi.tokenizer import MusicTokenizer
+from music_reformer.midi.vocabulary import BOS, EOS, PAD, SPECIAL, Vocabulary
 
 # Ids are 16 bits in a store.
 MAX_VALUES = 2**16 - len(SPECIAL)
@@ -38,8 +40,13 @@ class IntegerTokenizer:
             1 <= len(names) <= MAX_VALUES,
             f"a corpus of integers can have values from 0 to {MAX_VALUES - 1}, not {len(names) - 1}; renumber them",
         )
-        self.pad_id, self.bos_id, self.eos_id = 0, 1, 2
+        self.pad_id, self.bos_id, self.eos_id = PAD, BOS, EOS
         self.tokens = [*SPECIAL, *names]
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The token names, parsed."""
+        return Vocabulary(self.tokens)
 
     @property
     def vocab_size(self) -> int:

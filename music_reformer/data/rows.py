@@ -21,6 +21,7 @@ from torch import Tensor
 
 from music_reformer.config import AugmentConfig, require
 from music_reformer.data.augment import Augmenter
+from music_reformer.midi.vocabulary import Vocabulary
 
 IGNORED = -100
 # Rows still open while packing: more waste less, and cost more time per piece.
@@ -40,8 +41,10 @@ class _Piece(Protocol):
 
 
 class _Tokenizer(Protocol):
-    tokens: list[str]
     pad_id: int
+
+    @property
+    def vocabulary(self) -> Vocabulary: ...
 
 
 class Store(Protocol):
@@ -176,7 +179,7 @@ class TrainingBatches:
         self.row_tokens, self.rows_per_batch, self.max_length = row_tokens, rows_per_batch, max_length
         self.seed, self.rank, self.world_size = seed, rank, world_size
         self.position_offset = augment.position_offset
-        self.augmenter = Augmenter(store.tokenizer.tokens, augment)
+        self.augmenter = Augmenter(store.tokenizer.vocabulary, augment)
         # Number of the first batch of each epoch planned so far, from the known one on, and of the one after.
         self._first_batch = dict([known])
         self._planned: tuple[int, list[list[Span]]] | None = None

@@ -124,7 +124,7 @@ def _likelihood(
         "weights": loaded.fingerprint,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "rounds": model.num_rounds,
-        **summary(losses, store.tokenizer.tokens),
+        **summary(losses, store.tokenizer.vocabulary),
         "by_context": _by_context(config, model, store, pieces, progress),
         "ngram": _ngram(config, store, pieces),
     }
@@ -175,7 +175,7 @@ def _by_context(
 
 def _in_keys(tokens: NDArray[np.int64], store: TokenStore, num_keys: int) -> list[NDArray[np.int64]]:
     """A piece in several keys, from half of them down to half of them up; as training transposes it."""
-    augmenter = Augmenter(store.tokenizer.tokens, AugmentConfig(transpose=num_keys // 2))
+    augmenter = Augmenter(store.tokenizer.vocabulary, AugmentConfig(transpose=num_keys // 2))
     return [
         augmenter.transpose(tokens.astype(np.uint16), (key + 0.5) / num_keys).astype(np.int64)
         for key in range(num_keys)

@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 
 from music_reformer.evaluation.confidence import ratio, ratios
 from music_reformer.evaluation.likelihood import PieceLoss
+from music_reformer.midi.vocabulary import Vocabulary
 
 
-def summary(losses: Sequence[PieceLoss], tokens: Sequence[str]) -> dict[str, Any]:
+def summary(losses: Sequence[PieceLoss], vocabulary: Vocabulary) -> dict[str, Any]:
     """All figures of a split; every "value" comes with its 95 % interval over pieces.
 
     Args:
         losses: of its pieces, each at least one.
-        tokens: name of each token id.
+        vocabulary: of the tokenizer.
     """
     nats_P = np.array([loss.nats.sum() for loss in losses])
     targets_P = np.array([len(loss.nats) for loss in losses], dtype=float)
@@ -45,7 +46,7 @@ def summary(losses: Sequence[PieceLoss], tokens: Sequence[str]) -> dict[str, Any
     return {
         **figures,
         "nats_per_token_without_end": without_end(losses),
-        "by_type": _by_type(losses, tokens),
+        "by_type": _by_type(losses, vocabulary),
         "by_position": _by_position(losses),
         "by_piece": [
             {"source": loss.piece.source, "targets": len(loss.nats), "nats": float(loss.nats.sum())}
@@ -66,10 +67,10 @@ def without_end(losses: Sequence[PieceLoss]) -> dict[str, float]:
     )
 
 
-def _by_type(losses: Sequence[PieceLoss], tokens: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _by_type(losses: Sequence[PieceLoss], vocabulary: Vocabulary) -> dict[str, dict[str, Any]]:
     """Mean nats and share of all nats by type of token, the most expensive type first."""
-    kinds = sorted({name.split("_")[0] for name in tokens})
-    kind_of_id = np.array([kinds.index(name.split("_")[0]) for name in tokens])
+    kinds = sorted(vocabulary.ids_of)
+    kind_of_id = np.array([kinds.index(kind) for kind in vocabulary.kinds])
     nats_PK, count_PK = _sums(losses, [kind_of_id[loss.targets] for loss in losses], len(kinds))
     occurs = count_PK.sum(axis=0) > 0
     kinds = [kind for kind, there in zip(kinds, occurs, strict=True) if there]

@@ -10,7 +10,7 @@ import copy
 from collections import Counter
 from collections.abc import Iterable
 
-from music_reformer.midi.stream import BEGINNINGS, Vocabulary
+from music_reformer.midi.vocabulary import NOTE_BEGINNINGS, Vocabulary
 
 _TIME = frozenset({"Bar", "Position", "TimeShift", "Rest"})
 
@@ -28,7 +28,7 @@ class ChordGuard:
         self._kinds = vocabulary.kinds
         self._has_programs = vocabulary.has_programs
         # Performance writes the velocity first.
-        first = BEGINNINGS | {"Velocity"} if vocabulary.is_performance else BEGINNINGS
+        first = NOTE_BEGINNINGS | {"Velocity"} if vocabulary.is_performance else NOTE_BEGINNINGS
         self._first = [i for kind in sorted(first) for i in vocabulary.ids_of.get(kind, [])]
         # By the token that names the instrument; -1 where none does.
         self._program = -1
@@ -53,7 +53,7 @@ class ChordGuard:
             self._together.clear()
         elif kind == "Program":
             self._program = token
-        elif kind in BEGINNINGS:
+        elif kind in NOTE_BEGINNINGS:
             self._together[self._program] += 1
 
     def full(self) -> list[int]:

@@ -8,7 +8,8 @@ import numpy as np
 import symusic
 
 from music_reformer.generation.prompt import SUSTAIN, Prompt, new_track
-from music_reformer.midi.stream import DRUMS, Bend, Note, Press
+from music_reformer.midi.stream import Bend, Note, Press
+from music_reformer.midi.vocabulary import DRUMS
 
 REGISTER_NOTES = 32  # a track's register is the median of its last so many pitches
 REGISTER_BARS = 8  # tracks silent for so many bars before the cut take no new notes, if others of their kind play

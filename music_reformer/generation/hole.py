@@ -16,8 +16,8 @@ from music_reformer.midi.bars import BarReader
 from music_reformer.midi.grammar import Grammar
 from music_reformer.midi.infill import ALL, cut_hole
 from music_reformer.midi.score import bar_starts, clean_upload, metres, seconds_at
-from music_reformer.midi.stream import program_of
 from music_reformer.midi.tokenizer import MusicTokenizer
+from music_reformer.midi.vocabulary import program_of
 
 
 def read_hole(
@@ -40,7 +40,7 @@ def read_hole(
     Raises:
         UserError: there are no such bars, their metre changes, or the model's encoding cannot say where bars end.
     """
-    reader = BarReader(tokenizer.tokens)
+    reader = BarReader(tokenizer.vocabulary)
     require(
         reader.has_whole_bars,
         "this model writes no bars, so it cannot compose bars anew; use a model of the REMI encoding",

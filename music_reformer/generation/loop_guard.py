@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 
-from music_reformer.midi.stream import BEGINNINGS, Vocabulary
+from music_reformer.midi.vocabulary import NOTE_BEGINNINGS, Vocabulary
 
 # Bars that may be a loop together.
 PERIODS = (1, 2, 4)
@@ -78,7 +78,7 @@ class LoopGuard:
         for bar in self._feared:
             if not bar:  # silence, bar after bar
                 found += self._bar_tokens
-            elif place < len(bar) and self._kinds[bar[place]] in BEGINNINGS:
+            elif place < len(bar) and self._kinds[bar[place]] in NOTE_BEGINNINGS:
                 found.append(bar[place])
         return found
 

@@ -23,8 +23,9 @@ from music_reformer.midi.grammar import Grammar, GrammarState
 from music_reformer.midi.instrumentation import with_names
 from music_reformer.midi.key import Key
 from music_reformer.midi.score import DEFAULT_METRE, bar_starts, clean_upload, metres, seconds_at
-from music_reformer.midi.stream import DEFAULT_TEMPO, DRUMS, program_of
+from music_reformer.midi.stream import DEFAULT_TEMPO
 from music_reformer.midi.tokenizer import MusicTokenizer
+from music_reformer.midi.vocabulary import DRUMS, program_of
 
 TICKS_PER_QUARTER = 480  # of a piece composed from nothing
 PIANO = 0
@@ -166,7 +167,7 @@ def read_prompt(
         prompt.dropped_bars += min(left - 1, max(1, int(left * (1 - max_tokens / len(prompt.ids)))))
         _tokenize(prompt, heard, tokenizer, grammar, origin=bars[prompt.dropped_bars])
     if named:
-        reader = BarReader(tokenizer.tokens)
+        reader = BarReader(tokenizer.vocabulary)
         prompt.roll_call = RollCall(reader, prompt.past_ids, () if wanted == playing else wanted)
         if names := prompt.roll_call.names():
             prompt.ids = with_names(reader, prompt.past_ids, names)

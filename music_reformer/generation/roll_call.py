@@ -50,7 +50,7 @@ class RollCall:
         if len(since) < NAMED_BARS and self._asked <= frozenset().union(*since):
             return []
         self._called = len(self._bars)
-        return self._reader.call(self.names()) if self.names() else []
+        return self._reader.naming(self.names()) if self.names() else []
 
     def _hear(self, token: int) -> bool:
         """Note a token; whether it is a bar line."""

@@ -13,7 +13,8 @@ from music_reformer.generation.loop_guard import LoopGuard
 from music_reformer.generation.prompt import Prompt
 from music_reformer.generation.roll_call import RollCall
 from music_reformer.midi.grammar import GrammarState
-from music_reformer.midi.stream import DRUMS, Note
+from music_reformer.midi.stream import Note
+from music_reformer.midi.vocabulary import DRUMS
 
 # A model that got stuck could fill one bar for ever: past this many tokens in a bar only time may move on. The densest
 # REMI bar in a sample of POP909 has 276, in one of ASAP 366.

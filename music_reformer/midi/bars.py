@@ -1,61 +1,71 @@
-"""Token streams taken apart into bars, positions and events: what cutting holes and naming instruments share."""
+"""Finds bars, positions and the owners of events in token streams.
+
+Cutting holes (`infill.py`) and naming instruments (`instrumentation.py`) share it. All of it works on whole arrays of
+token ids; `tests/reference/bars.py` takes bars apart token by token, and the tests compare the two.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Collection, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
-PAD, BOS = 0, 1
-# Whose a token is that belongs to no instrument.
+from music_reformer.midi.vocabulary import BOS, EOS, PAD, Vocabulary
+
+# Owner of tokens that belong to no instrument.
 NOBODY = -2
-# Kinds that are about a bar or a position as a whole.
-_FRAME = frozenset({"Bar", "TimeSig", "Position", "Tempo"})
-# Kinds with which an event begins: where events name their instrument, and where they do not.
-_BEGINS_NAMED = frozenset({"Program", "Pedal", "PedalOff"})
-_BEGINS = frozenset({"Pitch", "PitchDrum", "Pedal", "PedalOff", "PitchBend", "Chord"})
+# Kinds of tokens that describe a bar or a position as a whole.
+_FRAME = ("Bar", "TimeSig", "Position", "Tempo")
+# Kinds of tokens that begin an event, where events name their instrument and where they do not.
+_BEGINS_NAMED = ("Program", "Pedal", "PedalOff")
+_BEGINS = ("Pitch", "PitchDrum", "Pedal", "PedalOff", "PitchBend", "Chord")
 
 
 class BarReader:
     """Reads streams of one vocabulary.
 
     Args:
-        tokens: name of each token id, such as "Pitch_60".
+        vocabulary: of the tokenizer.
     """
 
-    def __init__(self, tokens: Sequence[str]) -> None:
-        parsed = [name.partition("_") for name in tokens]
-        self._kinds = [kind for kind, _, _ in parsed]
-        self._program_ids = {int(value): i for i, (kind, _, value) in enumerate(parsed) if kind == "Program"}
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        kinds = vocabulary.ids_of
+        self._program_ids = {vocabulary.values[token]: token for token in kinds.get("Program", [])}
         self._programs = {token: program for program, token in self._program_ids.items()}
-        self._begins = _BEGINS_NAMED if self._programs else _BEGINS
-        # Whose an event is, by the token with which it begins.
-        self._owners = [int(value) if kind in _BEGINS_NAMED and value else NOBODY for kind, _, value in parsed]
-        self._bar = self._kinds.index("Bar") if "Bar" in self._kinds else -1
-        # The same by token id, for many tokens at once.
-        self._is_position, self._is_frame, self._is_begin = (
-            np.array([kind in kinds for kind in self._kinds]) for kinds in ({"Position"}, _FRAME, self._begins)
-        )
-        self._owner_by_id = np.array(self._owners)
+        self._bar = kinds["Bar"][0] if vocabulary.has_bars else -1
+        # Tables by token id.
+        self._is_metre = vocabulary.is_kind("TimeSig")
+        self._is_position = vocabulary.is_kind("Position")
+        self._is_frame = vocabulary.is_kind(*_FRAME)
+        self._begins_event = vocabulary.is_kind(*(_BEGINS_NAMED if self._programs else _BEGINS))
+        self._owner = np.full(len(vocabulary), NOBODY)
+        for kind in _BEGINS_NAMED:
+            for token in kinds.get(kind, []):
+                self._owner[token] = NOBODY if vocabulary.values[token] is None else vocabulary.values[token]
+        self._has_whole_bars = vocabulary.has_bars and "Duration" in kinds and "Rest" not in kinds
 
     @property
     def has_whole_bars(self) -> bool:
-        """Whether this vocabulary counts in bars, and a note is complete where it stands."""
-        return self._bar >= 0 and "Duration" in self._kinds and "Rest" not in self._kinds
+        """Whether streams are divided into bars and a note's tokens say when it ends."""
+        return self._has_whole_bars
 
     @property
     def names_instruments(self) -> bool:
-        """Whether this vocabulary tells instruments apart."""
+        """Whether streams tell instruments apart."""
         return bool(self._programs)
 
     def bars(self, ids: NDArray[np.integer]) -> NDArray[np.int64]:
-        """Places of the bar lines."""
+        """Indices of the bar lines."""
         return np.flatnonzero(ids == self._bar)
 
+    def line_ends(self, ids: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Index after each bar line and the time signature that belongs to it."""
+        after = self.bars(ids) + 1
+        return after + self._is_metre[ids[np.minimum(after, len(ids) - 1)]]
+
     def programs(self, ids: NDArray[np.integer]) -> set[int]:
-        """Instruments that play, -1 for drums; none where the vocabulary does not tell them apart."""
+        """Instruments that play, -1 for drums; empty if the vocabulary has no programs."""
         return {self._programs[int(i)] for i in np.unique(ids) if int(i) in self._programs}
 
     def is_bar(self, token: int) -> bool:
@@ -63,67 +73,56 @@ class BarReader:
         return token == self._bar
 
     def program_of(self, token: int) -> int | None:
-        """The instrument that a token names, -1 for drums; None: it names none."""
+        """The instrument that a token names, -1 for drums; None if it names none."""
         return self._programs.get(token)
 
-    def call(self, programs: Iterable[int]) -> list[int]:
-        """PAD and the instruments: names them in front of a bar line."""
+    def naming(self, programs: Iterable[int]) -> list[int]:
+        """The tokens that name instruments in front of a bar line: PAD, then each program."""
         return [PAD, *(self._program_ids[program] for program in sorted(programs))]
 
     def content(self, ids: NDArray[np.integer]) -> NDArray[np.integer]:
-        """A piece without BOS and EOS, where it has them."""
-        return ids[int(ids[0] == BOS) : len(ids) - int(self._kinds[int(ids[-1])] == "EOS")]
-
-    def head(self, bar: list[int]) -> int:
-        """Tokens of a bar's line: Bar, and the metre where the vocabulary has it."""
-        return 2 if len(bar) > 1 and self._kinds[bar[1]] == "TimeSig" else 1
-
-    def divide(self, bar: list[int], programs: Collection[int]) -> tuple[list[int], list[int], list[int]]:
-        """A bar's line, and what stands behind it: without these instruments (tempo stays here), and of them alone.
-
-        No instruments stand for all.
-        """
-        others: list[int] = []
-        theirs: list[int] = []
-        head = self.head(bar)
-        for position, tempo, events in self._positions(bar[head:]):
-            inside = [event for event in events if not programs or self._owners[event[0]] in programs]
-            outside = [event for event in events if programs and self._owners[event[0]] not in programs]
-            if tempo or outside:
-                others += [*position, *tempo, *chain.from_iterable(outside)]
-            if inside:
-                theirs += [*position, *chain.from_iterable(inside)]
-        return bar[:head], others, theirs
+        """A piece without its BOS and EOS, if it has them."""
+        return ids[int(ids[0] == BOS) : len(ids) - int(ids[-1] == EOS)]
 
     def owners(self, ids: NDArray[np.integer]) -> NDArray[np.int64]:
-        """Whose event each token belongs to, -1 for drums; `NOBODY` for bar lines, positions, tempo and the like."""
-        place = np.arange(len(ids))
-        begin = np.maximum.accumulate(np.where(self._is_begin[ids], place, -1))
-        group = np.maximum.accumulate(np.where(self._is_position[ids] | (ids == self._bar), place, 0))
-        return np.where((begin >= group) & ~self._is_frame[ids], self._owner_by_id[ids[begin]], NOBODY)
+        """Program of the event that each token belongs to, -1 for drums.
 
-    def positions_of_nothing(self, ids: NDArray[np.integer], kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Which tokens are positions where nothing of what is kept stands."""
-        group = np.cumsum(self._is_position[ids] | (ids == self._bar))
-        stands = np.bincount(group, weights=kept & ~self._is_position[ids])
-        return self._is_position[ids] & (stands[group] == 0)
+        `NOBODY` for bar lines, positions and tempos, and for all tokens if the vocabulary has no programs.
+        """
+        return self._events_and_owners(ids)[1]
 
-    def _positions(self, tokens: list[int]) -> Iterator[tuple[list[int], list[int], list[list[int]]]]:
-        """(position, tempo, events) of a bar in turn; each event is all of its tokens."""
-        position: list[int] = []
-        tempo: list[int] = []
-        events: list[list[int]] = []
-        for token in tokens:
-            kind = self._kinds[token]
-            if kind == "Position":
-                if position or tempo or events:
-                    yield position, tempo, events
-                position, tempo, events = [token], [], []
-            elif kind in _FRAME:
-                tempo.append(token)
-            elif kind in self._begins or not events:  # nothing but an event's beginning comes first in sound streams
-                events.append([token])
-            else:
-                events[-1].append(token)
-        if position or tempo or events:
-            yield position, tempo, events
+    def divide(
+        self, ids: NDArray[np.integer], programs: Collection[int]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Divide whole bars into what some instruments play and what the others play.
+
+        Args:
+            ids: begins with a bar line.
+            programs: the instruments; empty stands for all.
+
+        Returns:
+            Masks of the tokens to write for the others and for the instruments. Both have the bar lines, and a position
+            where one of their tokens stands; tempos are with the others.
+        """
+        is_event, owner = self._events_and_owners(ids)
+        theirs = np.isin(owner, list(programs)) if programs else is_event
+        others = ~theirs
+        others &= ~self.empty_positions(ids, others)
+        lines = (ids == self._bar) | self._is_metre[ids]
+        theirs |= self._is_position[ids] & ~self.empty_positions(ids, theirs)
+        return others, theirs | lines
+
+    def empty_positions(self, ids: NDArray[np.integer], kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which tokens are positions at which none of the kept tokens stands."""
+        is_position = self._is_position[ids]
+        group = np.cumsum(is_position | (ids == self._bar))
+        num_kept = np.bincount(group, weights=kept & ~is_position)
+        return is_position & (num_kept[group] == 0)
+
+    def _events_and_owners(self, ids: NDArray[np.integer]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """Which tokens belong to an event, and the program of each, `NOBODY` where there is none."""
+        index = np.arange(len(ids))
+        begin = np.maximum.accumulate(np.where(self._begins_event[ids], index, -1))
+        group = np.maximum.accumulate(np.where(self._is_position[ids] | (ids == self._bar), index, 0))
+        is_event = (begin >= group) & ~self._is_frame[ids]
+        return is_event, np.where(is_event, self._owner[ids[begin]], NOBODY)

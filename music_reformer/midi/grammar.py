@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 
 from music_reformer.midi.score import DEFAULT_METRE
-from music_reformer.midi.stream import BEGINNINGS, DRUMS, Note, StreamDecoder, Vocabulary
+from music_reformer.midi.stream import Note, StreamDecoder
 from music_reformer.midi.tokenizer import MusicTokenizer
+from music_reformer.midi.vocabulary import DRUM_KINDS, DRUMS, NOTE_BEGINNINGS
 
-# Kinds of tokens that end notes, and those of drums.
+# Kinds of tokens that end notes.
 _ENDS = frozenset({"NoteOff", "DrumOff"})
-_DRUM_KINDS = frozenset({"PitchDrum", "DrumOn", "DrumOff"})
 _TIME = frozenset({"Bar", "TimeShift"})
 
 
@@ -39,12 +39,12 @@ class Grammar:
     """
 
     def __init__(self, tokenizer: MusicTokenizer, *, programs: set[int] | None = None) -> None:
-        self.vocabulary = Vocabulary(tokenizer)
+        self.vocabulary = tokenizer.vocabulary
         self.programs = programs
         ids_of = self.vocabulary.ids_of
         self.follow = _follow(frozenset(ids_of), performance=self.vocabulary.is_performance)
         # Kinds behind which a note's pitch may come.
-        self.before_start = {kind for kind, kinds in self.follow.items() if kinds & BEGINNINGS}
+        self.before_start = {kind for kind, kinds in self.follow.items() if kinds & NOTE_BEGINNINGS}
         # Tokens that move time on: all that is allowed in a bar that does not want to end.
         self.time_mask = self.mask_of(ids_of["Bar" if self.vocabulary.has_bars else "TimeShift"])
         self._masks: dict[tuple[Any, ...], np.ndarray] = {}
@@ -190,9 +190,9 @@ class GrammarState(StreamDecoder):
         if role == "silent":
             kinds = frozenset()
         elif role == "drums":
-            kinds = kinds - (BEGINNINGS - _DRUM_KINDS)
+            kinds = kinds - (NOTE_BEGINNINGS - DRUM_KINDS)
         elif role == "notes":
-            kinds = kinds - _DRUM_KINDS
+            kinds = kinds - DRUM_KINDS
         if self.closing and (self._last == "Program" or kinds & _TIME):  # else an event is half-written
             kinds = kinds & _TIME
         if self._sounding:

@@ -1,14 +1,14 @@
-"""Music with a hole in it, written so that a causal model fills the hole with both sides in view.
+"""Rewrites a piece with a hole so that a causal model fills the hole knowing both sides of it.
 
-    BOS  1  2  [3]  [4]  5  6  EOS        is written        BOS  3' 4' 5 6  BOS  1 2  3 4  EOS
+    BOS  1  2  [3]  [4]  5  6  EOS    is written    BOS  3' 4' 5 6  BOS  1 2  3 4  EOS
 
-What lies behind the hole comes first; then what lies before it; then the hole, which so goes on from its own past, as
-all music does that the model knows (suffix, prefix, middle: arXiv 2207.14255, section 4.3). In front of all stand the
-bars of the hole with PAD behind each bar line (and metre) for what is missing. No token is new, so any weights of this
-vocabulary can learn it.
+The bars behind the hole come first, then the bars before it, then the hole, so that the model continues from the past
+as in any other piece (suffix, prefix, middle: arXiv 2207.14255, section 4.3). At the very front stand the bars of the
+hole, with a PAD after each bar line (and time signature) in place of the missing notes. No token is new, so weights of
+any vocabulary with bars can learn it.
 
-A hole is whole bars, and all instruments or some of them. What the others play in these bars stays in 3' 4', and the
-missing ones are named in front of the hole, behind another PAD.
+A hole is a number of whole bars, of all instruments or of some. If it is of some, the notes of the others stay in the
+bars 3' 4', and the missing instruments are named in front of the hole, after another PAD.
 """
 
 from __future__ import annotations
@@ -19,66 +19,68 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from music_reformer.midi.bars import BOS, PAD, BarReader
+from music_reformer.midi.bars import BarReader
+from music_reformer.midi.vocabulary import BOS, PAD
 
 ALL: frozenset[int] = frozenset()  # stands for all instruments
 
 
 @dataclass(frozen=True)
 class CutOut:
-    """A piece in parts.
+    """The parts of a piece with a hole, as token ids.
 
     Attributes:
         before: the bars before the hole.
-        behind: the bars of the hole with PAD for what is missing there, and the bars behind it.
-        call: in front of the hole: PAD and the missing instruments; nothing where all are missing.
-        hole: the bars of the hole with what is missing, and nothing else.
-        opening: the bar line with which the hole begins.
+        behind: the bars of the hole without the missing notes, and the bars behind the hole.
+        naming: PAD and the missing instruments, to be written in front of the hole; empty if all are missing.
+        hole: the bars of the hole with the missing notes alone.
+        opening: the bar line (and time signature) that begins the hole.
     """
 
     before: list[int]
     behind: list[int]
-    call: list[int]
+    naming: list[int]
     hole: list[int]
     opening: list[int]
 
     @property
     def context(self) -> list[int]:
-        """All in front of the hole."""
-        return [BOS, *self.behind, BOS, *self.before, *self.call]
+        """Everything in front of the hole."""
+        return [BOS, *self.behind, BOS, *self.before, *self.naming]
 
 
 def cut_hole(
     reader: BarReader, ids: NDArray[np.integer], first: int, count: int, programs: Collection[int] = ALL
 ) -> CutOut:
-    """Take out bars `first` to `first + count - 1` (the first bar is 0), of the given instruments or of all.
+    """Cut bars `first` to `first + count - 1` out of a piece, of the given instruments or of all.
 
     Args:
         reader: of the vocabulary.
-        ids: BOS (or not), a piece, EOS (or not), of at least `first + count` bars.
+        ids: a piece of at least `first + count` bars, with or without BOS and EOS.
+        first: number of the first bar of the hole, counted from 0.
+        count: bars of the hole.
+        programs: instruments to cut out, -1 for drums.
     """
     ids = reader.content(ids)
     lines = reader.bars(ids)
     begin = int(lines[first])
     end = int(lines[first + count]) if first + count < len(lines) else len(ids)
-    behind: list[int] = []
-    hole: list[int] = []
-    for bar in np.split(ids[begin:end], lines[first + 1 : first + count] - begin):
-        line, kept, taken = reader.divide(bar.tolist(), programs)
-        behind += [*line, PAD, *kept]
-        hole += [*line, *taken]
+    bars = ids[begin:end]
+    kept, taken = reader.divide(bars, programs)
+    line_ends = reader.line_ends(bars)
+    emptied = np.insert(bars[kept], np.cumsum(kept)[line_ends - 1], PAD)
     return CutOut(
         before=ids[:begin].tolist(),
-        behind=behind + ids[end:].tolist(),
-        call=reader.call(programs) if programs else [],
-        hole=hole,
-        opening=ids[begin : begin + reader.head(ids[begin:end].tolist())].tolist(),
+        behind=emptied.tolist() + ids[end:].tolist(),
+        naming=reader.naming(programs) if programs else [],
+        hole=bars[taken].tolist(),
+        opening=bars[: line_ends[0]].tolist(),
     )
 
 
 def permuted(
     reader: BarReader, ids: NDArray[np.uint16], first: int, count: int, programs: Collection[int] = ALL
 ) -> NDArray[np.uint16]:
-    """A piece from BOS to EOS written as context, hole, EOS; arguments as those of `cut_hole`."""
+    """A piece from BOS to EOS written as context, hole, EOS. The arguments are those of `cut_hole`."""
     cut = cut_hole(reader, ids, first, count, programs)
     return np.array([*cut.context, *cut.hole, int(ids[-1])], dtype=np.uint16)

@@ -1,11 +1,11 @@
-"""Who plays from a bar on, named in front of it.
+"""Names the instruments that play from a bar on, in front of that bar.
 
     BOS  1  2  3  4  5  6  EOS    is written    BOS  1'  PAD Flute Drums  2' 3' 4'  PAD Flute Piano  5' 6'  EOS
 
-Named are the instruments that play in the next `NAMED_BARS` bars. In training a piece is divided into sections, and in
-each of them other instruments are taken out, so that the model learns to bring in, at once, an instrument that is asked
-for and has not been heard, and to go on without one that was. As in front of a hole (`infill.py`), they stand behind a
-PAD; no token is new.
+The names are those of the instruments that play in the next `NAMED_BARS` bars. In training, a piece is divided into
+sections, and different instruments are removed from each. From this the model learns to bring in an instrument that was
+named, even one that has not played before, and to go on without one that was not. As in front of a hole (`infill.py`),
+the names follow a PAD; no token is new.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from music_reformer.midi.bars import BOS, BarReader
+from music_reformer.midi.bars import BarReader
+from music_reformer.midi.vocabulary import BOS
 
 NAMED_BARS = 8
 
 
 @dataclass(frozen=True)
 class Section:
-    """Some bars of a piece.
+    """Consecutive bars of a piece.
 
     Attributes:
-        bar: the first of them (the first of the piece is 0).
-        programs: instruments that are kept, -1 for drums.
-        named: whether they are named in front.
+        bar: number of the first of them, counted from 0.
+        programs: the instruments to keep, -1 for drums.
+        named: whether to name them in front of the section.
     """
 
     bar: int
@@ -37,7 +38,7 @@ class Section:
 
 
 def can_name(reader: BarReader) -> bool:
-    """Whether a vocabulary has bars to name instruments in front of, and instruments to name."""
+    """Whether a vocabulary has both whole bars and programs."""
     return reader.has_whole_bars and reader.names_instruments
 
 
@@ -47,14 +48,14 @@ def arrange(reader: BarReader, ids: NDArray[np.uint16], sections: Sequence[Secti
     Args:
         reader: of the vocabulary.
         ids: a piece from BOS to EOS.
-        sections: in order; the first begins with bar 0. Nothing is named where nothing plays.
+        sections: in order; the first begins at bar 0. A section in which nothing plays gets no names.
     """
     content = reader.content(ids)
     lines = reader.bars(content)
     firsts = [section.bar for section in sections]
     bar_of = np.repeat(np.arange(len(lines)), np.diff([*lines, len(content)]))
     section_of = np.searchsorted(firsts, bar_of, side="right") - 1
-    # Columns are programs; the last two, which -1 and NOBODY find, are drums and what is always kept.
+    # Columns 0 to 127 are programs. Drums (-1) and NOBODY (-2) index the last two; NOBODY's tokens are never silent.
     silent_SP = np.zeros((len(sections), 130), dtype=np.bool_)
     for program in reader.programs(content):
         silent_SP[:, program] = [program not in section.programs for section in sections]
@@ -62,18 +63,18 @@ def arrange(reader: BarReader, ids: NDArray[np.uint16], sections: Sequence[Secti
 
     bars = content[lines[0] :]
     kept: NDArray[np.bool_] = ~silent_SP[section_of, reader.owners(bars)]
-    kept &= ~(reader.positions_of_nothing(bars, kept) & changed_S[section_of])
+    kept &= ~(reader.empty_positions(bars, kept) & changed_S[section_of])
 
     written: list[NDArray[np.integer] | list[int]] = [[BOS], content[: lines[0]]]
     for section, until in zip(sections, [*firsts[1:], len(lines)], strict=True):
         of_section = slice(*np.searchsorted(bar_of, [section.bar, until]))
         near = slice(of_section.start, np.searchsorted(bar_of, min(section.bar + NAMED_BARS, until)))
         named = reader.programs(bars[near][kept[near]]) if section.named else set()
-        written += [reader.call(named) if named else [], bars[of_section][kept[of_section]]]
+        written += [reader.naming(named) if named else [], bars[of_section][kept[of_section]]]
     return np.concatenate([np.array(part, dtype=np.uint16) for part in [*written, ids[-1:]]])
 
 
 def with_names(reader: BarReader, ids: Sequence[int], programs: Collection[int]) -> list[int]:
-    """A prompt of which the last bar is the first to come: the instruments named in front of its line."""
+    """Insert the names of instruments in front of the last bar line of a prompt."""
     last = int(reader.bars(np.array(ids))[-1])
-    return [*ids[:last], *reader.call(programs), *ids[last:]]
+    return [*ids[:last], *reader.naming(programs), *ids[last:]]

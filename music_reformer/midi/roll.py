@@ -11,7 +11,7 @@ import pretty_midi
 import symusic
 
 from music_reformer.midi.score import bar_starts, metres, seconds_at
-from music_reformer.midi.stream import program_of
+from music_reformer.midi.vocabulary import program_of
 
 # A note this much before the cut (in seconds) is a note at the cut that was rounded.
 CUT_TOLERANCE = 1e-3

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import symusic
 
-from music_reformer.midi.stream import DRUMS, program_of
+from music_reformer.midi.vocabulary import DRUMS, program_of
 
 DRUM_CHANNEL = 9
 # Meta events that are in force from a bar line on, and so are kept where they stand right at the cut.

@@ -2,8 +2,7 @@
 
 `MusicTokenizer.decode` turns a whole stream into a score. Generation hands out notes while they are made and has to
 know where in the music it is, so `StreamDecoder` does the same one token at a time; tests hold the two against each
-other over random streams. `Vocabulary` is the token names, parsed once.
-"""
+other"""
 
 from __future__ import annotations
 
@@ -11,21 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import symusic
-
 from music_reformer.midi.performance import NUM_VELOCITIES
 from music_reformer.midi.score import DEFAULT_METRE
-from music_reformer.midi.tokenizer import MusicTokenizer
+from music_reformer.midi.vocabulary import DRUMS, Vocabulary, ticks
 
-DRUMS = -1  # the "program" of drums, in token names and here
 DEFAULT_TEMPO = 120.0
-BEGINNINGS = frozenset({"Pitch", "PitchDrum", "NoteOn", "DrumOn"})  # kinds of tokens with which a note begins
-_DRUM_KINDS = frozenset({"PitchDrum", "DrumOn", "DrumOff"})
-
-
-def program_of(track: symusic.core.TrackTick) -> int:
-    """Its instrument; -1 is drums."""
-    return DRUMS if track.is_drum else track.program
 
 
 @dataclass(slots=True)
@@ -56,55 +45,6 @@ class Press:
     program: int
     start_tick: int
     end_tick: int
-
-
-class Vocabulary:
-    """Kinds and values of all tokens: "Pitch_60" is of kind "Pitch" and has the value 60.
-
-    Attributes:
-        kinds, values: by token id.
-        ids: token id by (kind, value).
-        ids_of: token ids by kind.
-    """
-
-    def __init__(self, tokenizer: MusicTokenizer) -> None:
-        self.ticks_per_beat = tokenizer.ticks_per_beat
-        self.positions_per_beat = max(tokenizer.config.beat_resolution.values())
-        special = {tokenizer.pad_id: "PAD", tokenizer.bos_id: "BOS", tokenizer.eos_id: "EOS"}
-        parsed = [(special[i], None) if i in special else _parse(name) for i, name in enumerate(tokenizer.tokens)]
-        self.kinds = [kind for kind, _ in parsed]
-        self.values = [value for _, value in parsed]
-        self.ids = {pair: i for i, pair in enumerate(parsed)}
-        self.ids_of: dict[str, list[int]] = {}
-        for i, kind in enumerate(self.kinds):
-            self.ids_of.setdefault(kind, []).append(i)
-        self.is_performance = tokenizer.config.encoding == "Performance"
-        self.has_bars = "Bar" in self.ids_of
-        self.has_programs = "Program" in self.ids_of
-        self.has_drum_kinds = bool(_DRUM_KINDS & self.ids_of.keys())
-        self.notes_are_pairs = "NoteOn" in self.ids_of
-        self._shifts: dict[int, tuple[list[int], list[int]]] = {}
-
-    def unit(self, denominator: int) -> int:
-        """Ticks of one beat of the metre, in which durations and shifts are told."""
-        return self.ticks_per_beat * 4 // denominator
-
-    def shifts(self, unit: int) -> tuple[list[int], list[int]]:
-        """Lengths in ticks of all time shifts, rising, and their tokens."""
-        if unit not in self._shifts:
-            pairs = sorted((_ticks(self.values[i], unit), i) for i in self.ids_of["TimeShift"])
-            self._shifts[unit] = ([ticks for ticks, _ in pairs], [token for _, token in pairs])
-        return self._shifts[unit]
-
-    def start_kind(self, program: int) -> str:
-        """The kind of token that begins a note of this instrument."""
-        if program == DRUMS and self.has_drum_kinds:
-            return "DrumOn" if self.notes_are_pairs else "PitchDrum"
-        return "NoteOn" if self.notes_are_pairs else "Pitch"
-
-    def end_kind(self, program: int) -> str:
-        """The kind of token that ends a note of this instrument, where notes are pairs of events."""
-        return "DrumOff" if program == DRUMS and self.has_drum_kinds else "NoteOff"
 
 
 class StreamDecoder:
@@ -190,12 +130,12 @@ class StreamDecoder:
         self._floor = position + 1
 
     def _on_time_shift(self, length: Any) -> None:
-        self.tick += _ticks(length, self._unit)
+        self.tick += ticks(length, self._unit)
 
     def _on_rest(self, length: Any) -> None:
         if not self.vocabulary.notes_are_pairs:
             self.tick = max(self.tick, self._notes_end)
-        self.tick += _ticks(length, self._unit)
+        self.tick += ticks(length, self._unit)
         if self.vocabulary.has_bars:
             bar = self._metre_bar + (self.tick - self._metre_tick) // self.ticks_per_bar
             if bar > self._bar:
@@ -238,7 +178,7 @@ class StreamDecoder:
         self._sounding.setdefault((self._program, self._pitch), []).append((self.tick, self._velocity))
 
     def _on_duration(self, length: Any) -> list[Note]:
-        end = self.tick + _ticks(length, self._unit)
+        end = self.tick + ticks(length, self._unit)
         self._notes_end = max(self._notes_end, end)
         return [self._note(self._pitch, self.tick, end, self._velocity)]
 
@@ -291,27 +231,3 @@ _ADVANCE: dict[str, Callable[[StreamDecoder, Any], list[Note] | None]] = {
     "Chord": StreamDecoder._on_other,
     "EOS": StreamDecoder._on_other,
 }
-
-
-def _parse(name: str) -> tuple[str, Any]:
-    """Kind and value of a token's name: "Pitch_60" is ("Pitch", 60)."""
-    kind, _, text = name.partition("_")
-    if kind == "TimeSig":
-        metre = text.split("/")
-        return kind, (int(metre[0]), int(metre[1]))
-    if kind == "Tempo":
-        return kind, float(text)
-    if kind in ("Bar", "Chord"):
-        return kind, None if kind == "Bar" else text
-    if "." in text:
-        beats, parts, resolution = map(int, text.split("."))
-        return kind, (beats, parts, resolution)
-    return kind, int(text)
-
-
-def _ticks(length: Any, unit: int) -> int:
-    """A duration in ticks, from (beats, parts, parts per beat); in Performance it is one number, of ticks."""
-    if isinstance(length, int):
-        return length
-    beats, parts, resolution = length
-    return (beats * resolution + parts) * unit // resolution

@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,7 @@ from music_reformer.config import TokenizerConfig, require
 from music_reformer.errors import UserError
 from music_reformer.midi import performance
 from music_reformer.midi.score import write_atomically
-
-SPECIAL = ["PAD", "BOS", "EOS"]
+from music_reformer.midi.vocabulary import BOS, EOS, PAD, SPECIAL, Vocabulary
 
 
 class MusicTokenizer:
@@ -40,7 +40,7 @@ class MusicTokenizer:
 
     def __init__(self, config: TokenizerConfig) -> None:
         self.config = config
-        self.pad_id, self.bos_id, self.eos_id = 0, 1, 2
+        self.pad_id, self.bos_id, self.eos_id = PAD, BOS, EOS
         if config.encoding == "Performance":
             self._miditok = None
             self.tokens = SPECIAL + performance.TOKENS
@@ -51,6 +51,15 @@ class MusicTokenizer:
         self.tokens = [name.removesuffix("_None") if i < len(SPECIAL) else name for i, (name, _) in enumerate(by_id)]
         assert self.tokens[: len(SPECIAL)] == SPECIAL, "miditok puts special tokens first"
         self.ticks_per_beat = int(self._miditok.time_division)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The token names, parsed."""
+        return Vocabulary(
+            self.tokens,
+            ticks_per_beat=self.ticks_per_beat,
+            positions_per_beat=max(self.config.beat_resolution.values()),
+        )
 
     @property
     def vocab_size(self) -> int:

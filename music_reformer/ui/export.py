@@ -13,7 +13,7 @@ from music_reformer.generation.prompt import keep_before, score_from
 from music_reformer.midi.notation import music_xml
 from music_reformer.midi.roll import instrument_name
 from music_reformer.midi.score import read_score
-from music_reformer.midi.stream import program_of
+from music_reformer.midi.vocabulary import program_of
 from music_reformer.ui.shelf import safe_name
 
 KINDS = ("new", "tracks", "musicxml")

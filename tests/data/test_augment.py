@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from music_reformer.config import AugmentConfig, TokenizerConfig
 from music_reformer.data.augment import Augmenter
 from music_reformer.errors import UserError
-from music_reformer.midi.stream import DRUMS, program_of
 from music_reformer.midi.tokenizer import MusicTokenizer
+from music_reformer.midi.vocabulary import DRUMS, program_of
 
 ENCODINGS = ["REMI", "TSD", "MIDILike", "Performance"]
 
@@ -60,7 +60,7 @@ def tokenizer(request: pytest.FixtureRequest) -> MusicTokenizer:
 
 def augmenter(tokenizer: MusicTokenizer, **changes: float) -> Augmenter:
     settings = {"transpose": 0, "tempo": 0.0, "programs": 0.0, **changes}
-    return Augmenter(tokenizer.tokens, AugmentConfig(**settings))  # type: ignore[arg-type]
+    return Augmenter(tokenizer.vocabulary, AugmentConfig(**settings))  # type: ignore[arg-type]
 
 
 def test_transposition_shifts_every_melodic_note_and_no_drum(tokenizer: MusicTokenizer) -> None:
@@ -193,7 +193,7 @@ def test_settings_out_of_range_are_named() -> None:
 def test_holes_are_cut_as_often_as_asked_and_hide_nothing_but_the_hole() -> None:
     tokenizer = MusicTokenizer(TokenizerConfig())
     tokens = whole(tokenizer, make_score())
-    augment = Augmenter(tokenizer.tokens, AugmentConfig(transpose=0, tempo=0.0, infill=0.5))
+    augment = Augmenter(tokenizer.vocabulary, AugmentConfig(transpose=0, tempo=0.0, infill=0.5))
     assert not augment.keeps_length
     with_hole = 0
     for seed in range(200):
@@ -217,7 +217,7 @@ def test_instruments_are_named_as_often_as_asked_and_no_note_is_changed() -> Non
     tokenizer = MusicTokenizer(TokenizerConfig())
     tokens = whole(tokenizer, make_score())
     before = Counter(notes(tokenizer, tokens))
-    augment = Augmenter(tokenizer.tokens, AugmentConfig(transpose=0, tempo=0.0, infill=0.2, named=0.5))
+    augment = Augmenter(tokenizer.vocabulary, AugmentConfig(transpose=0, tempo=0.0, infill=0.2, named=0.5))
     assert not augment.keeps_length
     kinds: Counter[str] = Counter()
     bars = Counter()
@@ -240,9 +240,9 @@ def test_instruments_are_named_as_often_as_asked_and_no_note_is_changed() -> Non
 def test_the_other_draws_do_not_depend_on_holes_and_names() -> None:
     tokenizer = MusicTokenizer(TokenizerConfig())
     tokens = whole(tokenizer, make_score())
-    plain = Augmenter(tokenizer.tokens, AugmentConfig(programs=1.0))
+    plain = Augmenter(tokenizer.vocabulary, AugmentConfig(programs=1.0))
     for change in ({"infill": 1.0}, {"named": 1.0}):
-        other = Augmenter(tokenizer.tokens, AugmentConfig(programs=1.0, **change))
+        other = Augmenter(tokenizer.vocabulary, AugmentConfig(programs=1.0, **change))
         changed_by_it = 0
         for seed in range(8):
             without, changed = (augment(tokens, np.random.default_rng(seed)) for augment in (plain, other))
@@ -255,4 +255,4 @@ def test_the_other_draws_do_not_depend_on_holes_and_names() -> None:
 def test_holes_and_names_need_bars(tokenizer: MusicTokenizer, change: str) -> None:
     if tokenizer.config.encoding != "REMI":
         with pytest.raises(UserError, match=change):
-            Augmenter(tokenizer.tokens, AugmentConfig(**{change: 0.1}))
+            Augmenter(tokenizer.vocabulary, AugmentConfig(**{change: 0.1}))

@@ -12,7 +12,6 @@ from music_reformer.config import ModelConfig, SamplingConfig, TokenizerConfig
 from music_reformer.errors import UserError
 from music_reformer.generation.chord_guard import ChordGuard
 from music_reformer.generation.generator import Generator
-from music_reformer.midi.stream import Vocabulary
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.model.decoder import Decoder
 from music_reformer.model.reformer import ReformerLM
@@ -36,7 +35,7 @@ def chord(*, notes: int, program: int = 0) -> symusic.Score:
 
 def guard_after(tokenizer: MusicTokenizer, score: symusic.Score, *, prompt: int = 0) -> ChordGuard:
     ids = [int(token) for token in tokenizer.encode(score)]
-    guard = ChordGuard(Vocabulary(tokenizer), ids if prompt else [], most=3)
+    guard = ChordGuard(tokenizer.vocabulary, ids if prompt else [], most=3)
     if not prompt:
         for token in ids:
             guard.take(token)
@@ -44,7 +43,7 @@ def guard_after(tokenizer: MusicTokenizer, score: symusic.Score, *, prompt: int 
 
 
 def test_the_instrument_that_has_begun_so_many_may_not_be_named_again(tokenizer: MusicTokenizer) -> None:
-    ids = Vocabulary(tokenizer).ids
+    ids = tokenizer.vocabulary.ids
     assert guard_after(tokenizer, chord(notes=2)).full() == []
     full = guard_after(tokenizer, chord(notes=3))
     assert full.full() == [ids["Program", 0]]
@@ -55,7 +54,7 @@ def test_the_instrument_that_has_begun_so_many_may_not_be_named_again(tokenizer:
 
 
 def test_a_prompt_with_larger_chords_may_go_on_with_them(tokenizer: MusicTokenizer) -> None:
-    ids = Vocabulary(tokenizer).ids
+    ids = tokenizer.vocabulary.ids
     guard = guard_after(tokenizer, chord(notes=5, program=48), prompt=1)
     for program, most in ((48, 5), (0, 3)):
         guard.take(ids["Bar", None])
@@ -76,7 +75,7 @@ def test_what_is_composed_has_no_larger_chords(encoding: str, use_programs: bool
     shape = {"width": 16, "num_layers": 2, "num_heads": 2, "head_width": 8, "feed_forward_width": 32}
     config = ModelConfig(vocab_size=tokenizer.vocab_size, window=8, num_buckets=4, axial_shape=[64, 64], **shape)
     generator = Generator(Decoder(ReformerLM(config)), tokenizer)
-    vocabulary = Vocabulary(tokenizer)
+    vocabulary = tokenizer.vocabulary
     logits_V = np.zeros(tokenizer.vocab_size, np.float32)
     for kind in ("Bar", "Position", "TimeShift", "Rest"):
         logits_V[vocabulary.ids_of.get(kind, [])] = -6.0

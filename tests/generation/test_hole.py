@@ -12,11 +12,10 @@ from helpers.stand_in_model import StandIn, full_score
 from music_reformer.config import TokenizerConfig
 from music_reformer.errors import UserError
 from music_reformer.generation.generator import Generator, Session
-from music_reformer.midi.bars import BOS, PAD
 from music_reformer.midi.score import bar_starts
 from music_reformer.midi.splice import Writer
-from music_reformer.midi.stream import DRUMS
 from music_reformer.midi.tokenizer import MusicTokenizer
+from music_reformer.midi.vocabulary import BOS, DRUMS, PAD
 
 TOKENIZER = MusicTokenizer(TokenizerConfig())
 PIANO, BASS = 0, 33

@@ -7,13 +7,13 @@ import pytest
 from music_reformer.config import SamplingConfig, TokenizerConfig
 from music_reformer.errors import UserError
 from music_reformer.generation.loop_guard import LoopGuard
-from music_reformer.midi.stream import Vocabulary
 from music_reformer.midi.tokenizer import MusicTokenizer
+from music_reformer.midi.vocabulary import Vocabulary
 
 
 @pytest.fixture(scope="module")
 def vocabulary() -> Vocabulary:
-    return Vocabulary(MusicTokenizer(TokenizerConfig()))
+    return MusicTokenizer(TokenizerConfig()).vocabulary
 
 
 def bar(vocabulary: Vocabulary, *pitches: int, velocity: int = 0) -> list[int]:

@@ -12,12 +12,13 @@ from music_reformer.config import TokenizerConfig
 from music_reformer.generation.generator import Generator, Session
 from music_reformer.generation.roll_call import RollCall
 from music_reformer.generation.together import compose_together
-from music_reformer.midi.bars import PAD, BarReader
+from music_reformer.midi.bars import BarReader
 from music_reformer.midi.instrumentation import NAMED_BARS
 from music_reformer.midi.tokenizer import MusicTokenizer
+from music_reformer.midi.vocabulary import PAD
 
 TOKENIZER = MusicTokenizer(TokenizerConfig())
-READER = BarReader(TOKENIZER.tokens)
+READER = BarReader(TOKENIZER.vocabulary)
 BAR = TOKENIZER.tokens.index("Bar_None")
 DRUMS, PIANO, BASS, FLUTE = -1, 0, 33, 73
 

@@ -20,7 +20,7 @@ from music_reformer.config import SamplingConfig
 from music_reformer.generation.generator import Length, NewNote, Progress
 from music_reformer.generation.prompt import programs_of
 from music_reformer.midi.key import Key
-from music_reformer.midi.stream import DRUMS
+from music_reformer.midi.vocabulary import DRUMS
 
 NOTES_PER_BAR = 8
 SCALE = [0, 2, 4, 5, 7, 9, 11, 12]

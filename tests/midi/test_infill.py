@@ -10,9 +10,11 @@ import symusic
 
 from helpers.scores import random_score
 from music_reformer.config import TokenizerConfig
-from music_reformer.midi.bars import BOS, PAD, BarReader
+from music_reformer.midi.bars import BarReader
 from music_reformer.midi.infill import ALL, cut_hole, permuted
 from music_reformer.midi.tokenizer import MusicTokenizer
+from music_reformer.midi.vocabulary import BOS, PAD
+from reference.bars import divide
 
 TOKENIZERS = {
     "programs": MusicTokenizer(TokenizerConfig()),
@@ -38,7 +40,7 @@ def notes(tokenizer: MusicTokenizer, ids: list[int]) -> Counter:
 @pytest.mark.parametrize(("first", "count"), [(0, 1), (3, 4), (0, 16), (17, 1), (5, 13)])
 def test_before_behind_and_hole_together_are_the_piece(name: str, first: int, count: int) -> None:
     tokenizer = TOKENIZERS[name]
-    reader = BarReader(tokenizer.tokens)
+    reader = BarReader(tokenizer.vocabulary)
     ids = piece(tokenizer)
     lines = reader.bars(ids)
     first = min(first, len(lines) - 1)
@@ -54,22 +56,22 @@ def test_before_behind_and_hole_together_are_the_piece(name: str, first: int, co
         assert len(reader.bars(np.array(cut.hole))) == cut.behind.count(PAD) == count
         assert cut.hole[: len(cut.opening)] == cut.opening
         assert reader.programs(np.array(cut.hole)) <= (programs or reader.programs(ids))
-        assert cut.context == [BOS, *cut.behind, BOS, *cut.before, *cut.call]
+        assert cut.context == [BOS, *cut.behind, BOS, *cut.before, *cut.naming]
 
 
 def test_what_the_other_instruments_play_stays_and_the_missing_ones_are_named() -> None:
     tokenizer = TOKENIZERS["programs"]
-    reader = BarReader(tokenizer.tokens)
+    reader = BarReader(tokenizer.vocabulary)
     cut = cut_hole(reader, piece(tokenizer), 2, 3, {40})
     (end,) = reader.bars(np.array(cut.behind))[[3]]
     assert reader.programs(np.array(cut.behind[:end])) == {0, -1}
-    assert [tokenizer.tokens[i] for i in cut.call] == ["PAD", "Program_40"]
-    assert cut_hole(reader, piece(tokenizer), 2, 3).call == []
+    assert [tokenizer.tokens[i] for i in cut.naming] == ["PAD", "Program_40"]
+    assert cut_hole(reader, piece(tokenizer), 2, 3).naming == []
 
 
 def test_a_permuted_piece_is_context_hole_and_end() -> None:
     tokenizer = TOKENIZERS["programs"]
-    reader = BarReader(tokenizer.tokens)
+    reader = BarReader(tokenizer.vocabulary)
     ids = piece(tokenizer)
     cut = cut_hole(reader, ids, 4, 2)
     assert permuted(reader, ids, 4, 2).tolist() == [*cut.context, *cut.hole, tokenizer.eos_id]
@@ -77,12 +79,12 @@ def test_a_permuted_piece_is_context_hole_and_end() -> None:
 
 @pytest.mark.parametrize("encoding", ["TSD", "MIDILike", "Performance"])
 def test_encodings_without_bars_cannot_be_cut(encoding: str) -> None:
-    assert not BarReader(MusicTokenizer(TokenizerConfig(encoding=encoding)).tokens).has_whole_bars
+    assert not BarReader(MusicTokenizer(TokenizerConfig(encoding=encoding)).vocabulary).has_whole_bars
 
 
 def test_pedals_stay_with_their_instrument() -> None:
     tokenizer = TOKENIZERS["pedals and bends"]
-    reader = BarReader(tokenizer.tokens)
+    reader = BarReader(tokenizer.vocabulary)
     score = random_score(0)
     beat = score.ticks_per_quarter
     for track in score.tracks:
@@ -99,3 +101,20 @@ def test_pedals_stay_with_their_instrument() -> None:
     cut = cut_hole(reader, ids, 0, len(reader.bars(ids)), {40})
     assert pedals(cut.hole) == Counter({name: n for name, n in whole.items() if name.endswith("_40")})
     assert pedals(cut.behind) + pedals(cut.hole) == whole
+
+
+@pytest.mark.parametrize("name", ["programs", "pedals and bends", "no metre, no tempo"])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_hole_is_what_taking_its_bars_apart_token_by_token_gives(name: str, seed: int) -> None:
+    tokenizer = TOKENIZERS[name]
+    reader = BarReader(tokenizer.vocabulary)
+    ids = piece(tokenizer, seed)
+    bars = [part.tolist() for part in np.split(ids[:-1], reader.bars(ids))[1:]]
+    for programs in (ALL, {40}, {-1}, {-1, 0}, {99}):
+        for first, count in ((0, 1), (2, 5), (0, len(bars)), (len(bars) - 1, 1)):
+            divided = [divide(bar, tokenizer.tokens, programs) for bar in bars[first : first + count]]
+            cut = cut_hole(reader, ids, first, count, programs)
+            assert cut.hole == [token for line, _, theirs in divided for token in [*line, *theirs]]
+            emptied = [token for line, others, _ in divided for token in [*line, PAD, *others]]
+            assert cut.behind == [*emptied, *(token for bar in bars[first + count :] for token in bar)]
+            assert cut.opening == divided[0][0]

@@ -9,13 +9,14 @@ import pytest
 
 from helpers.scores import random_score
 from music_reformer.config import TokenizerConfig
-from music_reformer.midi.bars import BOS, PAD, BarReader
+from music_reformer.midi.bars import BarReader
 from music_reformer.midi.instrumentation import NAMED_BARS, Section, arrange, can_name, with_names
-from music_reformer.midi.stream import program_of
 from music_reformer.midi.tokenizer import MusicTokenizer
+from music_reformer.midi.vocabulary import BOS, PAD, program_of
+from reference.bars import divide
 
 TOKENIZER = MusicTokenizer(TokenizerConfig())
-READER = BarReader(TOKENIZER.tokens)
+READER = BarReader(TOKENIZER.vocabulary)
 PLAYING = frozenset({-1, 0, 40})
 
 
@@ -55,7 +56,7 @@ def test_with_all_instruments_the_written_piece_is_the_piece_and_the_name(bar: i
 
 @pytest.mark.parametrize("tokenizer", [TOKENIZER, MusicTokenizer(TokenizerConfig(use_sustain_pedals=True))])
 def test_only_the_kept_play_in_each_section_and_all_that_they_play(tokenizer: MusicTokenizer) -> None:
-    reader = BarReader(tokenizer.tokens)
+    reader = BarReader(tokenizer.vocabulary)
     ids = np.array([BOS, *tokenizer.encode(random_score(1)), tokenizer.eos_id], dtype=np.uint16)
     sections = [
         Section(0, frozenset({0, 40}), named=False),
@@ -80,7 +81,7 @@ def test_only_the_kept_play_in_each_section_and_all_that_they_play(tokenizer: Mu
 def test_each_bar_is_what_taking_it_apart_gives(seed: int, pedals: bool) -> None:
     """Bar by bar, event by event: slow, and what is meant."""
     tokenizer = MusicTokenizer(TokenizerConfig(use_sustain_pedals=pedals))
-    reader, random = BarReader(tokenizer.tokens), np.random.default_rng(seed)
+    reader, random = BarReader(tokenizer.vocabulary), np.random.default_rng(seed)
     ids = np.array([BOS, *tokenizer.encode(random_score(seed)), tokenizer.eos_id], dtype=np.uint16)
     content = reader.content(ids)
     head, *bars = (part.tolist() for part in np.split(content, reader.bars(content)))
@@ -91,9 +92,9 @@ def test_each_bar_is_what_taking_it_apart_gives(seed: int, pedals: bool) -> None
         programs = frozenset(int(program) for program in random.permutation(playing)[: random.integers(0, 4)])
         sections.append(Section(first, programs, named=bool(random.integers(0, 2))))
         gone = set(playing) - programs
-        kept = [[*chain(*reader.divide(bar, gone)[:2])] if gone else bar for bar in bars[first:until]]
+        kept = [[*chain(*divide(bar, tokenizer.tokens, gone)[:2])] if gone else bar for bar in bars[first:until]]
         named = reader.programs(np.array([*chain(*kept[:NAMED_BARS])], dtype=np.int64))
-        expected += [*(reader.call(named) if sections[-1].named and named else []), *chain(*kept)]
+        expected += [*(reader.naming(named) if sections[-1].named and named else []), *chain(*kept)]
     assert arrange(reader, ids, sections).tolist() == [*expected, tokenizer.eos_id]
 
 
@@ -115,4 +116,4 @@ def test_a_prompt_is_named_in_front_of_the_bar_that_comes_next() -> None:
 
 @pytest.mark.parametrize("config", [TokenizerConfig(encoding="TSD"), TokenizerConfig(use_programs=False)])
 def test_without_bars_or_instruments_none_can_be_named(config: TokenizerConfig) -> None:
-    assert not can_name(BarReader(MusicTokenizer(config).tokens))
+    assert not can_name(BarReader(MusicTokenizer(config).vocabulary))
