@@ -58,7 +58,7 @@ def failure(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["train", "data=x", "~model"], ["'~model' is not understood"]),
         (["train", "data"], ["'data' is not understood", "key=value"]),
         (["train", "data=x", "model.width=[1"], ["model.width"]),
-        (["train", "data=x", "model.window=1"], ["model.window (1) must be at least 2"]),
+        (["train", "data=x", "model.window=1"], ["model.window (1) must be 2 to 65,536"]),
         (["train", "data=no/such/store"], ["no/such/store", "prepare"]),
         (["evaluate", "checkpoint=no/such", "data=no/such"], ["no/such"]),
         (["generate", "checkpoint=no/such", "output=out"], ["no/such"]),

@@ -157,19 +157,11 @@ def _one_piano(score: symusic.Score) -> symusic.Score:
 
 
 def _miditok_config(config: TokenizerConfig) -> miditok.TokenizerConfig:
-    resolution = {}
-    for beats, positions in config.beat_resolution.items():
-        low, _, high = beats.partition("_")
-        require(
-            low.isdigit() and high.isdigit(),
-            f"tokenizer.beat_resolution: {beats!r} must be FROM_TO in beats, such as 0_4",
-        )
-        resolution[int(low), int(high)] = positions
     # miditok warns of settings that it changes by itself; the ones that concern us are pinned below.
     logging.getLogger("miditok").setLevel(logging.ERROR)
     return miditok.TokenizerConfig(
         pitch_range=(config.pitch_low, config.pitch_high + 1),
-        beat_res=resolution,
+        beat_res=config.beat_ranges(),
         num_velocities=config.num_velocities,
         special_tokens=SPECIAL,
         use_programs=config.use_programs,

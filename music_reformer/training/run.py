@@ -46,7 +46,7 @@ def train(config: TrainConfig) -> Path:
             written then.
     """
     _quiet()
-    check(config)
+    config.check()
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     first_process = getattr(rank_zero_only, "rank", 0) == 0
@@ -92,37 +92,6 @@ def train(config: TrainConfig) -> Path:
         plot([folder.path], folder.path / "loss.png")
         lock.close()
     return folder.weights
-
-
-def check(config: TrainConfig) -> None:
-    """Refuse settings of a run that cannot be.
-
-    Raises:
-        UserError: naming the setting.
-    """
-    settings = config.trainer
-    for name in ("max_steps", "rows_per_batch", "accumulate", "validate_every", "checkpoint_every", "log_every"):
-        require(getattr(settings, name) >= 1, f"trainer.{name} ({getattr(settings, name)}) must be at least 1")
-    require(
-        settings.precision in ("auto", "32-true", "bf16-mixed"),
-        f"trainer.precision ({settings.precision!r}) must be auto, 32-true or bf16-mixed",
-    )
-    require(
-        settings.strategy == "fsdp" or not settings.strategy.startswith(("fsdp", "deepspeed")),
-        f"trainer.strategy ({settings.strategy!r}) keeps parts of a model on each device in a way of its own; use fsdp",
-    )
-    require(
-        2 <= settings.row_tokens <= config.model.max_length,
-        f"trainer.row_tokens ({settings.row_tokens}) must be 2 to {config.model.max_length}, the positions of the "
-        "model (model.axial_shape)",
-    )
-    for step, tokens in settings.curriculum.items():
-        require(
-            step >= 0 and 2 <= tokens <= settings.row_tokens,
-            f"trainer.curriculum ({step}: {tokens}): a row has 2 to trainer.row_tokens={settings.row_tokens} tokens",
-        )
-    require(0 <= settings.ema < 1, f"trainer.ema ({settings.ema}) must be at least 0 and below 1")
-    require(config.seed >= 0, f"seed ({config.seed}) must not be negative")
 
 
 def _open_store(config: TrainConfig) -> TokenStore:

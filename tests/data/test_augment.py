@@ -184,7 +184,7 @@ def test_nothing_asked_nothing_changed(tokenizer: MusicTokenizer) -> None:
 
 
 def test_settings_out_of_range_are_named() -> None:
-    with pytest.raises(UserError, match=r"augment.tempo \(1.5\) must be in"):
+    with pytest.raises(UserError, match=r"augment.tempo \(1.5\) must be at least 0 and below 1"):
         Augmenter([], AugmentConfig(tempo=1.5))
     with pytest.raises(UserError, match="add up to at most 1"):
         Augmenter([], AugmentConfig(programs=0.6, one_program=0.6))

@@ -93,5 +93,5 @@ def test_what_is_composed_has_no_larger_chords(encoding: str, use_programs: bool
 
 
 def test_the_setting_is_checked() -> None:
-    with pytest.raises(UserError, match=r"sampling.most_at_once \(-1\) must not be negative"):
+    with pytest.raises(UserError, match=r"sampling.most_at_once \(-1\) must be 0 to"):
         SamplingConfig(most_at_once=-1)

@@ -90,5 +90,5 @@ def test_a_copy_goes_its_own_way(vocabulary: Vocabulary) -> None:
 
 
 def test_settings_that_make_no_sense() -> None:
-    with pytest.raises(UserError, match=r"sampling.most_repeats \(-1\) must not be negative"):
+    with pytest.raises(UserError, match=r"sampling.most_repeats \(-1\) must be 0 to"):
         SamplingConfig(most_repeats=-1)

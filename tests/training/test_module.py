@@ -140,8 +140,8 @@ def test_settings_that_cannot_be_are_named(store: Path, tmp_path: Path) -> None:
     from music_reformer.errors import UserError
 
     for name, value, text in (
-        ("max_steps", 0, r"trainer.max_steps \(0\) must be at least 1"),
-        ("precision", "16", r"trainer.precision \('16'\) must be auto"),
+        ("max_steps", 0, r"trainer.max_steps \(0\) must be 1 to 1,000,000,000"),
+        ("precision", "16", r"trainer.precision \('16'\) must be one of auto, 32-true"),
         (
             "strategy",
             "fsdp_cpu_offload",

@@ -14,12 +14,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from music_reformer.config import CorpusConfig
+from music_reformer.config import SPLITS, CorpusConfig
 from music_reformer.data.corpora.manifest import Manifest, Table
 from music_reformer.errors import UserError
 
 SUFFIXES = (".mid", ".midi", ".kar")
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, order=True)
