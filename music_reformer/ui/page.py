@@ -24,14 +24,18 @@ import tempfile
 from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 # Read when a page is built; without it the server reports to gradio.app.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 import gradio as gr
+from fastapi import Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 
 from music_reformer.config import to_plain
 from music_reformer.cores import num_cores
@@ -41,15 +45,17 @@ from music_reformer.midi.examples import EXAMPLES
 from music_reformer.midi.roll import instrument_name, roll_data
 from music_reformer.midi.score import UPLOAD_BYTES
 from music_reformer.ui import order as limits
+from music_reformer.ui.calls import Endpoint
+from music_reformer.ui.gate import Application, Gate
 from music_reformer.ui.operations import Operations
 from music_reformer.ui.order import Order
-from music_reformer.ui.shelf import Shelf, sweep
+from music_reformer.ui.shelf import Shelf
+from music_reformer.ui.uploads import Uploads
 
 # A step holds a core, and what Python does between steps holds up the others.
 MOST_AT_ONCE = 4
 # More waiting visitors than this are asked to come back: each holds a connection and a little memory.
 MAX_WAITING = 60
-UPLOAD_AGE = 3600.0  # seconds after which an upload that nobody opened is removed
 MEDIA_TYPES = {".mid": "audio/midi", ".zip": "application/zip", ".musicxml": "application/vnd.recordare.musicxml+xml"}
 
 ASSETS = Path(__file__).parent / "assets"
@@ -58,6 +64,17 @@ CONTENT_POLICY = (
     "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self' 'wasm-unsafe-eval'; "
     "connect-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'self'"
 )
+
+
+class PageServer(gr.Server):
+    """Gradio's server behind our gate."""
+
+    def build_middleware_stack(self) -> Application:
+        """The whole application; the gate is outside of all that Gradio adds."""
+        operations = [(options["api_name"], function, options["queue"]) for function, options in self._deferred_apis]
+        endpoints = [Endpoint.of(name, function) for name, function, _ in operations]
+        direct = [name for name, _, queued in operations if not queued]
+        return Gate(super().build_middleware_stack(), endpoints=endpoints, direct=direct)
 
 
 def soundfont_path() -> Path | None:
@@ -80,13 +97,15 @@ def build_page(*, generator: Generator, folder: Path | None = None, at_once: int
     if folder is None:
         folder = Path(tempfile.mkdtemp(prefix="music-reformer-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
+    uploads = Uploads(folder / "uploads")
+    os.environ["GRADIO_TEMP_DIR"] = str(uploads.folder)
     at_once = at_once or min(MOST_AT_ONCE, num_cores())
     operations = Operations(generator=generator, shelf=Shelf(folder / "shelf"), at_once=at_once)
-    server = gr.Server(title="Music Reformer", docs_url=None, redoc_url=None)
+    server = PageServer(title="Music Reformer", docs_url=None, redoc_url=None)
     server.state.operations = operations
     _add_files(server, operations)
-    _add_operations(server, operations)
+    _add_uploading(server, uploads)
+    _add_operations(server, operations, uploads)
     return server
 
 
@@ -160,22 +179,35 @@ def _add_files(server: gr.Server, operations: Operations) -> None:
     server.mount("/page", StaticFiles(directory=ASSETS), name="page")
 
 
-def _add_operations(server: gr.Server, operations: Operations) -> None:
+def _add_uploading(server: gr.Server, uploads: Uploads) -> None:
+    """Gradio's route for uploads, in our own form: Gradio's names files by their content, for all visitors alike."""
+
+    @server.post("/gradio_api/upload")
+    async def upload(request: Request) -> Response:
+        """Keep one file until it is opened; returns a list of the path to open it by."""
+        try:
+            async with request.form(max_files=1, max_fields=1) as form:
+                files = [value for value in form.values() if isinstance(value, UploadFile)]
+                data, name = (await files[0].read(), str(files[0].filename)) if files else (b"", "")
+        except HTTPException as error:
+            return JSONResponse({"error": f"The form cannot be read ({error.detail})"}, status_code=400)
+        if not files:
+            return JSONResponse({"error": "Send one MIDI file as multipart/form-data."}, status_code=400)
+        if len(data) > UPLOAD_BYTES:
+            return JSONResponse({"error": f"A file may have {UPLOAD_BYTES:,} bytes at most."}, status_code=413)
+        return JSONResponse([await run_in_threadpool(uploads.keep, data, name=name)])
+
+
+def _add_operations(server: gr.Server, operations: Operations, uploads: Uploads) -> None:
     """The Gradio endpoints, which programs may call too."""
 
     @server.api(name="open", concurrency_limit=2)
     @_tell_the_visitor
     def open_file(file: gr.FileData) -> dict:
         """Check a MIDI file and keep it; returns its key, name and piano roll."""
-        # Gradio hands over what the client sent: a dictionary with these keys, its path checked to be an upload.
-        sent = cast(dict[str, Any], file)
-        path = Path(sent["path"])
-        try:
-            return operations.open_file(path, name=str(sent.get("orig_name") or path.name))
-        finally:
-            # The shelf has its own copy of what can be used.
-            shutil.rmtree(path.parent, ignore_errors=True)
-            sweep(path.parent.parent, max_age=UPLOAD_AGE)
+        with uploads.taken(file) as path:
+            original = file.get("orig_name")
+            return operations.open_file(path, name=original if isinstance(original, str) else path.name)
 
     @server.api(name="example", concurrency_limit=2)
     @_tell_the_visitor

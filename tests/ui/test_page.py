@@ -8,11 +8,9 @@ import os
 import re
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-import gradio as gr
 import httpx
 import pytest
 import symusic
@@ -20,26 +18,9 @@ from gradio_client import Client, handle_file
 
 from helpers.stand_in_generator import StandInGenerator
 from music_reformer.ui.operations import Operations
-from music_reformer.ui.page import ASSETS, build_page, launch_page, soundfont_path
+from music_reformer.ui.page import ASSETS, soundfont_path
 
 REPOSITORY = Path(__file__).parent.parent.parent
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[gr.Server]:
-    server = build_page(generator=StandInGenerator(seconds=0.2), folder=tmp_path_factory.mktemp("site"), at_once=2)
-    yield server
-    server.get_blocks().close(verbose=False)
-
-
-@pytest.fixture(scope="module")
-def address(server: gr.Server) -> str:
-    return launch_page(server, host="127.0.0.1", port=None, open_browser=False, block=False)
-
-
-@pytest.fixture
-def operations(server: gr.Server) -> Operations:
-    return server.state.operations
 
 
 def test_the_example_in_the_docstring(address: str, midi_file: Path, tmp_path: Path) -> None:
@@ -54,16 +35,16 @@ def test_the_example_in_the_docstring(address: str, midi_file: Path, tmp_path: P
         assert score.note_num() == symusic.Score(midi_file).note_num() + 16
 
 
-def test_as_many_visitors_as_the_page_is_told_are_composed_for_at_once(address: str, operations: Operations) -> None:
-    operations.generator.seconds = 100
+def test_as_many_visitors_as_the_page_is_told_are_composed_for_at_once(address: str, served: Operations) -> None:
+    served.generator.seconds = 100
     clients = [Client(address, verbose=False) for _ in range(3)]
     jobs = [client.submit({"length": "2bars", "seed": 1}, api_name="/compose") for client in clients]
     deadline = time.monotonic() + 60
-    while operations.num_running < 2 and time.monotonic() < deadline:
+    while served.num_running < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(1)
-    assert operations.num_running == 2  # and the third waits
-    operations.generator.seconds = 0.2
+    assert served.num_running == 2  # and the third waits
+    served.generator.seconds = 0.2
     for job in jobs:
         assert job.result(timeout=60)["event"] == "done"
 

@@ -1,0 +1,186 @@
+"""What every request passes before the page or Gradio sees it: an ASGI application around theirs.
+
+Gradio serves dozens of routes that this page has no use for (files of the server, proxies, recordings, an editor); here
+is the list of those that exist for visitors. A body is read here, counted while it comes, and handed on only as it was
+understood (`calls.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from music_reformer.errors import UserError
+from music_reformer.midi.score import UPLOAD_BYTES
+from music_reformer.ui.calls import Endpoint, event_of, plain_call, read_json, session_of
+
+Scope = dict[str, Any]
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+MAX_JSON = 64_000
+# The file, and what a form says around it.
+MAX_UPLOAD = UPLOAD_BYTES + 8_000
+# Of all bodies that are coming in at one time, and seconds that each may take.
+MAX_RECEIVING = 100_000_000
+MAX_SECONDS = 60.0
+
+
+class RequestError(Exception):
+    """A request that goes no further, and the sentence that its sender gets."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.sentence = sentence
+
+
+@dataclass(frozen=True)
+class Route:
+    """An address that exists.
+
+    Args:
+        methods: that it answers to.
+        path: all of it.
+        read: of a POST: the body for Gradio, from the parts of the path and the body that came; None: as it came.
+        max_body: bytes.
+    """
+
+    methods: tuple[str, ...]
+    path: re.Pattern[str]
+    read: Callable[[tuple[str, ...], bytes], dict[str, Any]] | None = None
+    max_body: int = MAX_JSON
+
+
+class Gate:
+    """Lets through what the page and its API need.
+
+    Args:
+        application: what is behind it.
+        endpoints: the operations, in Gradio's order.
+        direct: names of those that Gradio may call without its queue.
+    """
+
+    def __init__(self, application: Application, *, endpoints: Sequence[Endpoint], direct: Sequence[str]) -> None:
+        self._application = application
+        self._endpoints = list(endpoints)
+        self._receiving = 0
+        names = "|".join(endpoint.name for endpoint in endpoints)
+        post, get = ("POST",), ("GET", "HEAD")
+        self._routes = [
+            Route(get, re.compile(r"/|/setup|/waiting|/soundfont|/file/[^/]+|/page/.+")),
+            Route(get, re.compile(r"/config|/gradio_api/(?:info|startup-events)")),  # a program asks what there is
+            Route(get, re.compile(rf"/gradio_api/(?:heartbeat/[\w-]+|queue/data|call/(?:{names})/[0-9a-f]+)")),
+            Route(post, re.compile(r"/gradio_api/upload"), max_body=MAX_UPLOAD),
+            Route(post, re.compile(rf"/gradio_api/call/({names})"), self._read_call),
+            Route(post, re.compile(rf"/gradio_api/(?:run|api)/({'|'.join(direct)})"), self._read_call),
+            Route(post, re.compile(r"/gradio_api/queue/join"), self._read_join),
+            Route(post, re.compile(r"/gradio_api/cancel"), self._read_cancel),
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection of the ASGI protocol."""
+        if scope["type"] == "lifespan":
+            await self._application(scope, receive, send)
+        elif scope["type"] == "http":
+            try:
+                scope, receive = await self._admit(scope, receive)
+            except RequestError as error:
+                await _answer(send, error)
+                return
+            await self._application(scope, receive, send)
+        else:
+            await send({"type": "websocket.close"})
+
+    async def _admit(self, scope: Scope, receive: Receive) -> tuple[Scope, Receive]:
+        route, parts = self._route(scope)
+        if scope["method"] != "POST":
+            return scope, receive
+        body = await self._body(receive, route.max_body)
+        if route.read is not None:
+            try:
+                body = json.dumps(route.read(parts, body)).encode()
+            except UserError as error:
+                raise RequestError(400, str(error)) from error
+        return _with_length(scope, len(body)), _replay(body, receive)
+
+    def _route(self, scope: Scope) -> tuple[Route, tuple[str, ...]]:
+        for route in self._routes:
+            if match := route.path.fullmatch(scope["path"]):
+                if scope["method"] not in route.methods:
+                    raise RequestError(405, f"This address answers to {' and '.join(route.methods)} only.")
+                return route, match.groups()
+        raise RequestError(404, "There is nothing at this address.")
+
+    async def _body(self, receive: Receive, most: int) -> bytes:
+        """The body of a request, counted while it comes: its sender may tell any length, or none."""
+        body = bytearray()
+        try:
+            async with asyncio.timeout(MAX_SECONDS):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise RequestError(400, "The request ended before its body did.")
+                    chunk = message.get("body", b"")
+                    if len(body) + len(chunk) > most:
+                        raise RequestError(413, f"The request is larger than the {most:,} bytes that are read.")
+                    if self._receiving + len(chunk) > MAX_RECEIVING:
+                        raise RequestError(503, "Too much is being sent to the server just now; try again in a minute.")
+                    body += chunk
+                    self._receiving += len(chunk)
+                    if not message.get("more_body", False):
+                        return bytes(body)
+        except TimeoutError:
+            raise RequestError(408, f"The request took more than {MAX_SECONDS:g} seconds to arrive.") from None
+        finally:
+            self._receiving -= len(body)
+
+    def _read_call(self, parts: tuple[str, ...], body: bytes) -> dict[str, Any]:
+        endpoint = next(endpoint for endpoint in self._endpoints if endpoint.name == parts[0])
+        return plain_call(endpoint, read_json(body))
+
+    def _read_join(self, parts: tuple[str, ...], body: bytes) -> dict[str, Any]:
+        sent = read_json(body)
+        number = self._number(sent)
+        session = session_of(sent)
+        return {**plain_call(self._endpoints[number], sent), "fn_index": number, "session_hash": session}
+
+    def _read_cancel(self, parts: tuple[str, ...], body: bytes) -> dict[str, Any]:
+        sent = read_json(body)
+        return {"fn_index": self._number(sent), "session_hash": session_of(sent), "event_id": event_of(sent)}
+
+    def _number(self, sent: dict[str, Any]) -> int:
+        number = sent.get("fn_index")
+        if type(number) is not int or not 0 <= number < len(self._endpoints):
+            raise UserError(f"The fn_index must be a whole number from 0 to {len(self._endpoints) - 1}.")
+        return number
+
+
+async def _answer(send: Send, error: RequestError) -> None:
+    body = json.dumps({"error": error.sentence}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if error.status in (408, 413):
+        headers.append((b"connection", b"close"))  # the rest of the body is not waited for
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _with_length(scope: Scope, length: int) -> Scope:
+    kept = [pair for pair in scope["headers"] if pair[0] not in (b"content-length", b"transfer-encoding")]
+    return {**scope, "headers": [*kept, (b"content-length", str(length).encode())]}
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A body that has been read, once more; then what else the connection has to say."""
+    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replayed() -> Message:
+        return pending.pop() if pending else await receive()
+
+    return replayed
