@@ -7,6 +7,7 @@ import http.server
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -224,3 +225,19 @@ def test_the_simple_way_in_works_with_and_without_the_mark(address: str) -> None
     for mark in ({}, MARK):
         kind, (piece,) = outcome(address, "open", [{"path": upload(address, SONG, name="w.mid"), **mark}])
         assert (kind, piece["name"]) == ("complete", "w")
+
+
+def test_the_same_song_opened_by_twenty_at_once_is_opened_by_all(address: str, site_folder: Path) -> None:
+    everyone = threading.Barrier(20)
+
+    def visit(number: int) -> str:
+        everyone.wait(timeout=60)
+        sent = upload(address, SONG)
+        return call(address, "open", {"path": sent, "orig_name": f"{number}.mid", **MARK})["key"]
+
+    with ThreadPoolExecutor(20) as visitors:
+        keys = set(visitors.map(visit, range(20)))
+    assert len(keys) == 20
+    for key in keys:
+        assert httpx.get(f"{address}file/{key}").content == SONG
+    assert not [path for path in (site_folder / "uploads").rglob("song.mid") if not path.is_symlink()]
