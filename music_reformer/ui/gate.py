@@ -8,15 +8,18 @@ understood (`calls.py`).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qs
 
 from music_reformer.errors import UserError
 from music_reformer.midi.score import UPLOAD_BYTES
 from music_reformer.ui.calls import Endpoint, event_of, plain_call, read_json, session_of
+from music_reformer.ui.turns import Turns
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -30,6 +33,8 @@ MAX_UPLOAD = UPLOAD_BYTES + 8_000
 # Of all bodies that are coming in at one time, and seconds that each may take.
 MAX_RECEIVING = 100_000_000
 MAX_SECONDS = 60.0
+# Connections that are being answered at one time; a visitor who waits or listens holds one or two.
+MAX_OPEN = 400
 
 
 class RequestError(Exception):
@@ -48,13 +53,14 @@ class Route:
     Args:
         methods: that it answers to.
         path: all of it.
-        read: of a POST: the body for Gradio, from the parts of the path and the body that came; None: as it came.
+        read: of a POST: the body for Gradio, and the operation that it queues for or "", from the parts of the path
+            and the body that came; None: the body as it came.
         max_body: bytes.
     """
 
     methods: tuple[str, ...]
     path: re.Pattern[str]
-    read: Callable[[tuple[str, ...], bytes], dict[str, Any]] | None = None
+    read: Callable[[tuple[str, ...], bytes], tuple[dict[str, Any], str]] | None = None
     max_body: int = MAX_JSON
 
 
@@ -65,18 +71,23 @@ class Gate:
         application: what is behind it.
         endpoints: the operations, in Gradio's order.
         direct: names of those that Gradio may call without its queue.
+        turns: who waits in the queue.
     """
 
-    def __init__(self, application: Application, *, endpoints: Sequence[Endpoint], direct: Sequence[str]) -> None:
+    def __init__(
+        self, application: Application, *, endpoints: Sequence[Endpoint], direct: Sequence[str], turns: Turns
+    ) -> None:
         self._application = application
         self._endpoints = list(endpoints)
+        self._turns = turns
         self._receiving = 0
+        self._open = 0
         names = "|".join(endpoint.name for endpoint in endpoints)
         post, get = ("POST",), ("GET", "HEAD")
         self._routes = [
             Route(get, re.compile(r"/|/setup|/waiting|/soundfont|/file/[^/]+|/page/.+")),
             Route(get, re.compile(r"/config|/gradio_api/(?:info|startup-events)")),  # a program asks what there is
-            Route(get, re.compile(rf"/gradio_api/(?:heartbeat/[\w-]+|queue/data|call/(?:{names})/[0-9a-f]+)")),
+            Route(get, re.compile(rf"/gradio_api/(?:heartbeat/[\w-]+|queue/data|call/(?:{names})/([0-9a-f]+))")),
             Route(post, re.compile(r"/gradio_api/upload"), max_body=MAX_UPLOAD),
             Route(post, re.compile(rf"/gradio_api/call/({names})"), self._read_call),
             Route(post, re.compile(rf"/gradio_api/(?:run|api)/({'|'.join(direct)})"), self._read_call),
@@ -87,28 +98,48 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of the ASGI protocol."""
         if scope["type"] == "lifespan":
+            watching = asyncio.create_task(self._turns.watch())
             await self._application(scope, receive, send)
+            watching.cancel()
         elif scope["type"] == "http":
+            self._open += 1
             try:
-                scope, receive = await self._admit(scope, receive)
+                await self._serve(scope, receive, send)
             except RequestError as error:
                 await _answer(send, error)
-                return
-            await self._application(scope, receive, send)
+            finally:
+                self._open -= 1
         else:
             await send({"type": "websocket.close"})
 
-    async def _admit(self, scope: Scope, receive: Receive) -> tuple[Scope, Receive]:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. Raises `RequestError` for one that goes no further."""
+        if self._open > MAX_OPEN:
+            raise RequestError(503, "Too many visitors are here just now; try again in a minute.")
         route, parts = self._route(scope)
         if scope["method"] != "POST":
-            return scope, receive
+            session = self._session(scope, parts)
+            with self._turns.listening(session) if session else contextlib.nullcontext():
+                await self._application(scope, receive, send)
+            return
         body = await self._body(receive, route.max_body)
         if route.read is not None:
             try:
-                body = json.dumps(route.read(parts, body)).encode()
+                plain, operation = route.read(parts, body)
             except UserError as error:
                 raise RequestError(400, str(error)) from error
-        return _with_length(scope, len(body)), _replay(body, receive)
+            if operation and not await self._turns.make_room(operation, scope["client"][0]):
+                raise RequestError(503, "Too many visitors are waiting just now; try again in a minute.")
+            body = json.dumps(plain).encode()
+        await self._application(_with_length(scope, len(body)), _replay(body, receive), send)
+
+    def _session(self, scope: Scope, parts: tuple[str, ...]) -> str:
+        """The session that a request listens to, or ""."""
+        if parts and parts[0]:
+            return self._turns.session_of(parts[0])
+        if scope["path"].endswith("/queue/data"):
+            return parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
+        return ""
 
     def _route(self, scope: Scope) -> tuple[Route, tuple[str, ...]]:
         for route in self._routes:
@@ -141,19 +172,20 @@ class Gate:
         finally:
             self._receiving -= len(body)
 
-    def _read_call(self, parts: tuple[str, ...], body: bytes) -> dict[str, Any]:
+    def _read_call(self, parts: tuple[str, ...], body: bytes) -> tuple[dict[str, Any], str]:
         endpoint = next(endpoint for endpoint in self._endpoints if endpoint.name == parts[0])
-        return plain_call(endpoint, read_json(body))
+        return plain_call(endpoint, read_json(body)), endpoint.name
 
-    def _read_join(self, parts: tuple[str, ...], body: bytes) -> dict[str, Any]:
+    def _read_join(self, parts: tuple[str, ...], body: bytes) -> tuple[dict[str, Any], str]:
         sent = read_json(body)
         number = self._number(sent)
+        endpoint = self._endpoints[number]
         session = session_of(sent)
-        return {**plain_call(self._endpoints[number], sent), "fn_index": number, "session_hash": session}
+        return {**plain_call(endpoint, sent), "fn_index": number, "session_hash": session}, endpoint.name
 
-    def _read_cancel(self, parts: tuple[str, ...], body: bytes) -> dict[str, Any]:
+    def _read_cancel(self, parts: tuple[str, ...], body: bytes) -> tuple[dict[str, Any], str]:
         sent = read_json(body)
-        return {"fn_index": self._number(sent), "session_hash": session_of(sent), "event_id": event_of(sent)}
+        return {"fn_index": self._number(sent), "session_hash": session_of(sent), "event_id": event_of(sent)}, ""
 
     def _number(self, sent: dict[str, Any]) -> int:
         number = sent.get("fn_index")

@@ -28,6 +28,8 @@ from typing import Any
 
 # Read when a page is built; without it the server reports to gradio.app.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+# It makes a table of so many of the last calls after each call.
+os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "10")
 
 import gradio as gr
 from fastapi import Request
@@ -50,12 +52,13 @@ from music_reformer.ui.gate import Application, Gate
 from music_reformer.ui.operations import Operations
 from music_reformer.ui.order import Order
 from music_reformer.ui.shelf import Shelf
+from music_reformer.ui.turns import Turns
 from music_reformer.ui.uploads import Uploads
 
 # A step holds a core, and what Python does between steps holds up the others.
 MOST_AT_ONCE = 4
-# More waiting visitors than this are asked to come back: each holds a connection and a little memory.
-MAX_WAITING = 60
+# Of which Gradio keeps what they last sent; a visitor has a new one for every call.
+MAX_SESSIONS = 500
 MEDIA_TYPES = {".mid": "audio/midi", ".zip": "application/zip", ".musicxml": "application/vnd.recordare.musicxml+xml"}
 
 ASSETS = Path(__file__).parent / "assets"
@@ -74,7 +77,8 @@ class PageServer(gr.Server):
         operations = [(options["api_name"], function, options["queue"]) for function, options in self._deferred_apis]
         endpoints = [Endpoint.of(name, function) for name, function, _ in operations]
         direct = [name for name, _, queued in operations if not queued]
-        return Gate(super().build_middleware_stack(), endpoints=endpoints, direct=direct)
+        turns = Turns(self.get_blocks()._queue)
+        return Gate(super().build_middleware_stack(), endpoints=endpoints, direct=direct, turns=turns)
 
 
 def soundfont_path() -> Path | None:
@@ -102,7 +106,7 @@ def build_page(*, generator: Generator, folder: Path | None = None, at_once: int
     at_once = at_once or min(MOST_AT_ONCE, num_cores())
     operations = Operations(generator=generator, shelf=Shelf(folder / "shelf"), at_once=at_once)
     server = PageServer(title="Music Reformer", docs_url=None, redoc_url=None)
-    server.state.operations = operations
+    server.state.operations, server.state.uploads = operations, uploads
     _add_files(server, operations)
     _add_uploading(server, uploads)
     _add_operations(server, operations, uploads)
@@ -124,6 +128,7 @@ def launch_page(page: gr.Server, *, host: str, port: int | None, open_browser: b
             inbrowser=open_browser,
             prevent_thread_lock=True,
             max_file_size=UPLOAD_BYTES,
+            state_session_capacity=MAX_SESSIONS,
             share=False,
             ssr_mode=False,
             run_history=False,
@@ -133,8 +138,6 @@ def launch_page(page: gr.Server, *, host: str, port: int | None, open_browser: b
     except OSError as error:
         where = f"{host}, port {port}" if port else host
         raise UserError(f"the page cannot be served on {where}; choose another --port or --host") from error
-    # The queue takes no limit from outside in server mode.
-    page.get_blocks()._queue.max_size = MAX_WAITING
     if block:
         sys.stdout.write(f"Music Reformer is at {address} (Ctrl+C ends it)\n")
         sys.stdout.flush()
@@ -201,7 +204,7 @@ def _add_uploading(server: gr.Server, uploads: Uploads) -> None:
 def _add_operations(server: gr.Server, operations: Operations, uploads: Uploads) -> None:
     """The Gradio endpoints, which programs may call too."""
 
-    @server.api(name="open", concurrency_limit=2)
+    @server.api(name="open", concurrency_id="open", concurrency_limit=2)
     @_tell_the_visitor
     def open_file(file: gr.FileData) -> dict:
         """Check a MIDI file and keep it; returns its key, name and piano roll."""
@@ -209,19 +212,19 @@ def _add_operations(server: gr.Server, operations: Operations, uploads: Uploads)
             original = file.get("orig_name")
             return operations.open_file(path, name=original if isinstance(original, str) else path.name)
 
-    @server.api(name="example", concurrency_limit=2)
+    @server.api(name="example", concurrency_id="example", concurrency_limit=2)
     @_tell_the_visitor
     def open_example(name: str) -> dict:
         """One of the example pieces, as if it had been opened."""
         return operations.open_example(name)
 
-    @server.api(name="piece", concurrency_limit=2)
+    @server.api(name="piece", concurrency_id="piece", concurrency_limit=2)
     @_tell_the_visitor
     def open_kept(key: str) -> dict:
         """A file that the server keeps (a variation, say), as /open would return it."""
         return operations.open_kept(key)
 
-    @server.api(name="compose", concurrency_limit=operations.at_once)
+    @server.api(name="compose", concurrency_id="compose", concurrency_limit=operations.at_once)
     def compose(order: dict) -> Iterator[dict]:
         """Continue a piece (see `Order`); streams "start", "progress" ... and "done" reports."""
         try:
@@ -229,7 +232,7 @@ def _add_operations(server: gr.Server, operations: Operations, uploads: Uploads)
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
-    @server.api(name="export", concurrency_limit=1)
+    @server.api(name="export", concurrency_id="export", concurrency_limit=1)
     @_tell_the_visitor
     def export(piece: str, kind: str, since: int, until: int = -1, programs: list | None = None) -> dict:
         """A piece as "new" notes, "tracks" (zip) or "musicxml"; returns the file's key and name.
@@ -238,7 +241,7 @@ def _add_operations(server: gr.Server, operations: Operations, uploads: Uploads)
         """
         return operations.export(piece, kind, int(since), int(until) if until >= 0 else None, programs or ())
 
-    @server.api(name="stop", queue=False)
+    @server.api(name="stop", concurrency_id="stop", queue=False)
     def stop(ticket: str) -> bool:
         """End a composition early, by the ticket from its "start" report; its "done" report follows."""
         return operations.stop(ticket)
