@@ -14,10 +14,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from music_reformer import config as settings
 from music_reformer.errors import UserError
+from music_reformer.training.processes import leave
 
 USAGE = """music-reformer: compose long music with a Reformer
 
@@ -92,6 +93,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("music-reformer: stopped\n")
         return 130
+
+
+def run() -> NoReturn:
+    """The command `music-reformer`: run what was typed, and end the process with its exit code."""
+    leave(main())
 
 
 def conf_folder() -> Path:
