@@ -8,7 +8,6 @@ understood (`calls.py`).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import re
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,6 +18,7 @@ from urllib.parse import parse_qs
 from music_reformer.errors import UserError
 from music_reformer.midi.score import UPLOAD_BYTES
 from music_reformer.ui.calls import Endpoint, event_of, plain_call, read_json, session_of
+from music_reformer.ui.hosts import Hosts
 from music_reformer.ui.turns import Turns
 
 Scope = dict[str, Any]
@@ -33,6 +33,18 @@ MAX_UPLOAD = UPLOAD_BYTES + 8_000
 # Of all bodies that are coming in at one time, and seconds that each may take.
 MAX_RECEIVING = 100_000_000
 MAX_SECONDS = 60.0
+# What the page loads is all its own: the browser itself refuses to fetch anything from elsewhere.
+CONTENT_POLICY = (
+    "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self' 'wasm-unsafe-eval'; "
+    "connect-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'self'"
+)
+# On every answer, Gradio's and errors too.
+HEADERS = (
+    (b"content-security-policy", CONTENT_POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
 # Connections that are being answered at one time; a visitor who waits or listens holds one or two.
 MAX_OPEN = 400
 
@@ -72,14 +84,22 @@ class Gate:
         endpoints: the operations, in Gradio's order.
         direct: names of those that Gradio may call without its queue.
         turns: who waits in the queue.
+        hosts: the names of this server.
     """
 
     def __init__(
-        self, application: Application, *, endpoints: Sequence[Endpoint], direct: Sequence[str], turns: Turns
+        self,
+        application: Application,
+        *,
+        endpoints: Sequence[Endpoint],
+        direct: Sequence[str],
+        turns: Turns,
+        hosts: Hosts,
     ) -> None:
         self._application = application
         self._endpoints = list(endpoints)
         self._turns = turns
+        self._hosts = hosts
         self._receiving = 0
         self._open = 0
         names = "|".join(endpoint.name for endpoint in endpoints)
@@ -103,6 +123,7 @@ class Gate:
             watching.cancel()
         elif scope["type"] == "http":
             self._open += 1
+            send = _with_headers(send)
             try:
                 await self._serve(scope, receive, send)
             except RequestError as error:
@@ -116,11 +137,19 @@ class Gate:
         """Answer one request. Raises `RequestError` for one that goes no further."""
         if self._open > MAX_OPEN:
             raise RequestError(503, "Too many visitors are here just now; try again in a minute.")
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if refusal := self._hosts.refusal(headers, is_navigation=scope["path"] == "/"):
+            raise RequestError(403, refusal)
         route, parts = self._route(scope)
         if scope["method"] != "POST":
             session = self._session(scope, parts)
-            with self._turns.listening(session) if session else contextlib.nullcontext():
+            if session is None:
                 await self._application(scope, receive, send)
+            elif not self._turns.knows(session):
+                raise RequestError(404, "There is no such session, or not any more; call an operation first.")
+            else:
+                with self._turns.listening(session):
+                    await self._application(scope, receive, send)
             return
         body = await self._body(receive, route.max_body)
         if route.read is not None:
@@ -133,13 +162,13 @@ class Gate:
             body = json.dumps(plain).encode()
         await self._application(_with_length(scope, len(body)), _replay(body, receive), send)
 
-    def _session(self, scope: Scope, parts: tuple[str, ...]) -> str:
-        """The session that a request listens to, or ""."""
+    def _session(self, scope: Scope, parts: tuple[str, ...]) -> str | None:
+        """The session that a request listens to, if it does."""
         if parts and parts[0]:
             return self._turns.session_of(parts[0])
         if scope["path"].endswith("/queue/data"):
             return parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
-        return ""
+        return None
 
     def _route(self, scope: Scope) -> tuple[Route, tuple[str, ...]]:
         for route in self._routes:
@@ -201,6 +230,17 @@ async def _answer(send: Send, error: RequestError) -> None:
         headers.append((b"connection", b"close"))  # the rest of the body is not waited for
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _with_headers(send: Send) -> Send:
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            ours = [name for name, _ in HEADERS]
+            others = [pair for pair in message.get("headers", ()) if pair[0].lower() not in ours]
+            message = {**message, "headers": [*others, *HEADERS]}
+        await send(message)
+
+    return sent
 
 
 def _with_length(scope: Scope, length: int) -> Scope:

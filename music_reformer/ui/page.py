@@ -21,7 +21,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ from music_reformer.midi.score import UPLOAD_BYTES
 from music_reformer.ui import order as limits
 from music_reformer.ui.calls import Endpoint
 from music_reformer.ui.gate import Application, Gate
+from music_reformer.ui.hosts import Hosts
 from music_reformer.ui.operations import Operations
 from music_reformer.ui.order import Order
 from music_reformer.ui.shelf import Shelf
@@ -62,11 +63,6 @@ MAX_SESSIONS = 500
 MEDIA_TYPES = {".mid": "audio/midi", ".zip": "application/zip", ".musicxml": "application/vnd.recordare.musicxml+xml"}
 
 ASSETS = Path(__file__).parent / "assets"
-# What the page loads is all its own: the browser itself refuses to fetch anything from elsewhere.
-CONTENT_POLICY = (
-    "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self' 'wasm-unsafe-eval'; "
-    "connect-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'self'"
-)
 
 
 class PageServer(gr.Server):
@@ -77,8 +73,13 @@ class PageServer(gr.Server):
         operations = [(options["api_name"], function, options["queue"]) for function, options in self._deferred_apis]
         endpoints = [Endpoint.of(name, function) for name, function, _ in operations]
         direct = [name for name, _, queued in operations if not queued]
-        turns = Turns(self.get_blocks()._queue)
-        return Gate(super().build_middleware_stack(), endpoints=endpoints, direct=direct, turns=turns)
+        return Gate(
+            super().build_middleware_stack(),
+            endpoints=endpoints,
+            direct=direct,
+            turns=Turns(self.get_blocks()._queue),
+            hosts=self.state.hosts,
+        )
 
 
 def soundfont_path() -> Path | None:
@@ -113,14 +114,24 @@ def build_page(*, generator: Generator, folder: Path | None = None, at_once: int
     return server
 
 
-def launch_page(page: gr.Server, *, host: str, port: int | None, open_browser: bool, block: bool = True) -> str:
+def launch_page(
+    page: gr.Server,
+    *,
+    host: str,
+    port: int | None,
+    open_browser: bool,
+    block: bool = True,
+    allowed_hosts: Collection[str] = (),
+) -> str:
     """Serve `page` on `host`:`port` (None: the first free port from 7860).
 
-    With `block`, says where and serves until interrupted; else returns the address at once.
+    With `block`, says where and serves until interrupted; else returns the address at once. Requests are answered that
+    ask for an IP address, for localhost, for this machine's name where others can reach it, or for `allowed_hosts`.
 
     Raises:
         UserError: the port is taken, or the address is not one of this machine.
     """
+    hosts = page.state.hosts = Hosts(host, allowed_hosts)
     try:
         _, address, _ = page.launch(
             server_name=host,
@@ -140,6 +151,8 @@ def launch_page(page: gr.Server, *, host: str, port: int | None, open_browser: b
         raise UserError(f"the page cannot be served on {where}; choose another --port or --host") from error
     if block:
         sys.stdout.write(f"Music Reformer is at {address} (Ctrl+C ends it)\n")
+        if hosts.meaning:
+            sys.stdout.write(f"{hosts.meaning}\n")
         sys.stdout.flush()
         page.get_blocks().block_thread()
     return address
@@ -151,7 +164,7 @@ def _add_files(server: gr.Server, operations: Operations) -> None:
 
     @server.api_route("/", methods=["GET", "HEAD"])
     def index() -> Response:
-        return FileResponse(ASSETS / "index.html", headers={"Content-Security-Policy": CONTENT_POLICY})
+        return FileResponse(ASSETS / "index.html")
 
     @server.get("/setup")
     def setup() -> Response:

@@ -57,6 +57,10 @@ class Turns:
         # Where nobody named a session, the order is its own.
         return next((session for session, events in list(sessions.items()) if event_id in events), event_id)
 
+    def knows(self, session: str) -> bool:
+        """Whether there is, or soon was, anything to hear of a session."""
+        return session in self._queue.pending_messages_per_session
+
     @contextlib.contextmanager
     def listening(self, session: str) -> Iterator[None]:
         """While somebody listens to what becomes of the orders of a session."""

@@ -51,7 +51,9 @@ def chromium() -> Iterator[Any]:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     generator = StandInGenerator(seconds=1.0)
     server = build_page(generator=generator, folder=tmp_path_factory.mktemp("site"), at_once=1)
-    address = launch_page(server, host="127.0.0.1", port=None, open_browser=False, block=False)
+    address = launch_page(
+        server, host="127.0.0.1", port=None, open_browser=False, block=False, allowed_hosts=["lan.test"]
+    )
     yield Site(address, server.state.operations, generator)
     server.get_blocks().close(verbose=False)
 
