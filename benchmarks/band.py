@@ -35,6 +35,7 @@ def continue_songs(
     from music_reformer.data.store import TokenStore
     from music_reformer.generation.generator import Generator
     from music_reformer.generation.prompt import programs_of
+    from music_reformer.generation.request import Request
 
     use_threads(threads)
     cut_bar = 0 if prompt == "nothing" else CUT
@@ -48,14 +49,14 @@ def continue_songs(
         programs = programs_of(song)
         if prompt == "others":
             song.tracks = [track for track in song.tracks if not (track.is_drum or _is_bass(track))]
-        session = generator.start(
-            None if prompt == "nothing" else song,
+        request = Request(
             cut_bar=cut_bar,
             length=f"{LENGTH}bars",
             variations=variations,
-            programs=programs,
+            programs=sorted(programs),
             seed=len(found["songs"]),
         )
+        session = generator.start(None if prompt == "nothing" else song, request)
         for _ in session:
             pass
         found["songs"].append(figures)

@@ -182,13 +182,14 @@ def _median_steps(turns: dict[str, Callable[[], None]], steps: int, device: str)
 def measure_shipped(*, variations: int, bars: int, device: str, threads: int) -> dict[str, float]:
     """In a child process: the shipped weights continue an example, grammar and sampling included."""
     from music_reformer.generation.generator import Generator
+    from music_reformer.generation.request import Request
     from music_reformer.midi.examples import EXAMPLES
 
     use_threads(threads)
     generator = Generator.load("pretrained", device)
     score = next(iter(EXAMPLES.values())).score()
     for length in ("1bars", f"{bars}bars"):  # The first loads all that is loaded once.
-        session = generator.start(score, length=length, variations=variations, seed=1)
+        session = generator.start(score, Request(length=length, variations=variations, seed=1))
         begin = time.perf_counter()
         for _ in session:
             pass

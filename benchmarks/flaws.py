@@ -31,12 +31,13 @@ def compose(*, checkpoint: str, data: str, num_pieces: int, variations: int, thr
     from music_reformer.data.store import TokenStore
     from music_reformer.generation.generator import Generator
     from music_reformer.generation.prompt import programs_of
+    from music_reformer.generation.request import Request
 
     use_threads(threads)
     store, generator = TokenStore.open(data), Generator.load(checkpoint, "cpu")
 
-    def composed(**order: Any) -> list[Any]:
-        session = generator.start(variations=variations, **order)
+    def composed(score: Any, **order: Any) -> list[Any]:
+        session = generator.start(score, Request(variations=variations, **order))
         for _ in session:
             pass
         return session.scores
@@ -47,13 +48,13 @@ def compose(*, checkpoint: str, data: str, num_pieces: int, variations: int, thr
         found["the songs"].append(_look(song, CUT, LENGTH, set()))
         found["songs that go on"] += [
             _look(score, CUT, LENGTH, set())
-            for score in composed(prompt=song, cut_bar=CUT, length=f"{LENGTH}bars", seed=number)
+            for score in composed(song, cut_bar=CUT, length=f"{LENGTH}bars", seed=number)
         ]
     for name, programs in FROM_NOTHING.items():
         found[name] = [
             _look(score, 0, LENGTH_FROM_NOTHING, programs - programs_of(score))
             for number in range(num_pieces)
-            for score in composed(programs=programs, length=f"{LENGTH_FROM_NOTHING}bars", seed=number)
+            for score in composed(None, programs=sorted(programs), length=f"{LENGTH_FROM_NOTHING}bars", seed=number)
         ]
     return found
 

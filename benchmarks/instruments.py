@@ -26,6 +26,7 @@ def add_to_songs(
     """In a child process: of each continuation, the share of the bars in which the instrument plays."""
     from music_reformer.data.store import TokenStore
     from music_reformer.generation.generator import Generator
+    from music_reformer.generation.request import Request
 
     use_threads(threads)
     store, generator = TokenStore.open(data), Generator.load(checkpoint, "cpu")
@@ -33,15 +34,15 @@ def add_to_songs(
     for seed, piece in enumerate(list(store.split("test"))[:num_pieces]):
         song = store.music_tokenizer.decode(store.tokens(piece))
         song.tracks = [track for track in song.tracks if track.program == PIANO and not track.is_drum]
-        session = generator.start(
-            song,
+        request = Request(
             cut_bar=CUT,
             until_bar=CUT + LENGTH if anew else None,
             length=f"{LENGTH}bars",
             variations=variations,
-            programs={program} if anew else {PIANO, program},
+            programs=[program] if anew else [PIANO, program],
             seed=seed,
         )
+        session = generator.start(song, request)
         for _ in session:
             pass
         shares += [_share_of_bars(score, program) for score in session.scores]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from music_reformer import config as settings
+from music_reformer.batch.settings import GenerateConfig
 from music_reformer.errors import UserError
 from music_reformer.training.processes import leave
 
@@ -49,7 +50,7 @@ VERBS = {
     "train": Verb(settings.TrainConfig, "music_reformer.training.run", "train"),
     "finetune": Verb(settings.FinetuneConfig, "music_reformer.training.finetune", "finetune"),
     "evaluate": Verb(settings.EvaluateConfig, "music_reformer.evaluation.evaluate", "evaluate"),
-    "generate": Verb(settings.GenerateConfig, "music_reformer.batch.generate", "generate"),
+    "generate": Verb(GenerateConfig, "music_reformer.batch.generate", "generate"),
 }
 
 

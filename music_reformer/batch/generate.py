@@ -19,12 +19,12 @@ from music_reformer.batch.manifest import Manifest
 from music_reformer.batch.progress import BatchReport
 from music_reformer.batch.ray_workers import compose_all_on_ray
 from music_reformer.batch.runner import Composer, Outcome
+from music_reformer.batch.settings import GenerateConfig
 from music_reformer.batch.workers import compose_all, num_threads, num_workers
-from music_reformer.config import GenerateConfig, require
 from music_reformer.data.store import TokenStore
 from music_reformer.errors import UserError
 from music_reformer.evaluation.copies import TrainingSet
-from music_reformer.generation.generator import MAX_VARIATIONS, Generator, Length
+from music_reformer.generation.generator import Generator
 
 MANIFEST = "manifest.jsonl"
 
@@ -46,14 +46,9 @@ def generate(config: GenerateConfig, *, progress: bool = True) -> list[Path]:
         UserError: a setting, the weights, the prompts or the output folder cannot be used; nothing is written.
         FailedPromptsError: some prompts are no music; each was reported, the others are done.
     """
-    Length.parse(config.length)
-    require(
-        config.variations <= MAX_VARIATIONS,
-        f"variations ({config.variations}) must be 1 to {MAX_VARIATIONS}; give several seeds for more",
-    )
     output = Path(config.output)
     jobs = find_jobs(config.prompts, output, variations=config.variations, seed=config.seed, seeds=config.seeds)
-    generator = Generator.load(config.checkpoint, config.device, rows=config.most_rows)
+    generator = Generator.load(config.checkpoint, config.device, rows=config.max_rows)
     store = TokenStore.open(config.data) if config.data else None
     if store is not None:
         _ = store.music_tokenizer  # integers are no music that could have been copied
@@ -142,18 +137,11 @@ class _Batch:
 
     def _request(self, job: Job, sha256: str | None) -> dict[str, Any]:
         """All that decides what is composed, beside the number of the variation."""
-        config = self.config
+        request = self.config.request(seed=job.seed, has_prompt=True)
         return {
+            **asdict(request),
             "weights": self.generator.fingerprint,
-            "seed": job.seed,
-            "length": config.length,
-            "variations": config.variations,
-            "cut_bar": config.cut_bar,
-            "until_bar": config.until_bar,
-            "programs": sorted(config.programs),
-            "rows": config.rows,
-            "rounds": config.rounds,
-            "sampling": asdict(config.sampling),
+            "rows": self.config.rows,
             "prompt_sha256": sha256,
         }
 

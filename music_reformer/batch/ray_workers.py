@@ -14,8 +14,8 @@ import torch
 
 from music_reformer.batch.jobs import Job
 from music_reformer.batch.runner import Composer, Outcome
+from music_reformer.batch.settings import GenerateConfig
 from music_reformer.batch.workers import lost, parcels_of
-from music_reformer.config import GenerateConfig
 from music_reformer.ray_cluster import joined_cluster
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import symusic
 
 from music_reformer.batch.jobs import Job
-from music_reformer.config import GenerateConfig
+from music_reformer.batch.settings import GenerateConfig
 from music_reformer.data.store import TokenStore
 from music_reformer.errors import UserError
 from music_reformer.evaluation.copies import TrainingSet
@@ -82,7 +82,7 @@ class Composer:
         Raises:
             UserError: either cannot be read, or the device is not there.
         """
-        generator = Generator.load(config.checkpoint, device, rows=config.most_rows)
+        generator = Generator.load(config.checkpoint, device, rows=config.max_rows)
         return cls(config, generator, TrainingSet.of(TokenStore.open(config.data)) if config.data else None)
 
     def compose_all(
@@ -120,7 +120,7 @@ class Composer:
                 by_session[started.session] = started
                 yield started.session
 
-        for session in compose_together(sessions(), most_rows=self.config.most_rows):
+        for session in compose_together(sessions(), most_rows=self.config.max_rows):
             started = by_session.pop(session)
             yield started.job, self._finish(started)
             yield from failed
@@ -133,17 +133,8 @@ class Composer:
         name = str(job.prompt)
         original = read_bytes(job.prompt, name, MAX_BYTES) if job.prompt is not None else None
         score = read_score(original, name=name) if original is not None else None
-        session = self.generator.start(
-            score,
-            length=self.config.length,
-            variations=self.config.variations,
-            seed=job.seed,
-            sampling=self.config.sampling,
-            cut_bar=self.config.cut_bar if job.prompt is not None else None,
-            until_bar=self.config.until_bar if job.prompt is not None else None,
-            programs=set(self.config.programs) or None,
-            rounds=self.config.rounds,
-        )
+        request = self.config.request(seed=job.seed, has_prompt=job.prompt is not None)
+        session = self.generator.start(score, request)
         return _Started(job, session, original, score, began)
 
     def _finish(self, started: _Started) -> Outcome:

@@ -17,7 +17,7 @@ from pebble import ProcessExpired, ProcessPool
 
 from music_reformer.batch.jobs import Job
 from music_reformer.batch.runner import Composer, Outcome
-from music_reformer.config import GenerateConfig
+from music_reformer.batch.settings import GenerateConfig
 from music_reformer.cores import num_cores
 
 # Parcels of jobs handed out ahead of time, per process: none waits for work, and memory stays the same for a million

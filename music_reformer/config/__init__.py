@@ -33,7 +33,6 @@ MAX_LENGTH = 2**26  # tokens
 MAX_VOCABULARY = 2**16  # ids of a token store are 16 bits
 MAX_PROCESSES = 4096
 MAX_GRID = 10_000  # durations that a tokenizer can write
-MAX_VARIATIONS = 64
 
 
 @dataclass
@@ -463,55 +462,7 @@ class SamplingConfig(Checked):
     most_at_once: int = bounded(10, 0, 128, hint="0 is off")
 
 
-@dataclass
-class GenerateConfig(Checked):
-    """`music-reformer generate`: a folder of prompts to a folder of continued MIDI files."""
-
-    # Folder of weights or a training checkpoint; "pretrained": the weights shipped with the package.
-    checkpoint: str = location("pretrained")
-    # A MIDI file or a folder of them; null: compose from nothing.
-    prompts: str | None = location(None)
-    output: str = location("???")
-    variations: int = bounded(1, 1, MAX_VARIATIONS, hint="give several seeds for more")
-    # "16bars" or "30s".
-    length: str = "16bars"
-    seed: int = bounded(1, 0, MAX_SEED)
-    # Several seeds, each for all variations of every prompt; files then have the seed in their names.
-    seeds: list[int] = bounded([], 0, MAX_SEED, size=(0, 1_000_000))
-    # Bars of each prompt to keep and go on from; null: all.
-    cut_bar: int | None = bounded(None, 0, 1_000_000)
-    # Compose the bars from cut_bar (the first is 0) up to this one, not included, anew; null: go on from the cut.
-    until_bar: int | None = bounded(None, 1, 1_000_000)
-    # Instruments that may play, -1 for drums; empty: those of the prompt. With until_bar the others stay as they are.
-    programs: list[int] = bounded([], -1, 127, size=(0, 129), hint="-1 is drums")
-    # Token store that the weights were trained on: each output is searched for passages copied from it; null: not.
-    data: str | None = location(None)
-    # local: processes of this machine; ray: a Ray cluster, where all paths must be the same on all machines.
-    engine: str = one_of("local", ENGINES)
-    # Processes, or workers of the cluster; 0: one for each GPU, or else for each core.
-    workers: int = bounded(1, 0, MAX_PROCESSES, hint="0 is one for each GPU or core")
-    # Variations in one step of the model, of as many prompts as it takes: more tokens a second. 0: one at a time.
-    # On a GPU, once in a great while, a file then differs from what it is by itself (generation/together.py).
-    rows: int = bounded(0, 0, 4096, hint="0 is one prompt at a time")
-    sampling: SamplingConfig = field(default_factory=SamplingConfig)
-    # Hash rounds; 0: as trained.
-    rounds: int = bounded(0, 0, 64, hint="0 is as trained")
-    device: str = "auto"
-
-    def check(self) -> None:
-        """Raise `UserError` for settings that cannot be."""
-        super().check()
-        require(len(set(self.seeds)) == len(self.seeds), f"seeds ({self.seeds}) must be different from each other")
-        require(
-            self.until_bar is None or self.until_bar > (self.cut_bar or 0),
-            f"until_bar ({self.until_bar}) must be above cut_bar ({self.cut_bar or 0}): the bars from cut_bar up to "
-            "until_bar are composed anew",
-        )
-
-    @property
-    def most_rows(self) -> int:
-        """Variations in one step at the most."""
-        return max(self.rows, self.variations)
+Config = TypeVar("Config")
 
 
 def to_plain(config: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """From a prompt to a stream of notes: what page, batch and tests call. The loop itself is in `session.py`.
 
     generator = Generator.load("pretrained")
-    session = generator.start(score, length="16bars", variations=2, seed=1)
+    session = generator.start(score, Request(length="16bars", variations=2, seed=1))
     for progress in session:  # notes as they are made
         ...
     session.scores[0]  # the prompt, event for event, and the continuation
@@ -21,20 +21,18 @@ import numpy as np
 import symusic
 import torch
 
-from music_reformer.config import SamplingConfig, require
+from music_reformer.config import require
 from music_reformer.generation.hole import read_hole
-from music_reformer.generation.prompt import PIANO, blank_score, read_prompt
-from music_reformer.generation.session import Length, Progress, Session
+from music_reformer.generation.prompt import PIANO, Prompt, blank_score, read_prompt
+from music_reformer.generation.request import Request
+from music_reformer.generation.session import Progress, Session
 from music_reformer.generation.variation import NewNote
-from music_reformer.midi.key import Key
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.model.attention.cache import DecodeState
 from music_reformer.model.decoder import Decoder
 from music_reformer.model.weights import load_weights
 
-__all__ = ["Generator", "Length", "NewNote", "Progress", "Session"]
-
-MAX_VARIATIONS = 64
+__all__ = ["Generator", "NewNote", "Progress", "Session"]
 
 
 class Generator:
@@ -86,78 +84,43 @@ class Generator:
             knows_names=loaded.named > 0,
         )
 
-    def start(
-        self,
-        prompt: symusic.Score | None = None,
-        *,
-        length: str | Length = "16bars",
-        variations: int = 1,
-        seed: int = 0,
-        sampling: SamplingConfig | None = None,
-        cut_bar: int | None = None,
-        until_bar: int | None = None,
-        programs: set[int] | None = None,
-        key: Key | None = None,
-        rounds: int = 0,
-        stop: threading.Event | None = None,
-    ) -> Session:
+    def start(self, score: symusic.Score | None, request: Request, *, stop: threading.Event | None = None) -> Session:
         """Prepare to compose; nothing is computed before the session is iterated over.
 
         Args:
-            prompt: in ticks, or None to compose from nothing (120 quarters a minute, 4/4).
-            length: how much; "16bars" are bars of the metre at the cut. Without meaning where `until_bar` is given.
-            variations: how many continuations, composed side by side.
-            seed: two sessions that differ in it differ in all variations.
-            sampling: temperature and the rest; None: the defaults.
-            cut_bar: how many bars of the prompt to keep; None: all, through the one in which its last note begins.
-            until_bar: compose only the bars from `cut_bar` up to this one (not included), anew, with what comes before
-                and behind them in view; None: go on from the cut.
-            programs: instruments that may play, -1 for drums; None: those of the prompt, or a piano. With `until_bar`
-                what other instruments play stays.
-            key: pitches outside it become rare; None: the model alone decides.
-            rounds: hash rounds; 0: as the model was trained.
+            score: the piece, in ticks; it is not altered. None: compose from nothing (120 quarters a minute, 4/4).
+            request: what is asked for.
             stop: set it from another thread, and the session ends with what it has.
 
         Raises:
-            UserError: a setting makes no sense.
+            UserError: the piece has no such bars, or these weights cannot do what is asked for.
         """
-        require(1 <= variations <= MAX_VARIATIONS, f"variations ({variations}) must be 1 to {MAX_VARIATIONS}")
-        for program in programs or ():
-            require(-1 <= program <= 127, f"program ({program}) must be 0 to 127, or -1 for drums")
-        score = prompt if prompt is not None else blank_score(programs or {PIANO})
-        # Half of the positions are for what is to come.
+        if score is None:
+            score = blank_score(request.programs or [PIANO], key=request.parsed_key())
+        return Session(self, self._read(score, request), request=request, stop=stop or threading.Event())
+
+    def _read(self, score: symusic.Score, request: Request) -> Prompt:
+        """The part of a piece that the model is given."""
+        programs = set(request.programs) or None
+        # The other half of the positions is for the new music.
         max_tokens = max(2, self.decoder.config.max_length // 2)
-        if until_bar is not None:
-            require(
-                self.can_infill, "these weights have not learnt to compose bars anew; train them with augment.infill"
-            )
-            read = read_hole(
-                score,
-                tokenizer=self.tokenizer,
-                first_bar=cut_bar or 0,
-                until_bar=until_bar,
-                programs=programs,
-                max_tokens=max_tokens,
-            )
-        else:
-            read = read_prompt(
+        if request.until_bar is None:
+            return read_prompt(
                 score,
                 tokenizer=self.tokenizer,
                 programs=programs,
-                cut_bar=cut_bar,
+                cut_bar=request.cut_bar,
                 max_tokens=max_tokens,
                 named=self.knows_names,
             )
-        return Session(
-            self,
-            read,
-            length=Length.parse(length),
-            variations=variations,
-            seed=seed,
-            sampling=sampling or SamplingConfig(),
-            rounds=rounds,
-            stop=stop or threading.Event(),
-            key=key,
+        require(self.can_infill, "these weights cannot recompose bars; train them with augment.infill")
+        return read_hole(
+            score,
+            tokenizer=self.tokenizer,
+            first_bar=request.cut_bar or 0,
+            until_bar=request.until_bar,
+            programs=programs,
+            max_tokens=max_tokens,
         )
 
     def prefill(self, ids: list[int], *, rows: int, rounds: int) -> tuple[np.ndarray, DecodeState]:

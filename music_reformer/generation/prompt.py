@@ -12,6 +12,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import floor
 from typing import Any
 
 import symusic
@@ -92,7 +93,9 @@ class Prompt:
         else:
             assert seconds is not None
             ticks = seconds * self.tempo / 60.0 * self.score.ticks_per_quarter
-        return self.cut_grid + ticks / self.ticks_per_grid
+        end = self.cut_grid + ticks / self.ticks_per_grid
+        # A grid tick just before the end may fall on the same tick of the score: no note begins there.
+        return floor(end) if self.tick(floor(end)) == self.tick(end) else end
 
 
 def programs_of(score: symusic.Score) -> set[int]:

@@ -18,11 +18,10 @@ from typing import Any
 import symusic
 
 from music_reformer.config import require
-from music_reformer.generation.generator import Generator, Length
+from music_reformer.generation.generator import Generator
 from music_reformer.generation.prompt import PIANO, blank_score
 from music_reformer.midi.examples import EXAMPLES
 from music_reformer.midi.guard import read_score_guarded
-from music_reformer.midi.key import Key
 from music_reformer.midi.roll import roll_data
 from music_reformer.midi.score import read_score, with_likely_metre
 from music_reformer.midi.splice import Writer
@@ -97,8 +96,8 @@ class Operations:
         path = self.shelf.path(order.piece) if order.piece else None
         original = path.read_bytes() if path else None
         score = read_score(original, name=path.name) if original and path else _blank(order)
-        session = self._start(order, score, from_nothing=original is None)
-        prompt = session.prompt
+        session = self.generator.start(score, order.request)
+        prompt, seed = session.prompt, order.request.seed
         stem = SEED_IN_NAME.sub("", safe_stem(path.name)) if path else "New piece"
         ticket = secrets.token_urlsafe(16)
         began = time.monotonic()
@@ -107,7 +106,7 @@ class Operations:
             yield {
                 "event": "start",
                 "ticket": ticket,
-                "seed": order.seed,
+                "seed": seed,
                 "cut": round(prompt.cut_seconds, 4),
                 "cut_tick": prompt.cut_tick,
                 "end": round(session.end_seconds, 4),
@@ -128,7 +127,9 @@ class Operations:
             self._durations.append(time.monotonic() - began)
             writer = Writer(original, score, prompt.cut_tick, until=prompt.until_tick, missing=prompt.missing)
             written = [
-                self._variation(*writer.write(result), result, session, name=f"{stem} - seed {order.seed} - {number}")
+                self._variation(
+                    *writer.write(result), result, session, name=f"{stem} - seed {order.request.seed} - {number}"
+                )
                 for number, result in enumerate(session.scores, start=1)
             ]
             yield {"event": "done", "variations": written}
@@ -160,20 +161,6 @@ class Operations:
         )
         return {"key": self.shelf.put(data, stem=stem, suffix=suffix), "name": f"{stem}{suffix}"}
 
-    def _start(self, order: Order, score: symusic.Score, *, from_nothing: bool) -> Any:
-        programs = set(order.instruments) or ({PIANO} if from_nothing else None)
-        return self.generator.start(
-            score,
-            length=Length.parse(order.length),
-            variations=order.variations,
-            seed=order.seed,
-            sampling=order.sampling_config(),
-            cut_bar=order.cut_bar if order.cut_bar >= 0 and not from_nothing else None,
-            until_bar=order.until_bar if order.until_bar >= 0 and not from_nothing else None,
-            programs=programs,
-            key=Key.parse(order.key) if order.key and from_nothing else None,
-        )
-
     def _piece(self, key: str, stem: str, score: symusic.Score) -> dict[str, Any]:
         return {"key": key, "name": stem, "roll": roll_data(with_likely_metre(score))}
 
@@ -193,10 +180,10 @@ def _blank(order: Order) -> symusic.Score:
     """The empty piece of an order from nothing."""
     beats, _, unit = order.metre.partition("/")
     return blank_score(
-        order.instruments or [PIANO],
+        order.request.programs or [PIANO],
         tempo=order.tempo,
         metre=(int(beats), int(unit)),
-        key=Key.parse(order.key) if order.key else None,
+        key=order.request.parsed_key(),
     )
 
 

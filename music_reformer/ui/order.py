@@ -1,4 +1,4 @@
-"""What a visitor orders, checked: every field comes from the network."""
+"""What a visitor orders: where the music starts, and a `Request`. Every field comes from the network and is checked."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from music_reformer.config import SamplingConfig, require
 from music_reformer.errors import UserError
-from music_reformer.generation.generator import Length
-from music_reformer.midi.key import MAJORS, MINORS, Key
+from music_reformer.generation.request import Request
+from music_reformer.midi.key import MAJORS, MINORS
 
 MAX_VARIATIONS = 8
 MAX_BARS = 256
@@ -28,87 +28,83 @@ STYLES = {
     "adventurous": SamplingConfig(temperature=1.15, top_p=0.98),
 }
 
+# Fields of a request that orders know by another name, and values with which an order leaves a field at its default.
+NAMES = {"instruments": "programs"}
+DEFAULTS = {"cut_bar": -1, "until_bar": -1, "key": ""}
+SOURCE = ("piece", "metre", "tempo")
+KNOWN = {*SOURCE, "style", "instruments", *(each.name for each in fields(Request) if each.name != "programs")}
+
 
 @dataclass
 class Order:
-    """What to compose.
+    """What to compose, and where it starts.
 
     Args:
         piece: key of the piece to continue; "": compose from nothing.
-        length: "16bars" or "30s".
-        variations: how many.
-        seed: same seed, same music; -1: drawn here.
-        style: a key of `STYLES`.
-        sampling: fields of `SamplingConfig` that differ from the style's.
-        cut_bar: how many bars of the piece to keep; -1: all.
-        until_bar: compose only the bars up to this one anew, and keep the rest of the piece behind them; -1: all.
-        instruments: General MIDI programs that may play, -1 for drums; none: those of the piece, or a piano. With
-            `until_bar` the others keep what they play there.
-        key, metre, tempo: of a piece composed from nothing; key "": as it comes.
+        metre, tempo: of a piece composed from nothing.
+        request: what is asked for.
     """
 
     piece: str = ""
-    length: str = "16bars"
-    variations: int = 1
-    seed: int = -1
-    style: str = "balanced"
-    sampling: dict[str, Any] = field(default_factory=dict)
-    cut_bar: int = -1
-    until_bar: int = -1
-    instruments: list[int] = field(default_factory=list)
-    key: str = ""
     metre: str = "4/4"
     tempo: float = 120.0
+    request: Request = field(default_factory=Request)
 
     @classmethod
     def read(cls, data: Any) -> Order:
-        """An order from the fields that a visitor sent. Raises `UserError` for one that is unknown or out of range."""
+        """An order from the JSON that a visitor sent (`docs/api.md` lists its fields).
+
+        Raises:
+            UserError: a field is unknown, has the wrong type, or is out of range.
+        """
         require(isinstance(data, dict), "An order must be a JSON object, such as {piece: ..., length: 16bars}.")
-        known = {field.name for field in fields(cls)}
         for name in data:
-            require(name in known, f"The setting {str(name)[:40]!r} is not one of {', '.join(sorted(known))}.")
-        return cls(**data)
+            require(name in KNOWN, f"The setting {str(name)[:40]!r} is not one of {', '.join(sorted(KNOWN))}.")
+        sent = {NAMES.get(name, name): value for name, value in data.items() if DEFAULTS.get(name, data) != value}
+        source = {name: sent.pop(name) for name in SOURCE if name in sent}
+        sampling = _sampling(sent.pop("style", "balanced"), sent.pop("sampling", {}))
+        if sent.get("seed", -1) == -1:
+            sent["seed"] = random.SystemRandom().randrange(100_000)
+        # A piece keeps its own key, and in a new one there is nothing to cut.
+        for name in ("key",) if source.get("piece") else ("cut_bar", "until_bar"):
+            sent.pop(name, None)
+        return cls(request=Request(sampling=sampling, **sent), **source)
 
     def __post_init__(self) -> None:
-        length = Length.parse(str(self.length))
+        request = self.request
+        length = request.parsed_length()
         require(
             (length.bars or 0) <= MAX_BARS and (length.seconds or 0) <= MAX_SECONDS,
-            f"A length of {self.length} is more than this page composes at once; "
+            f"A length of {request.length} is more than this page composes at once; "
             f"ask for at most {MAX_BARS} bars or {MAX_SECONDS} seconds.",
         )
-        _whole("number of variations", self.variations, 1, MAX_VARIATIONS)
-        _whole("seed", self.seed, -1, MAX_SEED)
-        _whole("cut", self.cut_bar, -1, 1_000_000)
-        _whole("end of the new bars", self.until_bar, -1, 1_000_000)
         require(
-            self.until_bar - max(self.cut_bar, 0) <= MAX_BARS,
-            f"{self.until_bar - self.cut_bar} bars are more than this page composes at once; at most {MAX_BARS}.",
+            request.variations <= MAX_VARIATIONS,
+            f"The number of variations ({request.variations}) must be a whole number from 1 to {MAX_VARIATIONS}.",
         )
-        require(self.style in STYLES, f"The style ({self.style!r}) must be one of {', '.join(STYLES)}.")
         require(
-            isinstance(self.instruments, list) and len(self.instruments) <= MAX_INSTRUMENTS,
+            0 <= request.seed <= MAX_SEED, f"The seed ({request.seed}) must be a whole number from 0 to {MAX_SEED}."
+        )
+        num_bars = (request.until_bar or 0) - (request.cut_bar or 0)
+        require(num_bars <= MAX_BARS, f"{num_bars} bars are more than this page composes at once; at most {MAX_BARS}.")
+        require(
+            len(request.programs) <= MAX_INSTRUMENTS,
             f"The instruments must be a list of at most {MAX_INSTRUMENTS}.",
         )
-        for program in self.instruments:
-            _whole("instrument", program, -1, 127)
-        require(self.metre in METRES, f"The metre ({self.metre!r}) must be one of {', '.join(METRES)}.")
-        if self.key:
-            Key.parse(self.key)
+        require(isinstance(self.piece, str), "The piece must be a key that /open or /compose returned, or empty.")
+        require(self.metre in METRES, f"The metre ({self.metre!r:.40}) must be one of {', '.join(METRES)}.")
         require(
             isinstance(self.tempo, int | float) and MIN_TEMPO <= self.tempo <= MAX_TEMPO,
-            f"The tempo ({self.tempo}) must be {MIN_TEMPO} to {MAX_TEMPO} beats a minute.",
+            f"The tempo ({self.tempo!r:.40}) must be {MIN_TEMPO} to {MAX_TEMPO} beats a minute.",
         )
-        if self.seed < 0:
-            self.seed = random.SystemRandom().randrange(100_000)
-
-    def sampling_config(self) -> SamplingConfig:
-        """The style with the visitor's own numbers in it. Raises `UserError` for numbers out of range."""
-        try:
-            return replace(STYLES[self.style], **self.sampling)
-        except TypeError as error:
-            raise UserError(f"The sampling settings ({self.sampling}) are not ones this page knows.") from error
 
 
-def _whole(name: str, number: Any, low: int, high: int) -> None:
-    is_whole = isinstance(number, int) and not isinstance(number, bool)
-    require(is_whole and low <= number <= high, f"The {name} ({number!r}) must be a whole number from {low} to {high}.")
+def _sampling(style: Any, changes: Any) -> SamplingConfig:
+    """A style with the visitor's own numbers in it."""
+    named = isinstance(style, str) and style in STYLES
+    require(named, f"The style ({style!r:.40}) must be one of {', '.join(STYLES)}.")
+    require(isinstance(changes, dict), "The sampling settings must be a JSON object, such as {temperature: 1.2}.")
+    try:
+        return replace(STYLES[style], **changes)
+    except TypeError as error:
+        raise UserError(f"The sampling settings ({changes!r:.80}) are not ones this page knows.") from error

@@ -21,8 +21,9 @@ from music_reformer.batch.generate import FailedPromptsError, generate
 from music_reformer.batch.jobs import find_jobs
 from music_reformer.batch.manifest import Manifest
 from music_reformer.batch.runner import Composer
+from music_reformer.batch.settings import GenerateConfig
 from music_reformer.batch.workers import compose_all, parcels_of
-from music_reformer.config import GenerateConfig, ModelConfig, SamplingConfig, TokenizerConfig
+from music_reformer.config import ModelConfig, SamplingConfig, TokenizerConfig
 from music_reformer.data.store import VERSION, TokenStore
 from music_reformer.errors import UserError
 from music_reformer.evaluation.copies import TrainingSet

@@ -34,7 +34,6 @@ from helpers.visitor import (
     upload,
 )
 from music_reformer.midi.examples import EXAMPLES
-from music_reformer.midi.key import Key
 
 BAR = 3 * 480  # of the waltz
 BAR_SECONDS = 3 * 60 / 132
@@ -75,7 +74,7 @@ def test_the_cut_is_dragged_and_snaps_to_bars_and_what_lies_behind_it_is_replace
     assert tab.inner_text("#compose") == "Continue from bar 10"
     order(tab, bars=2)
     phase(tab, "done")
-    assert site.generator.orders[-1]["cut_bar"] == 9
+    assert site.generator.requests[-1].cut_bar == 9
     assert tab.inner_text("#cut") == "New from bar 10"
     written = notes_of(download(tab, 1)[1])
     before = [note for note in notes_of(WALTZ) if note[0] < 9 * BAR]
@@ -108,7 +107,7 @@ def test_continuing_inside_a_variation_keeps_it_first(visit: Callable[..., Any],
     tab.click("#compose")
     phase(tab, "composing")
     phase(tab, "done")
-    assert site.generator.orders[-1]["cut_bar"] == 18
+    assert site.generator.requests[-1].cut_bar == 18
     assert current(tab) == "+ 4 bars"
     assert len(notes_of(download(tab, 1)[1])) == len(notes_of(WALTZ)) + 2 * 8 + 4 * 8
 
@@ -126,8 +125,8 @@ def test_marked_bars_are_composed_anew_and_all_around_them_stays(visit: Callable
     assert tab.is_disabled("#amount")
     order(tab, bars=None, variations=2)
     phase(tab, "done")
-    asked = site.generator.orders[-1]
-    assert (asked["cut_bar"], asked["until_bar"]) == (4, 8)
+    asked = site.generator.requests[-1]
+    assert (asked.cut_bar, asked.until_bar) == (4, 8)
     written = notes_of(download(tab, 2)[1])
 
     def outside(notes: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
@@ -155,7 +154,7 @@ def test_one_instrument_of_marked_bars_is_composed_anew_the_others_stay(visit: C
         tab.click(f"#instruments label:has(input[value='{kept_one}'])")
     order(tab, bars=None)
     phase(tab, "done")
-    assert site.generator.orders[-1]["programs"] == {6}
+    assert site.generator.requests[-1].programs == [6]
     written = download(tab, 1)[1]
 
     def notes(score: symusic.Score, program: int) -> list[tuple[int, int, int]]:
@@ -176,8 +175,8 @@ def test_marking_bars_of_a_variation_keeps_it_first(visit: Callable[..., Any], s
     tab.click("#compose")
     phase(tab, "composing")
     phase(tab, "done")
-    asked = site.generator.orders[-1]
-    assert (asked["cut_bar"], asked["until_bar"]) == (15, 17)
+    asked = site.generator.requests[-1]
+    assert (asked.cut_bar, asked.until_bar) == (15, 17)
     assert tab.locator("#versions button").count() == 2
 
 
@@ -227,14 +226,14 @@ def test_the_last_bars_are_rewritten(visit: Callable[..., Any], site: Site) -> N
     tab.fill("#rewrite-bars", "3")
     tab.click("#rewrite")
     phase(tab, "done")
-    asked = site.generator.orders[-1]
-    assert (asked["cut_bar"], asked["length"].bars) == (13, 3)
+    asked = site.generator.requests[-1]
+    assert (asked.cut_bar, asked.parsed_length().bars) == (13, 3)
     # Rewriting a variation's end keeps the variation first.
     tab.fill("#rewrite-bars", "1")
     tab.click("#rewrite")
     phase(tab, "composing")
     phase(tab, "done")
-    assert site.generator.orders[-1]["cut_bar"] == 15
+    assert site.generator.requests[-1].cut_bar == 15
     assert current(tab) == "Bars 14-16"
     expected = [note for note in notes_of(WALTZ) if note[0] < 13 * BAR]
     written = notes_of(download(tab, 1)[1])
@@ -252,7 +251,7 @@ def test_who_may_play_is_limited_and_added_to(visit: Callable[..., Any], site: S
     assert tab.locator("#instruments input:checked").count() == 4
     order(tab, bars=1)
     phase(tab, "done")
-    assert site.generator.orders[-1]["programs"] is None
+    assert site.generator.requests[-1].programs == []
     tab.click("#instruments label:has-text('Flute')")
     tab.click("#instruments label:has-text('Drums')")
     assert tab.inner_text("#instruments-hint") == ""
@@ -260,15 +259,15 @@ def test_who_may_play_is_limited_and_added_to(visit: Callable[..., Any], site: S
     assert tab.inner_text("#instruments-hint").startswith("Violin may be silent in some bars")
     order(tab, bars=1)
     phase(tab, "done")
-    assert site.generator.orders[-1]["programs"] == {0, 33, 40}
+    assert site.generator.requests[-1].programs == [0, 33, 40]
     assert "Violin" in tab.inner_text("#tracks")
     while tab.locator("#instruments label:has(input:checked)").count():
         tab.click("#instruments label:has(input:checked) >> nth=0")
     assert "at least one" in tab.inner_text("#instruments-hint")
-    orders = len(site.generator.orders)
+    orders = len(site.generator.requests)
     tab.click("#compose")
     tab.wait_for_timeout(300)
-    assert len(site.generator.orders) == orders
+    assert len(site.generator.requests) == orders
 
 
 def test_from_nothing_with_key_metre_tempo_and_instruments(visit: Callable[..., Any], site: Site) -> None:
@@ -281,8 +280,8 @@ def test_from_nothing_with_key_metre_tempo_and_instruments(visit: Callable[..., 
     tab.select_option("#add-instrument", label="Cello")
     order(tab, bars=4)
     phase(tab, "done")
-    asked = site.generator.orders[-1]
-    assert (asked["key"], asked["programs"]) == (Key.parse("A minor"), {0, 42})
+    asked = site.generator.requests[-1]
+    assert (asked.key, asked.programs) == ("A minor", [0, 42])
     name, score = download(tab, 1)
     assert name.startswith("New piece")
     assert score.tempos[0].qpm == pytest.approx(90, abs=0.01)
@@ -454,7 +453,7 @@ def test_the_link_brings_back_the_settings_and_the_same_music(visit: Callable[..
     order(tab, bars=2, variations=3, seed=None)
     phase(tab, "done")
     results = [notes_of(download(tab, number)[1]) for number in (1, 2, 3)]
-    asked = site.generator.orders[-1]
+    asked = site.generator.requests[-1]
     tab.click("#export summary")
     tab.click("[data-export=link]")
     until(tab, "location.hash.length > 10")
@@ -464,7 +463,7 @@ def test_the_link_brings_back_the_settings_and_the_same_music(visit: Callable[..
     assert other.inner_text("#piece-name") == "Small waltz"
     other.click("#compose")
     phase(other, "done")
-    assert site.generator.orders[-1] == asked
+    assert site.generator.requests[-1] == asked
     assert [notes_of(download(other, number)[1]) for number in (1, 2, 3)] == results
 
 

@@ -12,6 +12,7 @@ from music_reformer.config import ModelConfig, SamplingConfig, TokenizerConfig
 from music_reformer.errors import UserError
 from music_reformer.generation.chord_guard import ChordGuard
 from music_reformer.generation.generator import Generator
+from music_reformer.generation.request import Request
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.model.decoder import Decoder
 from music_reformer.model.reformer import ReformerLM
@@ -82,7 +83,7 @@ def test_what_is_composed_has_no_larger_chords(encoding: str, use_programs: bool
 
     def largest(most: int) -> int:
         sampling = SamplingConfig(most_at_once=most, top_p=1.0, most_repeats=0)
-        session = generator.start(chord(notes=1), length="400bars", seed=1, sampling=sampling, programs={0})
+        session = generator.start(chord(notes=1), Request(length="400bars", seed=1, sampling=sampling, programs=[0]))
         for _ in range(2000):  # Where notes are pairs, time must pass for them to end.
             session.take_turn(logits_V[None], [10])
         begun = Counter(note.time for track in session.scores[0].tracks for note in track.notes if note.time > 0)

@@ -12,6 +12,7 @@ from helpers.stand_in_model import StandIn, full_score
 from music_reformer.config import TokenizerConfig
 from music_reformer.errors import UserError
 from music_reformer.generation.generator import Generator, Session
+from music_reformer.generation.request import Request
 from music_reformer.midi.score import bar_starts
 from music_reformer.midi.splice import Writer
 from music_reformer.midi.tokenizer import MusicTokenizer
@@ -26,7 +27,7 @@ def generator(tokenizer: MusicTokenizer = TOKENIZER, **settings: float) -> Gener
 
 
 def compose(score: symusic.Score, **order: object) -> Session:
-    session = generator().start(score, seed=3, **order)
+    session = generator().start(score, Request(seed=3, **order))
     for _ in session:
         pass
     return session
@@ -51,7 +52,7 @@ def test_only_the_notes_of_the_hole_change(first: int, until: int, chosen: set[i
     score = full_score(ticks=ticks)
     lines = bar_starts(score)
     cut, end = lines[first], lines[until]
-    session = compose(score, cut_bar=first, until_bar=until, programs=chosen, variations=2)
+    session = compose(score, cut_bar=first, until_bar=until, programs=sorted(chosen or ()), variations=2)
 
     def taken(key: tuple[int, ...]) -> bool:
         return cut <= key[1] < end and (chosen is None or key[0] in chosen)
@@ -85,7 +86,7 @@ def test_no_key_is_struck_twice_or_rings_into_the_next_stroke() -> None:
 def test_the_model_reads_both_sides_and_not_the_hole() -> None:
     score = full_score()
     loop = generator()
-    session = loop.start(score, cut_bar=3, until_bar=5, seed=1)
+    session = loop.start(score, Request(cut_bar=3, until_bar=5, seed=1))
     ids = session.prompt.ids
     second = ids.index(BOS, 1)
     assert ids.count(PAD) == 2
@@ -102,7 +103,7 @@ def test_the_model_reads_both_sides_and_not_the_hole() -> None:
 def test_a_long_piece_is_read_around_the_hole() -> None:
     score = full_score(bars=60)
     loop = generator(max_length=1500)
-    session = loop.start(score, cut_bar=30, until_bar=32, seed=1)
+    session = loop.start(score, Request(cut_bar=30, until_bar=32, seed=1))
     assert len(session.prompt.ids) <= 750
     assert 0 < session.dropped_bars < 58
     assert session.prompt.ids.count(PAD) == 2
@@ -120,7 +121,7 @@ def test_a_last_bar_in_which_nothing_begins_counts_as_seen() -> None:
     last = max(score.tracks[0].notes, key=lambda note: note.time)
     last.duration = lines[-1] - last.time
     assert len(bar_starts(score)) == len(lines)
-    assert generator().start(score, cut_bar=2, until_bar=4).dropped_bars == 0
+    assert generator().start(score, Request(cut_bar=2, until_bar=4)).dropped_bars == 0
 
 
 @pytest.mark.parametrize("chosen", [None, {PIANO}])
@@ -130,7 +131,7 @@ def test_spliced_into_the_file_all_other_events_stay(midi_format: int, chosen: s
 
     original = rich_file(midi_format=midi_format)
     score = symusic.Score.from_midi(original)
-    session = compose(score, cut_bar=3, until_bar=5, programs=chosen)
+    session = compose(score, cut_bar=3, until_bar=5, programs=sorted(chosen or ()))
     prompt = session.prompt
     writer = Writer(original, score, prompt.cut_tick, until=prompt.until_tick, missing=prompt.missing)
     written, lossy = writer.write(session.scores[0])
@@ -148,14 +149,14 @@ def test_spliced_into_the_file_all_other_events_stay(midi_format: int, chosen: s
 @pytest.mark.parametrize(
     ("order", "message"),
     [
-        ({"cut_bar": 5, "until_bar": 5}, "bars to compose anew"),
+        ({"cut_bar": 5, "until_bar": 5}, r"until_bar \(5\) must be above cut_bar \(5\)"),
         ({"cut_bar": 5, "until_bar": 99}, "bars to compose anew"),
-        ({"cut_bar": -1, "until_bar": 3}, "bars to compose anew"),
+        ({"cut_bar": -1, "until_bar": 3}, "cut_bar"),
     ],
 )
 def test_holes_that_are_none_are_refused(order: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        generator().start(full_score(), **order)
+        generator().start(full_score(), Request(**order))
 
 
 def test_bars_in_which_nothing_plays_any_more_are_refused() -> None:
@@ -163,14 +164,14 @@ def test_bars_in_which_nothing_plays_any_more_are_refused() -> None:
     score.tracks.append(symusic.Track("", 0, False))
     score.tracks[0].notes.append(symusic.Note(0, 480 * 4 * 6, 60, 80))
     with pytest.raises(UserError, match="nothing plays"):
-        generator().start(score, cut_bar=3, until_bar=5)
+        generator().start(score, Request(cut_bar=3, until_bar=5))
     with pytest.raises(UserError, match=r"nothing plays|bars to compose anew"):
-        generator().start(symusic.Score(480), cut_bar=0, until_bar=1)
+        generator().start(symusic.Score(480), Request(cut_bar=0, until_bar=1))
 
 
 def test_an_instrument_that_is_missing_is_named_and_all_of_them_are_not() -> None:
     for chosen, names in (({PIANO}, ["PAD", "Program_0"]), (None, []), (set(programs(full_score())), [])):
-        prompt = generator().start(full_score(), cut_bar=3, until_bar=5, programs=chosen).prompt
+        prompt = generator().start(full_score(), Request(cut_bar=3, until_bar=5, programs=sorted(chosen or ()))).prompt
         told = [TOKENIZER.tokens[i] for i in prompt.ids[:-2]]
         before = [TOKENIZER.tokens[i] for i in prompt.past_ids[1:-2]]
         assert told[len(told) - len(before) - len(names) :] == before + names
@@ -180,10 +181,10 @@ def test_a_change_of_metre_in_the_hole_is_refused() -> None:
     score = full_score()
     score.time_signatures.append(symusic.TimeSignature(bar_starts(score)[4], 4, 4))
     with pytest.raises(UserError, match="metre changes"):
-        generator().start(score, cut_bar=3, until_bar=6)
+        generator().start(score, Request(cut_bar=3, until_bar=6))
 
 
 def test_encodings_without_bars_say_so() -> None:
     tokenizer = MusicTokenizer(TokenizerConfig(encoding="TSD"))
     with pytest.raises(UserError, match="REMI"):
-        generator(tokenizer).start(full_score(), cut_bar=1, until_bar=2)
+        generator(tokenizer).start(full_score(), Request(cut_bar=1, until_bar=2))

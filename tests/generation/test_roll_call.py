@@ -10,6 +10,7 @@ import torch
 from helpers.stand_in_model import StandIn, full_score
 from music_reformer.config import TokenizerConfig
 from music_reformer.generation.generator import Generator, Session
+from music_reformer.generation.request import Request
 from music_reformer.generation.roll_call import RollCall
 from music_reformer.generation.together import compose_together
 from music_reformer.midi.bars import BarReader
@@ -94,7 +95,7 @@ class Listening(StandIn):
 
 def session(model: StandIn, **order: object) -> Session:
     generator = Generator(model, TOKENIZER, knows_names=True)
-    return generator.start(full_score(bars=3), length="24bars", programs={PIANO, FLUTE}, seed=3, **order)
+    return generator.start(full_score(bars=3), Request(length="24bars", programs=[PIANO, FLUTE], seed=3, **order))
 
 
 def test_the_model_reads_names_in_front_of_bar_lines_and_the_music_has_none() -> None:
@@ -129,6 +130,6 @@ def test_variations_that_are_called_at_different_times_are_the_same_together(mos
 def test_a_model_that_has_not_learnt_names_is_never_told() -> None:
     model = Listening()
     generator = Generator(model, TOKENIZER, knows_names=False)
-    for _ in generator.start(full_score(bars=3), length="12bars", programs={PIANO, FLUTE}):
+    for _ in generator.start(full_score(bars=3), Request(length="12bars", programs=[PIANO, FLUTE])):
         pass
     assert PAD not in model.told

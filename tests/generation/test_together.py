@@ -10,6 +10,7 @@ import symusic
 from helpers.stand_in_model import StandIn, full_score
 from music_reformer.config import TokenizerConfig
 from music_reformer.generation.generator import Generator, Session
+from music_reformer.generation.request import Request
 from music_reformer.generation.together import compose_together
 from music_reformer.midi.tokenizer import MusicTokenizer
 
@@ -28,7 +29,7 @@ def sessions(generator: Generator) -> list[Session]:
     """Of different prompts, lengths and numbers of variations."""
     orders = [(2, "1bars", 1), (4, "6bars", 2), (3, "2bars", 3), (5, "1bars", 1), (2, "3bars", 2), (6, "2bars", 1)]
     return [
-        generator.start(full_score(bars=bars), length=length, variations=variations, seed=number)
+        generator.start(full_score(bars=bars), Request(length=length, variations=variations, seed=number))
         for number, (bars, length, variations) in enumerate(orders)
     ]
 

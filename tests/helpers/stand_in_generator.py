@@ -16,10 +16,9 @@ from dataclasses import dataclass
 
 import symusic
 
-from music_reformer.config import SamplingConfig
-from music_reformer.generation.generator import Length, NewNote, Progress
+from music_reformer.generation.generator import NewNote, Progress
 from music_reformer.generation.prompt import programs_of
-from music_reformer.midi.key import Key
+from music_reformer.generation.request import Length, Request
 from music_reformer.midi.vocabulary import DRUMS
 
 NOTES_PER_BAR = 8
@@ -38,30 +37,16 @@ class StandInGenerator:
     def __init__(self, *, seconds: float = 2.0) -> None:
         self.seconds = seconds
         self.can_infill = True
-        self.orders: list[dict] = []
+        self.requests: list[Request] = []
 
-    def start(
-        self,
-        prompt: symusic.Score,
-        *,
-        length: str | Length,
-        variations: int = 1,
-        seed: int = 0,
-        sampling: SamplingConfig | None = None,
-        cut_bar: int | None = None,
-        until_bar: int | None = None,
-        programs: set[int] | None = None,
-        key: Key | None = None,
-        stop: threading.Event | None = None,
-    ) -> StandInSession:
-        settings = {"length": length, "variations": variations, "seed": seed, "sampling": sampling}
-        self.orders.append({**settings, "cut_bar": cut_bar, "until_bar": until_bar, "programs": programs, "key": key})
-        players = sorted(programs or programs_of(prompt) or {0}, reverse=True)
+    def start(self, prompt: symusic.Score, request: Request, *, stop: threading.Event | None = None) -> StandInSession:
+        self.requests.append(request)
+        cut_bar, until_bar = request.cut_bar, request.until_bar
+        players = sorted(set(request.programs) or programs_of(prompt) or {0}, reverse=True)
+        length = Length(bars=until_bar - (cut_bar or 0)) if until_bar is not None else request.parsed_length()
+        session = StandInSession(self, prompt, length, request.variations, request.seed, cut_bar, players)
         if until_bar is not None:
-            length = Length(bars=until_bar - (cut_bar or 0))
-        session = StandInSession(self, prompt, Length.parse(length), variations, seed, cut_bar, players)
-        if until_bar is not None:
-            session.keep_behind(prompt, frozenset(programs or ()))
+            session.keep_behind(prompt, frozenset(request.programs))
         return session
 
 

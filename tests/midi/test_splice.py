@@ -11,6 +11,7 @@ import symusic
 from helpers.stand_in_model import StandIn, full_score
 from music_reformer.config import TokenizerConfig
 from music_reformer.generation.generator import Generator
+from music_reformer.generation.request import Request
 from music_reformer.midi.splice import SpliceError, Splicer, Writer, quantity, read_track, write_track
 from music_reformer.midi.tokenizer import MusicTokenizer
 
@@ -151,7 +152,9 @@ def test_a_real_session_spliced_is_what_symusic_would_have_written() -> None:
     tokenizer = MusicTokenizer(TokenizerConfig())
     original = full_score().dumps_midi()
     score = symusic.Score.from_midi(original)
-    session = Generator(StandIn(tokenizer), tokenizer).start(score, length="4bars", variations=2, seed=3, cut_bar=6)
+    session = Generator(StandIn(tokenizer), tokenizer).start(
+        score, Request(length="4bars", variations=2, seed=3, cut_bar=6)
+    )
     for _ in session:
         pass
     splicer = Splicer(original, score, session.prompt.cut_tick)

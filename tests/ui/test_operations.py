@@ -9,6 +9,7 @@ import symusic
 
 from helpers.scores import two_pianos_and_drums
 from music_reformer.errors import UserError
+from music_reformer.generation.request import Request
 from music_reformer.ui.operations import Operations
 from music_reformer.ui.order import MAX_VARIATIONS, STYLES, Order
 
@@ -126,7 +127,7 @@ def test_a_kept_variation_is_a_piece_like_any_other(operations: Operations, midi
 def test_the_queue_knows_how_long_it_takes(operations: Operations) -> None:
     assert operations.waiting() == {"seconds_left": 0, "typical": 0}
     operations.generator.seconds = 1.0
-    reports = operations.compose(Order(length="4bars", seed=1))
+    reports = operations.compose(Order(request=Request(length="4bars", seed=1)))
     for report in reports:
         if report["event"] == "progress" and 0.3 < report["done"][0] < 0.7:
             assert 0 < operations.waiting()["seconds_left"] < 10
@@ -139,11 +140,11 @@ def test_with_two_at_once_the_queue_goes_on_when_the_first_ends(operations: Oper
     compose(operations)
     assert 0.2 < operations.waiting()["typical"] < 2
     operations.generator.seconds = 60.0
-    long = operations.compose(Order(length="4bars", seed=1))
+    long = operations.compose(Order(request=Request(length="4bars", seed=1)))
     next(report for report in long if report.get("seconds_left"))
     assert operations.waiting()["seconds_left"] > 20
     operations.generator.seconds = 4.0
-    short = operations.compose(Order(length="4bars", seed=2))
+    short = operations.compose(Order(request=Request(length="4bars", seed=2)))
     next(report for report in short if report.get("seconds_left"))
     assert 0 < operations.waiting()["seconds_left"] < 15
     assert operations.num_running == 2
@@ -155,7 +156,7 @@ def test_with_two_at_once_the_queue_goes_on_when_the_first_ends(operations: Oper
 
 def test_stop_keeps_what_is_there(operations: Operations) -> None:
     operations.generator.seconds = 60.0
-    reports = operations.compose(Order(length="16bars", seed=1))
+    reports = operations.compose(Order(request=Request(length="16bars", seed=1)))
     ticket = next(reports)["ticket"]
     threading.Timer(1.5, operations.stop, [ticket]).start()
     *_, done = reports
@@ -166,7 +167,7 @@ def test_stop_keeps_what_is_there(operations: Operations) -> None:
 
 def test_a_visitor_who_leaves_is_forgotten_and_costs_no_more(operations: Operations) -> None:
     operations.generator.seconds = 60.0
-    reports = operations.compose(Order(length="16bars", seed=1))
+    reports = operations.compose(Order(request=Request(length="16bars", seed=1)))
     next(reports)
     next(reports)
     assert operations.num_running == 1
@@ -176,7 +177,7 @@ def test_a_visitor_who_leaves_is_forgotten_and_costs_no_more(operations: Operati
 
 def test_nobody_stops_another_by_guessing(operations: Operations) -> None:
     operations.generator.seconds = 60.0
-    reports = operations.compose(Order(length="16bars", seed=1))
+    reports = operations.compose(Order(request=Request(length="16bars", seed=1)))
     next(reports)
     assert operations.stop("") is False
     assert operations.stop("A" * 22) is False
@@ -223,7 +224,7 @@ def test_a_wrong_order_is_refused_in_a_sentence(operations: Operations, wrong: d
 def test_a_style_is_its_numbers_and_the_visitor_may_change_them(operations: Operations) -> None:
     compose(operations, style="calm")
     compose(operations, style="calm", sampling={"temperature": 0.5})
-    plain, changed = (order["sampling"] for order in operations.generator.orders)
+    plain, changed = (request.sampling for request in operations.generator.requests)
     assert plain == STYLES["calm"]
     assert (changed.temperature, changed.top_p) == (0.5, STYLES["calm"].top_p)
 
@@ -231,4 +232,4 @@ def test_a_style_is_its_numbers_and_the_visitor_may_change_them(operations: Oper
 def test_no_seed_is_a_new_seed_and_it_is_told(operations: Operations) -> None:
     seeds = {compose(operations, seed=-1, length="1bars")[0]["seed"] for _ in range(5)}
     assert len(seeds) > 1
-    assert seeds == {order["seed"] for order in operations.generator.orders}
+    assert seeds == {request.seed for request in operations.generator.requests}

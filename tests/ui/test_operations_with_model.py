@@ -30,7 +30,7 @@ def generator() -> Generator:
 def test_what_was_streamed_is_what_is_written(generator: Generator, tmp_path: Path, *, from_nothing: bool) -> None:
     operations = Operations(generator=generator, shelf=Shelf(tmp_path))
     piece = "" if from_nothing else operations.open_example("waltz")["key"]
-    order = Order(piece=piece, length="2s", variations=2, seed=1, sampling={"temperature": 1.2})
+    order = Order.read({"piece": piece, "length": "2s", "variations": 2, "seed": 1, "sampling": {"temperature": 1.2}})
     start, *progress, done = operations.compose(order)
     assert progress[-1]["finished"] == [True, True]
     for number, variation in enumerate(done["variations"]):
@@ -56,7 +56,7 @@ def test_bars_composed_anew_replace_nothing_else(generator: Generator, tmp_path:
     operations = Operations(generator=generator, shelf=Shelf(tmp_path))
     piece = operations.open_example("evening")
     before = symusic.Score.from_midi(operations.shelf.path(piece["key"]).read_bytes())
-    order = Order(piece=piece["key"], cut_bar=4, until_bar=8, seed=1, instruments=instruments)
+    order = Order.read({"piece": piece["key"], "cut_bar": 4, "until_bar": 8, "seed": 1, "instruments": instruments})
     start, *_, done = operations.compose(order)
     bars = piece["roll"]["bars"]
     assert (start["cut"], start["end"]) == (pytest.approx(bars[4]), pytest.approx(bars[8]))

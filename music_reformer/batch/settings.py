@@ -1,0 +1,49 @@
+"""The settings of `music-reformer generate`: a `Request` for many prompts, and where and how to run it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from music_reformer.config import ENGINES, MAX_PROCESSES, MAX_SEED, require
+from music_reformer.config.checked import bounded, location, one_of
+from music_reformer.generation.request import Request
+
+
+@dataclass
+class GenerateConfig(Request):
+    """`music-reformer generate`: continue a folder of prompts and write a folder of MIDI files.
+
+    Inherits the fields of `Request`, so that they are typed without a prefix: `length=16bars variations=2`.
+    """
+
+    # Folder of weights or a training checkpoint; "pretrained": the weights shipped with the package.
+    checkpoint: str = location("pretrained")
+    # A MIDI file or a folder of them; null: compose from nothing.
+    prompts: str | None = location(None)
+    output: str = location("???")
+    # Several seeds, each for all variations of every prompt; the names of the files then contain the seed.
+    seeds: list[int] = bounded([], 0, MAX_SEED, size=(0, 1_000_000))
+    # Token store that the weights were trained on: each output is searched for passages copied from it; null: not.
+    data: str | None = location(None)
+    # local: processes on this machine; ray: a Ray cluster on which all paths are the same on all machines.
+    engine: str = one_of("local", ENGINES)
+    # Processes, or workers of the cluster; 0: one for each GPU, or else for each core.
+    workers: int = bounded(1, 0, MAX_PROCESSES, hint="0 is one for each GPU or core")
+    # Variations per step of the model, of several prompts at once: more tokens a second. 0: one prompt at a time.
+    # On a GPU, about one file in some hundred then differs from what the prompt alone gives (generation/loop.py).
+    rows: int = bounded(0, 0, 4096, hint="0 is one prompt at a time")
+    device: str = "auto"
+
+    def check(self) -> None:
+        """Raise `UserError` for settings that cannot be."""
+        super().check()
+        require(len(set(self.seeds)) == len(self.seeds), f"seeds ({self.seeds}) must be different from each other")
+
+    @property
+    def max_rows(self) -> int:
+        """Most variations that one step of the model takes."""
+        return max(self.rows, self.variations)
+
+    def request(self, *, seed: int, has_prompt: bool) -> Request:
+        """What to ask for with one of the seeds; without a prompt there is nothing to cut."""
+        return Request.of(self, seed=seed, **({} if has_prompt else {"cut_bar": None, "until_bar": None}))

@@ -1,0 +1,102 @@
+"""What is asked for: one `Request`, the same from the command line, the page, the tests and the benchmarks.
+
+A setting of a composition is declared and checked here, and used where it takes effect. `GenerateConfig` of the command
+line inherits the fields, so a new one is typed as `name=value` without further work; an order of the page contains a
+`Request`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+from music_reformer.config import MAX_SEED, Checked, SamplingConfig, require
+from music_reformer.config.checked import bounded
+from music_reformer.midi.key import Key
+
+MAX_VARIATIONS = 64
+MAX_BARS = 10_000
+MAX_SECONDS = 24 * 3600.0
+
+AnyRequest = TypeVar("AnyRequest", bound="Request")
+
+
+@dataclass(frozen=True)
+class Length:
+    """How much to compose, counted from the cut: bars or seconds, exactly one of them."""
+
+    bars: int | None = None
+    seconds: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Length:
+        """Read a length such as "16bars" or "30s".
+
+        Raises:
+            UserError: the text is neither, or the number is out of range.
+        """
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(bars?|s|sec|seconds?)\s*", text.lower())
+        require(match is not None, f"length ({text!r:.60}) must be a number of bars or seconds, such as 16bars or 30s")
+        assert match is not None
+        number, in_bars = float(match[1]), match[2].startswith("bar")
+        if in_bars:
+            whole = 1 <= number <= MAX_BARS and number == int(number)
+            require(whole, f"length ({text!r:.60}) must be a whole number of bars from 1 to {MAX_BARS}")
+            return cls(bars=int(number))
+        within = 0 < number <= MAX_SECONDS
+        require(within, f"length ({text!r:.60}) must be above 0 and at most {MAX_SECONDS:.0f} seconds")
+        return cls(seconds=number)
+
+
+@dataclass
+class Request(Checked):
+    """What to compose, and how. Every field is checked when a request is made.
+
+    Raises:
+        UserError: a field has the wrong type or is out of range.
+    """
+
+    # How much to compose: "16bars" or "30s", counted from the cut. Ignored where until_bar is given.
+    length: str = "16bars"
+    # Continuations, composed side by side.
+    variations: int = bounded(1, 1, MAX_VARIATIONS, hint="give several seeds for more")
+    # Requests that differ in the seed differ in every variation.
+    seed: int = bounded(1, 0, MAX_SEED)
+    # Bars of the piece to keep and go on from; null: all, through the one in which the last note begins.
+    cut_bar: int | None = bounded(None, 0, 1_000_000)
+    # Recompose the bars from cut_bar (the first is 0) up to this one, not included; null: go on from the cut.
+    until_bar: int | None = bounded(None, 1, 1_000_000)
+    # Instruments that may play, -1 for drums; empty: those of the piece, or a piano. With until_bar the others stay.
+    programs: list[int] = bounded([], -1, 127, size=(0, 129), hint="-1 is drums")
+    # Such as "A minor": pitches outside this key become rare; null: the model alone decides.
+    key: str | None = None
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    # Hash rounds; 0: as the model was trained.
+    rounds: int = bounded(0, 0, 64, hint="0 is as trained")
+
+    def check(self) -> None:
+        """Raise `UserError` for a field that breaks its rule, and for fields that contradict each other."""
+        super().check()
+        self.parsed_length()
+        self.parsed_key()
+        cut = self.cut_bar or 0
+        require(
+            self.until_bar is None or self.until_bar > cut,
+            f"until_bar ({self.until_bar}) must be above cut_bar ({cut}): the bars from cut_bar up to until_bar are "
+            "recomposed",
+        )
+        self.programs = sorted(set(self.programs))
+
+    @classmethod
+    def of(cls: type[AnyRequest], settings: Request, **changes: Any) -> AnyRequest:
+        """A request with the fields of `settings`, which may have more of its own, and with some of them changed."""
+        return cls(**{each.name: getattr(settings, each.name) for each in fields(cls)} | changes)
+
+    def parsed_length(self) -> Length:
+        """`length` as bars or seconds."""
+        return Length.parse(self.length)
+
+    def parsed_key(self) -> Key | None:
+        """`key` as its pitches."""
+        return Key.parse(self.key) if self.key is not None else None

@@ -1,0 +1,111 @@
+"""A request is checked once, when it is made, whoever makes it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+
+import pytest
+
+from music_reformer.batch.settings import GenerateConfig
+from music_reformer.cli import compose_config
+from music_reformer.config import SamplingConfig
+from music_reformer.errors import UserError
+from music_reformer.generation.request import Length, Request
+from music_reformer.midi.key import Key
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        ("16bars", Length(bars=16)),
+        ("1 bar", Length(bars=1)),
+        ("30s", Length(seconds=30.0)),
+        (" 2.5 seconds ", Length(seconds=2.5)),
+    ],
+)
+def test_lengths_are_bars_or_seconds(text: str, length: Length) -> None:
+    assert Length.parse(text) == length
+    assert Request(length=text).parsed_length() == length
+
+
+@pytest.mark.parametrize(
+    "text", ["", "16", "bars", "0bars", "-3bars", "1.5bars", "0s", "1e9s", "99999bars", "4 beats", "9" * 400 + "s"]
+)
+def test_other_lengths_are_refused(text: str) -> None:
+    with pytest.raises(UserError, match="length") as refusal:
+        Request(length=text)
+    assert len(str(refusal.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"length": 16}, "length"),
+        ({"variations": 0}, "variations"),
+        ({"variations": 65}, "variations"),
+        ({"variations": 2.0}, "variations"),
+        ({"variations": True}, "variations"),
+        ({"seed": "1"}, "seed"),
+        ({"seed": 2**64}, "seed"),
+        ({"cut_bar": -1}, "cut_bar"),
+        ({"cut_bar": 1.5}, "cut_bar"),
+        ({"until_bar": 0}, "until_bar"),
+        ({"cut_bar": 4, "until_bar": 2}, r"until_bar \(2\) must be above cut_bar \(4\)"),
+        ({"cut_bar": 4, "until_bar": 4}, r"until_bar \(4\) must be above cut_bar \(4\)"),
+        ({"programs": {0}}, "programs"),
+        ({"programs": [128]}, "programs"),
+        ({"programs": [-2]}, "programs"),
+        ({"programs": ["piano"]}, "programs"),
+        ({"key": "H major"}, "key"),
+        ({"key": 5}, "key"),
+        ({"sampling": {"temperature": 1.0}}, "sampling"),
+        ({"rounds": -1}, "rounds"),
+        ({"rounds": 1000}, "rounds"),
+    ],
+)
+@pytest.mark.parametrize("schema", [Request, GenerateConfig])
+def test_a_field_of_the_wrong_type_or_out_of_range_is_refused(schema: type, settings: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        schema(**settings)
+
+
+def test_the_command_line_takes_every_field_of_a_request_without_a_prefix() -> None:
+    typed = {
+        "length": "30s",
+        "variations": "3",
+        "seed": "7",
+        "cut_bar": "4",
+        "until_bar": "8",
+        "programs": "[33,-1]",
+        "key": "'A minor'",
+        "sampling.temperature": "0.5",
+        "rounds": "4",
+    }
+    assert {name.partition(".")[0] for name in typed} == {each.name for each in fields(Request)}
+    config = compose_config("generate", ["output=out", *(f"{name}={value}" for name, value in typed.items())])
+    assert Request.of(config) == Request(
+        length="30s",
+        variations=3,
+        seed=7,
+        cut_bar=4,
+        until_bar=8,
+        programs=[-1, 33],
+        key="A minor",
+        sampling=SamplingConfig(temperature=0.5),
+        rounds=4,
+    )
+
+
+def test_a_batch_asks_for_the_same_with_other_seeds() -> None:
+    config = GenerateConfig(output="out", length="8bars", cut_bar=2, seed=1, seeds=[5, 6])
+    one = config.request(seed=5, has_prompt=True)
+    assert type(one) is Request
+    assert asdict(one) == {**asdict(Request.of(config)), "seed": 5}
+    assert config.request(seed=5, has_prompt=False).cut_bar is None
+
+
+def test_instruments_are_a_set_and_a_key_has_pitches() -> None:
+    request = Request(programs=[40, -1, 40], key="A minor")
+    assert request.programs == [-1, 40]
+    assert request.parsed_key() == Key.parse("A minor")
+    assert Request().parsed_key() is None
