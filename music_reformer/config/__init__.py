@@ -462,9 +462,6 @@ class SamplingConfig(Checked):
     most_at_once: int = bounded(10, 0, 128, hint="0 is off")
 
 
-Config = TypeVar("Config")
-
-
 def to_plain(config: Any) -> dict[str, Any]:
     """The dataclass as plain containers, fit for JSON and for weights-only checkpoints."""
     return asdict(config)

@@ -68,7 +68,7 @@ class Request(Checked):
     # Recompose the bars from cut_bar (the first is 0) up to this one, not included; null: go on from the cut.
     until_bar: int | None = bounded(None, 1, 1_000_000)
     # Instruments that may play, -1 for drums; empty: those of the piece, or a piano. With until_bar the others stay.
-    programs: list[int] = bounded([], -1, 127, size=(0, 129), hint="-1 is drums")
+    programs: list[int] = bounded([], -1, 127, size=(0, 129), hint="an instrument of General MIDI, or -1 for drums")
     # Such as "A minor": pitches outside this key become rare; null: the model alone decides.
     key: str | None = None
     sampling: SamplingConfig = field(default_factory=SamplingConfig)

@@ -127,9 +127,7 @@ class Operations:
             self._durations.append(time.monotonic() - began)
             writer = Writer(original, score, prompt.cut_tick, until=prompt.until_tick, missing=prompt.missing)
             written = [
-                self._variation(
-                    *writer.write(result), result, session, name=f"{stem} - seed {order.request.seed} - {number}"
-                )
+                self._variation(*writer.write(result), result, session, name=f"{stem} - seed {seed} - {number}")
                 for number, result in enumerate(session.scores, start=1)
             ]
             yield {"event": "done", "variations": written}

@@ -60,15 +60,20 @@ class Order:
         require(isinstance(data, dict), "An order must be a JSON object, such as {piece: ..., length: 16bars}.")
         for name in data:
             require(name in KNOWN, f"The setting {str(name)[:40]!r} is not one of {', '.join(sorted(KNOWN))}.")
+        instruments = data.get("instruments", [])
+        require(
+            isinstance(instruments, list) and len(instruments) <= MAX_INSTRUMENTS,
+            f"The instruments must be a list of at most {MAX_INSTRUMENTS}.",
+        )
         sent = {NAMES.get(name, name): value for name, value in data.items() if DEFAULTS.get(name, data) != value}
         source = {name: sent.pop(name) for name in SOURCE if name in sent}
         sampling = _sampling(sent.pop("style", "balanced"), sent.pop("sampling", {}))
         if sent.get("seed", -1) == -1:
             sent["seed"] = random.SystemRandom().randrange(100_000)
+        order = cls(request=Request(sampling=sampling, **sent), **source)
         # A piece keeps its own key, and in a new one there is nothing to cut.
-        for name in ("key",) if source.get("piece") else ("cut_bar", "until_bar"):
-            sent.pop(name, None)
-        return cls(request=Request(sampling=sampling, **sent), **source)
+        unused = ("key",) if order.piece else ("cut_bar", "until_bar")
+        return replace(order, request=Request.of(order.request, **dict.fromkeys(unused)))
 
     def __post_init__(self) -> None:
         request = self.request
@@ -87,10 +92,6 @@ class Order:
         )
         num_bars = (request.until_bar or 0) - (request.cut_bar or 0)
         require(num_bars <= MAX_BARS, f"{num_bars} bars are more than this page composes at once; at most {MAX_BARS}.")
-        require(
-            len(request.programs) <= MAX_INSTRUMENTS,
-            f"The instruments must be a list of at most {MAX_INSTRUMENTS}.",
-        )
         require(isinstance(self.piece, str), "The piece must be a key that /open or /compose returned, or empty.")
         require(self.metre in METRES, f"The metre ({self.metre!r:.40}) must be one of {', '.join(METRES)}.")
         require(

@@ -245,7 +245,7 @@ def test_a_real_model_gives_the_same_music_whatever_the_number_of_variations() -
 def test_cached_steps_are_the_plain_model(encoding: str, length: str) -> None:
     """What the loop samples from, step by step, against one parallel pass over all that came out."""
     generator = small_reformer(encoding)
-    session = generator.start(full_score(bars=3), Request(length=length, variations=3))
+    session = generator.start(full_score(bars=3), Request(length=length, variations=3, seed=0))
     ids, logits = list(session.prompt.ids), []
     inner = session._sampler.choose
 
@@ -330,7 +330,7 @@ def test_only_the_instruments_of_the_prompt_play(encoding: str) -> None:
 @pytest.mark.parametrize("programs", [None, {0, 40, -1}])
 def test_every_note_is_told_with_the_track_that_it_is_written_to(programs: set[int] | None) -> None:
     score = full_score()  # two hands of one piano, bass, drums; a violin is added
-    session = stand_in().start(score, length="8bars", variations=2, seed=5, programs=programs)
+    session = stand_in().start(score, Request(length="8bars", variations=2, seed=5, programs=programs))
     told: dict[int, set[tuple[int, int, int]]] = defaultdict(set)
     for note in run(session):
         told[note.variation].add((note.track, note.pitch, note.velocity))

@@ -199,7 +199,7 @@ def test_nobody_stops_another_by_guessing(operations: Operations) -> None:
         ({"style": "loud"}, "style"),
         ({"piece": "../../etc"}, "open the file again"),
         ({"cut_bar": -2}, "cut"),
-        ({"until_bar": -2}, "end of the new bars"),
+        ({"until_bar": -2}, "until_bar"),
         ({"cut_bar": 4, "until_bar": 900}, "at most 256"),
         ({"instruments": [128]}, "instrument"),
         ({"instruments": "piano"}, "instruments"),
