@@ -1,4 +1,4 @@
-"""What a reload, or coming back later, finds again."""
+"""What a reload, a later visit or a restart of the server finds again."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import symusic
-from test_composing_in_browser import current, export, kept
 
 from helpers.visited_site import Site
-from helpers.visitor import midi, notes_of, order, phase, upload
+from helpers.visitor import current, export, kept, midi, notes_of, order, phase, upload
 
 
 def tree(tab: Any) -> list[str]:
@@ -66,14 +65,14 @@ def test_after_starting_over_a_reload_is_empty_and_the_last_piece_is_offered(
     visit: Callable[..., Any], site: Site
 ) -> None:
     tab = visit()
-    assert "Go on" not in tab.inner_text("#examples")
+    assert "Continue where" not in tab.inner_text("#examples")
     upload(tab)
     tab.wait_for_timeout(500)
     tab.click("#start-over")
     tab.reload()
-    tab.wait_for_selector("text=Go on where you were")
+    tab.wait_for_selector("text=Continue where you left off")
     phase(tab, "empty")
-    tab.click("text=Go on where you were")
+    tab.click("text=Continue where you left off")
     phase(tab, "ready")
     assert tab.inner_text("#piece-name") == "my song"
     # What the server has removed cannot be gone on with: one sentence, and an empty page.

@@ -13,6 +13,15 @@ import symusic
 from music_reformer.midi.examples import EXAMPLES
 
 WALTZ = EXAMPLES["waltz"].score()
+BAR_SECONDS = 3 * 60 / 132  # of the waltz
+# What is no MIDI file that can be opened, by kind.
+BAD_FILES = {
+    "empty": b"",
+    "not MIDI": b"\x89PNG\r\n\x1a\n" + bytes(200),
+    "cut short": WALTZ.dumps_midi()[:120],
+    "no notes": b"MThd\0\0\0\6\0\0\0\1\1\xe0MTrk\0\0\0\4\0\xff\x2f\0",
+    "too large": b"MThd" + bytes(6_000_000),
+}
 # How many pixels near this colour (a CSS variable) are there between two shares of the roll's width?
 COUNT_COLOUR = """([name, from, to]) => {
   const canvas = document.querySelector('#roll-notes');
@@ -120,6 +129,19 @@ def download(tab: Any, variation: int) -> tuple[str, symusic.Score]:
     return download_info.value.suggested_filename, symusic.Score.from_midi(
         Path(download_info.value.path()).read_bytes()
     )
+
+
+def export(tab: Any, kind: str) -> tuple[str, bytes]:
+    if not tab.evaluate("document.querySelector('#export').open"):
+        tab.click("#export summary")
+    with tab.expect_download() as info:
+        tab.click(f"[data-export={kind}]")
+    tab.click("#export summary")
+    return info.value.suggested_filename, Path(info.value.path()).read_bytes()
+
+
+def current(tab: Any) -> str:
+    return str(tab.inner_text("#versions [aria-current]"))
 
 
 def notes_of(score: symusic.Score) -> list[tuple[int, int, int]]:

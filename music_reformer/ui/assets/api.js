@@ -1,19 +1,20 @@
 // The server's operations, called through Gradio's queue. Every call has a session of its own, so that closing its
 // stream (a visitor who leaves, or changes their mind while waiting) takes it out of the queue.
 
-export class ServerError extends Error {}
+/** What went wrong, in a sentence for the visitor. */
+export class Problem extends Error {}
 
-const LOST = "The connection to the server was lost; reload the page to go on.";
-const FAILED = "Something went wrong on the server; its log says what. Please try again.";
+const LOST = "The connection to the server was lost. Reload the page to continue.";
+const FAILED = "Something went wrong on the server. Try again; if it happens again, the server's log says why.";
 
 async function request(path, options) {
   let response;
   try {
     response = await fetch(path, options);
   } catch {
-    throw new ServerError(LOST);
+    throw new Problem(LOST);
   }
-  if (!response.ok) throw new ServerError(await refusal(response));
+  if (!response.ok) throw new Problem(await refusal(response));
   return response.json();
 }
 
@@ -37,17 +38,17 @@ export async function call(operation, data, { onReport, onPlace, signal } = {}) 
     const end = (settle, value) => { stream.close(); settle(value); };
     signal?.addEventListener("abort", () => end(resolve, null));
     if (signal?.aborted) end(resolve, null);
-    stream.onerror = () => end(reject, new ServerError(LOST));
+    stream.onerror = () => end(reject, new Problem(LOST));
     stream.onmessage = ({ data: text }) => {
       const message = JSON.parse(text);
       // The rank counts those who wait; one more is being served.
       if (message.msg === "estimation") onPlace?.((message.rank ?? 0) + 1);
       else if (message.msg === "process_starts") onPlace?.(0);
-      else if (message.msg === "unexpected_error") end(reject, new ServerError(LOST));
+      else if (message.msg === "unexpected_error") end(reject, new Problem(LOST));
       else if (message.msg === "process_generating" && message.success) onReport?.(message.output.data[0]);
       else if (message.msg === "process_completed") {
         if (message.success) end(resolve, message.output.data?.[0] ?? null);
-        else end(reject, new ServerError(message.output.error || FAILED));
+        else end(reject, new Problem(message.output.error || FAILED));
       }
     };
   });

@@ -62,7 +62,7 @@ export class Cards {
 
   keep(index) {
     const button = Object.assign(document.createElement("button"), { type: "button", className: "button keep", textContent: "Keep" });
-    button.title = "Make this the piece, and go on from here";
+    button.title = "Make this variation the piece, and continue from it";
     button.setAttribute("aria-label", `Keep variation ${index + 1}`);
     button.addEventListener("click", () => this.onKeep(index));
     return button;

@@ -1,4 +1,5 @@
-// What a piece can be taken home as (`span`: {since, until, programs} of its new notes, or null). The server writes MIDI and notes; sound is rendered here, as it is heard.
+// The export menu. The server writes MIDI and notation; sound is rendered here, as it is heard. `span` is {since, until,
+// programs} of the new notes in what is exported, or null.
 
 import { exportAs, fileAddress } from "./api.js";
 import { channelsOf } from "./player.js";
@@ -6,9 +7,10 @@ import { channelsOf } from "./player.js";
 const MAX_MINUTES = 30;
 
 export class Exports {
-  /** `shown()` gives {key, name, score, silent, span} of what is on the roll, `link()` the address with its settings. */
-  constructor({ menu, status, shown, link, onError }) {
-    Object.assign(this, { menu, status, shown, link, onError });
+  /** `shown()` gives {key, name, score, silent, span} of what is on the roll, `link()` the address with its settings;
+   *  `onLinkInAddress(link)` is told to put it into the address bar. */
+  constructor({ menu, status, shown, link, onLinkInAddress, onError }) {
+    Object.assign(this, { menu, status, shown, link, onLinkInAddress, onError });
     menu.addEventListener("click", (event) => {
       const kind = event.target.closest("[data-export]")?.dataset.export;
       if (kind) this.#start(kind);
@@ -37,23 +39,23 @@ export class Exports {
     }
   }
 
-  _whole({ key, name }) { this.#save(fileAddress(key), `${name}.mid`, "The MIDI file"); }
-  _new({ key, span }) { return this.#made(key, "new", "The new notes", span); }
-  _tracks({ key }) { return this.#made(key, "tracks", "The tracks"); }
+  _whole({ key, name }) { this.#save(fileAddress(key), `${name}.mid`); }
+  _new({ key, span }) { return this.#made(key, "new", span); }
+  _tracks({ key }) { return this.#made(key, "tracks"); }
 
   _musicxml({ key }) {
-    this.status.textContent = "Writing the notes… a long piece takes a minute.";
-    return this.#made(key, "musicxml", "The notes");
+    this.status.textContent = "Writing the notation… A long piece takes a minute.";
+    return this.#made(key, "musicxml");
   }
 
-  async #made(key, kind, what, span = {}) {
+  async #made(key, kind, span = {}) {
     const file = await exportAs(key, kind, span);
-    this.#save(fileAddress(file.key), file.name, what);
+    this.#save(fileAddress(file.key), file.name);
   }
 
   async _wav({ name, score, silent }) {
     if (score.seconds > MAX_MINUTES * 60) {
-      this.status.textContent = `A WAV file of more than ${MAX_MINUTES} minutes is too large for the browser.`;
+      this.status.textContent = `A WAV file of more than ${MAX_MINUTES} minutes is too large for the browser; export MIDI instead.`;
       return;
     }
     this.status.textContent = "Rendering…";
@@ -62,7 +64,7 @@ export class Exports {
     const soundfont = await response.arrayBuffer();
     const wav = await this.#render({ score: plain(score), silent: [...silent], channels: channelsOf(score.tracks), soundfont });
     const address = URL.createObjectURL(new Blob([wav], { type: "audio/wav" }));
-    this.#save(address, `${name}.wav`, "The WAV file");
+    this.#save(address, `${name}.wav`);
     setTimeout(() => URL.revokeObjectURL(address), 60_000);
   }
 
@@ -80,22 +82,21 @@ export class Exports {
 
   async _link() {
     const link = this.link();
-    history.replaceState(null, "", link);
+    const lasting = link.includes("kept%3A") ? " It opens your piece for a day after the last use." : "";
     try {
       await navigator.clipboard.writeText(link);
-      this.status.textContent = link.includes("kept%3A")
-        ? "Copied. It brings the piece, too, for a day after its last use."
-        : "Copied. It gives the same music.";
+      this.status.textContent = `Link copied.${lasting}`;
     } catch {
       // Over plain http, or where the visitor forbids it.
-      this.status.textContent = "The link is in the address bar now.";
+      this.onLinkInAddress(link);
+      this.status.textContent = `Copy the link from the address bar.${lasting}`;
     }
   }
 
-  #save(address, name, what) {
+  #save(address, name) {
     const link = Object.assign(document.createElement("a"), { href: address, download: name });
     link.click();
-    this.status.textContent = `${what} is on its way.`.replace("notes is", "notes are").replace("tracks is", "tracks are");
+    this.status.textContent = `Downloading ${name}`;
   }
 }
 

@@ -72,7 +72,7 @@ export class Instruments {
     const { length } = this.#chosen;
     const problem = length === 0 ? "Choose at least one instrument." : length > this.most ? `Choose at most ${this.most} instruments.` : "";
     const added = this.#own.length ? this.#chosen.filter((program) => !this.#own.includes(program)).map((program) => this.nameOf(program)) : [];
-    const advice = added.length ? `${added.join(" and ")} may be silent in some bars of a continuation, and hardly ever in marked bars that are composed anew.` : "";
+    const advice = added.length ? `${added.join(" and ")} may be silent in some bars of a continuation, and hardly ever in bars that are recomposed.` : "";
     this.hint.textContent = problem || advice;
     this.hint.classList.toggle("problem", Boolean(problem));
     // So that the form itself refuses to be sent.

@@ -1,57 +1,147 @@
-// What is found again after a reload, or tomorrow: the versions of the piece and what was composed from them, kept by this
-// browser. The server keeps their files for a day; a memory that is older is of no use, and goes.
+// What a reload, or tomorrow's visit, finds again: pieces with their versions and what was composed from them, kept by this
+// browser. The server keeps their files for a day after their last use; what is older is of no use, and goes. A browser
+// that keeps nothing (a private window, a full disk) is no fault of the visitor's: then the page works without.
 
-const DATABASE = "music-reformer", STORE = "tabs", OPEN = "music-reformer-tab", DAY = 24 * 3600 * 1000;
+const DATABASE = "music-reformer", FORM = 2, STORE = "pieces", FORMER_STORE = "tabs", TAB = "music-reformer-tab";
+const DAY = 24 * 3600 * 1000;
+const MAX_PIECES = 4;
+const MAX_NOTES = 400_000;  // of one piece, its versions and variations together
+const PATIENCE = 3000;  // milliseconds that a page waits for a store that does not answer
 
 /** Run `action(store)` in a transaction of its own; resolves to the result of the request that it returns. */
-function transact(mode, action) {
+function transact(action) {
   return new Promise((resolve, reject) => {
-    const opening = indexedDB.open(DATABASE, 1);
-    opening.onupgradeneeded = () => opening.result.createObjectStore(STORE, { keyPath: "tab" });
+    setTimeout(() => reject(new Error("the browser's store does not answer")), PATIENCE);
+    const opening = indexedDB.open(DATABASE, FORM);
+    opening.onupgradeneeded = () => {
+      const { objectStoreNames: names } = opening.result;
+      if (names.contains(FORMER_STORE)) opening.result.deleteObjectStore(FORMER_STORE);
+      if (!names.contains(STORE)) opening.result.createObjectStore(STORE, { keyPath: "id" });
+    };
     opening.onerror = () => reject(opening.error);
     opening.onsuccess = () => {
       const database = opening.result;
-      const transaction = database.transaction(STORE, mode);
-      const request = action(transaction.objectStore(STORE));
       const end = (settle, value) => { database.close(); settle(value); };
-      transaction.oncomplete = () => end(resolve, request.result);
-      transaction.onabort = () => end(reject, transaction.error);
+      try {
+        const transaction = database.transaction(STORE, "readwrite");
+        const request = action(transaction.objectStore(STORE));
+        transaction.oncomplete = () => end(resolve, request.result);
+        transaction.onabort = () => end(reject, transaction.error);
+      } catch (error) {
+        end(reject, error);  // the store is damaged, or holds what cannot be copied
+      }
     };
   });
 }
 
+/** {id, link}: the piece that this tab had open, and the link in its address; null: none, or nothing is kept here. */
+function readTab() {
+  try { return JSON.parse(sessionStorage.getItem(TAB)); } catch { return null; }
+}
+
+function writeTab(tab) {
+  try {
+    if (tab) sessionStorage.setItem(TAB, JSON.stringify(tab));
+    else sessionStorage.removeItem(TAB);
+  } catch { /* kept nowhere */ }
+}
+
+const newId = () => crypto.getRandomValues(new Uint32Array(4)).join("");
+
 export class Memory {
-  #timer = null;
-  // Two tabs of one browser do not get in each other's way.
-  #tab = crypto.getRandomValues(new Uint32Array(4)).join("");
+  #pending = null;  // {session, timer}: what is to be written in a moment
+  #id = newId();  // of the piece that is open; another tab that continues it keeps it under an id of its own
 
-  /** Keep `session`, plain data, as what this tab has open. */
+  constructor() {
+    addEventListener("pagehide", () => this.#write());
+  }
+
+  /** Keep `session` (see `Versions.whole`) as what this tab has open, with the link that is in the address by now. */
   save(session) {
-    sessionStorage.setItem(OPEN, this.#tab);
-    clearTimeout(this.#timer);
-    // A browser that keeps nothing (a private window, a full disk) is no fault of the visitor's.
-    this.#timer = setTimeout(() => {
-      transact("readwrite", (store) => store.put({ ...session, tab: this.#tab, saved: Date.now() })).catch(() => {});
-    }, 200);
+    writeTab({ id: this.#id, link: location.hash });
+    clearTimeout(this.#pending?.timer);
+    this.#pending = { session, timer: setTimeout(() => this.#write(), 200) };
   }
 
-  /** This tab has nothing open any more; what it had can still be gone on with. */
-  close() {
-    sessionStorage.removeItem(OPEN);
+  /** The link that is in the address by now leads to what this tab has open. */
+  noteLink() { if (readTab()) writeTab({ ...readTab(), link: location.hash }); }
+
+  async #write() {
+    if (!this.#pending) return;
+    const session = bounded(this.#pending.session);
+    clearTimeout(this.#pending.timer);
+    this.#pending = null;
+    if (!session) return;
+    const record = { ...session, id: this.#id, saved: Date.now() };
+    await transact((store) => store.put(record)).catch(() => {});
   }
 
-  /** {session, isOpen}: what this tab had open before it was reloaded; or else what was open last in any; or nothing. */
-  async find() {
-    const sessions = await transact("readwrite", (store) => {
+  /** This tab has nothing open any more; what it had can still be continued. Resolves when it is written. */
+  async close() {
+    writeTab(null);
+    const written = this.#write();
+    this.#id = newId();
+    await written;
+  }
+
+  /** {open, former}: the session that this tab had open before it was reloaded, or null; others, the last one first. A
+   *  `link` that the tab did not have then is something else to open. */
+  async find(link) {
+    const records = await transact((store) => {
       const request = store.getAll();
       request.onsuccess = () => {
-        for (const { tab, saved } of request.result) if (saved < Date.now() - DAY) store.delete(tab);
+        const useful = new Set(usefulOf(request.result));
+        for (const record of request.result) if (!useful.has(record)) store.delete(record.id);
       };
       return request;
-    }).catch(() => []);
-    const fresh = sessions.filter(({ saved }) => saved >= Date.now() - DAY).sort((a, b) => b.saved - a.saved);
-    const mine = fresh.find(({ tab }) => tab === sessionStorage.getItem(OPEN));
-    if (mine) this.#tab = mine.tab;
-    return { session: mine ?? fresh[0] ?? null, isOpen: Boolean(mine) };
+    }).then(usefulOf, () => []);
+    const tab = readTab();
+    const open = records.find(({ id }) => id === tab?.id && (link === "" || link === tab.link)) ?? null;
+    const key = ({ list, current }) => list[current].key;
+    const former = records.filter((record, place) => record !== open && records.findIndex((other) => key(other) === key(record)) === place);
+    return { open, former };
   }
+
+  /** What this tab has open from now on is this session, and is kept in its place. */
+  claim({ id }) { this.#id = id; }
+
+  /** `session` cannot be used. */
+  async forget({ id }) {
+    writeTab(null);
+    await transact((store) => store.delete(id)).catch(() => {});
+  }
+}
+
+function usefulOf(records) {
+  const fresh = records.filter((record) => record.saved >= Date.now() - DAY && isSound(record));
+  return fresh.sort((a, b) => b.saved - a.saved).slice(0, MAX_PIECES);
+}
+
+const LISTS = ["tracks", "notes", "moves", "bars", "beats", "tempos", "metres"];
+const isScore = (score) => LISTS.every((name) => Array.isArray(score?.[name])) && score.bars.length > 0 && score.metres.length > 0
+  && Number.isFinite(score.seconds);
+const isRun = (run) => !run || (Array.isArray(run.variations) && run.variations.every((variation) => isScore(variation?.score)));
+const isVersion = (version, place) => ["key", "name", "label"].every((name) => typeof version?.[name] === "string")
+  && isScore(version.score) && isRun(version.run) && (place === 0 ? version.parent === -1 : version.parent >= 0 && version.parent < place);
+
+/** Whether a record is one that `save` wrote, whole. */
+function isSound({ list, current }) {
+  return Array.isArray(list) && list.every(isVersion) && Number.isInteger(current) && current in list;
+}
+
+const notesOf = ({ score, run }) => score.notes.length + (run?.variations.reduce((sum, variation) => sum + variation.score.notes.length, 0) ?? 0);
+const sizeOf = (list) => list.reduce((sum, version) => sum + notesOf(version), 0);
+
+/** What of a session is kept: all of it, or of a very large one less, first without what was composed from the versions
+ *  that are not in view. Null: even the version in view is too large. */
+function bounded({ list, current }) {
+  const shorter = [...list];
+  const places = [...shorter.keys()].filter((place) => place !== current);
+  for (const place of [...places, current]) {
+    if (sizeOf(shorter) <= MAX_NOTES) return { list: shorter, current };
+    shorter[place] = { ...shorter[place], run: null, selected: null };
+  }
+  if (sizeOf(shorter) <= MAX_NOTES) return { list: shorter, current };
+  const alone = { list: [{ ...shorter[current], parent: -1, latest: -1 }], current: 0 };
+  return sizeOf(alone.list) <= MAX_NOTES ? alone : null;
 }

@@ -55,10 +55,10 @@ export class Player extends EventTarget {
 
   /** Why there can be no sound here, as a sentence for the visitor, or null. */
   static obstacle({ hasSound }) {
-    if (!hasSound) return "No sound: the server has no soundfont (pip install pretty_midi).";
+    if (!hasSound) return "No sound: the server has no soundfont. Install pretty_midi on it.";
     // Browsers give AudioWorklet to secure pages only: https, or this very machine.
     if (!window.isSecureContext) return "No sound over plain http: use https, or open the page on the server itself.";
-    if (!window.AudioWorkletNode) return "No sound: this browser has no AudioWorklet.";
+    if (!window.AudioWorkletNode) return "No sound: this browser has no AudioWorklet. Use a newer one.";
     return null;
   }
 

@@ -2,9 +2,9 @@
 
 const SLIDERS = ["temperature", "top_p", "min_p", "repetition_penalty"];
 const HINTS = {
-  calm: "Keeps close to what is there.",
+  calm: "Stays close to the piece.",
   balanced: "Follows the piece, with ideas of its own.",
-  adventurous: "Takes risks: further from the piece, now and then too far.",
+  adventurous: "Takes risks: moves further from the piece, sometimes too far.",
 };
 
 export class Settings {

@@ -34,7 +34,7 @@ export class Tracks {
     const name = Object.assign(document.createElement("span"), { className: "track-name", textContent: track.name });
     name.title = `${track.name} (${instrument})`;
     if (instrument !== track.name) name.append(Object.assign(document.createElement("small"), { textContent: instrument }));
-    row.append(name, this.#button(track, place, "muted", "M", "Mute"), this.#button(track, place, "solo", "S", "Hear only"));
+    row.append(name, this.#button(track, place, "muted", "M", "Mute"), this.#button(track, place, "solo", "S", "Solo"));
     return row;
   }
 

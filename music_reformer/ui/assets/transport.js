@@ -65,7 +65,7 @@ export class Transport {
 
   #noSound(error) {
     console.error(error);
-    this.obstacle = "Sound could not be started; the downloads play elsewhere.";
+    this.obstacle = "Sound could not be started. Downloaded files still play in other programs.";
     this.say(this.obstacle);
     this.show();
   }

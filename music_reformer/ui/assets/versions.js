@@ -1,5 +1,5 @@
-// The versions of a piece: what was opened, and every variation that was kept, as a small tree. Nothing kept is ever
-// lost; going back and keeping something else grows a branch.
+// The versions of a piece: what was opened, and every variation that was kept, as a small tree. Nothing that was kept is
+// lost: going back and keeping something else grows a branch.
 
 import { count } from "./draw.js";
 import { wholeBars } from "./score.js";
@@ -33,14 +33,24 @@ export class Versions {
     return version;
   }
 
-  clear() { this.restore({ list: [], current: null }); }
+  clear() { this.restore({ list: [], current: -1 }); }
 
-  /** All there is, to be kept as it is and given to `restore`. */
-  get whole() { return { list: this.#list, current: this.current }; }
+  /** All there is as plain data: the versions in the order of their making, their relatives as places in that list. */
+  get whole() {
+    const placeOf = (version) => this.#list.indexOf(version);
+    const plain = ({ parent, children: _, latest, ...version }) => ({ ...version, parent: placeOf(parent), latest: placeOf(latest) });
+    return { list: this.#list.map(plain), current: placeOf(this.current) };
+  }
 
+  /** Show what was `whole` once. */
   restore({ list, current }) {
-    this.#list = list;
-    this.current = current;
+    this.#list = list.map((version) => ({ ...version, children: [] }));
+    for (const version of this.#list) {
+      version.parent = this.#list[version.parent] ?? null;
+      version.latest = this.#list[version.latest];
+      version.parent?.children.push(version);
+    }
+    this.current = this.#list[current] ?? null;
     this.draw();
   }
 

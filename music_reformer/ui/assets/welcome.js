@@ -1,7 +1,10 @@
-// The empty page: examples to start from, with small pictures, and a large one that turns into something new.
+// The empty page: examples to start from, with small pictures, a large one that turns into something new, and the pieces
+// that were open last.
 
-import { drawSmall } from "./draw.js";
+import { count, drawSmall } from "./draw.js";
 import { scoreOf } from "./score.js";
+
+const MAX_OFFERS = 3;
 
 export class Welcome {
   /** `onExample(key)` and `onNothing()` are told what the visitor starts from. */
@@ -18,13 +21,23 @@ export class Welcome {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
   }
 
-  /** Offer to go on with what was open last. */
-  offer({ title, character, score }, onClick) {
-    const item = this.#button({ title, character, roll: null }, onClick);
+  /** Offer to continue with `sessions` (see `Versions.whole`) that were open before; those offered so far go. */
+  offer(sessions, onClick) {
+    for (const item of this.list.querySelectorAll(".former")) {
+      this.pictures.delete(item.querySelector("canvas"));
+      item.remove();
+    }
+    this.list.prepend(...sessions.slice(0, MAX_OFFERS).map((session) => this.#former(session, () => onClick(session))));
+    this.draw();
+  }
+
+  #former({ list, current }, onClick) {
+    const { name, score } = list[current];
+    const character = `Continue where you left off${list.length > 1 ? ` · ${count(list.length, "version")}` : ""}`;
+    const item = this.#button({ title: name, character, roll: null }, onClick);
     this.pictures.set(item.querySelector("canvas"), score);
     item.className = "former";
-    this.list.prepend(item);
-    this.draw();
+    return item;
   }
 
   #button({ title, character, roll }, onClick) {

@@ -1,0 +1,108 @@
+// Composing from what is open: the order, the run on its way, stopping it, and what is left where nothing comes of it.
+
+import { Composition } from "./composition.js";
+import { count } from "./draw.js";
+import { announce, complain, dismiss, showProgress } from "./messages.js";
+import { wholeBars } from "./score.js";
+
+const $ = (id) => document.getElementById(id);
+
+export class Composing {
+  #former = null;  // {run, selected} of the version before the run that is under way
+
+  /** `keep(index)` makes a variation the piece, and resolves to whether it did; `instruments` are the 128 names. */
+  constructor({ piece, desk, settings, instruments, keep }) {
+    Object.assign(this, { piece, desk, settings, instruments, keep });
+  }
+
+  /** Compose the bars that are wanted, or with `rewrite`, that many bars at the end anew. */
+  async compose({ rewrite = null } = {}) {
+    const { piece, settings } = this;
+    if (piece.composition || piece.isKeeping || !$("controls").reportValidity()) return;
+    const order = settings.read({ fromNothing: piece.isEmptyPiece });
+    let { cut: cutBar, until: untilBar } = piece.wanted;
+    if (piece.variation && (rewrite || piece.mustKeepFirst) && !await this.keep(piece.version.selected)) return;
+    const end = wholeBars(piece.version.score);
+    if (rewrite) {
+      cutBar = Math.max(0, end - rewrite);
+      untilBar = null;
+      order.length = `${rewrite}bars`;
+    }
+    if (!piece.isEmptyPiece) {
+      Object.assign(order, { piece: piece.version.key, cut_bar: cutBar === end ? -1 : cutBar, until_bar: untilBar ?? -1 });
+    }
+    await this.#run(order, cutBar, untilBar);
+  }
+
+  async #run(order, cutBar, untilBar) {
+    const { piece, desk } = this;
+    const { version } = piece;
+    const composition = new Composition({
+      version, order, cutBar, untilBar, instruments: this.instruments,
+      onStart: (run) => desk.begin(run), onGrowth: () => desk.grow(), onProgress: showProgress,
+    });
+    this.#former = { run: version.run, selected: version.selected };
+    Object.assign(version, { run: null, selected: null });
+    piece.composition = composition;
+    this.#showStart();
+    try {
+      const run = await composition.compose();
+      if (piece.composition !== composition) return;
+      if (run) this.#finish(run);
+      else this.#giveUp();
+    } catch (error) {
+      if (piece.composition !== composition) return;
+      this.#giveUp();
+      complain(error);
+    }
+  }
+
+  #showStart() {
+    const { desk } = this;
+    desk.cards.clear();
+    desk.showResult(null);
+    dismiss();
+    desk.show({ keepView: true });
+    showProgress(0, "Starting…");
+    desk.phase.enter("composing");
+  }
+
+  #finish(run) {
+    const { desk, piece } = this;
+    piece.composition = null;
+    desk.showCards(run);
+    desk.cards.select(piece.version.selected);
+    desk.show({ keepView: true });
+    desk.phase.enter("done");
+    announce(`${count(run.variations.length, "variation")} ready`);
+    desk.showResult(run);
+  }
+
+  /** Nothing came of the run: what was there before it is there again. */
+  #giveUp() {
+    this.forget();
+    this.desk.arrive({ keepView: true });
+  }
+
+  /** Leave what is being composed, if anything is. */
+  forget() {
+    const { piece } = this;
+    if (!piece.composition) return;
+    piece.composition.leave();
+    piece.composition = null;
+    Object.assign(piece.version, this.#former);
+  }
+
+  /** Stop, and keep what is there; or leave the queue. */
+  async halt() {
+    const { composition } = this.piece;
+    if (!composition) return;
+    if (!composition.started) {
+      composition.leave();
+      return;
+    }
+    $("stop").disabled = true;
+    $("progress-text").textContent = "Stopping…";
+    try { await composition.stop(); } catch (error) { complain(error); }
+  }
+}

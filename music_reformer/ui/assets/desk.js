@@ -1,0 +1,150 @@
+// The desk: roll, tracks, transport, cards and tree, brought in line with the piece that is open.
+
+import { EMPTY } from "./score.js";
+import { cutNote, droppedBars, facts, handleLabels, losses } from "./wording.js";
+
+const $ = (id) => document.getElementById(id);
+
+export class Desk {
+  /** `parts`: {roll, transport, player, tracks, cards, instruments, phase}; `onSeed(seed)` is told a seed to use again. */
+  constructor({ piece, parts, onSeed }) {
+    Object.assign(this, parts, { piece, onSeed });
+  }
+
+  /** Show the current version, or the variation of it that is selected. */
+  show({ keepView = false, from = null } = {}) {
+    const { piece, player, roll, tracks, transport } = this;
+    const { score, variation, version, versions } = piece;
+    tracks.show(score);
+    roll.show(score, { keepView });
+    player.choose(score, { from: keepView ? from : from ?? 0, frontier: variation?.frontier ?? Infinity });
+    $("piece-name").textContent = version.name;
+    $("piece-facts").textContent = version.key ? facts(version.score) : "";
+    this.showCut();
+    transport.show();
+    $("undo").disabled = !versions.canUndo;
+    $("redo").disabled = !versions.canRedo;
+  }
+
+  /** Show the current version, and all that was composed from it. */
+  arrive({ from = null, keepView = false } = {}) {
+    const { cards, instruments, phase, piece, player } = this;
+    const { run, selected, score } = piece.version;
+    if (run) this.showCards(run);
+    else cards.clear();
+    cards.select(selected);
+    const programs = instruments.read();
+    instruments.show(score);
+    if (programs.length) instruments.choose(programs);
+    const wasPlaying = player.playing;
+    this.show({ from, keepView });
+    if (wasPlaying && !player.canPlay) player.pause();
+    this.showResult(run);
+    phase.enter(run ? "done" : "ready");
+  }
+
+  /** Nothing is open any more. */
+  clear() {
+    const { cards, instruments, piece, player, roll, tracks } = this;
+    player.pause();
+    player.choose(EMPTY, { from: 0 });
+    piece.versions.clear();
+    cards.clear();
+    tracks.clear();
+    instruments.show(EMPTY);
+    roll.show(EMPTY);
+    roll.setCut(null);
+    $("result-text").textContent = $("cut-note").textContent = $("piece-name").textContent = $("piece-facts").textContent = "";
+  }
+
+  /** The handles, and what becomes of the bars behind them. */
+  showCut() {
+    const { piece, roll } = this;
+    $("cut-note").textContent = "";
+    $("length").disabled = false;
+    if (!piece.score.notes.length || (piece.isEmptyPiece && !piece.variation)) {
+      roll.setCut(null);
+      return;
+    }
+    const { cut, until } = piece.wanted;
+    const end = piece.numBars;
+    const leavesOut = !piece.wantsSameBars && cut < end;
+    roll.setCut(cut, {
+      ...handleLabels(piece), veil: leavesOut, movable: !piece.composition,
+      until: piece.canInfill && (leavesOut || until !== null) ? until ?? end : null,
+    });
+    $("length").disabled = until !== null;
+    if (leavesOut) $("cut-note").textContent = cutNote(piece);
+  }
+
+  /** The visitor wants new music between these bars. */
+  want(bars) {
+    this.piece.want(bars);
+    this.showCut();
+    this.phase.refresh();
+  }
+
+  /** Select a variation, or with the one on show, the piece without it. */
+  select(index) {
+    const { cards, phase, piece } = this;
+    const { run, selected } = piece.version;
+    if (!run?.variations[index]) return;
+    piece.version.selected = index === selected && !piece.composition ? null : index;
+    cards.select(piece.version.selected);
+    this.show({ keepView: true });
+    phase.refresh();
+  }
+
+  /** Tracks (a set of places) that are not to be heard. */
+  silence(places) {
+    this.player.silence(places);
+    this.roll.silent = places;
+    this.roll.redrawAll();
+  }
+
+  /** A run has begun: show its first variation, and the bars around the cut. */
+  begin(run) {
+    const { cards, phase, piece, player, roll } = this;
+    Object.assign(piece.version, { run, selected: 0 });
+    cards.show(run.variations, { from: run.cut, to: run.end });
+    cards.select(0);
+    this.show({ keepView: true, from: player.playing ? null : this.#joinStart(run.cut) });
+    const around = (run.end - run.cut) * 0.4;
+    roll.viewFrom(Math.max(0, run.cut - around), run.until === null ? run.end * 1.02 : run.end + around);
+    phase.enter("composing");
+    $("cut-note").textContent = droppedBars(run);
+  }
+
+  /** The variations of the run have grown. */
+  grow() {
+    const { cards, piece, player, roll, tracks, transport } = this;
+    roll.grow();
+    tracks.show(piece.score);
+    player.grow(piece.variation.frontier);
+    cards.update();
+    transport.show();
+  }
+
+  showCards(run) {
+    const ends = run.variations.map(({ score }) => score.seconds);
+    this.cards.show(run.variations, { from: run.cut, to: run.until ?? Math.max(...ends) });
+  }
+
+  showResult(run) {
+    const text = $("result-text");
+    if (!run?.finished) {
+      text.replaceChildren();
+      return;
+    }
+    const again = Object.assign(document.createElement("button"), { type: "button", textContent: `seed ${run.seed}` });
+    again.title = "Use this seed again";
+    again.addEventListener("click", () => this.onSeed(run.seed));
+    text.replaceChildren("Made with ", again, `. ${droppedBars(run)} ${losses(run)}`);
+  }
+
+  /** Where to listen from when new music comes: two bars before it, so that the join is heard. */
+  #joinStart(cut) {
+    const before = this.piece.version.score.bars.filter((bar) => bar < cut - 0.05);
+    return before.at(-2) ?? before.at(-1) ?? 0;
+  }
+}

@@ -1,0 +1,23 @@
+// Links that bring back a piece and its settings. They stand behind the # of the address, which no server is told.
+
+import { Settings } from "./settings.js";
+
+/** The words of the address that the page was opened with, or is shown under now. */
+export const wordsOfAddress = () => new URLSearchParams(location.hash.slice(1));
+
+/** Take the link out of the address: what is open is something else by now. */
+export function clearLink() {
+  if (location.hash) history.replaceState(null, "", location.pathname + location.search);
+}
+
+/** The link to what is on show: the settings and the seed of its run, or the settings as they stand. */
+export function linkTo(piece, settings) {
+  const { version } = piece;
+  const run = version?.run;
+  const order = run ? { ...run.order, seed: run.seed } : settings.read({ fromNothing: piece.isEmptyPiece });
+  const wanted = !run && !piece.isEmptyPiece && version?.wanted;
+  if (wanted) Object.assign(order, { cut_bar: wanted.cut, until_bar: wanted.until ?? -1 });
+  // An upload is named by its key: who has the link has the file, as long as the server keeps it.
+  const source = version?.source || (version?.key ? `kept:${version.key}` : "");
+  return `${location.origin}${location.pathname}#${Settings.toLink(order, source)}`;
+}

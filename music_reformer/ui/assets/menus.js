@@ -1,0 +1,10 @@
+// Menus that drop down: a click elsewhere, or Escape, closes them.
+
+/** Close the open menus, but for one that holds `inside`. Returns whether there were any. */
+export function closeMenus(inside = null) {
+  const menus = [...document.querySelectorAll("details.menu[open]")].filter((menu) => !menu.contains(inside));
+  for (const menu of menus) menu.open = false;
+  return menus.length > 0;
+}
+
+document.addEventListener("click", (event) => closeMenus(event.target));

@@ -1,0 +1,51 @@
+// What is open, without its looks: the versions of the piece, the variation on show, and the bars that the visitor wants
+// composed. A version is {key, name, label, source, score}; its `run` is what was last composed from it, `selected` the
+// variation on show (null: the version itself), `wanted` the bars {cut, until} between which new music is wanted (until
+// null: to the end). A run was asked for its own, `cutBar` and `untilBar`.
+
+import { EMPTY, wholeBars } from "./score.js";
+
+export class OpenPiece {
+  composition = null;  // under way
+  isKeeping = false;  // a variation is about to become the piece
+
+  constructor({ versions, canInfill }) {
+    Object.assign(this, { versions, canInfill });
+  }
+
+  get version() { return this.versions.current; }
+  get variation() { return this.version?.run?.variations[this.version.selected] ?? null; }
+  /** The score on show. */
+  get score() { return this.variation?.score ?? this.version?.score ?? EMPTY; }
+  get numBars() { return wholeBars(this.score); }
+  /** Whether an empty piece is open, which has no file yet. */
+  get isEmptyPiece() { return this.version !== null && !this.version.key; }
+
+  /** The bars of what is on show between which new music is wanted. */
+  get wanted() {
+    const { variation, version } = this;
+    const here = variation ? version.run : version;
+    return here.wanted ?? (variation ? { cut: here.cutBar, until: here.untilBar } : { cut: wholeBars(here.score), until: null });
+  }
+
+  want({ cut, until }) {
+    if (this.composition) return;
+    const end = this.numBars;
+    cut = Math.min(cut, end);
+    if (until !== null) until = Math.max(until, cut + 1);
+    if (!this.canInfill || until >= end) until = null;
+    (this.variation ? this.version.run : this.version).wanted = { cut, until };
+  }
+
+  /** Whether the wanted bars are those for which the variation on show was composed. */
+  get wantsSameBars() {
+    const { cut, until } = this.wanted;
+    return this.variation !== null && cut === this.version.run.cutBar && until === this.version.run.untilBar;
+  }
+
+  /** Whether the wanted bars lie in the variation on show, which has to become the piece before they can be composed. */
+  get mustKeepFirst() {
+    const { cut, until } = this.wanted;
+    return this.variation !== null && (cut > this.version.run.cutBar || (until !== null && !this.wantsSameBars));
+  }
+}

@@ -1,0 +1,47 @@
+// What the page is doing, and which buttons that leaves the visitor. Phases: empty (nothing is open), opening, ready,
+// composing, done (variations are there).
+
+import { composeButton } from "./wording.js";
+
+const $ = (id) => document.getElementById(id);
+
+export class Phase {
+  name = "empty";
+
+  /** `onSettled()` is told when what is open is worth remembering. */
+  constructor({ piece, transport, onSettled }) {
+    Object.assign(this, { piece, transport, onSettled });
+  }
+
+  enter(name) {
+    this.name = name;
+    document.body.dataset.phase = name;
+    this.refresh();
+  }
+
+  /** The phase that what is open is in, now that opening something else has failed. */
+  resume() {
+    const { composition, version } = this.piece;
+    this.enter(composition ? "composing" : !version ? "empty" : version.run ? "done" : "ready");
+  }
+
+  /** Bring the buttons in line with what is open. */
+  refresh() {
+    const { name, piece, transport } = this;
+    const isBusy = name === "composing", isClosed = name === "empty" || name === "opening";
+    $("compose").hidden = isBusy;
+    $("compose").disabled = isClosed;
+    $("compose").textContent = isClosed ? "Continue" : composeButton(piece);
+    $("rewrite-row").hidden = isBusy || isClosed || !piece.score.notes.length;
+    $("rewrite").disabled = isBusy || isClosed;
+    $("blank-settings").hidden = !piece.isEmptyPiece;
+    $("stop").hidden = $("progress").hidden = !isBusy;
+    $("stop").textContent = piece.composition?.started ? "Stop and keep this" : "Cancel";
+    $("stop").disabled = false;
+    $("roll-hint").textContent = name === "opening" ? "Opening…"
+      : name === "ready" && piece.isEmptyPiece ? "Nothing here yet. Press Compose to begin." : "";
+    transport.say(transport.obstacle && piece.version ? transport.obstacle : "");
+    transport.show();
+    if (name === "ready" || name === "done") this.onSettled();
+  }
+}

@@ -1,0 +1,65 @@
+// The page's words where they depend on what is open: what buttons and handles say, and what is told of a finished run.
+
+import { clock, count } from "./draw.js";
+import { wholeBars } from "./score.js";
+
+/** "bar 5", "bars 5 to 8": bars from index `from` up to `to`. */
+const barsFromTo = (from, to) => (from + 1 === to ? `bar ${to}` : `bars ${from + 1} to ${to}`);
+
+/** Length, metre and tempo of a piece. */
+export function facts({ tempos, metres, seconds, ...score }) {
+  const tempo = `${Math.round(tempos[0]?.[1] ?? 120)} bpm`;
+  return [count(wholeBars(score), "bar"), clock(seconds), `${metres[0][1]}/${metres[0][2]}`, tempo].join(" · ");
+}
+
+/** What the large button says. */
+export function composeButton(piece) {
+  const { cut, until } = piece.wanted;
+  if (piece.wantsSameBars) return "Try again";
+  if (piece.isEmptyPiece && !piece.variation) return "Compose";
+  if (until !== null) return `Recompose ${barsFromTo(cut, until)}`;
+  return cut >= piece.numBars ? "Continue" : `Continue from bar ${cut + 1}`;
+}
+
+/** What the handles say: {label, untilLabel}. */
+export function handleLabels(piece) {
+  const { cut, until } = piece.wanted;
+  return { label: cutLabel(piece, cut, until), untilLabel: until === null ? "to the end" : `Keep from bar ${until + 1}` };
+}
+
+function cutLabel(piece, cut, until) {
+  if (piece.wantsSameBars) return cut === 0 || until !== null ? "New" : `New from bar ${cut + 1}`;
+  if (cut >= piece.numBars) return "Continue here";
+  return until === null ? `Continue from bar ${cut + 1}` : "Recompose";
+}
+
+/** What becomes of the bars behind the cut. */
+export function cutNote(piece) {
+  const { cut, until } = piece.wanted;
+  if (until !== null) {
+    return "The bars before and after stay as they are and guide the new music. Instruments that are not selected keep their notes.";
+  }
+  const advice = piece.canInfill ? " Move the second handle to keep later bars." : "";
+  return `The new music replaces ${barsFromTo(cut, piece.numBars)}.${advice}`;
+}
+
+/** The label of a version that was kept from a run. */
+export function versionLabel(run, { former, kept }) {
+  const bars = Math.max(wholeBars(kept) - run.cutBar, 0);
+  if (run.cutBar < wholeBars(former.score)) return `Bars ${run.cutBar + 1}-${run.untilBar ?? run.cutBar + bars}`;
+  return former.key ? `+ ${count(bars, "bar")}` : "Composed";
+}
+
+/** Nothing is truncated silently: which bars of a very long piece the model did not read. */
+export function droppedBars({ dropped, until }) {
+  if (!dropped) return "";
+  const which = until === null ? `the first ${count(dropped, "bar")}` : `${count(dropped, "bar")} far from the new music`;
+  return `The piece is longer than the model can read: it does not see ${which}.`;
+}
+
+/** Nothing is lost silently: files that could not be spliced are written anew, with their music only. */
+export function losses({ variations }) {
+  return variations.some(({ lossy }) => lossy)
+    ? "The original file could not be copied event for event: its text and system exclusive messages are missing from the new files."
+    : "";
+}

@@ -1,0 +1,169 @@
+"""Which bars are composed: where the new music begins and ends, and what stays around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import symusic
+
+from helpers.visited_site import Site
+from helpers.visitor import (
+    WALTZ,
+    current,
+    download,
+    export,
+    kept,
+    mark_bars,
+    midi,
+    notes_of,
+    order,
+    phase,
+    upload,
+)
+from music_reformer.midi.examples import EXAMPLES
+
+BAR = 3 * 480  # of the waltz
+
+
+def test_the_cut_is_dragged_and_snaps_to_bars_and_what_lies_behind_it_is_replaced(
+    visit: Callable[..., Any], site: Site
+) -> None:
+    tab = visit()
+    upload(tab)
+    assert tab.inner_text("#cut") == "Continue here"
+    assert tab.get_attribute("#cut", "aria-valuetext") == "after bar 16"
+    roll = tab.locator("#roll").bounding_box()
+    # The view shows the whole piece: 16 bars and a little air, right of the keys.
+    bar = (roll["width"] - 46) / (16 * 1.03)
+    x, y = roll["x"] + 46 + 16 * bar, roll["y"] + 200
+    tab.mouse.move(x, y)
+    tab.mouse.down()
+    tab.mouse.move(x - 7.3 * bar, y, steps=8)
+    tab.mouse.up()
+    assert tab.inner_text("#cut") == "Continue from bar 10"
+    assert tab.inner_text("#compose") == "Continue from bar 10"
+    order(tab, bars=2)
+    phase(tab, "done")
+    assert site.generator.orders[-1]["cut_bar"] == 9
+    assert tab.inner_text("#cut") == "New from bar 10"
+    written = notes_of(download(tab, 1)[1])
+    before = [note for note in notes_of(WALTZ) if note[0] < 9 * BAR]
+    assert [note for note in written if note[0] < 9 * BAR] == before
+    assert len(written) == len(before) + 16
+    # The version itself is what it was.
+    tab.click(".card-face")
+    assert tab.inner_text("#cut") == "Continue from bar 10"
+
+
+def test_the_cut_moves_by_the_keyboard_and_stays_within_the_piece(visit: Callable[..., Any]) -> None:
+    tab = visit()
+    upload(tab)
+    tab.focus("#cut")
+    steps = {"ArrowLeft": 15, "ArrowDown": 14, "PageDown": 10, "Home": 0, "PageUp": 4, "End": 16, "ArrowRight": 16}
+    for key, bar in steps.items():
+        tab.keyboard.press(key)
+        assert tab.get_attribute("#cut", "aria-valuenow") == str(bar), key
+
+
+def test_continuing_inside_a_variation_keeps_it_first(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit()
+    upload(tab)
+    order(tab, bars=4)
+    phase(tab, "done")
+    tab.focus("#cut")
+    tab.keyboard.press("ArrowRight")
+    tab.keyboard.press("ArrowRight")
+    assert tab.inner_text("#compose") == "Continue from bar 19"
+    tab.click("#compose")
+    phase(tab, "composing")
+    phase(tab, "done")
+    assert site.generator.orders[-1]["cut_bar"] == 18
+    assert current(tab) == "+ 4 bars"
+    assert len(notes_of(download(tab, 1)[1])) == len(notes_of(WALTZ)) + 2 * 8 + 4 * 8
+
+
+def test_marked_bars_are_recomposed_and_all_around_them_stays(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit()
+    upload(tab)
+    assert tab.is_hidden("#until")
+    mark_bars(tab, first=4, end=8)
+    assert tab.inner_text("#until") == "Keep from bar 9"
+    assert tab.inner_text("#compose") == "Recompose bars 5 to 8"
+    assert tab.is_disabled("#amount")
+    order(tab, bars=None, variations=2)
+    phase(tab, "done")
+    asked = site.generator.orders[-1]
+    assert (asked["cut_bar"], asked["until_bar"]) == (4, 8)
+    written = notes_of(download(tab, 2)[1])
+
+    def outside(notes: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+        return [note for note in notes if not 4 * BAR <= note[0] < 8 * BAR]
+
+    assert outside(written) == outside(notes_of(WALTZ))
+    assert len(written) == len(outside(written)) + 4 * 8
+    assert notes_of(symusic.Score.from_midi(export(tab, "new")[1])) != []
+    assert len(notes_of(symusic.Score.from_midi(export(tab, "new")[1]))) == 4 * 8
+    assert tab.inner_text("#compose") == "Try again"
+    kept(tab, 1)
+    assert current(tab) == "Bars 5-8"
+    assert not tab.is_disabled("#amount")
+    tab.click("#undo")
+    tab.click(".card-face >> nth=0")
+    assert tab.inner_text("#compose") == "Recompose bars 5 to 8"
+
+
+def test_one_instrument_of_marked_bars_is_recomposed_and_the_others_stay(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit()
+    ground = EXAMPLES["ground"].score()
+    upload(tab, midi("ground.mid", ground.dumps_midi()))
+    mark_bars(tab, first=2, end=4)
+    for kept_one in (48, 42):
+        tab.click(f"#instruments label:has(input[value='{kept_one}'])")
+    order(tab, bars=None)
+    phase(tab, "done")
+    assert site.generator.orders[-1]["programs"] == {6}
+    written = download(tab, 1)[1]
+
+    def notes(score: symusic.Score, program: int) -> list[tuple[int, int, int]]:
+        tracks = [track for track in score.tracks if track.program == program]
+        return sorted((note.time, note.duration, note.pitch) for track in tracks for note in track.notes)
+
+    assert notes(written, 48) == notes(ground, 48)
+    assert notes(written, 42) == notes(ground, 42)
+    assert notes(written, 6) != notes(ground, 6)
+
+
+def test_marking_bars_of_a_variation_keeps_it_first(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit()
+    upload(tab)
+    order(tab, bars=4)
+    phase(tab, "done")
+    mark_bars(tab, first=15, end=17)
+    tab.click("#compose")
+    phase(tab, "composing")
+    phase(tab, "done")
+    asked = site.generator.orders[-1]
+    assert (asked["cut_bar"], asked["until_bar"]) == (15, 17)
+    assert tab.locator("#versions button").count() == 2
+
+
+def test_the_last_bars_are_rewritten(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit()
+    upload(tab)
+    tab.fill("#rewrite-bars", "3")
+    tab.click("#rewrite")
+    phase(tab, "done")
+    asked = site.generator.orders[-1]
+    assert (asked["cut_bar"], asked["length"].bars) == (13, 3)
+    # Rewriting a variation's end keeps the variation first.
+    tab.fill("#rewrite-bars", "1")
+    tab.click("#rewrite")
+    phase(tab, "composing")
+    phase(tab, "done")
+    assert site.generator.orders[-1]["cut_bar"] == 15
+    assert current(tab) == "Bars 14-16"
+    expected = [note for note in notes_of(WALTZ) if note[0] < 13 * BAR]
+    written = notes_of(download(tab, 1)[1])
+    assert [note for note in written if note[0] < 13 * BAR] == expected
+    assert len(written) == len(expected) + 3 * 8

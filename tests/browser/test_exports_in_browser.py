@@ -1,0 +1,116 @@
+"""What a piece is exported as: MIDI, notation, sound."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+import mido
+import numpy as np
+import pytest
+import symusic
+
+from helpers.visitor import BAR_SECONDS, WALTZ, export, midi, notes_of, order, phase, upload
+
+
+def test_exports(visit: Callable[..., Any]) -> None:
+    text = mido.MidiFile(file=io.BytesIO(WALTZ.dumps_midi()))
+    text.tracks[0].insert(0, mido.MetaMessage("text", text="for Clara"))
+    written = io.BytesIO()
+    text.save(file=written)
+    tab = visit()
+    upload(tab, midi("clara.mid", written.getvalue()))
+    order(tab, bars=2)
+    phase(tab, "done")
+    name, whole = export(tab, "whole")
+    assert name == "clara - seed 5 - 1.mid"
+    assert b"for Clara" in whole
+    assert set(notes_of(WALTZ)) < set(notes_of(symusic.Score.from_midi(whole)))
+    name, new = export(tab, "new")
+    assert name == "clara - seed 5 - 1 - new.mid"
+    score = symusic.Score.from_midi(new)
+    assert (score.note_num(), score.tracks[0].notes[0].time) == (16, 0)
+    assert score.tempos[0].qpm == pytest.approx(132, abs=0.01)
+    name, packed = export(tab, "tracks")
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        assert archive.namelist() == ["01 Right hand.mid", "02 Left hand.mid"]
+        tracks = [symusic.Score.from_midi(archive.read(each)) for each in archive.namelist()]
+    assert sum(track.note_num() for track in tracks) == symusic.Score.from_midi(whole).note_num()
+    name, notes = export(tab, "musicxml")
+    assert name.endswith(".musicxml")
+    assert notes.count(b"<measure ") == 2 * 18, "both hands are equally long"
+    assert b"<beats>3</beats>" in notes
+
+
+def test_a_wav_is_what_is_heard(visit: Callable[..., Any]) -> None:
+    tab = visit()
+    tab.click("#examples button >> nth=1")
+    phase(tab, "ready")
+    name, data = export(tab, "wav")
+    assert name == "Small waltz.wav"
+    assert data[:4] + data[8:12] == b"RIFFWAVE"
+    sound = np.frombuffer(data[44:], dtype="<i2").reshape(-1, 2) / 32768
+    assert len(sound) / 44100 == pytest.approx(WALTZ.to("Second").end() + 2.5, abs=0.1)
+    bars = [sound[round(bar * BAR_SECONDS * 44100) :][: round(BAR_SECONDS * 44100)] for bar in range(16)]
+    assert all(np.sqrt(np.mean(bar**2)) > 0.01 for bar in bars)
+    assert np.abs(sound).max() < 1
+    for track in ("Right hand", "Left hand"):
+        tab.click(f"[aria-label='Mute {track}']")
+    silence = np.frombuffer(export(tab, "wav")[1][44:], dtype="<i2")
+    assert np.abs(silence).max() < 10
+
+
+def expressive() -> bytes:
+    """A second of each: a short note, the same held by the pedal, an A, the A bent up by a tone, a drum."""
+    second = 960
+    track: list[Any] = [mido.MetaMessage("set_tempo", tempo=500_000), mido.Message("program_change", program=0)]
+
+    def note(pitch: int, *, at: int, length: int = 96, channel: int = 0) -> list[tuple[int, Any]]:
+        on = mido.Message("note_on", note=pitch, velocity=100, channel=channel)
+        return [(at, on), (at + length, mido.Message("note_off", note=pitch, channel=channel))]
+
+    events = [
+        *note(60, at=0),
+        (2 * second, mido.Message("control_change", control=64, value=127)),
+        *note(60, at=2 * second),
+        (4 * second - 10, mido.Message("control_change", control=64, value=0)),
+        *note(69, at=4 * second, length=second),
+        (6 * second - 5, mido.Message("pitchwheel", pitch=8191)),
+        *note(69, at=6 * second, length=second),
+        *note(38, at=8 * second, channel=9),
+    ]
+    now = 0
+    for tick, event in sorted(events, key=lambda pair: pair[0]):
+        track.append(event.copy(time=tick - now))
+        now = tick
+    file = mido.MidiFile(ticks_per_beat=480)
+    file.tracks.append(mido.MidiTrack(track))
+    written = io.BytesIO()
+    file.save(file=written)
+    return written.getvalue()
+
+
+def test_drums_pedal_and_pitch_bend_are_honoured(visit: Callable[..., Any]) -> None:
+    tab = visit()
+    upload(tab, midi("expressive.mid", expressive()))
+    sound = np.frombuffer(export(tab, "wav")[1][44:], dtype="<i2").reshape(-1, 2).mean(axis=1) / 32768
+
+    def stretch(begin: float, end: float) -> Any:
+        return sound[round(begin * 44100) : round(end * 44100)]
+
+    def strength(begin: float, end: float) -> float:
+        return float(np.sqrt(np.mean(stretch(begin, end) ** 2)))
+
+    def pitch(begin: float) -> float:
+        spectrum = np.abs(np.fft.rfft(stretch(begin, begin + 0.8) * np.hanning(round(0.8 * 44100))))
+        return float(np.argmax(spectrum[: round(1000 * 0.8)]) / 0.8)
+
+    assert strength(2.6, 3.2) > 4 * strength(0.6, 1.2), "the pedal holds the note"
+    assert pitch(4.05) == pytest.approx(440, rel=0.01)
+    assert pitch(6.05) == pytest.approx(440 * 2 ** (2 / 12), rel=0.01)
+    drum = np.abs(np.fft.rfft(stretch(8.0, 8.2)))
+    tone = np.abs(np.fft.rfft(stretch(4.1, 4.3)))
+    # A snare drum is noise: its sound is spread over all frequencies, that of a note is not.
+    assert np.sum(drum[1000:]) / np.sum(drum) > 3 * np.sum(tone[1000:]) / np.sum(tone)

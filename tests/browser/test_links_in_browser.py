@@ -1,0 +1,73 @@
+"""Links that bring back a piece and its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from helpers.visited_site import Site
+from helpers.visitor import download, notes_of, order, phase, until, upload
+
+
+def test_the_link_brings_back_the_settings_and_the_same_music(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit()
+    tab.click("#examples button >> nth=1")
+    phase(tab, "ready")
+    tab.click("label[for=style-adventurous]")
+    tab.select_option("#add-instrument", label="Violin")
+    tab.focus("#cut")
+    tab.keyboard.press("PageDown")
+    order(tab, bars=2, variations=3, seed=None)
+    phase(tab, "done")
+    results = [notes_of(download(tab, number)[1]) for number in (1, 2, 3)]
+    asked = site.generator.orders[-1]
+    tab.click("#export summary")
+    tab.click("[data-export=link]")
+    until(tab, "location.hash.length > 10")
+    link = tab.evaluate("location.href")
+    other = visit(address=link)
+    phase(other, "ready")
+    assert other.inner_text("#piece-name") == "Small waltz"
+    other.click("#compose")
+    phase(other, "done")
+    assert site.generator.orders[-1] == asked
+    assert [notes_of(download(other, number)[1]) for number in (1, 2, 3)] == results
+
+
+def test_a_link_brings_an_upload_along(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit()
+    upload(tab)
+    tab.focus("#cut")
+    tab.keyboard.press("PageDown")
+    order(tab, bars=2)
+    phase(tab, "done")
+    tab.click("#export summary")
+    tab.click("[data-export=link]")
+    until(tab, "location.hash.length > 10")
+    other = visit(address=tab.evaluate("location.href"))
+    phase(other, "ready")
+    assert other.inner_text("#piece-name") == "my song"
+    assert other.inner_text("#compose") == "Continue from bar 13"
+    other.click("#compose")
+    phase(other, "done")
+    assert notes_of(download(other, 1)[1]) == notes_of(download(tab, 1)[1])
+
+
+def test_a_link_brings_the_marked_bars_back(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit(address=f"{site.address}#piece=example:waltz&cut_bar=4&until_bar=8")
+    phase(tab, "ready")
+    assert tab.inner_text("#compose") == "Recompose bars 5 to 8"
+
+
+@pytest.mark.parametrize(
+    "hash_",
+    ["#piece=example:none", "#piece=kept:nothing", "#length=x&variations=99&style=loud&seed=-3&instruments=a,999"],
+)
+def test_a_wrong_link_does_no_harm(visit: Callable[..., Any], site: Site, hash_: str) -> None:
+    tab = visit(address=site.address + hash_)
+    tab.wait_for_timeout(300)
+    upload(tab)
+    order(tab, bars=1)
+    phase(tab, "done")

@@ -1,0 +1,93 @@
+"""Opening a piece: the first view, files good and bad, what a file calls itself, an empty piece."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from helpers.visited_site import Site
+from helpers.visitor import BAD_FILES, WALTZ, download, kept, midi, notes_of, order, phase, upload
+from music_reformer.midi.examples import EXAMPLES
+
+
+def test_the_first_view_says_what_to_do(visit: Callable[..., Any]) -> None:
+    tab = visit()
+    assert tab.is_visible("text=Choose a MIDI file")
+    assert tab.locator("#examples button").count() == len(EXAMPLES) + 1
+    assert tab.is_disabled("#compose")
+    assert tab.locator("footer").count() == 0
+
+
+def test_a_new_file_clears_what_the_old_one_left(visit: Callable[..., Any]) -> None:
+    tab = visit()
+    upload(tab)
+    order(tab)
+    phase(tab, "done")
+    upload(tab, midi("second.mid", EXAMPLES["ground"].score().dumps_midi()))
+    assert tab.inner_text("#piece-name") == "second"
+    assert tab.locator(".card").count() == 0
+    assert tab.inner_text("#result-text") == ""
+    assert tab.inner_text("#cut") == "Continue here"
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow if kind in ("empty", "no notes") else ()) for kind in BAD_FILES]
+)
+def test_a_bad_file_is_a_clear_message_and_nothing_else(visit: Callable[..., Any], kind: str) -> None:
+    tab = visit()
+    tab.set_input_files("#file", midi("bad.mid", BAD_FILES[kind]))
+    tab.wait_for_selector("#message:not([hidden])")
+    sentence = tab.inner_text("#message p")
+    assert 20 < len(sentence) < 200
+    assert sentence.endswith(".")
+    assert "/" not in sentence
+    assert "Traceback" not in sentence
+    phase(tab, "empty")
+    assert tab.is_visible("text=Choose a MIDI file")
+    upload(tab)  # and the page goes on working
+    assert tab.is_hidden("#message")
+
+
+@pytest.mark.parametrize("kind", ["not MIDI", "too large"])
+def test_a_bad_file_leaves_the_piece_its_versions_and_what_is_being_composed(
+    visit: Callable[..., Any], site: Site, kind: str
+) -> None:
+    tab = visit()
+    upload(tab)
+    site.generator.seconds = 3.0
+    order(tab, bars=2, variations=2)
+    tab.set_input_files("#file", midi("bad.mid", BAD_FILES[kind]))
+    tab.wait_for_selector("#message:not([hidden])")
+    phase(tab, "done")
+    assert tab.inner_text("#piece-name") == "my song"
+    kept(tab, 2)
+    tab.set_input_files("#file", midi("bad.mid", BAD_FILES[kind]))
+    tab.wait_for_selector("#message:not([hidden])")
+    phase(tab, "ready")
+    assert tab.locator("#versions button").count() == 2
+
+
+def test_what_a_file_calls_itself_is_text_and_nothing_else(visit: Callable[..., Any]) -> None:
+    score = WALTZ.copy()
+    score.tracks[0].name = "<img src=x onerror=document.title='owned'>"
+    tab = visit()
+    upload(tab, midi("<b>bold</b>.mid", score.dumps_midi()))
+    assert "<img src=x" in tab.inner_text("#tracks")
+    assert tab.locator("#tracks img, #piece-name b").count() == 0
+    assert tab.title() == "Music Reformer"
+
+
+def test_from_nothing(visit: Callable[..., Any]) -> None:
+    tab = visit()
+    tab.click("text=From nothing")
+    phase(tab, "ready")
+    assert tab.inner_text("#compose") == "Compose"
+    assert tab.is_disabled("#play")
+    order(tab, bars=2)
+    phase(tab, "done")
+    name, score = download(tab, 1)
+    assert name.startswith("New piece")
+    assert len(notes_of(score)) == 16
+    assert tab.is_enabled("#play")

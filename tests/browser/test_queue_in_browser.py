@@ -1,0 +1,93 @@
+"""Several visitors at once: each sees only their own, and is told when their turn comes."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from helpers.visited_site import Site
+from helpers.visitor import WALTZ, download, level, midi, notes_of, order, phase, until_level, until_progress, upload
+from music_reformer.midi.examples import EXAMPLES
+
+
+def test_two_visitors_at_once_wait_their_turn_and_see_only_their_own(visit: Callable[..., Any], site: Site) -> None:
+    ann, bob = visit(), visit()
+    site.generator.seconds = 100
+    upload(ann, midi("ann.mid"))
+    upload(bob, midi("bob.mid", EXAMPLES["ground"].score().dumps_midi()))
+    order(ann, variations=2, seed=1)
+    until_progress(ann, "tokens/s")
+    order(bob, variations=1, seed=2)
+    until_progress(bob, "ahead of you")
+    site.generator.seconds = 1  # from here on
+    phase(ann, "done")
+    phase(bob, "done")
+    assert (ann.inner_text("#piece-name"), bob.inner_text("#piece-name")) == ("ann", "bob")
+    assert (ann.locator(".card").count(), bob.locator(".card").count()) == (2, 1)
+    (ann_name, ann_score), (bob_name, bob_score) = download(ann, 1), download(bob, 1)
+    assert ann_name.startswith("ann")
+    assert bob_name.startswith("bob")
+    assert set(notes_of(WALTZ)) < set(notes_of(ann_score))
+    assert set(notes_of(EXAMPLES["ground"].score())) < set(notes_of(bob_score))
+    assert set(notes_of(WALTZ)).isdisjoint(set(notes_of(bob_score)) - set(notes_of(EXAMPLES["ground"].score())))
+
+
+def test_who_waits_is_told_the_place_and_the_time(visit: Callable[..., Any], site: Site) -> None:
+    ann, bob = visit(), visit()
+    upload(ann)
+    upload(bob)
+    site.generator.seconds = 30
+    order(ann, bars=8)
+    until_progress(ann, "left")
+    order(bob)
+    until_progress(bob, "1 ahead of you · about")
+    assert re.search(r"about \d+ (s|min)", bob.inner_text("#progress-text"))
+    bob.keyboard.press("Escape")
+    phase(bob, "ready")
+    ann.keyboard.press("Escape")
+    phase(ann, "done")
+
+
+def test_who_waits_can_cancel_and_who_leaves_costs_nothing_more(visit: Callable[..., Any], site: Site) -> None:
+    ann, bob = visit(), visit()
+    site.generator.seconds = 100
+    upload(ann)
+    upload(bob)
+    order(ann, bars=64)
+    ann.wait_for_selector(".card")
+    order(bob)
+    until_progress(bob, "ahead of you")
+    bob.click("text=Cancel")
+    phase(bob, "ready")
+    assert site.operations.num_running == 1
+    ann.close()
+    deadline = time.monotonic() + 45
+    while site.operations.num_running and time.monotonic() < deadline:
+        bob.wait_for_timeout(100)
+    assert site.operations.num_running == 0
+    site.generator.seconds = 1
+    order(bob)  # the place is free again
+    phase(bob, "done")
+
+
+@pytest.mark.slow
+def test_two_visitors_at_once_do_not_slow_each_other_much(visit: Callable[..., Any], site: Site) -> None:
+    """While one is composed for, another opens a piece and plays it."""
+    ann, bob = visit(), visit()
+    upload(ann)
+    site.generator.seconds = 30
+    order(ann, bars=16)
+    ann.wait_for_selector(".card")
+    began = time.monotonic()
+    bob.click(f"text={EXAMPLES['ground'].title}")
+    phase(bob, "ready")
+    bob.click("#play")
+    until_level(bob, "> 0.005")
+    assert time.monotonic() - began < 20
+    assert level(ann) == 0
+    ann.click("#stop")
+    phase(ann, "done")

@@ -1,0 +1,60 @@
+"""The form: who plays, and key, metre and tempo of a piece from nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from helpers.visited_site import Site
+from helpers.visitor import download, kept, order, phase
+from music_reformer.midi.key import Key
+
+
+def test_who_may_play_is_limited_and_added_to(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit()
+    tab.click("#examples button >> nth=0")
+    phase(tab, "ready")
+    assert tab.locator("#instruments input:checked").count() == 4
+    order(tab, bars=1)
+    phase(tab, "done")
+    assert site.generator.orders[-1]["programs"] is None
+    tab.click("#instruments label:has-text('Flute')")
+    tab.click("#instruments label:has-text('Drums')")
+    assert tab.inner_text("#instruments-hint") == ""
+    tab.select_option("#add-instrument", label="Violin")
+    assert tab.inner_text("#instruments-hint").startswith("Violin may be silent in some bars")
+    order(tab, bars=1)
+    phase(tab, "done")
+    assert site.generator.orders[-1]["programs"] == {0, 33, 40}
+    assert "Violin" in tab.inner_text("#tracks")
+    while tab.locator("#instruments label:has(input:checked)").count():
+        tab.click("#instruments label:has(input:checked) >> nth=0")
+    assert "at least one" in tab.inner_text("#instruments-hint")
+    orders = len(site.generator.orders)
+    tab.click("#compose")
+    tab.wait_for_timeout(300)
+    assert len(site.generator.orders) == orders
+
+
+def test_from_nothing_with_key_metre_tempo_and_instruments(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit()
+    tab.click("text=From nothing")
+    phase(tab, "ready")
+    tab.select_option("#key", "A minor")
+    tab.select_option("#metre", "3/4")
+    tab.fill("#tempo", "90")
+    tab.select_option("#add-instrument", label="Cello")
+    order(tab, bars=4)
+    phase(tab, "done")
+    asked = site.generator.orders[-1]
+    assert (asked["key"], asked["programs"]) == (Key.parse("A minor"), {0, 42})
+    name, score = download(tab, 1)
+    assert name.startswith("New piece")
+    assert score.tempos[0].qpm == pytest.approx(90, abs=0.01)
+    assert (score.time_signatures[0].numerator, score.time_signatures[0].denominator) == (3, 4)
+    assert (score.key_signatures[0].key, score.key_signatures[0].tonality) == (0, 1)
+    kept(tab, 1)
+    assert "3/4 · 90 bpm" in tab.inner_text("#piece-facts")
+    assert tab.is_hidden("#blank-settings")

@@ -1,0 +1,154 @@
+"""What is heard, and where the playhead is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import symusic
+
+from helpers.visited_site import Site
+from helpers.visitor import (
+    BAR_SECONDS,
+    COUNT_COLOUR,
+    download,
+    level,
+    loudest,
+    midi,
+    order,
+    phase,
+    until,
+    until_level,
+    upload,
+)
+
+
+def test_playing_sounds_moves_the_playhead_and_pausing_is_silence(visit: Callable[..., Any]) -> None:
+    tab = visit()
+    tab.click("#examples button >> nth=0")
+    phase(tab, "ready")
+    assert level(tab) == 0
+    tab.wait_for_timeout(1500)  # the soundfont is fetched while the visitor looks at the piece
+    tab.click("#play")
+    until_level(tab, "> 0.005")
+    assert loudest(tab, 1.0) > 0.01
+    assert tab.get_attribute("#play", "aria-label") == "Pause"
+    assert float(tab.get_attribute("#roll", "aria-valuenow")) > 0.5
+    tab.click("#play")
+    until_level(tab, "< 1e-4")
+    stood = tab.get_attribute("#roll", "aria-valuenow")
+    tab.wait_for_timeout(400)
+    assert tab.get_attribute("#roll", "aria-valuenow") == stood
+    assert loudest(tab, 0.3) < 1e-4
+
+
+def test_the_new_music_is_what_sounds_after_the_cut(visit: Callable[..., Any]) -> None:
+    """Played from behind the prompt's last note, only a file with a continuation sounds."""
+    tab = visit()
+    upload(tab)
+    order(tab, bars=4)
+    phase(tab, "done")
+    # Two bars before the cut, so that the join is heard.
+    assert float(tab.get_attribute("#roll", "aria-valuenow")) == pytest.approx(14 * 3 * 60 / 132, abs=0.2)
+    tab.focus("#roll")
+    for _ in range(3):
+        tab.keyboard.press("ArrowRight")
+    assert float(tab.get_attribute("#roll", "aria-valuenow")) == pytest.approx(17 * 3 * 60 / 132, abs=0.2)
+    tab.keyboard.press("Space")
+    until_level(tab, "> 0.005")
+    assert float(tab.get_attribute("#roll", "aria-valuenow")) > 17 * 3 * 60 / 132
+
+
+def duet(seconds: int = 300) -> bytes:
+    """Two tracks that play a note each in every beat, long enough for a busy machine."""
+    score = symusic.Score(480)
+    score.tempos.append(symusic.Tempo(0, 120))
+    for name, program, pitch in (("High", 73, 76), ("Low", 0, 52)):
+        track = symusic.Track(name, program, False)
+        track.notes.extend([symusic.Note(beat * 480, 400, pitch, 90) for beat in range(seconds * 2)])
+        score.tracks.append(track)
+    return bytes(score.dumps_midi())
+
+
+def test_muted_and_soloed_in_sound_and_picture(visit: Callable[..., Any]) -> None:
+    tab = visit()
+    upload(tab, midi("duet.mid", duet()))
+    for _ in range(8):
+        tab.click("#zoom-in")
+    tab.click("#play")
+    until_level(tab, "> 0.01")
+    assert min(tab.evaluate(COUNT_COLOUR, [f"--track-{track}", 0.1, 1]) for track in (0, 1)) > 100
+    tab.click("[aria-label='Solo High']")
+    tab.wait_for_timeout(300)
+    assert tab.evaluate(COUNT_COLOUR, ["--track-1", 0.1, 1]) == 0
+    assert tab.evaluate(COUNT_COLOUR, ["--track-0", 0.1, 1]) > 100
+    assert loudest(tab, 1.0) > 0.005
+    tab.click("[aria-label='Mute High']")
+    until_level(tab, "< 1e-3")
+    assert tab.get_attribute("#play", "aria-label") == "Pause", "it goes on, unheard"
+    tab.click("[aria-label='Solo High']")
+    until_level(tab, "> 0.005")  # the low voice
+
+
+def test_playing_begins_within_a_second(visit: Callable[..., Any]) -> None:
+    tab = visit()
+    tab.click("#examples button >> nth=0")
+    phase(tab, "ready")
+    tab.wait_for_timeout(3000)  # the visitor looks at the piece
+    waited = tab.evaluate(
+        """async () => {
+          const meter = document.querySelector('#meter');
+          const began = performance.now();
+          document.querySelector('#play').click();
+          while (Number(meter.getAttribute('aria-valuenow')) < 0.003) await new Promise(requestAnimationFrame);
+          return performance.now() - began;
+        }"""
+    )
+    assert waited < 1000
+
+
+def test_playing_goes_on_into_notes_that_are_being_composed(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit()
+    upload(tab)
+    tab.click("#play")
+    until_level(tab, "> 0.005")
+    tab.click("#play")
+    site.generator.seconds = 60
+    order(tab, bars=200)  # 270 seconds of music: composed faster than played, on a busy machine too
+    tab.wait_for_selector(".card")
+    tab.click("#play")  # two bars before the cut
+    cut = 16 * BAR_SECONDS
+    until(tab, f"Number(document.querySelector('#roll').getAttribute('aria-valuenow')) > {cut + 1}")
+    until_level(tab, "> 0.01")
+    assert tab.get_attribute("body", "data-phase") == "composing"
+    assert tab.get_attribute("#play", "aria-label") == "Pause"
+    tab.click("#stop")
+    phase(tab, "done")
+    assert tab.get_attribute("#play", "aria-label") == "Pause", "stopping the composer does not stop the music"
+
+
+@pytest.mark.slow
+def test_a_player_that_has_caught_up_waits_and_goes_on(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit()
+    tab.click("text=From nothing")
+    phase(tab, "ready")
+    site.generator.seconds = 20
+    order(tab, bars=4)
+    until(tab, "document.querySelector('.card small')?.textContent.includes('notes')")
+    tab.click("#play")
+    until(tab, "document.querySelector('#sound-note').textContent.includes('Waiting for')")
+    stood = float(tab.get_attribute("#roll", "aria-valuenow"))
+    until(tab, f"Number(document.querySelector('#roll').getAttribute('aria-valuenow')) > {stood + 0.3}")
+    tab.keyboard.press("Escape")
+    phase(tab, "done")
+
+
+def test_over_plain_http_the_page_says_why_there_is_no_sound(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit(address=site.address.replace("127.0.0.1", "lan.test"))
+    upload(tab)
+    assert tab.is_disabled("#play")
+    assert "https" in tab.inner_text("#sound-note")
+    order(tab, bars=2)
+    phase(tab, "done")
+    assert download(tab, 1)[0].endswith(".mid")
