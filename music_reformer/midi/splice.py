@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -106,8 +106,10 @@ class Splicer:
     missing: frozenset[int] = frozenset()
     _format: int = 0
     _kept: list[list[Event]] = field(default_factory=list)
-    # (tick, pitch, program or -1 for drums) of notes -> (chunk, channel) that plays them.
-    _players: dict[tuple[int, int, int], tuple[int, int]] = field(default_factory=dict)
+    # (tick, pitch, program or -1 for drums) of notes -> every (chunk, channel) that plays one.
+    _players: dict[tuple[int, int, int], list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
+    # (chunk, channel) of each track of the score; None: it has no notes.
+    _places: list[tuple[int, int] | None] = field(default_factory=list)
     # (chunk, tick, channel, pitch) of notes that were taken out of the hole.
     _taken: set[tuple[int, int, int, int]] = field(default_factory=set)
     _used: set[int] = field(default_factory=set)
@@ -122,6 +124,7 @@ class Splicer:
         if self._format > 1 or not chunks:
             raise SpliceError("only files of format 0 and 1 can be spliced")
         self._find_players(chunks)
+        self._find_places()
         self._kept = [list(self._keep(number, events)) for number, events in enumerate(chunks)]
 
     def write(self, continued: symusic.Score) -> bytes:
@@ -168,21 +171,27 @@ class Splicer:
             elif data[2]:
                 self._used.add(channel)
                 program = DRUMS if channel == DRUM_CHANNEL else programs.get(channel, 0)
-                self._players.setdefault((tick, data[1], program), (number, channel))
+                self._players[tick, data[1], program].append((number, channel))
                 if self.until is not None and self.cut <= tick < self.until and self._is_missing(program):
                     self._taken.add((number, tick, channel, data[1]))
 
     def _is_missing(self, program: int) -> bool:
         return not self.missing or program in self.missing
 
+    def _find_places(self) -> None:
+        """Which chunk and channel each track of the score is. Tracks may play in unison, so all notes are asked."""
+        for track in self.score.tracks:
+            program = program_of(track)
+            played = (self._players.get((note.time, note.pitch, program), ()) for note in track.notes)
+            counts = Counter(place for places in played for place in places)
+            most = max(counts.values(), default=0)
+            likeliest = [place for place, count in counts.items() if count == most]
+            free = [place for place in likeliest if place not in self._places]
+            self._places.append(next(iter(free or likeliest), None))
+
     def _place(self, number: int) -> tuple[int, int] | None:
         """(chunk, channel) of a track of the original score; None: it has no notes, or it is new."""
-        if number >= len(self.score.tracks):
-            return None
-        track = self.score.tracks[number]
-        program = program_of(track)
-        places = (self._players.get((note.time, note.pitch, program)) for note in track.notes)
-        return next((place for place in places if place is not None), None)
+        return self._places[number] if number < len(self._places) else None
 
     def _keep(self, number: int, events: Iterable[Event]) -> Iterator[Event]:
         """Events before the cut; tempo, metre and key at it; behind it the ends of notes that sound across it.

@@ -28,12 +28,12 @@ def random_score(
     return score
 
 
-def two_pianos_and_drums() -> symusic.Score:
+def two_pianos_and_drums(*, in_unison: bool = False) -> symusic.Score:
     """Two tracks of one program and a drum track: two bars of four quarters, four seconds."""
     score = symusic.Score(480)
     score.tempos.append(symusic.Tempo(0, 120))
     score.time_signatures.append(symusic.TimeSignature(0, 4, 4))
-    for name, pitch, drum in (("Primo", 72, False), ("Secondo", 48, False), ("Kit", 38, True)):
+    for name, pitch, drum in (("Primo", 72, False), ("Secondo", 72 if in_unison else 48, False), ("Kit", 38, True)):
         track = symusic.Track(name, 0, drum)
         track.notes.extend([symusic.Note(beat * 480, 240, pitch, 80 + beat) for beat in range(8)])
         score.tracks.append(track)

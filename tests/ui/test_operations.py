@@ -67,10 +67,13 @@ def test_reports_come_in_order_and_their_notes_are_those_of_the_files(operations
         assert score.note_num() == symusic.Score(midi_file).note_num() + 16
 
 
-def test_streamed_notes_name_their_track_of_the_finished_roll(operations: Operations, tmp_path: Path) -> None:
+@pytest.mark.parametrize("in_unison", [False, True])
+def test_streamed_notes_name_their_track_of_the_finished_roll(
+    operations: Operations, tmp_path: Path, *, in_unison: bool
+) -> None:
     """Two tracks of one program, a drum track, and an instrument that is added."""
     path = tmp_path / "band.mid"
-    path.write_bytes(two_pianos_and_drums().dumps_midi())
+    path.write_bytes(two_pianos_and_drums(in_unison=in_unison).dumps_midi())
     piece = operations.open_file(path, name="band.mid")
     _, *progress, done = compose(operations, piece=piece["key"], variations=2, instruments=[0, 40, -1])
     for number, variation in enumerate(done["variations"]):
