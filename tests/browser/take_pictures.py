@@ -16,9 +16,21 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from playwright import sync_api
 
-from helpers.visitor import chromium_path, kept, mark_bars, midi, order, phase, until_level, until_progress, upload
+from helpers.chromium import chromium_browser
+from helpers.visitor import (
+    WATCH_PHASES,
+    drawn,
+    kept,
+    mark_bars,
+    midi,
+    order,
+    phase,
+    until,
+    until_level,
+    until_progress,
+    upload,
+)
 from music_reformer.generation.generator import Generator
 from music_reformer.midi.examples import EXAMPLES
 from music_reformer.ui.page import build_page, launch_page
@@ -40,7 +52,6 @@ def walk(tab: Any, other: Any) -> Iterator[str]:
     """A visit from the first view on; stands still in each state and names it. `other`: another visitor's page."""
     yield "1-welcome"
     upload(tab, midi("evening.mid", EXAMPLES["evening"].score().dumps_midi()))
-    tab.wait_for_timeout(500)
     yield "2-a-file"
     upload(other, midi("waltz.mid"))
     order(other, bars=40, variations=4)
@@ -50,7 +61,7 @@ def walk(tab: Any, other: Any) -> Iterator[str]:
     yield "3-waiting"
     other.keyboard.press("Escape")
     until_progress(tab, "left")
-    tab.wait_for_timeout(2000)
+    until(tab, "parseInt(document.querySelector('.card small')?.textContent) > 40")
     yield "4-composing"
     phase(tab, "done")
     tab.click("#play")
@@ -65,7 +76,6 @@ def walk(tab: Any, other: Any) -> Iterator[str]:
     order(tab, bars=4, variations=2, seed=6)
     phase(tab, "done")
     kept(tab, 2)
-    tab.wait_for_timeout(500)
     yield "6-versions"
     tab.click("#export summary")
     yield "7-export"
@@ -74,7 +84,6 @@ def walk(tab: Any, other: Any) -> Iterator[str]:
     yield "8-bars-marked"
     order(tab, bars=None, variations=2)
     phase(tab, "done")
-    tab.wait_for_timeout(500)
     yield "9-bars-composed-anew"
     tab.set_input_files("#file", {"name": "holiday.mid", "mimeType": "audio/midi", "buffer": b"JFIF, not MIDI"})
     tab.wait_for_selector("#message:not([hidden])")
@@ -90,6 +99,7 @@ def opened(browser: Any, address: str, width: int, height: int, scheme: str) -> 
     """The page, opened by a visitor of their own."""
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     context.set_default_timeout(240_000)
+    context.add_init_script(WATCH_PHASES)
     tab = context.new_page()
     tab.goto(address)
     tab.wait_for_selector("#examples button", state="attached")
@@ -112,13 +122,13 @@ def main() -> None:
     server = build_page(generator=Generator.load(), folder=Path(tempfile.mkdtemp()), at_once=1)
     address = launch_page(server, host="127.0.0.1", port=None, open_browser=False, block=False)
     pictures: dict[str, list[Image.Image]] = {}
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path(), headless=True, args=["--no-sandbox"])
+    with chromium_browser() as browser:
         for width, height in WINDOWS:
             for scheme in ("light", "dark"):
                 tab, other = (opened(browser, address, width, height, scheme) for _ in range(2))
                 for state in walk(tab, other):
                     tab.evaluate("document.activeElement.blur()")
+                    drawn(tab)
                     picture = Image.open(io.BytesIO(tab.screenshot())).convert("RGB")
                     pictures.setdefault(state, []).append(picture)
                     if name := SINGLE.get((state, (width, height), scheme)):
@@ -127,7 +137,6 @@ def main() -> None:
                     sys.stderr.write(f"{width} x {height}, {scheme}: {state}\n")
                 tab.context.close()
                 other.context.close()
-        browser.close()
     server.get_blocks().close(verbose=False)
     for state, taken in pictures.items():
         sheet(taken).save(folder / f"state-{state}.png", optimize=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from helpers.visitor import BAR_SECONDS, kept, order, phase, until, until_level, upload
+from helpers.visitor import BAR_SECONDS, drawn, kept, order, phase, until, until_level, upload
 
 
 def test_clicking_the_roll_moves_there_and_variations_are_chosen_by_their_cards(visit: Callable[..., Any]) -> None:
@@ -21,7 +21,7 @@ def test_clicking_the_roll_moves_there_and_variations_are_chosen_by_their_cards(
     phase(tab, "done")
     first = tab.evaluate("document.querySelector('#roll-notes').toDataURL()")
     tab.click(".card >> nth=1")
-    tab.wait_for_timeout(200)
+    drawn(tab)
     assert tab.get_attribute(".card >> nth=1 >> button", "aria-pressed") == "true"
     assert tab.evaluate("document.querySelector('#roll-notes').toDataURL()") != first
 

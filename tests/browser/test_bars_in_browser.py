@@ -10,6 +10,7 @@ import symusic
 from helpers.visited_site import Site
 from helpers.visitor import (
     WALTZ,
+    begin,
     current,
     download,
     export,
@@ -75,8 +76,7 @@ def test_continuing_inside_a_variation_keeps_it_first(visit: Callable[..., Any],
     tab.keyboard.press("ArrowRight")
     tab.keyboard.press("ArrowRight")
     assert tab.inner_text("#compose") == "Continue from bar 19"
-    tab.click("#compose")
-    phase(tab, "composing")
+    begin(tab)
     phase(tab, "done")
     assert site.generator.orders[-1]["cut_bar"] == 18
     assert current(tab) == "+ 4 bars"
@@ -140,8 +140,7 @@ def test_marking_bars_of_a_variation_keeps_it_first(visit: Callable[..., Any], s
     order(tab, bars=4)
     phase(tab, "done")
     mark_bars(tab, first=15, end=17)
-    tab.click("#compose")
-    phase(tab, "composing")
+    begin(tab)
     phase(tab, "done")
     asked = site.generator.orders[-1]
     assert (asked["cut_bar"], asked["until_bar"]) == (15, 17)
@@ -152,14 +151,13 @@ def test_the_last_bars_are_rewritten(visit: Callable[..., Any], site: Site) -> N
     tab = visit()
     upload(tab)
     tab.fill("#rewrite-bars", "3")
-    tab.click("#rewrite")
+    begin(tab, "#rewrite")
     phase(tab, "done")
     asked = site.generator.orders[-1]
     assert (asked["cut_bar"], asked["length"].bars) == (13, 3)
     # Rewriting a variation's end keeps the variation first.
     tab.fill("#rewrite-bars", "1")
-    tab.click("#rewrite")
-    phase(tab, "composing")
+    begin(tab, "#rewrite")
     phase(tab, "done")
     assert site.generator.orders[-1]["cut_bar"] == 15
     assert current(tab) == "Bars 14-16"

@@ -8,20 +8,22 @@ from typing import Any
 import pytest
 
 from helpers.visited_site import Site
-from helpers.visitor import COUNT_COLOUR, PAPER, WALTZ, download, notes_of, order, phase, until, upload
+from helpers.visitor import COUNT_COLOUR, PAPER, WALTZ, download, drawn, notes_of, order, phase, until, upload
 
 
-def test_from_a_file_to_downloads_with_notes_appearing_on_the_way(visit: Callable[..., Any]) -> None:
+def test_from_a_file_to_downloads_with_notes_appearing_on_the_way(visit: Callable[..., Any], site: Site) -> None:
     tab = visit()
     upload(tab)
     assert tab.inner_text("#piece-name") == "my song"
     assert "16 bars" in tab.inner_text("#piece-facts")
+    site.generator.seconds = 100
     order(tab, bars=4, variations=3, seed=5)
     # Midway: there are notes already, a speed, and not yet all.
     until(tab, "document.querySelector('.card small')?.textContent.includes('notes')")
     assert int(tab.inner_text(".card small").split()[0]) < 4 * 8
     assert "tokens/s" in tab.inner_text("#progress-text")
     assert tab.is_visible("#stop")
+    site.generator.seconds = 1  # from here on
     phase(tab, "done")
     assert tab.inner_text(".card small").startswith("32 notes")
     assert "seed 5" in tab.inner_text("#result-text")
@@ -38,13 +40,13 @@ def test_from_a_file_to_downloads_with_notes_appearing_on_the_way(visit: Callabl
 def test_prompt_and_continuation_are_plainly_different(visit: Callable[..., Any], scheme: str) -> None:
     tab = visit(scheme=scheme)
     upload(tab)
-    tab.wait_for_timeout(200)
+    drawn(tab)
     assert tab.evaluate(COUNT_COLOUR, ["--track-0", 0.1, 1]) > 200
     assert tab.evaluate(PAPER, 0.3) == tab.evaluate(PAPER, 0.9)
     order(tab, bars=16)
     phase(tab, "done")
     tab.click("#zoom-fit")
-    tab.wait_for_timeout(200)
+    drawn(tab)
     # The cut is in the middle: 16 bars and 16 bars; behind it the paper is tinted.
     assert tab.evaluate(PAPER, 0.2) == tab.evaluate(PAPER, 0.45)
     assert tab.evaluate(PAPER, 0.6) == tab.evaluate(PAPER, 0.9)

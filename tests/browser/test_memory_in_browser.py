@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-import symusic
+import pytest
 
+from helpers.served_site import free_port, served
 from helpers.visited_site import Site
-from helpers.visitor import current, export, kept, midi, notes_of, order, phase, upload
-
-
-def tree(tab: Any) -> list[str]:
-    return list(tab.locator("#versions button").all_inner_texts())
-
-
-def exported(tab: Any) -> list[tuple[int, int, int]]:
-    return notes_of(symusic.Score.from_midi(export(tab, "whole")[1]))
+from helpers.visitor import (
+    current,
+    exported_notes,
+    kept,
+    midi,
+    order,
+    phase,
+    tree,
+    until,
+    until_remembered,
+    upload,
+)
+from music_reformer.midi.examples import EXAMPLES
 
 
 def come_back(tab: Any, address: str) -> Any:
@@ -38,11 +44,11 @@ def test_a_reload_finds_versions_and_what_was_composed_from_them(visit: Callable
     order(tab, bars=3, variations=2)
     phase(tab, "done")
     tab.keyboard.press("2")
-    before = tree(tab), current(tab), exported(tab)
-    tab.wait_for_timeout(500)
+    before = tree(tab), current(tab), exported_notes(tab)
+    until_remembered(tab)
     tab.reload()
     phase(tab, "done")
-    assert (tree(tab), current(tab), exported(tab)) == before
+    assert (tree(tab), current(tab), exported_notes(tab)) == before
     assert tab.locator(".card").count() == 2
     tab.click("#undo")
     assert current(tab) == "Opened"
@@ -55,7 +61,7 @@ def test_a_reload_finds_versions_and_what_was_composed_from_them(visit: Callable
     other.click("#start-over")
     phase(other, "empty")
     upload(other, midi("another.mid"))
-    other.wait_for_timeout(500)
+    until_remembered(other)
     tab.reload()
     phase(tab, "done")
     assert tab.inner_text("#piece-name") == "my song"
@@ -67,8 +73,8 @@ def test_after_starting_over_a_reload_is_empty_and_the_last_piece_is_offered(
     tab = visit()
     assert "Continue where" not in tab.inner_text("#examples")
     upload(tab)
-    tab.wait_for_timeout(500)
     tab.click("#start-over")
+    tab.wait_for_selector("text=Continue where you left off")  # at once, too
     tab.reload()
     tab.wait_for_selector("text=Continue where you left off")
     phase(tab, "empty")
@@ -76,10 +82,214 @@ def test_after_starting_over_a_reload_is_empty_and_the_last_piece_is_offered(
     phase(tab, "ready")
     assert tab.inner_text("#piece-name") == "my song"
     # What the server has removed cannot be gone on with: one sentence, and an empty page.
-    tab.wait_for_timeout(500)
+    until_remembered(tab)
     for place in site.operations.shelf.folder.iterdir():
         shutil.rmtree(place)
     tab.reload()
     tab.wait_for_selector("#message:not([hidden])")
     assert "no longer kept on the server" in tab.inner_text("#message")
     phase(tab, "empty")
+
+
+def test_a_link_in_the_address_does_not_cost_the_versions_at_a_reload(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit()
+    upload(tab)
+    order(tab, bars=2, variations=2)
+    phase(tab, "done")
+    kept(tab, 2)
+    order(tab, bars=2, variations=2)
+    phase(tab, "done")
+    tab.click("#export summary")
+    tab.click("[data-export=link]")
+    until(tab, "location.hash.length > 10")
+    before = tree(tab), current(tab), tab.locator(".card").count()
+    until_remembered(tab)
+    tab.reload()
+    phase(tab, "done")
+    assert (tree(tab), current(tab), tab.locator(".card").count()) == before
+    tab.click("#undo")
+    assert current(tab) == "Opened"
+    # Whoever follows the link gets the piece, and a tree of their own from then on, over a reload, too.
+    other = visit(address=tab.evaluate("location.href"))
+    phase(other, "ready")
+    assert tree(other) == []
+    order(other, bars=1)
+    phase(other, "done")
+    until_remembered(other)
+    other.reload()
+    phase(other, "done")
+    # Another piece takes the link out of the address.
+    upload(other, midi("another.mid"))
+    assert other.evaluate("location.hash") == ""
+    until_remembered(other)
+    other.reload()
+    phase(other, "ready")
+    assert other.inner_text("#piece-name") == "another"
+
+
+def test_a_link_copied_to_the_clipboard_leaves_the_address_alone(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit()
+    tab.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site.address.rstrip("/"))
+    upload(tab)
+    tab.click("#export summary")
+    tab.click("[data-export=link]")
+    until(tab, "document.querySelector('#export-status').textContent.startsWith('Link copied')")
+    assert tab.evaluate("location.hash") == ""
+    assert "piece=kept" in tab.evaluate("navigator.clipboard.readText()")
+
+
+def test_opening_another_piece_leaves_the_former_one_to_be_continued(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit()
+    upload(tab)
+    order(tab, bars=2)
+    phase(tab, "done")
+    kept(tab, 1)
+    phase(tab, "ready")
+    # By a file, then by a link pasted into the address of the open page.
+    upload(tab, midi("second.mid"))
+    until_remembered(tab)
+    tab.evaluate("location.hash = '#piece=example:evening'")
+    until(tab, f"document.querySelector('#piece-name').textContent === '{EXAMPLES['evening'].title}'")
+    phase(tab, "ready")
+    tab.click("#start-over")
+    tab.wait_for_selector(".former >> nth=2")
+    assert tab.locator(".former b").all_inner_texts() == [EXAMPLES["evening"].title, "second", "my song"]
+    tab.click(".former >> nth=2")
+    phase(tab, "ready")
+    assert tree(tab) == ["Opened", "+ 2 bars"]
+
+
+def test_after_a_restart_of_the_server_the_versions_are_there(visit: Callable[..., Any], tmp_path: Path) -> None:
+    port = free_port()
+    with served(tmp_path, port) as address:
+        tab = visit(address=address)
+        upload(tab)
+        order(tab, bars=2, variations=2)
+        phase(tab, "done")
+        kept(tab, 2)
+        order(tab, bars=2, variations=2)
+        phase(tab, "done")
+        before = tree(tab), current(tab), exported_notes(tab)
+        until_remembered(tab)
+    with served(tmp_path, port):
+        tab.reload()
+        phase(tab, "done")
+        assert (tree(tab), current(tab), exported_notes(tab)) == before
+        kept(tab, 1)  # and the page goes on working, with the files of before
+        tab.click("#versions button >> nth=0")
+        phase(tab, "done")
+        order(tab, bars=1)
+        phase(tab, "done")
+        assert tab.locator(".card").count() == 1
+        tab.context.close()
+
+
+FORBIDDEN = """for (const name of ['indexedDB', 'sessionStorage', 'localStorage']) {
+  Object.defineProperty(window, name, { get() { throw new DOMException('forbidden', 'SecurityError'); } });
+}"""
+SILENT = "indexedDB.open = () => ({});"  # a store that never answers
+FULL = "IDBObjectStore.prototype.put = () => { throw new DOMException('full', 'QuotaExceededError'); };"
+
+
+@pytest.mark.parametrize("script", [FORBIDDEN, SILENT, FULL], ids=["forbidden", "silent", "full"])
+def test_the_page_works_in_a_browser_that_keeps_nothing(visit: Callable[..., Any], script: str) -> None:
+    tab = visit(script=script)
+    upload(tab)
+    order(tab, bars=2)
+    phase(tab, "done")
+    kept(tab, 1)
+    tab.click("#start-over")
+    phase(tab, "empty")
+    upload(tab)
+    tab.reload()
+    tab.wait_for_selector("#examples button", state="attached")
+    upload(tab)
+
+
+# Changes every record of the store by a statement on `record`.
+SPOIL = """async () => {
+  const opening = indexedDB.open('music-reformer');
+  const database = await new Promise((resolve) => { opening.onsuccess = () => resolve(opening.result); });
+  const transaction = database.transaction('pieces', 'readwrite');
+  const store = transaction.objectStore('pieces');
+  store.getAll().onsuccess = ({ target }) => {
+    for (const record of target.result) { %s; store.put(record); }
+  };
+  await new Promise((resolve) => { transaction.oncomplete = resolve; });
+  database.close();
+}"""
+
+
+@pytest.mark.parametrize(
+    "damage", ["record.list = 7", "record.current = 3", "delete record.list[0].score", "record.list[0].parent = 0"]
+)
+def test_a_damaged_memory_is_passed_over(visit: Callable[..., Any], damage: str) -> None:
+    tab = visit()
+    upload(tab)
+    until_remembered(tab)
+    tab.evaluate(SPOIL % damage)
+    tab.reload()
+    tab.wait_for_selector("#examples button", state="attached")
+    upload(tab, midi("another.mid"))
+    assert tab.is_hidden("#message")
+    tab.click("#start-over")
+    tab.wait_for_selector(".former")
+    assert tab.locator(".former b").all_inner_texts() == ["another"]
+
+
+BOUNDED = """async () => {
+  const { Memory } = await import('/page/memory.js');
+  const note = { pitch: 60, start: 0, end: 1, velocity: 80, isNew: false, drum: false, track: 0 };
+  const nothing = { tracks: [], moves: [], bars: [0], beats: [], tempos: [], metres: [[0, 4, 4]], seconds: 1 };
+  const score = (size) => ({ ...nothing, notes: Array(size).fill(note) });
+  const version = (size, parent, runs) => ({
+    key: `key ${size}`, name: 'n', label: 'l', source: '', score: score(size), parent, latest: -1, selected: 0,
+    run: { variations: runs.map((each) => ({ score: score(each) })) },
+  });
+  const keptOf = async (list, current) => {
+    const memory = new Memory();
+    memory.save({ list, current });
+    await memory.close();
+    const { former } = await memory.find('');
+    const found = former.find((session) => session.list[session.current].key === list[current].key);
+    return found ? found.list.map(({ score, run }) => [score.notes.length, run ? run.variations.length : 0]) : null;
+  };
+  return [
+    await keptOf([version(1000, -1, [5, 5]), version(1001, 0, [5])], 1),
+    await keptOf([version(100000, -1, [150000, 150000]), version(100001, 0, [50000])], 1),
+    await keptOf([version(300000, -1, [5]), version(300001, 0, [5])], 1),
+    await keptOf([version(500000, -1, [5])], 0),
+  ];
+}"""
+
+
+def test_what_is_remembered_of_a_very_large_piece_is_bounded(visit: Callable[..., Any]) -> None:
+    whole, without_other_runs, alone, nothing = visit().evaluate(BOUNDED)
+    assert whole == [[1000, 2], [1001, 1]]
+    assert without_other_runs == [[100000, 0], [100001, 1]]
+    assert alone == [[300001, 0]]
+    assert nothing is None
+
+
+COUNT_PIECES = """async () => {
+  const opening = indexedDB.open('music-reformer');
+  const database = await new Promise((resolve) => { opening.onsuccess = () => resolve(opening.result); });
+  const request = database.transaction('pieces').objectStore('pieces').count();
+  await new Promise((resolve) => { request.onsuccess = resolve; });
+  database.close();
+  return request.result;
+}"""
+
+
+def test_no_more_than_a_few_pieces_are_remembered(visit: Callable[..., Any]) -> None:
+    tab = visit()
+    for number in range(6):
+        upload(tab, midi(f"{number}.mid"))
+        until(tab, f"document.querySelector('#piece-name').textContent === '{number}'")
+    until_remembered(tab)
+    tab.reload()
+    phase(tab, "ready")
+    assert tab.evaluate(COUNT_PIECES) == 4
+    tab.click("#start-over")
+    tab.wait_for_selector(".former")
+    assert tab.locator(".former b").all_inner_texts() == ["5", "4", "3"]

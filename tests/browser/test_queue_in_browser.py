@@ -65,10 +65,10 @@ def test_who_waits_can_cancel_and_who_leaves_costs_nothing_more(visit: Callable[
     phase(bob, "ready")
     assert site.operations.num_running == 1
     ann.close()
-    deadline = time.monotonic() + 45
-    while site.operations.num_running and time.monotonic() < deadline:
+    deadline = time.monotonic() + 120
+    while site.operations.num_running:
+        assert time.monotonic() < deadline, "whoever has left is still composed for"
         bob.wait_for_timeout(100)
-    assert site.operations.num_running == 0
     site.generator.seconds = 1
     order(bob)  # the place is free again
     phase(bob, "done")
@@ -76,18 +76,26 @@ def test_who_waits_can_cancel_and_who_leaves_costs_nothing_more(visit: Callable[
 
 @pytest.mark.slow
 def test_two_visitors_at_once_do_not_slow_each_other_much(visit: Callable[..., Any], site: Site) -> None:
-    """While one is composed for, another opens a piece and plays it."""
+    """While one is composed for, another opens a piece and plays it, not much later than when nobody else is there."""
+
+    def open_and_play(tab: Any) -> float:
+        began = time.monotonic()
+        tab.click(f"text={EXAMPLES['ground'].title}")
+        phase(tab, "ready")
+        tab.click("#play")
+        until_level(tab, "> 0.005")
+        return time.monotonic() - began
+
+    alone = visit()
+    alone_s = open_and_play(alone)
+    alone.close()
     ann, bob = visit(), visit()
     upload(ann)
-    site.generator.seconds = 30
+    site.generator.seconds = 120
     order(ann, bars=16)
     ann.wait_for_selector(".card")
-    began = time.monotonic()
-    bob.click(f"text={EXAMPLES['ground'].title}")
-    phase(bob, "ready")
-    bob.click("#play")
-    until_level(bob, "> 0.005")
-    assert time.monotonic() - began < 20
+    assert open_and_play(bob) < 3 * alone_s + 5
+    assert ann.get_attribute("body", "data-phase") == "composing"
     assert level(ann) == 0
     ann.click("#stop")
     phase(ann, "done")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -46,12 +44,6 @@ PAPER = """(share) => {
 }"""
 
 
-def chromium_path() -> str | None:
-    """The system's Chromium, or CHROMIUM=/path/to/it; None: there is none."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-
-
 def midi(name: str = "my song.mid", data: bytes | None = None) -> dict[str, Any]:
     return {"name": name, "mimeType": "audio/midi", "buffer": WALTZ.dumps_midi() if data is None else data}
 
@@ -81,6 +73,25 @@ def upload(tab: Any, file: dict[str, Any] | None = None) -> None:
     phase(tab, "ready")
 
 
+# Run before the page's own script: what phases the page goes through, however short they are.
+WATCH_PHASES = """window.phases = [];
+new MutationObserver((changes) => {
+  for (const { target } of changes) if (target === document.body) phases.push(target.dataset.phase);
+}).observe(document, { subtree: true, attributes: true, attributeFilter: ['data-phase'] });"""
+
+
+def begin(tab: Any, selector: str = "#compose") -> None:
+    """Press a button that composes, and wait until the page has begun, or is done already."""
+    seen = tab.evaluate("phases.length")
+    tab.click(selector)
+    until(tab, f"phases.slice({seen}).includes('composing')")
+
+
+def drawn(tab: Any) -> None:
+    """Wait until all that has changed is drawn: the page draws in the next frame."""
+    tab.evaluate("new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))")
+
+
 def order(tab: Any, *, bars: int | None = 4, variations: int = 1, seed: int | None = 5) -> None:
     if bars is not None:
         tab.fill("#amount", str(bars))
@@ -88,8 +99,7 @@ def order(tab: Any, *, bars: int | None = 4, variations: int = 1, seed: int | No
     if seed is not None:
         tab.evaluate("document.querySelector('#advanced').open = true")
         tab.fill("#seed", str(seed))
-    tab.click("#compose")
-    phase(tab, "composing")
+    begin(tab)
 
 
 def mark_bars(tab: Any, *, first: int, end: int) -> None:
@@ -101,6 +111,46 @@ def mark_bars(tab: Any, *, first: int, end: int) -> None:
     tab.focus("#until")
     while int(tab.get_attribute("#until", "aria-valuenow")) > end:
         tab.keyboard.press("ArrowLeft")
+
+
+# What this browser has written down of a piece agrees with what is on show: versions, the current one, cards, choice.
+REMEMBERED = """async () => {
+  const opening = indexedDB.open('music-reformer');
+  const database = await new Promise((resolve, reject) => {
+    opening.onsuccess = () => resolve(opening.result);
+    opening.onerror = () => reject(opening.error);
+  });
+  try {
+    if (!database.objectStoreNames.contains('pieces')) return false;
+    const request = database.transaction('pieces').objectStore('pieces').getAll();
+    const records = await new Promise((resolve) => { request.onsuccess = () => resolve(request.result); });
+    const { id } = JSON.parse(sessionStorage.getItem('music-reformer-tab'));
+    const { list, current } = records.find((record) => record.id === id) ?? { list: [] };
+    const version = list[current];
+    const pills = [...document.querySelectorAll('#versions button')];
+    const cards = [...document.querySelectorAll('.card')];
+    return version?.name === document.querySelector('#piece-name').textContent
+      && list.length === Math.max(pills.length, 1)
+      && [undefined, version.label].includes(pills.find((pill) => pill.hasAttribute('aria-current'))?.textContent)
+      && (version.run?.variations.length ?? 0) === cards.length
+      && (version.selected ?? -1) === cards.findIndex((card) => card.hasAttribute('data-selected'));
+  } finally { database.close(); }
+}"""
+
+
+def until_remembered(tab: Any) -> None:
+    """Wait until a reload would find what is on show."""
+    until(tab, REMEMBERED)
+
+
+def tree(tab: Any) -> list[str]:
+    """The versions, by their labels."""
+    return list(tab.locator("#versions button").all_inner_texts())
+
+
+def exported_notes(tab: Any) -> list[tuple[int, int, int]]:
+    """Those of what is on show, as exported."""
+    return notes_of(symusic.Score.from_midi(export(tab, "whole")[1]))
 
 
 def kept(tab: Any, variation: int) -> None:

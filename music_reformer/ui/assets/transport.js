@@ -23,7 +23,9 @@ export class Transport {
 
   /** Have sound ready before the visitor presses play. */
   prepare() {
-    if (!this.obstacle) this.player.prepare().catch((error) => this.#noSound(error));
+    if (this.obstacle) return;
+    $("play").ariaBusy = "true";
+    this.player.prepare().catch((error) => this.#noSound(error)).finally(() => { $("play").ariaBusy = "false"; });
   }
 
   async toggle() {
