@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from helpers.visited_site import Site
-from helpers.visitor import begin, download, notes_of, order, phase, until, upload
+from helpers.visitor import begin, copied_link, download, notes_of, order, phase, upload
 
 
 def test_the_link_brings_back_the_settings_and_the_same_music(visit: Callable[..., Any], site: Site) -> None:
@@ -23,11 +23,7 @@ def test_the_link_brings_back_the_settings_and_the_same_music(visit: Callable[..
     phase(tab, "done")
     results = [notes_of(download(tab, number)[1]) for number in (1, 2, 3)]
     asked = site.generator.orders[-1]
-    tab.click("#export summary")
-    tab.click("[data-export=link]")
-    until(tab, "location.hash.length > 10")
-    link = tab.evaluate("location.href")
-    other = visit(address=link)
+    other = visit(address=copied_link(tab))
     phase(other, "ready")
     assert other.inner_text("#piece-name") == "Small waltz"
     begin(other)
@@ -43,10 +39,7 @@ def test_a_link_brings_an_upload_along(visit: Callable[..., Any], site: Site) ->
     tab.keyboard.press("PageDown")
     order(tab, bars=2)
     phase(tab, "done")
-    tab.click("#export summary")
-    tab.click("[data-export=link]")
-    until(tab, "location.hash.length > 10")
-    other = visit(address=tab.evaluate("location.href"))
+    other = visit(address=copied_link(tab))
     phase(other, "ready")
     assert other.inner_text("#piece-name") == "my song"
     assert other.inner_text("#compose") == "Continue from bar 13"

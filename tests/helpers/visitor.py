@@ -190,6 +190,16 @@ def export(tab: Any, kind: str) -> tuple[str, bytes]:
     return info.value.suggested_filename, Path(info.value.path()).read_bytes()
 
 
+def copied_link(tab: Any) -> str:
+    """Choose Export > Link, and read it from the clipboard."""
+    origin = "/".join(tab.url.split("/")[:3])
+    tab.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=origin)
+    tab.click("#export summary")
+    tab.click("[data-export=link]")
+    until(tab, "document.querySelector('#export-status').textContent.startsWith('Link copied')")
+    return str(tab.evaluate("navigator.clipboard.readText()"))
+
+
 def current(tab: Any) -> str:
     return str(tab.inner_text("#versions [aria-current]"))
 

@@ -25,7 +25,7 @@ export function channelsOf(tracks) {
 }
 
 /** What has been set on each track before `seconds`: its moves, the last of each number, the bank first. */
-export function settingsAt(moves, seconds) {
+function settingsAt(moves, seconds) {
   const last = new Map();
   for (const move of moves) {
     if (move.time >= seconds) break;

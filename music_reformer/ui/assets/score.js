@@ -39,7 +39,7 @@ function eventsOf(roll, placeOf) {
 }
 
 /** What lies before `cut`; notes that sound across it keep their length. */
-export function before(score, cut) {
+function before(score, cut) {
   const early = (seconds) => seconds < cut - TOLERANCE;
   const notes = score.notes.filter((note) => early(note.start));
   return {
