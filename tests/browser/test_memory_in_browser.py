@@ -224,7 +224,14 @@ SPOIL = """async () => {
 
 
 @pytest.mark.parametrize(
-    "damage", ["record.list = 7", "record.current = 3", "delete record.list[0].score", "record.list[0].parent = 0"]
+    "damage",
+    [
+        "record.list = 7",
+        "record.current = 3",
+        "delete record.list[0].score",
+        "record.list[0].parent = 0",
+        "record.list[0].score.notes[3] = null",
+    ],
 )
 def test_a_damaged_memory_is_passed_over(visit: Callable[..., Any], damage: str) -> None:
     tab = visit()

@@ -118,8 +118,9 @@ function usefulOf(records) {
 }
 
 const LISTS = ["tracks", "notes", "moves", "bars", "beats", "tempos", "metres"];
+const isNote = (note) => [note?.start, note?.end, note?.pitch].every(Number.isFinite);
 const isScore = (score) => LISTS.every((name) => Array.isArray(score?.[name])) && score.bars.length > 0 && score.metres.length > 0
-  && Number.isFinite(score.seconds);
+  && Number.isFinite(score.seconds) && score.notes.every(isNote);
 const isRun = (run) => !run || (Array.isArray(run.variations) && run.variations.every((variation) => isScore(variation?.score)));
 const isVersion = (version, place) => ["key", "name", "label"].every((name) => typeof version?.[name] === "string")
   && isScore(version.score) && isRun(version.run) && (place === 0 ? version.parent === -1 : version.parent >= 0 && version.parent < place);

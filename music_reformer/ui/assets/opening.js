@@ -42,6 +42,7 @@ export class Opening {
   resume(session, { isOwn = false } = {}) {
     const { key } = session.list[session.current];
     this.#arrive(async () => key && openKept(key), () => {
+      if (isOwn) this.memory.claim(session);
       try {
         this.piece.versions.restore(session);
         this.desk.arrive();
