@@ -46,7 +46,7 @@ def test_the_cut_is_dragged_and_snaps_to_bars_and_what_lies_behind_it_is_replace
     assert tab.inner_text("#compose") == "Continue from bar 10"
     order(tab, bars=2)
     phase(tab, "done")
-    assert site.generator.orders[-1]["cut_bar"] == 9
+    assert site.generator.requests[-1].cut_bar == 9
     assert tab.inner_text("#cut") == "New from bar 10"
     written = notes_of(download(tab, 1)[1])
     before = [note for note in notes_of(WALTZ) if note[0] < 9 * BAR]
@@ -78,7 +78,7 @@ def test_continuing_inside_a_variation_keeps_it_first(visit: Callable[..., Any],
     assert tab.inner_text("#compose") == "Continue from bar 19"
     begin(tab)
     phase(tab, "done")
-    assert site.generator.orders[-1]["cut_bar"] == 18
+    assert site.generator.requests[-1].cut_bar == 18
     assert current(tab) == "+ 4 bars"
     assert len(notes_of(download(tab, 1)[1])) == len(notes_of(WALTZ)) + 2 * 8 + 4 * 8
 
@@ -93,8 +93,8 @@ def test_marked_bars_are_recomposed_and_all_around_them_stays(visit: Callable[..
     assert tab.is_disabled("#amount")
     order(tab, bars=None, variations=2)
     phase(tab, "done")
-    asked = site.generator.orders[-1]
-    assert (asked["cut_bar"], asked["until_bar"]) == (4, 8)
+    asked = site.generator.requests[-1]
+    assert (asked.cut_bar, asked.until_bar) == (4, 8)
     written = notes_of(download(tab, 2)[1])
 
     def outside(notes: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
@@ -122,7 +122,7 @@ def test_one_instrument_of_marked_bars_is_recomposed_and_the_others_stay(visit: 
         tab.click(f"#instruments label:has(input[value='{kept_one}'])")
     order(tab, bars=None)
     phase(tab, "done")
-    assert site.generator.orders[-1]["programs"] == {6}
+    assert site.generator.requests[-1].programs == [6]
     written = download(tab, 1)[1]
 
     def notes(score: symusic.Score, program: int) -> list[tuple[int, int, int]]:
@@ -142,8 +142,8 @@ def test_marking_bars_of_a_variation_keeps_it_first(visit: Callable[..., Any], s
     mark_bars(tab, first=15, end=17)
     begin(tab)
     phase(tab, "done")
-    asked = site.generator.orders[-1]
-    assert (asked["cut_bar"], asked["until_bar"]) == (15, 17)
+    asked = site.generator.requests[-1]
+    assert (asked.cut_bar, asked.until_bar) == (15, 17)
     assert tab.locator("#versions button").count() == 2
 
 
@@ -153,13 +153,13 @@ def test_the_last_bars_are_rewritten(visit: Callable[..., Any], site: Site) -> N
     tab.fill("#rewrite-bars", "3")
     begin(tab, "#rewrite")
     phase(tab, "done")
-    asked = site.generator.orders[-1]
-    assert (asked["cut_bar"], asked["length"].bars) == (13, 3)
+    asked = site.generator.requests[-1]
+    assert (asked.cut_bar, asked.parsed_length().bars) == (13, 3)
     # Rewriting a variation's end keeps the variation first.
     tab.fill("#rewrite-bars", "1")
     begin(tab, "#rewrite")
     phase(tab, "done")
-    assert site.generator.orders[-1]["cut_bar"] == 15
+    assert site.generator.requests[-1].cut_bar == 15
     assert current(tab) == "Bars 14-16"
     expected = [note for note in notes_of(WALTZ) if note[0] < 13 * BAR]
     written = notes_of(download(tab, 1)[1])

@@ -22,13 +22,13 @@ def test_the_link_brings_back_the_settings_and_the_same_music(visit: Callable[..
     order(tab, bars=2, variations=3, seed=None)
     phase(tab, "done")
     results = [notes_of(download(tab, number)[1]) for number in (1, 2, 3)]
-    asked = site.generator.orders[-1]
+    asked = site.generator.requests[-1]
     other = visit(address=copied_link(tab))
     phase(other, "ready")
     assert other.inner_text("#piece-name") == "Small waltz"
     begin(other)
     phase(other, "done")
-    assert site.generator.orders[-1] == asked
+    assert site.generator.requests[-1] == asked
     assert [notes_of(download(other, number)[1]) for number in (1, 2, 3)] == results
 
 

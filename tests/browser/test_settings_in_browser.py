@@ -9,7 +9,6 @@ import pytest
 
 from helpers.visited_site import Site
 from helpers.visitor import download, kept, order, phase
-from music_reformer.midi.key import Key
 
 
 def test_who_may_play_is_limited_and_added_to(visit: Callable[..., Any], site: Site) -> None:
@@ -19,7 +18,7 @@ def test_who_may_play_is_limited_and_added_to(visit: Callable[..., Any], site: S
     assert tab.locator("#instruments input:checked").count() == 4
     order(tab, bars=1)
     phase(tab, "done")
-    assert site.generator.orders[-1]["programs"] is None
+    assert site.generator.requests[-1].programs == []
     tab.click("#instruments label:has-text('Flute')")
     tab.click("#instruments label:has-text('Drums')")
     assert tab.inner_text("#instruments-hint") == ""
@@ -27,15 +26,15 @@ def test_who_may_play_is_limited_and_added_to(visit: Callable[..., Any], site: S
     assert tab.inner_text("#instruments-hint").startswith("Violin may be silent in some bars")
     order(tab, bars=1)
     phase(tab, "done")
-    assert site.generator.orders[-1]["programs"] == {0, 33, 40}
+    assert site.generator.requests[-1].programs == [0, 33, 40]
     assert "Violin" in tab.inner_text("#tracks")
     while tab.locator("#instruments label:has(input:checked)").count():
         tab.click("#instruments label:has(input:checked) >> nth=0")
     assert "at least one" in tab.inner_text("#instruments-hint")
-    orders = len(site.generator.orders)
+    orders = len(site.generator.requests)
     tab.click("#compose")
     tab.wait_for_timeout(300)
-    assert len(site.generator.orders) == orders
+    assert len(site.generator.requests) == orders
 
 
 def test_from_nothing_with_key_metre_tempo_and_instruments(visit: Callable[..., Any], site: Site) -> None:
@@ -48,8 +47,8 @@ def test_from_nothing_with_key_metre_tempo_and_instruments(visit: Callable[..., 
     tab.select_option("#add-instrument", label="Cello")
     order(tab, bars=4)
     phase(tab, "done")
-    asked = site.generator.orders[-1]
-    assert (asked["key"], asked["programs"]) == (Key.parse("A minor"), {0, 42})
+    asked = site.generator.requests[-1]
+    assert (asked.key, asked.programs) == ("A minor", [0, 42])
     name, score = download(tab, 1)
     assert name.startswith("New piece")
     assert score.tempos[0].qpm == pytest.approx(90, abs=0.01)
