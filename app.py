@@ -1,43 +1,51 @@
-"""The page: `python app.py`, then http://127.0.0.1:7860."""
+"""The page: `python app.py`, then http://127.0.0.1:7860. `music-reformer app` is the same with key=value settings."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
+from music_reformer.config import AppConfig
 from music_reformer.errors import UserError
+from music_reformer.ui.command import app
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The command line."""
+def parse(arguments: list[str] | None = None) -> AppConfig:
+    """The command line as settings. Raises `UserError` for one that cannot be."""
+    usual = AppConfig()
     parser = argparse.ArgumentParser(description="Continue MIDI files in the browser.")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets other machines in")
-    parser.add_argument("--port", type=int, default=None, help="default: the first free one from 7860")
-    parser.add_argument("--checkpoint", default="pretrained", help="folder of weights, or a training checkpoint")
+    parser.add_argument("--host", default=usual.host, help="address to listen on; 0.0.0.0 lets other machines in")
+    parser.add_argument("--port", type=int, help="default: the first free one from 7860")
+    parser.add_argument(
+        "--allow-host",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a further name under which the page is asked for, of a proxy in front of it, say; may be repeated",
+    )
+    parser.add_argument(
+        "--folder", help="where visitors' pieces are kept; default: in the user's folder for data of programs"
+    )
+    parser.add_argument("--checkpoint", default=usual.checkpoint, help="folder of weights, or a training checkpoint")
     parser.add_argument("--no-browser", action="store_true", help="do not open the page in a browser")
-    return parser.parse_args(arguments)
-
-
-def has_display() -> bool:
-    """Whether a browser opened here would be seen."""
-    return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    options = parser.parse_args(arguments)
+    return AppConfig(
+        host=options.host,
+        port=options.port,
+        allowed_hosts=options.allow_host,
+        folder=options.folder,
+        checkpoint=options.checkpoint,
+        open_browser=not options.no_browser,
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Load the weights, then serve the page until interrupted. Returns the exit code."""
-    options = parse(arguments)
-    # Slow to import, so that `--help` is not.
-    from music_reformer.generation.generator import Generator
-    from music_reformer.ui.page import build_page, launch_page
-
+    """Serve the page until interrupted. Returns the exit code."""
     try:
-        page = build_page(generator=Generator.load(options.checkpoint))
-        launch_page(page, host=options.host, port=options.port, open_browser=has_display() and not options.no_browser)
+        return app(parse(arguments))
     except UserError as error:
         sys.stderr.write(f"app.py: {error}\n")
         return 2
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The command line: `music-reformer prepare|train|finetune|evaluate|generate key=value ...`.
+"""The command line: `music-reformer prepare|train|finetune|evaluate|generate|app key=value ...`.
 
 Hydra composes the YAML under `conf/` and the dataclasses of `config.py` check it. A mistake of the user costs one
 sentence on stderr and exit code 2.
@@ -29,6 +29,7 @@ USAGE = """music-reformer: compose long music with a Reformer
     music-reformer finetune files=FOLDER output=runs/mine                         the shipped weights on one's own files
     music-reformer evaluate checkpoint=runs/train/weights data=datasets/NAME      likelihood, music and copies: a report
     music-reformer generate prompts=FOLDER output=out variations=2 length=16bars  a folder of prompts to MIDI files
+    music-reformer app      checkpoint=runs/mine/weights                          the page, at http://127.0.0.1:7860
 
 Settings are key=value (nested: trainer.max_steps=200; a group: model=small; a list: [1,2]; nothing: null).
     music-reformer VERB --help    the settings of a verb and the groups to choose from
@@ -51,13 +52,14 @@ VERBS = {
     "finetune": Verb(settings.FinetuneConfig, "music_reformer.training.finetune", "finetune"),
     "evaluate": Verb(settings.EvaluateConfig, "music_reformer.evaluation.evaluate", "evaluate"),
     "generate": Verb(GenerateConfig, "music_reformer.batch.generate", "generate"),
+    "app": Verb(settings.AppConfig, "music_reformer.ui.command", "app"),
 }
 
 
 # Settings that are a file, folder or address.
 PATH_KEYS = frozenset(
     {
-        *("data", "output", "checkpoint", "prompts", "generated", "initial", "downloads", "files"),
+        *("data", "output", "checkpoint", "prompts", "generated", "initial", "downloads", "files", "folder"),
         *("corpus.path", "corpus.manifest", "corpus.url"),
     }
 )

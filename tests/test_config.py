@@ -23,6 +23,7 @@ REQUIRED = {
     "finetune": ["files=in", "output=out"],
     "evaluate": ["checkpoint=in", "data=in"],
     "generate": ["output=out"],
+    "app": [],
 }
 
 

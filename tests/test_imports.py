@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "cores": set(),
     "files": {"errors"},
     "evaluation": {"config", "errors", "midi", "model", "data"},
-    "ui": {"config", "cores", "errors", "midi", "model", "generation"},
+    "ui": {"config", "cores", "errors", "files", "midi", "model", "generation"},
     "cli": {"config", "errors", "data", "training", "generation", "evaluation", "batch"},
     "sweep": {"cli", "config", "training"},
     "__main__": {"cli"},
@@ -47,6 +47,7 @@ HOMES = {
     "pyarrow": "data/prepare/ray_workers.py",
     "datasketch": "data/prepare/near_duplicates.py",
     "httpx": "data/corpora/download.py",
+    "platformdirs": "ui/folders.py",
 }
 
 

@@ -462,6 +462,29 @@ class SamplingConfig(Checked):
     most_at_once: int = bounded(10, 0, 128, hint="0 is off")
 
 
+@dataclass
+class AppConfig(Checked):
+    """`music-reformer app`: the page, served until Ctrl+C or SIGTERM."""
+
+    # Address to listen on; 0.0.0.0 lets anyone in who can reach this machine.
+    host: str = location("127.0.0.1")
+    # null: the first free one from 7860.
+    port: int | None = bounded(None, 1, 65_535)
+    # Names under which the page may be asked for, besides IP addresses, localhost and this machine's own name.
+    allowed_hosts: list[str] = field(default_factory=list)
+    # Where visitors' pieces are kept for the next start; null: in the user's folder for data of programs.
+    folder: str | None = location(None)
+    # Of all pieces that are kept; the longest unused go first.
+    max_gigabytes: float = bounded(2.0, 0, 100_000, above=True)
+    # Folder of weights or a training checkpoint; "pretrained": the weights shipped with the package.
+    checkpoint: str = location("pretrained")
+    device: str = "auto"
+    # Visitors that are composed for at the same time.
+    at_once: int = bounded(0, 0, 64, hint="0 is one for each core, four at most")
+    # Open the page in a browser where there is a screen.
+    open_browser: bool = True
+
+
 def to_plain(config: Any) -> dict[str, Any]:
     """The dataclass as plain containers, fit for JSON and for weights-only checkpoints."""
     return asdict(config)

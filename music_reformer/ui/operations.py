@@ -143,6 +143,11 @@ class Operations:
             running.session.stop()
         return running is not None
 
+    def stop_all(self) -> None:
+        """End everything that is being composed."""
+        for running in list(self._running.values()):
+            running.session.stop()
+
     def waiting(self) -> dict[str, float]:
         """How long the queue takes: seconds until the next composition ends, and seconds from one end to another."""
         typical = sum(self._durations) / len(self._durations) / self.at_once if self._durations else 0.0

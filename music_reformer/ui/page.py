@@ -15,12 +15,11 @@ The browser loads `assets/index.html` and calls the endpoints below through Grad
 
 from __future__ import annotations
 
-import atexit
 import importlib.util
 import os
-import shutil
+import signal
 import sys
-import tempfile
+import threading
 from collections.abc import Callable, Collection, Iterator
 from functools import wraps
 from pathlib import Path
@@ -48,11 +47,12 @@ from music_reformer.midi.roll import instrument_name, roll_data
 from music_reformer.midi.score import UPLOAD_BYTES
 from music_reformer.ui import order as limits
 from music_reformer.ui.calls import Endpoint
+from music_reformer.ui.folders import TemporaryFolder
 from music_reformer.ui.gate import Application, Gate
 from music_reformer.ui.hosts import Hosts
 from music_reformer.ui.operations import Operations
 from music_reformer.ui.order import Order
-from music_reformer.ui.shelf import Shelf
+from music_reformer.ui.shelf import MAX_BYTES, Shelf
 from music_reformer.ui.turns import Turns
 from music_reformer.ui.uploads import Uploads
 
@@ -90,24 +90,27 @@ def soundfont_path() -> Path | None:
     return path if path is not None and path.is_file() else None
 
 
-def build_page(*, generator: Generator, folder: Path | None = None, at_once: int | None = None) -> gr.Server:
+def build_page(
+    *, generator: Generator, folder: Path | None = None, at_once: int | None = None, max_bytes: int = MAX_BYTES
+) -> gr.Server:
     """The page as a Gradio server, ready for `launch_page`.
 
     Args:
         generator: composes for every visitor.
-        folder: where visitors' files are kept; default: a temporary folder, removed when the program ends.
+        folder: where visitors' pieces are kept, for the next start, too; None: in a temporary folder, removed when the
+            program ends.
         at_once: visitors that are composed for at the same time; others wait in the queue and are told their place.
             None: one for each core, up to `MOST_AT_ONCE`.
+        max_bytes: of all pieces that are kept; the longest unused go first.
     """
-    if folder is None:
-        folder = Path(tempfile.mkdtemp(prefix="music-reformer-"))
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    uploads = Uploads(folder / "uploads")
+    temporary = TemporaryFolder()
+    uploads = Uploads(temporary.path / "uploads")
     os.environ["GRADIO_TEMP_DIR"] = str(uploads.folder)
     at_once = at_once or min(MOST_AT_ONCE, num_cores())
-    operations = Operations(generator=generator, shelf=Shelf(folder / "shelf"), at_once=at_once)
+    shelf = Shelf((folder or temporary.path) / "shelf", max_bytes=max_bytes)
+    operations = Operations(generator=generator, shelf=shelf, at_once=at_once)
     server = PageServer(title="Music Reformer", docs_url=None, redoc_url=None)
-    server.state.operations, server.state.uploads = operations, uploads
+    server.state.operations, server.state.uploads, server.state.temporary = operations, uploads, temporary
     _add_files(server, operations)
     _add_uploading(server, uploads)
     _add_operations(server, operations, uploads)
@@ -145,6 +148,7 @@ def launch_page(
             run_history=False,
             mcp_server=False,
             quiet=True,
+            _frontend=False,  # it would ask itself for its page, and give up where a busy machine takes three seconds
         )
     except OSError as error:
         where = f"{host}, port {port}" if port else host
@@ -154,8 +158,26 @@ def launch_page(
         if hosts.meaning:
             sys.stdout.write(f"{hosts.meaning}\n")
         sys.stdout.flush()
-        page.get_blocks().block_thread()
+        _wait_for_a_signal()
+        close_page(page)
     return address
+
+
+def close_page(page: gr.Server) -> None:
+    """End what is being composed, stop serving, and leave nothing but visitors' pieces behind."""
+    page.state.operations.stop_all()
+    page.get_blocks().close(verbose=False)
+    page.state.temporary.remove()
+
+
+def _wait_for_a_signal() -> None:
+    """Until Ctrl+C or SIGTERM."""
+    ended = threading.Event()
+    before = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    while not ended.wait(0.5):  # without a limit, Windows would not hear Ctrl+C
+        pass
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def _add_files(server: gr.Server, operations: Operations) -> None:

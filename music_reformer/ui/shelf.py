@@ -1,18 +1,22 @@
 """Where a visitor's files are kept while they are of use.
 
 There are no accounts, so the name under which a file is kept is its own key: 128 random bits that only the visitor who
-put it there has been told. Nothing lists the keys. Files not touched for a while are removed, and the oldest where all
-together are too large, so that the folder does not grow for ever.
+put it there has been told. Nothing lists the keys. Files not used for a while are removed, and the longest unused where
+all together are too large, so that the folder does not grow for ever.
 """
 
 from __future__ import annotations
 
+import contextlib
+import math
 import re
 import secrets
 import shutil
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from music_reformer.errors import UserError
 
@@ -20,6 +24,9 @@ KEY_PATTERN = re.compile(r"[A-Za-z0-9_-]{22}")
 # Characters that some file system or HTTP header cannot carry.
 UNSAFE_IN_NAMES = re.compile(r"[^\w\s.,()+#'-]+")
 MAX_NAME = 80
+MAX_AGE = 30 * 24 * 3600.0
+MAX_BYTES = 2 * 10**9
+SECONDS_BETWEEN_SWEEPS = 600.0
 
 
 def safe_name(name: str) -> str:
@@ -33,58 +40,74 @@ def safe_stem(name: str) -> str:
     return Path(safe_name(name)).stem[:MAX_NAME].strip(". ") or "piece"
 
 
-def sweep(folder: Path, *, max_age: float, excess: int = 0) -> None:
-    """Remove what is in `folder` (folders of files) and unused for `max_age` seconds, and the longest unused besides
-    until `excess` bytes are gone.
-    """
-    oldest = time.time() - max_age
-    for used, place in sorted((place.stat().st_mtime, place) for place in folder.iterdir()):
-        if used < oldest or excess > 0:
-            excess -= _size(place)
-            shutil.rmtree(place, ignore_errors=True)
-
-
-def _size(place: Path) -> int:
-    return sum(file.stat().st_size for file in place.iterdir()) if place.is_dir() else 0
-
-
 class Shelf:
     """Files under unguessable keys, in `folder`; one folder per key, so that each file keeps its own name.
 
+    Several processes may share a folder, and keys stay good when a process ends. What else is in it is left alone.
+
     Args:
-        folder: made if absent. Everything in it belongs to the shelf.
+        folder: made if absent.
         max_age: seconds after its last use when a file may be removed.
         max_bytes: of all files together.
     """
 
-    def __init__(self, folder: Path, *, max_age: float = 24 * 3600.0, max_bytes: int = 2 * 10**9) -> None:
+    def __init__(self, folder: Path, *, max_age: float = MAX_AGE, max_bytes: int = MAX_BYTES) -> None:
         self.folder = Path(folder)
         self.max_age = max_age
         self.max_bytes = max_bytes
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = threading.Lock()
+        self._size = 0
+        self._swept = -math.inf
 
     def put(self, data: bytes, *, stem: str, suffix: str = ".mid") -> str:
         """Keep `data` as `<stem><suffix>`; returns its key."""
-        self.sweep(room_for=len(data))
+        with self._lock:
+            self._size += len(data)
+            full = self._size > self.max_bytes or time.monotonic() - self._swept > SECONDS_BETWEEN_SWEEPS
+        if full:
+            self.sweep(room_for=len(data))
         key = secrets.token_urlsafe(16)
-        place = self.folder / key
-        place.mkdir()
-        (place / f"{safe_stem(stem + '.mid')}{suffix}").write_bytes(data)
+        draft = self.folder / f".{key}"
+        draft.mkdir()
+        (draft / f"{safe_stem(stem + '.mid')}{suffix}").write_bytes(data)
+        draft.rename(self.folder / key)
         return key
 
-    def path(self, key: str) -> Path:
+    def path(self, key: Any) -> Path:
         """The file under `key`. Raises `UserError` where there is none (any more)."""
         # The pattern is checked before the key touches the file system: it comes from the network.
-        place = self.folder / key if KEY_PATTERN.fullmatch(key) else None
-        files = list(place.iterdir()) if place is not None and place.is_dir() else []
-        if place is None or not files:
-            raise UserError("This piece is no longer kept on the server; open the file again.")
-        place.touch()
-        return files[0]
+        is_key = isinstance(key, str) and KEY_PATTERN.fullmatch(key) is not None
+        place = self.folder / key if is_key else None
+        try:
+            files = list(place.iterdir()) if place is not None else []
+            if place is not None and files:
+                place.touch()
+                return files[0]
+        except OSError:
+            pass
+        raise UserError("This piece is no longer kept on the server; open the file again.")
 
     def sweep(self, *, room_for: int = 0) -> None:
         """Remove what nobody has used for `max_age` seconds, and the longest unused until there is room."""
         with self._lock:
-            size = sum(map(_size, self.folder.iterdir()))
-            sweep(self.folder, max_age=self.max_age, excess=size + room_for - self.max_bytes)
+            places = sorted(self._places())
+            self._size = room_for + sum(size for _, size, _ in places)
+            excess = self._size - self.max_bytes
+            if excess > 0:
+                excess += self.max_bytes // 20  # so that not every file that comes has to look at all others
+            oldest = time.time() - self.max_age
+            for used, size, place in places:
+                if used < oldest or excess > 0:
+                    shutil.rmtree(place, ignore_errors=True)
+                    excess -= size
+                    self._size -= size
+            self._swept = time.monotonic()
+
+    def _places(self) -> Iterator[tuple[float, int, Path]]:
+        """When each file was last used, its size, and its folder."""
+        for place in self.folder.iterdir():
+            # Another process may be removing it.
+            with contextlib.suppress(OSError):
+                if KEY_PATTERN.fullmatch(place.name.removeprefix(".")) and not place.is_symlink():
+                    yield place.stat().st_mtime, sum(file.stat().st_size for file in place.iterdir()), place

@@ -45,6 +45,11 @@ def address(server: gr.Server) -> str:
 
 
 @pytest.fixture
+def uploads_folder(server: gr.Server) -> Path:
+    return server.state.uploads.folder
+
+
+@pytest.fixture
 def served(server: gr.Server) -> Operations:
     """The operations behind `address`."""
     return server.state.operations

@@ -61,12 +61,12 @@ def test_a_name_that_is_not_the_servers_gets_nothing(address: str, path: str, ho
 @pytest.mark.parametrize(
     "origin", ["https://evil.example", "null", "http://127.0.0.1:1", "http://localhost:3000", "file://", "http://[x"]
 )
-def test_a_page_of_others_gets_nothing(address: str, site_folder: Path, path: str, origin: str) -> None:
-    before = set((site_folder / "uploads").rglob("*"))
+def test_a_page_of_others_gets_nothing(address: str, uploads_folder: Path, path: str, origin: str) -> None:
+    before = set((uploads_folder).rglob("*"))
     answer = ask(address, path, Origin=origin)
     assert answer.status_code == 403
     assert "access-control-allow-origin" not in answer.headers
-    assert set((site_folder / "uploads").rglob("*")) == before
+    assert set((uploads_folder).rglob("*")) == before
 
 
 @pytest.mark.parametrize("path", READ)

@@ -51,11 +51,11 @@ def slow(server: gr.Server, address: str, served: Operations) -> Iterator[None]:
 
 
 def test_uploads_that_nobody_opens_make_room_for_new_ones(
-    server: gr.Server, address: str, site_folder: Path, monkeypatch: pytest.MonkeyPatch
+    server: gr.Server, address: str, uploads_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server.state.uploads, "max_bytes", 1_000_000)
     sent = [upload(address, SONG + bytes(300_000)) for _ in range(8)]
-    assert size_of(site_folder / "uploads") <= 1_000_000
+    assert size_of(uploads_folder) <= 1_000_000
     assert call(address, "open", {"path": sent[-1]})["name"] == "song"
     kind, error = outcome(address, "open", [{"path": sent[0]}])
     assert (kind, "send the file again" in error["error"]) == ("error", True)
@@ -76,12 +76,12 @@ def test_old_uploads_go(tmp_path: Path) -> None:
     assert [path.name for path in uploads.folder.rglob("*.mid")] == ["new.mid"]
 
 
-def test_one_request_brings_one_file(address: str, site_folder: Path) -> None:
-    before = set((site_folder / "uploads").iterdir())
+def test_one_request_brings_one_file(address: str, uploads_folder: Path) -> None:
+    before = set((uploads_folder).iterdir())
     answer = httpx.post(f"{address}gradio_api/upload", files=[("files", (f"{n}.mid", SONG)) for n in range(2)])
     assert answer.status_code == 400
     assert "Too many files" in answer.json()["error"]
-    assert set((site_folder / "uploads").iterdir()) == before
+    assert set((uploads_folder).iterdir()) == before
 
 
 @pytest.mark.parametrize("body", [b"", b"no form", b"--x\r\nContent-Disposition: form-data\r\n\r\n--x--"])

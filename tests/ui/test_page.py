@@ -160,11 +160,15 @@ def test_app_is_thin() -> None:
 
 
 def test_app_on_a_port_that_is_taken_ends_in_one_sentence(
-    app: ModuleType, address: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    app: ModuleType,
+    address: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr("music_reformer.generation.generator.Generator.load", lambda _: StandInGenerator())
+    monkeypatch.setattr("music_reformer.generation.generator.Generator.load", lambda *_, **__: StandInGenerator())
     port = address.rstrip("/").rsplit(":", 1)[1]
-    assert app.main(["--port", port, "--no-browser"]) == 2
+    assert app.main(["--port", port, "--no-browser", "--folder", str(tmp_path)]) == 2
     assert capsys.readouterr().err == f"app.py: the page cannot be served on 127.0.0.1, port {port}; " + (
         "choose another --port or --host\n"
     )

@@ -41,7 +41,7 @@ def test_old_files_go_and_files_in_use_stay(tmp_path: Path) -> None:
     for key in (old, used):
         os.utime(tmp_path / key, (long_ago, long_ago))
     shelf.path(used)  # using it makes it young again
-    shelf.put(b"new", stem="new")
+    shelf.sweep()
     assert shelf.path(used).read_bytes() == b"used"
     with pytest.raises(UserError):
         shelf.path(old)
@@ -57,6 +57,60 @@ def test_the_longest_unused_make_room(tmp_path: Path) -> None:
     assert {shelf.path(key).stem for key in (keys[0], third)} == {"0", "third"}
     with pytest.raises(UserError):
         shelf.path(keys[1])
+
+
+def test_what_is_put_stays_under_its_bound_without_looking_at_all_files_each_time(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, max_bytes=100_000)
+    sweeps = 0
+    sweep = shelf.sweep
+
+    def counted(*, room_for: int = 0) -> None:
+        nonlocal sweeps
+        sweeps += 1
+        sweep(room_for=room_for)
+
+    shelf.sweep = counted  # type: ignore[method-assign]
+    for number in range(500):
+        shelf.put(bytes(1000), stem=str(number))
+    assert sum(file.stat().st_size for file in tmp_path.rglob("*.mid")) <= 100_000
+    assert sweeps < 120
+
+
+def test_another_process_s_files_count_and_its_keys_are_good(tmp_path: Path) -> None:
+    mine, theirs = Shelf(tmp_path, max_bytes=1000), Shelf(tmp_path, max_bytes=1000)
+    old = theirs.put(bytes(800), stem="theirs")
+    os.utime(tmp_path / old, (time.time() - 50, time.time() - 50))
+    assert mine.path(old).read_bytes() == bytes(800)
+    os.utime(tmp_path / old, (time.time() - 50, time.time() - 50))
+    new = mine.put(bytes(600), stem="mine")
+    assert theirs.path(new).stem == "mine"
+    with pytest.raises(UserError):
+        mine.path(old)
+
+
+def test_what_others_put_into_the_folder_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "My songs").mkdir()
+    (tmp_path / "My songs" / "one.mid").write_bytes(bytes(5000))
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "two.mid").write_bytes(bytes(5000))
+    shelf = Shelf(tmp_path / "shelf", max_bytes=100, max_age=1.0)
+    for name in ("My songs", "outside"):
+        (shelf.folder / name).symlink_to(tmp_path / name)
+    (shelf.folder / ("A" * 22)).symlink_to(tmp_path / "outside")
+    (shelf.folder / "notes.txt").write_bytes(bytes(500))
+    for path in (tmp_path / "My songs", tmp_path / "outside", shelf.folder / "notes.txt"):
+        os.utime(path, (0, 0))
+    shelf.put(bytes(90), stem="mine")
+    shelf.sweep(room_for=90)
+    assert (tmp_path / "My songs" / "one.mid").exists()
+    assert (tmp_path / "outside" / "two.mid").exists()
+    assert (shelf.folder / "notes.txt").exists()
+
+
+@pytest.mark.parametrize("key", [5, None, True, [], {}, b"A" * 22])
+def test_a_key_that_is_no_text_is_refused_in_a_sentence(tmp_path: Path, key: object) -> None:
+    with pytest.raises(UserError, match="open the file again"):
+        Shelf(tmp_path).path(key)
 
 
 @pytest.mark.parametrize(

@@ -70,9 +70,9 @@ def test_a_file_of_the_machine_is_neither_opened_nor_removed(address: str, treas
 @WITH_AND_WITHOUT_MARK
 @pytest.mark.parametrize("shape", ["{up}/../{treasure}", "{up}/x/../../..{treasure}", "uploads/../../{treasure}"])
 def test_a_path_that_climbs_out_opens_nothing(
-    address: str, site_folder: Path, treasure: Path, mark: dict, shape: str
+    address: str, uploads_folder: Path, treasure: Path, mark: dict, shape: str
 ) -> None:
-    path = shape.format(up=site_folder / "uploads", treasure=treasure)
+    path = shape.format(up=uploads_folder, treasure=treasure)
     assert "send the file again" in refusal(address, "open", [{"path": path, **mark}])
     assert treasure.read_bytes() == SONG
 
@@ -80,23 +80,23 @@ def test_a_path_that_climbs_out_opens_nothing(
 @WITH_AND_WITHOUT_MARK
 @pytest.mark.parametrize("place", ["", "{hash}/", "{hash}/deeper/"])
 def test_a_file_that_lies_in_the_folder_of_uploads_but_was_not_uploaded_is_not_opened(
-    address: str, site_folder: Path, mark: dict, place: str
+    address: str, uploads_folder: Path, mark: dict, place: str
 ) -> None:
-    path = site_folder / "uploads" / f"{place.format(hash='a' * 64)}put-there.mid"
+    path = uploads_folder / f"{place.format(hash='a' * 64)}put-there.mid"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(SONG)
-    for name in (str(path), str(path.relative_to(site_folder))):
+    for name in (str(path), str(path.relative_to(uploads_folder.parent))):
         assert "send the file again" in refusal(address, "open", [{"path": name, **mark}])
     assert path.read_bytes() == SONG
 
 
 @WITH_AND_WITHOUT_MARK
-def test_a_link_is_not_followed(address: str, site_folder: Path, treasure: Path, mark: dict) -> None:
-    linked_file = site_folder / "uploads" / ("b" * 64) / "song.mid"
+def test_a_link_is_not_followed(address: str, uploads_folder: Path, treasure: Path, mark: dict) -> None:
+    linked_file = uploads_folder / ("b" * 64) / "song.mid"
     linked_file.parent.mkdir(exist_ok=True)
     linked_file.unlink(missing_ok=True)
     linked_file.symlink_to(treasure)
-    linked_folder = site_folder / "uploads" / ("c" * 64)
+    linked_folder = uploads_folder / ("c" * 64)
     linked_folder.unlink(missing_ok=True)
     linked_folder.symlink_to(treasure.parent)
     for path in (linked_file, linked_folder / "mine.mid"):
@@ -104,9 +104,9 @@ def test_a_link_is_not_followed(address: str, site_folder: Path, treasure: Path,
         assert treasure.read_bytes() == SONG
 
 
-def test_an_upload_whose_file_became_a_link_is_not_followed(address: str, site_folder: Path, treasure: Path) -> None:
+def test_an_upload_whose_file_became_a_link_is_not_followed(address: str, uploads_folder: Path, treasure: Path) -> None:
     sent = upload(address, SONG)
-    (file,) = (path for path in site_folder.rglob(Path(sent).name) if path.parent.name == Path(sent).parent.name)
+    (file,) = (path for path in uploads_folder.rglob(Path(sent).name) if path.parent.name == Path(sent).parent.name)
     file.unlink()
     file.symlink_to(treasure)
     assert "send the file again" in refusal(address, "open", [{"path": sent, **MARK}])
@@ -130,12 +130,12 @@ def test_no_address_is_fetched(address: str, elsewhere: tuple[str, list[str]], m
 
 
 @WITH_AND_WITHOUT_MARK
-def test_a_file_inside_the_request_is_not_read(address: str, site_folder: Path, mark: dict) -> None:
+def test_a_file_inside_the_request_is_not_read(address: str, uploads_folder: Path, mark: dict) -> None:
     data = "data:audio/midi;base64," + base64.b64encode(SONG[:300]).decode()
-    before = set(site_folder.rglob("*"))
+    before = set(uploads_folder.rglob("*"))
     for file in ({"path": data}, {"path": "x.mid", "url": data}):
         refusal(address, "open", [{**file, **mark}])
-    assert set(site_folder.rglob("*")) == before
+    assert set(uploads_folder.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
@@ -146,9 +146,9 @@ def test_what_is_no_file_is_refused_in_a_sentence(address: str, file: Any) -> No
     assert "/upload" in sentence or "send the file again" in sentence
 
 
-def test_only_the_file_itself_is_removed_when_it_is_opened(address: str, site_folder: Path) -> None:
+def test_only_the_file_itself_is_removed_when_it_is_opened(address: str, uploads_folder: Path) -> None:
     mine, other = upload(address, SONG), upload(address, SONG)
-    neighbour = site_folder / "uploads" / "neighbour"
+    neighbour = uploads_folder / "neighbour"
     neighbour.mkdir(exist_ok=True)
     (neighbour / "file.txt").write_text("here")
     os.utime(neighbour, (0, 0))
@@ -214,9 +214,9 @@ def test_nor_do_those_that_take_something(address: str, path: str) -> None:
     assert httpx.post(address + path, json={"data": []}).status_code == 404
 
 
-def test_an_upload_cannot_be_read_by_others(address: str, site_folder: Path) -> None:
+def test_an_upload_cannot_be_read_by_others(address: str, uploads_folder: Path) -> None:
     sent = upload(address, SONG)
-    for place in (sent, str(site_folder / sent)):
+    for place in (sent, str(uploads_folder.parent / sent)):
         for path in (f"gradio_api/file={place}", f"file/{place}", f"page/{place}", place.lstrip("/")):
             assert httpx.get(address + path).status_code in (400, 404)
 
@@ -227,7 +227,7 @@ def test_the_simple_way_in_works_with_and_without_the_mark(address: str) -> None
         assert (kind, piece["name"]) == ("complete", "w")
 
 
-def test_the_same_song_opened_by_twenty_at_once_is_opened_by_all(address: str, site_folder: Path) -> None:
+def test_the_same_song_opened_by_twenty_at_once_is_opened_by_all(address: str, uploads_folder: Path) -> None:
     everyone = threading.Barrier(20)
 
     def visit(number: int) -> str:
@@ -240,4 +240,4 @@ def test_the_same_song_opened_by_twenty_at_once_is_opened_by_all(address: str, s
     assert len(keys) == 20
     for key in keys:
         assert httpx.get(f"{address}file/{key}").content == SONG
-    assert not [path for path in (site_folder / "uploads").rglob("song.mid") if not path.is_symlink()]
+    assert not [path for path in (uploads_folder).rglob("song.mid") if not path.is_symlink()]

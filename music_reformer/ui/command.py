@@ -1,0 +1,41 @@
+"""`music-reformer app`, and `python app.py`: load the weights and serve the page."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from music_reformer.config import AppConfig
+
+
+def app(config: AppConfig) -> int:
+    """Serve the page until Ctrl+C or SIGTERM; returns the exit code.
+
+    Raises:
+        UserError: the weights cannot be used, or the page cannot be served there.
+    """
+    # Slow to import, so that `--help` is not.
+    from music_reformer.generation.generator import Generator
+    from music_reformer.ui.folders import lasting_folder
+    from music_reformer.ui.page import build_page, launch_page
+
+    page = build_page(
+        generator=Generator.load(config.checkpoint, device=config.device),
+        folder=Path(config.folder).expanduser() if config.folder else lasting_folder(),
+        at_once=config.at_once or None,
+        max_bytes=round(config.max_gigabytes * 1e9),
+    )
+    launch_page(
+        page,
+        host=config.host,
+        port=config.port,
+        open_browser=config.open_browser and _has_display(),
+        allowed_hosts=config.allowed_hosts,
+    )
+    return 0
+
+
+def _has_display() -> bool:
+    """Whether a browser opened here would be seen."""
+    return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
