@@ -1,0 +1,149 @@
+"""How many continuations of real pieces would a composer keep? The share that passes nine checks, by genre.
+
+62 pieces of twelve genres (`usable_prompts.csv`) are cut inside and continued with default settings. None of them may be
+in the training set of the weights. `music_reformer.evaluation.checks` holds the new bars against the 16 before the cut.
+Beside them stand the same bars of the pieces themselves. Intervals (95 %) are over pieces.
+
+    python -m benchmarks.usable --bars 16 64 --pictures /tmp/usable
+
+Give it the folder of corpora with --corpora or MUSIC_REFORMER_CORPORA (default: ../shared/corpora). An interrupted run
+goes on with the genres that are left. On two cores, 16 bars take a quarter of an hour and 64 bars most of an hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.harness import in_children, machine, show, use_threads, write
+
+PROMPTS = Path(__file__).parent / "usable_prompts.csv"
+BARS_SHOWN = 16  # of the prompt, in pictures
+
+
+def continue_genre(
+    *, checkpoint: str, corpora: str, genre: str, bars: int, variations: int, rounds: int, threads: int, pictures: str
+) -> dict[str, Any]:
+    """In a child process: the checks that each continuation of a genre's pieces fails, and each piece itself."""
+    from music_reformer.evaluation.checks import failed_checks
+    from music_reformer.generation.generator import Generator
+    from music_reformer.midi.score import count_bars, read_score, with_likely_metre
+
+    use_threads(threads)
+    generator = Generator.load(checkpoint, "cpu")
+    pieces = []
+    for prompt in prompts_of(genre):
+        path, cut = Path(corpora) / prompt["file"], int(prompt["cut_bar"])
+        piece = with_likely_metre(read_score(path))
+        session = generator.start(
+            piece, length=f"{bars}bars", variations=variations, seed=1, cut_bar=cut, rounds=rounds
+        )
+        for _ in session:
+            pass
+        composed = [with_likely_metre(score) for score in session.scores]
+        long_enough = count_bars(piece) >= cut + bars
+        found = {
+            "file": prompt["file"],
+            "failed": [failed_checks(score, cut, bars) for score in composed],
+            "piece_failed": failed_checks(piece, cut, bars) if long_enough else None,
+        }
+        pieces.append(found)
+        if pictures:
+            _draw(Path(pictures) / f"{genre}-{path.stem[:40]}-{bars}.png", piece, composed, cut, bars, found)
+    return {"pieces": pieces}
+
+
+def prompts_of(genre: str | None = None) -> list[dict[str, str]]:
+    """Rows of `usable_prompts.csv`: genre, file, cut_bar (bars kept of the piece)."""
+    with open(PROMPTS, encoding="utf-8", newline="") as file:
+        return [row for row in csv.DictReader(file) if genre in (None, row["genre"])]
+
+
+def _draw(path: Path, piece: Any, composed: Sequence[Any], cut: int, bars: int, found: dict[str, Any]) -> None:
+    """One piano roll above another: the piece, then each variation, from 16 bars before the cut on."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from music_reformer.evaluation.checks import Bars
+
+    figure = Figure(figsize=(14, 2 + 2 * len(composed)), dpi=80, layout="constrained")
+    FigureCanvasAgg(figure)
+    first = max(0, cut - BARS_SHOWN)
+    titles = [found["piece_failed"], *found["failed"]]
+    for axes, score, failed in zip(figure.subplots(1 + len(composed), 1), [piece, *composed], titles, strict=True):
+        shown = Bars.of(score, first, cut - first + bars)
+        programs = sorted(set(shown.program.tolist()))
+        colours = [f"C{programs.index(program) % 10}" for program in shown.program]
+        axes.hlines(shown.pitch, shown.onset + first, shown.end + first, colors=colours, linewidth=1.5)
+        axes.axvline(cut, color="black", linewidth=1)
+        axes.set_xlim(first, cut + bars)
+        verdict = "not long enough" if failed is None else ", ".join(failed) or "passes"
+        axes.set_title(f"{'the piece' if axes.get_subplotspec().is_first_row() else 'variation'}: {verdict}", size=9)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoints", nargs="+", default=["pretrained"])
+    parser.add_argument("--corpora", default=os.environ.get("MUSIC_REFORMER_CORPORA", "../shared/corpora"))
+    parser.add_argument("--genres", nargs="+", default=list(dict.fromkeys(row["genre"] for row in prompts_of())))
+    parser.add_argument("--bars", nargs="+", type=int, default=[16])
+    parser.add_argument("--variations", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=0, help="hash rounds; 0: as the weights were trained")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2, help="genres at a time")
+    parser.add_argument("--pictures", default="", help="a folder for a picture of each prompt and its variations")
+    options = parser.parse_args()
+    print(machine("cpu"))
+    common = {name: getattr(options, name) for name in ("corpora", "variations", "rounds", "threads", "pictures")}
+    tasks = [
+        {"checkpoint": checkpoint, "bars": bars, "genre": genre, **common}
+        for checkpoint in options.checkpoints
+        for bars in options.bars
+        for genre in options.genres
+    ]
+    rows = in_children("usable", "benchmarks.usable:continue_genre", tasks, workers=options.workers)
+    for checkpoint in options.checkpoints:
+        for bars in options.bars:
+            _report(checkpoint, bars, [row for row in rows if (row["checkpoint"], row["bars"]) == (checkpoint, bars)])
+    print(f"\n{write('usable', settings=vars(options), rows=rows, device='cpu')}")
+
+
+def _report(checkpoint: str, bars: int, rows: Sequence[dict[str, Any]]) -> None:
+    everything = [piece for row in rows for piece in row["pieces"]]
+    lines = [[row["genre"], *_figures(row["pieces"])] for row in rows]
+    lines.append(["all", *_figures(everything)])
+    show(f"{checkpoint}, {bars} bars", ["genre", "pieces", "pass", "the pieces pass", "most frequent faults"], lines)
+
+
+def _figures(pieces: Sequence[dict[str, Any]]) -> list[str]:
+    faults = Counter(fault for piece in pieces for failed in piece["failed"] for fault in failed)
+    total = sum(len(piece["failed"]) for piece in pieces)
+    own = [not piece["piece_failed"] for piece in pieces if piece["piece_failed"] is not None]
+    return [
+        str(len(pieces)),
+        share_that_passes(pieces),
+        f"{100 * np.mean(own):.0f} % of {len(own)}" if own else "",
+        ", ".join(f"{fault} {100 * count / total:.0f} %" for fault, count in faults.most_common(4)),
+    ]
+
+
+def share_that_passes(pieces: Sequence[dict[str, Any]]) -> str:
+    """Share of continuations without a failed check, with its interval over pieces."""
+    from music_reformer.evaluation.confidence import ratio
+
+    passed = np.array([sum(not failed for failed in piece["failed"]) for piece in pieces], dtype=float)
+    found = ratio(passed, np.array([len(piece["failed"]) for piece in pieces], dtype=float))
+    return f"{100 * found['value']:.0f} % ({100 * found['low']:.0f} to {100 * found['high']:.0f})"
+
+
+if __name__ == "__main__":
+    main()
