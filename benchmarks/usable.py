@@ -1,8 +1,8 @@
 """How many continuations of real pieces would a composer keep? The share that passes nine checks, by genre.
 
-62 pieces of twelve genres (`usable_prompts.csv`) are cut inside and continued with default settings. None of them may be
-in the training set of the weights. `music_reformer.evaluation.checks` holds the new bars against the 16 before the cut.
-Beside them stand the same bars of the pieces themselves. Intervals (95 %) are over pieces.
+62 pieces of twelve genres (`usable_prompts.csv`) are cut inside and continued with default settings. None of them may
+be in the training set of the weights. `music_reformer.evaluation.checks` holds the new bars against the 16 before the
+cut. Beside them stand the same bars of the pieces themselves. Intervals (95 %) are over pieces.
 
     python -m benchmarks.usable --bars 16 64 --pictures /tmp/usable
 
@@ -34,6 +34,7 @@ def continue_genre(
     """In a child process: the checks that each continuation of a genre's pieces fails, and each piece itself."""
     from music_reformer.evaluation.checks import failed_checks
     from music_reformer.generation.generator import Generator
+    from music_reformer.generation.request import Request
     from music_reformer.midi.score import count_bars, read_score, with_likely_metre
 
     use_threads(threads)
@@ -42,9 +43,8 @@ def continue_genre(
     for prompt in prompts_of(genre):
         path, cut = Path(corpora) / prompt["file"], int(prompt["cut_bar"])
         piece = with_likely_metre(read_score(path))
-        session = generator.start(
-            piece, length=f"{bars}bars", variations=variations, seed=1, cut_bar=cut, rounds=rounds
-        )
+        request = Request(length=f"{bars}bars", variations=variations, cut_bar=cut, rounds=rounds)
+        session = generator.start(piece, request)
         for _ in session:
             pass
         composed = [with_likely_metre(score) for score in session.scores]
