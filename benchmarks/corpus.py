@@ -67,17 +67,17 @@ def _source(number: int) -> str:
 def keep_and_write(*, files: int) -> dict[str, dict[str, float]]:
     """In a child process: processor seconds and memory of each step."""
     from music_reformer.config import CorpusConfig, PrepareConfig
-    from music_reformer.data.corpora.manifest import Manifest
+    from music_reformer.data.corpora.corpus_manifest import CorpusManifest
     from music_reformer.data.corpora.splits import SPLITS, CorpusFile
     from music_reformer.data.prepare.assemble import write_store
-    from music_reformer.data.prepare.journal import Journal
+    from music_reformer.data.prepare.journal import ResultJournal
     from music_reformer.data.store import TokenStore
 
     steps: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "store"
         (output / "partial").mkdir(parents=True)
-        journal = Journal(output / "partial")
+        journal = ResultJournal(output / "partial")
 
         def listed() -> Iterator[CorpusFile]:
             for number in range(files):
@@ -89,7 +89,7 @@ def keep_and_write(*, files: int) -> dict[str, dict[str, float]]:
                 journal.add(source, made_up(int(source[-11:-4])))
 
         def write_all() -> None:
-            write_store(output, journal, PrepareConfig(corpus=CorpusConfig(path=folder)), Manifest(), {})
+            write_store(output, journal, PrepareConfig(corpus=CorpusConfig(path=folder)), CorpusManifest(), {})
 
         def read() -> None:
             pieces = TokenStore.open(output).pieces

@@ -86,7 +86,7 @@ def _score(*, weights: str, data: str, num_pieces: int, contexts: list[int]) -> 
     import numpy as np
 
     from music_reformer.data.store import TokenStore
-    from music_reformer.evaluation.likelihood import mean_nats, piece_losses, windowed_losses
+    from music_reformer.evaluation.likelihood import mean_nats, piece_losses, short_context_losses
     from music_reformer.model.weights import load_weights
 
     store, model = TokenStore.open(data), load_weights(weights).model.to(_device())
@@ -107,7 +107,7 @@ def _score(*, weights: str, data: str, num_pieces: int, contexts: list[int]) -> 
         "by_rounds": by_rounds,
         "by_position": [float(nats[mask].mean()) if mask.any() else None for mask in inside],
         "by_context": {
-            context: mean_nats(windowed_losses(model, store, pieces, context=context)) for context in contexts
+            context: mean_nats(short_context_losses(model, store, pieces, context=context)) for context in contexts
         },
     }
 

@@ -1,1 +1,1 @@
-"""Corpora to token stores, and token stores to batches."""
+"""From corpora to token stores, and from token stores to training batches."""

@@ -1,7 +1,7 @@
-"""Changes of a whole piece that keep it music: another key, another tempo, other instruments.
+"""Augmentation of whole pieces: transposition, tempo, instruments, holes and named instruments.
 
-Each is a table from token id to token id, made once from the tokens' names, so that a piece costs one look-up. Tempo in
-the Performance encoding alone is different: there it is the length of the time shifts, which are written anew.
+Most changes are a table from token id to token id, so that a piece costs one look-up. Changing the tempo of the
+Performance encoding is different: it means rewriting all time shifts.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from music_reformer.midi.instrumentation import Section, arrange, can_name
 from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
 MAX_HOLE_BARS = 16
-# The longest section of a piece is one of these. Where all have one or two bars, nothing but the names tells who plays:
-# from such pieces the model learns to read them (docs/decisions/008).
+# The longest section of a piece is one of these. If all sections have one or two bars, only the names tell which
+# instruments play, so such pieces teach the model to read them (docs/decisions/008).
 LONGEST_SECTIONS_BARS = (1, 2, 4, 16)
 _PITCH_KINDS = ("Pitch", "NoteOn", "NoteOff")
 
 
 class Augmenter:
-    """Draws and applies changes of a piece.
+    """Draws changes of a piece and applies them.
 
     Args:
         vocabulary: of the tokenizer.
-        config: what to change, and how much.
+        config: augmentation settings.
 
     Raises:
-        UserError: the tokenizer has no tokens for a change.
+        UserError: a setting is impossible for the vocabulary.
     """
 
     def __init__(self, vocabulary: Vocabulary, config: AugmentConfig) -> None:
@@ -69,14 +69,14 @@ class Augmenter:
 
     @property
     def keeps_length(self) -> bool:
-        """Whether a changed piece always has as many tokens as before."""
+        """Whether changes never alter the number of tokens of a piece."""
         config = self.config
         return not (config.tempo and self.id_of_shift) and not (config.one_program or config.infill or config.named)
 
     def __call__(self, tokens: NDArray[np.uint16], random: np.random.Generator) -> NDArray[np.uint16]:
-        """A changed copy of a piece's tokens; the same for the same draws."""
+        """A changed copy of the tokens of a piece, which depends on the random draws alone."""
         config = self.config
-        # All draws are made, used or not, so that changing one setting leaves the others' draws alone.
+        # Draws are made whether used or not, so that changing one setting does not alter the draws of the others.
         key, speed, replace = random.random(3)
         holes, names = random.spawn(2)
         tokens = self.transpose(tokens, key)
@@ -91,7 +91,7 @@ class Augmenter:
         return self.name_instruments(tokens, names) if names.random() < config.named else tokens
 
     def permute(self, tokens: NDArray[np.uint16], random: np.random.Generator) -> NDArray[np.uint16]:
-        """Write some bars at the end: of all instruments, or (one time in two, where there are several) of one."""
+        """Move some bars to the end, of all instruments or (half of the time, if there are several) of one."""
         num_bars = len(self._reader.bars(tokens))
         if num_bars < 2:
             return tokens
@@ -102,9 +102,9 @@ class Augmenter:
         return permuted(self._reader, tokens, first, count, {int(random.choice(playing))} if one else ALL)
 
     def name_instruments(self, tokens: NDArray[np.uint16], random: np.random.Generator) -> NDArray[np.uint16]:
-        """Divide a piece into sections of some bars, each for other instruments, and name them in front of each.
+        """Divide a piece into sections, keep a random set of instruments in each, and name them in front of it.
 
-        One time in two the first section is not named: who plays there is a prompt's affair.
+        Half of the time the first section has no names, because a prompt mostly has none either.
         """
         playing = sorted(self._reader.programs(tokens))
         num_bars = len(self._reader.bars(tokens))
@@ -120,7 +120,7 @@ class Augmenter:
         return arrange(self._reader, tokens, sections)
 
     def transpose(self, tokens: NDArray[np.uint16], draw: float) -> NDArray[np.uint16]:
-        """Shift all melodic pitches alike, by what `draw` in [0, 1) picks of the shifts that keep them in range."""
+        """Transpose all melodic notes. `draw` in [0, 1) chooses among the shifts that keep all pitches in range."""
         melodic = self._melodic(tokens)
         if not self.config.transpose or not melodic.any():
             return tokens
@@ -133,7 +133,7 @@ class Augmenter:
         return changed
 
     def change_tempo(self, tokens: NDArray[np.uint16], factor: float) -> NDArray[np.uint16]:
-        """Play a piece `factor` times as fast."""
+        """Make a piece `factor` times as fast."""
         if len(self.tempo_ids):
             table = self._identity()
             faster = self.tempo_values * factor
@@ -143,13 +143,13 @@ class Augmenter:
         return self._stretch(tokens, 1 / factor) if self.id_of_shift else tokens
 
     def change_programs(self, tokens: NDArray[np.uint16], random: np.random.Generator) -> NDArray[np.uint16]:
-        """Replace melodic instruments by others: each one time in two, at least one; different ones stay different."""
+        """Replace at least one melodic instrument, each half of the time. Different instruments stay different."""
         table = self._identity()
         used = random.permutation(np.intersect1d(tokens, self.program_ids))
         count = max(1, int((random.random(len(used)) < 0.5).sum()))
         replaced = used[:count]
         others = np.setdiff1d(self.program_ids, used)
-        if len(others) < len(replaced):  # So many instruments that they must change places among themselves.
+        if len(others) < len(replaced):  # Too many instruments: they are exchanged among themselves.
             others = replaced
         table[replaced] = random.permutation(others)[: len(replaced)]
         return table[tokens]
@@ -157,11 +157,11 @@ class Augmenter:
     def merge_programs(self, tokens: NDArray[np.uint16], random: np.random.Generator) -> NDArray[np.uint16]:
         """Give all melodic notes to one instrument: a piano two times in three, else any. Drums stay drums.
 
-        Notes that begin together are put in order of pitch, and of two alike one stays, as if one player's part had
-        been tokenized. Encodings in which a note is not Program, Pitch, Velocity, Duration are left as they are.
+        Notes that begin together are sorted by pitch and duplicates are removed, as if the part of one player had been
+        tokenized. Encodings in which a note is not Program, Pitch, Velocity, Duration are left unchanged.
         """
         begins = np.flatnonzero(np.isin(tokens[:-1], self.program_ids))
-        begins = begins[self.pitch_of_id[tokens[begins + 1]] >= 0]  # Not the program of a pedal.
+        begins = begins[self.pitch_of_id[tokens[begins + 1]] >= 0]  # A program may also belong to a pedal.
         if not self.has_durations or not len(begins):
             return tokens
         piano = bool(random.random() < 2 / 3)
@@ -183,7 +183,7 @@ class Augmenter:
         return np.arange(self.num_ids, dtype=np.uint16)
 
     def _melodic(self, tokens: NDArray[np.uint16]) -> NDArray[np.bool_]:
-        """Which tokens are pitches of melodic instruments; a pitch right after the drums' program is a drum."""
+        """Which tokens are pitches of melodic instruments. A pitch after the program of drums is a drum."""
         melodic = self.pitch_of_id[tokens] >= 0
         if self.drums_id >= 0:
             melodic[1:] &= tokens[:-1] != self.drums_id
@@ -197,13 +197,13 @@ class Augmenter:
         return table
 
     def _stretch(self, tokens: NDArray[np.uint16], factor: float) -> NDArray[np.uint16]:
-        """Make all time shifts `factor` times as long, rounding points in time so that no error adds up."""
+        """Make all time shifts `factor` times as long. Points in time are rounded, so that errors do not add up."""
         shift = self.shift_of_id[tokens]
         events = np.flatnonzero(shift == 0)
         time = np.rint(np.cumsum(shift)[events] * factor).astype(np.int64)
         gap = np.diff(time, prepend=0)
         longest = max(self.id_of_shift)
-        # Each gap is written as whole longest shifts, then the rest: as the tokenizer writes it.
+        # As the tokenizer does, each gap is written as longest shifts, then the rest.
         whole, rest = gap // longest, gap % longest
         per_event = whole + (rest > 0) + 1
         ends = np.cumsum(per_event)

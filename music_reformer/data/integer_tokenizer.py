@@ -1,6 +1,6 @@
-"""The vocabulary of a corpus of integers: PAD, BOS, EOS, then a token for each value.
+"""The tokenizer of a corpus of integers: PAD, BOS, EOS, then a token for each value.
 
-It has what a token store, training and evaluation need of a tokenizer; there is no music to encode or decode.
+It has the attributes of `MusicTokenizer` that a token store, training and evaluation use, but no `encode` or `decode`.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from music_reformer.midi.score import write_atomically
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.midi.vocabulary import BOS, EOS, PAD, SPECIAL, Vocabulary
 
-# Ids are 16 bits in a store.
+# A store has 16 bits per token.
 MAX_VALUES = 2**16 - len(SPECIAL)
 
 
 class IntegerTokenizer:
-    """Names of the values, in their order: value i is token i + 3.
+    """Maps value i to token i + 3.
 
     Args:
-        names: such as "Value_7"; what stands before the _ is the type of token in evaluation, and "Pitch_60" is
-            transposed in training as in music.
+        names: name of each value, such as "Value_7". The part before the _ is the kind of token in evaluation, and
+            tokens named as "Pitch_60" is are transposed in training.
 
     Raises:
-        UserError: there are more values than ids.
+        UserError: there are more values than token ids.
 
     Attributes:
-        tokens: name of each id.
+        tokens: name of each token id.
     """
 
     def __init__(self, names: list[str]) -> None:
@@ -50,16 +50,16 @@ class IntegerTokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """Number of ids."""
+        """Number of token ids."""
         return len(self.tokens)
 
     @property
     def fingerprint(self) -> str:
-        """Hex sha256 of the vocabulary; stores and checkpoints are compared by it."""
+        """Hex sha256 of the vocabulary, by which stores and checkpoints are compared."""
         return hashlib.sha256(json.dumps(["integers", self.tokens]).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
-        """All that `from_json` needs."""
+        """The content that `from_json` takes."""
         return {"integers": self.tokens[len(SPECIAL) :], "fingerprint": self.fingerprint}
 
     @classmethod
@@ -67,13 +67,13 @@ class IntegerTokenizer:
         """The tokenizer that wrote `content`.
 
         Raises:
-            UserError: it was none of this kind.
+            UserError: `content` belongs to a tokenizer of music.
         """
-        require("integers" in content, "these are the settings of a tokenizer of music, not of a corpus of integers")
+        require("integers" in content, "these are the settings of a tokenizer of music, not of integers")
         return cls([str(name) for name in content["integers"]])
 
     def save(self, path: str | Path) -> None:
-        """Write as JSON, under another name first."""
+        """Write the tokenizer as JSON, atomically."""
         write_atomically(Path(path), (json.dumps(self.to_json(), indent=1) + "\n").encode())
 
 
@@ -84,13 +84,13 @@ def tokenizer_from_json(content: dict[str, Any]) -> Tokenizer:
     """The tokenizer, of music or of integers, that wrote `content`.
 
     Raises:
-        UserError: none did.
+        UserError: no tokenizer wrote it.
     """
     return IntegerTokenizer.from_json(content) if "integers" in content else MusicTokenizer.from_json(content)
 
 
 def load_tokenizer(path: str | Path) -> Tokenizer:
-    """Read what `save` of either kind wrote.
+    """Read a tokenizer of either kind that `save` wrote.
 
     Raises:
         UserError: the file cannot be read.

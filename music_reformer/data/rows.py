@@ -1,16 +1,16 @@
-"""Rows of whole pieces for training and validation, as a pure function of (seed, step).
+"""Rows of whole pieces for training and validation, as a pure function of seed and step.
 
 Shapes: B rows, L tokens of a row.
 
-Nothing here has a state. Batch number n is found from n alone, so a run that was killed goes on with exactly the batch
-it would have had, on any number of loader workers.
+Batch number n is computed from n alone, so a killed run resumes with exactly the batch it would have had, with any
+number of loader workers. What the classes remember only saves time.
 """
 
 from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,19 +19,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from music_reformer.config import AugmentConfig, require
+from music_reformer.config import AugmentConfig, TrainerConfig, require
 from music_reformer.data.augment import Augmenter
 from music_reformer.midi.vocabulary import Vocabulary
+from music_reformer.model.loss import IGNORED
 
-IGNORED = -100
-# Rows still open while packing: more waste less, and cost more time per piece.
+# Rows that packing keeps open: more leave less padding, and cost more time per piece.
 OPEN_ROWS = 20_000
-# A long piece is not cut to use less room than this part of a row.
+# A long piece is cut to fill a row only if at least this part (1 / SMALLEST_FILL) of the row is free.
 SMALLEST_FILL = 32
-# Of several loader workers each makes some batches only; all have the lengths of the next epoch when this one ends.
+# Each loader worker makes only some of the batches; with a margin of 1.2, all know the lengths of the next epoch in
+# time.
 LOOK_AHEAD = 1.2
 
-# One number per purpose keeps the random streams of one (seed, epoch) apart.
+# One number per purpose separates the random streams of one (seed, epoch).
 _ORDER, _AUGMENT, _OFFSET = range(3)
 
 
@@ -48,7 +49,7 @@ class _Tokenizer(Protocol):
 
 
 class Store(Protocol):
-    """What is needed of `music_reformer.data.store.TokenStore`."""
+    """The part of `music_reformer.data.store.TokenStore` that batches use."""
 
     tokenizer: _Tokenizer
 
@@ -59,12 +60,12 @@ class Store(Protocol):
 
 @dataclass(frozen=True)
 class Span:
-    """Consecutive inputs of one piece: one document of a row.
+    """Consecutive input tokens of a piece: one document of a row.
 
     Attributes:
         piece: index into the list of pieces.
-        begin: first input token within the piece.
-        length: number of inputs; the targets are the same tokens one later.
+        begin: index of the first input token within the piece.
+        length: number of input tokens; the targets are the tokens one later.
     """
 
     piece: int
@@ -73,19 +74,19 @@ class Span:
 
 
 def pack(lengths: Sequence[int], *, row_tokens: int, order: Sequence[int]) -> list[list[Span]]:
-    """Put pieces into rows of at most `row_tokens`, with little padding.
+    """Pack pieces into rows of at most `row_tokens`, with little padding.
 
-    A piece that fits in a row stays whole. Longer ones become consecutive spans: the first fills up the row with the
-    most room, the last goes where it fits best, those between fill a row each.
+    A piece that fits in a row stays whole. A longer one becomes consecutive spans: the first fills up the row with the
+    most room, the last goes where it fits best, and each of the others fills a row.
 
     Args:
         lengths: tokens of each piece with BOS and EOS, one more than its inputs.
         row_tokens: longest span and row.
-        order: of the pieces; decides ties and, for long pieces, which room they fill.
+        order: of the pieces; decides between equals, and which row a long piece fills up.
     """
     rows = _OpenRows(row_tokens)
     inputs = {piece: lengths[piece] - 1 for piece in order}
-    # Long ones first wastes least; the sort keeps the order among equals.
+    # Longest first leaves the least padding; the sort keeps the order among equals.
     for piece in sorted((piece for piece in order if inputs[piece] <= row_tokens), key=lambda piece: -inputs[piece]):
         rows.put(Span(piece, 0, inputs[piece]))
     for piece in order:
@@ -99,7 +100,7 @@ def pack(lengths: Sequence[int], *, row_tokens: int, order: Sequence[int]) -> li
 
 
 class _OpenRows:
-    """Rows that are being filled, and the room left in them."""
+    """Rows that are being filled, and the room left in each."""
 
     def __init__(self, row_tokens: int) -> None:
         self.row_tokens = row_tokens
@@ -107,7 +108,7 @@ class _OpenRows:
         self.open: list[tuple[int, int]] = []  # (room left, row), ascending
 
     def put(self, span: Span) -> None:
-        """Into the fullest row that has room for all of it, or a new one."""
+        """Put a span into the fullest row that has room for it, or into a new row."""
         found = bisect.bisect_left(self.open, (span.length, -1))
         room, row = self.row_tokens, len(self.rows)
         if found < len(self.open):
@@ -121,7 +122,7 @@ class _OpenRows:
                 self.open.pop(0)
 
     def fill_up(self, piece: int) -> int:
-        """Fill the row with the most room with the beginning of a piece longer than that; returns its end."""
+        """Fill the row with the most room with the beginning of a piece; returns the number of tokens used."""
         if not self.open or self.open[-1][0] < self.row_tokens // SMALLEST_FILL:
             return 0
         room, row = self.open.pop()
@@ -130,7 +131,7 @@ class _OpenRows:
 
 
 def padding_share(rows: Sequence[Sequence[Span]], *, row_tokens: int) -> float:
-    """Part of all row tokens that is padding."""
+    """The share of padding among all tokens of the rows."""
     used = sum(span.length for row in rows for span in row)
     return 1 - used / (len(rows) * row_tokens)
 
@@ -138,23 +139,23 @@ def padding_share(rows: Sequence[Sequence[Span]], *, row_tokens: int) -> float:
 class TrainingBatches:
     """The endless sequence of training batches of one process: `batches[n]` is a function of n alone.
 
-    An epoch visits every piece once, augmented by draws of its own. The rows of an epoch are packed anew, in another
-    order, so that pieces longer than a row are cut elsewhere each time: windows that begin anywhere. Rows are shuffled;
-    those that do not fill a last batch are left out (others in every epoch). Process r of w takes every w-th row, from
-    row r on, so that w processes see together what one process with w times the rows sees.
+    An epoch visits every piece once, with its own random augmentation. Each epoch packs its rows anew and in another
+    order, so that pieces longer than a row are cut at different places. Rows are shuffled; those that do not fill the
+    last batch are left out (different ones in each epoch). Process r of w takes every w-th row, starting at row r, so
+    that w processes together see what one process with w times as many rows per batch sees.
 
     Args:
         store: token store.
         pieces: the training split.
         row_tokens: L.
         rows_per_batch: B.
-        max_length: positions that the model has.
-        augment: what to change.
+        max_length: number of positions of the model.
+        augment: augmentation settings.
         seed: of the run.
         rank: number of this process.
         world_size: number of processes.
-        known: an epoch and the number of its first batch, as batches of the same sequence have said ("epoch"). Epochs
-            before it are not planned again, unless one of their batches is asked for.
+        known: an epoch and the number of its first batch, taken from "epoch" of an earlier batch of the same sequence.
+            Epochs before it are planned only if one of their batches is requested.
 
     Raises:
         UserError: the split is empty, or the rows are longer than the model's positions.
@@ -180,18 +181,18 @@ class TrainingBatches:
         self.seed, self.rank, self.world_size = seed, rank, world_size
         self.position_offset = augment.position_offset
         self.augmenter = Augmenter(store.tokenizer.vocabulary, augment)
-        # Number of the first batch of each epoch planned so far, from the known one on, and of the one after.
+        # Number of the first batch of each epoch planned so far, from the known one on, and of the following one.
         self._first_batch = dict([known])
         self._planned: tuple[int, list[list[Span]]] | None = None
-        # An epoch, and the lengths that its first pieces have in it.
+        # An epoch, and the lengths of its first pieces after augmentation.
         self._measured: tuple[int, list[int]] = (0, [])
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
-        """Batch `number` (from 0) as tensors, with the number itself; "epoch": which, and the number of its first."""
+        """Batch `number` (from 0) as tensors. "number" repeats it; "epoch" is (epoch, number of its first batch)."""
         epoch = self._epoch(number)
         rows = self.plan(epoch)
         first = (number - self._first_batch[epoch]) * self.rows_per_batch * self.world_size + self.rank
-        # A split with fewer rows than a batch shows some of them more than once.
+        # If the split has fewer rows than a batch, some are repeated.
         chosen = [rows[(first + i * self.world_size) % len(rows)] for i in range(self.rows_per_batch)]
         filled = [self._fill(row, epoch) for row in chosen]
         self._look_ahead(number, epoch)
@@ -199,7 +200,7 @@ class TrainingBatches:
         return {**stack_rows(filled), "number": torch.tensor(number), "epoch": begun}
 
     def plan(self, epoch: int) -> list[list[Span]]:
-        """The rows of an epoch, in their order."""
+        """The rows of an epoch, in order."""
         if self._planned is None or self._planned[0] != epoch:
             lengths = self._lengths(epoch, len(self.pieces))
             shuffle = self._random(_ORDER, epoch)
@@ -221,13 +222,13 @@ class TrainingBatches:
         return np.random.default_rng([self.seed, purpose, epoch, piece_id])
 
     def _look_ahead(self, number: int, epoch: int) -> None:
-        """Find some lengths of the next epoch with each batch, so that a GPU does not wait for all at its beginning."""
+        """Compute some lengths of the next epoch with each batch, so that a GPU need not wait for all at its start."""
         if not self.augmenter.keeps_length:
             done = (number + 1 - self._first_batch[epoch]) / (self._first_batch[epoch + 1] - self._first_batch[epoch])
             self._lengths(epoch + 1, math.ceil(LOOK_AHEAD * done * len(self.pieces)))
 
     def _lengths(self, epoch: int, count: int) -> list[int]:
-        """Of the first pieces as they are in an epoch, at least `count` of them; those found before are kept."""
+        """Lengths of at least the first `count` pieces after the augmentation of an epoch; computed once."""
         if self._measured[0] != epoch:
             self._measured = epoch, []
         lengths = self._measured[1]
@@ -253,16 +254,41 @@ class TrainingBatches:
         return fill_row(documents, self.row_tokens, self.max_length, self.store.tokenizer.pad_id)
 
 
+class CurriculumBatches:
+    """Training batches whose rows grow in stages: short rows give more steps for as many tokens at first.
+
+    Args:
+        settings: `row_tokens`, `rows_per_batch`, `accumulate`, and `curriculum`: from each optimizer step on, rows of
+            so many tokens. A batch of shorter rows has more of them, so that all batches have equally many tokens.
+        make: returns the batches of a stage, given tokens per row, rows per batch, and the number of the stage.
+    """
+
+    def __init__(self, settings: TrainerConfig, make: Callable[[int, int, int], TrainingBatches]) -> None:
+        stages: Mapping[int, int] = {0: settings.row_tokens, **settings.curriculum}
+        self._begins = [step * settings.accumulate for step in sorted(stages)]
+        self._stages = [
+            make(stages[step], settings.rows_per_batch * (settings.row_tokens // stages[step]), number)
+            for number, step in enumerate(sorted(stages))
+        ]
+
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
+        """Batch `number` (from 0) as tensors. "epoch" is (stage, epoch, number of its first batch in the stage)."""
+        stage = bisect.bisect_right(self._begins, number) - 1
+        batch = self._stages[stage][number - self._begins[stage]]
+        epoch = torch.cat([torch.tensor([stage]), batch["epoch"]])
+        return {**batch, "number": torch.tensor(number), "epoch": epoch}
+
+
 class ValidationBatches:
-    """The rows of a split, the same each time, unchanged by augmentation.
+    """The rows of a split, without augmentation and always the same.
 
     Args:
         store: token store.
         pieces: the split.
         row_tokens: L.
-        rows_per_batch: B; the last batch may have fewer.
-        max_length: positions that the model has.
-        max_rows: rows looked at; 0: all.
+        rows_per_batch: B; the last batch may have fewer rows.
+        max_length: number of positions of the model.
+        max_rows: number of rows to use; 0: all.
         rank: number of this process, which takes every `world_size`-th row.
         world_size: number of processes.
     """
@@ -283,7 +309,7 @@ class ValidationBatches:
         self.store, self.pieces = store, pieces
         self.row_tokens, self.rows_per_batch, self.max_length = row_tokens, rows_per_batch, max_length
         rows = pack([piece.length for piece in pieces], row_tokens=row_tokens, order=range(len(pieces)))
-        # Packing puts long pieces first; a part of the rows must not be a part of the lengths.
+        # Packing puts long pieces first; the first `max_rows` rows must hold pieces of all lengths.
         shuffled = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))]
         self.rows = shuffled[: max_rows or len(rows)][rank::world_size]
 
@@ -315,11 +341,11 @@ def _check(pieces: Sequence[_Piece], row_tokens: int, max_length: int, *, split:
 def fill_row(
     documents: Sequence[tuple[NDArray[np.uint16], Span, int]], row_tokens: int, max_length: int, pad_id: int
 ) -> dict[str, NDArray[np.int64]]:
-    """One row from its documents: (all tokens of a piece, the span to take, position of the piece's first token)."""
+    """A row from its documents: (tokens of a piece, the span to take, position of the first token of the piece)."""
     row = {
         "tokens": np.full(row_tokens, pad_id, dtype=np.int64),
         "targets": np.full(row_tokens, IGNORED, dtype=np.int64),
-        # Padding is a document of its own, so that no piece sees it.
+        # Padding is a separate document, so that no piece attends to it.
         "documents": np.full(row_tokens, len(documents), dtype=np.int64),
         "positions": np.arange(row_tokens, dtype=np.int64),
     }
@@ -329,9 +355,11 @@ def fill_row(
         end = span.begin + span.length
         row["tokens"][at] = tokens[span.begin : end]
         targets = tokens[span.begin + 1 : end + 1].astype(np.int64)
-        row["targets"][at] = np.where(targets == pad_id, IGNORED, targets)  # Where a hole is, is no music.
+        row["targets"][at] = np.where(
+            targets == pad_id, IGNORED, targets
+        )  # PAD marks holes and names; it is never predicted.
         row["documents"][at] = document
-        # Past the end of the position table a span counts from 0: it is a document of its own anyway.
+        # A span beyond the end of the position table counts from 0.
         start = offset + span.begin if offset + end <= max_length else 0
         row["positions"][at] = np.arange(start, start + span.length)
         place += span.length
@@ -339,5 +367,5 @@ def fill_row(
 
 
 def stack_rows(rows: Sequence[dict[str, NDArray[np.int64]]]) -> dict[str, Tensor]:
-    """A batch, each [B, L], of rows of one length."""
+    """Stack rows of equal length to a batch of tensors [B, L]."""
     return {name: torch.from_numpy(np.stack([row[name] for row in rows])) for name in rows[0]}

@@ -1,6 +1,7 @@
-"""How good a model is, and how good its music: start at `evaluate.py`.
+"""Evaluation of a model and of the music it generates. Start reading at `evaluate.py`.
 
-Likelihood: `likelihood.py`, `summary.py`, `confidence.py`, `scored.py`, and `ngram.py`, a yardstick. Music: `notes.py`,
-`musical.py`, `structure.py`; copies: `originality.py`, `copies.py`; both against people's: `groups.py`, `compare.py`,
-`generated.py`. What is shown: `table.py`, `report.py`, `plots.py`.
+Likelihood: `likelihood.py`, `summary.py`, `confidence.py`, `scored.py`, and the n-gram baseline `ngram.py`. Musical
+statistics: `notes.py`, `musical.py`, `structure.py`. Copies from the training set: `originality.py`, `copies.py`.
+Comparison with human music: `groups.py`, `compare.py`, `generated.py`. Output: `table.py`, `report.py`,
+`report_plots.py`.
 """

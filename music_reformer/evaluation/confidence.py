@@ -1,4 +1,4 @@
-"""Intervals over pieces: how far a figure would move had other pieces of the same kind been scored.
+"""Confidence intervals over pieces: how much a figure depends on which pieces were scored.
 
 Shapes: P pieces, K figures, R resamples.
 """
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _RESAMPLES = 10_000
-_AT_A_TIME = 100  # resamples in memory at once, so that a split of many pieces fits
+_AT_A_TIME = 100  # resamples in memory at once, which bounds the memory for splits of many pieces
 
 
 def ratio(numerator_P: NDArray[np.float64], denominator_P: NDArray[np.float64]) -> dict[str, float]:
@@ -20,16 +20,16 @@ def ratio(numerator_P: NDArray[np.float64], denominator_P: NDArray[np.float64]) 
 
 
 def ratios(numerator_PK: NDArray[np.float64], denominator_PK: NDArray[np.float64]) -> list[dict[str, float]]:
-    """K ratios of sums over pieces, each with its 95 % interval: the percentile bootstrap (Efron, 1979).
+    """K ratios of sums over pieces, each with its 95 % interval by the percentile bootstrap (Efron, 1979).
 
-    Whole pieces are drawn with replacement, because tokens of one piece are not independent of each other. The draws
-    are seeded, so the same pieces give the same interval.
+    Whole pieces are drawn with replacement, because tokens of a piece are not independent. The draws are seeded, so the
+    same pieces give the same interval.
     """
     values_RK = []
     with np.errstate(invalid="ignore", divide="ignore"):
         for counts_RP in _resamples(len(numerator_PK)):
             values_RK.append((counts_RP @ numerator_PK) / (counts_RP @ denominator_PK))
-        # A resample may hold none of the few pieces that have, say, a token of this type.
+        # A resample may lack the few pieces that have a token of some kind.
         low_K, high_K = np.nanpercentile(np.concatenate(values_RK), [2.5, 97.5], axis=0)
         value_K = numerator_PK.sum(axis=0) / denominator_PK.sum(axis=0)
     return [
@@ -39,7 +39,7 @@ def ratios(numerator_PK: NDArray[np.float64], denominator_PK: NDArray[np.float64
 
 
 def _resamples(num_pieces: int) -> Iterator[NDArray[np.int64]]:
-    """How often each piece is in each resample, [_AT_A_TIME, P] at a time."""
+    """Number of times that each piece is in each resample, in blocks of [_AT_A_TIME, P]."""
     random = np.random.default_rng(0)
     for _ in range(_RESAMPLES // _AT_A_TIME):
         yield random.multinomial(num_pieces, np.full(num_pieces, 1 / num_pieces), size=_AT_A_TIME)

@@ -1,4 +1,4 @@
-"""What a piece has in common with a training set, told in terms of its music: which piece, where, how many notes."""
+"""Finds what a piece shares with a training set, in musical terms: which piece, where, and how many notes."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from music_reformer.midi.tokenizer import MusicTokenizer
 
 
 class TrainingSet:
-    """The training split of a store, ready to be searched; use `TrainingSet.of`.
+    """A searchable index of the training split of a store. Build one with `TrainingSet.of`.
 
     Args:
-        sources: of the pieces.
-        pieces: their notes.
-        steps_per_beat: of the grid that onsets are rounded to; None: steps of 50 ms.
+        sources: source of each piece.
+        pieces: notes of each piece.
+        steps_per_beat: grid to which onsets are rounded; None: steps of 50 ms.
     """
 
     def __init__(self, sources: list[str], pieces: list[Notes], *, steps_per_beat: int | None) -> None:
         self.steps_per_beat = steps_per_beat
         self.num_notes = sum(map(len, pieces))
         self._sources = sources
-        # Seconds of the notes of each piece, by line, to say where a passage is.
+        # The notes of each piece by line: their onsets say where a passage is.
         self._lines = {"all_notes": pieces, "top_line": [top_line(notes) for notes in pieces]}
         self._indices = {
             line: TrainingIndex([symbols(notes, steps_per_beat=steps_per_beat) for notes in group])
@@ -36,7 +36,7 @@ class TrainingSet:
 
     @classmethod
     def of(cls, store: TokenStore, *, done: Callable[[], None] = lambda: None) -> TrainingSet:
-        """Read a store; `done` is called after each piece."""
+        """Index the training split of a store. `done` is called after each piece."""
         training = store.split("train")
         pieces = []
         for piece in training:
@@ -45,11 +45,11 @@ class TrainingSet:
         return cls([piece.source for piece in training], pieces, steps_per_beat=_steps_per_beat(store.music_tokenizer))
 
     def copies(self, notes: Notes) -> dict[str, dict[str, Any]]:
-        """The longest n-gram that stands in the training set: over all notes, and over the top line.
+        """The longest n-gram of a piece that occurs in the training set, over all notes and over the top line.
 
         Returns:
-            "all_notes" and "top_line", each with "notes" (their number), and if it is above 1 with "from_second" in the
-            piece, "source" and "source_second" in the training piece.
+            "all_notes" and "top_line", each with "notes" (the length) and, if that is above 1, "from_second" in the
+            piece, "source" of the training piece, and "source_second" within it.
         """
         return {line: self._longest(line, top_line(notes) if line == "top_line" else notes) for line in self._lines}
 
@@ -68,17 +68,17 @@ class TrainingSet:
 
 
 def top_line(notes: Notes) -> Notes:
-    """The highest of the notes that begin together, drums left out: mostly the melody."""
+    """The highest of the notes that begin together, without drums: mostly the melody."""
     melodic = notes.where(~notes.drum)
     if not len(melodic):
         return melodic
-    # Notes are by onset, then pitch: the last of each onset is the highest.
+    # Notes are sorted by onset, then pitch, so the last of each onset is the highest.
     last = np.append(np.diff(melodic.onset_beats) > 0, True)
     return melodic.where(last)
 
 
 def _steps_per_beat(tokenizer: MusicTokenizer) -> int | None:
-    """The grid of an encoding; None for Performance, which knows no beats."""
+    """The grid of an encoding; None for Performance, which has no beats."""
     if tokenizer.config.encoding == "Performance":
         return None
     return max(tokenizer.config.beat_resolution.values())

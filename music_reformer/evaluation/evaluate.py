@@ -1,7 +1,7 @@
 """`music-reformer evaluate`: start reading here.
 
-Exact likelihood of a split (`likelihood.py`, `summary.py`), what context is worth, and generated music against human
-music (`generated.py`); printed, and written as one HTML report (`report.py`) and JSON.
+Computes the exact likelihood of a split (`likelihood.py`, `summary.py`), also with less context, and compares generated
+with human music (`generated.py`). Prints the figures and writes them as an HTML report (`report.py`) and JSON.
 """
 
 from __future__ import annotations
@@ -20,12 +20,16 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from music_reformer.config import AugmentConfig, EvaluateConfig, require
 from music_reformer.data.augment import Augmenter
 from music_reformer.data.integer_tokenizer import tokenizer_from_json
-from music_reformer.data.piece_index import Piece
-from music_reformer.data.store import TokenStore
+from music_reformer.data.store import Piece, TokenStore
 from music_reformer.errors import UserError
 from music_reformer.evaluation.generated import compare_generated
 from music_reformer.evaluation.groups import read_generated
-from music_reformer.evaluation.likelihood import PieceLoss, num_windowed_tokens, piece_losses, windowed_losses
+from music_reformer.evaluation.likelihood import (
+    PieceLoss,
+    num_short_context_tokens,
+    piece_losses,
+    short_context_losses,
+)
 from music_reformer.evaluation.ngram import choose_weight, ngram_nats
 from music_reformer.evaluation.report import write_report
 from music_reformer.evaluation.scored import ScoredPieces
@@ -39,21 +43,21 @@ from music_reformer.model.weights import LoadedWeights, load_weights
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     """Score a split, compare generated music with it, print the figures, and write them to `config.output`.
 
-    Stopped and started again with the same `output` folder, it goes on with the pieces that are not scored yet.
+    If it is interrupted, the next run with the same `output` folder resumes with the pieces not scored yet.
 
     Raises:
-        UserError: the checkpoint, the store or the generated files cannot be read, they do not belong together, or the
-            split is empty.
+        UserError: the checkpoint, the store or the generated files cannot be read or do not match, or the split is
+            empty.
     """
     store = TokenStore.open(config.data)
     loaded = _load(config, store)
     pieces, too_long = _pieces(store, config, loaded) if loaded is not None else ([], 0)
     if config.generated is not None:
-        _ = store.music_tokenizer  # of integers there is no music to compare with
-        require(config.split != "train", "split (train) holds what may have been copied; take validation or test")
+        _ = store.music_tokenizer  # raises for a store of integers, which has no music to compare with
+        require(config.split != "train", "split (train) is what copies are searched in; choose validation or test")
     generated, refused = read_generated(config.generated) if config.generated is not None else ([], [])
     require(len(store.split(config.split)) > 0, f"the {config.split} split of {config.data} is empty; choose another")
-    output = _output_folder(config.output)  # after all that may be wrong, so that a mistake leaves nothing behind
+    output = _output_folder(config.output)  # last, so that a mistake in the settings leaves nothing behind
     console = Console(stderr=True)
     with _progress(console) as progress:
         figures: dict[str, Any] = {"data": str(config.data), "split": config.split}
@@ -80,7 +84,7 @@ def _load(config: EvaluateConfig, store: TokenStore) -> LoadedWeights | None:
     loaded = load_weights(config.checkpoint)
     require(
         tokenizer_from_json(loaded.tokenizer_settings).fingerprint == store.tokenizer.fingerprint,
-        f"{config.checkpoint} was trained with another tokenizer than the one that prepared {config.data}; prepare the "
+        f"{config.checkpoint} was trained with a different tokenizer than {config.data} was prepared with; prepare the "
         "data with the settings of the checkpoint's tokenizer.json",
     )
     loaded.model.to(_device(config.device))
@@ -90,7 +94,7 @@ def _load(config: EvaluateConfig, store: TokenStore) -> LoadedWeights | None:
 
 
 def _output_folder(output: str | None) -> Path | None:
-    """The folder to write to, made; None where there is a JSON file to write or nothing at all."""
+    """Create the output folder; None if the output is a JSON file or nothing."""
     if output is None or output.endswith(".json"):
         return None
     folder = Path(output)
@@ -110,7 +114,7 @@ def _likelihood(
     output: Path | None,
     progress: Progress,
 ) -> dict[str, Any]:
-    """The exact figures of the split, and those of shorter contexts."""
+    """The exact figures of the split, and those with shorter contexts."""
     model = loaded.model
     scored = ScoredPieces(output, loaded.fingerprint, store, rounds=model.num_rounds)
     losses = [loss for piece in pieces if (loss := scored.get(piece)) is not None]
@@ -131,7 +135,7 @@ def _likelihood(
 
 
 def _ngram(config: EvaluateConfig, store: TokenStore, pieces: list[Piece]) -> dict[str, Any] | None:
-    """The figures of the n-gram yardstick, if one is asked for."""
+    """The figures of the n-gram baseline; None if it is off."""
     if not config.ngram:
         return None
     training, scored = (
@@ -156,25 +160,27 @@ def _ngram(config: EvaluateConfig, store: TokenStore, pieces: list[Piece]) -> di
 def _by_context(
     config: EvaluateConfig, model: ReformerLM, store: TokenStore, pieces: list[Piece], progress: Progress
 ) -> list[dict[str, Any]]:
-    """Nats per token of the same targets with less context, and with all of it (context 0 stands for that)."""
+    """Nats per token of the same targets with less context, and with all of it (context 0)."""
     some = pieces[: config.context_pieces]
     longest = max((piece.length - 1 for piece in some), default=0)
     contexts = sorted(context for context in config.contexts if context < longest)
     if not contexts:
         return []
-    total = sum(num_windowed_tokens(some, context) for context in contexts) + sum(piece.length - 1 for piece in some)
+    total = sum(num_short_context_tokens(some, context) for context in contexts) + sum(
+        piece.length - 1 for piece in some
+    )
     task = progress.add_task("scoring with less context", total=total, rate="")
     done = _advance(progress, task)
     rows: list[dict[str, Any]] = []
     for context in contexts:
-        losses = list(windowed_losses(model, store, some, context=context, done=done))
+        losses = list(short_context_losses(model, store, some, context=context, done=done))
         rows.append({"context": context, "pieces": len(some), "nats_per_token": per_token(losses)})
     whole = list(piece_losses(model, store, some, done=done))
     return [*rows, {"context": 0, "pieces": len(some), "nats_per_token": per_token(whole)}]
 
 
 def _in_keys(tokens: NDArray[np.int64], store: TokenStore, num_keys: int) -> list[NDArray[np.int64]]:
-    """A piece in several keys, from half of them down to half of them up; as training transposes it."""
+    """A piece transposed to `num_keys` keys around its own, as in training."""
     augmenter = Augmenter(store.tokenizer.vocabulary, AugmentConfig(transpose=num_keys // 2))
     return [
         augmenter.transpose(tokens.astype(np.uint16), (key + 0.5) / num_keys).astype(np.int64)
@@ -183,7 +189,7 @@ def _in_keys(tokens: NDArray[np.int64], store: TokenStore, num_keys: int) -> lis
 
 
 def _pieces(store: TokenStore, config: EvaluateConfig, loaded: LoadedWeights) -> tuple[list[Piece], int]:
-    """The pieces to score, and how many are longer than the model's positions."""
+    """The pieces to score, and the number of pieces that are longer than the positions of the model."""
     max_length = loaded.model.config.max_length
     split = store.split(config.split)
     require(len(split) > 0, f"the {config.split} split of {config.data} is empty; choose another with split=...")

@@ -1,9 +1,9 @@
-"""Generated music against human music: statistics of the same number of seconds of each, and copied passages.
+"""Compares generated with human music: statistics over excerpts of equal length, and copied passages.
 
-Three groups: generated, held out (the split), training. How much generated and held-out pieces overlap in a statistic
-is read against how much training and held-out pieces do: two human groups of that size agree no better, so that is the
-ceiling. Copies from the training set are read against those of held-out pieces: human pieces that were not copied from
-it share so much with it by themselves.
+There are three groups: generated, held out (the split), and training. The overlap of generated and held-out pieces in a
+statistic is compared with the overlap of training and held-out pieces. That is the ceiling, because two human groups of
+this size agree no better. Likewise, copies from the training set are compared with those of held-out pieces, which
+share passages with it although they were not copied from it.
 """
 
 from __future__ import annotations
@@ -26,34 +26,33 @@ from music_reformer.evaluation.groups import (
     human_excerpts,
 )
 from music_reformer.evaluation.musical import STATISTICS, statistics
+from music_reformer.evaluation.notes import Floats
 from music_reformer.evaluation.structure import by_lag, self_similarity
 
 GROUPS = ("generated", "held_out", "training")
-# Outputs listed in the report with the passage that they share with the training set.
+# Number of generated pieces whose copied passages the report lists.
 _LISTED = 20
-
-Floats = NDArray[np.float64]
 
 
 def compare_generated(
     config: EvaluateConfig, store: TokenStore, pieces: list[Generated], refused: list[str], progress: Progress
 ) -> dict[str, Any]:
-    """All figures about generated pieces, ready for JSON.
+    """All figures about generated pieces, in JSON types.
 
     Args:
-        config: split, sizes of the groups.
-        store: of the human pieces; its training split is what may have been copied.
-        pieces: at least two.
-        refused: sentences about files that cannot be used, told along.
+        config: names the split and the sizes of the groups.
+        store: the human pieces; copies are searched in its training split.
+        pieces: the generated pieces.
+        refused: messages about files that cannot be used, passed on to the report.
         progress: gets a task for each step.
 
     Raises:
-        UserError: fewer than two pieces, in one of the groups.
+        UserError: one of the groups has fewer than two pieces.
     """
     require(len(pieces) >= 2, f"generated ({config.generated}) holds one piece; a distribution needs at least 2")
     seconds = excerpt_seconds(pieces, config.excerpt_seconds)
     excerpts = {"generated": generated_excerpts(pieces, seconds)}
-    # Continuations begin late in a piece: the human excerpts that they are held against do so too.
+    # Continuations begin late in a piece, so the human excerpts do, too.
     begin_s = float(np.median([piece.begin_s - piece.notes.first_s for piece in pieces]))
     for group, split in (("held_out", config.split), ("training", "train")):
         excerpts[group] = list(
@@ -105,7 +104,7 @@ def _finite(values: Floats) -> Floats:
 
 
 def _mean_by_lag(pieces: list[Excerpt], seconds: int) -> list[float]:
-    """Mean likeness of seconds 0, 1, 2 ... apart, over the pieces; to two thirds of the excerpt, where it gets thin."""
+    """Mean self-similarity at lags of 0, 1, 2 ... seconds over the pieces, up to two thirds of the excerpt."""
     longest = max(2, seconds * 2 // 3)
     rows = np.full((len(pieces), longest), np.nan)
     for row, piece in zip(rows, pieces, strict=True):
@@ -119,7 +118,7 @@ def _mean_by_lag(pieces: list[Excerpt], seconds: int) -> list[float]:
 def _originality(
     store: TokenStore, generated: list[Excerpt], held_out: list[Excerpt], progress: Progress
 ) -> dict[str, Any]:
-    """Longest copied n-gram of every piece, over all notes and over the top line alone."""
+    """The longest copied n-gram of each piece, over all notes and over the top line."""
     training = store.split("train")
     task = progress.add_task("looking for copies", total=len(training), rate="")
     index = TrainingSet.of(store, done=lambda: progress.advance(task))

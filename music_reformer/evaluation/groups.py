@@ -1,7 +1,7 @@
-"""Groups of pieces to hold against each other: generated, held out, and from the training set.
+"""The groups of pieces to compare: generated, held out, and from the training set.
 
-What differs must be the music, not how much of it was looked at: all groups are cut to excerpts of one length, and
-human pieces begin where the generated music typically does (continuations do not begin at a piece's beginning).
+Only the music may differ between groups. So all are cut to excerpts of one length, and human excerpts begin where the
+generated music typically does (continuations do not begin at the beginning of a piece).
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from music_reformer.data.corpora.splits import SUFFIXES
-from music_reformer.data.piece_index import Piece
-from music_reformer.data.store import TokenStore
+from music_reformer.data.store import Piece, TokenStore
 from music_reformer.errors import UserError
 from music_reformer.evaluation.notes import Notes
 from music_reformer.midi.score import clean_upload, read_score
@@ -28,8 +27,8 @@ class Excerpt:
     """Some seconds of a piece.
 
     Attributes:
-        name: of the file, relative to its folder or corpus.
-        notes: times count from the beginning of the whole piece.
+        name: path of the file, relative to its folder or corpus.
+        notes: the notes of the excerpt; their times count from the beginning of the whole piece.
     """
 
     name: str
@@ -38,12 +37,12 @@ class Excerpt:
 
 @dataclass(frozen=True)
 class Generated:
-    """A file to be judged.
+    """A generated file.
 
     Attributes:
-        name: relative to the folder.
+        name: path relative to the folder.
         notes: of the whole file.
-        begin_s: where what was composed begins; before it is the prompt.
+        begin_s: second at which the generated part begins, after the prompt.
     """
 
     name: str
@@ -52,18 +51,18 @@ class Generated:
 
     @property
     def seconds(self) -> float:
-        """How long the composed part is."""
+        """Length of the generated part."""
         return max(0.0, self.notes.last_s - self.begin_s)
 
 
 def read_generated(folder: str | Path) -> tuple[list[Generated], list[str]]:
-    """All MIDI files of a folder with their new parts, and a sentence for each that cannot be used.
+    """The MIDI files of a folder, and a message for each file that cannot be used.
 
-    A `manifest.jsonl` of `music-reformer generate` tells where the new part of each file begins; where there is none,
-    a file is new from its first note on.
+    The `manifest.jsonl` of `music-reformer generate` says where the generated part of each file begins. Without it,
+    a file counts as generated from its first note on.
 
     Raises:
-        UserError: no such folder, or not one file in it can be used.
+        UserError: there is no such folder, or no file in it can be used.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -82,7 +81,7 @@ def read_generated(folder: str | Path) -> tuple[list[Generated], list[str]]:
         if len(notes.between(piece.begin_s, np.inf)):
             found.append(piece)
         else:
-            refused.append(f"{path} has no notes behind its prompt")
+            refused.append(f"{path} has no notes after its prompt")
     if not found:
         raise UserError(
             f"generated ({root}) holds no MIDI file that can be used" + (f": {refused[0]}" if files else "")
@@ -91,28 +90,28 @@ def read_generated(folder: str | Path) -> tuple[list[Generated], list[str]]:
 
 
 def excerpt_seconds(generated: list[Generated], limit: float) -> float:
-    """The length that four of five generated pieces have, at most `limit`.
+    """The length that four of five generated pieces reach, at most `limit`.
 
-    Not that of the shortest: one piece that ended early must not leave a few seconds of all the others.
+    The length of the shortest would let one piece that ended early shorten all excerpts.
     """
     return float(min(limit, np.quantile([piece.seconds for piece in generated], 0.2, method="lower")))
 
 
 def generated_excerpts(generated: list[Generated], seconds: float) -> list[Excerpt]:
-    """The first `seconds` of what was composed."""
+    """The first `seconds` of each generated part."""
     return [Excerpt(piece.name, piece.notes.between(piece.begin_s, piece.begin_s + seconds)) for piece in generated]
 
 
 def human_excerpts(
     store: TokenStore, split: str, *, num_pieces: int, begin_s: float, seconds: float
 ) -> Iterator[Excerpt]:
-    """Excerpts of pieces of a split, as the tokens tell them.
+    """Excerpts of pieces of a split, decoded from their tokens.
 
     Args:
-        store: of MIDI.
-        split: its name.
-        num_pieces: drawn from the split, always the same ones; all of it where it has no more.
-        begin_s: seconds after the first note; earlier in a piece that would end before the excerpt does.
+        store: a store of music.
+        split: name of the split.
+        num_pieces: size of the sample, which is always the same; all pieces if the split has no more.
+        begin_s: beginning of the excerpt in seconds after the first note; earlier if the piece would end too soon.
         seconds: length of the excerpt.
     """
     for piece in sample(store.split(split), num_pieces):
@@ -122,12 +121,12 @@ def human_excerpts(
 
 
 def piece_notes(store: TokenStore, piece: Piece) -> Notes:
-    """The notes that the tokens of a piece tell."""
+    """The notes of a piece, decoded from its tokens."""
     return Notes.of(store.music_tokenizer.decode(store.tokens(piece)))
 
 
 def sample(pieces: Sequence[Piece], num: int) -> list[Piece]:
-    """`num` of the pieces (all, if there are no more), always the same, in their order."""
+    """A sample of `num` pieces (all, if there are no more), always the same, in order."""
     if len(pieces) <= num:
         return list(pieces)
     chosen = np.random.default_rng(0).choice(len(pieces), size=num, replace=False)
@@ -135,14 +134,14 @@ def sample(pieces: Sequence[Piece], num: int) -> list[Piece]:
 
 
 def _cuts(manifest: Path) -> dict[str, float]:
-    """Second at which the new part of each file begins; later lines of a manifest count."""
+    """Second at which the generated part of each file begins. Later lines of the manifest override earlier ones."""
     if not manifest.is_file():
         return {}
     cuts = {}
     for line in manifest.read_text().splitlines():
         try:
             entry = json.loads(line)
-        except ValueError:  # a run was killed in the middle of a line; `generate` wrote the file's line again
+        except ValueError:  # a killed run left a partial line; its successor wrote the line of this file again
             continue
         if isinstance(entry, dict) and "file" in entry:
             cuts[entry["file"]] = float(entry.get("new_from_second", 0.0))

@@ -1,9 +1,9 @@
-"""The exact likelihood of whole pieces, none of them cut, and what it would be with less context.
+"""The exact likelihood of whole pieces, and their likelihood with less context.
 
 Shapes: N targets of a piece.
 
-Every piece is scored from its BOS to its EOS as one document. Several share a row where they fit; documents do not see
-each other, so that changes the speed only.
+Every piece is scored from BOS to EOS as one document. Several may share a row; documents do not attend to each other,
+so sharing only changes the speed.
 """
 
 from __future__ import annotations
@@ -15,29 +15,28 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from music_reformer.data.piece_index import Piece
 from music_reformer.data.rows import Span, fill_row, pack, stack_rows
-from music_reformer.data.store import TokenStore
+from music_reformer.data.store import Piece, TokenStore
 from music_reformer.model.reformer import ReformerLM
 
-# Pieces share rows of up to this many tokens; a longer one has a row of its own.
+# Pieces share rows of up to so many tokens; a longer piece gets a row of its own.
 ROW_TOKENS = 16_384
 
 Done = Callable[[int], None]
 
 
 def _ignore(tokens: int) -> None:
-    """Nobody watches."""
+    """The default callback."""
 
 
 @dataclass
 class PieceLoss:
-    """One piece under a model.
+    """The loss of a model on one piece.
 
     Attributes:
-        piece: which.
+        piece: the piece.
         nats: negative log-likelihood of each target, float64 [N].
-        targets: the token ids, from the first after BOS to EOS, [N].
+        targets: token ids from the first after BOS to EOS, [N].
     """
 
     piece: Piece
@@ -53,14 +52,14 @@ def piece_losses(
     row_tokens: int = ROW_TOKENS,
     done: Done = _ignore,
 ) -> Iterator[PieceLoss]:
-    """Score pieces, longest first.
+    """Score whole pieces, longest first.
 
     Args:
-        model: in `eval()`; its device is used.
-        store: has the pieces.
-        pieces: each at most as long as the model's positions.
-        row_tokens: pieces share a row up to this length.
-        done: called with the number of tokens scored after each row.
+        model: in `eval()` mode; its device is used.
+        store: the store of the pieces.
+        pieces: none longer than the positions of the model.
+        row_tokens: pieces share rows of up to this length.
+        done: called after each row with the number of tokens scored.
     """
     lengths = [piece.length for piece in pieces]
     rows = pack(lengths, row_tokens=max([row_tokens, *lengths]), order=range(len(pieces)))
@@ -69,12 +68,12 @@ def piece_losses(
 
 
 def mean_nats(losses: Iterable[PieceLoss]) -> float:
-    """Nats per token of all pieces together."""
+    """Nats per token over all pieces."""
     found = list(losses)
     return float(sum(loss.nats.sum() for loss in found) / sum(len(loss.nats) for loss in found))
 
 
-def windowed_losses(
+def short_context_losses(
     model: ReformerLM,
     store: TokenStore,
     pieces: Sequence[Piece],
@@ -83,36 +82,36 @@ def windowed_losses(
     row_tokens: int = ROW_TOKENS,
     done: Done = _ignore,
 ) -> Iterator[PieceLoss]:
-    """Score pieces as if the model could see no more than `context` tokens back.
+    """Score pieces as if the model saw at most `context` tokens back.
 
-    Windows of `context` tokens, half of it apart, each token at its own position; of every window but a piece's first
-    only the second half is scored. So each target is scored once, with more than `context` / 2 and at most `context`
-    tokens before it (fewer only where the piece has no more): the strided evaluation in which published likelihoods of
-    long music are mostly given. It costs nearly twice what `piece_losses` does.
+    A piece is scored in spans of `context` tokens that begin half a context apart, with each token at its position in
+    the piece. Of all spans but the first, only the second half counts. So each target is scored once, given more than
+    `context` / 2 and at most `context` tokens (fewer only at the beginning of a piece). Most published likelihoods of
+    long music use this strided evaluation. It costs nearly twice as much as `piece_losses`.
 
     Args:
         model, store, pieces, done: as in `piece_losses`.
         context: even, at least 2.
-        row_tokens: windows share a row up to this length.
+        row_tokens: spans share rows of up to this length.
     """
     stride = context // 2
     nats = [np.zeros(piece.length - 1) for piece in pieces]
-    windows = [
+    spans = [
         Span(number, begin, min(context, piece.length - 1 - begin))
         for number, piece in enumerate(pieces)
         for begin in range(0, max(1, piece.length - 1 - stride), stride)
     ]
     per_row = max(1, row_tokens // context)
-    rows = [windows[i : i + per_row] for i in range(0, len(windows), per_row)]
-    for span, window_nats, _ in _score(model, store, pieces, rows, done):
+    rows = [spans[i : i + per_row] for i in range(0, len(spans), per_row)]
+    for span, span_nats, _ in _score(model, store, pieces, rows, done):
         first = stride if span.begin else 0
-        nats[span.piece][span.begin + first : span.begin + span.length] = window_nats[first:]
+        nats[span.piece][span.begin + first : span.begin + span.length] = span_nats[first:]
     for number, piece in enumerate(pieces):
         yield PieceLoss(piece, nats[number], store.tokens(piece)[1:].astype(np.int64))
 
 
-def num_windowed_tokens(pieces: Sequence[Piece], context: int) -> int:
-    """Tokens that `windowed_losses` computes, for telling the time left."""
+def num_short_context_tokens(pieces: Sequence[Piece], context: int) -> int:
+    """Number of tokens that `short_context_losses` computes, for progress bars."""
     stride = context // 2
     return sum(
         min(context, piece.length - 1 - begin)
@@ -125,7 +124,7 @@ def num_windowed_tokens(pieces: Sequence[Piece], context: int) -> int:
 def _score(
     model: ReformerLM, store: TokenStore, pieces: Sequence[Piece], rows: Sequence[Sequence[Span]], done: Done
 ) -> Iterator[tuple[Span, NDArray[np.float64], NDArray[np.int64]]]:
-    """Nats and targets of every span of the rows."""
+    """Nats and targets of each span of the rows."""
     device = next(model.parameters()).device
     for row in rows:
         used = sum(span.length for span in row)

@@ -1,7 +1,7 @@
-"""Musical statistics of a piece or an excerpt: numbers that a listener could name.
+"""Musical statistics of a piece or an excerpt.
 
-The formulas are those of MusPy (Dong et al., ISMIR 2020, arXiv 2008.01951), which the tests hold them against; MusPy
-itself would bring 230 MB of other packages to every installation.
+The formulas are those of MusPy (Dong et al., ISMIR 2020, arXiv 2008.01951), and the tests compare with it. MusPy is not
+a dependency, because it brings 230 MB of other packages.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from music_reformer.evaluation.notes import Notes
 from music_reformer.evaluation.structure import by_lag, self_similarity, structureness
 
-# Name -> (what a person reads, unit). The order is that of tables and plots.
+# Name -> (label, unit), in the order of tables and plots.
 STATISTICS = {
     "pitch_class_entropy": ("Pitch-class entropy", "bits"),
     "scale_consistency": ("Scale consistency", "share of notes"),
@@ -25,14 +25,14 @@ STATISTICS = {
     "structureness_short": ("Structureness, 3 to 8 s", "fitness"),
     "structureness_middle": ("Structureness, 8 to 15 s", "fitness"),
     "structureness_long": ("Structureness, over 15 s", "fitness"),
-    "self_similarity": ("Likeness at 15 s and more", "cosine"),
+    "self_similarity": ("Self-similarity at lags of 15 s and more", "cosine"),
 }
-# Positions of a bar at which onsets are told apart, as in The Jazz Transformer.
+# Resolution of onsets in positions per bar, as in The Jazz Transformer.
 GROOVE_POSITIONS = 64
-# Polyphony is sampled at this many places of a quarter note.
+# Polyphony is sampled so many times per quarter note.
 _SAMPLES_PER_BEAT = 24
 _FAR_S = 15
-# Seconds of a piece whose structure is looked at: half a second of work.
+# Structure is computed over so many seconds of a piece, which takes half a second.
 STRUCTURE_S = 120
 _MAJOR = np.array([1, 0, 1, 0, 1, 1, 0, 1, 0, 1, 0, 1], dtype=bool)
 _MINOR = np.array([1, 0, 1, 1, 0, 1, 0, 1, 1, 0, 1, 0], dtype=bool)
@@ -40,9 +40,10 @@ _SCALES = np.stack([np.roll(scale, root) for scale in (_MAJOR, _MINOR) for root 
 
 
 def statistics(notes: Notes) -> dict[str, float]:
-    """All of `STATISTICS`; nan where a piece is too short or has no melodic notes.
+    """All of `STATISTICS`; nan if a piece is too short or has no melodic notes.
 
-    Structureness and likeness look at the first two minutes: the time that they take grows with the fourth power.
+    Structureness and self-similarity use the first two minutes, because their cost grows with the fourth power of the
+    length.
     """
     head = notes.between(notes.first_s, notes.first_s + STRUCTURE_S)
     fitness = structureness(head)
@@ -63,39 +64,40 @@ def statistics(notes: Notes) -> dict[str, float]:
 
 
 def pitch_class_entropy(notes: Notes) -> float:
-    """Entropy of the pitch classes of the notes, 0 to log2 12 bits; drums aside."""
+    """Entropy of the pitch classes of the notes without drums, 0 to log2 12 bits."""
     counts = _pitch_classes(notes)
     share = counts[counts > 0] / max(1, counts.sum())
     return float(-(share * np.log2(share)).sum()) + 0.0 if len(share) else math.nan
 
 
 def scale_consistency(notes: Notes) -> float:
-    """Largest share of the notes that lies in one major or minor scale (Mogren, C-RNN-GAN, 2016); drums aside."""
+    """Largest share of the notes, without drums, that is in one major or minor scale (Mogren, C-RNN-GAN, 2016)."""
     counts = _pitch_classes(notes)
     return float((_SCALES @ counts).max() / counts.sum()) if counts.sum() else math.nan
 
 
 def groove_consistency(notes: Notes) -> float:
-    """Share of the positions of a bar at which a bar has an onset or none just as the one before, averaged over bars.
+    """Mean share of positions at which a bar agrees with the bar before in having an onset or none.
 
-    1 minus the Hamming distance of neighbouring bars' onsets at 64 positions (The Jazz Transformer, section 4.2).
+    That is 1 minus the Hamming distance between the onsets of successive bars at 64 positions (The Jazz Transformer,
+    section 4.2).
     """
     if not len(notes) or notes.bar[-1] == notes.bar[0]:
         return math.nan
     grid = np.zeros((int(notes.bar.max() - notes.bar.min()) + 1, GROOVE_POSITIONS), dtype=bool)
-    # The hair keeps 15.999... sixteenths, a rounding error, from falling one position short.
+    # The small constant keeps 15.999... (a rounding error) from becoming 15.
     grid[notes.bar - notes.bar.min(), (notes.place_in_bar * GROOVE_POSITIONS + 1e-6).astype(int)] = True
     return float(1 - (grid[1:] != grid[:-1]).mean())
 
 
 def notes_per_second(notes: Notes) -> float:
-    """Notes that begin, a second, from the first onset to the last note's end."""
+    """Notes per second, from the first onset to the end of the last note."""
     seconds = notes.last_s - notes.first_s
     return len(notes) / seconds if seconds > 0 else math.nan
 
 
 def polyphony(notes: Notes) -> float:
-    """Mean number of pitches that sound while at least one does; drums aside."""
+    """Mean number of pitches that sound together while at least one does, without drums."""
     melodic = notes.where(~notes.drum)
     if not len(melodic):
         return math.nan
@@ -110,13 +112,13 @@ def polyphony(notes: Notes) -> float:
 
 
 def pitch_range(notes: Notes) -> float:
-    """Semitones from the lowest to the highest note; drums aside."""
+    """Semitones from the lowest to the highest note, without drums."""
     pitches = notes.pitch[~notes.drum]
     return float(pitches.max() - pitches.min()) if len(pitches) else math.nan
 
 
 def note_beats(notes: Notes) -> float:
-    """Mean length of the notes in quarter notes; drums aside."""
+    """Mean length of the notes in quarter notes, without drums."""
     melodic = ~notes.drum
     return float((notes.end_beats - notes.onset_beats)[melodic].mean()) if melodic.any() else math.nan
 

@@ -1,13 +1,13 @@
-"""A yardstick from before neural networks: an interpolated n-gram, fitted on the training split.
+"""A baseline: an interpolated n-gram model, fitted on the training split.
 
 Shapes: N targets, those of the training pieces first; M targets of the pieces to score; A weights.
 
     P_k(w | c_k) = (n(c_k w) + a T(c_k) P_{k-1}(w | c_{k-1})) / (n(c_k) + a T(c_k))
 
-with c_k the last k tokens, n counts and T(c) how many different tokens followed c, down to the uniform distribution.
-With a = 1 this is the interpolation of Witten and Bell (IEEE Trans. Inf. Theory 1991, method C); a larger weight trusts
-long contexts less, and is chosen on a part of the training pieces. A model of music that is not well below it has
-learnt no more than which tokens follow each other.
+c_k are the last k tokens, n counts occurrences, and T(c) is the number of different tokens that followed c. The
+recursion ends at the uniform distribution. With a = 1 this is the interpolation of Witten and Bell (IEEE Trans. Inf.
+Theory 1991, method C). A larger weight a trusts long contexts less; it is chosen on a part of the training pieces. A
+model whose loss is not well below this baseline has learnt no more than which tokens follow each other.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 Ids = NDArray[np.int64]
 WEIGHTS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
-# One of so many training pieces is for choosing the weight.
+# One in so many training pieces is used to choose the weight.
 _CHOOSE_ON = 10
-# Stands before the first token of a piece.
+# Padding before the first token of a piece.
 _BEFORE = -1
 
 
@@ -31,11 +31,11 @@ def ngram_nats(
     """Negative log-likelihood of each target of the pieces, in nats; a target is every token but a piece's first.
 
     Args:
-        training: tokens of the training pieces, BOS and EOS included.
+        training: tokens of the training pieces, with BOS and EOS.
         pieces: tokens of the pieces to score.
-        order: tokens that the longest n-gram has, at least 1; its context is one less.
-        vocab_size: number of different tokens.
-        weight: of shorter contexts, a above.
+        order: length of the longest n-gram, at least 1; its context is one token shorter.
+        vocab_size: number of token ids.
+        weight: of shorter contexts, a in the formula.
     """
     (probability,) = _probabilities(training, pieces, order, vocab_size, (weight,))
     ends = np.cumsum([len(tokens) - 1 for tokens in pieces])
@@ -43,11 +43,11 @@ def ngram_nats(
 
 
 def choose_weight(training: Sequence[Ids], *, order: int, vocab_size: int, copies: int = 1) -> float:
-    """The one of `WEIGHTS` with which most training pieces predict the others best.
+    """The weight among `WEIGHTS` with which most of the training pieces predict the rest best.
 
     Args:
         training, order, vocab_size: as in `ngram_nats`.
-        copies: so many neighbouring entries of `training` are one piece (in other keys), and stay together.
+        copies: number of consecutive entries of `training` that are one piece in several keys and stay together.
     """
     chosen = [(number // copies) % _CHOOSE_ON == 0 for number in range(len(training))]
     scored = [piece for piece, held_out in zip(training, chosen, strict=True) if held_out]
@@ -62,7 +62,7 @@ def _probabilities(
 ) -> NDArray[np.float64]:
     """Probability of each target of the pieces with each weight, [A, M].
 
-    All contexts of one length are numbered by sorting, so that millions of tokens take seconds an order.
+    Contexts of one length are numbered by sorting, so that millions of tokens take seconds per order.
     """
     everything = [*training, *pieces]
     target_N = np.concatenate([tokens[1:] for tokens in everything])
@@ -72,7 +72,7 @@ def _probabilities(
     context_N = np.zeros(len(target_N), dtype=np.int64)
     for length in range(order):
         if length:
-            # The token that lies `length` before each target joins its context.
+            # The token `length` places before each target extends its context.
             earlier_N = np.concatenate([_earlier(tokens, length) for tokens in everything])
             context_N = _number(context_N * (vocab_size + 1) + earlier_N + 1)
         gram_N = _number(context_N * vocab_size + target_N)
@@ -84,18 +84,18 @@ def _probabilities(
         context_M, gram_M = context_N[num_training:], gram_N[num_training:]
         shorter_AM = weight_A1 * num_followers[context_M]
         total_AM = context_count[context_M] + shorter_AM
-        # Of a context that training never saw nothing is known: the shorter one stands.
+        # For a context that is not in the training pieces, the shorter one is used.
         interpolated_AM = (gram_count[gram_M] + shorter_AM * probability_AM) / np.maximum(total_AM, 1e-9)
         probability_AM = np.where(total_AM > 0, interpolated_AM, probability_AM)
     return probability_AM
 
 
 def _earlier(tokens: Ids, length: int) -> Ids:
-    """For each target of a piece, the token that lies `length` before it."""
+    """For each target of a piece, the token `length` places before it."""
     padded = np.concatenate([np.full(length, _BEFORE), tokens])
     return padded[1 : len(tokens)]
 
 
 def _number(keys: Ids) -> Ids:
-    """0, 1, 2 ... in the place of each different key."""
+    """Replace the distinct keys by 0, 1, 2 ..."""
     return np.unique(keys, return_inverse=True)[1].astype(np.int64)

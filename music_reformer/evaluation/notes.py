@@ -1,4 +1,4 @@
-"""A score as columns of numbers, which statistics, self-similarity and copied n-grams are computed from.
+"""A score as columns of numbers, the input of statistics, self-similarity and the search for copies.
 
 Shapes: N notes.
 """
@@ -18,15 +18,15 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Notes:
-    """The notes of a piece or of an excerpt, by onset, then pitch.
+    """The notes of a piece or an excerpt, sorted by onset, then pitch. Each attribute has the shape [N].
 
     Attributes:
         onset_beats, end_beats: in quarter notes.
         onset_s, end_s: in seconds.
         pitch: MIDI number, int64.
-        drum: whether it is a drum; its pitch is then the instrument.
+        drum: whether the note is of a drum track.
         bar: number of the bar in which the note begins, int64.
-        place_in_bar: where in it, 0 <= x < 1.
+        place_in_bar: position of the onset within the bar, 0 <= x < 1.
     """
 
     onset_beats: Floats
@@ -64,15 +64,15 @@ class Notes:
         )
 
     def where(self, keep: NDArray[np.bool_]) -> Notes:
-        """The notes at which `keep` is true."""
+        """The notes for which `keep` is true."""
         return replace(self, **{name: values[keep] for name, values in vars(self).items()})
 
     def between(self, begin_s: float, end_s: float) -> Notes:
-        """The notes that begin in begin_s <= t < end_s; none of them sounds past the end.
+        """The notes that begin in begin_s <= t < end_s, cut at the end.
 
-        Times keep counting from the beginning of the piece.
+        Times still count from the beginning of the piece.
         """
-        # Half a millisecond: the cut of a continuation is written down in milliseconds.
+        # With a tolerance of half a millisecond, because the manifest gives the cut of a continuation in milliseconds.
         kept = self.where((self.onset_s >= begin_s - 5e-4) & (self.onset_s < end_s))
         beats_per_s = (kept.end_beats - kept.onset_beats) / np.maximum(kept.end_s - kept.onset_s, 1e-9)
         cut_s = np.minimum(kept.end_s, end_s)
@@ -80,10 +80,10 @@ class Notes:
 
     @property
     def first_s(self) -> float:
-        """When the first note begins."""
+        """Onset of the first note in seconds."""
         return float(self.onset_s.min()) if len(self) else 0.0
 
     @property
     def last_s(self) -> float:
-        """When the last note ends."""
+        """End of the last note in seconds."""
         return float(self.end_s.max()) if len(self) else 0.0

@@ -1,13 +1,15 @@
-"""The longest passage of a piece that stands, in some key, in the training set.
+"""Finds the longest passage of a piece that occurs, in any key, in the training set.
 
-Shapes: N symbols of a piece, T symbols of the training set, Q places of a query.
+Shapes: N symbols of a piece, T symbols of the training set, Q indices into a query.
 
-A piece is a sequence of notes by onset, then pitch, drums left out. Between two notes lies a symbol: the interval and
-the time from onset to onset on the grid. So an n-gram of notes is the same in every key, at every tempo, for every
-instrument and whatever its dynamics and lengths; a copy must have all of its notes, and no other between them.
+A piece is the sequence of its notes without drums, sorted by onset, then pitch. Each pair of successive notes gives a
+symbol: the interval, and the time between the onsets on the grid. So an n-gram of notes is the same in every key, at
+every tempo, and for any instruments, dynamics and lengths. A copy must have all of its notes and no others between
+them.
 
-A suffix array over the training set (Manber and Myers, 1993) finds for every place of a piece the longest run of
-symbols that stands anywhere in it, by binary search for all places at once. The tests hold it against brute force.
+A suffix array over the training set (Manber and Myers, 1993) gives, for each index of a piece, the longest run of
+symbols that occurs anywhere in the training set, by binary search for all indices at once. The tests compare with brute
+force.
 """
 
 from __future__ import annotations
@@ -20,11 +22,11 @@ from numpy.typing import NDArray
 
 from music_reformer.evaluation.notes import Notes
 
-# Longer gaps between onsets, in steps of the grid, count as this.
+# Longer gaps between onsets, in steps of the grid, are clipped to this.
 MAX_GAP = 255
 _NUM_INTERVALS = 256
 _STEPS_PER_SECOND = 20
-# Ends a piece in the training set; no query holds it, so no match runs from a piece into the next.
+# Terminates each training piece. Queries do not contain it, so no match runs into the next piece.
 _END = 0
 
 Symbols = NDArray[np.int64]
@@ -32,13 +34,13 @@ Symbols = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Copy:
-    """The longest n-gram of a piece that stands in the training set.
+    """The longest n-gram of a piece that occurs in the training set.
 
     Attributes:
-        num_notes: its notes; 1 if no two neighbours of the piece stand there, 0 if the piece has no notes.
-        begin: its first note in the piece, by onset, then pitch, drums left out.
-        piece: number of the training piece, -1 where there is none.
-        begin_there: its first note in that piece.
+        num_notes: its length in notes; 1 if no pair of successive notes occurs there, 0 if the piece has no notes.
+        begin: index of its first note in the piece.
+        piece: number of the training piece; -1 if there is none.
+        begin_there: index of its first note in the training piece.
     """
 
     num_notes: int
@@ -48,11 +50,11 @@ class Copy:
 
 
 def symbols(notes: Notes, *, steps_per_beat: int | None) -> Symbols:
-    """A piece as intervals and gaps, [its notes - 1]; notes that coincide in onset and pitch are one.
+    """A piece as intervals and gaps, [notes - 1]. Notes of equal onset and pitch count once.
 
     Args:
-        notes: drums among them are left out.
-        steps_per_beat: of the grid to which onsets are rounded; None: steps of 50 ms, for music without a beat.
+        notes: of the piece; drums are ignored.
+        steps_per_beat: grid to which onsets are rounded; None: steps of 50 ms, for music without beats.
     """
     place, _ = _places(notes, steps_per_beat)
     gap = np.minimum(np.diff(place // 128), MAX_GAP)
@@ -60,13 +62,13 @@ def symbols(notes: Notes, *, steps_per_beat: int | None) -> Symbols:
 
 
 def onsets_s(notes: Notes, *, steps_per_beat: int | None) -> NDArray[np.float64]:
-    """Seconds at which the notes that `symbols` lies between begin: where a `Copy` is in the music."""
+    """Onsets in seconds of the notes that `symbols` counts, to locate a `Copy` in the music."""
     _, onset_s = _places(notes, steps_per_beat)
     return onset_s
 
 
 def _places(notes: Notes, steps_per_beat: int | None) -> tuple[Symbols, NDArray[np.float64]]:
-    """128 x step + pitch of the notes, rising, and the seconds at which they begin."""
+    """128 x step + pitch of the notes, ascending, and their onsets in seconds."""
     melodic = notes.where(~notes.drum)
     time = melodic.onset_s * _STEPS_PER_SECOND if steps_per_beat is None else melodic.onset_beats * steps_per_beat
     place, first = np.unique(np.rint(time).astype(np.int64) * 128 + melodic.pitch, return_index=True)
@@ -74,10 +76,10 @@ def _places(notes: Notes, steps_per_beat: int | None) -> tuple[Symbols, NDArray[
 
 
 class TrainingIndex:
-    """A suffix array over pieces; one of POP909's training set (1.3 million notes) takes some seconds and 60 MB.
+    """A suffix array over the training pieces. For POP909 (1.3 million notes) it takes some seconds and 60 MB.
 
     Args:
-        pieces: `symbols` of every training piece.
+        pieces: `symbols` of each training piece.
     """
 
     def __init__(self, pieces: Sequence[Symbols]) -> None:
@@ -87,17 +89,17 @@ class TrainingIndex:
         self._suffixes_T = suffix_array(self._text_T)
 
     def copied(self, query_N: Symbols) -> tuple[Symbols, Symbols]:
-        """For every place of a piece, the longest run of symbols from there on that stands in the training set.
+        """For each index of a piece, the longest run of symbols from there on that occurs in the training set.
 
         Returns:
-            Its length in symbols, [N]; and where in the training set it begins, [N].
+            Its length in symbols, [N], and its index in the training set, [N].
         """
         num_places = len(query_N)
-        query = np.append(query_N, -1).astype(np.int32)  # -1 ends it: no such symbol
+        query = np.append(query_N, -1).astype(np.int32)  # -1 terminates the query: it is not a symbol
         low, high = np.zeros(num_places, dtype=np.int64), np.full(num_places, len(self._suffixes_T))
         best, where = np.zeros(num_places, dtype=np.int64), np.zeros(num_places, dtype=np.int64)
-        # Every suffix that binary search meets is compared, and the neighbours of the insertion point, of which one has
-        # the longest common prefix, are among them.
+        # Binary search compares the query with the neighbours of its insertion point, and one of them has the longest
+        # common prefix.
         while (going := np.flatnonzero(low < high)).size:
             middle = (low[going] + high[going]) // 2
             suffix = self._suffixes_T[middle]
@@ -110,11 +112,11 @@ class TrainingIndex:
         return best, where
 
     def longest(self, query_N: Symbols, *, num_notes: int | None = None) -> Copy:
-        """The longest of `copied`; the first of several.
+        """The longest run of `copied`; the first if there are several.
 
         Args:
             query_N: `symbols` of a piece.
-            num_notes: of the piece; None: one more than its symbols.
+            num_notes: notes of the piece; None: one more than its symbols.
         """
         if len(query_N) == 0:
             return Copy(num_notes=min(1, num_notes or 0), begin=0, piece=-1, begin_there=0)
@@ -127,7 +129,7 @@ class TrainingIndex:
         return Copy(num_notes=int(length_N[begin]) + 1, begin=begin, piece=piece, begin_there=there)
 
     def _common(self, query: NDArray[np.int32], place_Q: Symbols, suffix_Q: Symbols) -> Symbols:
-        """Length of the common prefix of the query from each place and the training set from each suffix, [Q]."""
+        """Length of the common prefix of the query from each index on and of each suffix, [Q]."""
         length_Q = np.zeros(len(place_Q), dtype=np.int64)
         going = np.arange(len(place_Q))
         while going.size:
@@ -138,12 +140,12 @@ class TrainingIndex:
 
 
 def suffix_array(text_T: NDArray[np.int32]) -> Symbols:
-    """Beginnings of all suffixes in lexicographic order, [T], by doubling the length at which they are told apart."""
+    """Indices of all suffixes in lexicographic order, [T], by prefix doubling."""
     size = len(text_T)
     rank = np.unique(text_T, return_inverse=True)[1].astype(np.int64)
     length = 1
     while True:
-        # A suffix that ends within `length` comes before all that go on.
+        # A suffix that ends within `length` comes before those that continue.
         following = np.zeros(size, dtype=np.int64)
         following[: max(0, size - length)] = rank[length:] + 1
         key = rank * (size + 1) + following

@@ -1,7 +1,4 @@
-"""One HTML file that tells what `evaluate` found: figures first, then plots, each with a sentence on how to read it.
-
-Nothing is loaded from anywhere: style and plots stand inside the file.
-"""
+"""The report of `evaluate`: one self-contained HTML file with figures, plots, and sentences on how to read them."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from music_reformer.evaluation import plots
+from music_reformer.evaluation import report_plots as plots
 from music_reformer.evaluation.musical import STATISTICS
 from music_reformer.midi.score import write_atomically
 
@@ -128,8 +125,8 @@ def _likelihood(figures: dict[str, Any]) -> str:
         _card(
             "By position",
             plots.position_plot(figures["by_position"]),
-            "Mean loss of the tokens 1, 2 to 3, 4 to 7 ... of a piece. What falls late in a piece is what the model "
-            "has learnt from that piece itself.",
+            "Mean loss of the tokens 1, 2 to 3, 4 to 7 ... of a piece. Where the loss falls late in a piece, the model "
+            "makes use of the piece itself.",
         )
     ]
     if figures["by_context"]:
@@ -137,16 +134,16 @@ def _likelihood(figures: dict[str, Any]) -> str:
             _card(
                 "By length of context",
                 plots.context_plot(figures["by_context"]),
-                f"The same tokens of {figures['by_context'][0]['pieces']} pieces, as if the model could see no more "
-                "than so many tokens back (windows half a context apart). What far context is worth is the distance "
-                "to the dashed line.",
+                f"The same tokens of {figures['by_context'][0]['pieces']} pieces, scored as if the model saw at "
+                "most so many tokens back (in spans half a context apart). The distance to the dashed line is what "
+                "longer context gains.",
             )
         )
     cards.append(
         _card(
-            "By type of token",
+            "By kind of token",
             plots.type_plot(figures["by_type"]),
-            "Mean loss of each type, and its share of all nats.",
+            "Mean loss of each kind of token, and its share of all nats.",
         )
     )
     cards.append(
@@ -156,12 +153,12 @@ def _likelihood(figures: dict[str, Any]) -> str:
     if figures["ngram"] is not None:
         row = figures["ngram"]["nats_per_token"]
         ngram = (
-            f"<p>The yardstick, an interpolated {figures['ngram']['order']}-gram fitted on the training split: "
+            f"<p>Baseline, an interpolated {figures['ngram']['order']}-gram model fitted on the training split: "
             f"{row['value']:.3f} nats per token ({row['low']:.3f} to {row['high']:.3f}).</p>"
         )
     return (
         "<h2>Likelihood</h2><p>Exact: every piece is scored whole, from its first token to its end. Intervals are "
-        "95 %, by resampling whole pieces (bootstrap).</p>" + ngram + f'<div class="pair">{"".join(cards)}</div>\n'
+        "95 % bootstrap intervals over pieces.</p>" + ngram + f'<div class="pair">{"".join(cards)}</div>\n'
     )
 
 
@@ -186,8 +183,8 @@ def _musical(found: dict[str, Any], split: str) -> str:
         f"the {escape(split)} split and {groups['training']['pieces']:,} of the training set; "
         f"{found['excerpt_seconds']:.0f} seconds of each"
         + (f", from {found['begin_seconds']:.0f} seconds on" if found["begin_seconds"] > 1 else "")
-        + ". Overlap is the area under both densities: 1 where generated and held-out pieces cannot be told apart by a "
-        "statistic. The ceiling is the overlap of training and held-out pieces, two groups that people wrote.</p>"
+        + ". Overlap is the area under the minimum of both densities: 1 if a statistic cannot distinguish generated "
+        "from held-out pieces. The ceiling is the overlap of training and held-out pieces, both written by people.</p>"
         + (f'<p class="soft">Left out:</p><ul class="soft">{refused}</ul>' if refused else "")
         + '<div class="card scroll"><table><thead><tr><th>mean over pieces</th><th>generated</th><th>held out</th>'
         "<th>training</th><th>overlap</th><th>ceiling</th></tr></thead><tbody>"
@@ -196,8 +193,8 @@ def _musical(found: dict[str, Any], split: str) -> str:
         + _card(
             "Self-similarity",
             plots.lag_plot(groups),
-            "How alike the harmony of two seconds is, by how far apart they lie, averaged over pieces. Human music "
-            "comes back to itself: its line stays high and has bumps where phrases return.",
+            "Similarity of the harmony of two seconds by their distance, averaged over pieces. Human music repeats "
+            "itself: its line stays high and has bumps where phrases return.",
         )
     )
 
@@ -221,13 +218,13 @@ def _originality(found: dict[str, Any]) -> str:
     ]
     rows = "".join(_copy_row(entry) for entry in found["all_notes"]["longest"])
     return (
-        f"<h2>Originality</h2><p>The longest passage of each piece that stands, in some key, in the training set "
+        f"<h2>Originality</h2><p>The longest passage of each piece that occurs, in any key, in the training set "
         f"({found['training_pieces']:,} pieces, {found['training_notes']:,} notes): the same intervals at the same "
-        "distances in time. Held-out pieces are the yardstick: they were written by people and not copied from the "
-        f"training set, and share so much with it by themselves.</p>{_KEY}"
+        "distances in time. Held-out pieces serve for comparison: people wrote them without copying the training set, "
+        f"and they still share passages with it.</p>{_KEY}"
         f'<div class="pair">{"".join(cards)}</div>'
         '<div class="card scroll"><table><thead><tr><th>generated, the longest copies first</th><th>notes</th>'
-        '<th>at second</th><th class="left">stands in</th><th>at second</th></tr></thead><tbody>'
+        '<th>at second</th><th class="left">occurs in</th><th>at second</th></tr></thead><tbody>'
         f"{rows}</tbody></table></div>\n"
     )
 

@@ -1,4 +1,4 @@
-"""Pieces that were scored before an evaluation was stopped, so that it goes on where it was."""
+"""Losses of the pieces scored so far, on disk, so that an interrupted evaluation can resume."""
 
 from __future__ import annotations
 
@@ -9,43 +9,42 @@ from pathlib import Path
 
 import numpy as np
 
-from music_reformer.data.piece_index import Piece
-from music_reformer.data.store import TokenStore
+from music_reformer.data.store import Piece, TokenStore
 from music_reformer.evaluation.likelihood import PieceLoss
 from music_reformer.midi.score import write_atomically
 
-FOLDER = "partial"
+PARTIAL_FOLDER = "partial"
 
 
 class ScoredPieces:
-    """Losses on disk, a file a piece; those of other weights, rounds or data are not seen.
+    """Losses on disk, one file per piece. Losses of other weights, rounds or data are ignored.
 
     Args:
-        output: folder of the report; None: nothing is kept.
+        output: folder of the report; None: nothing is stored.
         weights: fingerprint of the weights.
-        store: has the pieces.
-        rounds: hash rounds in use.
+        store: the store of the pieces.
+        rounds: number of hash rounds.
     """
 
     def __init__(self, output: Path | None, weights: str, store: TokenStore, *, rounds: int) -> None:
         self.store = store
         self._key = f"{weights}/{rounds}/{store.tokenizer.fingerprint}"
-        self._folder = output / FOLDER if output is not None else None
+        self._folder = output / PARTIAL_FOLDER if output is not None else None
         if self._folder is not None:
             self._folder.mkdir(exist_ok=True)
 
     def has(self, piece: Piece) -> bool:
-        """Whether `get` would give it."""
+        """Whether the loss of a piece is stored."""
         return self._folder is not None and self._path(piece).is_file()
 
     def get(self, piece: Piece) -> PieceLoss | None:
-        """What was kept of a piece, or None."""
+        """The stored loss of a piece; None if there is none."""
         if not self.has(piece):
             return None
         return PieceLoss(piece, np.load(self._path(piece)), self.store.tokens(piece)[1:].astype(np.int64))
 
     def add(self, loss: PieceLoss) -> None:
-        """Keep a piece."""
+        """Store the loss of a piece."""
         if self._folder is not None:
             buffer = io.BytesIO()
             np.save(buffer, loss.nats)
@@ -53,8 +52,8 @@ class ScoredPieces:
 
     @staticmethod
     def forget(output: Path) -> None:
-        """Remove all that was kept, once the report is written."""
-        shutil.rmtree(output / FOLDER, ignore_errors=True)
+        """Remove all stored losses, once the report is written."""
+        shutil.rmtree(output / PARTIAL_FOLDER, ignore_errors=True)
 
     def _path(self, piece: Piece) -> Path:
         assert self._folder is not None

@@ -1,33 +1,29 @@
-"""How far a piece returns to itself: self-similarity, and structureness at short, middle and long range.
+"""Repetition within a piece: self-similarity, and structureness at short, middle and long range.
 
 Shapes: T frames of one second, M frames of a segment, G segments of one length.
 
-Structureness is that of The Jazz Transformer (Wu and Yang, ISMIR 2020, arXiv 2008.01307, section 4.3): the largest
-fitness, after Mueller, Jiang and Grosche (IEEE TASLP 2013, "A robust fitness measure for capturing repetitions in music
-recordings"), of the segments whose length lies in a range. They computed the self-similarity from rendered audio with
-the MATLAB SM Toolbox; here it comes from the notes, one chroma vector a second, so figures compare among themselves,
-not with that paper's.
+Structureness follows The Jazz Transformer (Wu and Yang, ISMIR 2020, arXiv 2008.01307, section 4.3): the largest fitness
+(Mueller, Jiang and Grosche, IEEE TASLP 2013, "A robust fitness measure for capturing repetitions in music recordings")
+of the segments whose length is in a range. They computed the self-similarity from rendered audio with the MATLAB SM
+Toolbox. Here it comes from the notes, one chroma vector per second, so the figures are not comparable with theirs.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from music_reformer.evaluation.notes import Notes
+from music_reformer.evaluation.notes import Floats, Notes
 
 # Ranges of The Jazz Transformer, in seconds.
 SHORT, MIDDLE, LONG = (3, 8), (8, 15), (15, 1_000_000)
 _SMOOTHING_S = 3  # seconds of the running mean over chroma
-_DIAGONAL_S = 4  # length of the smoothing along diagonals, which favours passages over single likenesses
-_SHARE_KEPT = 0.2  # of all cells, the most similar ones
+_DIAGONAL_S = 4  # length of the smoothing along diagonals, which favours passages over isolated similarities
+_SHARE_KEPT = 0.2  # share of cells, the most similar ones, that are kept
 _PENALTY = -2.0  # score of the others
-
-Floats = NDArray[np.float64]
 
 
 def self_similarity(notes: Notes) -> Floats:
-    """Cosine similarity of the pitch classes that sound in any two seconds, [T, T]; a silent second is like none."""
+    """Cosine similarity of the pitch classes that sound in any two seconds, [T, T]; 0 for silent seconds."""
     chroma_TC = _chroma(notes)
     kernel = np.ones(_SMOOTHING_S)
     smooth_TC = np.stack([np.convolve(column, kernel, mode="same") for column in chroma_TC.T], axis=1)
@@ -37,14 +33,14 @@ def self_similarity(notes: Notes) -> Floats:
 
 
 def by_lag(similarity_TT: Floats) -> Floats:
-    """Mean similarity of seconds that lie 0, 1, 2 ... apart, [T]."""
+    """Mean similarity of seconds at a distance of 0, 1, 2 ..., [T]."""
     return np.array([np.diagonal(similarity_TT, lag).mean() for lag in range(len(similarity_TT))])
 
 
 def structureness(notes: Notes) -> dict[str, float]:
     """Largest fitness of segments of 3 to 8 ("short"), 8 to 15 ("middle") and more than 15 seconds ("long").
 
-    0 where no passage of such a length comes back; nan where the piece is shorter than the range.
+    It is 0 if no passage of such a length is repeated, and nan if the piece is shorter than the range.
     """
     fitness_M = largest_fitness(_enhance(self_similarity(notes)))
     found = {}
@@ -57,11 +53,11 @@ def structureness(notes: Notes) -> dict[str, float]:
 def largest_fitness(score_TT: Floats) -> Floats:
     """Largest fitness of the segments of each length 1 ... T, [T].
 
-    The fitness of a segment is the harmonic mean of how well (score) and how much (coverage) of the piece is told by
-    repetitions of it, the segment itself not counted: equations 7 to 10 of the paper.
+    The fitness of a segment is the harmonic mean of how well (score) and how much (coverage) of the piece consists of
+    its repetitions, not counting the segment itself: equations 7 to 10 of the paper.
 
     Args:
-        score_TT: similarity with 1 on the diagonal, below 0 where two seconds are unlike.
+        score_TT: similarity, 1 on the diagonal, negative for seconds that are unlike.
     """
     num_frames = len(score_TT)
     return np.array([_fitness(score_TT, length).max() for length in range(1, num_frames + 1)])
@@ -72,13 +68,13 @@ def _fitness(score_TT: Floats, length: int) -> Floats:
 
     A path aligns the segment (columns) to some passage (rows) by steps (1, 1), (2, 1) and (1, 2), from its first to its
     last column; a family is a set of paths over passages that do not overlap. The best family of each segment is found
-    by dynamic programming over the rows, for all segments at once. Beside its score, the recursion carries how many
-    rows a family covers and how many cells its paths have, so that nothing need be traced back.
+    by dynamic programming over the rows, for all segments at once. Besides the score, the recursion carries the number
+    of rows that a family covers and of cells in its paths, so that no backtracking is needed.
     """
     num_frames = len(score_TT)
     num_segments = num_frames - length + 1
     columns_GM = np.arange(num_segments)[:, None] + np.arange(length)
-    # F: score, covered rows, cells. The best family that has ended before this row, and those inside a path.
+    # F: score, covered rows, cells. The best family that ended before this row, and those within a path.
     ended_FG = np.zeros((3, num_segments))
     one_back_FGM = two_back_FGM = np.full((3, num_segments, length), -np.inf)
     for row in range(num_frames):
@@ -101,19 +97,19 @@ def _fitness(score_TT: Floats, length: int) -> Floats:
 
 
 def _best_step(one_back_FGM: Floats, two_back_FGM: Floats) -> Floats:
-    """The best family with which to enter each column but the first, [F, G, M - 1]."""
+    """The best family from which to enter each column but the first, [F, G, M - 1]."""
     best = one_back_FGM[:, :, :-1].copy()
     skipping_row = two_back_FGM[:, :, :-1]
     better = skipping_row[0] > best[0]
     np.copyto(best, skipping_row, where=better)
-    best[1] += better  # the row that was skipped is covered all the same
+    best[1] += better  # the skipped row is covered, too
     skipping_column = one_back_FGM[:, :, :-2]
     np.copyto(best[:, :, 1:], skipping_column, where=skipping_column[0] > best[0, :, 1:])
     return best
 
 
 def _chroma(notes: Notes) -> Floats:
-    """Seconds for which each pitch class sounds in each second from the first onset, [T, 12]; drums have none."""
+    """Sounding time of each pitch class in each second from the first onset on, without drums, [T, 12]."""
     melodic = notes.where(~notes.drum)
     begin_s = notes.first_s
     num_frames = max(1, int(np.ceil(notes.last_s - begin_s)))
@@ -130,11 +126,11 @@ def _chroma(notes: Notes) -> Floats:
 
 
 def _enhance(similarity_TT: Floats) -> Floats:
-    """Smooth along diagonals, keep the most similar cells, scaled to 0 ... 1, and penalise the others."""
+    """Smooth along diagonals, scale the most similar cells to 0 ... 1, and penalise the others."""
     num_frames = len(similarity_TT)
     padded = np.pad(similarity_TT, (_DIAGONAL_S - 1, _DIAGONAL_S - 1))
     weight = np.pad(np.ones_like(similarity_TT), (_DIAGONAL_S - 1, _DIAGONAL_S - 1))
-    # Forwards and backwards, the larger of the two, so that neither end of a passage fades.
+    # The maximum of forward and backward smoothing, so that neither end of a passage fades.
     means: list[Floats] = []
     for shifts in (range(_DIAGONAL_S - 1, 2 * _DIAGONAL_S - 1), range(_DIAGONAL_S)):
         cells = [(slice(shift, shift + num_frames),) * 2 for shift in shifts]

@@ -1,8 +1,8 @@
-"""The figures of a split out of the losses of its pieces, ready for JSON.
+"""Figures of a split, computed from the losses of its pieces, in JSON types.
 
 Shapes: P pieces, K kinds of token or octaves of position.
 
-nats per token compares models over one tokenizer; bits per note and bits per second compare over tokenizers too.
+Nats per token compare models with the same tokenizer; bits per note and per second compare different tokenizers, too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def summary(losses: Sequence[PieceLoss], vocabulary: Vocabulary) -> dict[str, An
     """All figures of a split; every "value" comes with its 95 % interval over pieces.
 
     Args:
-        losses: of its pieces, each at least one.
+        losses: of its pieces, at least one.
         vocabulary: of the tokenizer.
     """
     nats_P = np.array([loss.nats.sum() for loss in losses])
@@ -38,7 +38,7 @@ def summary(losses: Sequence[PieceLoss], vocabulary: Vocabulary) -> dict[str, An
         "seconds": float(seconds_P.sum()),
         "nats_per_token": ratio(nats_P, targets_P),
     }
-    # A corpus of plain integers has neither notes nor seconds.
+    # A corpus of integers has neither notes nor seconds.
     if notes_P.sum() > 0:
         figures["bits_per_note"] = ratio(bits_P, notes_P)
     if seconds_P.sum() > 0:
@@ -56,19 +56,19 @@ def summary(losses: Sequence[PieceLoss], vocabulary: Vocabulary) -> dict[str, An
 
 
 def per_token(losses: Sequence[PieceLoss]) -> dict[str, float]:
-    """Nats per token of some pieces, with the interval."""
+    """Nats per token of some pieces, with its interval."""
     return ratio(np.array([loss.nats.sum() for loss in losses]), np.array([float(len(loss.nats)) for loss in losses]))
 
 
 def without_end(losses: Sequence[PieceLoss]) -> dict[str, float]:
-    """Nats per token of the piece proper: without EOS, which benchmarks over fixed grids do not count."""
+    """Nats per token without EOS, as benchmarks over fixed grids report it."""
     return ratio(
         np.array([loss.nats[:-1].sum() for loss in losses]), np.array([float(len(loss.nats) - 1) for loss in losses])
     )
 
 
 def _by_type(losses: Sequence[PieceLoss], vocabulary: Vocabulary) -> dict[str, dict[str, Any]]:
-    """Mean nats and share of all nats by type of token, the most expensive type first."""
+    """Mean nats and share of all nats by kind of token, largest share first."""
     kinds = sorted(vocabulary.ids_of)
     kind_of_id = np.array([kinds.index(kind) for kind in vocabulary.kinds])
     nats_PK, count_PK = _sums(losses, [kind_of_id[loss.targets] for loss in losses], len(kinds))

@@ -1,4 +1,4 @@
-"""The figures at a terminal."""
+"""Prints the figures of `evaluate` to a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from music_reformer.evaluation.musical import STATISTICS
 
 
 def print_figures(figures: dict[str, Any], console: Console) -> None:
-    """Print what `evaluate` found."""
+    """Print the figures of `evaluate`."""
     if "nats_per_token" in figures:
         _print_likelihood(figures, console)
     if "generated" in figures:
@@ -25,7 +25,9 @@ def _print_likelihood(figures: dict[str, Any], console: Console) -> None:
         f"{notes}{figures['rounds']} hash rounds"
     )
     if figures["pieces_too_long"]:
-        console.print(f"{figures['pieces_too_long']:,} more pieces are longer than the model's positions: left out")
+        console.print(
+            f"{figures['pieces_too_long']:,} more pieces are longer than the model's positions and were skipped"
+        )
     table = Table("", "value", "95 % interval over pieces")
     for key in ("nats_per_token", "nats_per_token_without_end", "bits_per_note", "bits_per_second"):
         if key in figures:
@@ -36,7 +38,7 @@ def _print_likelihood(figures: dict[str, Any], console: Console) -> None:
         name = f"nats per token of an interpolated {figures['ngram']['order']}-gram"
         table.add_row(name, f"{row['value']:.4f}", f"{row['low']:.4f} to {row['high']:.4f}")
     console.print(table)
-    table = Table("type of token", "tokens", "nats per token", "share of all nats")
+    table = Table("kind of token", "tokens", "nats per token", "share of all nats")
     for kind, row in figures["by_type"].items():
         table.add_row(kind, f"{row['targets']:,}", f"{row['nats_per_token']:.4f}", f"{row['share']:.1%}")
     console.print(table)
@@ -60,7 +62,7 @@ def _print_generated(found: dict[str, Any], split: str, console: Console) -> Non
         f"split, {found['excerpt_seconds']:.0f} seconds of each"
     )
     for sentence in found["refused"]:
-        console.print(f"left out: {sentence}", highlight=False, soft_wrap=True)
+        console.print(f"skipped: {sentence}", highlight=False, soft_wrap=True)
     table = Table("statistic", "generated", "held out", "training", "overlap", "ceiling")
     for name, (title, _) in STATISTICS.items():
         if name not in found["overlap"]:

@@ -1,8 +1,8 @@
-"""Songs written beside the grid of their file, moved onto it: beats to beats, first beats of bars to bar lines.
+"""Aligns songs with the grid of their file: beats to beats, and the first beats of bars to bar lines.
 
-Sequencers that follow a recording write notes in even sixteenths, but begin counting anywhere (all of POP909 does): a
-model that counts in bars and positions then hears every song in another place of the bar, rounded to a grid between
-whose points all its notes lie.
+Sequencers that follow a recording write notes in even sixteenths, but start counting anywhere (as in all of POP909). In
+the bars and positions of the model, every song would then begin at a different place of the bar, and all its notes
+would lie between the points of the grid.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from numpy.typing import NDArray
 
 from music_reformer.midi.score import metres, note_columns
 
-# A song is regular where its onsets, as points on a circle one sixteenth long, have a mean at least so far from its
-# centre (0: anywhere, 1: all at one place).
+# A song is regular if its onsets, as points on a circle one sixteenth long, have a mean at least so far from its centre
+# (0: spread evenly, 1: all at one place).
 MIN_REGULAR = 0.6
 PER_QUARTER = 4  # sixteenths
-# How far from the lowest note, in semitones, a note is still of the bass.
+# Notes up to so many semitones above the lowest belong to the bass.
 BASS_SPAN = 14
 
 
 def aligned(score: symusic.Score) -> symusic.Score | None:
-    """A copy moved by a constant, so that its notes lie on its grid and its first bar begins with one.
+    """A copy shifted by a constant so that its notes are on its grid and its bars begin at bar lines.
 
     Args:
-        score: in one metre throughout.
+        score: a score in ticks.
 
     Returns:
-        The copy, begun in its first bar: silence before that is dropped. None: the metre changes or has no whole
-        sixteenths, or the notes lie on no grid.
+        The copy, which starts at the bar of the first note. None if the metre changes or is not a multiple of
+        sixteenths, or if the notes are on no grid.
     """
     signatures = metres(score)
     _, beats, unit = signatures[0]
@@ -44,23 +44,23 @@ def aligned(score: symusic.Score) -> symusic.Score | None:
     mean = np.exp(2j * np.pi * time / sixteenth).mean()
     if abs(mean) < MIN_REGULAR:
         return None
-    beside = np.angle(mean) / (2 * np.pi) * sixteenth  # ticks that the notes lie behind the grid
+    beside = np.angle(mean) / (2 * np.pi) * sixteenth  # ticks from the grid to the notes
     slot = np.rint((time - beside) / sixteenth).astype(np.int64)
     downbeat = _downbeat(slot, pitch, duration / sixteenth, bar)
-    # The bar line at or before the first note, drums included.
+    # The bar line at or before the first note, with drums.
     first = int(note_columns(score.tracks)["time"].min())
     begin = downbeat + (round((first - beside) / sixteenth) - downbeat) // bar * bar
     return _moved(score, -round(begin * sixteenth + beside), symusic.TimeSignature(0, beats, unit))
 
 
 def _downbeat(slot: NDArray[np.int64], pitch: NDArray[np.int64], length: NDArray[np.float64], bar: int) -> int:
-    """Which sixteenth of a bar, counted from slot 0, is the first: where harmonies change and basses enter.
+    """The sixteenth of the bar, counted from slot 0, that is the downbeat: where harmonies change and basses enter.
 
     Args:
-        slot: [note] the sixteenth in which a note begins.
-        pitch: [note]
-        length: [note] in sixteenths.
-        bar: sixteenths in a bar.
+        slot: sixteenth in which each note begins, [notes].
+        pitch: [notes].
+        length: in sixteenths, [notes].
+        bar: number of sixteenths in a bar.
     """
     first = int(slot.min())
     count = int(slot.max()) - first + 1
@@ -85,16 +85,16 @@ def _downbeat(slot: NDArray[np.int64], pitch: NDArray[np.int64], length: NDArray
     for feature in (change, bass, sounding):
         by_phase = np.bincount(phase, weights=feature, minlength=bar)
         strength += (by_phase - by_phase.mean()) / (by_phase.std() + 1e-9)
-    # Beats and half bars are strong, too: what lies between two of them is not the beginning of a bar.
+    # The other beats of a bar are strong, too: a downbeat that has none of them at its beats is unlikely.
     beat = PER_QUARTER if bar % PER_QUARTER == 0 else PER_QUARTER // 2
     on_beats = sum(np.roll(strength, -step) for step in range(0, bar, beat)) / (bar // beat)
     return int(np.argmax(2 * strength + on_beats))
 
 
 def _moved(score: symusic.Score, ticks: int, metre: symusic.TimeSignature) -> symusic.Score:
-    """A copy in one metre with all events so many ticks later; what was in force at the new beginning still is."""
+    """A copy in one metre, shifted by so many ticks. Tempo and key at the new beginning are kept."""
     moved = score.shift_time(ticks)
-    # A second signature of the same metre would only break a bar in two.
+    # Another signature of the same metre would cut a bar in two.
     moved.time_signatures = [metre]
     for events in (moved.tempos, moved.key_signatures):
         early = [event for event in events if event.time <= 0]

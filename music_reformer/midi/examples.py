@@ -1,9 +1,9 @@
-"""Three short pieces to start from, written out here so that the first minute needs no file.
+"""Three short example pieces, so that the page can be tried without a file.
 
-Each is a few bars in the notation of `parse`: notes separated by spaces, "F#4:1.5" a pitch and its length in beats,
-"C4+E4+G4:2" a chord, "-:1" a rest; bar lines "|" are for the reader only, and are checked by the tests.
+Each is a few bars in the notation of `parse`: notes separated by spaces, where "F#4:1.5" is a pitch and its length in
+beats, "C4+E4+G4:2" a chord, and "-:1" a rest. Bar lines "|" are for the reader; the tests check them.
 
-`python -m music_reformer.midi.examples FOLDER` writes them in all keys: a corpus to try the commands on.
+`python -m music_reformer.midi.examples FOLDER` writes them in twelve keys: a corpus to try the commands on.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import symusic
 
 from music_reformer.midi.score import write_score
 
-TICKS_PER_BEAT = 480
-# Played a little shorter than written, so that repeated notes are heard apart.
+TICKS_PER_QUARTER = 480
+# Notes are played a little shorter than written, so that repeated ones stay distinct.
 ARTICULATION = 0.95
-STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
-DRUMS = {"kick": 36, "snare": 38, "hat": 42, "ride": 51}
+PITCH_CLASSES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+DRUM_PITCHES = {"kick": 36, "snare": 38, "hat": 42, "ride": 51}
 
 
 @dataclass
 class Part:
-    """One instrument: General MIDI `program` (-1: drums), `text` in the notation above, and how loud (1 to 127)."""
+    """A track: General MIDI `program` (-1: drums), `text` in the notation above, and `velocity` (1 to 127)."""
 
     name: str
     program: int
@@ -35,7 +35,7 @@ class Part:
 
 @dataclass
 class Example:
-    """A short piece: `beats_per_bar` quarters in a bar, `tempo` in quarters per minute."""
+    """A short piece with `beats_per_bar` quarters in a bar and a `tempo` in quarters per minute."""
 
     title: str
     character: str
@@ -45,7 +45,7 @@ class Example:
 
     def score(self) -> symusic.Score:
         """The piece as a symusic Score in ticks."""
-        score = symusic.Score(TICKS_PER_BEAT)
+        score = symusic.Score(TICKS_PER_QUARTER)
         score.tempos.append(symusic.Tempo(0, qpm=self.tempo))
         score.time_signatures.append(symusic.TimeSignature(0, self.beats_per_bar, 4))
         for part in self.parts:
@@ -54,7 +54,7 @@ class Example:
                 # A gentle accent on the first beat of the bar.
                 velocity = part.velocity + (6 if beat % self.beats_per_bar == 0 else 0)
                 for pitch in pitches:
-                    start, duration = round(beat * TICKS_PER_BEAT), round(length * ARTICULATION * TICKS_PER_BEAT)
+                    start, duration = round(beat * TICKS_PER_QUARTER), round(length * ARTICULATION * TICKS_PER_QUARTER)
                     track.notes.append(symusic.Note(start, duration, pitch, velocity))
             score.tracks.append(track)
         return score
@@ -62,10 +62,10 @@ class Example:
 
 def pitch_number(name: str) -> int:
     """MIDI number of a pitch such as "C4" (60), "F#5" or "Bb3", or of a drum such as "kick"."""
-    if name in DRUMS:
-        return DRUMS[name]
+    if name in DRUM_PITCHES:
+        return DRUM_PITCHES[name]
     accidentals = name[1:-1]
-    return 12 * (int(name[-1]) + 1) + STEPS[name[0]] + accidentals.count("#") - accidentals.count("b")
+    return 12 * (int(name[-1]) + 1) + PITCH_CLASSES[name[0]] + accidentals.count("#") - accidentals.count("b")
 
 
 def parse(text: str) -> list[tuple[float, float, list[int]]]:
@@ -176,7 +176,7 @@ EXAMPLES = {
 
 
 def write_in_all_keys(folder: Path) -> int:
-    """Write every example at twelve pitches, as MIDI files; returns how many."""
+    """Write every example in twelve keys as MIDI files; returns the number of files."""
     paths = []
     for name, example in EXAMPLES.items():
         for semitones in range(-6, 6):

@@ -1,14 +1,14 @@
-"""Which token may follow: the mask under which every sampled stream decodes.
+"""The tokens that may follow a stream: masks for sampling under which every stream can be decoded.
 
-REMI tells time by bars and positions; TSD, MIDILike and Performance by shifts. A note is Pitch, Velocity, Duration in
-REMI and TSD, and two events, NoteOn and NoteOff, in the others.
+REMI encodes time by bars and positions, the other encodings by shifts. A note is Pitch, Velocity, Duration in REMI and
+TSD, and two events, NoteOn and NoteOff, in MIDILike and Performance.
 
-The grammar accepts every stream that `MusicTokenizer.encode` writes. It refuses what decoding would drop or bend: a
-Pitch without its Velocity and Duration, a Position that goes back or lies beyond the bar, a NoteOff for a note that
-does not sound or has only just begun, an end while notes sound.
+The grammar accepts every stream that `MusicTokenizer.encode` writes. It rejects what decoding would drop or alter: a
+Pitch without Velocity and Duration, a Position that goes back or beyond the bar, a NoteOff for a note that does not
+sound or has just begun, and EOS while notes sound.
 
-A mask depends on little (the kind of the last token, the lowest position left in the bar ...), so each is built once
-and shared, and `allowed()` costs microseconds.
+A mask depends on few things (the kind of the last token, the lowest position left in the bar ...), so each is built
+once and cached, and `allowed()` takes microseconds.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Grammar:
     """The rules of one vocabulary.
 
     Args:
-        tokenizer: whose tokens these are.
-        programs: instruments that may play, -1 for drums; None: all. A prompt may hold others: they are read, and
-            their sounding notes may end.
+        tokenizer: the tokenizer of the streams.
+        programs: instruments that may play, -1 for drums; None: all. A prompt may contain others, whose sounding notes
+            may then end.
     """
 
     def __init__(self, tokenizer: MusicTokenizer, *, programs: set[int] | None = None) -> None:
@@ -43,9 +43,9 @@ class Grammar:
         self.programs = programs
         ids_of = self.vocabulary.ids_of
         self.follow = _follow(frozenset(ids_of), performance=self.vocabulary.is_performance)
-        # Kinds behind which a note's pitch may come.
+        # Kinds after which a note may begin.
         self.before_start = {kind for kind, kinds in self.follow.items() if kinds & NOTE_BEGINNINGS}
-        # Tokens that move time on: all that is allowed in a bar that does not want to end.
+        # Tokens that advance time, to force the end of a bar that does not end by itself.
         self.time_mask = self.mask_of(ids_of["Bar" if self.vocabulary.has_bars else "TimeShift"])
         self._masks: dict[tuple[Any, ...], np.ndarray] = {}
 
@@ -57,7 +57,7 @@ class Grammar:
         return state
 
     def opening(self, *, tempo: float, metre: tuple[int, int]) -> list[int]:
-        """Tokens with which a piece begins in this tempo and metre, or the nearest that have tokens."""
+        """The first tokens of a piece in this tempo and metre, or the nearest ones that the vocabulary has."""
         vocabulary = self.vocabulary
         ids_of = vocabulary.ids_of
         ids = []
@@ -72,23 +72,23 @@ class Grammar:
         return ids
 
     def mask_of(self, ids: list[int]) -> np.ndarray:
-        """True at the given tokens; bool [vocab_size]."""
+        """A mask that is true at the given tokens, bool [vocab_size]."""
         mask = np.zeros(len(self.vocabulary.kinds), dtype=bool)
         mask[ids] = True
         return mask
 
     def mask(self, key: tuple[Any, ...], build: Callable[[], list[int]]) -> np.ndarray:
-        """The mask kept under `key`; its tokens are listed by `build` the first time."""
+        """The cached mask of `key`; `build` lists its tokens the first time."""
         if key not in self._masks:
             self._masks[key] = self.mask_of(build())
         return self._masks[key]
 
 
 class GrammarState(StreamDecoder):
-    """Where one stream has got to, and what may follow there.
+    """The position in one stream, and the tokens that may follow.
 
     Attributes:
-        closing: once set, only time and the ends of sounding notes may follow.
+        closing: if set, only time and the ends of sounding notes may follow.
     """
 
     def __init__(self, grammar: Grammar) -> None:
@@ -98,7 +98,7 @@ class GrammarState(StreamDecoder):
         self._held: dict[tuple[int, int], int] = {}
 
     def copy(self) -> GrammarState:
-        """A state of its own, from which another variation goes on."""
+        """An independent copy, for another variation."""
         other = GrammarState.__new__(GrammarState)
         other.__dict__.update(self.__dict__)
         other.bends, other.presses = list(self.bends), list(self.presses)
@@ -107,11 +107,11 @@ class GrammarState(StreamDecoder):
         return other
 
     def hold(self, program: int, pitch: int, until_tick: int) -> None:
-        """This key is down: `allowed` offers it for no other note before `until_tick`."""
+        """Mark a key as pressed: `allowed` offers no other note of it before `until_tick`."""
         self._held[program, pitch] = max(until_tick, self._held.get((program, pitch), 0))
 
     def allowed(self) -> np.ndarray:
-        """Which tokens may follow; bool [vocab_size], shared, so not to be written into."""
+        """The tokens that may follow, bool [vocab_size]. The array is shared: do not modify it."""
         grammar = self.grammar
         kinds = grammar.follow[self._last]
         in_bar = (self._floor, self.metre) if "Position" in kinds else None
@@ -128,15 +128,15 @@ class GrammarState(StreamDecoder):
             if down:
                 narrowed = mask.copy()
                 narrowed[down] = False
-                # Where all keys are down, one of them must do: decoding bears it, a dead end would not.
+                # If all keys are pressed, allow them: decoding copes with that, but sampling needs a token.
                 mask = narrowed if narrowed.any() else mask
         return mask
 
     def forward(self, tick: int) -> list[int]:
-        """Move time on to `tick`: the tokens that say so, already taken. Nothing may then be written before it.
+        """Advance to `tick`, and return the tokens for that. Nothing can be written before it afterwards.
 
-        Call it only where an event is complete. Where the vocabulary cannot name `tick`, shifts stop at the last
-        instant before it that they can reach.
+        Call it only when an event is complete. If shifts cannot reach `tick` exactly, they stop at the last point
+        before it.
         """
         ids: list[int] = []
         if self.vocabulary.has_bars:
@@ -158,7 +158,7 @@ class GrammarState(StreamDecoder):
             ids.append(tokens[index])
 
     def end_notes(self) -> tuple[list[int], list[Note]]:
-        """End all sounding notes now: the tokens that say so, already taken, and the notes."""
+        """End all sounding notes at the current position, and return the tokens for that and the notes."""
         ids: list[int] = []
         notes: list[Note] = []
         for program, pitch in sorted(self._sounding):
@@ -175,16 +175,16 @@ class GrammarState(StreamDecoder):
         self.advance(token)
         return [token]
 
-    # What may follow
+    # The tokens that may follow
 
     def _role(self) -> str:
-        """What the instrument just named may do: play drums, play notes, or only end those that sound."""
+        """What the instrument just named may do: play "drums" or "notes", or ("silent") only end sounding notes."""
         if self.grammar.programs is not None and self._program not in self.grammar.programs:
             return "silent"
         return "drums" if self._program == DRUMS and self.vocabulary.has_drum_kinds else "notes"
 
     def _list_allowed(self, kinds: frozenset[str], role: str) -> list[int]:
-        """Tokens that may follow, without the ends of sounding notes, which `allowed` adds one by one."""
+        """The tokens that may follow, without the ends of sounding notes, which `allowed` adds."""
         vocabulary, programs = self.vocabulary, self.grammar.programs
         kinds = kinds - _ENDS
         if role == "silent":
@@ -193,7 +193,7 @@ class GrammarState(StreamDecoder):
             kinds = kinds - (NOTE_BEGINNINGS - DRUM_KINDS)
         elif role == "notes":
             kinds = kinds - DRUM_KINDS
-        if self.closing and (self._last == "Program" or kinds & _TIME):  # else an event is half-written
+        if self.closing and (self._last == "Program" or kinds & _TIME):  # otherwise an event is incomplete
             kinds = kinds & _TIME
         if self._sounding:
             kinds = kinds - {"EOS"}
@@ -206,7 +206,7 @@ class GrammarState(StreamDecoder):
         return ids
 
     def _may_end(self, key: tuple[int, int]) -> bool:
-        """Whether the oldest such note has lasted: an end at its own beginning would leave a note of no length."""
+        """Whether the oldest such note began earlier: ending it at once would give a note without length."""
         notes = self._sounding.get(key)
         return notes is not None and len(notes) > 0 and notes[0][0] < self.tick
 
@@ -220,19 +220,19 @@ class GrammarState(StreamDecoder):
         return [vocabulary.ids[vocabulary.end_kind(program), pitch] for program, pitch in keys]
 
     def _list_down(self) -> list[int]:
-        """Beginnings of notes whose key is down already."""
+        """Tokens that begin notes whose key is already pressed."""
         self._held = {key: until for key, until in self._held.items() if until > self.tick}
         keys = list(self._held)
         if self._last == "Program":
             keys = [key for key in keys if key[0] == self._program]
-        if self.vocabulary.is_performance:  # its notes of one pitch never overlap
+        if self.vocabulary.is_performance:  # notes of one pitch never overlap in this encoding
             keys += self._sounding
         ids = [self.vocabulary.ids.get((self.vocabulary.start_kind(program), pitch)) for program, pitch in keys]
         return [i for i in ids if i is not None]
 
 
 def _follow(present: frozenset[str], *, performance: bool) -> dict[str, frozenset[str]]:
-    """Kinds that may follow each kind, as `MusicTokenizer.encode` writes them."""
+    """The kinds that may follow each kind in what `MusicTokenizer.encode` writes."""
     inside = frozenset({"Pitch", "PitchDrum", "NoteOn", "DrumOn", "NoteOff", "DrumOff", "PitchBend", "Chord"})
     if "Program" in present:
         events = frozenset({"Program", "Pedal", "PedalOff"})
@@ -241,7 +241,7 @@ def _follow(present: frozenset[str], *, performance: bool) -> dict[str, frozense
     time = frozenset({"Bar", "Position", "TimeShift", "Rest"})
     done = events | time | {"EOS"}
     after_bar = {"TimeSig"} if "TimeSig" in present else {"Position", "Bar", "Rest", "EOS"}
-    # A stream opens with a bar, or with a rest where neither metre nor tempo stand at its beginning.
+    # A stream begins with a bar, or with a rest if there is neither metre nor tempo at its beginning.
     opening = {"Bar"} if present & {"TimeSig", "Tempo"} else {"Bar", "Rest"}
     has_bars = "Bar" in present
     follow = {

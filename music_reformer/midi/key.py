@@ -1,4 +1,4 @@
-"""Keys: "A minor" as a key signature and as the pitches that belong to it."""
+"""Keys such as "A minor": their key signature and pitch classes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from music_reformer.config import require
 MAJORS = ("Cb", "Gb", "Db", "Ab", "Eb", "Bb", "F", "C", "G", "D", "A", "E", "B", "F#", "C#")
 MINORS = ("Ab", "Eb", "Bb", "F", "C", "G", "D", "A", "E", "B", "F#", "C#", "G#", "D#", "A#")
 MAJOR_SCALE = (0, 2, 4, 5, 7, 9, 11)
-# Of minor, the raised sixth and seventh too: melodies rise by them, and dominants need them.
+# Minor with the raised sixth and seventh, which rising melodies and dominants use.
 MINOR_SCALE = (0, 2, 3, 5, 7, 8, 9, 10, 11)
 
 
 @dataclass(frozen=True)
 class Key:
-    """A key by its signature: `sharps` from -7 (flats) to 7."""
+    """A key, given by its signature: `sharps` from -7 (seven flats) to 7."""
 
     sharps: int
     is_minor: bool
@@ -36,6 +36,6 @@ class Key:
 
     @property
     def pitch_classes(self) -> frozenset[int]:
-        """Those that belong to the key, 0 to 11."""
+        """The pitch classes of the key, 0 to 11."""
         scale = MINOR_SCALE if self.is_minor else MAJOR_SCALE
         return frozenset((self.tonic + step) % 12 for step in scale)

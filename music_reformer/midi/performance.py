@@ -1,7 +1,7 @@
 """The 388-event performance encoding of Music Transformer (arXiv 1809.04281; "This Time with Feeling", 1808.03715).
 
-128 note-ons, 128 note-offs, 100 time shifts of 10 to 1000 ms, 32 velocities. Time is absolute: tempo and metre are not
-told, the sustain pedal lengthens notes, and instruments are one piano (drums are left out).
+128 note-ons, 128 note-offs, 100 time shifts of 10 to 1000 ms, 32 velocities. Time is absolute: there are no tempos and
+metres, the sustain pedal lengthens notes, and all instruments become one piano (drums are left out).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import symusic
 NUM_VELOCITIES = 32
 MAX_SHIFT = 100  # in units of 10 ms
 UNITS_PER_SECOND = 100
-# Decoded scores stand at 120 bpm with one tick for each 10 ms.
+# Decoded scores have a tempo of 120 bpm and a tick of 10 ms.
 TICKS_PER_BEAT = 50
 TOKENS = (
     [f"NoteOn_{pitch}" for pitch in range(128)]
@@ -24,10 +24,9 @@ _NOTE_OFF, _SHIFT, _VELOCITY = 128, 256 - 1, 356
 
 
 def encode(score: symusic.Score) -> list[int]:
-    """Events of a score, as indices into `TOKENS`.
+    """Encode the notes of a score, without drums, as indices into `TOKENS`.
 
-    Notes of all instruments but drums; a note that sounds again before it ended is ended first, so that each note-off
-    has one note-on.
+    A note that is struck again before it ends is ended first, so that note-ons and note-offs alternate.
     """
     events: list[tuple[int, int, int, int]] = []  # (unit, 0 off or 1 on, pitch, velocity step)
     by_pitch: dict[int, list[tuple[int, int, int]]] = {}
@@ -64,7 +63,7 @@ def encode(score: symusic.Score) -> list[int]:
 
 
 def decode(tokens: list[int]) -> symusic.Score:
-    """A piano score at 120 bpm; a note that nothing ends is left out."""
+    """Decode a piano score at 120 bpm. Notes without a note-off are dropped."""
     score = symusic.Score(TICKS_PER_BEAT)
     score.tempos.append(symusic.Tempo(0, qpm=120))
     track = symusic.Track("Piano", 0, False)
@@ -88,7 +87,7 @@ def decode(tokens: list[int]) -> symusic.Score:
 
 
 def _sounding_notes(score: symusic.Score) -> list[tuple[int, int, int, int]]:
-    """(start, end, pitch, velocity) of all notes that are no drums, in units of 10 ms, the pedal held."""
+    """(start, end, pitch, velocity) of all notes but drums in units of 10 ms, lengthened by the pedal."""
     seconds = score.to("Second")
     found = []
     for track in seconds.tracks:

@@ -1,8 +1,8 @@
-"""Bass and drums for songs that have none, by rule: so that a model trained on piano arrangements has heard a band.
+"""Adds a bass and drums by rule to songs without them, so that a model of piano arrangements learns to continue bands.
 
 The bass plays the lowest note of each half bar in one of a few patterns. The drums play one of a few grooves, with
-fills and cymbals where sections of eight bars end and begin. Patterns are drawn for each song, and once more for its
-second kind of section; all is in straight sixteenths, in 4/4.
+fills at the ends and cymbals at the beginnings of sections of eight bars. Each song has two kinds of sections, and
+patterns are drawn for both. Everything is in straight sixteenths and 4/4.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from music_reformer.midi.score import metres, note_columns
 
 BASS_PROGRAMS, BASS_ODDS = [33, 32, 34, 35, 38, 39], [0.5, 0.15, 0.12, 0.08, 0.08, 0.07]
-LOWEST, HIGHEST = 28, 43  # of the bass's roots: E1 to G2
+LOWEST_ROOT, HIGHEST_ROOT = 28, 43  # of the bass: E1 to G2
 BAR, HALF = 16, 8  # sixteenths
 SECTION = 8  # bars
 
@@ -31,7 +31,7 @@ BASS_PATTERNS: dict[str, list[tuple[int, int, int]]] = {
 }
 KICK, SIDE_STICK, SNARE, CLOSED, OPEN, RIDE, CRASH = 36, 37, 38, 42, 46, 51, 49
 TOMS = [50, 47, 45, 43]
-# Drum -> sixteenths of the bar; the first of each is the time-keeper.
+# Drum -> sixteenths of the bar. The first drum of each groove keeps time.
 GROOVES: dict[str, dict[int, list[int]]] = {
     "rock": {CLOSED: [0, 2, 4, 6, 8, 10, 12, 14], KICK: [0, 8], SNARE: [4, 12]},
     "rock, pushed": {CLOSED: [0, 2, 4, 6, 8, 10, 12, 14], KICK: [0, 6, 8], SNARE: [4, 12]},
@@ -49,11 +49,12 @@ def with_rhythm_section(score: symusic.Score, random: np.random.Generator) -> sy
     """A copy with a bass, drums, or (mostly) both.
 
     Args:
-        score: its notes on its grid and its bars where bar lines are (`align.aligned`).
-        random: draws patterns and instruments, and where they are silent.
+        score: a score on its grid (`align.aligned`).
+        random: draws patterns, instruments, and the bars without them.
 
     Returns:
-        The copy; None: the piece is not in 4/4 throughout, has a bass or drums, or no whole ticks in a sixteenth.
+        The copy. None if the score is not in 4/4 throughout, has a bass or drums already, or has no whole number of
+        ticks per sixteenth.
     """
     tracks = [track for track in score.tracks if len(track.notes)]
     if any(track.is_drum or 32 <= track.program < 40 for track in tracks):
@@ -75,14 +76,14 @@ def with_rhythm_section(score: symusic.Score, random: np.random.Generator) -> sy
 
 
 def _roots(score: symusic.Score) -> NDArray[np.int64]:
-    """[half bar] pitch class of the lowest note that sounds at its first beat (or else in it); -1: none does."""
+    """Pitch class of the lowest note at the first beat of each half bar (or else within it), [half bars]; -1: none."""
     half = score.ticks_per_quarter * 2
     time, duration, pitch = note_columns(score.tracks).values()
     num_halves = 2 * (-(-int((time + duration).max()) // (2 * half)))
     lowest = np.full((2, num_halves), 128)
     for begin, tone, end in zip(time, pitch, time + duration, strict=True):
         first, last = int(begin // half), int((end - 1) // half)
-        # Which half bars does it sound in, and in which at the first beat?
+        # The half bars in which the note sounds, and those in which it sounds at the first beat.
         lowest[1, first : last + 1] = np.minimum(lowest[1, first : last + 1], tone)
         from_beat = first if begin % half < half // 2 else first + 1
         lowest[0, from_beat : last + 1] = np.minimum(lowest[0, from_beat : last + 1], tone)
@@ -91,7 +92,7 @@ def _roots(score: symusic.Score) -> NDArray[np.int64]:
 
 
 def _playing(num_bars: int, random: np.random.Generator) -> NDArray[np.bool_]:
-    """[bar] The first bars of a song are often without a rhythm section, and sometimes some in its midst."""
+    """The bars with a rhythm section, [bars]: often not the first ones, and sometimes not some in the middle."""
     playing = np.ones(num_bars, dtype=bool)
     if random.random() < 0.5:
         playing[: random.choice([2, 4, 8])] = False
@@ -110,12 +111,12 @@ def _bass(
 ) -> symusic.Track:
     track = symusic.Track(name="Bass", program=int(random.choice(BASS_PROGRAMS, p=BASS_ODDS)))
     patterns = [BASS_PATTERNS[name] for name in random.choice(list(BASS_PATTERNS), size=2)]
-    loudness, near = int(random.integers(70, 100)), float(random.uniform(LOWEST + 3, HIGHEST - 3))
+    loudness, near = int(random.integers(70, 100)), float(random.uniform(LOWEST_ROOT + 3, HIGHEST_ROOT - 3))
     for half, root in enumerate(roots):
         bar = half // 2
         if root < 0 or not playing[bar]:
             continue
-        octaves = np.arange(LOWEST + (root - LOWEST) % 12, HIGHEST + 1, 12)
+        octaves = np.arange(LOWEST_ROOT + (root - LOWEST_ROOT) % 12, HIGHEST_ROOT + 1, 12)
         pitch = int(octaves[np.abs(octaves - near).argmin()])
         near = 0.7 * pitch + 0.3 * near
         for place, length, above in patterns[int(second_kind[bar])]:

@@ -19,7 +19,7 @@ DEFAULT_TEMPO = 120.0
 
 @dataclass(slots=True)
 class Note:
-    """A decoded note; ticks of the tokenizer's grid from the start of the stream. Drums have program 0."""
+    """A decoded note. Ticks are those of the tokenizer's grid, from the start of the stream. Drums have program 0."""
 
     program: int
     drum: bool
@@ -31,7 +31,7 @@ class Note:
 
 @dataclass(slots=True)
 class Bend:
-    """A decoded pitch bend, -8192 to 8191. Program -1 is drums."""
+    """A decoded pitch bend, -8192 to 8191. Program -1 stands for drums."""
 
     program: int
     tick: int
@@ -40,7 +40,7 @@ class Bend:
 
 @dataclass(slots=True)
 class Press:
-    """A decoded press of the sustain pedal. Program -1 is drums."""
+    """A decoded press of the sustain pedal. Program -1 stands for drums."""
 
     program: int
     start_tick: int
@@ -48,13 +48,16 @@ class Press:
 
 
 class StreamDecoder:
-    """Where one stream has got to.
+    """Decodes one stream and keeps track of the position in the music.
+
+    Args:
+        vocabulary: of the tokenizer.
 
     Attributes:
-        tick: now, in ticks of the tokenizer's grid.
+        tick: the current position in ticks of the tokenizer's grid.
         metre: (beats, unit) in force.
         ticks_per_bar: of that metre.
-        bends, presses: decoded so far (notes come from `advance`).
+        bends, presses: decoded so far (notes are returned by `advance`).
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
@@ -67,43 +70,43 @@ class StreamDecoder:
         self._bar_tick = 0
         self._metre_bar = 0
         self._metre_tick = 0
-        self._floor = 0  # lowest Position that may come in this bar
+        self._floor = 0  # lowest Position allowed in the rest of this bar
         self._tempo = DEFAULT_TEMPO
         self._tempo_tick = 0
         self._tempo_seconds = 0.0
         self._program = 0
         self._pitch = 0
         self._velocity = 64
-        self._notes_end = 0  # rests count from here
-        self._down: dict[int, int] = {}  # program -> tick at which its pedal went down
-        # (program, pitch) -> [(start, velocity) ...]; a NoteOff ends the oldest, as in decoding.
+        self._notes_end = 0  # tick from which a rest counts
+        self._down: dict[int, int] = {}  # program -> tick at which its pedal was pressed
+        # (program, pitch) -> [(start, velocity) ...]; a NoteOff ends the oldest, as in `MusicTokenizer.decode`.
         self._sounding: dict[tuple[int, int], list[tuple[int, int]]] = {}
         self._set_metre(DEFAULT_METRE)
 
     @property
     def bar(self) -> int:
-        """Bars begun; counted from ticks and metre where the encoding has no bar tokens."""
+        """Number of bars begun, computed from ticks and metre if the encoding has no bar tokens."""
         if self.vocabulary.has_bars:
             return self._bar + 1
         return self._metre_bar + (self.tick - self._metre_tick) // self.ticks_per_bar + 1
 
     @property
     def seconds(self) -> float:
-        """Now, by the tempo tokens so far."""
+        """The current position in seconds, by the tempos so far."""
         beats = (self.tick - self._tempo_tick) / self.vocabulary.ticks_per_beat
         return self._tempo_seconds + beats * 60.0 / self._tempo
 
     @property
     def sounding(self) -> set[tuple[int, int]]:
-        """(program, pitch) of the notes that wait for their NoteOff."""
+        """(program, pitch) of the notes without a NoteOff so far."""
         return set(self._sounding)
 
     def sounds_since(self, tick: int) -> bool:
-        """Whether a note that began at or after `tick` waits for its NoteOff."""
+        """Whether a note that began at or after `tick` has no NoteOff so far."""
         return any(start >= tick for notes in self._sounding.values() for start, _ in notes)
 
     def advance(self, token: int) -> list[Note]:
-        """Take one token; the notes that it completes (mostly none). BOS and PAD change nothing."""
+        """Decode one token, and return the notes that it completes (mostly none). BOS and PAD change nothing."""
         kind = self.vocabulary.kinds[token]
         if kind == "PAD" or kind == "BOS":
             return []
@@ -162,7 +165,7 @@ class StreamDecoder:
         self._pitch = pitch
 
     def _on_velocity(self, velocity: int) -> None:
-        if self.vocabulary.is_performance:  # one of 32 steps, which holds for the notes that follow
+        if self.vocabulary.is_performance:  # one of 32 steps, in force for the following notes
             self._velocity = velocity * 128 // NUM_VELOCITIES + 64 // NUM_VELOCITIES
             return
         self._velocity = velocity
@@ -206,7 +209,7 @@ class StreamDecoder:
             self.presses.append(Press(program, self._down.pop(program), self.tick))
 
     def _on_other(self, _: Any) -> None:
-        """Chord names say nothing that decoding uses; the end says nothing more."""
+        """Chords and EOS do not affect decoding."""
 
 
 _ADVANCE: dict[str, Callable[[StreamDecoder, Any], list[Note] | None]] = {

@@ -1,8 +1,8 @@
-"""Scores to tokens and back: the only importer of miditok.
+"""Scores to tokens and back. This is the only module that imports miditok.
 
-REMI, TSD and MIDILike come from miditok (arXiv 2310.17202), all instruments in one stream; `Performance` is ours
-(`performance.py`). Ids are stable: PAD 0, BOS 1, EOS 2, then the vocabulary in miditok's order, which depends on the
-settings alone.
+REMI, TSD and MIDILike come from miditok (arXiv 2310.17202), with all instruments in one stream; `Performance` is in
+`performance.py`. Token ids are stable: PAD 0, BOS 1, EOS 2, then the vocabulary in miditok's order, which depends on
+the settings alone.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from music_reformer.midi.vocabulary import BOS, EOS, PAD, SPECIAL, Vocabulary
 
 
 class MusicTokenizer:
-    """A vocabulary and both directions of its use.
+    """Encodes scores and decodes tokens.
 
     Args:
-        config: the settings; they alone decide the vocabulary.
+        config: the settings, which alone decide the vocabulary.
 
     Attributes:
-        tokens: name of each id, such as "Pitch_60"; special ones are "PAD", "BOS", "EOS".
+        tokens: name of each token id, such as "Pitch_60"; the special ones are "PAD", "BOS" and "EOS".
         ticks_per_beat: ticks per quarter note of decoded scores.
     """
 
@@ -63,19 +63,19 @@ class MusicTokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """Number of ids."""
+        """Number of token ids."""
         return len(self.tokens)
 
     @property
     def fingerprint(self) -> str:
-        """Hex sha256 of settings and vocabulary; stores and checkpoints are compared by it."""
+        """Hex sha256 of settings and vocabulary, by which stores and checkpoints are compared."""
         content = json.dumps([asdict(self.config), self.tokens], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
     def encode(self, score: symusic.Score) -> NDArray[np.uint16]:
-        """Tokens of a score in ticks, without BOS and EOS; uint16 [L].
+        """Tokens of a score in ticks, without BOS and EOS, uint16 [L].
 
-        They do not depend on the order of tracks. Without programs, all instruments but drums become one piano.
+        They do not depend on the order of the tracks. Without programs, all instruments but drums become one piano.
         """
         if self._miditok is None:
             return np.array(performance.encode(score), dtype=np.uint16) + len(SPECIAL)
@@ -85,7 +85,7 @@ class MusicTokenizer:
         return np.array(sequences[0].ids if sequences else [], dtype=np.uint16)
 
     def decode(self, ids: NDArray[np.uint16] | list[int]) -> symusic.Score:
-        """The score that tokens tell, in ticks; PAD, BOS and EOS are passed over."""
+        """The score of some tokens, in ticks. PAD, BOS and EOS are skipped."""
         plain = [int(i) for i in ids if i >= len(SPECIAL)]
         if self._miditok is None:
             return performance.decode([i - len(SPECIAL) for i in plain])
@@ -93,7 +93,7 @@ class MusicTokenizer:
         return self._miditok.decode(sequence if self.config.use_programs else [sequence])
 
     def to_json(self) -> dict[str, Any]:
-        """All that `from_json` needs."""
+        """The content that `from_json` takes."""
         return {"settings": asdict(self.config), "tokens": self.tokens, "fingerprint": self.fingerprint}
 
     @classmethod
@@ -101,7 +101,7 @@ class MusicTokenizer:
         """The tokenizer that wrote `content`.
 
         Raises:
-            UserError: it is no tokenizer of ours, or the installed miditok numbers its tokens otherwise.
+            UserError: `content` is not that of a tokenizer, or the installed miditok gives a different vocabulary.
         """
         try:
             settings = dict(content["settings"])
@@ -113,18 +113,18 @@ class MusicTokenizer:
             raise UserError(f"these are not the settings of a Music Reformer tokenizer ({error})") from error
         require(
             names == tokenizer.tokens,
-            "the tokens' names differ from what the installed miditok gives for the same settings; "
+            "the names of the tokens differ from those that the installed miditok gives for these settings; "
             "install the miditok version that pyproject.toml asks for",
         )
         return tokenizer
 
     def save(self, path: str | Path) -> None:
-        """Write as JSON, under another name first."""
+        """Write the tokenizer as JSON, atomically."""
         write_atomically(Path(path), (json.dumps(self.to_json(), indent=1) + "\n").encode())
 
     @classmethod
     def load(cls, path: str | Path) -> MusicTokenizer:
-        """Read what `save` wrote."""
+        """Read a tokenizer that `save` wrote."""
         try:
             content = json.loads(Path(path).read_text())
         except (OSError, ValueError) as error:
@@ -133,10 +133,10 @@ class MusicTokenizer:
 
 
 def _in_order(score: symusic.Score) -> symusic.Score:
-    """A copy with its tracks from the highest program to the lowest, then drums.
+    """A copy with its tracks sorted from the highest program to the lowest, then drums.
 
-    miditok tells notes that begin together track by track. Upside down, because POP909's melody (a flute to us) comes
-    first in its files.
+    miditok writes notes that begin together track by track. The order is descending because the melody of POP909, which
+    becomes a flute, is the first track of its files.
     """
     ordered = score.copy()
     ordered.tracks = sorted(ordered.tracks, key=lambda track: (not track.is_drum, track.program), reverse=True)
@@ -144,20 +144,20 @@ def _in_order(score: symusic.Score) -> symusic.Score:
 
 
 def _one_piano(score: symusic.Score) -> symusic.Score:
-    """A copy in which all that is not drums is played by one piano."""
+    """A copy in which one piano plays all tracks but drums."""
     merged = score.copy()
     played = [track for track in _in_order(score).tracks if not track.is_drum]
     piano = symusic.Track("Piano", 0, False)
     for name in ("notes", "controls", "pitch_bends", "pedals"):
         events = [event for track in played for event in getattr(track, name)]
-        # Python's sort: of what happens together, symusic's would change the order.
+        # Python's sort is stable; symusic's would reorder simultaneous events.
         getattr(piano, name).extend(sorted(events, key=lambda event: event.time))
     merged.tracks = [piano]
     return merged
 
 
 def _miditok_config(config: TokenizerConfig) -> miditok.TokenizerConfig:
-    # miditok warns of settings that it changes by itself; the ones that concern us are pinned below.
+    # miditok warns about settings that it changes by itself; those that matter here are set explicitly below.
     logging.getLogger("miditok").setLevel(logging.ERROR)
     return miditok.TokenizerConfig(
         pitch_range=(config.pitch_low, config.pitch_high + 1),

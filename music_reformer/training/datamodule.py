@@ -12,8 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from music_reformer.config import TrainConfig
-from music_reformer.data.curriculum import CurriculumBatches
-from music_reformer.data.rows import TrainingBatches, ValidationBatches
+from music_reformer.data.rows import CurriculumBatches, TrainingBatches, ValidationBatches
 
 # Between the seeds of the stages of a curriculum, so that a stage draws other changes of a piece than the one before.
 STAGES_APART = 1_000_003

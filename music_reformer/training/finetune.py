@@ -23,9 +23,8 @@ from music_reformer.config import (
     require,
     to_plain,
 )
-from music_reformer.data.piece_index import Piece
-from music_reformer.data.prepare.midi import prepare
-from music_reformer.data.store import TokenStore
+from music_reformer.data.prepare.command import prepare
+from music_reformer.data.store import Piece, TokenStore
 from music_reformer.evaluation.likelihood import mean_nats, piece_losses
 from music_reformer.midi.score import write_atomically
 from music_reformer.midi.tokenizer import MusicTokenizer

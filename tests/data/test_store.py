@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from helpers.small_store import write_store
-from music_reformer.data.piece_index import Piece
-from music_reformer.data.store import TokenStore
+from music_reformer.data.store import Piece, TokenStore
 from music_reformer.errors import UserError
 
 

@@ -13,11 +13,9 @@ import pytest
 import symusic
 
 from music_reformer.config import EvaluateConfig, ModelConfig, TokenizerConfig
-from music_reformer.data.piece_index import Piece
-from music_reformer.data.store import VERSION, TokenStore
+from music_reformer.data.store import VERSION, Piece, TokenStore
 from music_reformer.errors import UserError
 from music_reformer.evaluation import evaluate as verb
-from music_reformer.evaluation.compare import overlap
 from music_reformer.evaluation.evaluate import evaluate
 from music_reformer.evaluation.groups import excerpt_seconds, human_excerpts, read_generated
 from music_reformer.evaluation.ngram import ngram_nats
@@ -205,16 +203,6 @@ def test_excerpts_are_no_longer_than_most_generated_pieces(generated: Path) -> N
     assert excerpt_seconds([*pieces, *pieces, cut_short], 1000.0) == lengths[0]
 
 
-def test_overlap_is_one_for_one_group_and_none_for_groups_apart() -> None:
-    random = np.random.default_rng(0)
-    values = random.normal(size=200)
-    assert overlap(values, values) == pytest.approx(1.0, abs=0.01)
-    assert overlap(values, values + 30) < 0.01
-    # Two normal densities one standard deviation apart: twice the tail beyond half of one, 0.617.
-    assert overlap(random.normal(size=4000), random.normal(size=4000) + 1) == pytest.approx(0.617, abs=0.05)
-    assert overlap(np.ones(5), np.ones(5)) == pytest.approx(1.0, abs=0.01)
-
-
 def test_mistakes_leave_nothing_behind(config: EvaluateConfig, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -224,7 +212,7 @@ def test_mistakes_leave_nothing_behind(config: EvaluateConfig, tmp_path: Path) -
         ({"generated": str(empty)}, "holds no MIDI file that can be used"),
         ({"output": str(tmp_path / "file")}, "is a file"),
         ({"split": "test"}, "the test split of .* is empty"),
-        ({"split": "train"}, "holds what may have been copied"),
+        ({"split": "train"}, "is what copies are searched in"),
         ({"split": "test", "checkpoint": None}, "the test split of .* is empty"),
     ):
         with pytest.raises(UserError, match=text):

@@ -1,4 +1,4 @@
-"""The n-gram yardstick against counting with dictionaries."""
+"""The n-gram baseline against counting with dictionaries."""
 
 from __future__ import annotations
 

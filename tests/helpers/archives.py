@@ -17,7 +17,7 @@ from pathlib import Path
 import yaml
 
 from helpers.scores import random_score
-from music_reformer.data.corpora.manifest import manifest_path
+from music_reformer.data.corpora.corpus_manifest import manifest_path
 
 
 @dataclass

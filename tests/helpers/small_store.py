@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from music_reformer.config import TokenizerConfig
-from music_reformer.data.piece_index import Piece
-from music_reformer.data.store import VERSION, TokenStore
+from music_reformer.data.store import VERSION, Piece, TokenStore
 from music_reformer.midi.tokenizer import MusicTokenizer
 
 

@@ -7,9 +7,9 @@ import pytest
 import symusic
 
 from music_reformer.midi.align import aligned
-from music_reformer.midi.examples import EXAMPLES, TICKS_PER_BEAT
+from music_reformer.midi.examples import EXAMPLES, TICKS_PER_QUARTER
 
-BAR = 4 * TICKS_PER_BEAT
+BAR = 4 * TICKS_PER_QUARTER
 SONG = EXAMPLES["evening"].score()
 
 
@@ -55,7 +55,7 @@ def test_other_metres(beats: int) -> None:
 
 def test_an_upbeat_stays_in_front_of_the_first_bar_line() -> None:
     song = moved(SONG, BAR)
-    song.tracks[0].notes.insert(0, symusic.Note(BAR - TICKS_PER_BEAT, TICKS_PER_BEAT, 67, 80))
+    song.tracks[0].notes.insert(0, symusic.Note(BAR - TICKS_PER_QUARTER, TICKS_PER_QUARTER, 67, 80))
     back = aligned(moved(song, 250))
     assert back is not None
     assert notes(back) == notes(song)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import symusic
 
-from music_reformer.midi.examples import EXAMPLES, TICKS_PER_BEAT
-from music_reformer.midi.rhythm_section import HIGHEST, LOWEST, with_rhythm_section
+from music_reformer.midi.examples import EXAMPLES, TICKS_PER_QUARTER
+from music_reformer.midi.rhythm_section import HIGHEST_ROOT, LOWEST_ROOT, with_rhythm_section
 
-BAR = 4 * TICKS_PER_BEAT
+BAR = 4 * TICKS_PER_QUARTER
 
 
 def song() -> symusic.Score:
@@ -44,7 +44,9 @@ def test_the_song_stays_and_the_bass_plays_its_lowest_notes(seed: int) -> None:
             assert 32 <= track.program < 40
             first = [note for note in track.notes if note.time % (BAR // 2) == 0]
             assert first
-            assert all(note.pitch % 12 == lowest[note.time] and LOWEST <= note.pitch <= HIGHEST for note in first)
+            assert all(
+                note.pitch % 12 == lowest[note.time] and LOWEST_ROOT <= note.pitch <= HIGHEST_ROOT for note in first
+            )
 
 
 def test_most_songs_have_both_and_the_same_draws_give_the_same() -> None:

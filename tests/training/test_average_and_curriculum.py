@@ -11,7 +11,7 @@ import torch
 from helpers import training_runs as runs
 from helpers.small_store import write_store
 from music_reformer.config import TrainConfig
-from music_reformer.data.curriculum import CurriculumBatches
+from music_reformer.data.rows import CurriculumBatches
 from music_reformer.data.store import TokenStore
 from music_reformer.errors import UserError
 from music_reformer.model.reformer import ReformerLM

@@ -1,1 +1,1 @@
-"""Corpora: what is known of them, where their files come from, and which split each is in."""
+"""Corpora: their manifests, downloading and unpacking them, and their splits."""

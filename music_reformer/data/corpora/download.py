@@ -1,4 +1,4 @@
-"""Downloads of large files: resumed where they stopped, checked, and there whole or not at all."""
+"""Downloads of large files: resumable, checked, and complete or not there at all."""
 
 from __future__ import annotations
 
@@ -17,41 +17,42 @@ import httpx
 from music_reformer.errors import UserError
 
 CHUNK = 1 << 20
-ATTEMPTS = 5  # in a row that bring nothing
-WAIT = 1.0  # seconds before the second attempt; twice as long before each further one
+ATTEMPTS = 5  # in a row without progress
+WAIT = 1.0  # seconds before the second attempt; doubled before each further one
 TIMEOUT = httpx.Timeout(30.0)
-# Room that must be left on the disk when all is done.
+# Bytes that must stay free on the disk.
 SPARE = 100_000_000
 
 
 class Meter(Protocol):
-    """A progress bar, as far as it is needed here."""
+    """The part of a progress bar that downloads and unpacking use."""
 
     def start(self, what: str, total: int | None, done: int = 0) -> None:
-        """Begin to count something new."""
+        """Start a new count."""
 
     def advance(self, amount: int) -> None:
-        """Count."""
+        """Add to the count."""
 
 
 def download(
     url: str, target: Path, *, sha256: str | None, num_bytes: int | None, unpacked: float, meter: Meter
 ) -> str | None:
-    """Download a file, going on where an earlier try stopped.
+    """Download a file, resuming where an earlier attempt stopped.
 
     Args:
         url: http or https.
-        target: the file; `target.part` holds what has come so far.
-        sha256: that the file must have; None: not known.
-        num_bytes: that it must have; None: not known.
-        unpacked: room to leave beside it, in multiples of its size.
-        meter: shown while it goes on.
+        target: path of the file; `target.part` holds the part downloaded so far.
+        sha256: expected checksum; None if unknown.
+        num_bytes: expected size; None if unknown.
+        unpacked: disk space to require beside the file, in multiples of its size.
+        meter: shows the progress.
 
     Returns:
-        Its sha256 where none was given; it is written to `target.sha256` too, and a later download must have the same.
+        The sha256 of the file if none was given, else None. It is also written to `target.sha256`, and later downloads
+        must match it.
 
     Raises:
-        UserError: it cannot be had, there is no room for it, or it is not the file that it should be.
+        UserError: the file cannot be downloaded, does not fit on the disk, or is not the expected one.
     """
     part, record = target.with_name(target.name + ".part"), target.with_name(target.name + ".sha256")
     expected = sha256 or _recorded(record)
@@ -66,7 +67,7 @@ def download(
             if failures >= ATTEMPTS:
                 raise UserError(
                     f"{url} cannot be downloaded ({str(error) or type(error).__name__}); {_size(part) / 1e6:.1f} MB "
-                    "are here, and the same command goes on from there"
+                    "are downloaded, and the same command resumes"
                 ) from error
             time.sleep(WAIT * 2 ** (failures - 1))
     found = digest_of(part, meter)
@@ -75,8 +76,8 @@ def download(
         _note_of(part).unlink(missing_ok=True)
         told = "" if sha256 else f" of the first download, in {record}"
         raise UserError(
-            f"{url} is not the archive that it should be (sha256 {found}, not {expected}{told}); it was damaged on the "
-            "way or has changed, and was removed"
+            f"{url} is not the expected archive (sha256 {found}, not {expected}{told}); it was damaged in "
+            "transit or has changed, and was removed"
         )
     os.replace(part, target)
     _note_of(part).unlink(missing_ok=True)
@@ -87,7 +88,7 @@ def download(
 
 
 def digest_of(path: Path, meter: Meter) -> str:
-    """The sha256 of a file."""
+    """The sha256 of a file, in hex."""
     meter.start("checking", _size(path))
     digest = hashlib.sha256()
     with open(path, "rb") as file:
@@ -98,7 +99,7 @@ def digest_of(path: Path, meter: Meter) -> str:
 
 
 def require_space(folder: Path, needed: float, what: str) -> None:
-    """Raise UserError unless the disk of a folder has room for so many bytes."""
+    """Raise a `UserError` unless the disk of a folder has room for so many bytes."""
     free = shutil.disk_usage(folder).free
     if needed + SPARE > free:
         raise UserError(
@@ -108,19 +109,19 @@ def require_space(folder: Path, needed: float, what: str) -> None:
 
 
 def _continue(url: str, part: Path, *, num_bytes: int | None, unpacked: float, trusted: bool, meter: Meter) -> None:
-    """One try: ask for what is missing, and append it."""
+    """One attempt: request the missing part and append it."""
     headers = {"Accept-Encoding": "identity", **_resume_headers(part, url, trusted)}
     with (
         httpx.Client(follow_redirects=True, timeout=TIMEOUT) as client,
         _request(client, url, headers) as response,
     ):
         if response.status_code == 416 and response.headers.get("Content-Range") == f"bytes */{_size(part)}":
-            return  # all of it came before
+            return  # complete already
         begin = _begin(response, part, url)
         length = response.headers.get("Content-Length")
         total = num_bytes if length is None else begin + int(length)
         if num_bytes is not None and total != num_bytes:
-            raise UserError(f"{url} has {total:,} bytes instead of the {num_bytes:,} of the manifest; it has changed")
+            raise UserError(f"{url} has {total:,} bytes instead of the {num_bytes:,} in the manifest; it has changed")
         if total is not None:
             require_space(part.parent, total * (1 + unpacked) - begin, f"the download of {url}")
         _write_note(part, url, response)
@@ -128,7 +129,7 @@ def _continue(url: str, part: Path, *, num_bytes: int | None, unpacked: float, t
         with open(part, "ab" if begin else "wb") as file:
             for chunk in response.iter_raw(CHUNK):
                 if total is not None and file.tell() + len(chunk) > total:
-                    raise UserError(f"{url} sends more than the {total:,} bytes that it announces; not trusted")
+                    raise UserError(f"{url} sends more than the {total:,} bytes that it announced; it was not accepted")
                 file.write(chunk)
                 meter.advance(len(chunk))
         if total is not None and _size(part) < total:
@@ -143,15 +144,15 @@ def _request(client: httpx.Client, url: str, headers: dict[str, str]) -> Iterato
     except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
         raise UserError(f"{url} is not an http or https address; give another with corpus.url=...") from error
     except httpx.TooManyRedirects as error:
-        raise UserError(f"{url} only leads round in a circle; give another with corpus.url=...") from error
+        raise UserError(f"{url} redirects in a circle; give another with corpus.url=...") from error
 
 
 def _begin(response: httpx.Response, part: Path, url: str) -> int:
-    """Where in the file the answer begins.
+    """The offset in the file at which the response begins.
 
     Raises:
         UserError: the server refuses.
-        httpx.TransportError: it may answer better next time.
+        httpx.TransportError: another attempt may succeed.
     """
     status = response.status_code
     if status == 206:
@@ -159,10 +160,10 @@ def _begin(response: httpx.Response, part: Path, url: str) -> int:
         if response.headers.get("Content-Range", "").startswith(f"bytes {begin}-"):
             return begin
         part.unlink()
-        raise httpx.ReadError("the server sent another part than was asked for")
+        raise httpx.ReadError("the server sent a different part than requested")
     if status == 200:
         return 0
-    if status == 416:  # what is here is longer than the file: it is another file
+    if status == 416:  # the part is longer than the file, which has changed
         part.unlink(missing_ok=True)
         raise httpx.ReadError("the file has changed")
     if status in (408, 429) or status >= 500:
@@ -174,7 +175,10 @@ def _begin(response: httpx.Response, part: Path, url: str) -> int:
 
 
 def _resume_headers(part: Path, url: str, trusted: bool) -> dict[str, str]:
-    """Ask for the rest, if the file is still the same; without a mark of that, only where a checksum will tell."""
+    """Headers that request the rest of the file if it is unchanged.
+
+    Without an ETag or date to compare, the rest is requested only if a checksum will verify the result.
+    """
     if not _size(part):
         return {}
     try:
@@ -189,7 +193,7 @@ def _resume_headers(part: Path, url: str, trusted: bool) -> dict[str, str]:
 
 def _write_note(part: Path, url: str, response: httpx.Response) -> None:
     etag = response.headers.get("ETag", "")
-    # A weak ETag does not promise the same bytes.
+    # A weak ETag does not guarantee the same bytes.
     mark = etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
     _note_of(part).write_text(json.dumps({"url": url, "mark": mark}))
 

@@ -1,4 +1,4 @@
-"""Having the files of a corpus here: told of, downloaded, checked and unpacked, if they are not yet."""
+"""Provides the files of a corpus: announces, downloads, checks and unpacks them unless they are there already."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from rich.progress import (
 )
 
 from music_reformer.config import CorpusConfig
+from music_reformer.data.corpora.corpus_manifest import Archive, CorpusManifest
 from music_reformer.data.corpora.download import digest_of, download
-from music_reformer.data.corpora.manifest import Archive, Manifest
 from music_reformer.data.corpora.unpack import unpack
 from music_reformer.errors import UserError
 from music_reformer.files import locked
 from music_reformer.midi.score import write_atomically
 
-# Room to leave for the files of an archive, in multiples of its size.
+# Disk space required for the files of an archive, in multiples of its size.
 UNPACKED = 4.0
 
 
-def obtain(config: CorpusConfig, manifest: Manifest, downloads: Path, console: Console) -> Path:
-    """The folder of a corpus; downloads and unpacks it where that has not been done.
+def obtain(config: CorpusConfig, manifest: CorpusManifest, downloads: Path, console: Console) -> Path:
+    """The folder of a corpus, which is downloaded and unpacked if necessary.
 
     Args:
-        config: `path` and `url` count.
-        manifest: says where it is to be had.
-        downloads: folder for archives; each corpus has one of its own below it.
-        console: for the licence, the progress and what was done.
+        config: `path` and `url` are used.
+        manifest: says where to download the corpus.
+        downloads: folder for archives; each corpus gets a folder below it.
+        console: shows the licence, the progress and the result.
 
     Raises:
-        UserError: it cannot be had, as `download` and `unpack` say, or a person must download it.
+        UserError: the corpus has to be downloaded by hand, or as in `download` and `unpack`.
     """
     if config.path is not None:
         return Path(config.path)
@@ -57,8 +57,8 @@ def obtain(config: CorpusConfig, manifest: Manifest, downloads: Path, console: C
         return _corpus_folder(_unpacked(archive, manifest, folder, console), archive)
 
 
-def _archive_of(config: CorpusConfig, manifest: Manifest, name: str) -> Archive:
-    """What to download."""
+def _archive_of(config: CorpusConfig, manifest: CorpusManifest, name: str) -> Archive:
+    """The archive to download."""
     archive, by_hand = manifest.archive, manifest.by_hand
     if config.url is not None:
         return replace(archive, url=config.url) if archive is not None else Archive(url=config.url)
@@ -72,13 +72,13 @@ def _archive_of(config: CorpusConfig, manifest: Manifest, name: str) -> Archive:
     return archive
 
 
-def _unpacked(archive: Archive, manifest: Manifest, folder: Path, console: Console) -> Path:
-    """The folder with what the archive holds."""
+def _unpacked(archive: Archive, manifest: CorpusManifest, folder: Path, console: Console) -> Path:
+    """The folder with the unpacked archive."""
     files, note = folder / "files", folder / "files.json"
     if files.is_dir() and note.is_file():
         came = json.loads(note.read_text())
         if archive.sha256 in (None, came["sha256"]):
-            console.print(f"{manifest.name}: unpacked already, in {files}")
+            console.print(f"{manifest.name}: already unpacked in {files}")
             return files
         raise UserError(
             f"{files} was unpacked from another archive (sha256 {came['sha256']}, not {archive.sha256}); "
@@ -96,21 +96,23 @@ def _unpacked(archive: Archive, manifest: Manifest, folder: Path, console: Conso
 
 
 def _download(archive: Archive, target: Path, bar: _Bar, console: Console) -> str:
-    """Have the archive here, and return its sha256, which is the right one."""
+    """Download the archive unless it is there, and return its verified sha256."""
     if target.is_file():
         sha256 = _check_again(target, archive, bar)
-        console.print(f"{target} is here already; its sha256 is right")
+        console.print(f"{target} is already downloaded; its sha256 is correct")
         return sha256
     url, num_bytes = archive.url, archive.num_bytes
     seen = download(url, target, sha256=archive.sha256, num_bytes=num_bytes, unpacked=UNPACKED, meter=bar)
     record = _record_of(target)
     if seen is not None:
-        console.print(f"the publisher gives no checksum; {seen} was seen, is kept in {record}, and must come again")
+        console.print(
+            f"the publisher gives no checksum; {seen} is recorded in {record}, and later downloads must match it"
+        )
     return archive.sha256 or record.read_text().split()[0]
 
 
-def _introduce(manifest: Manifest, archive: Archive, console: Console) -> None:
-    """What one should know before a download: what it is, its licence, whom to cite, how large it is."""
+def _introduce(manifest: CorpusManifest, archive: Archive, console: Console) -> None:
+    """Print source, licence, citation and size before a download."""
     size = f"{archive.num_bytes / 1e6:,.1f} MB" if archive.num_bytes else "the publisher gives no size"
     console.print(f"{manifest.name}: {manifest.source}")
     console.print(f"  licence:  {' '.join(manifest.licence.split())}")
@@ -120,19 +122,23 @@ def _introduce(manifest: Manifest, archive: Archive, console: Console) -> None:
 
 
 def _check_again(target: Path, archive: Archive, bar: _Bar) -> str:
-    """The sha256 of an archive that is here, which must be the right one."""
+    """The sha256 of an archive that is already downloaded.
+
+    Raises:
+        UserError: it is not the expected one.
+    """
     record = _record_of(target)
     expected = archive.sha256 or (record.read_text().split()[0] if record.is_file() else None)
     found = digest_of(target, bar)
     if expected is not None and found != expected:
-        raise UserError(f"{target} has the sha256 {found} instead of {expected}; remove it, and it is downloaded again")
+        raise UserError(f"{target} has the sha256 {found} instead of {expected}; remove it to download it again")
     if expected is None:
         write_atomically(record, f"{found}  {target.name}\n".encode())
     return found
 
 
 def _record_of(target: Path) -> Path:
-    """Where the sha256 of a first download is kept."""
+    """The file that records the sha256 of the first download."""
     return target.with_name(target.name + ".sha256")
 
 
@@ -143,8 +149,8 @@ def _corpus_folder(files: Path, archive: Archive) -> Path:
     found = sorted(path for path in files.glob(archive.folder) if path.is_dir())
     if len(found) != 1:
         raise UserError(
-            f"{files} was unpacked from {archive.url}, but has no one folder {archive.folder}; give the folder that "
-            "holds the corpus as corpus.path=..."
+            f"{files} was unpacked from {archive.url}, but does not have exactly one folder {archive.folder}; give "
+            "the folder that holds the corpus as corpus.path=..."
         )
     return found[0]
 
@@ -155,7 +161,7 @@ def _file_name(url: str) -> str:
 
 
 def _remove(folder: Path) -> None:
-    """A folder that was unpacked, but of which that was not written down; renamed first, to be gone at once."""
+    """Remove the folder of an unpacking that was not recorded. Renaming first makes it disappear at once."""
     if folder.exists():
         gone = folder.with_name(folder.name + ".old")
         os.replace(folder, gone)
@@ -163,7 +169,7 @@ def _remove(folder: Path) -> None:
 
 
 class _Bar:
-    """The one bar of a download: downloading, checking, unpacking."""
+    """A progress bar that shows downloading, checking and unpacking in turn."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
@@ -184,12 +190,12 @@ class _Bar:
         self._progress.stop()
 
     def start(self, what: str, total: int | None, done: int = 0) -> None:
-        """Begin to count something new."""
+        """Start a new count."""
         if self._task is not None:
             self._progress.remove_task(self._task)
         self._task = self._progress.add_task(what, total=total, completed=done)
 
     def advance(self, amount: int) -> None:
-        """Count."""
+        """Add to the count."""
         assert self._task is not None
         self._progress.advance(self._task, amount)

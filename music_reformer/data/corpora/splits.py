@@ -1,8 +1,8 @@
-"""Which files a corpus has, and which split each is in.
+"""Finds the files of a corpus and assigns each to a split.
 
-Splits go by composition, so that no performance of a piece is tested on after another was trained on. A composition's
-split is a hash of its name: adding files to a corpus moves none of the others. Where the publisher gives a split of
-their own (a table, named by the manifest), it is that one.
+Files are split by composition, so that no performance of a composition is in the test split while another is in the
+training split. The split of a composition is a hash of its name, so adding files moves none of the others. If the
+publisher provides a split (a table named by the manifest), that one is used.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from music_reformer.config import SPLITS, CorpusConfig
-from music_reformer.data.corpora.manifest import Manifest, Table
+from music_reformer.data.corpora.corpus_manifest import CorpusManifest, Table
 from music_reformer.errors import UserError
 
 SUFFIXES = (".mid", ".midi", ".kar")
@@ -23,13 +23,13 @@ SUFFIXES = (".mid", ".midi", ".kar")
 
 @dataclass(frozen=True, order=True)
 class CorpusFile:
-    """One file.
+    """A file of a corpus.
 
     Attributes:
         source: path relative to the corpus, with /.
-        composition: name of what must not be split.
+        composition: name of the composition; all its files are in the same split.
         split: "train", "validation" or "test".
-        reason: why it is left out before anybody looks into it; None: it is not.
+        reason: why the file is skipped without being read; None if it is not.
     """
 
     source: str
@@ -38,11 +38,11 @@ class CorpusFile:
     reason: str | None = None
 
 
-def find_files(config: CorpusConfig, manifest: Manifest) -> Iterator[CorpusFile]:
-    """All MIDI files of a corpus, in no order; a million of them take no memory.
+def find_files(config: CorpusConfig, manifest: CorpusManifest) -> Iterator[CorpusFile]:
+    """All MIDI files of a corpus, in any order and without a list of them in memory.
 
     Raises:
-        UserError: the folder is missing or holds no MIDI, or the table of its splits cannot be used.
+        UserError: the folder is missing or has no MIDI files, or the publisher's table cannot be used.
     """
     root = Path(config.path or "")
     if not root.is_dir():
@@ -67,7 +67,7 @@ def find_files(config: CorpusConfig, manifest: Manifest) -> Iterator[CorpusFile]
 
 
 def _walk(root: str, below: str) -> Iterator[str]:
-    """Paths of MIDI files, read as the folder is read: a folder of a million names is never listed whole."""
+    """Paths of the MIDI files below a folder, yielded while the folder is read."""
     folders = []
     with os.scandir(os.path.join(root, below) if below else root) as entries:
         for entry in entries:
@@ -99,7 +99,7 @@ def _read_table(root: Path, table: Table) -> dict[str, tuple[str, str]]:
     return rows
 
 
-def _place(source: str, manifest: Manifest, config: CorpusConfig) -> CorpusFile:
+def _place(source: str, manifest: CorpusManifest, config: CorpusConfig) -> CorpusFile:
     path = PurePosixPath(source)
     if manifest.composition == "name":
         name = path.stem
@@ -108,7 +108,7 @@ def _place(source: str, manifest: Manifest, config: CorpusConfig) -> CorpusFile:
     else:
         name = str(path.with_suffix(""))
     composition = manifest.variant.sub("", name)
-    # Not of the corpus's name: a corpus prepared as a plain folder has the same split.
+    # The name of the corpus is left out, so that it has the same splits when it is prepared as a plain folder.
     digest = hashlib.sha256(os.fsencode(composition)).digest()
     fraction = int.from_bytes(digest[:8], "big") / 2**64
     if fraction < config.test_fraction:

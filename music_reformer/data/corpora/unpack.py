@@ -1,6 +1,6 @@
-"""Unpacking archives that a stranger may have made: nothing lands outside the folder, and nothing fills the disk.
+"""Unpacks archives that may be malicious: nothing is written outside the folder, and nothing fills the disk.
 
-Only what a corpus is made of is unpacked: MIDI files, tables (CSV) and licences. Links are never made.
+Only MIDI files, tables (CSV) and licences are unpacked. Links are never created.
 """
 
 from __future__ import annotations
@@ -19,16 +19,15 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from music_reformer.data.corpora.download import Meter, require_space
+from music_reformer.data.corpora.download import CHUNK, Meter, require_space
 from music_reformer.data.corpora.splits import SUFFIXES
 from music_reformer.errors import UserError
 
-# MIDI files become a quarter of their size at the best; a bomb becomes a thousandth and less.
+# MIDI files compress to a quarter of their size at best, the contents of a bomb to a thousandth or less.
 MAX_RATIO = 30
-SMALL = 50_000_000  # archives that unpack to less are never bombs
-CHUNK = 1 << 20
+SMALL = 50_000_000  # an archive that unpacks to less is never a bomb
 
-# Name, size, bytes of the archive that it takes (0: not known), and how to open it.
+# Name, size, compressed size (0 if unknown), and a function that opens it.
 Member = tuple[str, int, int, Callable[[], IO[bytes]]]
 
 
@@ -37,14 +36,15 @@ def unpack(archive: Path, target: Path, meter: Meter) -> int:
 
     Args:
         archive: the file.
-        target: folder, which must not exist; it is there whole or not at all.
-        meter: shown while it goes on.
+        target: folder to create; it is complete or not there at all.
+        meter: shows the progress.
 
     Returns:
-        How many files were unpacked.
+        The number of files that were unpacked.
 
     Raises:
-        UserError: it is no archive, damaged, encrypted, unpacks to far more than its size, or names files outside.
+        UserError: the file is not an archive, or is damaged, encrypted, unpacks to far more than its size, or has
+            members outside its folder.
     """
     temporary = target.with_name(target.name + ".part")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -67,7 +67,7 @@ def _unpack_all(archive: Path, folder: Path, meter: Meter) -> int:
             _zip_members(archive, folder, limit) if zipfile.is_zipfile(archive) else _tar_members(archive, meter, limit)
         )
         for name, size, packed, opener in members:
-            total += size  # of what is passed over, too: a compressed tar is read through it
+            total += size  # skipped members count, too: a compressed tar is decompressed through them
             if total > limit:
                 raise UserError(_bomb(archive, limit))
             path = _safe_path(archive, name)
@@ -88,7 +88,7 @@ def _unpack_all(archive: Path, folder: Path, meter: Meter) -> int:
 def _zip_members(archive: Path, folder: Path, limit: int) -> Iterator[Member]:
     with zipfile.ZipFile(archive) as opened:
         members = opened.infolist()
-        # Sizes are what the archive says, but no more than that is ever read from a member.
+        # The sizes are what the archive claims; no more than that is ever read from a member.
         total = sum(member.file_size for member in members)
         if total > limit:
             raise UserError(_bomb(archive, limit))
@@ -106,8 +106,8 @@ def _zip_members(archive: Path, folder: Path, limit: int) -> Iterator[Member]:
 def _tar_members(archive: Path, meter: Meter, limit: int) -> Iterator[Member]:
     if not tarfile.is_tarfile(archive):
         raise UserError(f"{archive} is neither a zip nor a tar file; give the address of an archive")
-    # As a stream: the members of a compressed tar are met one after another, and none is kept in mind. Unpacked by
-    # gzip, bz2 or lzma, because tarfile takes the end of a stream that is cut short for the end of the archive.
+    # Read as a stream, one member after another, in constant memory. Decompressed by gzip, bz2 or lzma, because tarfile
+    # mistakes the end of a truncated stream for the end of the archive.
     with open(archive, "rb") as raw, _decompressed(raw) as stream, tarfile.open(fileobj=stream, mode="r|") as opened:
         before = 0
         for member in opened:
@@ -117,9 +117,9 @@ def _tar_members(archive: Path, meter: Meter, limit: int) -> Iterator[Member]:
             if not member.isdir():
                 size = max(0, member.size)
                 yield member.name if member.isreg() else "", size, 0, partial(_opened, opened, member)
-            opened.members.clear()  # type: ignore[attr-defined]  # a list of all members seen would grow for ever
+            opened.members.clear()  # type: ignore[attr-defined]  # else it keeps a list of all members
         rest = 0
-        while chunk := stream.read(CHUNK):  # padding, and then the check of the whole
+        while chunk := stream.read(CHUNK):  # padding, then the checksum of the stream
             rest += len(chunk)
             if rest > limit:
                 raise UserError(_bomb(archive, limit))
@@ -139,19 +139,19 @@ def _decompressed(raw: IO[bytes]) -> IO[bytes]:
 
 def _opened(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
     file = archive.extractfile(member)
-    assert file is not None  # of a regular file it is one
+    assert file is not None  # the member is a regular file
     return file
 
 
 def _safe_path(archive: Path, name: str) -> PurePosixPath:
-    """The path of a member below the target.
+    """The path of a member, relative to the target.
 
     Raises:
-        UserError: it is not below it.
+        UserError: it would leave the target.
     """
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or (name[1:2] == ":"):
-        raise UserError(f"{archive} is not safe: it names a file outside of its folder ({name!r}); it was not unpacked")
+        raise UserError(f"{archive} is not safe: it names a file outside its folder ({name!r}); it was not unpacked")
     return path
 
 

@@ -1,1 +1,1 @@
-"""`music-reformer prepare`: MIDI files or integers to a token store; start at `command.py`."""
+"""`music-reformer prepare`: MIDI files or integers to a token store. Start reading at `command.py`."""

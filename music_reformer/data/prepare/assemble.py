@@ -1,7 +1,6 @@
-"""The last step of a preparation: which pieces are used, and the files of the store, always the same bytes.
+"""The last step of a preparation: chooses the pieces and writes the files of the store, always the same bytes.
 
-It goes over the results in the order of their files, as often as it must, and keeps no more of them in memory than a
-few bytes each.
+It iterates over the results in the order of the files, several times, and keeps only a few bytes of each in memory.
 """
 
 from __future__ import annotations
@@ -18,52 +17,50 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from music_reformer.config import PrepareConfig
-from music_reformer.data.corpora.manifest import Manifest
-from music_reformer.data.corpora.splits import SPLITS
-from music_reformer.data.piece_index import Piece
+from music_reformer.config import SPLITS, PrepareConfig
+from music_reformer.data.corpora.corpus_manifest import CorpusManifest
 from music_reformer.data.prepare import near_duplicates
-from music_reformer.data.prepare.journal import Journal, Outcome
-from music_reformer.data.prepare.report import report_page
-from music_reformer.data.prepare.summary import Summary
-from music_reformer.data.store import VERSION
+from music_reformer.data.prepare.corpus_report import report_page
+from music_reformer.data.prepare.counts import CorpusCounts
+from music_reformer.data.prepare.journal import FileOutcome, ResultJournal
+from music_reformer.data.store import VERSION, Piece
 from music_reformer.errors import UserError
 from music_reformer.midi.score import write_atomically
 from music_reformer.midi.tokenizer import MusicTokenizer
 
-# Files of the store, in the order in which they get their names: `store.json` says that all are there.
+# Files of the store, in the order in which they are renamed. `store.json` follows: its presence means a finished store.
 FILES = ("tokens.bin", "index.jsonl", "skipped.jsonl", "near_duplicates.jsonl", "report.html", "tokenizer.json")
 
 
 def write_store(
-    output: Path, journal: Journal, config: PrepareConfig, manifest: Manifest, settings: dict[str, Any]
+    output: Path, journal: ResultJournal, config: PrepareConfig, manifest: CorpusManifest, settings: dict[str, Any]
 ) -> None:
     """Write all files of the store, `store.json` last.
 
     Raises:
-        UserError: there is not one piece; the output is left as it was found.
+        UserError: no file could be used; the output folder is left as it was.
     """
     partial = output / "partial"
     groups = _find_groups(journal, config, partial)
-    summary = _write_pieces(journal, groups, config, partial)
-    if not summary.num_pieces:
+    counts = _write_pieces(journal, groups, config, partial)
+    if not counts.num_pieces:
         _leave_nothing(output)
         raise UserError(
-            f"none of the {summary.num_skipped} files in {config.corpus.path} could be used; most often: "
-            f"{summary.commonest_reason}"
+            f"none of the {counts.num_skipped} files in {config.corpus.path} could be used; most often: "
+            f"{counts.most_frequent_reason}"
         )
     tokenizer = MusicTokenizer(config.tokenizer)
     tokenizer.save(partial / "new-tokenizer.json")
-    page = report_page(summary, groups.entries, manifest, config)
+    page = report_page(counts, groups.entries, manifest, config)
     (partial / "new-report.html").write_text(page, encoding="utf-8")
     info = {
         "version": VERSION,
         "corpus": config.corpus.name,
         "tokenizer": tokenizer.fingerprint,
-        "num_tokens": summary.num_tokens,
-        "num_pieces": dict(sorted(summary.pieces.items())),
-        "num_skipped": summary.num_skipped,
-        "skipped": dict(sorted(summary.skipped.items())),
+        "num_tokens": counts.num_tokens,
+        "num_pieces": dict(sorted(counts.pieces.items())),
+        "num_skipped": counts.num_skipped,
+        "skipped": dict(sorted(counts.skipped.items())),
         "settings": settings,
     }
     for name in FILES:
@@ -71,9 +68,9 @@ def write_store(
     write_atomically(output / "store.json", (json.dumps(info, indent=1) + "\n").encode())
 
 
-def _write_pieces(journal: Journal, groups: _Groups, config: PrepareConfig, partial: Path) -> Summary:
-    """Write the files that have a line or tokens for each piece or file, under other names."""
-    summary = Summary()
+def _write_pieces(journal: ResultJournal, groups: _Groups, config: PrepareConfig, partial: Path) -> CorpusCounts:
+    """Write, under temporary names, the files that have an entry per piece or file."""
+    counts = CorpusCounts()
     with contextlib.ExitStack() as files:
         tokens, index, skipped, pairs = (files.enter_context(open(partial / f"new-{name}", "wb")) for name in FILES[:4])
         for entry in groups.entries:
@@ -81,38 +78,38 @@ def _write_pieces(journal: Journal, groups: _Groups, config: PrepareConfig, part
         for place, outcome in _numbered(journal):
             reason = _reason(outcome, place, groups)
             if reason is None:
-                _write_line(index, asdict(_piece(outcome, summary, config)))
+                _write_line(index, asdict(_piece(outcome, counts, config)))
                 tokens.write(journal.tokens(outcome).tobytes())
-                summary.add(outcome)
+                counts.add(outcome)
             else:
                 kind, sentence = reason
                 _write_line(skipped, {"source": outcome.file.source, "kind": kind, "reason": sentence})
-                summary.skip(kind, sentence.replace(outcome.file.source, "it"))
-    return summary
+                counts.skip(kind, sentence.replace(outcome.file.source, "it"))
+    return counts
 
 
 @dataclass(frozen=True)
 class _Groups:
-    """Near-duplicates.
+    """Groups of near-duplicates.
 
     Attributes:
-        keepers: for each original piece that is dropped, the source and split of the one that is kept instead.
-        entries: a group each, for people.
+        keepers: for each piece that is dropped, the source and split of the piece that is kept instead.
+        entries: lines of `near_duplicates.jsonl`, one per group.
     """
 
     keepers: dict[int, tuple[str, str]]
     entries: list[dict[str, Any]]
 
 
-def _numbered(journal: Journal) -> Iterator[tuple[int, Outcome]]:
-    """Every outcome, with its number among the originals (those that may become pieces)."""
+def _numbered(journal: ResultJournal) -> Iterator[tuple[int, FileOutcome]]:
+    """Each outcome with its number among the originals (files that are no exact duplicates)."""
     number = -1
     for outcome in journal.outcomes():
         number += outcome.original == outcome.file.source
         yield number, outcome
 
 
-def _find_groups(journal: Journal, config: PrepareConfig, partial: Path) -> _Groups:
+def _find_groups(journal: ResultJournal, config: PrepareConfig, partial: Path) -> _Groups:
     """Groups of near-duplicates among the originals."""
     if config.near_duplicates == "off":
         return _Groups({}, [])
@@ -126,7 +123,7 @@ def _find_groups(journal: Journal, config: PrepareConfig, partial: Path) -> _Gro
             by_first.setdefault(int(first[place]), []).append(place)
     keepers, entries = {}, []
     for places in by_first.values():
-        # What is tested on stays, whatever is trained on.
+        # Pieces of the test and validation splits are kept before those of the training split.
         best = max(splits[place] for place in places)
         keeper = next(place for place in places if splits[place] == best)
         dropped = [place for place in places if splits[place] != best] if config.near_duplicates == "drop" else []
@@ -148,9 +145,9 @@ def _find_groups(journal: Journal, config: PrepareConfig, partial: Path) -> _Gro
 
 
 def _group(
-    journal: Journal, config: PrepareConfig, partial: Path
+    journal: ResultJournal, config: PrepareConfig, partial: Path
 ) -> tuple[NDArray[np.int32], NDArray[np.uint32], bytearray]:
-    """For each original the first of its group, its signature and its split (a place in `SPLITS`)."""
+    """For each original: the first piece of its group, its signature, and the index of its split in `SPLITS`."""
     present, splits = bytearray(), bytearray()
     path = partial / "signatures.bin"
     with open(path, "wb") as file:
@@ -166,8 +163,8 @@ def _group(
     return near_duplicates.group(signatures, flags, config.near_duplicate_similarity), signatures, splits
 
 
-def _reason(outcome: Outcome, place: int, groups: _Groups) -> tuple[str, str] | None:
-    """(kind, sentence) of why a file is not used; None where it is."""
+def _reason(outcome: FileOutcome, place: int, groups: _Groups) -> tuple[str, str] | None:
+    """Why a file is not used, as (kind, sentence); None if it is used."""
     if outcome.reason is not None:
         return outcome.kind, outcome.reason
     if outcome.original != outcome.file.source:
@@ -178,11 +175,11 @@ def _reason(outcome: Outcome, place: int, groups: _Groups) -> tuple[str, str] | 
     return None
 
 
-def _piece(outcome: Outcome, summary: Summary, config: PrepareConfig) -> Piece:
+def _piece(outcome: FileOutcome, counts: CorpusCounts, config: PrepareConfig) -> Piece:
     details = outcome.details
     return Piece(
-        piece_id=summary.num_pieces,
-        offset=summary.num_tokens,
+        piece_id=counts.num_pieces,
+        offset=counts.num_tokens,
         length=outcome.length,
         split=outcome.file.split,
         source=outcome.file.source,
@@ -197,7 +194,7 @@ def _piece(outcome: Outcome, summary: Summary, config: PrepareConfig) -> Piece:
 
 def _leave_nothing(output: Path) -> None:
     shutil.rmtree(output / "partial")
-    with contextlib.suppress(OSError):  # not empty, so not ours
+    with contextlib.suppress(OSError):  # not empty: it holds files that are not ours
         output.rmdir()
 
 

@@ -1,4 +1,4 @@
-"""Bars for a page: inline SVG and HTML without script, in the page's colours; values are told on hovering."""
+"""Bar charts for an HTML page: inline SVG and HTML without scripts, in the colours of the page, with tooltips."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 8, 8, 30
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar: its height, the label below it (may be empty), and what is told on hovering."""
+    """A bar: its height, the label below it (may be empty), and its tooltip."""
 
     value: int
     label: str
@@ -21,12 +21,12 @@ class Bar:
 
 
 def histogram(bars: Sequence[Bar], *, across: str, ranges: bool = False) -> str:
-    """Upright bars of one kind of thing.
+    """A chart of vertical bars.
 
     Args:
         bars: from left to right.
-        across: what the horizontal axis counts.
-        ranges: a bar stands for a range; its label is the lower bound, at its left edge.
+        across: label of the horizontal axis.
+        ranges: whether a bar stands for a range; its label then marks the lower bound, at the left edge.
     """
     top = max((bar.value for bar in bars), default=0) or 1
     step = _round_step(top)
@@ -40,7 +40,7 @@ def histogram(bars: Sequence[Bar], *, across: str, ranges: bool = False) -> str:
         parts.append(f'<text class="y" x="{LEFT - 6}" y="{y + 3.5:.1f}">{short(value)}</text>')
     for place, bar in enumerate(bars):
         x, height = LEFT + place * width, bar.value * scale
-        # The column of a bar answers to the pointer as a whole: a low bar is hard to hit.
+        # The tooltip belongs to the whole column, because a low bar is hard to hit.
         parts.append(
             f'<g><title>{html.escape(bar.title)}</title><rect class="hit" x="{x:.1f}" y="{TOP}" width="{width:.1f}" '
             f'height="{floor - TOP}"/><rect class="bar" x="{x + width * 0.07:.1f}" y="{floor - height:.1f}" '
@@ -54,7 +54,7 @@ def histogram(bars: Sequence[Bar], *, across: str, ranges: bool = False) -> str:
 
 
 def ranking(bars: Sequence[Bar]) -> str:
-    """Lying bars of named things, from the top."""
+    """A chart of horizontal bars, from top to bottom."""
     top = max((bar.value for bar in bars), default=0) or 1
     rows = [
         f'<tr title="{html.escape(bar.title)}"><th scope="row">{html.escape(bar.label)}</th><td class="number">'
@@ -65,7 +65,7 @@ def ranking(bars: Sequence[Bar]) -> str:
 
 
 def short(value: float) -> str:
-    """A number in few signs: 950, 12k, 3.4M."""
+    """A number abbreviated: 950, 12k, 3.4M."""
     for unit, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= unit:
             return f"{value / unit:.1f}".removesuffix(".0") + sign
@@ -73,7 +73,7 @@ def short(value: float) -> str:
 
 
 def _round_step(top: int) -> int:
-    """A round distance of grid lines: four of them at the most."""
+    """A round distance between grid lines such that there are at most four."""
     for power in range(12):
         for digit in (1, 2, 5):
             if digit * 10**power * 4 >= top:

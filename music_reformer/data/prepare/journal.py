@@ -1,7 +1,7 @@
-"""Results of an unfinished preparation, kept so that a run killed at any moment can go on, and in no memory.
+"""The results of an unfinished preparation, on disk, so that a run killed at any moment can resume.
 
-A SQLite database has a row per file of the corpus and a row per result; the tokens are appended to a file beside it.
-Tokens are written before their row, so what a row tells of is there, or is seen not to be there.
+A SQLite database has a row per file of the corpus and a row per result; tokens are appended to a file beside it. Tokens
+are written before their row, so a row whose tokens are missing is recognised and dropped.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from music_reformer.data.corpora.splits import CorpusFile
 from music_reformer.files import locked
 
-PAGE = 1000  # rows that are read at a time
+PAGE = 1000  # rows read at a time
 TABLES = """
 create table if not exists files (source blob primary key, composition blob, split text, reason text) without rowid;
 create table if not exists results (
@@ -29,7 +29,7 @@ create table if not exists results (
     details text, signature blob, pitches blob
 );
 """
-# The first file, in their order, of those with the same notes.
+# The first file of each set of files with the same notes.
 ORIGINALS = """
 create temp table originals as
 select notes_sha256, min(source) as original from results join files using (source)
@@ -44,17 +44,18 @@ from files left join results using (source) left join originals using (notes_sha
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FileOutcome:
     """What became of one file.
 
     Attributes:
-        file: of the corpus.
-        reason: why it cannot be used, None where it can; `kind` is that in a word or two.
-        original: the first file with the same notes, itself as a rule; None where it cannot be used.
-        begin, length: of its tokens.
+        file: the file.
+        reason: why it cannot be used; None if it can.
+        kind: the reason in a word or two.
+        original: the first file with the same notes, mostly itself; None if it cannot be used.
+        begin, length: position of its tokens.
         details: what `store.Piece` and the report need.
-        signature: of its notes, None for too few.
-        pitches: how often each MIDI pitch occurs, int64 [128].
+        signature: MinHash of its notes (`near_duplicates.signature`); None if it has too few.
+        pitches: number of notes of each MIDI pitch, int64 [128].
     """
 
     file: CorpusFile
@@ -68,8 +69,8 @@ class Outcome:
     pitches: NDArray[np.int64]
 
 
-class Journal:
-    """What is in the folder of an unfinished run, and where to write more.
+class ResultJournal:
+    """The results in the folder of an unfinished run. Holds a lock on the folder until it is closed.
 
     Args:
         folder: must exist.
@@ -85,20 +86,20 @@ class Journal:
         )
         self._database = sqlite3.connect(folder / "journal.sqlite", isolation_level=None)
         self._closing.callback(self._database.close)
-        # Nobody else may write, so nothing need be shared: shared memory does not work on network disks.
+        # Exclusive, because SQLite's shared memory does not work on network disks; the lock keeps others out anyway.
         for setting in ("locking_mode=exclusive", "journal_mode=wal", "synchronous=normal", "cache_size=-65536"):
             self._database.execute(f"pragma {setting}")
         self._database.executescript(TABLES)
         self._tokens_path = folder / "tokens.bin"
         self._tokens = self._closing.enter_context(open(self._tokens_path, "ab"))  # noqa: SIM115
-        # What may be the machine's fault is tried again; after a power cut tokens may be gone that a row tells of.
+        # Failures that may lie with the machine are retried. After a power cut, the tokens of a row may be missing.
         available = self._tokens_path.stat().st_size // 2
         self._database.execute("delete from results where again or begin + length > ?", (available,))
         (self._num_tokens,) = self._database.execute("select coalesce(max(begin + length), 0) from results").fetchone()
         self._tokens.truncate(2 * self._num_tokens)
 
     def set_files(self, files: Iterable[CorpusFile]) -> None:
-        """Say which files the corpus has now."""
+        """Replace the list of the files of the corpus."""
         with self._transaction():
             self._database.execute("delete from files")
             self._database.executemany(
@@ -107,14 +108,14 @@ class Journal:
             )
 
     def count(self) -> tuple[int, int]:
-        """(files of the corpus, those of them that are done)."""
+        """(number of files of the corpus, number of those that are done)."""
         return self._database.execute(
             "select count(*), sum(results.source is not null or files.reason is not null) "
             "from files left join results using (source)"
         ).fetchone()
 
     def waiting(self) -> Iterator[str]:
-        """Files that are not done, in their order; results may be added meanwhile."""
+        """The files that are not done, in order. Results may be added during the iteration."""
         last = b""
         while True:
             page = self._database.execute(
@@ -129,7 +130,7 @@ class Journal:
             last = page[-1][0]
 
     def add(self, source: str, result: dict[str, Any]) -> None:
-        """Keep one result (see `encode.encode_files`)."""
+        """Store one result (see `encoders.Encoders.results`)."""
         result = dict(result)
         tokens = result.pop("tokens", b"")
         begin = self._num_tokens
@@ -157,12 +158,12 @@ class Journal:
             ),
         )
 
-    def outcomes(self) -> Iterator[Outcome]:
-        """What became of every file, in their order."""
+    def outcomes(self) -> Iterator[FileOutcome]:
+        """What became of every file, in the order of the files."""
         self._database.executescript("drop table if exists temp.originals;" + ORIGINALS)
         for row in self._database.execute(OUTCOMES):
             source, composition, split, reason, kind, begin, length, details, signature, pitches, original = row
-            yield Outcome(
+            yield FileOutcome(
                 file=CorpusFile(source=os.fsdecode(source), composition=os.fsdecode(composition), split=split),
                 reason=reason,
                 kind=kind or "not listed",
@@ -174,12 +175,12 @@ class Journal:
                 pitches=np.frombuffer(pitches or bytes(512), dtype=np.uint32).astype(np.int64),
             )
 
-    def tokens(self, outcome: Outcome) -> NDArray[np.uint16]:
-        """Tokens of one file, uint16 [length]."""
+    def tokens(self, outcome: FileOutcome) -> NDArray[np.uint16]:
+        """The tokens of one file, uint16 [length]."""
         return np.fromfile(self._tokens_path, dtype=np.uint16, count=outcome.length, offset=2 * outcome.begin)
 
     def close(self) -> None:
-        """Close the files, and let other runs write."""
+        """Close the files and release the lock."""
         self._closing.close()
 
     @contextlib.contextmanager

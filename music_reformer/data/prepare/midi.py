@@ -1,15 +1,13 @@
-"""MIDI files to a token store: in parallel, resumable, the same bytes whatever happened on the way.
+"""MIDI files to a token store: parallel and resumable, and the same bytes however often it was interrupted.
 
-The corpus is downloaded if need be (`obtain.py`). Workers turn files into tokens (`encode.py`, or the same on many
-machines, `ray_engine.py`); this process keeps each result as it comes (`journal.py`), so a run that was killed goes on
-where it was. At the end the pieces are put in the order of their files, duplicates are dropped, and the store is
-written (`assemble.py`).
+The corpus is downloaded if necessary (`corpora/obtain.py`). Workers encode files (`encoders.py`, or `on_ray.py` on many
+machines). The main process stores each result as it arrives (`journal.py`), so a killed run resumes where it stopped.
+At the end, duplicates are dropped and the store is written in the order of the files (`assemble.py`).
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -21,52 +19,53 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from music_reformer.config import PrepareConfig
-from music_reformer.data.corpora.manifest import read_manifest
+from music_reformer.cores import num_cores
+from music_reformer.data.corpora.corpus_manifest import read_manifest
 from music_reformer.data.corpora.obtain import obtain
 from music_reformer.data.corpora.splits import find_files
 from music_reformer.data.prepare.assemble import write_store
-from music_reformer.data.prepare.encode import Result, encode_files
-from music_reformer.data.prepare.journal import Journal
-from music_reformer.data.prepare.ray_workers import encode_files_on_ray
+from music_reformer.data.prepare.encode import Result
+from music_reformer.data.prepare.encoders import encode_files
+from music_reformer.data.prepare.journal import ResultJournal
+from music_reformer.data.prepare.on_ray import encode_files_on_ray
 from music_reformer.data.store import TokenStore
 from music_reformer.errors import UserError
 from music_reformer.midi.score import write_atomically
 from music_reformer.midi.tokenizer import MusicTokenizer
 
 
-def prepare(config: PrepareConfig, *, progress: bool = True) -> TokenStore:
-    """Prepare a corpus; goes on where an earlier run stopped, and does nothing where it had finished.
+def prepare_midi(config: PrepareConfig, output: Path, *, progress: bool) -> TokenStore:
+    """Prepare a corpus of MIDI files. Resumes an unfinished run, and leaves a finished store alone.
 
     Args:
-        config: what to prepare, how, and where to.
-        progress: show a bar, and say at the end what there is.
+        config: what to prepare, and how.
+        output: folder of the store.
+        progress: whether to show a progress bar and a summary.
 
     Raises:
-        UserError: the corpus cannot be had, has no MIDI files or none that could be used, or the output holds something
-            else.
+        UserError: the corpus cannot be obtained, has no usable MIDI files, or the output folder holds something else.
     """
-    output = output_folder(config)
     partial = output / "partial"
     console = Console(quiet=not progress, highlight=False, soft_wrap=True, markup=False)
     settings = _settings(config)
     if (output / "store.json").is_file():
         store = TokenStore.open(output)
         _compare(f"{output} was prepared with", store.info["settings"], settings)
-        shutil.rmtree(partial, ignore_errors=True)  # of a run killed just before its own end
-        console.print(f"{output} is prepared already; nothing to do")
+        shutil.rmtree(partial, ignore_errors=True)  # left by a run that was killed just before it ended
+        console.print(f"{output} is already prepared; nothing to do")
         return store
     manifest = read_manifest(config.corpus.manifest)
-    MusicTokenizer(config.tokenizer)  # settings that cannot be are told before anything is written
+    MusicTokenizer(config.tokenizer)  # raises for impossible settings before anything is written
     _check_output(output, partial, settings)
     path = obtain(config.corpus, manifest, Path(config.downloads), console)
     config = replace(config, corpus=replace(config.corpus, path=str(path)))
-    next(find_files(config.corpus, manifest))  # raises where there is nothing to prepare
+    next(find_files(config.corpus, manifest))  # raises if there is nothing to prepare
     _claim(output, partial, settings)
-    journal = Journal(partial)
+    journal = ResultJournal(partial)
     try:
         journal.set_files(find_files(config.corpus, manifest))
         _encode_all(config, journal, console)
-        with console.status("sorting out duplicates and writing the store"):
+        with console.status("removing duplicates and writing the store"):
             write_store(output, journal, config, manifest, settings)
     finally:
         journal.close()
@@ -76,17 +75,8 @@ def prepare(config: PrepareConfig, *, progress: bool = True) -> TokenStore:
     return store
 
 
-def output_folder(config: PrepareConfig) -> Path:
-    """Where the store goes; a corpus that is downloaded has a folder of its own by default. Raises `UserError`."""
-    if config.output is not None:
-        return Path(config.output)
-    if config.corpus.path is not None:
-        raise UserError("prepare needs output: add output=..., the folder to write to")
-    return Path("datasets") / config.corpus.name
-
-
 def _settings(config: PrepareConfig) -> dict[str, Any]:
-    """What decides the bytes of a store; where the corpus lies, and who does the work, does not."""
+    """The settings that decide the bytes of a store: not the place of the corpus, nor the number of workers."""
     corpus = asdict(config.corpus)
     del corpus["path"], corpus["url"]
     corpus["manifest"] = Path(corpus["manifest"]).name if corpus["manifest"] else None
@@ -97,12 +87,12 @@ def _settings(config: PrepareConfig) -> dict[str, Any]:
         "quality": asdict(config.quality),
         "duplicates": duplicates,
     }
-    # Through JSON, so that it can be compared with what was written.
+    # A round trip through JSON makes it comparable with what was written.
     return json.loads(json.dumps(settings))
 
 
 def _compare(what: str, there: dict[str, dict[str, Any]], asked: dict[str, dict[str, Any]]) -> None:
-    """Raise UserError, naming the settings that differ."""
+    """Raise a `UserError` that names the settings that differ, if any do."""
     differing = [
         f"{group}.{key}"
         for group in asked
@@ -110,11 +100,11 @@ def _compare(what: str, there: dict[str, dict[str, Any]], asked: dict[str, dict[
         if there.get(group, {}).get(key) != asked[group][key]
     ]
     if differing:
-        raise UserError(f"{what} another {', '.join(differing)}; choose another output or remove that folder")
+        raise UserError(f"{what} a different {', '.join(differing)}; choose another output or remove that folder")
 
 
 def _check_output(output: Path, partial: Path, settings: dict[str, Any]) -> None:
-    """Make sure that the output is ours to write, before anything is downloaded."""
+    """Check that the output folder may be written, before anything is downloaded."""
     if output.exists() and not output.is_dir():
         raise UserError(f"output ({output}) is a file; name a folder")
     note = partial / "settings.json"
@@ -125,7 +115,7 @@ def _check_output(output: Path, partial: Path, settings: dict[str, Any]) -> None
 
 
 def _claim(output: Path, partial: Path, settings: dict[str, Any]) -> None:
-    """Make the folder of an unfinished run, unless there is one."""
+    """Create the folder of the unfinished run, unless it exists."""
     try:
         partial.mkdir(parents=True, exist_ok=True)
         if not (partial / "settings.json").is_file():
@@ -134,13 +124,13 @@ def _claim(output: Path, partial: Path, settings: dict[str, Any]) -> None:
         raise UserError(f"output ({output}) cannot be written ({error.strerror})") from error
 
 
-def _encode_all(config: PrepareConfig, journal: Journal, console: Console) -> None:
-    """Fill the journal with the files that it does not have yet."""
+def _encode_all(config: PrepareConfig, journal: ResultJournal, console: Console) -> None:
+    """Encode the files that the journal does not have yet."""
     total, done = journal.count()
     if done == total:
         return
     if done:
-        console.print(f"going on: {done:,} of {total:,} files were done before")
+        console.print(f"resuming: {done:,} of {total:,} files are done")
     columns = (
         TextColumn("preparing"),
         BarColumn(),
@@ -160,10 +150,10 @@ def _encode_all(config: PrepareConfig, journal: Journal, console: Console) -> No
 
 
 def _engine(config: PrepareConfig, num_files: int) -> Callable[[Iterator[str]], Iterator[tuple[str, Result]]]:
-    """What encodes the files: sources to (source, result)."""
+    """The function that encodes files: sources to (source, result)."""
     if config.engine == "ray":
         return lambda sources: encode_files_on_ray(sources, config, workers=config.workers)
-    workers = min(config.workers or os.cpu_count() or 1, num_files)
+    workers = min(config.workers or num_cores(), num_files)
     return lambda sources: encode_files(sources, config, workers=workers)
 
 
@@ -173,5 +163,5 @@ def _summary(store: TokenStore) -> str:
     text = f"{store.path}: {len(store.pieces):,} pieces ({splits}), {info['num_tokens']:,} tokens"
     if info["num_skipped"]:
         kinds = ", ".join(f"{number:,} {kind}" for kind, number in info["skipped"].items())
-        text += f"; {info['num_skipped']:,} files left out ({kinds}), see {store.path / 'skipped.jsonl'}"
+        text += f"; {info['num_skipped']:,} files skipped ({kinds}), see {store.path / 'skipped.jsonl'}"
     return f"{text}; report: {store.path / 'report.html'}"

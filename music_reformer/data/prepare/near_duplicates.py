@@ -1,9 +1,10 @@
-"""Pieces with the same notes, transposed or at another tempo, with some changed: found among a million.
+"""Finds pieces with nearly the same notes, even transposed or at another tempo, among a million.
 
-A piece is a set of melodic 6-grams: six intervals from note to note of a part, without regard to time. Transposition
-and tempo change none of them, other parts change only their own. The MinHash of the set (Broder, 1997) is a signature
-of fixed size; signatures are compared only where one of their bands is equal (Leskovec, Rajaraman and Ullman: Mining of
-Massive Datasets, chapter 3). In POP909 one pair has 0.89 of its 6-grams in common, every other less than 0.1.
+A piece is represented by the set of its melodic 6-grams: runs of six intervals between successive notes of a track,
+without regard to time. Transposition and tempo leave them unchanged, and adding a track leaves those of the others
+unchanged. The MinHash of the set (Broder, 1997) is a signature of fixed size; two signatures are compared only if one
+of their bands is equal (Leskovec, Rajaraman and Ullman: Mining of Massive Datasets, chapter 3). In POP909, one pair
+shares 0.89 of its 6-grams, every other pair less than 0.1.
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ from datasketch import MinHash
 from numpy.typing import NDArray
 
 GRAM = 6
-MIN_GRAMS = 12  # fewer say nothing
+MIN_GRAMS = 12  # with fewer, similarity means little
 NUM_HASHES = 128
-# 32 bands of 4: a pair with half of its 6-grams in common is compared with probability 0.87, with 0.7 of them 0.9998.
+# 32 bands of 4: a pair that shares half of its 6-grams is compared with probability 0.87, one that shares 0.7 with
+# 0.9998.
 BAND = 4
-# Files of one band that are compared with each other, at the most; a band that more share says nothing.
+# At most so many pieces of a band are compared with all others of it; a band shared by more is no evidence.
 MAX_ROUNDS = 50
 
 
 def signature(score: symusic.Score) -> bytes | None:
-    """MinHash of a clean score, uint32 [NUM_HASHES] as bytes; None for one with too few notes."""
+    """MinHash of a clean score, uint32 [NUM_HASHES] as bytes; None if it has too few notes."""
     grams = melodic_grams(score)
     if len(grams) < MIN_GRAMS:
         return None
@@ -35,7 +37,7 @@ def signature(score: symusic.Score) -> bytes | None:
 
 
 def melodic_grams(score: symusic.Score) -> NDArray[np.uint32]:
-    """The set of its 6-grams, as hashes in order; drums have no melody."""
+    """The sorted hashes of the 6-grams of a score, without drums."""
     found = []
     for track in score.tracks:
         if not track.is_drum and len(track.notes) > GRAM:
@@ -51,14 +53,14 @@ def melodic_grams(score: symusic.Score) -> NDArray[np.uint32]:
 
 
 def group(signatures: NDArray[np.uint32], present: NDArray[np.bool_], similarity: float) -> NDArray[np.int32]:
-    """For each piece the first piece of its group, itself where it is alone.
+    """For each piece, the first piece of its group (itself if it is alone).
 
-    Takes some 40 bytes of memory a piece, and time in proportion to their number.
+    Takes about 40 bytes of memory per piece, and time proportional to their number.
 
     Args:
         signatures: uint32 [pieces, NUM_HASHES], may be memory-mapped.
-        present: bool [pieces], False for pieces without a signature.
-        similarity: estimated share of 6-grams in common from which two are near-duplicates.
+        present: whether each piece has a signature, bool [pieces].
+        similarity: two pieces whose estimated Jaccard similarity is at least this are near-duplicates.
     """
     parent = np.arange(len(signatures), dtype=np.int32)
     pieces = np.flatnonzero(present).astype(np.int32)
@@ -77,9 +79,9 @@ def group(signatures: NDArray[np.uint32], present: NDArray[np.bool_], similarity
 def _compare(
     members: NDArray[np.int32], signatures: NDArray[np.uint32], parent: NDArray[np.int32], similarity: float
 ) -> None:
-    """Join those pieces of a band that are near-duplicates."""
+    """Merge the groups of near-duplicates within a band."""
     if len({_root(parent, int(piece)) for piece in members}) == 1:
-        return  # most of them share several bands
+        return  # already merged by an earlier band
     for _ in range(MAX_ROUNDS):
         if len(members) < 2:
             return
@@ -99,7 +101,7 @@ def _root(parent: NDArray[np.int32], piece: int) -> int:
 
 
 def estimate(one: NDArray[np.uint32], other: NDArray[np.uint32]) -> float:
-    """Estimated share of 6-grams in common, from two signatures."""
+    """Estimated Jaccard similarity of two sets of 6-grams, from their signatures."""
     return float((one == other).mean())
 
 
@@ -109,14 +111,14 @@ def _permutations() -> NDArray[np.uint32]:
 
 
 def _mix(grams: NDArray[np.uint64]) -> NDArray[np.uint32]:
-    """48 bits to 32 that are as good as random (finalizer of MurmurHash3)."""
+    """Hash 48 bits to 32 (the finalizer of MurmurHash3)."""
     grams = (grams ^ (grams >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
     grams = (grams ^ (grams >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
     return (grams ^ (grams >> np.uint64(33))).astype(np.uint32)
 
 
 def _fold(band: NDArray[np.uint32]) -> NDArray[np.uint64]:
-    """One key for the values of a band, uint64 [pieces]; a chance equality is seen when signatures are compared."""
+    """One key for the values of a band, uint64 [pieces]. Collisions do no harm: signatures are compared afterwards."""
     key = np.zeros(len(band), dtype=np.uint64)
     for column in range(band.shape[1]):
         key = key * np.uint64(0x9E3779B97F4A7C15) + band[:, column].astype(np.uint64)

@@ -1,4 +1,4 @@
-"""Which scores are music enough to learn from."""
+"""Which scores are good enough to learn from."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from music_reformer.midi.score import last_tick, seconds_at
 
 
 def mean_bpm(score: symusic.Score) -> float:
-    """Quarter notes a minute, over the piece."""
+    """Mean tempo of a piece in quarter notes per minute."""
     end = last_tick(score)
     return 60 * end / score.ticks_per_quarter / max(float(seconds_at(score, end)), 1e-9)
 
 
 def fault_of(score: symusic.Score, config: QualityConfig) -> tuple[str, str] | None:
-    """What a clean score lacks: (kind, the rest of a sentence about it); None where it lacks nothing.
+    """Why a clean score is rejected, as (kind, rest of a sentence about it); None if it is accepted.
 
     Args:
-        score: as `clean_score` gives it.
+        score: result of `clean_score`.
         config: the bounds.
     """
     num_notes = score.note_num()

@@ -1,4 +1,4 @@
-"""What is told of a piece in the report on a corpus: tempo, metre, key, instruments, pitches."""
+"""Tempo, metre, key, instruments and pitches of a piece, for the report on a corpus."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 from music_reformer.data.prepare.quality import mean_bpm
 from music_reformer.midi.score import last_tick, metres
 
-DRUMS = 128  # in the place of a program
+DRUM_PROGRAM = 128  # stands for drums in lists of programs; follows all programs in their order
 KEY_NAMES = tuple(
     f"{tonic} {mode}"
     for mode in ("major", "minor")
     for tonic in ("C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B")
 )
-# How well the twelve degrees fit a key to the ears of listeners: Krumhansl and Kessler, 1982.
-_MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
-_MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
+# Key profiles: how well listeners found the twelve pitch classes to fit a key (Krumhansl and Kessler, 1982).
+_MAJOR_PROFILE = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
+_MINOR_PROFILE = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
 
 
 def _profiles() -> NDArray[np.float64]:
-    rows = np.array([np.roll(profile, tonic) for profile in (_MAJOR, _MINOR) for tonic in range(12)])
+    rows = np.array([np.roll(profile, tonic) for profile in (_MAJOR_PROFILE, _MINOR_PROFILE) for tonic in range(12)])
     rows -= rows.mean(axis=1, keepdims=True)
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
@@ -32,7 +32,7 @@ _PROFILES = _profiles()
 
 
 def describe(score: symusic.Score) -> dict[str, Any]:
-    """Tempo, metre, key and instruments of a clean score, as JSON holds them, and "pitches", uint32 [128] as bytes."""
+    """Tempo, metre, key and instruments of a clean score in JSON types, and "pitches", uint32 [128] as bytes."""
     notes = [(track.notes.numpy(), track.is_drum) for track in score.tracks]
     counts = np.zeros(128, dtype=np.uint32)
     weights = np.zeros(12)
@@ -44,16 +44,16 @@ def describe(score: symusic.Score) -> dict[str, Any]:
         "bpm": round(mean_bpm(score), 1),
         "metre": _main_metre(score),
         "key": key_of(weights),
-        "programs": sorted({DRUMS if track.is_drum else track.program for track in score.tracks}),
+        "programs": sorted({DRUM_PROGRAM if track.is_drum else track.program for track in score.tracks}),
         "pitches": counts.tobytes(),
     }
 
 
 def key_of(weights: NDArray[np.float64]) -> int | None:
-    """The key whose profile the pitch classes fit best, an index into `KEY_NAMES`; None where they fit none.
+    """The key whose profile fits the pitch classes best, as an index into `KEY_NAMES`; None if all sound equally long.
 
     Args:
-        weights: sounding time of the pitch classes from C, [12].
+        weights: sounding time of each pitch class from C on, [12].
     """
     if np.ptp(weights) == 0:
         return None
@@ -61,7 +61,7 @@ def key_of(weights: NDArray[np.float64]) -> int | None:
 
 
 def _main_metre(score: symusic.Score) -> str:
-    """The metre of the largest part of a score, such as "4/4"."""
+    """The metre that is in force longest, such as "4/4"."""
     changes = metres(score)
     ends = [tick for tick, _, _ in changes[1:]] + [max(last_tick(score), changes[-1][0])]
     lengths: dict[str, int] = {}

@@ -49,7 +49,7 @@ def test_it_goes_on_where_the_connection_broke(site: Site, tmp_path: Path) -> No
 
 def test_it_goes_on_after_a_run_that_gave_up(site: Site, tmp_path: Path) -> None:
     site.cut = [1_000_000] + [0] * (module.ATTEMPTS - 1)
-    with pytest.raises(UserError, match=r"downloaded .* MB are here, and the same command goes on from there"):
+    with pytest.raises(UserError, match=r"downloaded .* MB are downloaded, and the same command resumes"):
         fetch(site, tmp_path / "a.zip")
     assert not (tmp_path / "a.zip").exists()
     here = (tmp_path / "a.zip.part").stat().st_size
@@ -95,7 +95,7 @@ def test_a_part_that_is_too_long_is_begun_again(site: Site, tmp_path: Path) -> N
 
 
 def test_a_wrong_file_does_not_stay(site: Site, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=f"is not the archive that it should be .sha256 {SHA256}, not {'1' * 64}"):
+    with pytest.raises(UserError, match=f"is not the expected archive .sha256 {SHA256}, not {'1' * 64}"):
         fetch(site, tmp_path / "a.zip", sha256="1" * 64)
     assert not [path for path in tmp_path.iterdir() if path.suffix in (".zip", ".part")]
 

@@ -17,7 +17,7 @@ from helpers.archives import Site, manifest_for, serve
 from music_reformer.cli import main
 from music_reformer.config import CorpusConfig
 from music_reformer.data.corpora import download as download_module
-from music_reformer.data.corpora.manifest import read_manifest
+from music_reformer.data.corpora.corpus_manifest import read_manifest
 from music_reformer.data.corpora.obtain import obtain
 from music_reformer.data.corpora.splits import find_files
 from music_reformer.data.store import TokenStore
@@ -98,12 +98,12 @@ def test_one_command_downloads_and_prepares(
 def test_what_is_here_is_not_downloaded_again(site: Site, here: Path) -> None:
     manifest = manifest_for("maestro", site, archives.maestro(), here)
     assert "licence: CC BY-NC-SA 4.0" in fetch("maestro", manifest)
-    assert fetch("maestro", manifest) == "maestro: unpacked already, in downloads/maestro/files"
+    assert fetch("maestro", manifest) == "maestro: already unpacked in downloads/maestro/files"
     folder = here / "downloads" / "maestro"
     table = folder / "files" / "maestro-v3.0.0" / "maestro-v3.0.0.csv"
     (folder / "files.json").unlink()  # as if it had been stopped while unpacking
     table.unlink()
-    assert "is here already; its sha256 is right" in fetch("maestro", manifest)
+    assert "is already downloaded; its sha256 is correct" in fetch("maestro", manifest)
     assert table.is_file()
     assert len(site.asked) == 1
     other = archives.zip_of({"maestro-v3.0.0/a.mid": b"x"})
@@ -195,7 +195,7 @@ def test_what_cannot_be_downloaded_is_told(site: Site, here: Path) -> None:
     with pytest.raises(UserError, match="corpus bare has nothing to download; give a folder"):
         fetch("bare", bare)
     content = archives.tar_of({"another/a.mid": archives.midi(1)})
-    with pytest.raises(UserError, match="has no one folder lmd_full; give the folder"):
+    with pytest.raises(UserError, match="does not have exactly one folder lmd_full; give the folder"):
         fetch("lakh", manifest_for("lakh", site, content, here))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from music_reformer.config import CorpusConfig
-from music_reformer.data.corpora.manifest import read_manifest
+from music_reformer.data.corpora.corpus_manifest import read_manifest
 from music_reformer.data.corpora.splits import CorpusFile, find_files
 from music_reformer.errors import UserError
 
@@ -87,7 +87,7 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"archive\.sha256 \(123\) must be 64 digits"):
         list_files(CorpusConfig(path=str(tmp_path), manifest=str(tmp_path / "bad.yaml")))
     (tmp_path / "bad.yaml").write_text("archive: {address: x}\n")
-    with pytest.raises(UserError, match="archive is not as in the other manifests"):
+    with pytest.raises(UserError, match="archive must have the same keys as in the manifests"):
         list_files(CorpusConfig(path=str(tmp_path), manifest=str(tmp_path / "bad.yaml")))
     (tmp_path / "bad.yaml").write_text("- a list\n")
     with pytest.raises(UserError, match="must be a YAML mapping"):

@@ -17,18 +17,14 @@ import numpy as np
 import pytest
 import symusic
 
-from helpers.bad_workers import by_name
 from helpers.scores import random_score
 from music_reformer.config import CorpusConfig, PrepareConfig, QualityConfig, TokenizerConfig
-from music_reformer.data.corpora.splits import CorpusFile
 from music_reformer.data.prepare import assemble
 from music_reformer.data.prepare import midi as module
-from music_reformer.data.prepare.encode import Encoders, Result, notes_digest
-from music_reformer.data.prepare.journal import Journal
-from music_reformer.data.prepare.midi import prepare
+from music_reformer.data.prepare.command import prepare
+from music_reformer.data.prepare.journal import ResultJournal
 from music_reformer.data.store import TokenStore
 from music_reformer.errors import UserError
-from music_reformer.midi.examples import EXAMPLES
 from music_reformer.midi.score import clean_score, read_score, write_score
 
 NUM_GOOD = 14
@@ -139,7 +135,7 @@ def test_killed_and_started_again_it_gives_the_same_bytes(
             [
                 sys.executable,
                 "-c",
-                "from music_reformer.config import *\nfrom music_reformer.data.prepare.midi import prepare\n"
+                "from music_reformer.config import *\nfrom music_reformer.data.prepare.command import prepare\n"
                 f"prepare({config!r}, progress=False)",
             ],
             cwd=Path(module.__file__).parents[2],
@@ -168,7 +164,7 @@ def _size(path: Path) -> int:
 
 def test_workers_end_with_a_killed_parent(midi_folder: Path, tmp_path: Path) -> None:
     code = (
-        "from music_reformer.config import *\nfrom music_reformer.data.prepare.encode import Encoders\n"
+        "from music_reformer.config import *\nfrom music_reformer.data.prepare.encoders import Encoders\n"
         "from helpers.bad_workers import worker_id\n"
         f"encoders = Encoders({config_for(midi_folder, tmp_path)!r}, workers=2, encode=worker_id)\n"
         "results = encoders.results(map(str, range(100)))\n"
@@ -204,7 +200,7 @@ def test_a_finished_store_is_left_alone(
     before = content(finished.path)
     monkeypatch.setattr(module, "encode_files", None)  # to be called would be an error
     prepare(config_for(midi_folder, finished.path, workers=2))
-    assert "is prepared already; nothing to do" in capsys.readouterr().out
+    assert "is already prepared; nothing to do" in capsys.readouterr().out
     assert content(finished.path) == before
 
 
@@ -231,12 +227,12 @@ def test_stopped_at_the_very_end_it_gives_the_same_bytes(
 def test_other_settings_are_refused_by_name(midi_folder: Path, finished: TokenStore, tmp_path: Path) -> None:
     before = content(finished.path)
     other = config_for(midi_folder, finished.path, tokenizer=TokenizerConfig(encoding="TSD"))
-    with pytest.raises(UserError, match=r"prepared with another tokenizer\.encoding; choose another output"):
+    with pytest.raises(UserError, match=r"prepared with a different tokenizer\.encoding; choose another output"):
         prepare(other, progress=False)
     assert content(finished.path) == before
     unfinished = tmp_path / "store"
     module._claim(unfinished, unfinished / "partial", module._settings(other))
-    with pytest.raises(UserError, match=r"unfinished run with another tokenizer\.encoding"):
+    with pytest.raises(UserError, match=r"unfinished run with a different tokenizer\.encoding"):
         prepare(config_for(midi_folder, unfinished), progress=False)
 
 
@@ -244,7 +240,7 @@ def test_two_runs_at_once_are_refused(midi_folder: Path, tmp_path: Path) -> None
     config = config_for(midi_folder, tmp_path / "store")
     partial = tmp_path / "store" / "partial"
     module._claim(tmp_path / "store", partial, module._settings(config))
-    first = Journal(partial)
+    first = ResultJournal(partial)
     with pytest.raises(UserError, match="another run is writing"):
         prepare(config, progress=False)
     first.close()
@@ -269,121 +265,3 @@ def test_nothing_is_written_where_nothing_can_be_prepared(tmp_path: Path) -> Non
     with pytest.raises(UserError, match=r"none of the 1 files .* could be used; most often: it is not a MIDI file"):
         prepare(config, progress=False)
     assert not (tmp_path / "store").exists()
-
-
-def test_files_that_kill_or_hang_cost_only_themselves(tmp_path: Path) -> None:
-    sources = ["a", "die", "b", "hang", "c", "starve", "d"]
-    config = config_for(tmp_path, tmp_path, seconds_per_file=3.0)
-    with Encoders(config, workers=2, encode=by_name) as encoders:
-        results: dict[str, Result] = dict(encoders.results(sources))
-    assert list(results) == sources
-    assert all(results[source] == {"done": source} for source in "abcd")
-    assert "died (exit code" in results["die"]["reason"]
-    assert results["hang"]["reason"] == "took more than 3 seconds"
-    assert results["starve"]["reason"] == "took more than 4000 MB of memory"
-
-
-def files_of(*sources: str) -> list[CorpusFile]:
-    return [CorpusFile(source=source, composition=source, split="train") for source in sources]
-
-
-def result_of(tokens: list[int], notes: str) -> Result:
-    return {"tokens": np.array(tokens, dtype=np.uint16).tobytes(), "length": len(tokens), "notes_sha256": notes}
-
-
-def test_what_may_be_the_machines_fault_is_tried_again(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
-    journal.set_files(files_of("hung", "bad", "good"))
-    assert list(journal.waiting()) == ["bad", "good", "hung"]
-    journal.add("hung", {"reason": "took more than 3 seconds", "kind": "too costly", "again": True})
-    journal.add("bad", {"reason": "it is damaged", "kind": "unreadable"})
-    journal.add("good", result_of([1, 5, 2], "x"))
-    assert [outcome.reason for outcome in journal.outcomes()] == ["it is damaged", None, "took more than 3 seconds"]
-    assert (journal.count(), list(journal.waiting())) == ((3, 3), [])
-    journal.close()
-    again = Journal(tmp_path)
-    assert (again.count(), list(again.waiting())) == ((3, 2), ["hung"])
-    (good,) = (outcome for outcome in again.outcomes() if outcome.file.source == "good")
-    assert again.tokens(good).tolist() == [1, 5, 2]
-    again.close()
-
-
-def test_a_journal_forgets_tokens_that_were_not_written(tmp_path: Path) -> None:
-    """After a power cut the row may be on the disk and its tokens not."""
-    journal = Journal(tmp_path)
-    journal.set_files(files_of("a", "b"))
-    for source in "ab":
-        journal.add(source, result_of([ord(source)] * 10, source))
-    journal.close()
-    os.truncate(tmp_path / "tokens.bin", 30)
-    again = Journal(tmp_path)
-    assert list(again.waiting()) == ["b"]
-    again.add("b", result_of([7] * 4, "b"))
-    assert [again.tokens(outcome).tolist() for outcome in again.outcomes()] == [[ord("a")] * 10, [7] * 4]
-    again.close()
-
-
-def test_a_journal_goes_by_the_files_that_the_corpus_has_now(tmp_path: Path) -> None:
-    """A file that came or went between two runs; and of the same notes the first in order, whichever was done first."""
-    odd = os.fsdecode(b"caf\xe9.mid")
-    journal = Journal(tmp_path)
-    journal.set_files(files_of("z", "a", "gone", odd))
-    for source in ("z", "a", "gone", odd):
-        journal.add(source, result_of([1, 2], "the same" if source != odd else "other"))
-    journal.set_files(
-        [*files_of("new", "z", "a", odd), CorpusFile("stray", "stray", "train", "it is not in the table")]
-    )
-    assert list(journal.waiting()) == ["new"]
-    journal.add("new", {"reason": "it is damaged", "kind": "unreadable"})
-    told = [(outcome.file.source, outcome.original, outcome.kind) for outcome in journal.outcomes() if outcome.reason]
-    assert told == [("new", None, "unreadable"), ("stray", None, "not listed")]
-    used = [(outcome.file.source, outcome.original) for outcome in journal.outcomes() if not outcome.reason]
-    assert used == [("a", "a"), (odd, odd), ("z", "a")]
-    journal.close()
-
-
-def test_duplicates_are_told_by_their_notes() -> None:
-    score = random_score(3)
-    same = score.resample(960)
-    same.tempos = []
-    same.tracks = list(reversed(same.tracks))
-    for track in same.tracks:
-        track.program = 11
-        track.notes = [symusic.Note(note.time + 777, note.duration, note.pitch, 99) for note in track.notes]
-    assert notes_digest(same) == notes_digest(score)
-    other = score.copy()
-    other.tracks[0].notes[5].pitch += 1
-    assert notes_digest(other) != notes_digest(score)
-
-
-def test_pieces_are_moved_onto_their_grid_and_accompanied_as_often_as_asked(tmp_path: Path) -> None:
-    folder = tmp_path / "songs"
-    for number in range(40):
-        song = EXAMPLES["evening"].score()
-        song.tracks = song.tracks[:2]
-        song = song.shift_time(77 + number)
-        song.time_signatures[0].time = song.tempos[0].time = 0
-        song.tracks[0].notes[0].pitch += number // 7  # no two alike
-        song.tracks[0].notes[1].pitch += number % 7
-        write_score(song, folder / f"{number:02d}.mid")
-
-    def pieces(name: str, **changes: float) -> list[set[str]]:
-        corpus = CorpusConfig(path=str(folder), validation_fraction=0, test_fraction=0, **changes)
-        store = prepare(
-            PrepareConfig(output=str(tmp_path / name), corpus=corpus, workers=1, near_duplicates="off"), progress=False
-        )
-        names = store.music_tokenizer.tokens
-        return [{names[token] for token in store.tokens(piece)} for piece in store.split("train")]
-
-    # On the grid, whole eighths of a song in eighths; beside it, other positions.
-    even = {f"Position_{place}" for place in range(0, 32, 4)}
-    on_grid = [
-        all(name in even for name in piece if name.startswith("Position")) for piece in pieces("half", align=0.5)
-    ]
-    assert 10 < sum(on_grid) < 30
-    band = pieces("band", align=1.0, rhythm_section=0.5)
-    assert 10 < sum(any(name in piece for name in ("Program_-1", "Program_33")) for piece in band) < 35
-    assert pieces("again", align=1.0, rhythm_section=0.5) == band
-    assert all("Program_-1" not in piece for piece in pieces("alone", rhythm_section=1.0))  # needs the grid
-    with pytest.raises(UserError, match=r"corpus\.align \(1\.5\) must be 0 to 1"):
-        CorpusConfig(path=str(folder), align=1.5)

@@ -11,9 +11,9 @@ import symusic
 
 from helpers.scores import random_score
 from music_reformer.config import CorpusConfig, PrepareConfig
-from music_reformer.data.corpora.manifest import Manifest
+from music_reformer.data.corpora.corpus_manifest import CorpusManifest
 from music_reformer.data.corpora.splits import find_files
-from music_reformer.data.prepare.midi import prepare
+from music_reformer.data.prepare.command import prepare
 from music_reformer.data.prepare.near_duplicates import NUM_HASHES, estimate, group, melodic_grams, signature
 from music_reformer.midi.score import clean_score, read_score, write_score
 
@@ -93,7 +93,7 @@ def folder(tmp_path: Path) -> tuple[Path, dict[str, str]]:
         write_score(transposed(random_score(2, num_notes=80), semitones), midi / f"song {semitones}.mid")
     write_score(random_score(3, num_notes=80), midi / "alone.mid")
     config = CorpusConfig(path=str(midi), validation_fraction=0.25, test_fraction=0.25)
-    return midi, {file.source: file.split for file in find_files(config, Manifest())}
+    return midi, {file.source: file.split for file in find_files(config, CorpusManifest())}
 
 
 @pytest.mark.parametrize("policy", ["drop", "report"])

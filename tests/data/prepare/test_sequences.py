@@ -111,7 +111,7 @@ def test_a_pickle_runs_no_code(tmp_path: Path) -> None:
         stream.write(pickle.dumps(array))
     with zipfile.ZipFile(tmp_path / "evil.npz", "w") as archive:
         archive.write(header, "train.npy")
-    with pytest.raises(UserError, match="which is no array"):
+    with pytest.raises(UserError, match="which is not an array"):
         read_sequences(tmp_path / "evil.npz")
     assert not (tmp_path / "evil").exists()
 
@@ -135,8 +135,8 @@ def test_padding_inside_reads_as_nothing(tmp_path: Path) -> None:
         ("a.json", "[1", {}, "is damaged"),
         ("a.json", '{"dev": [[1]]}', {}, "has the key 'dev'"),
         ("a.json", "[[70000]]", {}, "holds the value 70000"),
-        ("a.json", "[[1, 2, 3, 4]]", {"kind": "chorales"}, "is no chorale"),
-        ("a.json", "[[[1, 2, 3, 128]]]", {"kind": "chorales"}, "is no chorale"),
+        ("a.json", "[[1, 2, 3, 4]]", {"kind": "chorales"}, "is not a chorale"),
+        ("a.json", "[[[1, 2, 3, 128]]]", {"kind": "chorales"}, "is not a chorale"),
         ("a.npz", "no zip", {}, "is damaged"),
         ("a.txt", "1 2 x", {}, "is damaged"),
         ("a.csv", "1", {}, "must end in .json"),
@@ -155,7 +155,7 @@ def test_an_output_that_is_there_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     prepared(tmp_path / "a.json", tmp_path / "store")
     before = {path: path.read_bytes() for path in (tmp_path / "store").iterdir()}
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="exists already"):
         prepared(tmp_path / "a.json", tmp_path / "store")
     assert {path: path.read_bytes() for path in (tmp_path / "store").iterdir()} == before
     with pytest.raises(UserError, match="cannot be read"):
@@ -198,8 +198,8 @@ def test_training_learns_it_and_evaluation_tells_nats(
     assert main(["generate", "checkpoint=run/weights", "output=out"]) == 2
     assert "tokenizer" in capsys.readouterr().err
     assert main(["generate", "data=store", "output=out", f"checkpoint={music_weights(tmp_path)}"]) == 2
-    assert "holds integers, no music" in capsys.readouterr().err
+    assert "holds integers, not music" in capsys.readouterr().err
     assert not Path("out").exists()
     Path("midi").mkdir()
     assert main(["evaluate", "checkpoint=null", "generated=midi", "data=store", "output=none"]) == 2
-    assert "holds integers, no music" in capsys.readouterr().err
+    assert "holds integers, not music" in capsys.readouterr().err

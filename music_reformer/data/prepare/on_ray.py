@@ -1,7 +1,7 @@
-"""Preparation on Ray Data, for more than one machine: the same function, the same results.
+"""Preparation on a Ray cluster of several machines, with the same results.
 
-Each Ray worker keeps one process of `encode.Encoders`, so that a file that kills, hangs or starves it costs no more
-than it does without Ray. The corpus must be at the same path on all machines, and this package installed there.
+Each Ray worker owns one process of `encoders.Encoders`, so that a file that crashes, hangs or exhausts it costs only
+itself here too. The corpus must be at the same path on all machines, and this package must be installed there.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ from typing import Any
 import numpy as np
 
 from music_reformer.config import PrepareConfig
-from music_reformer.data.prepare.encode import Encoders, Result
+from music_reformer.data.prepare.encode import Result
+from music_reformer.data.prepare.encoders import Encoders
 from music_reformer.ray_cluster import import_of_ray, joined_cluster
 
 BATCH = 16  # files
-# More blocks are more messages; fewer leave workers idle at the end.
+# Smaller blocks mean more messages, larger ones leave workers idle at the end.
 FILES_PER_BLOCK = 64
 
 
 def encode_files_on_ray(sources: Iterable[str], config: PrepareConfig, *, workers: int) -> Iterator[tuple[str, Result]]:
-    """(source, result) of each file as `encode.encode_files` gives them, in no order.
+    """(source, result) of each file, as from `encoders.encode_files`, in any order.
 
     Args:
-        sources: relative to the corpus.
+        sources: paths relative to the corpus.
         config: of the preparation.
-        workers: Ray workers, of one core each; 0: one per core of the cluster.
+        workers: number of Ray workers, of one core each; 0: one per core of the cluster.
 
     Raises:
         UserError: Ray is not installed, or there is no cluster at RAY_ADDRESS.
@@ -50,7 +51,7 @@ def encode_files_on_ray(sources: Iterable[str], config: PrepareConfig, *, worker
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         workers = workers or int(ray.cluster_resources().get("CPU", 1))
         assert config.corpus.path is not None
-        # Workers stand in another folder.
+        # Workers have another working directory.
         config = replace(config, corpus=replace(config.corpus, path=str(Path(config.corpus.path).resolve())))
         results = ray_data.from_arrow(blocks).map_batches(
             _RayEncoder,
@@ -65,7 +66,7 @@ def encode_files_on_ray(sources: Iterable[str], config: PrepareConfig, *, worker
 
 
 class _RayEncoder:
-    """One Ray worker: a batch of sources to a batch of results."""
+    """A Ray worker: encodes a batch of sources."""
 
     def __init__(self, config: PrepareConfig) -> None:
         self._encoders = Encoders(config, workers=1)

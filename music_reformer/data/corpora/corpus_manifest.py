@@ -1,4 +1,4 @@
-"""Manifests: what is known of a corpus (source, licence, archive, checksum), and which files are one composition."""
+"""Manifests of corpora: source, licence, archive and checksum, and which files belong to one composition."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Archive:
-    """Where a corpus can be downloaded.
+    """The archive of a corpus.
 
     Attributes:
         url: of a zip or tar file.
-        sha256, num_bytes: of it; None where the publisher gives none.
-        folder: inside the unpacked archive, the folder that is the corpus; may hold `*`.
+        sha256, num_bytes: of the archive; None if the publisher gives none.
+        folder: folder of the corpus inside the unpacked archive; may contain `*`.
     """
 
     url: str
@@ -34,7 +34,7 @@ class Archive:
 
 @dataclass(frozen=True)
 class ByHand:
-    """What a person must download where no program can: the page, and what to take from it."""
+    """A corpus that has to be downloaded by hand: the page, and what to take from it."""
 
     page: str
     what: str
@@ -42,11 +42,11 @@ class ByHand:
 
 @dataclass(frozen=True)
 class Table:
-    """A CSV file of the corpus that gives the publisher's own split.
+    """A CSV file of the corpus with the publisher's own split.
 
     Attributes:
-        file: relative to the corpus.
-        source, split: names of its columns with a file's path and its split.
+        file: path relative to the corpus.
+        source, split: names of the columns with a file's path and its split.
         composition: names of the columns that together name the composition.
     """
 
@@ -57,19 +57,19 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Manifest:
-    """A manifest, checked. The defaults are those of a folder that no manifest tells of.
+class CorpusManifest:
+    """A checked manifest. The defaults describe a plain folder of files.
 
     Attributes:
-        name, source, licence, citation: for people.
-        composition: "file": each file is a composition; "name": the same, named without its folder, so that it is the
-            same wherever the files lie; "folder": all files of a folder are one composition.
-        variant: regular expression of endings that tell variants of one composition apart.
-        exclude: regular expression of paths that are not part of the corpus.
-        table: the publisher's own split, if any.
-        archive: where to download it, if that can be done.
-        by_hand: what to do if it cannot.
-        num_files, num_bytes, sha256: of the corpus as it lies in a laboratory; tests compare them.
+        name, source, licence, citation: shown to the user.
+        composition: what a composition is named by. "file": the path of each file; "name": its name without the folder,
+            so that files may be moved; "folder": the folder, whose files are all one composition.
+        variant: regular expression for endings of names that distinguish variants of one composition.
+        exclude: regular expression for paths that are not part of the corpus.
+        table: the publisher's own split, if there is one.
+        archive: where to download the corpus; None if that is impossible.
+        by_hand: what to do in that case.
+        num_files, num_bytes, sha256: of a known copy of the corpus; tests compare them.
     """
 
     name: str = ""
@@ -87,16 +87,16 @@ class Manifest:
     sha256: str | None = None
 
 
-def read_manifest(name: str | None) -> Manifest:
-    """A manifest by its name in `datasets/manifests`, or by the path of a YAML file; None: the defaults.
+def read_manifest(name: str | None) -> CorpusManifest:
+    """Read a manifest by its name in `datasets/manifests` or by the path of a YAML file; None gives the defaults.
 
     Raises:
-        UserError: it cannot be read, or does not say what a manifest says.
+        UserError: the file cannot be read, or is not a manifest.
     """
     if name is None:
-        return Manifest()
+        return CorpusManifest()
     values = _read_yaml(manifest_path(name))
-    known = Manifest.__dataclass_fields__
+    known = CorpusManifest.__dataclass_fields__
     unknown = sorted(set(values) - set(known))
     require(not unknown, f"the manifest {name} has an unknown key {', '.join(unknown)}; it may have {', '.join(known)}")
     rule = values.get("composition", "file")
@@ -110,14 +110,16 @@ def read_manifest(name: str | None) -> Manifest:
             try:
                 values[key] = kind(**values[key])
             except TypeError as error:
-                raise UserError(f"{name}: {key} is not as in the other manifests ({error})") from error
+                raise UserError(
+                    f"{name}: {key} must have the same keys as in the manifests under datasets/manifests ({error})"
+                ) from error
     archive = values.get("archive")
     if archive is not None and archive.sha256 is not None:
         require(
             SHA256.fullmatch(str(archive.sha256)) is not None,
             f"{name}: archive.sha256 ({archive.sha256}) must be 64 digits of 0-9a-f, or null",
         )
-    return Manifest(**values)
+    return CorpusManifest(**values)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -130,7 +132,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def manifest_path(name: str) -> Path:
-    """A file, or the name of one of the manifests that come with the program."""
+    """The path of a manifest that comes with the package, or `name` as a path."""
     package = Path(__file__).parents[2]
     for folder in (package / "manifests", package.parent / "datasets" / "manifests"):
         if (folder / f"{name}.yaml").is_file():

@@ -7,27 +7,22 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
-import pytest
-import symusic
 
-from helpers.scores import random_score
 from music_reformer.config import CorpusConfig, PrepareConfig
-from music_reformer.data.corpora.manifest import Manifest
+from music_reformer.data.corpora.corpus_manifest import CorpusManifest
 from music_reformer.data.corpora.splits import CorpusFile
 from music_reformer.data.prepare import midi as prepare
-from music_reformer.data.prepare.charts import Bar, histogram, short
-from music_reformer.data.prepare.journal import Outcome
-from music_reformer.data.prepare.report import WHAT_IS_LEFT_OUT, report_page
-from music_reformer.data.prepare.statistics import DRUMS, KEY_NAMES, describe, key_of
-from music_reformer.data.prepare.summary import Summary
+from music_reformer.data.prepare.corpus_report import KINDS_OF_REASONS, report_page
+from music_reformer.data.prepare.counts import CorpusCounts
+from music_reformer.data.prepare.journal import FileOutcome
 
 EVIL = "<script>alert('x')</script>.mid"
 
 
-def outcome(number: int, **details: object) -> Outcome:
+def outcome(number: int, **details: object) -> FileOutcome:
     pitches = np.zeros(128, dtype=np.int64)
     pitches[60] = 10
-    return Outcome(
+    return FileOutcome(
         file=CorpusFile(f"{number}.mid", f"{number}", ("train", "train", "test")[number % 3]),
         reason=None,
         kind="",
@@ -48,8 +43,8 @@ def outcome(number: int, **details: object) -> Outcome:
     )
 
 
-def summary_of(numbers: list[int]) -> Summary:
-    summary = Summary()
+def summary_of(numbers: list[int]) -> CorpusCounts:
+    summary = CorpusCounts()
     for number in numbers:
         summary.add(outcome(number))
     summary.skip("unreadable", "it is damaged")
@@ -66,7 +61,9 @@ GROUPS = [
         ]
     }
 ]
-MANIFEST = Manifest(name="A & B", source="https://example.org/a", licence="MIT <x>", citation="Somebody: Something.")
+MANIFEST = CorpusManifest(
+    name="A & B", source="https://example.org/a", licence="MIT <x>", citation="Somebody: Something."
+)
 CONFIG = PrepareConfig(corpus=CorpusConfig(path="x"))
 
 
@@ -117,9 +114,9 @@ def test_the_page_is_the_same_whatever_came_first() -> None:
 
 
 def test_a_corpus_of_which_nothing_is_known_has_a_page() -> None:
-    summary = Summary()
+    summary = CorpusCounts()
     summary.add(outcome(0, key=None))
-    text = Page(report_page(summary, [], Manifest(), CONFIG)).text
+    text = Page(report_page(summary, [], CorpusManifest(), CONFIG)).text
     assert "no manifest tells of its source or licence" in text
     assert "every file is used" in text
     assert "None found" in text
@@ -128,38 +125,8 @@ def test_a_corpus_of_which_nothing_is_known_has_a_page() -> None:
 def test_every_reason_that_is_counted_is_explained() -> None:
     """The kinds that the code gives, as it is written."""
     folder = Path(prepare.__file__).parent
-    code = "".join((folder / f"{name}.py").read_text() for name in ("encode", "quality", "assemble", "journal"))
+    code = "".join(
+        (folder / f"{name}.py").read_text() for name in ("encode", "encoders", "quality", "assemble", "journal")
+    )
     given = re.findall(r'"kind": "([^"]+)"|kind or "([^"]+)"|return\s*\(?\s*"([a-z -]+)",\s*f?"', code)
-    assert {kind for kinds in given for kind in kinds if kind} == set(WHAT_IS_LEFT_OUT)
-
-
-def test_bars_stand_for_their_numbers() -> None:
-    text = histogram([Bar(0, "a", "none"), Bar(30, "b", "thirty"), Bar(60, "", "sixty")], across="things")
-    heights = [float(height) for height in re.findall(r'class="bar"[^>]*height="([\d.]+)"', text)]
-    assert heights[0] == 0
-    assert heights[2] == pytest.approx(2 * heights[1])
-    assert re.findall(r'class="y"[^>]*>([^<]+)', text) == ["0", "20", "40", "60"]
-    assert "<title>thirty</title>" in text
-    assert [short(number) for number in (0, 950, 12_000, 3_400_000, 2e9)] == ["0", "950", "12k", "3.4M", "2G"]
-
-
-@pytest.mark.parametrize(("tonic", "mode"), [(0, "major"), (7, "major"), (9, "minor"), (3, "minor")])
-def test_keys_are_those_of_their_scales(tonic: int, mode: str) -> None:
-    weights = np.zeros(12)
-    for degree in {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 11)}[mode]:
-        weights[(tonic + degree) % 12] = 3 if degree in (0, 7) else 1
-    key = key_of(weights)
-    assert key is not None
-    assert KEY_NAMES[key] == f"{KEY_NAMES[tonic].split()[0]} {mode}"
-    assert key_of(np.ones(12)) is None
-
-
-def test_a_piece_is_described() -> None:
-    score = random_score(1, num_notes=50, programs=(0, 40))
-    score.tempos = [symusic.Tempo(0, qpm=90)]
-    described = describe(score)
-    assert described["bpm"] == 90
-    assert described["programs"] == [0, 40, DRUMS]
-    assert described["metre"] == "4/4"  # 32 quarters of 60; the other 28 are in 3/4
-    counts = np.frombuffer(described["pitches"], dtype=np.uint32)
-    assert counts.sum() == sum(len(track.notes) for track in score.tracks if not track.is_drum)
+    assert {kind for kinds in given for kind in kinds if kind} == set(KINDS_OF_REASONS)

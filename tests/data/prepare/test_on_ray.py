@@ -10,13 +10,13 @@ import pytest
 
 from helpers.scores import random_score
 from music_reformer.config import CorpusConfig, PrepareConfig
-from music_reformer.data.corpora.manifest import Manifest
+from music_reformer.data.corpora.corpus_manifest import CorpusManifest
 from music_reformer.data.corpora.splits import find_files
 from music_reformer.data.prepare import midi as module
-from music_reformer.data.prepare import ray_workers as ray_engine
-from music_reformer.data.prepare.encode import encode_files
-from music_reformer.data.prepare.journal import Journal
-from music_reformer.data.prepare.midi import prepare
+from music_reformer.data.prepare import on_ray as ray_engine
+from music_reformer.data.prepare.command import prepare
+from music_reformer.data.prepare.encoders import encode_files
+from music_reformer.data.prepare.journal import ResultJournal
 from music_reformer.errors import UserError
 from music_reformer.midi.score import write_score
 
@@ -40,8 +40,8 @@ def test_two_workers_of_ray_give_the_same_bytes(midi: Path, tmp_path: Path) -> N
     local = prepare(config, progress=False)
     output = tmp_path / "ray"
     module._claim(output, output / "partial", module._settings(config))
-    journal = Journal(output / "partial")
-    journal.set_files(find_files(config.corpus, Manifest()))
+    journal = ResultJournal(output / "partial")
+    journal.set_files(find_files(config.corpus, CorpusManifest()))
     waiting = journal.waiting()
     for source, result in encode_files([next(waiting) for _ in range(20)], config, workers=1):
         journal.add(source, result)

@@ -1,4 +1,4 @@
-"""What a corpus consists of, counted piece by piece."""
+"""Counts of what a corpus consists of, for its report."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections import Counter
 
 import numpy as np
 
-from music_reformer.data.prepare.journal import Outcome
+from music_reformer.data.prepare.journal import FileOutcome
 
-# Lower bounds of the bars of histograms.
+# Lower bounds of the bins of histograms.
 TOKEN_BOUNDS = (
     0,
     100,
@@ -21,15 +21,18 @@ SECOND_BOUNDS = (0, 5, 10, 20, 30, 45, 60, 90, 120, 150, 180, 210, 240, 300, 360
 BPM_BOUNDS = tuple(range(0, 310, 10))
 
 
-class Summary:
-    """Counts of all that was added.
+class CorpusCounts:
+    """Counts over the pieces and skipped files added so far.
 
     Attributes:
-        pieces, tokens, notes, milliseconds: by split.
-        skipped: files left out, by kind; `reasons` by sentence, of which only the first thousand are told apart.
-        lengths, durations, tempos: pieces by the lower bound of their bar.
-        pitches: notes by MIDI pitch, drums left out.
-        programs, keys, metres: pieces by program (128 is drums), key (a place in `KEY_NAMES`) and metre.
+        pieces, tokens, notes, milliseconds: totals by split.
+        skipped: number of skipped files by kind of reason.
+        reasons: number of skipped files by sentence; only the first thousand different ones are counted.
+        lengths, durations, tempos: number of pieces by the lower bound of their bin.
+        pitches: number of notes by MIDI pitch, without drums.
+        programs, keys, metres: number of pieces by program (`statistics.DRUM_PROGRAM` for drums), by key (an index into
+            `KEY_NAMES`) and by metre.
+        longest: tokens of the longest piece.
     """
 
     def __init__(self) -> None:
@@ -50,31 +53,31 @@ class Summary:
 
     @property
     def num_pieces(self) -> int:
-        """All pieces."""
+        """Number of pieces."""
         return self.pieces.total()
 
     @property
     def num_tokens(self) -> int:
-        """All tokens."""
+        """Number of tokens."""
         return self.tokens.total()
 
     @property
     def num_skipped(self) -> int:
-        """All files left out."""
+        """Number of skipped files."""
         return self.skipped.total()
 
     @property
-    def commonest_reason(self) -> str:
-        """Of files left out."""
+    def most_frequent_reason(self) -> str:
+        """The most frequent reason for which files were skipped."""
         return self.reasons.most_common(1)[0][0]
 
-    def add(self, outcome: Outcome) -> None:
-        """Count a piece."""
+    def add(self, outcome: FileOutcome) -> None:
+        """Add a piece."""
         split, details = outcome.file.split, outcome.details
         self.pieces[split] += 1
         self.tokens[split] += outcome.length
         self.notes[split] += details["num_notes"]
-        # In whole numbers, so that the order of adding does not matter.
+        # Integers, so that the sum does not depend on the order.
         self.milliseconds[split] += round(1000 * details["seconds"])
         self.lengths[_bound(TOKEN_BOUNDS, outcome.length)] += 1
         self.durations[_bound(SECOND_BOUNDS, details["seconds"])] += 1
@@ -87,7 +90,7 @@ class Summary:
         self.longest = max(self.longest, outcome.length)
 
     def skip(self, kind: str, reason: str) -> None:
-        """Count a file left out."""
+        """Add a skipped file."""
         self.skipped[kind] += 1
         if reason in self.reasons or len(self.reasons) < 1000:
             self.reasons[reason] += 1

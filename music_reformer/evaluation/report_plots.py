@@ -1,6 +1,6 @@
-"""The plots of the report, as SVG to stand inside the page: no files beside it, and the page's colours and font.
+"""The plots of the report as inline SVG, in the colours and the font of the page.
 
-Colours are placeholders that become variables of the page's style sheet, so that the plots are dark where it is dark.
+Colours are placeholders that are replaced by variables of the style sheet, so that the plots follow its dark mode.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from music_reformer.evaluation.musical import STATISTICS
 INK, FAINT, FIRST, SECOND, THIRD = "#010101", "#020202", "#030303", "#040404", "#050505"
 _VARIABLES = {INK: "--ink", FAINT: "--faint", FIRST: "--first", SECOND: "--second", THIRD: "--third"}
 GROUP_COLOURS = {"generated": FIRST, "held_out": SECOND, "training": THIRD}
-# Smallest range of losses that the plot over contexts shows, as a part of the loss.
+# Smallest range of the vertical axis of the plot over contexts, as a fraction of the loss.
 _LEAST_RANGE = 0.05
 _STYLE: Any = {
-    "svg.fonttype": "none",  # text stays text: smaller, and in the page's font
+    "svg.fonttype": "none",  # keep text as text: smaller, and in the font of the page
     "svg.hashsalt": "music-reformer",  # the same figures give the same bytes
     "font.family": "sans-serif",
     "font.size": 9.5,
@@ -49,7 +49,7 @@ _STYLE: Any = {
 
 
 def position_plot(rows: Sequence[dict[str, float]]) -> str:
-    """Nats per token over the position in the piece."""
+    """Nats per token by position in the piece."""
     with matplotlib.rc_context(_STYLE):
         figure, axes = _figure(5.4, 3.1)
         centre = [np.sqrt(row["from"] * row["to"]) for row in rows]
@@ -66,7 +66,7 @@ def position_plot(rows: Sequence[dict[str, float]]) -> str:
 
 
 def context_plot(rows: Sequence[dict[str, Any]]) -> str:
-    """Nats per token over the context that the model may see; the last point is the whole piece."""
+    """Nats per token by length of the context; the last point is the whole piece."""
     with matplotlib.rc_context(_STYLE):
         figure, axes = _figure(5.4, 3.1)
         place = np.arange(len(rows))
@@ -81,7 +81,7 @@ def context_plot(rows: Sequence[dict[str, Any]]) -> str:
         axes.set_xlabel("tokens of context, at most")
         axes.set_ylabel("nats per token")
         axes.margins(x=0.08, y=0.25)
-        # Differences that nobody would call one must not fill the height of the plot.
+        # Negligible differences must not fill the height of the plot.
         low, high = axes.get_ylim()
         if high - low < _LEAST_RANGE * whole:
             axes.set_ylim((low + high - _LEAST_RANGE * whole) / 2, (low + high + _LEAST_RANGE * whole) / 2)
@@ -89,7 +89,7 @@ def context_plot(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def type_plot(by_type: dict[str, dict[str, Any]]) -> str:
-    """Nats per token of each type of token, with its share of all nats."""
+    """Nats per token of each kind of token, with its share of all nats."""
     with matplotlib.rc_context(_STYLE):
         kinds = list(by_type)[::-1]
         figure, axes = _figure(5.4, 0.8 + 0.32 * len(kinds))
@@ -145,7 +145,7 @@ def statistic_plot(name: str, groups: dict[str, Any]) -> str:
 
 
 def lag_plot(groups: dict[str, Any]) -> str:
-    """How alike two seconds of a piece are, by how far apart they lie."""
+    """Self-similarity by lag."""
     with matplotlib.rc_context(_STYLE):
         figure, axes = _figure(11, 2.9)
         for group in ("training", "held_out", "generated"):
@@ -158,7 +158,7 @@ def lag_plot(groups: dict[str, Any]) -> str:
 
 
 def copy_plot(found: dict[str, Any]) -> str:
-    """Share of the pieces whose longest copied n-gram has at least so many notes."""
+    """Share of pieces whose longest copied n-gram has at least so many notes."""
     with matplotlib.rc_context(_STYLE):
         figure, axes = _figure(5.4, 3.0)
         longest = max(found[group]["largest"] for group in ("generated", "held_out"))

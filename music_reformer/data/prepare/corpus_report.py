@@ -1,4 +1,4 @@
-"""The report on a corpus: one HTML file that needs nothing else, the same bytes for the same store."""
+"""The report on a corpus: one self-contained HTML file, the same bytes for the same store."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from music_reformer.config import PrepareConfig
-from music_reformer.data.corpora.manifest import Manifest
-from music_reformer.data.corpora.splits import SPLITS
+from music_reformer.config import SPLITS, PrepareConfig
+from music_reformer.data.corpora.corpus_manifest import CorpusManifest
 from music_reformer.data.prepare.charts import Bar, histogram, ranking, short
-from music_reformer.data.prepare.statistics import DRUMS, KEY_NAMES
-from music_reformer.data.prepare.summary import BPM_BOUNDS, SECOND_BOUNDS, TOKEN_BOUNDS, Summary
+from music_reformer.data.prepare.counts import BPM_BOUNDS, SECOND_BOUNDS, TOKEN_BOUNDS, CorpusCounts
+from music_reformer.data.prepare.statistics import DRUM_PROGRAM, KEY_NAMES
 from music_reformer.midi.roll import instrument_name
 
 MOST_INSTRUMENTS = 14
 MOST_METRES = 6
 MOST_GROUPS = 25
 MOST_OF_GROUP = 6
-WHAT_IS_LEFT_OUT = {
+KINDS_OF_REASONS = {
     "unreadable": "damaged, cut short, or no MIDI file",
     "no notes": "empty, or without a note",
     "few notes": "fewer notes than quality.min_notes",
@@ -36,29 +35,31 @@ WHAT_IS_LEFT_OUT = {
 }
 
 
-def report_page(summary: Summary, groups: Sequence[dict[str, Any]], manifest: Manifest, config: PrepareConfig) -> str:
-    """The page.
+def report_page(
+    counts: CorpusCounts, groups: Sequence[dict[str, Any]], manifest: CorpusManifest, config: PrepareConfig
+) -> str:
+    """The report as HTML.
 
     Args:
-        summary: of the pieces that are used and the files that are not.
-        groups: of near-duplicates, as `near_duplicates.jsonl` has them.
+        counts: of the pieces and the skipped files.
+        groups: of near-duplicates, the lines of `near_duplicates.jsonl`.
         manifest: source, licence and citation are shown.
         config: of the preparation.
     """
-    template = Template((Path(__file__).parent / "report.html").read_text(encoding="utf-8"))
+    template = Template((Path(__file__).parent / "corpus_report.html").read_text(encoding="utf-8"))
     return template.substitute(
         name=html.escape(manifest.name or config.corpus.name),
         about=_about(manifest),
-        tiles=_tiles(summary),
-        splits=_splits(summary),
-        skipped=_skipped(summary),
-        charts=_charts(summary),
+        tiles=_tiles(counts),
+        splits=_splits(counts),
+        skipped=_skipped(counts),
+        charts=_charts(counts),
         groups=_groups(groups, config),
         tokenizer=html.escape(config.tokenizer.encoding),
     )
 
 
-def _about(manifest: Manifest) -> str:
+def _about(manifest: CorpusManifest) -> str:
     parts = []
     if manifest.source:
         source = html.escape(manifest.source)
@@ -70,26 +71,26 @@ def _about(manifest: Manifest) -> str:
     return "".join(parts) or "<p>A folder of MIDI files; no manifest tells of its source or licence.</p>"
 
 
-def _tiles(summary: Summary) -> str:
+def _tiles(counts: CorpusCounts) -> str:
     tiles = (
-        ("pieces", f"{summary.num_pieces:,}"),
-        ("hours of music", f"{summary.milliseconds.total() / 3.6e6:,.1f}"),
-        ("notes", short(summary.notes.total())),
-        ("tokens", short(summary.num_tokens)),
-        ("longest piece, tokens", f"{summary.longest:,}"),
-        ("files left out", f"{summary.num_skipped:,}"),
+        ("pieces", f"{counts.num_pieces:,}"),
+        ("hours of music", f"{counts.milliseconds.total() / 3.6e6:,.1f}"),
+        ("notes", short(counts.notes.total())),
+        ("tokens", short(counts.num_tokens)),
+        ("longest piece, tokens", f"{counts.longest:,}"),
+        ("files left out", f"{counts.num_skipped:,}"),
     )
     return "".join(f"<div><b>{value}</b><span>{name}</span></div>" for name, value in tiles)
 
 
-def _splits(summary: Summary) -> str:
+def _splits(counts: CorpusCounts) -> str:
     rows = []
     for split in SPLITS:
-        pieces, tokens = summary.pieces[split], summary.tokens[split]
+        pieces, tokens = counts.pieces[split], counts.tokens[split]
         rows.append(
             f'<tr><th scope="row">{split}</th><td class="number">{pieces:,}</td>'
-            f'<td class="number">{pieces / max(summary.num_pieces, 1):.1%}</td>'
-            f'<td class="number">{tokens:,}</td><td class="number">{summary.milliseconds[split] / 3.6e6:,.1f}</td></tr>'
+            f'<td class="number">{pieces / max(counts.num_pieces, 1):.1%}</td>'
+            f'<td class="number">{tokens:,}</td><td class="number">{counts.milliseconds[split] / 3.6e6:,.1f}</td></tr>'
         )
     head = '<tr><th scope="col">split</th>' + "".join(
         f'<th scope="col" class="number">{name}</th>' for name in ("pieces", "share", "tokens", "hours")
@@ -97,39 +98,39 @@ def _splits(summary: Summary) -> str:
     return f"<table>{head}</tr>{''.join(rows)}</table>"
 
 
-def _skipped(summary: Summary) -> str:
-    if not summary.num_skipped:
+def _skipped(counts: CorpusCounts) -> str:
+    if not counts.num_skipped:
         return "<p>None: every file is used.</p>"
-    bars = [Bar(number, kind, WHAT_IS_LEFT_OUT[kind]) for kind, number in _most(summary.skipped)]
+    bars = [Bar(number, kind, KINDS_OF_REASONS[kind]) for kind, number in _most(counts.skipped)]
     notes = "".join(
-        f"<dt>{kind}</dt><dd>{html.escape(WHAT_IS_LEFT_OUT[kind])}</dd>" for kind, _ in _most(summary.skipped)
+        f"<dt>{kind}</dt><dd>{html.escape(KINDS_OF_REASONS[kind])}</dd>" for kind, _ in _most(counts.skipped)
     )
     return f"{ranking(bars)}<dl>{notes}</dl><p>Each file and its reason is a line of <code>skipped.jsonl</code>.</p>"
 
 
-def _charts(summary: Summary) -> str:
+def _charts(counts: CorpusCounts) -> str:
     pitches = [
         Bar(int(number), f"C{pitch // 12 - 1}" if pitch % 12 == 0 else "", f"{_pitch_name(pitch)}: {number:,} notes")
-        for pitch, number in list(enumerate(summary.pitches))[12:120]
+        for pitch, number in list(enumerate(counts.pitches))[12:120]
     ]
     programs = [
         Bar(number, _program_name(program), f"in {number:,} pieces")
-        for program, number in _most(summary.programs, MOST_INSTRUMENTS)
+        for program, number in _most(counts.programs, MOST_INSTRUMENTS)
     ]
     keys = [
         Bar(
-            summary.keys[key],
+            counts.keys[key],
             name.removesuffix(" major").removesuffix(" minor"),
-            f"{name}: {summary.keys[key]:,} pieces",
+            f"{name}: {counts.keys[key]:,} pieces",
         )
         for key, name in enumerate(KEY_NAMES)
     ]
-    metres = [Bar(number, metre, f"{number:,} pieces") for metre, number in _most(summary.metres, MOST_METRES)]
+    metres = [Bar(number, metre, f"{number:,} pieces") for metre, number in _most(counts.metres, MOST_METRES)]
     figures = (
-        ("Length", _binned(summary.lengths, TOKEN_BOUNDS, short, "tokens of a piece", every=1)),
-        ("Duration", _binned(summary.durations, SECOND_BOUNDS, _clock, "minutes:seconds of a piece", every=2)),
+        ("Length", _binned(counts.lengths, TOKEN_BOUNDS, short, "tokens of a piece", every=1)),
+        ("Duration", _binned(counts.durations, SECOND_BOUNDS, _clock, "minutes:seconds of a piece", every=2)),
         ("Pitch", histogram(pitches, across="MIDI pitch, drums left out")),
-        ("Tempo", _binned(summary.tempos, BPM_BOUNDS, str, "quarter notes a minute, mean of a piece", every=5)),
+        ("Tempo", _binned(counts.tempos, BPM_BOUNDS, str, "quarter notes a minute, mean of a piece", every=5)),
         ("Major keys", histogram(keys[:12], across="estimated from pitch classes")),
         ("Minor keys", histogram(keys[12:], across="estimated from pitch classes")),
         ("Instruments", ranking(programs)),
@@ -139,7 +140,7 @@ def _charts(summary: Summary) -> str:
 
 
 def _binned(counts: Counter[int], bounds: Sequence[int], name: Callable[[int], str], across: str, *, every: int) -> str:
-    """A histogram from the first bar that is not empty to the last."""
+    """A histogram from the first non-empty bin to the last."""
     used = [place for place, bound in enumerate(bounds) if counts[bound]]
     shown = range(max(0, used[0] - 1), min(len(bounds), used[-1] + 2)) if used else range(0)
     bars = []
@@ -184,17 +185,17 @@ def _groups(groups: Sequence[dict[str, Any]], config: PrepareConfig) -> str:
 
 
 def _most(counts: Counter[Any], number: int | None = None) -> list[tuple[Any, int]]:
-    """The most frequent first; ties in the order of their names, whatever was counted first."""
+    """The most frequent first; ties in the order of their keys, independent of the order of counting."""
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:number]
 
 
 def _printable(text: str) -> str:
-    """File names that are no text have bytes that no page can hold."""
+    """The text with bytes that are not valid text (in file names) replaced."""
     return text.encode("utf-8", "replace").decode()
 
 
 def _program_name(program: int) -> str:
-    return "Drums" if program == DRUMS else instrument_name(program, drum=False)
+    return "Drums" if program == DRUM_PROGRAM else instrument_name(program, drum=False)
 
 
 def _pitch_name(pitch: int) -> str:

@@ -1,0 +1,24 @@
+"""Figures of a split from the losses of its pieces."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from music_reformer.data.store import Piece
+from music_reformer.evaluation.likelihood import PieceLoss
+from music_reformer.evaluation.summary import summary
+from music_reformer.midi.vocabulary import Vocabulary
+
+
+def test_by_position_is_by_octave_from_one() -> None:
+    piece = Piece(0, 0, 5, "test", "a.mid", "", "", "", num_notes=2, seconds=3.0, num_bars=1)
+    nats = np.array([1.0, 2.0, 4.0, 8.0])
+    figures = summary([PieceLoss(piece, nats, np.array([0, 1, 1, 0]))], Vocabulary(["Pitch_1", "Bar_None"]))
+    assert [(row["from"], row["to"], row["nats_per_token"]) for row in figures["by_position"]] == [
+        (1, 1, 1.0),
+        (2, 3, 3.0),
+        (4, 7, 8.0),
+    ]
+    assert figures["by_type"]["Pitch"] == {"targets": 2, "nats_per_token": 4.5, "low": 4.5, "high": 4.5, "share": 0.6}
+    assert figures["nats_per_token_without_end"]["value"] == pytest.approx(7 / 3)
