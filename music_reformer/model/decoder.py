@@ -109,7 +109,7 @@ class Decoder:
             out, cache = block.attention.prefill(block.attention_norm(second), documents, num_rounds)
             caches.append(cache)
             first = first + out.float()
-            second = second + block.feed_chunked(first)
+            second = second + block.feed_chunked(first, model.chunk)
         state = DecodeState(caches=caches, lengths=[tokens_BL.shape[1]] * tokens_BL.shape[0])
         if self._numba_step is not None and state.device.type != "cpu":
             state = state.to(torch.device("cpu"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-# Of a chunk: on a GPU as much as keeps it busy for longer than the CPU takes to launch it.
+# Tokens of a chunk: on a GPU as many as keep it busy for longer than the CPU takes to launch their work.
 TOKENS, TOKENS_ON_GPU = 4096, 16_384
 
 
@@ -31,5 +31,5 @@ class FeedForward(nn.Module):
 
 
 def tokens_per_chunk(chunk: int, device: torch.device) -> int:
-    """What `ModelConfig.chunk` comes to on a device."""
+    """Tokens per chunk on a device: `chunk`, or what suits the device if that is 0."""
     return chunk or (TOKENS_ON_GPU if device.type == "cuda" else TOKENS)

@@ -47,7 +47,6 @@ class ReformerLM(nn.Module):
                     attention=_attention(config, config.attention[layer % len(config.attention)]),
                     feed_forward=FeedForward(width=config.width, inner_width=config.feed_forward_width),
                     dropout=config.dropout,
-                    chunk=config.chunk,
                 )
                 for layer in range(config.num_layers)
             ],
@@ -65,6 +64,11 @@ class ReformerLM(nn.Module):
                 nn.init.normal_(parameter, std=0.02 / (2 * self.config.num_layers) ** 0.5 if writes else 0.02)
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
+
+    @property
+    def chunk(self) -> int:
+        """Tokens that the feed-forward and the loss take at a time: `config.chunk`, or what suits the device."""
+        return tokens_per_chunk(self.config.chunk, self.token_embedding.weight.device)
 
     @property
     def num_rounds(self) -> int:
@@ -118,8 +122,9 @@ class ReformerLM(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Sum of negative log-likelihoods in nats, and the number of targets (those that are not -100)."""
         hidden_BLE = self._hidden(tokens_BL, document_BL, position_BL)
-        chunk = tokens_per_chunk(self.config.chunk, hidden_BLE.device)
-        total = chunked_loss(hidden_BLE.flatten(0, 1), self.token_embedding.weight, targets_BL.flatten(), chunk=chunk)
+        total = chunked_loss(
+            hidden_BLE.flatten(0, 1), self.token_embedding.weight, targets_BL.flatten(), chunk=self.chunk
+        )
         return total, (targets_BL != IGNORED).sum()
 
     @torch.no_grad()
@@ -133,9 +138,8 @@ class ReformerLM(nn.Module):
     ) -> Tensor:
         """Negative log-likelihood of each target in nats, 0 where it is -100; float32 [B, L]."""
         hidden_BLE = self._hidden(tokens_BL, document_BL, position_BL)
-        chunk = tokens_per_chunk(self.config.chunk, hidden_BLE.device)
         losses_N = chunked_token_losses(
-            hidden_BLE.flatten(0, 1), self.token_embedding.weight, targets_BL.flatten(), chunk=chunk
+            hidden_BLE.flatten(0, 1), self.token_embedding.weight, targets_BL.flatten(), chunk=self.chunk
         )
         return losses_N.view_as(targets_BL)
 
@@ -149,7 +153,7 @@ class ReformerLM(nn.Module):
         if position_BL is None:
             self.check_length(tokens_BL.shape[1])
         x_BLE = self.embed(tokens_BL, documents.position_BL)
-        return self.final_norm(self.stack(x_BLE, documents))
+        return self.final_norm(self.stack(x_BLE, documents, self.chunk))
 
     def embed(self, tokens: Tensor, position: Tensor) -> Tensor:
         """What both streams begin with, float32 [..., E]: the token's embedding plus that of its position."""

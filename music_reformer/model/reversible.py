@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from music_reformer.model.attention.documents import Documents
-from music_reformer.model.feed_forward import FeedForward, tokens_per_chunk
+from music_reformer.model.feed_forward import FeedForward
 
 
 class ReversibleBlock(nn.Module):
@@ -31,12 +31,9 @@ class ReversibleBlock(nn.Module):
         attention: maps normed [B, L, E] to [B, L, E] and to what a repetition must use again.
         feed_forward: maps normed [..., E] to [..., E].
         dropout: probability of dropping an element of a sublayer's output.
-        chunk: tokens per chunk of the feed-forward; 0: as suits the device.
     """
 
-    def __init__(
-        self, *, width: int, attention: nn.Module, feed_forward: FeedForward, dropout: float, chunk: int
-    ) -> None:
+    def __init__(self, *, width: int, attention: nn.Module, feed_forward: FeedForward, dropout: float) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(width)
         self.attention: Any = attention  # LSH, local or full: `forward`, `prefill` and `step` alike
@@ -44,7 +41,6 @@ class ReversibleBlock(nn.Module):
         self.feed_forward = feed_forward
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
         self.is_random = dropout > 0
-        self.chunk = chunk
 
     def attend(
         self, x_BLE: Tensor, documents: Documents, choices: Tensor | None = None
@@ -57,14 +53,14 @@ class ReversibleBlock(nn.Module):
         """The feed-forward sublayer of one chunk, float32."""
         return self.dropout(self.feed_forward(self.feed_forward_norm(x)).float())
 
-    def feed_chunked(self, x_BLE: Tensor) -> Tensor:
-        """The feed-forward sublayer of a whole batch, chunk by chunk."""
-        return torch.cat([self.feed(x_BLE[:, span]) for span in self.spans(x_BLE)], dim=1)
+    def feed_chunked(self, x_BLE: Tensor, chunk: int) -> Tensor:
+        """The feed-forward sublayer of all tokens, `chunk` of each row at a time (paper, section 3)."""
+        return torch.cat([self.feed(x_BLE[:, span]) for span in _spans(x_BLE.shape[1], chunk)], dim=1)
 
-    def spans(self, x_BLE: Tensor) -> list[slice]:
-        """The chunks of its tokens, as slices of the second dimension."""
-        length, chunk = x_BLE.shape[1], tokens_per_chunk(self.chunk, x_BLE.device)
-        return [slice(begin, min(begin + chunk, length)) for begin in range(0, length, chunk)]
+
+def _spans(length: int, chunk: int) -> list[slice]:
+    """Chunks of so many tokens."""
+    return [slice(begin, min(begin + chunk, length)) for begin in range(0, length, chunk)]
 
 
 class ReversibleStack(nn.Module):
@@ -86,15 +82,21 @@ class ReversibleStack(nn.Module):
         """The layers, by the type that they have."""
         return cast(list[ReversibleBlock], list(self.blocks))
 
-    def forward(self, x_BLE: Tensor, documents: Documents) -> Tensor:
-        """From the embedding, which feeds both streams, to the sum of both streams; float32 [B, L, E]."""
+    def forward(self, x_BLE: Tensor, documents: Documents, chunk: int) -> Tensor:
+        """From the embedding, which feeds both streams, to the sum of both streams; float32 [B, L, E].
+
+        Args:
+            x_BLE: the embedding, float32.
+            documents: of the batch.
+            chunk: tokens of a row that the feed-forward takes at a time: exact, and bounds its memory.
+        """
         if self.recompute and torch.is_grad_enabled():
             parameters = [p for p in self.parameters() if p.requires_grad]
-            return _Reversible.apply(x_BLE, documents, self.blocks, *parameters)
+            return _Reversible.apply(x_BLE, documents, chunk, self.blocks, *parameters)
         first, second = x_BLE, x_BLE
         for block in self.layers:
             first = first + block.attend(second, documents)[0]
-            second = second + block.feed_chunked(first)
+            second = second + block.feed_chunked(first, chunk)
         return first + second
 
 
@@ -121,9 +123,10 @@ class _Reversible(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x_BLE, documents, blocks, *parameters):  # type: ignore[no-untyped-def]
+    def forward(ctx, x_BLE, documents, chunk, blocks, *parameters):  # type: ignore[no-untyped-def]
         device = x_BLE.device
         first, second = x_BLE.clone(), x_BLE.clone()
+        spans = _spans(x_BLE.shape[1], chunk)
         kept: list[tuple[Any, ...]] = []
         room = None
         for number, block in enumerate(blocks):
@@ -135,11 +138,11 @@ class _Reversible(torch.autograd.Function):
                 room = choices.new_empty(len(blocks), *choices.shape) if room is None else room
                 choices = room[number].copy_(choices)
             before_feed = _RandomState(device) if block.is_random else None
-            for span in block.spans(x_BLE):
+            for span in spans:
                 second[:, span] += block.feed(first[:, span])
             kept.append((choices, before_attention, before_feed))
         ctx.save_for_backward(first, second)
-        ctx.documents, ctx.blocks, ctx.kept, ctx.parameters = documents, blocks, kept, parameters
+        ctx.documents, ctx.spans, ctx.blocks, ctx.kept, ctx.parameters = documents, spans, blocks, kept, parameters
         ctx.autocast = {
             "device_type": device.type,
             "enabled": torch.is_autocast_enabled(device.type),
@@ -163,7 +166,7 @@ class _Reversible(torch.autograd.Function):
                 block, (choices, before_attention, before_feed) = ctx.blocks[number], ctx.kept[number]
                 if before_feed is not None:
                     before_feed.restore()
-                for span in block.spans(first):
+                for span in ctx.spans:
                     with torch.enable_grad():
                         inner = first[:, span].detach().requires_grad_()
                         out = block.feed(inner)
@@ -181,7 +184,7 @@ class _Reversible(torch.autograd.Function):
                 del inner, edge
                 torch.clear_autocast_cache()  # It would keep the weights of all layers in bfloat16.
         after.restore()
-        return d_first.add_(d_second), None, None, *gradients.in_order()
+        return d_first.add_(d_second), None, None, None, *gradients.in_order()
 
 
 class _Gradients:

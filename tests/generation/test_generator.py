@@ -16,7 +16,6 @@ import torch
 from helpers.stand_in_model import StandIn, full_score
 from music_reformer.config import ModelConfig, TokenizerConfig
 from music_reformer.errors import UserError
-from music_reformer.generation import generator as generator_module
 from music_reformer.generation import session as loop
 from music_reformer.generation import variation
 from music_reformer.generation.generator import Generator, NewNote, Session
@@ -527,13 +526,3 @@ def test_requests_that_make_no_sense() -> None:
         generator.start(full_score(bars=5), Request(cut_bar=99))
     with pytest.raises(UserError, match="rounds"):
         run(small_reformer().start(None, Request(length="1bars", rounds=99)))
-
-
-def test_a_long_wait_is_explained(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Compiling the decoding step takes ten seconds the first time, and nothing later."""
-    monkeypatch.setattr(generator_module, "SLOW_SECONDS", 0.05)
-    for wait, text in ((0.0, ""), (0.3, "compiling ...\n")):
-        with generator_module._said_if_slow("compiling ..."):
-            time.sleep(wait)
-        time.sleep(0.1)
-        assert capsys.readouterr().err == text

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import torch
 
 from helpers.small_models import build, tokens
 from helpers.small_models import decoder as build_decoder
 from music_reformer.errors import UserError
+from music_reformer.model import decoder as decoder_module
 from music_reformer.model.decoder import Decoder
 
 KINDS = [["lsh"], ["local"], ["full"], ["local", "lsh"]]
@@ -140,3 +143,13 @@ def test_a_state_on_another_device_goes_on() -> None:
     with torch.inference_mode():
         copy = moved.select([0, 1])
     assert torch.equal(decoder.step(x, copy), decoder.step(x, state))
+
+
+def test_a_long_wait_is_explained(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Compiling the decoding step takes ten seconds the first time, and nothing later."""
+    monkeypatch.setattr(decoder_module, "SLOW_SECONDS", 0.05)
+    for wait, text in ((0.0, ""), (0.3, "compiling ...\n")):
+        with decoder_module._said_if_slow("compiling ..."):
+            time.sleep(wait)
+        time.sleep(0.1)
+        assert capsys.readouterr().err == text

@@ -156,7 +156,7 @@ class TorchLocalAttention(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, query_key_value_BLTHD, cosine_BL1P, sine_BL1P, one, window):  # type: ignore[no-untyped-def]
+    def forward(ctx, query_key_value_BLTHD, cosine_BL1P, sine_BL1P, order, window):  # type: ignore[no-untyped-def]
         """Output [B, L, H, D] of queries, keys and values [B, L, 3, H, D] that are not rotated yet; float32."""
         query_key_value_BLTHD = query_key_value_BLTHD.float()  # Under autocast it is not.
         batch, length, _, num_heads, width = query_key_value_BLTHD.shape
@@ -166,11 +166,11 @@ class TorchLocalAttention(torch.autograd.Function):
         logsumexps = []
         for head in range(num_heads):
             rows_N3D = _head(query_key_value_BLTHD[:, :, :, head], rotation, work)
-            out_ND, lse_N = head_forward(rows_N3D, [one], window=window, see_itself=True, work=work)
+            out_ND, lse_N = head_forward(rows_N3D, [order], window=window, see_itself=True, work=work)
             out_BLHD[:, :, head] = out_ND.view(batch, length, width)
             logsumexps.append(lse_N)
         ctx.save_for_backward(query_key_value_BLTHD, out_BLHD, *rotation, *logsumexps)
-        ctx.one, ctx.window = one, window
+        ctx.order, ctx.window = order, window
         return out_BLHD
 
     @staticmethod
@@ -184,7 +184,7 @@ class TorchLocalAttention(torch.autograd.Function):
             rows_N3D = _head(query_key_value_BLTHD[:, :, :, head], (cosine_BLP, sine_BLP), work)
             grad_out_N2D = side_by_side(grad_BLHD[:, :, head], out_BLHD[:, :, head], work)
             gradients = head_backward(
-                grad_out_N2D, lse_N, rows_N3D, [ctx.one], window=ctx.window, see_itself=True, work=work
+                grad_out_N2D, lse_N, rows_N3D, [ctx.order], window=ctx.window, see_itself=True, work=work
             )
             of_head_BLTD = query_key_value_BLTHD[:, :, :, head]
             d_query_BLD, d_key_BLD, d_value_BLD = (x.view(of_head_BLTD[:, :, 0].shape) for x in gradients)

@@ -273,6 +273,19 @@ def _bucket(rotated, factors):
 
 
 @_compiled()
+def _append(pair_WPD, filled_Z, ring, query_D, key_scale, value_D):
+    """Put a token into its ring; returns its place there, and how many members the ring had before (W at most)."""
+    window = len(pair_WPD)
+    filled = filled_Z[ring]
+    place, count = filled % window, min(filled, window)
+    filled_Z[ring] = filled + 1 if filled + 1 < 2 * window else window
+    for d in range(len(query_D)):
+        pair_WPD[place, 0, d] = query_D[d] * key_scale
+    pair_WPD[place, 1] = value_D
+    return place, count
+
+
+@_compiled()
 def lsh_attention(
     first_BE,
     second_BE,
@@ -313,13 +326,8 @@ def lsh_attention(
                     pair_ZWPD[last_N[n] // window, last_N[n] % window, 1] = value_D
                 bucket = _bucket(rotated_BF[b, r * num_rotated : (r + 1) * num_rotated], factors)
                 ring = first_ring_N[n] + bucket
-                filled = filled_Z[ring]
-                place, count = filled % window, min(filled, window)
-                filled_Z[ring] = filled + 1 if filled + 1 < 2 * window else window
+                place, count = _append(pair_ZWPD[ring], filled_Z, ring, query_D, key_scale, value_D)
                 last_N[n] = ring * window + place
-                for d in range(width):
-                    pair_ZWPD[ring, place, 0, d] = query_D[d] * key_scale
-                pair_ZWPD[ring, place, 1] = value_D
                 rings[r], ends[r + 1] = ring, ends[r] + count
                 _score(query_D, pair_ZWPD[ring], scores[ends[r] : ends[r + 1]])
                 if count == window:  # The token itself is among them.

@@ -1,4 +1,4 @@
-"""Attention within a band of a sorted sequence: the one kernel under both LSH and local attention.
+"""Attention within a band of sorted rows, in plain torch: the one kernel under both LSH and local attention.
 
 Shapes: B batch, L tokens, H heads, D head width, W window, S rows of a block, N = B L rows of one head, M = W + n S
 rows that n blocks see.
@@ -6,7 +6,7 @@ rows that n blocks see.
 The rows of a head are put in an order in which the members of a segment (a bucket of a document for LSH attention, a
 document for local attention) stand together, oldest first. A row then attends to the rows of its own segment at most
 W - 1 places before it. Cut into blocks of S rows, a block needs itself and the W places before it, so the cost is
-N x (W + S) whatever the sequence length; blocks may straddle segments, because the mask knows.
+N x (W + S), linear in the length; blocks may straddle segments, because the mask knows.
 
 Several rounds (several orders of the same rows) are one softmax over all keys that the rounds bring, a key counted
 once for each round that brings it: Reformer (arXiv 2001.04451), section 2, eq. 6. Backward recomputes the scores from
@@ -60,8 +60,8 @@ def sort_into_segments(segment_N: Tensor) -> RowOrder:
 def rows_alone(rounds: list[RowOrder]) -> Tensor:
     """Rows that come first in their segment in every round, and so see no row but themselves; int64 [rows]."""
     times_first_N = torch.zeros_like(rounds[0].order_N)
-    for one in rounds:
-        times_first_N[one.order_N[one.begins()]] += 1
+    for order in rounds:
+        times_first_N[order.order_N[order.begins()]] += 1
     return (times_first_N == len(rounds)).nonzero().squeeze(1)
 
 
@@ -117,11 +117,11 @@ def head_forward(
     """
     num_rows, _, width = rows_NXD.shape
     out_ND, lse_N = work.take("head output", num_rows, width), rows_NXD.new_empty(num_rows)
-    for number, one in enumerate(rounds):
+    for number, order in enumerate(rounds):
         first = number == 0
         out_round_ND = out_ND if first else work.take("round output", num_rows, width)
         lse_round_N = lse_N if first else torch.empty_like(lse_N)
-        for group in _groups(one, window, see_itself):
+        for group in _groups(order, window, see_itself):
             out, lse = _attend_forward(*group.look_up(rows_NXD, key_scale_N), group.bias)
             out_round_ND.index_copy_(0, group.rows, group.results(out))
             lse_round_N.index_copy_(0, group.rows, group.results(lse))
@@ -155,9 +155,9 @@ def head_backward(
     # In sorted order, with W places before the first row for what is before the first block.
     sorted_length = window + _padded_length(num_rows, window)
     d_key_sorted, d_value_sorted = (work.take(f"sorted gradient of {x}", sorted_length, width) for x in ("k", "v"))
-    for number, one in enumerate(rounds):
+    for number, order in enumerate(rounds):
         put: Callable[[Tensor, int, Tensor, Tensor], Tensor] = Tensor.index_copy_ if number == 0 else Tensor.index_add_
-        for group in _groups(one, window, see_itself):
+        for group in _groups(order, window, see_itself):
             grad, out = group.own(grad_out_N2D)
             d_q, d_k, d_v = _attend_backward(
                 grad, *group.look_up(rows_NXD, key_scale_N), out, group.logsumexp(lse_N), group.bias
@@ -165,8 +165,8 @@ def head_backward(
             put(d_query, 0, group.rows, group.results(d_q))
             group.add_keys(d_k, d_key_sorted)
             group.add_keys(d_v, d_value_sorted)
-        put(d_key, 0, one.order_N, d_key_sorted[window : window + num_rows])
-        put(d_value, 0, one.order_N, d_value_sorted[window : window + num_rows])
+        put(d_key, 0, order.order_N, d_key_sorted[window : window + num_rows])
+        put(d_value, 0, order.order_N, d_value_sorted[window : window + num_rows])
     return d_query, d_key, d_value
 
 
@@ -249,15 +249,15 @@ def _padded_length(num_rows: int, window: int) -> int:
     return (num_rows + block - 1) // block * block
 
 
-def _groups(one: RowOrder, window: int, see_itself: bool) -> Iterator[_Group]:
+def _groups(order: RowOrder, window: int, see_itself: bool) -> Iterator[_Group]:
     """Cut a round into groups of blocks, oldest first."""
-    device, num_rows = one.order_N.device, one.order_N.numel()
+    device, num_rows = order.order_N.device, order.order_N.numel()
     block = _block_rows(window)
     num_keys, length = window + block, _padded_length(num_rows, window)
-    order = torch.nn.functional.pad(one.order_N, (window, length - num_rows))
+    padded_order = torch.nn.functional.pad(order.order_N, (window, length - num_rows))
     # A row sees the places from the start of its segment on; padding sees, and is seen by, nothing real.
     place = torch.arange(length, device=device)
-    segment_start = torch.where(one.begins(), place[:num_rows], 0).cummax(0).values
+    segment_start = torch.where(order.begins(), place[:num_rows], 0).cummax(0).values
     segment_start = torch.nn.functional.pad(segment_start, (0, length - num_rows), value=length)
     # The same, counted from the first place that the row's block sees.
     seen_from = (segment_start - place // block * block + window).clamp_(0, num_keys)
@@ -273,8 +273,8 @@ def _groups(one: RowOrder, window: int, see_itself: bool) -> Iterator[_Group]:
         bias = hidden.index_select(0, seen_from[start:stop]).view(-1, 1, block, num_keys)
         yield _Group(
             start=start,
-            key_rows=order[start : window + stop],
-            rows=one.order_N[start : min(stop, num_rows)],
+            key_rows=padded_order[start : window + stop],
+            rows=order.order_N[start : min(stop, num_rows)],
             bias=bias.add_(band),
             window=window,
         )
@@ -288,7 +288,7 @@ def _attend_forward(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> tuple[Tens
     """Dense attention of each block, and its logsumexp; float32."""
     scale = q.shape[-1] ** -0.5
     if _has_flash_attention(q.device):
-        # Torch's own fused kernel: 2.7 times the speed of the lines below (docs/experiments.md).
+        # Torch's own kernel: 2.7 times the speed of the lines below (docs/experiments.md).
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
             q, k, v, 0.0, False, attn_mask=bias, scale=scale
         )

@@ -1,11 +1,12 @@
-"""`banded_attention`, and hashing, on a GPU: fused Triton kernels, all heads at once, nothing gathered in memory.
+"""What `torch_banded.py` does, and hashing, by Triton kernels on a GPU: all heads at once, nothing gathered in memory.
 
-Shapes: N rows (all tokens of a batch), H heads, D head width, R rounds, W window.
+Shapes: B batch, L tokens, N = B L rows, T parts (queries, keys, values) side by side, H heads, D head width, P rotated
+pairs, R rounds, W window, K components of a rotated query, G groups of batch rows with the same rotations.
 
 Rounds come one after another, each joined to what came before by their logsumexp (Reformer, arXiv 2001.04451, eq. 6).
 Backward recomputes the scores. Nothing is added atomically, so two runs give the same bits. See docs/decisions/007.
 
-The kernels are held against the plain form once a process on each GPU, before they are used (`form_for`); without a
+The kernels are compared with the plain form once a process on each GPU before they are used (`form_for`); without a
 GPU, tests run them in Triton's interpreter.
 """
 
@@ -168,7 +169,7 @@ def _fixed(dtype: torch.dtype, float32_precision: str, *, WIDTH: int, WINDOW: in
 
 
 class TritonSharedAttention(torch.autograd.Function):
-    """What `lsh_attention` does with shared queries and keys; takes bfloat16, too."""
+    """`attention.lsh.TorchSharedAttention` by Triton; takes bfloat16, too."""
 
     @staticmethod
     def forward(ctx, query_value_BLTHD, segment_BL, buckets_RBLH, window, successor_values):  # type: ignore[no-untyped-def]
@@ -204,13 +205,13 @@ class TritonSharedAttention(torch.autograd.Function):
 
 
 class TritonLocalAttention(torch.autograd.Function):
-    """What `local_attention` does with rotary queries and keys; takes bfloat16, too."""
+    """`attention.local.TorchLocalAttention` by Triton; takes bfloat16, too."""
 
     @staticmethod
-    def forward(ctx, query_key_value_BLTHD, cosine_BL1P, sine_BL1P, one, window):  # type: ignore[no-untyped-def]
+    def forward(ctx, query_key_value_BLTHD, cosine_BL1P, sine_BL1P, order, window):  # type: ignore[no-untyped-def]
         """Output [B, L, H, D], of the type of the input."""
         num_heads = query_key_value_BLTHD.shape[3]
-        rounds = HeadOrders(*(x.contiguous().expand(1, num_heads, -1) for x in (one.order_N, one.segment_N)))
+        rounds = HeadOrders(*(x.contiguous().expand(1, num_heads, -1) for x in (order.order_N, order.segment_N)))
         rows = _rotated(query_key_value_BLTHD, (cosine_BL1P, sine_BL1P))
         out_NHD, lse_HN = Heads(*rows, rounds, window, see_itself=True).attend()
         ctx.rounds, ctx.window = rounds, window
@@ -257,7 +258,7 @@ def _fixed_rotation(pairs: int) -> Fixed:
 
 
 def triton_hash(query_BLHD: Tensor, rotations_GRHDK: Tensor, factors: list[int]) -> Tensor:
-    """What `lsh_attention` hashes queries with, in one kernel; int16 [R, B, L, H].
+    """`attention.hashing.hash_queries` in one Triton kernel; int16 [R, B, L, H].
 
     Args:
         query_BLHD: float32 or bfloat16; its last dimension stands side by side.

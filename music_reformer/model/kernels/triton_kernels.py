@@ -1,10 +1,11 @@
-"""The Triton kernels of `triton_attention`; imported only where there is Triton.
+"""The Triton kernels of `triton_attention.py`; imported only where there is Triton.
 
-Shapes: N rows, H heads, D head width, W window.
+Shapes: B batch, L tokens, N = B L rows, R rounds, H heads, D = WIDTH head width, W = WINDOW; PADDED is WIDTH up to a
+power of two, BLOCK the rows of a program.
 
 A program handles the rows at BLOCK consecutive sorted places of one head in one round. It looks up its rows, and those
 of the blocks that its window reaches, where they lie in memory, and writes what comes out to where its own rows lie: in
-one round every row belongs to one program, so that no two write to one place. Numbers are as in `banded_attention`,
+one round every row belongs to one program, so that no two write to one place. Numbers are as in `torch_banded.py`,
 where the same is written in plain torch.
 """
 
@@ -52,6 +53,19 @@ def _rows(pointer, row, there, stride, head_stride, head, WIDTH: tl.constexpr, P
 
 
 @triton.jit
+def _keys_and_values(
+    block, key, value, orders, segments, num_rows, stride, head_stride, head,
+    WIDTH: tl.constexpr, PADDED: tl.constexpr, BLOCK: tl.constexpr, SUCCESSOR: tl.constexpr,
+):  # fmt: skip
+    """Keys of a block and the values that they bring, [BLOCK, PADDED], their sorted places and their segments."""
+    place, there, row, segment = _places(block, orders, segments, num_rows, BLOCK)
+    k = _rows(key, row, there, stride, head_stride, head, WIDTH, PADDED)
+    brings = row + SUCCESSOR
+    v = _rows(value, brings, there & (brings < num_rows), stride, head_stride, head, WIDTH, PADDED)
+    return k, v, place, segment
+
+
+@triton.jit
 def _per_norm(x):
     """1 / |x| of every row."""
     x = x.to(tl.float32)
@@ -91,10 +105,10 @@ def forward_round(
     total = tl.zeros([BLOCK], tl.float32)
     result = tl.zeros([BLOCK, PADDED], tl.float32)
     for back in tl.static_range(REACH + 1):
-        k_place, k_there, k_row, k_segment = _places(block - back, orders, segments, num_rows, BLOCK)
-        k = _rows(key, k_row, k_there, stride, head_stride, head, WIDTH, PADDED)
-        brings = k_row + SUCCESSOR
-        v = _rows(value, brings, k_there & (brings < num_rows), stride, head_stride, head, WIDTH, PADDED)
+        k, v, k_place, k_segment = _keys_and_values(
+            block - back, key, value, orders, segments, num_rows, stride, head_stride, head,
+            WIDTH, PADDED, BLOCK, SUCCESSOR,
+        )  # fmt: skip
         scores, seen = _scores(q, k, q_place, k_place, q_segment, k_segment, scale, WINDOW, NEAREST, SHARED, PRECISION)
         new_largest = tl.maximum(largest, tl.max(tl.where(seen, scores, MASKED), axis=1))
         share = tl.where(seen, tl.exp(scores - new_largest[:, None]), 0.0)
@@ -169,10 +183,10 @@ def backward_queries(
         along = tl.load(delta + of_head + row, mask=there, other=0.0)
     d_q = tl.zeros([BLOCK, PADDED], tl.float32)
     for back in tl.static_range(REACH + 1):
-        k_place, k_there, k_row, k_segment = _places(block - back, orders, segments, num_rows, BLOCK)
-        k = _rows(key, k_row, k_there, stride, head_stride, head, WIDTH, PADDED)
-        brings = k_row + SUCCESSOR
-        v = _rows(value, brings, k_there & (brings < num_rows), stride, head_stride, head, WIDTH, PADDED)
+        k, v, k_place, k_segment = _keys_and_values(
+            block - back, key, value, orders, segments, num_rows, stride, head_stride, head,
+            WIDTH, PADDED, BLOCK, SUCCESSOR,
+        )  # fmt: skip
         scores, seen = _scores(q, k, place, k_place, segment, k_segment, scale, WINDOW, NEAREST, SHARED, PRECISION)
         share = tl.where(seen, tl.exp(scores - logsum[:, None]), 0.0)
         d_share = tl.dot(g, tl.trans(v), input_precision=PRECISION)
