@@ -1,4 +1,4 @@
-"""The whole model: causality, packing, reversible gradients, memory."""
+"""The whole model: causality, packing, rotations, loss."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import torch
 
 from helpers.small_models import build, tokens
 from music_reformer.errors import UserError
-from music_reformer.model.feed_forward import tokens_per_chunk
 
 KINDS = [["lsh"], ["local"], ["full"], ["local", "lsh"]]
 
@@ -73,33 +72,6 @@ def test_rows_hash_alike_however_many_processes_share_them() -> None:
     assert not torch.allclose(model(x[1::2]), whole[1::2], atol=1e-2), "the rotations must matter"
 
 
-@pytest.mark.parametrize("bf16", [False, True])
-@pytest.mark.parametrize("mode", ["train", "eval"])
-@pytest.mark.parametrize("dropout", [0.0, 0.3])
-def test_reversible_gradients_are_those_of_plain_autograd(mode: str, dropout: float, bf16: bool) -> None:
-    """float32 to 1e-4. bfloat16 to 2 %, with weights of a trained size: the streams come back to float32 rounding, and
-    the sublayers round what they read from them to 8 bits, which large scores make larger."""
-    x, target = tokens(2, 130), tokens(2, 130)
-    results = []
-    for recompute in (True, False):
-        model = build(std=0.1 if bf16 else 0.2, num_layers=6, dropout=dropout, recompute=recompute)
-        model.train(mode == "train")
-        model.redraw_rotations(3)
-        torch.manual_seed(9)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
-            loss, count = model.loss(x, target)
-        assert count == 260
-        loss.backward()
-        noise = torch.rand(3)
-        results.append((loss.detach(), {n: p.grad for n, p in model.named_parameters()}, noise))
-    (loss_a, grads_a, noise_a), (loss_b, grads_b, noise_b) = results
-    torch.testing.assert_close(loss_a, loss_b)
-    assert torch.equal(noise_a, noise_b), "the recomputation must leave the random state as plain autograd does"
-    for name, expected in grads_b.items():
-        error = (grads_a[name] - expected).norm() / expected.norm().clamp(min=1e-12)
-        assert error < (2e-2 if bf16 else 1e-4), f"{name}: {error}"
-
-
 def test_loss_is_the_cross_entropy_of_the_logits_and_counts_targets() -> None:
     model = build()
     x, target = tokens(2, 100), tokens(2, 100)
@@ -120,47 +92,6 @@ def test_chunk_size_changes_nothing() -> None:
     x = tokens(2, 100)
     torch.testing.assert_close(build(chunk=7)(x), build(chunk=1000)(x), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(build(chunk=0)(x), build(chunk=1000)(x), atol=1e-5, rtol=1e-5)
-
-
-def test_a_chunk_suits_the_device_unless_it_is_given() -> None:
-    cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    assert [tokens_per_chunk(0, device) for device in (cpu, gpu)] == [4096, 16_384]
-    assert [tokens_per_chunk(7, device) for device in (cpu, gpu)] == [7, 7]
-
-
-class _Kept:
-    """Bytes of the tensors that autograd keeps for backward."""
-
-    def __init__(self) -> None:
-        self.seen: dict[int, int] = {}
-
-    def pack(self, tensor: torch.Tensor) -> torch.Tensor:
-        self.seen[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
-
-    @property
-    def total(self) -> int:
-        return sum(self.seen.values())
-
-
-def _kept_for_backward(num_layers: int, recompute: bool) -> int:
-    """Activation bytes held between forward and backward, parameters left out."""
-    model = build(num_layers=num_layers, attention=["local"], recompute=recompute)
-    model.train()
-    kept = _Kept()
-    x = tokens(1, 512)
-    with torch.autograd.graph.saved_tensors_hooks(kept.pack, lambda tensor: tensor):
-        loss, _ = model.loss(x, x)
-    parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
-    total = sum(size for pointer, size in kept.seen.items() if pointer not in parameters)
-    loss.backward()
-    return total
-
-
-def test_activation_memory_does_not_grow_with_depth() -> None:
-    shallow, deep = _kept_for_backward(2, True), _kept_for_backward(16, True)
-    assert deep <= 1.02 * shallow
-    assert _kept_for_backward(16, False) > 4 * _kept_for_backward(2, False), "the measure must see activations"
 
 
 def test_more_rounds_may_be_used_for_evaluation_than_were_trained() -> None:

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from music_reformer.model.attention.documents import Documents
-from music_reformer.model.attention.hashing import bucket_factors
 from music_reformer.model.attention.lsh import LSHAttention
 from reference.attention import attend, visible_keys
 
@@ -89,34 +88,6 @@ def test_the_set_of_attended_keys_does_not_depend_on_the_future() -> None:
     torch.testing.assert_close(out[:, :60], out_changed[:, :60], atol=1e-6, rtol=1e-6)
 
 
-def _bucket(query: torch.Tensor, rotations: torch.Tensor) -> torch.Tensor:
-    rotated = torch.einsum("blhd,rhdk->rblhk", query, rotations)
-    return torch.cat([rotated, -rotated], -1).argmax(-1)
-
-
-def test_buckets_are_argmax_of_the_rotation_and_its_opposite() -> None:
-    layer = _layer(num_buckets=16)
-    query = torch.randn(2, 50, HEADS, WIDTH)
-    assert torch.equal(layer.buckets(query).long(), _bucket(query, layer.rotations_RHDK[: layer.num_rounds]))
-
-
-def test_many_buckets_are_the_product_of_two_hashes() -> None:
-    layer = _layer(num_buckets=320)
-    query = torch.randn(2, 50, HEADS, WIDTH)
-    rotated = torch.einsum("blhd,rhdk->rblhk", query, layer.rotations_RHDK[: layer.num_rounds])
-    assert bucket_factors(320) == [16, 20]
-    first, second = (torch.cat([part, -part], -1).argmax(-1) for part in rotated.split([8, 10], dim=-1))
-    assert torch.equal(layer.buckets(query).long(), 20 * first + second)
-    assert layer.buckets(query).max() < 320
-
-
-@pytest.mark.parametrize(
-    ("num_buckets", "factors"), [(2, [2]), (128, [128]), (130, [130]), (512, [16, 32]), (16384, [128, 128])]
-)
-def test_factors_are_even_and_alike(num_buckets: int, factors: list[int]) -> None:
-    assert bucket_factors(num_buckets) == factors
-
-
 def test_rotations_are_fresh_in_training_and_fixed_in_evaluation() -> None:
     layer, x = _layer(), torch.randn(2, 64, 24)
     documents = Documents.plain(x[..., 0].long())
@@ -131,14 +102,3 @@ def test_rotations_are_fresh_in_training_and_fixed_in_evaluation() -> None:
     assert not torch.equal(first, second)
     assert not torch.equal(first, stored)
     assert torch.equal(stored, layer.eval()(x, documents)[1])
-
-
-def test_each_row_has_rotations_of_its_own_in_training() -> None:
-    layer, row = _layer(num_buckets=16).train(), torch.randn(1, 50, HEADS, WIDTH)
-    layer.redraw_rotations(range(5, 99, 3))
-    buckets = layer.buckets(row.expand(3, -1, -1, -1))
-    for number, seed in enumerate((5, 8, 11)):
-        shape = (layer.num_rounds, *layer.rotations_RHDK.shape[1:])
-        rotations = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-        assert torch.equal(buckets[:, number].long(), _bucket(row, rotations)[:, 0])
-    assert not torch.equal(buckets[:, 0], buckets[:, 1])

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from helpers.small_models import VOCABULARY, decoder, tokens
 from music_reformer.model.attention.cache import DecodeState
 from music_reformer.model.decoder import Decoder
-from music_reformer.model.kernels import numba_kernels, numba_step
-from music_reformer.model.kernels.numba_step import NumbaStep, pack
+from music_reformer.model.kernels import numba_kernels
+from music_reformer.model.kernels.numba_step import NumbaStep
 
 
 def prefilled(plain: Decoder, *lengths: int) -> DecodeState:
@@ -73,34 +72,6 @@ def test_a_row_comes_out_the_same_bit_by_bit_in_any_company() -> None:
             logits = compiled.step(x[i], together)
             for rows, state in others.items():
                 assert torch.equal(compiled.step(x[i, list(rows)], state), logits[list(rows)])
-
-
-def test_a_product_with_a_packed_matrix() -> None:
-    noise = torch.Generator().manual_seed(0)
-    for rows, width, columns in [(1, 1, 1), (2, 7, 64), (3, 64, 65), (4, 30, 200), (5, 16, 3), (9, 256, 517)]:
-        weight, x = torch.randn(columns, width, generator=noise), torch.randn(rows, width, generator=noise)
-        (packed,) = pack([weight])
-        assert packed.ctypes.data % numba_step.CACHE_LINE == 0
-        found = torch.from_numpy(numba_kernels.product(x.numpy(), packed, columns))
-        torch.testing.assert_close(found, x @ weight.t(), atol=1e-4, rtol=1e-5)
-
-
-def test_the_exponential_is_right_to_two_units_in_the_last_place() -> None:
-    x = np.concatenate([np.linspace(-87, 87, 20_001), np.linspace(-1, 1, 2_001)]).astype(np.float32)
-    found = np.array([numba_kernels._exp(value) for value in x])
-    expected = np.exp(x.astype(np.float64))
-    assert np.abs(found / expected - 1).max() < 2 * np.finfo(np.float32).eps
-    assert numba_kernels._exp(np.float32(-1e30)) < 1e-37
-    assert numba_kernels._exp(np.float32(0.0)) == 1.0
-
-
-def test_the_norm_is_that_of_torch() -> None:
-    norm = nn.LayerNorm(50)
-    nn.init.normal_(norm.weight)
-    nn.init.normal_(norm.bias)
-    x = 3 + 10 * torch.randn(4, 50)
-    found = numba_kernels.normed(x.numpy(), *(p.detach().numpy() for p in (norm.weight, norm.bias)))
-    torch.testing.assert_close(torch.from_numpy(found), norm(x).detach(), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("trouble", ["differed from the plain form by", "failed"])

@@ -1,0 +1,79 @@
+"""Buckets against their definition, argmax [xR; -xR]; rotations of each row; many buckets from two hashes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from music_reformer.model.attention import hashing
+from music_reformer.model.attention.hashing import bucket_factors, drawn_rotations, hash_queries, stored_rotations
+
+HEADS, WIDTH, ROUNDS = 2, 8, 3
+
+
+def rotations(num_buckets: int, max_rounds: int = ROUNDS) -> Tensor:
+    return stored_rotations(num_heads=HEADS, head_width=WIDTH, num_buckets=num_buckets, max_rounds=max_rounds)
+
+
+def by_definition(query_BLHD: Tensor, rotations_RHDK: Tensor, factors: list[int]) -> Tensor:
+    """One query, head, round and factor at a time; int64 [R, B, L, H]."""
+    batch, length, heads, _ = query_BLHD.shape
+    buckets_RBLH = torch.zeros(len(rotations_RHDK), batch, length, heads, dtype=torch.int64)
+    for place in torch.cartesian_prod(*(torch.arange(size) for size in buckets_RBLH.shape)).tolist():
+        round_, b, i, h = place
+        rotated = query_BLHD[b, i, h] @ rotations_RHDK[round_, h]
+        bucket = 0
+        for factor, part in zip(factors, rotated.split([factor // 2 for factor in factors]), strict=True):
+            bucket = bucket * factor + int(torch.cat([part, -part]).argmax())
+        buckets_RBLH[round_, b, i, h] = bucket
+    return buckets_RBLH
+
+
+@pytest.mark.parametrize("num_buckets", [2, 16, 320])
+def test_buckets_are_the_definition(num_buckets: int) -> None:
+    query_BLHD, rotations_RHDK = torch.randn(2, 20, HEADS, WIDTH), rotations(num_buckets)
+    found = hash_queries(query_BLHD, rotations_RHDK.unsqueeze(0), bucket_factors(num_buckets))
+    assert found.dtype == torch.int16
+    assert torch.equal(found.long(), by_definition(query_BLHD, rotations_RHDK, bucket_factors(num_buckets)))
+    assert found.unique().numel() > 1
+    assert 0 <= int(found.min()) <= int(found.max()) < num_buckets
+
+
+def test_each_row_may_have_rotations_of_its_own() -> None:
+    query_BLHD = torch.randn(1, 30, HEADS, WIDTH).expand(3, -1, -1, -1)
+    of_rows = torch.stack([rotations(16) for _ in range(3)])
+    found = hash_queries(query_BLHD, of_rows, [16])
+    for row in range(3):
+        assert torch.equal(found[:, row : row + 1].long(), by_definition(query_BLHD[row : row + 1], of_rows[row], [16]))
+    assert not torch.equal(found[:, 0], found[:, 1])
+
+
+def test_parts_of_a_long_sequence_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
+    query_BLHD, rotations_GRHDK = torch.randn(2, 50, HEADS, WIDTH), rotations(16).unsqueeze(0)
+    whole = hash_queries(query_BLHD, rotations_GRHDK, [16])
+    monkeypatch.setattr(hashing, "ROTATED_AT_A_TIME", HEADS * ROUNDS * 8 * 7)
+    assert torch.equal(hash_queries(query_BLHD, rotations_GRHDK, [16]), whole)
+
+
+def test_a_vector_meets_what_points_its_way_and_not_its_opposite() -> None:
+    query_BLHD = torch.randn(1, 200, HEADS, WIDTH)
+    matrix = rotations(32).unsqueeze(0)
+    hashed = [hash_queries(x, matrix, [32]) for x in (query_BLHD, 7 * query_BLHD, -query_BLHD)]
+    assert torch.equal(hashed[0], hashed[1])
+    assert (hashed[0] != hashed[2]).all()
+
+
+def test_drawn_rotations_depend_on_the_seed_of_each_row_alone() -> None:
+    like_RHDK = rotations(16)
+    drawn = drawn_rotations(range(5, 14, 3), like_RHDK=like_RHDK)
+    assert drawn.shape == (3, *like_RHDK.shape)
+    for row, seed in enumerate((5, 8, 11)):
+        assert torch.equal(drawn[row], torch.randn(like_RHDK.shape, generator=torch.Generator().manual_seed(seed)))
+
+
+@pytest.mark.parametrize(
+    ("num_buckets", "factors"), [(2, [2]), (128, [128]), (130, [130]), (512, [16, 32]), (16384, [128, 128])]
+)
+def test_factors_are_even_and_alike(num_buckets: int, factors: list[int]) -> None:
+    assert bucket_factors(num_buckets) == factors

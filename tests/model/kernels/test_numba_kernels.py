@@ -1,0 +1,57 @@
+"""What the compiled decoding step is made of, each against numpy or torch."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from music_reformer.model.kernels import numba_kernels, numba_step
+from music_reformer.model.kernels.numba_step import pack
+
+
+def test_a_product_with_a_packed_matrix() -> None:
+    noise = torch.Generator().manual_seed(0)
+    for rows, width, columns in [(1, 1, 1), (2, 7, 64), (3, 64, 65), (4, 30, 200), (5, 16, 3), (9, 256, 517)]:
+        weight, x = torch.randn(columns, width, generator=noise), torch.randn(rows, width, generator=noise)
+        (packed,) = pack([weight])
+        assert packed.ctypes.data % numba_step.CACHE_LINE == 0
+        found = torch.from_numpy(numba_kernels.product(x.numpy(), packed, columns))
+        torch.testing.assert_close(found, x @ weight.t(), atol=1e-4, rtol=1e-5)
+
+
+def test_the_exponential_is_right_to_two_units_in_the_last_place() -> None:
+    x = np.concatenate([np.linspace(-87, 87, 20_001), np.linspace(-1, 1, 2_001)]).astype(np.float32)
+    found = np.array([numba_kernels._exp(value) for value in x])
+    expected = np.exp(x.astype(np.float64))
+    assert np.abs(found / expected - 1).max() < 2 * np.finfo(np.float32).eps
+    assert numba_kernels._exp(np.float32(-1e30)) < 1e-37
+    assert numba_kernels._exp(np.float32(0.0)) == 1.0
+
+
+def test_the_norm_is_that_of_torch() -> None:
+    norm = nn.LayerNorm(50)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    x = 3 + 10 * torch.randn(4, 50)
+    found = numba_kernels.normed(x.numpy(), *(p.detach().numpy() for p in (norm.weight, norm.bias)))
+    torch.testing.assert_close(torch.from_numpy(found), norm(x).detach(), atol=1e-5, rtol=1e-5)
+
+
+def test_a_bucket_is_the_largest_component_of_the_rotation_and_its_opposite() -> None:
+    rotated = np.random.default_rng(0).standard_normal((50, 4 + 6)).astype(np.float32)
+    for row in rotated:
+        first, second = (int(np.concatenate([part, -part]).argmax()) for part in (row[:4], row[4:]))
+        assert numba_kernels._bucket(row, np.array([8, 12])) == first * 12 + second
+
+
+def test_a_ring_keeps_the_last_members() -> None:
+    pair_ZWPD, filled_Z = np.zeros((2, 3, 2, 4), np.float32), np.zeros(2, np.int64)
+    for number in range(1, 9):
+        query, value = np.full(4, number, np.float32), np.full(4, -number, np.float32)
+        place, count = numba_kernels._append(pair_ZWPD[1], filled_Z, 1, query, np.float32(0.5), value)
+        assert (place, count) == ((number - 1) % 3, min(number - 1, 3))
+        held = {(float(key[0]), float(brought[0])) for key, brought in pair_ZWPD[1]} - {(0.0, 0.0)}
+        assert held == {(n / 2, -n) for n in range(max(1, number - 2), number + 1)}
+    assert not pair_ZWPD[0].any()
+    assert filled_Z[0] == 0

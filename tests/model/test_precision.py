@@ -1,0 +1,18 @@
+"""Where float32 stays float32 whatever the autocast around it."""
+
+from __future__ import annotations
+
+import torch
+
+from music_reformer.model.precision import full_precision
+
+
+def test_products_inside_are_float32() -> None:
+    x = torch.randn(4, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert (x @ x).dtype == torch.bfloat16
+        with full_precision(x.device):
+            assert (x @ x).dtype == torch.float32
+        assert (x @ x).dtype == torch.bfloat16
+    with full_precision(x.device):
+        assert (x @ x).dtype == torch.float32
