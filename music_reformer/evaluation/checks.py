@@ -114,8 +114,10 @@ def _checks_of_pitch(before: Bars, after: Bars) -> dict[str, bool]:
     return {
         "key": in_key_after >= min(IN_KEY, IN_KEY_RELATIVE * in_key_before),
         "pitch classes": _correlation(*profiles) >= PITCH_CLASS_CORRELATION,
-        "register": abs(after.pitch.mean() - before.pitch.mean()) <= MEAN_PITCH
-        and np.percentile(after.pitch, 95) <= np.percentile(before.pitch, 95) + HIGH_PITCH,
+        "register": bool(
+            abs(after.pitch.mean() - before.pitch.mean()) <= MEAN_PITCH
+            and np.percentile(after.pitch, 95) <= np.percentile(before.pitch, 95) + HIGH_PITCH
+        ),
         "polyphony": _polyphony(after) <= POLYPHONY_FACTOR * _polyphony(before) + POLYPHONY_MARGIN,
     }
 

@@ -81,6 +81,7 @@ class Muon(torch.optim.Optimizer):
         return loss
 
     def _momentum_update(self, parameter: nn.Parameter, momentum: float) -> Tensor:
+        assert parameter.grad is not None
         state = self.state[parameter]
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(parameter.grad)
