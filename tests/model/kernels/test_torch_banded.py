@@ -1,4 +1,4 @@
-"""The blocked kernel against the definition: outputs and gradients."""
+"""The banded kernel against the definition: outputs and gradients."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_blocked_is_the_definition(length: int, window: int, segments: int, roun
 
 
 @pytest.mark.parametrize("scale", [1.0, 30.0])
-def test_plain_torch_form_is_the_fused_one(scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_of_torch_give_what_its_own_kernel_gives(scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other devices than the CPU take the plain lines; they must give the same."""
 
     shape, window = (5, 1, 8, 16), 8
@@ -80,15 +80,15 @@ def test_plain_torch_form_is_the_fused_one(scale: float, monkeypatch: pytest.Mon
     k, v = torch.randn(5, 1, 2 * window, 16), torch.randn(5, 1, 2 * window, 16)
     bias = torch.where(torch.rand(5, 1, window, 2 * window) < 0.5, 0.0, kernel.MASKED)
     bias[..., 0] = 0.0
-    fused, fused_lse = kernel._attend_forward(q, k, v, bias)
-    d_out = torch.randn_like(fused)
-    fused_grads = kernel._attend_backward(d_out, q, k, v, fused, fused_lse, bias)
+    flash, flash_lse = kernel._attend_forward(q, k, v, bias)
+    d_out = torch.randn_like(flash)
+    flash_grads = kernel._attend_backward(d_out, q, k, v, flash, flash_lse, bias)
     monkeypatch.setattr(kernel, "_has_flash_attention", lambda device: False)
     plain, plain_lse = kernel._attend_forward(q, k, v, bias)
-    torch.testing.assert_close(plain, fused, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(plain_lse, fused_lse, atol=1e-5, rtol=1e-5)
-    plain_grads = kernel._attend_backward(d_out, q, k, v, fused, fused_lse, bias)
-    for a, b in zip(plain_grads, fused_grads, strict=True):
+    torch.testing.assert_close(plain, flash, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(plain_lse, flash_lse, atol=1e-5, rtol=1e-5)
+    plain_grads = kernel._attend_backward(d_out, q, k, v, flash, flash_lse, bias)
+    for a, b in zip(plain_grads, flash_grads, strict=True):
         torch.testing.assert_close(a, b, atol=1e-5 * scale, rtol=1e-4)
 
 

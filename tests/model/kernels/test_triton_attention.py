@@ -34,7 +34,7 @@ from music_reformer.model.kernels.triton_attention import (
 )
 from music_reformer.model.kernels.verified import attention_difference
 
-pytest.importorskip("triton", reason="the fused kernels need Triton, which there is for Linux only")
+pytest.importorskip("triton", reason="these kernels need Triton, which exists for Linux only")
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 FORMS = {
     "lsh": (lsh_attention.TorchSharedAttention, TritonSharedAttention, lsh_attention.shared_example),
@@ -120,21 +120,21 @@ def test_hashes_are_those_of_the_plain_form(factors: list[int], groups: int) -> 
     query_BLTHD = torch.randn(2, 70, 2, 3, 24).to(DEVICE)
     rotations_GRHDK = torch.randn(groups, 2, 3, 24, sum(factors) // 2).to(DEVICE)
     query_BLTHD[0, 0, 0] = 0.0
-    plain, fused = (form(query_BLTHD[:, :, 0], rotations_GRHDK, factors) for form in (hashing.torch_hash, triton_hash))
-    assert fused.dtype == plain.dtype
-    assert torch.equal(fused, plain)
-    assert len(fused.unique()) > 5
+    plain, found = (form(query_BLTHD[:, :, 0], rotations_GRHDK, factors) for form in (hashing.torch_hash, triton_hash))
+    assert found.dtype == plain.dtype
+    assert torch.equal(found, plain)
+    assert len(found.unique()) > 5
 
 
 @pytest.mark.parametrize("kind", ["lsh", "local"])
 def test_half_precision_is_within_a_hundredth(kind: str) -> None:
     """Of the plain form in float32, given the same rows: bfloat16 on a GPU; the interpreter has no products of it."""
     dtype = torch.bfloat16 if DEVICE.type == "cuda" else torch.float16
-    plain, fused, example = FORMS[kind]
+    plain, triton_form, example = FORMS[kind]
     rows, *others = example(DEVICE)
     rows = rows.to(dtype)
     results = []
-    for form, x in ((plain, rows.float()), (fused, rows)):
+    for form, x in ((plain, rows.float()), (triton_form, rows)):
         x.requires_grad_()
         out = form.apply(x.clone(), *others)
         results.append((out, *torch.autograd.grad(out, x, torch.ones_like(out))))
@@ -183,9 +183,9 @@ def test_layers_are_the_same_with_either_form(batch: int, kind: str, monkeypatch
     x = torch.randn(batch, 60, 24, device=DEVICE, requires_grad=True)
     inputs, documents = [x, *layer.parameters()], Documents.plain(x[..., 0].long())
     results = []
-    for fused in (False, True):
+    for by_triton in (False, True):
         module = local_attention if kind == "local" else lsh_attention
-        monkeypatch.setattr(module, "form_for", lambda device, *forms, chosen=fused: forms[chosen])
+        monkeypatch.setattr(module, "form_for", lambda device, *forms, chosen=by_triton: forms[chosen])
         out, _ = layer(x, documents)
         results.append([out, *torch.autograd.grad(out.square().sum(), inputs)])
     for plain, fast in zip(*results, strict=True):
@@ -199,9 +199,9 @@ def test_the_whole_model_is_the_same_with_either_form(recompute: bool, monkeypat
     tokens_BL = tokens(2, 70).to(DEVICE)
     document_BL = (torch.arange(70, device=DEVICE) >= 30).long().expand(2, 70)
     results = []
-    for fused in (False, True):
+    for by_triton in (False, True):
         for module in (local_attention, lsh_attention, hashing):
-            monkeypatch.setattr(module, "form_for", lambda device, *forms, chosen=fused: forms[chosen])
+            monkeypatch.setattr(module, "form_for", lambda device, *forms, chosen=by_triton: forms[chosen])
         model.train()
         model.redraw_rotations(1)
         total, count = model.loss(tokens_BL, tokens_BL, document_BL=document_BL)

@@ -1,4 +1,4 @@
-"""Launches past Triton's own; on a GPU, `test_fused_attention` launches real kernels with it."""
+"""Launches past Triton's own; on a GPU, `test_triton_attention.py` launches real kernels with it."""
 
 from __future__ import annotations
 
