@@ -13,7 +13,7 @@ TOKENS, TOKENS_ON_GPU = 4096, 16_384
 
 
 class FeedForward(nn.Module):
-    """Linear, GELU, linear.
+    """Linear, GELU, linear (Transformer, arXiv 1706.03762, section 3.3, with GELU for ReLU).
 
     Args:
         width: E.

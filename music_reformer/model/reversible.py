@@ -24,7 +24,7 @@ from music_reformer.model.feed_forward import FeedForward
 
 
 class ReversibleBlock(nn.Module):
-    """One layer: an attention sublayer and a feed-forward sublayer, each with its norm and dropout.
+    """One layer (paper, section 3, eq. 9): an attention and a feed-forward sublayer, each with its norm and dropout.
 
     Args:
         width: E.

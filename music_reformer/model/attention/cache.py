@@ -3,10 +3,10 @@
 Shapes: B rows, L tokens, H heads, D head width, C = 2 D key and value, R rounds, K buckets, W window, Z rings (H R K of
 each slot), N = B H R.
 
-Key and value of a token stand side by side, so that one write and one look-up bring both. Every step has the same
-shapes: what is not there yet is hidden by a bias, looked up by how far the ring is filled. Rows may stand at
-different positions. A state can be repeated (one prompt, many variations), rows leave it (finished variations) and come
-(new ones).
+Key and value of a token stand side by side, so that one write stores both and one look-up reads both. Every step has
+the same shapes: a bias, looked up by how far a ring is filled, hides places that are still empty. Rows may stand at
+different positions. A state can be repeated (one prompt, many variations), lose rows (finished variations) and gain
+rows (new prompts).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SELF_PENALTY = 1e5
 
 @dataclass
 class Moment:
-    """Where the rows stand in one step; shared by all layers.
+    """The positions of all rows in one step; shared by all layers.
 
     Attributes:
         position_B: position of each row's token, int64.
@@ -49,10 +49,10 @@ class Moment:
         return self._rotary[head_width]
 
     def recent(self, num_heads: int, window: int) -> tuple[Tensor, Tensor]:
-        """Of rings of the last W tokens: where those of now go, and what to add to the scores of all places.
+        """For rings of the last W tokens: where this step's tokens are written, and the bias of every place.
 
         Returns:
-            Places of (B, H, W) flattened, [B H], and [B, 1, 1, W].
+            Places of (B, H, W) flattened, [B H], and what to add to the scores, [B, 1, 1, W].
         """
         if (num_heads, window) not in self._recent:
             device = self.position_B.device
@@ -69,15 +69,15 @@ class Moment:
 class BucketCache:
     """For LSH attention: the last W keys and values of every bucket, in rings.
 
-    The rings of a row stand in a slot: a row that leaves costs nothing, and one that comes takes a slot that is free.
+    Each row has its rings in a slot. Removing a row moves no memory; a new row takes a free slot.
 
     Attributes:
         pair: keys and values [Z, W, C], rings over (slots, H, R, K) flattened; the n-th member of a bucket is in
             place n % W.
         filled_Z: how far each ring is filled, int64: n below W are n members; W + p is a full ring whose next member
             comes to place p.
-        last_N: where the last token of each row stands in each round, as a place of (Z, W) flattened, int64.
-        slots: of each row.
+        last_N: place of each row's last token in each round, as an index of (Z, W) flattened, int64.
+        slots: slot of each row.
         shape: (H, R, K).
     """
 
@@ -91,7 +91,7 @@ class BucketCache:
         device = self.pair.device
         self.window = self.pair.shape[1]
         self._rings_of_slot = math.prod(self.shape)
-        # By how far a ring is filled: the same after one member more, and the bias as that member sees the ring.
+        # Tables by how far a ring is filled: its state after one more member, and the bias as that member sees it.
         filled = torch.arange(2 * self.window, device=device)
         self._next_filled = torch.where(filled + 1 < 2 * self.window, filled + 1, self.window)
         self._place_W = torch.arange(self.window, device=device)
@@ -100,7 +100,7 @@ class BucketCache:
         self._find_rings()
 
     def _find_rings(self) -> None:
-        """Note the first ring of each (row, head, round), [N]."""
+        """Set the first ring of each (row, head, round), [N]; bucket k is k rings behind it."""
         heads, rounds, buckets = self.shape
         slot_B1 = torch.tensor(self.slots, dtype=torch.int64, device=self.pair.device).unsqueeze(1)
         ring = torch.arange(heads * rounds, device=self.pair.device) * buckets
@@ -110,11 +110,11 @@ class BucketCache:
     def empty(
         cls, num_slots: int, *, window: int, width: int, shape: tuple[int, int, int], device: torch.device
     ) -> BucketCache:
-        """A cache of no rows, with room for some; C is `width`."""
+        """A cache without rows that has room for `num_slots`; C is `width`."""
         num_rings = num_slots * math.prod(shape)
         room = (num_rings, window, width)
         return cls(
-            # On the CPU, memory that costs nothing before it is written to, as torch.zeros would do at once.
+            # From numpy on the CPU: pages take no memory until they are written to; torch.zeros writes all at once.
             pair=torch.from_numpy(np.zeros(room, np.float32))
             if device.type == "cpu"
             else torch.zeros(room, device=device),
@@ -155,7 +155,7 @@ class BucketCache:
         return cache
 
     def replace_last_value(self, value_BHD: Tensor) -> None:
-        """Set what the last token's key brings, wherever it is kept."""
+        """Set the value that belongs to the last token's key, in the ring of each round."""
         values = self._places()[:, value_BHD.shape[-1] :]
         values.index_copy_(0, self.last_N, self._in_each_round(value_BHD))
 
@@ -200,14 +200,14 @@ class BucketCache:
         )
 
     def keep(self, rows: Sequence[int]) -> None:
-        """The given rows go on; nothing is copied."""
+        """Keep the given rows and drop the others; nothing is copied."""
         index = torch.tensor(rows, dtype=torch.int64, device=self.pair.device)
         self.last_N = self.last_N.view(len(self.slots), -1)[index].flatten()
         self.slots = [self.slots[row] for row in rows]
         self._find_rings()
 
     def admit(self, other: BucketCache) -> None:
-        """Copies of all rows of another cache come behind those here."""
+        """Append copies of all rows of another cache."""
         rows, num_slots = range(len(other.slots)), len(self.filled_Z) // self._rings_of_slot
         if len(self.slots) + len(rows) > num_slots:
             wider = self._with_slots(max(2 * num_slots, len(self.slots) + len(rows)))
@@ -220,7 +220,7 @@ class BucketCache:
         return BucketCache.empty(num_slots, window=self.window, width=width, shape=self.shape, device=device)
 
     def _copy(self, other: BucketCache, rows: Sequence[int]) -> None:
-        """Rows of another cache, each into a slot that is free here. What is filled is copied: mostly little of it."""
+        """Copy rows of another cache into free slots. Only filled places are copied, mostly a small part."""
         device = self.pair.device
         free = (slot for slot in itertools.count() if slot not in self.slots)
         slots = list(itertools.islice(free, len(rows)))
@@ -241,7 +241,7 @@ class BucketCache:
 
 @dataclass
 class _RowCache:
-    """Keys and values in which the rows come first."""
+    """Keys and values whose first dimension is the row."""
 
     pair: Tensor
 
@@ -254,7 +254,7 @@ class _RowCache:
         return type(self)(pair=self.pair[list(rows)])
 
     def keep(self, rows: Sequence[int]) -> None:
-        """The given rows go on."""
+        """Keep the given rows and drop the others."""
         self.pair = self.pair[list(rows)]
 
 
@@ -285,7 +285,7 @@ class RecentCache(_RowCache):
         return key_BHWD, value_BHWD, bias_B11W
 
     def admit(self, other: RecentCache) -> None:
-        """Copies of all rows of another cache come behind those here."""
+        """Append copies of all rows of another cache."""
         self.pair = torch.cat([self.pair, other.pair])
 
 
@@ -303,7 +303,7 @@ class GrowingCache(_RowCache):
         return cls(pair=torch.cat([key_BHLD, value_BHLD], dim=-1))
 
     def make_room(self, farthest: int) -> None:
-        """There is a place for a token at this position."""
+        """Double the room until it has a place for this position."""
         while self.pair.shape[2] <= farthest:
             self.pair = torch.cat([self.pair, torch.zeros_like(self.pair)], dim=2)
 
@@ -318,7 +318,7 @@ class GrowingCache(_RowCache):
         return key_BHMD, value_BHMD, bias
 
     def admit(self, other: GrowingCache) -> None:
-        """Copies of all rows of another cache come behind those here."""
+        """Append copies of all rows of another cache."""
         room = max(self.pair.shape[2], other.pair.shape[2])
         padded = [torch.nn.functional.pad(pair, (0, 0, 0, room - pair.shape[2])) for pair in (self.pair, other.pair)]
         self.pair = torch.cat(padded)
@@ -333,7 +333,7 @@ class DecodeState:
 
     Attributes:
         caches: one per layer.
-        lengths: tokens that each row has had.
+        lengths: number of tokens that each row has read.
     """
 
     caches: list[Cache]
@@ -354,22 +354,22 @@ class DecodeState:
         return self.select([row for row in range(len(self.lengths)) for _ in range(num)])
 
     def keep(self, rows: Sequence[int]) -> None:
-        """The given rows go on, in place; the others leave."""
+        """Keep the given rows and drop the others, in place."""
         for cache in self.caches:
             cache.keep(rows)
         self.lengths = [self.lengths[row] for row in rows]
 
     def admit(self, other: DecodeState) -> None:
-        """Copies of the rows of another state come behind those here; they may stand at other positions."""
+        """Append copies of the rows of another state; they may stand at other positions."""
         for cache, coming in zip(self.caches, other.caches, strict=True):
             cache.admit(coming)  # type: ignore[arg-type]  # The layers of one model have caches of one kind.
         self.lengths = self.lengths + other.lengths
 
     def moment(self) -> Moment:
-        """Where the rows stand in the step to come."""
+        """The positions of the next step."""
         return Moment(position_B=torch.tensor(self.lengths, device=self.device), farthest=max(self.lengths))
 
     @property
     def device(self) -> torch.device:
-        """Where the caches are."""
+        """The device of the caches."""
         return self.caches[0].pair.device

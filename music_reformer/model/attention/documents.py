@@ -1,4 +1,4 @@
-"""What attention must know of a batch besides its activations: documents and positions.
+"""Documents and positions of a batch: what attention needs besides the activations.
 
 Shapes: B batch, L tokens, H heads, D head width.
 """
@@ -55,13 +55,13 @@ class Documents:
         return self._group_BL
 
     def segments(self, num_buckets: int) -> Tensor:
-        """The first of the segments of each group, which has one for each bucket: int64 [B, L]."""
+        """First segment of each token's group, int64 [B, L]; a group has one segment for each bucket."""
         if num_buckets not in self._segments:
             self._segments[num_buckets] = self.group_BL * num_buckets
         return self._segments[num_buckets]
 
     def in_order(self) -> RowOrder:
-        """Tokens of each document as they stand: the one round of local attention."""
+        """Tokens in the order of the batch, a segment for each document: the one round of local attention."""
         segment_N = self.group_BL.flatten()
         return RowOrder(order_N=torch.arange(segment_N.numel(), device=segment_N.device), segment_N=segment_N)
 

@@ -21,7 +21,7 @@ from music_reformer.model.kernels.triton_attention import TritonLocalAttention, 
 
 
 class LocalAttention(nn.Module):
-    """Causal self-attention to the last W tokens of the same document, itself included.
+    """Causal self-attention to the last W tokens of the same document, itself included; rotary positions.
 
     Args:
         width: E, of the residual stream.
@@ -65,7 +65,7 @@ class LocalAttention(nn.Module):
 
 
 class FullAttention(nn.Module):
-    """Causal self-attention to every earlier token of the same document, itself included.
+    """Causal self-attention to every earlier token of the same document, itself included; rotary positions.
 
     Args:
         width: E, of the residual stream.
@@ -134,7 +134,7 @@ def rotary_step(
     num_heads: int,
     head_width: int,
 ) -> Tensor:
-    """Attend from one token more to what the cache holds, itself included; the cache is updated in place. [B, H D]."""
+    """Append one token to the cache and attend from it to all that the cache holds, itself included; [B, H D]."""
     query_key_BXHD, value_BHD = layer(x_BE).view(len(x_BE), 3, num_heads, head_width).float().split([2, 1], dim=1)
     query_BHD, key_BHD = rotate(query_key_BXHD, moment.rotary(head_width)).unbind(dim=1)
     key_BHMD, value_BHMD, bias = cache.append(key_BHD, value_BHD.squeeze(1), moment)

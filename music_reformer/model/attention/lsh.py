@@ -40,7 +40,7 @@ SMALLEST_NORM = 1e-12
 
 
 class LSHAttention(nn.Module):
-    """Multi-round LSH self-attention with shared queries and keys.
+    """Multi-round LSH self-attention with shared queries and keys (paper, section 2, eq. 6).
 
     Args:
         width: E, of the residual stream.
@@ -148,18 +148,18 @@ class LSHAttention(nn.Module):
 
 
 def shared_key(query: Tensor) -> Tensor:
-    """Keys of queries [..., D]: brought to root mean square 1."""
+    """Keys of queries [..., D]: the queries, scaled to root mean square 1."""
     return query * _key_scale(query)
 
 
 def _key_scale(query: Tensor) -> Tensor:
-    """What makes a key of a query: sqrt(D) / |q|, [..., 1]."""
+    """The factor from a query to its key: sqrt(D) / |q|, [..., 1]."""
     norm = torch.linalg.vector_norm(query, dim=-1, keepdim=True).clamp_min_(SMALLEST_NORM)
     return norm.reciprocal_().mul_(query.shape[-1] ** 0.5)
 
 
 def successors(value_BL: Tensor) -> Tensor:
-    """What each token's key brings, [B, L, ...]; the last token's own value stands until there is a token after it."""
+    """The value of each token's successor, [B, L, ...]; the last token has its own until a token follows it."""
     return torch.cat([value_BL[:, 1:], value_BL[:, -1:]], dim=1)
 
 
@@ -239,7 +239,7 @@ class TorchSharedAttention(torch.autograd.Function):
 
 
 def _head(query_value_BLTD: Tensor, successor_values: bool, work: Workspace) -> tuple[Tensor, Tensor]:
-    """Queries and what the keys bring, [N, 2, D], of one head, in `work`; and what makes keys of the queries, [N]."""
+    """Queries and the keys' values of one head, [N, 2, D], in `work`; and the factors from queries to keys, [N]."""
     batch, length, _, width = query_value_BLTD.shape
     rows_N2D = work.take("rows", batch * length, 2, width)
     rows_BL2D = rows_N2D.view(query_value_BLTD.shape)

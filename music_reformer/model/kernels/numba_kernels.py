@@ -3,7 +3,7 @@
 Shapes: B rows, E width, F outputs of a product, H heads, D head width, R rounds, K buckets, W window, P = 2 key and
 value, Z rings (`cache.py`), M places of a ring of one head, G blocks of columns, N columns of a block.
 
-Every row is computed by itself, each sum in one order: what comes of a row does not depend on how many there are.
+Every row is computed by itself, and each sum in one order: the result of a row does not depend on the number of rows.
 Weights are packed by blocks of columns, so that a product reads them once, in order, for four rows at a time, and keeps
 its sums in registers.
 """

@@ -29,7 +29,7 @@ CACHE_LINE = 64  # bytes; a register of AVX-512, too
 
 
 class NumbaStep:
-    """The decoding step of one model, whose matrices are copied: a later change of them changes nothing here.
+    """The compiled decoding step of one model. Its matrices are copied: later changes of the model do not reach it.
 
     Args:
         model: on the CPU, in float32.
@@ -96,9 +96,9 @@ class _Layer:
 
 
 def pack(matrices: Sequence[Tensor]) -> list[Array]:
-    """Matrices [..., F, E], each as [..., G, E, N]: what makes a block of columns stands together, zeros fill the last.
+    """Pack matrices [..., F, E] as [..., G, E, N]: a block of N columns is contiguous, and zeros fill the last block.
 
-    All stand in one piece of memory, for which Linux gives pages of 2 MB where it has them: a product reads faster.
+    All share one piece of memory, which Linux backs with pages of 2 MB where it can: products read those faster.
     """
     columns = numba_kernels.COLUMNS
     padded = [nn.functional.pad(m.detach(), (0, 0, 0, -m.shape[-2] % columns)) for m in matrices]
@@ -115,7 +115,7 @@ def pack(matrices: Sequence[Tensor]) -> list[Array]:
 
 
 def _matrices(block: ReversibleBlock) -> list[Tensor]:
-    """What a layer multiplies with."""
+    """The matrices of a layer, in the order in which `_Layer` takes them."""
     attention = block.attention
     is_lsh = isinstance(attention, LSHAttention)
     return [

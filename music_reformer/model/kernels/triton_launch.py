@@ -1,8 +1,8 @@
-"""Launches of Triton kernels that do not find out each time what was found out before.
+"""Cached launches of Triton kernels: skip Triton's argument specialisation.
 
-By itself Triton looks at every argument of every launch, for its type and for what a kernel may be specialised on (a
-pointer or number that is a multiple of 16, a 1), and looks up the kernel by all of it in words: some 50 us. Where a
-model is small that is longer than the kernel runs. Here a kernel is found by a few numbers (docs/decisions/007).
+By itself Triton inspects every argument of every launch, for its type and for properties that a kernel may be
+specialised on (a multiple of 16, a 1), and builds a key of strings from all of them: some 50 us, longer than a kernel
+of a small model runs. Here the key is a few numbers (docs/decisions/007).
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import Any
 
 from torch import Tensor
 
-# By kernel, what is fixed, the device, and what Triton specialises on.
+# By kernel, compile-time arguments, device, and the properties that Triton specialises on.
 _compiled: dict[Hashable, Any] = {}
 
 
 class Fixed:
-    """What is fixed when a kernel is compiled; equal ones should be one object, which finds the kernel.
+    """Compile-time arguments of a kernel. Keep one object for equal ones: it is part of the cache's key.
 
     Args:
-        num_warps: of a program; None: Triton's default.
-        constants: the kernel's `constexpr` arguments, by name; those that it does not have are not given to it.
+        num_warps: warps of a program; None: Triton's default.
+        constants: `constexpr` arguments by name; a kernel takes those that it has.
     """
 
     def __init__(self, *, num_warps: int | None, **constants: Any) -> None:
@@ -52,7 +52,7 @@ def launch(kernel: Any, grid: tuple[int, int, int], arguments: tuple[Any, ...], 
 
 
 def _kind(x: Tensor | float) -> Hashable:
-    """What Triton specialises a kernel on."""
+    """The properties of an argument that Triton specialises a kernel on."""
     if isinstance(x, Tensor):
         return x.dtype, x.data_ptr() % 16 == 0
     if isinstance(x, int):
