@@ -11,10 +11,10 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
-from music_reformer.config import require
+from music_reformer.config import Checked, require
 from music_reformer.errors import UserError
 
 MAX_DEPTH = 8
@@ -23,6 +23,8 @@ MAX_DIGITS = 20
 SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 EVENT = re.compile(r"[0-9a-f]{32}")
 FILE_MARK = "meta"
+
+Fields = TypeVar("Fields", bound=Checked)
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,19 @@ def read_json(body: bytes) -> dict[str, Any]:
         require(len(text) <= MAX_TEXT, f"A text in the request is longer than {MAX_TEXT} characters.")
         require(_is_unicode(text), "A text in the request is not valid Unicode.")
     return value
+
+
+def read_fields(schema: type[Fields], data: Any, *, name: str) -> Fields:
+    """An object of JSON as a dataclass that checks itself.
+
+    Raises:
+        UserError: it is no object, or has a field that is unknown or breaks its rule.
+    """
+    require(isinstance(data, dict), f'The {name} must be a JSON object, such as {{"field": value}}.')
+    known = {each.name for each in fields(schema)}  # type: ignore[arg-type]
+    for each in data:
+        require(each in known, f"The setting {each!r:.40} is not one of {', '.join(sorted(known))}.")
+    return schema(**data)
 
 
 def plain_call(endpoint: Endpoint, sent: dict[str, Any]) -> dict[str, Any]:

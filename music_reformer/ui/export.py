@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Collection
+from dataclasses import dataclass
 
 import symusic
 
-from music_reformer.config import require
+from music_reformer.config import Checked, require
+from music_reformer.config.checked import bounded, one_of
 from music_reformer.generation.prompt import keep_before, score_from
 from music_reformer.midi.notation import music_xml
 from music_reformer.midi.roll import instrument_name
@@ -17,6 +19,20 @@ from music_reformer.midi.vocabulary import program_of
 from music_reformer.ui.shelf import safe_name
 
 KINDS = ("new", "tracks", "musicxml")
+MAX_TICK = 2**31 - 1
+
+
+@dataclass
+class ExportFields(Checked):
+    """What a visitor asks to have exported, field by field."""
+
+    # Key of the piece.
+    piece: str = ""
+    kind: str = one_of("new", KINDS)
+    # Of "new": the ticks between which notes are new (until -1: to the end), and their programs (none: all).
+    since: int = bounded(0, 0, MAX_TICK)
+    until: int = bounded(-1, -1, MAX_TICK, hint="-1 is the end")
+    programs: list[int] = bounded([], -1, 127, size=(0, 129), hint="-1 is drums")
 
 
 def export(

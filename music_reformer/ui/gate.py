@@ -157,7 +157,7 @@ class Gate:
                 plain, operation = route.read(parts, body)
             except UserError as error:
                 raise RequestError(400, str(error)) from error
-            if operation and not await self._turns.make_room(operation, scope["client"][0]):
+            if operation and not await self._turns.make_room(operation, (scope.get("client") or ("",))[0]):
                 raise RequestError(503, "Too many visitors are waiting just now; try again in a minute.")
             body = json.dumps(plain).encode()
         await self._application(_with_length(scope, len(body)), _replay(body, receive), send)

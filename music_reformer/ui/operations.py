@@ -10,7 +10,7 @@ import re
 import secrets
 import time
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from music_reformer.midi.guard import read_score_guarded
 from music_reformer.midi.roll import roll_data
 from music_reformer.midi.score import read_score, with_likely_metre
 from music_reformer.midi.splice import Writer
-from music_reformer.ui.export import export
+from music_reformer.ui.export import ExportFields, export
 from music_reformer.ui.order import Order
 from music_reformer.ui.shelf import Shelf, safe_name, safe_stem
 
@@ -75,7 +75,8 @@ class Operations:
 
     def open_example(self, name: str) -> dict[str, Any]:
         """One of `EXAMPLES`, as if it had been uploaded."""
-        require(name in EXAMPLES, f"There is no example called {name!r}.")
+        is_known = isinstance(name, str) and name in EXAMPLES
+        require(is_known, f"There is no example called {name!r:.40}; there are {', '.join(EXAMPLES)}.")
         example = EXAMPLES[name]
         score = example.score()
         return self._piece(self.shelf.put(score.dumps_midi(), stem=example.title), example.title, score)
@@ -138,6 +139,7 @@ class Operations:
 
     def stop(self, ticket: str) -> bool:
         """End a composition early; what is there becomes its result. False where it had ended already."""
+        require(isinstance(ticket, str), "The ticket must be the text that the first report of a composition told.")
         running = self._running.get(ticket)
         if running is not None:
             running.session.stop()
@@ -154,13 +156,16 @@ class Operations:
         seconds_left = min((running.seconds_left for running in list(self._running.values())), default=0.0)
         return {"seconds_left": round(seconds_left, 1), "typical": round(typical, 1)}
 
-    def export(
-        self, piece: str, kind: str, since: int = 0, until: int | None = None, programs: Collection[int] = ()
-    ) -> dict[str, Any]:
-        """A kept piece in another form (see `export.KINDS`); returns the key and the name of the file."""
-        path = self.shelf.path(piece)
+    def export(self, fields: ExportFields) -> dict[str, Any]:
+        """A kept piece in another form; returns the key and the name of the file."""
+        path = self.shelf.path(fields.piece)
         data, stem, suffix = export(
-            path.read_bytes(), kind=kind, name=path.stem, since=since, until=until, programs=programs
+            path.read_bytes(),
+            kind=fields.kind,
+            name=path.stem,
+            since=fields.since,
+            until=fields.until if fields.until >= 0 else None,
+            programs=fields.programs,
         )
         return {"key": self.shelf.put(data, stem=stem, suffix=suffix), "name": f"{stem}{suffix}"}
 

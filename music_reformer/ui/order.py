@@ -6,14 +6,16 @@ import random
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from music_reformer.config import SamplingConfig, require
-from music_reformer.errors import UserError
-from music_reformer.generation.request import Request
+from music_reformer.config import Checked, SamplingConfig, require
+from music_reformer.config.checked import bounded, one_of
+from music_reformer.generation.request import Length, Request
 from music_reformer.midi.key import MAJORS, MINORS
+from music_reformer.ui.calls import read_fields
 
 MAX_VARIATIONS = 8
 MAX_BARS = 256
 MAX_SECONDS = 600
+MAX_BAR = 1_000_000
 MAX_SEED = 2**31 - 1
 MAX_INSTRUMENTS = 15
 MIN_TEMPO, MAX_TEMPO = 40, 240
@@ -28,11 +30,44 @@ STYLES = {
     "adventurous": SamplingConfig(temperature=1.15, top_p=0.98),
 }
 
-# Fields of a request that orders know by another name, and values with which an order leaves a field at its default.
-NAMES = {"instruments": "programs"}
-DEFAULTS = {"cut_bar": -1, "until_bar": -1, "key": ""}
-SOURCE = ("piece", "metre", "tempo")
-KNOWN = {*SOURCE, "style", "instruments", *(each.name for each in fields(Request) if each.name != "programs")}
+
+@dataclass
+class OrderFields(Checked):
+    """The JSON of an order, field by field (`docs/api.md` lists them); -1 and "" are what is not given."""
+
+    piece: str = ""
+    length: str = "16bars"
+    variations: int = bounded(1, 1, MAX_VARIATIONS)
+    seed: int = bounded(-1, -1, MAX_SEED, hint="-1 is drawn")
+    style: str = one_of("balanced", tuple(STYLES))
+    sampling: dict[str, float] = field(default_factory=dict)
+    cut_bar: int = bounded(-1, -1, MAX_BAR, hint="-1 is all")
+    until_bar: int = bounded(-1, -1, MAX_BAR, hint="-1 is all")
+    instruments: list[int] = bounded([], -1, 127, size=(0, MAX_INSTRUMENTS), hint="-1 is drums")
+    key: str = ""
+    metre: str = one_of("4/4", METRES)
+    tempo: float = bounded(120.0, MIN_TEMPO, MAX_TEMPO, hint="in beats a minute")
+    rounds: int = bounded(0, 0, 64, hint="0 is as trained")
+
+    def check(self) -> None:
+        """Raise `UserError` for a field that breaks its rule, and for more than the page composes at once."""
+        super().check()
+        length = Length.parse(self.length)
+        require(
+            (length.bars or 0) <= MAX_BARS and (length.seconds or 0) <= MAX_SECONDS,
+            f"A length of {self.length} is more than this page composes at once; "
+            f"ask for at most {MAX_BARS} bars or {MAX_SECONDS} seconds.",
+        )
+        num_bars = self.until_bar - max(self.cut_bar, 0)
+        require(num_bars <= MAX_BARS, f"{num_bars} bars are more than this page composes at once; at most {MAX_BARS}.")
+        known = [each.name for each in fields(SamplingConfig)]
+        for name in self.sampling:
+            require(name in known, f"sampling has no setting {name!r:.40}; it has {', '.join(known)}.")
+        self.sampling_config()
+
+    def sampling_config(self) -> SamplingConfig:
+        """The style with the visitor's own numbers in it. Raises `UserError` for numbers out of range."""
+        return replace(STYLES[self.style], **self.sampling)
 
 
 @dataclass
@@ -52,60 +87,23 @@ class Order:
 
     @classmethod
     def read(cls, data: Any) -> Order:
-        """An order from the JSON that a visitor sent (`docs/api.md` lists its fields).
+        """An order from the JSON that a visitor sent.
 
         Raises:
             UserError: a field is unknown, has the wrong type, or is out of range.
         """
-        require(isinstance(data, dict), "An order must be a JSON object, such as {piece: ..., length: 16bars}.")
-        for name in data:
-            require(name in KNOWN, f"The setting {str(name)[:40]!r} is not one of {', '.join(sorted(KNOWN))}.")
-        instruments = data.get("instruments", [])
-        require(
-            isinstance(instruments, list) and len(instruments) <= MAX_INSTRUMENTS,
-            f"The instruments must be a list of at most {MAX_INSTRUMENTS}.",
-        )
-        sent = {NAMES.get(name, name): value for name, value in data.items() if DEFAULTS.get(name, data) != value}
-        source = {name: sent.pop(name) for name in SOURCE if name in sent}
-        sampling = _sampling(sent.pop("style", "balanced"), sent.pop("sampling", {}))
-        if sent.get("seed", -1) == -1:
-            sent["seed"] = random.SystemRandom().randrange(100_000)
-        order = cls(request=Request(sampling=sampling, **sent), **source)
+        sent = read_fields(OrderFields, data, name="order")
         # A piece keeps its own key, and in a new one there is nothing to cut.
-        unused = ("key",) if order.piece else ("cut_bar", "until_bar")
-        return replace(order, request=Request.of(order.request, **dict.fromkeys(unused)))
-
-    def __post_init__(self) -> None:
-        request = self.request
-        length = request.parsed_length()
-        require(
-            (length.bars or 0) <= MAX_BARS and (length.seconds or 0) <= MAX_SECONDS,
-            f"A length of {request.length} is more than this page composes at once; "
-            f"ask for at most {MAX_BARS} bars or {MAX_SECONDS} seconds.",
+        is_new = not sent.piece
+        request = Request(
+            length=sent.length,
+            variations=sent.variations,
+            seed=sent.seed if sent.seed >= 0 else random.SystemRandom().randrange(100_000),
+            cut_bar=None if is_new or sent.cut_bar < 0 else sent.cut_bar,
+            until_bar=None if is_new or sent.until_bar < 0 else sent.until_bar,
+            programs=sent.instruments,
+            key=sent.key if is_new and sent.key else None,
+            sampling=sent.sampling_config(),
+            rounds=sent.rounds,
         )
-        require(
-            request.variations <= MAX_VARIATIONS,
-            f"The number of variations ({request.variations}) must be a whole number from 1 to {MAX_VARIATIONS}.",
-        )
-        require(
-            0 <= request.seed <= MAX_SEED, f"The seed ({request.seed}) must be a whole number from 0 to {MAX_SEED}."
-        )
-        num_bars = (request.until_bar or 0) - (request.cut_bar or 0)
-        require(num_bars <= MAX_BARS, f"{num_bars} bars are more than this page composes at once; at most {MAX_BARS}.")
-        require(isinstance(self.piece, str), "The piece must be a key that /open or /compose returned, or empty.")
-        require(self.metre in METRES, f"The metre ({self.metre!r:.40}) must be one of {', '.join(METRES)}.")
-        require(
-            isinstance(self.tempo, int | float) and MIN_TEMPO <= self.tempo <= MAX_TEMPO,
-            f"The tempo ({self.tempo!r:.40}) must be {MIN_TEMPO} to {MAX_TEMPO} beats a minute.",
-        )
-
-
-def _sampling(style: Any, changes: Any) -> SamplingConfig:
-    """A style with the visitor's own numbers in it."""
-    named = isinstance(style, str) and style in STYLES
-    require(named, f"The style ({style!r:.40}) must be one of {', '.join(STYLES)}.")
-    require(isinstance(changes, dict), "The sampling settings must be a JSON object, such as {temperature: 1.2}.")
-    try:
-        return replace(STYLES[style], **changes)
-    except TypeError as error:
-        raise UserError(f"The sampling settings ({changes!r:.80}) are not ones this page knows.") from error
+        return cls(piece=sent.piece, metre=sent.metre, tempo=sent.tempo, request=request)

@@ -6,11 +6,12 @@ The browser loads `assets/index.html` and calls the endpoints below through Grad
     client = Client("http://127.0.0.1:7860")
     piece = client.predict(handle_file("song.mid"), api_name="/open")
     order = {"piece": piece["key"], "length": "16bars", "variations": 2, "seed": 1, "style": "calm"}
-    *_, done = client.submit(order, api_name="/compose")
+    done = client.submit(order, api_name="/compose").result()
     for variation in done["variations"]:
         ...  # GET http://127.0.0.1:7860/file/<variation["key"]> is the MIDI file
 
-`Order` in `order.py` lists all that an order may say; `docs/api.md` has the whole of it.
+`OrderFields` in `order.py` lists all that an order may say; `docs/api.md` has the whole of it. Every request passes
+`gate.py` first.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -47,12 +50,13 @@ from music_reformer.midi.roll import instrument_name, roll_data
 from music_reformer.midi.score import UPLOAD_BYTES
 from music_reformer.ui import order as limits
 from music_reformer.ui.calls import Endpoint
+from music_reformer.ui.export import ExportFields
 from music_reformer.ui.folders import TemporaryFolder
 from music_reformer.ui.gate import Application, Gate
 from music_reformer.ui.hosts import Hosts
 from music_reformer.ui.operations import Operations
 from music_reformer.ui.order import Order
-from music_reformer.ui.shelf import MAX_BYTES, Shelf
+from music_reformer.ui.shelf import MAX_AGE, MAX_BYTES, Shelf
 from music_reformer.ui.turns import Turns
 from music_reformer.ui.uploads import Uploads
 
@@ -60,6 +64,7 @@ from music_reformer.ui.uploads import Uploads
 MOST_AT_ONCE = 4
 # Of which Gradio keeps what they last sent; a visitor has a new one for every call.
 MAX_SESSIONS = 500
+FAILED = "Something went wrong on the server; its log says what. Please try again."
 MEDIA_TYPES = {".mid": "audio/midi", ".zip": "application/zip", ".musicxml": "application/vnd.recordare.musicxml+xml"}
 
 ASSETS = Path(__file__).parent / "assets"
@@ -262,10 +267,8 @@ def _add_operations(server: gr.Server, operations: Operations, uploads: Uploads)
     @server.api(name="compose", concurrency_id="compose", concurrency_limit=operations.at_once)
     def compose(order: dict) -> Iterator[dict]:
         """Continue a piece (see `Order`); streams "start", "progress" ... and "done" reports."""
-        try:
+        with _telling_the_visitor():
             yield from operations.compose(Order.read(order))
-        except UserError as error:
-            raise gr.Error(str(error), print_exception=False) from error
 
     @server.api(name="export", concurrency_id="export", concurrency_limit=1)
     @_tell_the_visitor
@@ -274,23 +277,33 @@ def _add_operations(server: gr.Server, operations: Operations, uploads: Uploads)
 
         New are those from tick `since` to before `until` (-1: to the end), of these programs (none: all).
         """
-        return operations.export(piece, kind, int(since), int(until) if until >= 0 else None, programs or ())
+        wanted = [] if programs is None else programs
+        return operations.export(ExportFields(piece=piece, kind=kind, since=since, until=until, programs=wanted))
 
     @server.api(name="stop", concurrency_id="stop", queue=False)
+    @_tell_the_visitor
     def stop(ticket: str) -> bool:
         """End a composition early, by the ticket from its "start" report; its "done" report follows."""
         return operations.stop(ticket)
 
 
-def _tell_the_visitor(operation: Callable[..., Any]) -> Callable[..., Any]:
-    """Send the sentence of a `UserError` to the browser; any other exception stays in the server's log."""
+@contextmanager
+def _telling_the_visitor() -> Iterator[None]:
+    """Send the sentence of a `UserError` to the visitor; what else goes wrong stays in the server's log."""
+    try:
+        yield
+    except UserError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+    except Exception as error:
+        traceback.print_exc()
+        raise gr.Error(FAILED, print_exception=False) from error
 
+
+def _tell_the_visitor(operation: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(operation)
     def wrapper(*args: Any) -> Any:
-        try:
+        with _telling_the_visitor():
             return operation(*args)
-        except UserError as error:
-            raise gr.Error(str(error), print_exception=False) from error
 
     return wrapper
 
@@ -315,6 +328,7 @@ def _setup(*, has_sound: bool, can_infill: bool) -> dict[str, Any]:
             "bars": limits.MAX_BARS,
             "seconds": limits.MAX_SECONDS,
             "tempo": [limits.MIN_TEMPO, limits.MAX_TEMPO],
+            "days": round(MAX_AGE / 86_400),
         },
         "keys": limits.KEYS,
         "metres": limits.METRES,

@@ -24,6 +24,7 @@ KEY_PATTERN = re.compile(r"[A-Za-z0-9_-]{22}")
 # Characters that some file system or HTTP header cannot carry.
 UNSAFE_IN_NAMES = re.compile(r"[^\w\s.,()+#'-]+")
 MAX_NAME = 80
+MAX_NAME_BYTES = 200  # file systems take 255, suffix included
 MAX_AGE = 30 * 24 * 3600.0
 MAX_BYTES = 2 * 10**9
 SECONDS_BETWEEN_SWEEPS = 600.0
@@ -37,7 +38,8 @@ def safe_name(name: str) -> str:
 
 def safe_stem(name: str) -> str:
     """`safe_name` without its suffix, and never empty."""
-    return Path(safe_name(name)).stem[:MAX_NAME].strip(". ") or "piece"
+    stem = Path(safe_name(name)).stem[:MAX_NAME]
+    return stem.encode()[:MAX_NAME_BYTES].decode(errors="ignore").strip(". ") or "piece"
 
 
 class Shelf:

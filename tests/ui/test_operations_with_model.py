@@ -13,6 +13,7 @@ from music_reformer.midi.key import Key
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.model.decoder import Decoder
 from music_reformer.model.reformer import ReformerLM
+from music_reformer.ui.export import ExportFields
 from music_reformer.ui.operations import Operations
 from music_reformer.ui.order import Order
 from music_reformer.ui.shelf import Shelf
@@ -77,7 +78,8 @@ def test_bars_composed_anew_replace_nothing_else(generator: Generator, tmp_path:
 
     assert kept(after) == kept(before)
     assert after.note_num() == len(kept(before)) + len(new)
-    exported = operations.export(variation["key"], "new", cut, until, instruments)
+    wanted = ExportFields(piece=variation["key"], kind="new", since=cut, until=until, programs=list(instruments))
+    exported = operations.export(wanted)
     assert symusic.Score.from_midi(operations.shelf.path(exported["key"]).read_bytes()).note_num() == len(new)
 
 

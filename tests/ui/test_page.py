@@ -15,6 +15,7 @@ import httpx
 import pytest
 import symusic
 from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
 
 from helpers.stand_in_generator import StandInGenerator
 from music_reformer.ui.operations import Operations
@@ -33,6 +34,27 @@ def test_the_example_in_the_docstring(address: str, midi_file: Path, tmp_path: P
     for variation in done["variations"]:
         score = symusic.Score.from_midi(httpx.get(f"{address}file/{variation['key']}").content)
         assert score.note_num() == symusic.Score(midi_file).note_num() + 16
+
+
+def example_of_the_docs() -> str:
+    (code,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs" / "api.md").read_text(), re.DOTALL)
+    return code
+
+
+def test_the_example_of_the_docs(
+    address: str, midi_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    midi_file.rename(tmp_path / "song.mid")
+    code = example_of_the_docs().replace("http://127.0.0.1:7860", address.rstrip("/"))
+    exec(code, {})
+    assert capsys.readouterr().out.splitlines()[-1] == "done"
+    assert [path.name for path in sorted(tmp_path.glob("*seed 1*.mid"))] == [
+        "song - seed 1 - 1.mid",
+        "song - seed 1 - 2.mid",
+    ]
+    with pytest.raises(AppError, match="style"):
+        exec(code.replace('"calm"', '"loud"'), {})
 
 
 def test_as_many_visitors_as_the_page_is_told_are_composed_for_at_once(address: str, served: Operations) -> None:

@@ -124,6 +124,7 @@ def test_a_key_that_is_no_text_is_refused_in_a_sentence(tmp_path: Path, key: obj
         (".mid", "mid"),
         ("", "piece"),
         ("x" * 500 + ".mid", "x" * 80),
+        ("\U00020000" * 90 + ".mid", "\U00020000" * 50),
     ],
 )
 def test_names_are_fit_for_files_and_headers(sent: str, kept: str) -> None:
