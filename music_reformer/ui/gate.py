@@ -160,7 +160,9 @@ class Gate:
             if operation and not await self._turns.make_room(operation, (scope.get("client") or ("",))[0]):
                 raise RequestError(503, "Too many visitors are waiting just now; try again in a minute.")
             body = json.dumps(plain).encode()
-        await self._application(_with_length(scope, len(body)), _replay(body, receive), send)
+            scope = _with_header(scope, b"content-type", b"application/json")
+        scope = _with_header(scope, b"content-length", str(len(body)).encode())
+        await self._application(scope, _replay(body, receive), send)
 
     def _session(self, scope: Scope, parts: tuple[str, ...]) -> str | None:
         """The session that a request listens to, if it does."""
@@ -243,9 +245,9 @@ def _with_headers(send: Send) -> Send:
     return sent
 
 
-def _with_length(scope: Scope, length: int) -> Scope:
-    kept = [pair for pair in scope["headers"] if pair[0] not in (b"content-length", b"transfer-encoding")]
-    return {**scope, "headers": [*kept, (b"content-length", str(length).encode())]}
+def _with_header(scope: Scope, name: bytes, value: bytes) -> Scope:
+    others = [pair for pair in scope["headers"] if pair[0] not in (name, b"transfer-encoding")]
+    return {**scope, "headers": [*others, (name, value)]}
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from helpers.page_calls import upload
+from helpers.page_calls import CLIENT, upload
 from helpers.stand_in_generator import StandInGenerator
 from music_reformer.midi.examples import EXAMPLES
 from music_reformer.ui.hosts import Hosts
@@ -32,9 +32,9 @@ def ask(address: str, path: str, **headers: str) -> httpx.Response:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     if path in WRITTEN:
         if path.endswith("upload"):
-            return httpx.post(address + path, files={"files": ("song.mid", SONG)}, headers=named)
-        return httpx.post(address + path, json={"data": ["x"]}, headers=named)
-    return httpx.get(address + path, headers=named)
+            return CLIENT.post(address + path, files={"files": ("song.mid", SONG)}, headers=named)
+        return CLIENT.post(address + path, json={"data": ["x"]}, headers=named)
+    return CLIENT.get(address + path, headers=named)
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_a_page_of_others_may_link_to_this_one(address: str) -> None:
 
 def test_a_page_of_others_is_not_asked_what_it_wants_to_do(address: str) -> None:
     headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
-    answer = httpx.options(f"{address}gradio_api/upload", headers=headers)
+    answer = CLIENT.options(f"{address}gradio_api/upload", headers=headers)
     assert answer.status_code == 403
     assert "access-control-allow-origin" not in answer.headers
 
@@ -122,7 +122,7 @@ def test_names_can_be_allowed(public: str) -> None:
     ],
 )
 def test_every_answer_carries_the_policies(address: str, path: str) -> None:
-    for answer in (httpx.get(address + path), httpx.post(address + path), httpx.options(address + path)):
+    for answer in (CLIENT.get(address + path), CLIENT.post(address + path), CLIENT.options(address + path)):
         assert answer.headers["X-Content-Type-Options"] == "nosniff", (answer.request.method, answer.status_code)
         assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
         assert len(answer.headers.get_list("Content-Security-Policy")) == 1
@@ -130,11 +130,11 @@ def test_every_answer_carries_the_policies(address: str, path: str) -> None:
 
 def test_answers_to_calls_carry_them_too(address: str) -> None:
     answers = [
-        httpx.post(f"{address}gradio_api/upload", files={"files": ("song.mid", SONG)}),
-        httpx.post(f"{address}gradio_api/call/example", json={"data": ["waltz"]}),
-        httpx.post(f"{address}gradio_api/call/example", content=b"{"),
-        httpx.post(f"{address}gradio_api/upload", content=bytes(6_000_000)),
-        httpx.get(f"{address}page/main.js", headers={"Host": "evil.example"}),
+        CLIENT.post(f"{address}gradio_api/upload", files={"files": ("song.mid", SONG)}),
+        CLIENT.post(f"{address}gradio_api/call/example", json={"data": ["waltz"]}),
+        CLIENT.post(f"{address}gradio_api/call/example", content=b"{"),
+        CLIENT.post(f"{address}gradio_api/upload", content=bytes(6_000_000)),
+        CLIENT.get(f"{address}page/main.js", headers={"Host": "evil.example"}),
     ]
     for answer in answers:
         assert answer.headers["X-Content-Type-Options"] == "nosniff"

@@ -8,10 +8,9 @@ import random
 import re
 from typing import Any
 
-import httpx
 import pytest
 
-from helpers.page_calls import TIMEOUT, call, outcome, refusal
+from helpers.page_calls import CLIENT, call, outcome, refusal
 from music_reformer.ui.operations import Operations
 
 # What no field of any call takes.
@@ -127,7 +126,7 @@ def test_every_malformed_export_gets_a_sentence(address: str, place: int) -> Non
 
 @pytest.mark.parametrize("value", [*WRONG, "A" * 22], ids=repr)
 def test_a_ticket_that_is_none_stops_nothing(address: str, value: Any) -> None:
-    answer = httpx.post(f"{address}gradio_api/run/stop", json={"data": [value]}, timeout=TIMEOUT)
+    answer = CLIENT.post(f"{address}gradio_api/run/stop", json={"data": [value]})
     if isinstance(value, str) and answer.status_code == 200:
         assert answer.json()["data"] == [False]
     else:
@@ -178,9 +177,7 @@ BODIES = [
 def test_a_body_that_is_no_call_gets_a_sentence(address: str, body: bytes) -> None:
     for path in ("call/compose", "queue/join", "run/stop", "cancel", "call/open"):
         for kind in ("application/json", "text/plain", "application/x-www-form-urlencoded"):
-            answer = httpx.post(
-                f"{address}gradio_api/{path}", content=body, headers={"Content-Type": kind}, timeout=TIMEOUT
-            )
+            answer = CLIENT.post(f"{address}gradio_api/{path}", content=body, headers={"Content-Type": kind})
             assert 400 <= answer.status_code < 500, (path, answer.text)
             check(answer.json()["error"])
 
@@ -189,7 +186,7 @@ def test_a_body_that_is_no_call_gets_a_sentence(address: str, body: bytes) -> No
 def test_an_operation_that_does_not_exist_gets_a_sentence(address: str, number: Any) -> None:
     for path, more in (("queue/join", {"data": [{}]}), ("cancel", {"event_id": "a" * 32})):
         body = {"fn_index": number, "session_hash": "me", **more}
-        answer = httpx.post(f"{address}gradio_api/{path}", json=body, timeout=TIMEOUT)
+        answer = CLIENT.post(f"{address}gradio_api/{path}", json=body)
         assert answer.status_code == 400
         check(answer.json()["error"])
 
@@ -197,7 +194,7 @@ def test_an_operation_that_does_not_exist_gets_a_sentence(address: str, number: 
 @pytest.mark.parametrize("path", ["file/{}", "gradio_api/call/open/{}", "gradio_api/queue/data?session_hash={}"])
 @pytest.mark.parametrize("key", ["", "x", "A" * 22, "a" * 32, "%00", "..%2f..%2fetc", "a" * 5000, "%ff%fe", "<script>"])
 def test_a_key_that_is_none_gets_a_sentence(address: str, path: str, key: str) -> None:
-    answer = httpx.get(address + path.format(key), timeout=TIMEOUT)
+    answer = CLIENT.get(address + path.format(key))
     assert answer.status_code == 404
     check(answer.json()["error"])
 
@@ -213,7 +210,7 @@ def test_what_is_dropped_from_a_call_changes_nothing(address: str) -> None:
         "oauth_token": "t",
     }
     kind, (piece,) = outcome(address, "example", ["waltz"], **more)
-    assert (kind, piece["name"]) == ("complete", "Waltz")
+    assert (kind, len(piece["roll"]["tracks"])) == ("complete", 2)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -11,10 +11,9 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
-from helpers.page_calls import TIMEOUT, call, order, upload
+from helpers.page_calls import CLIENT, call, order, upload
 from music_reformer.midi.examples import EXAMPLES
 
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -56,7 +55,7 @@ class Page:
 
     def end(self, number: int) -> int:
         self.process.send_signal(number)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=120)
 
 
 @pytest.fixture
@@ -97,7 +96,7 @@ def test_what_a_visitor_has_survives_a_restart_and_nothing_else_does(
     assert page.end(number) == 0
     assert left_behind(temporary) == []
     again = start()
-    assert httpx.get(f"{again.address}file/{piece['key']}").content == SONG
+    assert CLIENT.get(f"{again.address}file/{piece['key']}").content == SONG
     assert call(again.address, "piece", variation["key"])["name"] == variation["name"]
     assert call(again.address, "compose", {"piece": variation["key"], "length": "2bars"})["event"] == "done"
 
@@ -105,7 +104,7 @@ def test_what_a_visitor_has_survives_a_restart_and_nothing_else_does(
 def test_a_signal_ends_what_is_being_composed(start: Callable[..., Page], temporary: Path) -> None:
     page = start(seconds=1000)
     event = order(page.address, "compose", [{"length": "128bars"}]).json()["event_id"]
-    with httpx.stream("GET", f"{page.address}gradio_api/call/compose/{event}", timeout=TIMEOUT) as stream:
+    with CLIENT.stream("GET", f"{page.address}gradio_api/call/compose/{event}") as stream:
         assert next(line for line in stream.iter_lines() if "ticket" in line)
         assert page.end(signal.SIGTERM) == 0
     assert left_behind(temporary) == []
@@ -136,12 +135,12 @@ def test_what_a_killed_page_left_is_removed_at_the_next_start_and_nothing_else(
     assert (temporary / "music-reformer-page-mine" / "song.mid").exists()
     assert (temporary / "music-reformer-abc" / "song.mid").exists()
     assert {"music-reformer-page-odd", "music-reformer-page-link"} <= set(left)
-    assert httpx.get(f"{other.address}waiting").status_code == 200
+    assert CLIENT.get(f"{other.address}waiting").status_code == 200
 
 
 def test_a_page_that_others_reach_says_so(start: Callable[..., Page]) -> None:
     page = start("--host", "0.0.0.0", "--allow-host", "music.example")
-    assert httpx.get(f"{page.address}waiting", headers={"Host": "music.example"}).status_code == 200
+    assert CLIENT.get(f"{page.address}waiting", headers={"Host": "music.example"}).status_code == 200
     assert page.end(signal.SIGTERM) == 0
     said = "".join(page.lines)
     assert "Anyone who can reach this machine can use this page" in said

@@ -11,10 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from helpers.page_calls import call, outcome, refusal, upload
+from helpers.page_calls import CLIENT, call, outcome, refusal, upload
 from music_reformer.midi.examples import EXAMPLES
 from music_reformer.ui.uploads import Uploads
 
@@ -194,7 +193,7 @@ UNUSED = [
 
 @pytest.mark.parametrize("path", UNUSED)
 def test_routes_of_gradio_that_the_page_has_no_use_for_do_not_exist(address: str, path: str) -> None:
-    assert httpx.get(address + path).status_code == 404
+    assert CLIENT.get(address + path).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -211,14 +210,14 @@ def test_routes_of_gradio_that_the_page_has_no_use_for_do_not_exist(address: str
     ],
 )
 def test_nor_do_those_that_take_something(address: str, path: str) -> None:
-    assert httpx.post(address + path, json={"data": []}).status_code == 404
+    assert CLIENT.post(address + path, json={"data": []}).status_code == 404
 
 
 def test_an_upload_cannot_be_read_by_others(address: str, uploads_folder: Path) -> None:
     sent = upload(address, SONG)
     for place in (sent, str(uploads_folder.parent / sent)):
         for path in (f"gradio_api/file={place}", f"file/{place}", f"page/{place}", place.lstrip("/")):
-            assert httpx.get(address + path).status_code in (400, 404)
+            assert CLIENT.get(address + path).status_code in (400, 404)
 
 
 def test_the_simple_way_in_works_with_and_without_the_mark(address: str) -> None:
@@ -239,5 +238,5 @@ def test_the_same_song_opened_by_twenty_at_once_is_opened_by_all(address: str, u
         keys = set(visitors.map(visit, range(20)))
     assert len(keys) == 20
     for key in keys:
-        assert httpx.get(f"{address}file/{key}").content == SONG
+        assert CLIENT.get(f"{address}file/{key}").content == SONG
     assert not [path for path in (uploads_folder).rglob("song.mid") if not path.is_symlink()]
