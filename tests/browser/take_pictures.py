@@ -89,7 +89,8 @@ def walk(tab: Any, other: Any) -> Iterator[str]:
     tab.wait_for_selector("#message:not([hidden])")
     yield "10-a-file-that-is-none"
     tab.click("#start-over")
-    phase(tab, "empty")
+    tab.wait_for_selector(".former")
+    yield "12-a-piece-to-continue"
     tab.click("#examples button:has-text('From nothing')")
     phase(tab, "ready")
     yield "11-from-nothing"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from helpers.visited_site import Site
-from helpers.visitor import BAD_FILES, WALTZ, download, kept, midi, notes_of, order, phase, upload
+from helpers.visitor import BAD_FILES, WALTZ, download, kept, mark_bars, midi, notes_of, order, phase, upload
 from music_reformer.midi.examples import EXAMPLES
 
 
@@ -30,6 +30,11 @@ def test_a_new_file_clears_what_the_old_one_left(visit: Callable[..., Any]) -> N
     assert tab.locator(".card").count() == 0
     assert tab.inner_text("#result-text") == ""
     assert tab.inner_text("#cut") == "Continue here"
+    mark_bars(tab, first=1, end=2)
+    assert tab.is_disabled("#amount")
+    tab.click("#start-over")
+    phase(tab, "empty")
+    assert tab.is_enabled("#amount")
 
 
 @pytest.mark.parametrize(

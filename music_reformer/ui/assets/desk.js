@@ -54,6 +54,7 @@ export class Desk {
     instruments.show(EMPTY);
     roll.show(EMPTY);
     roll.setCut(null);
+    $("length").disabled = false;
     $("result-text").textContent = $("cut-note").textContent = $("piece-name").textContent = $("piece-facts").textContent = "";
   }
 
