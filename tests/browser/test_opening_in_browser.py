@@ -20,6 +20,16 @@ def test_the_first_view_says_what_to_do(visit: Callable[..., Any]) -> None:
     assert tab.locator("footer").count() == 0
 
 
+def test_a_page_that_cannot_reach_its_server_says_so(chromium: Any, site: Site) -> None:
+    context = chromium.new_context()
+    tab = context.new_page()
+    tab.route("**/setup", lambda route: route.abort())
+    tab.goto(site.address)
+    tab.wait_for_selector("#message:not([hidden])")
+    assert tab.inner_text("#message p") == "The connection to the server was lost. Reload the page to continue."
+    context.close()
+
+
 def test_a_new_file_clears_what_the_old_one_left(visit: Callable[..., Any]) -> None:
     tab = visit()
     upload(tab)

@@ -69,8 +69,10 @@ def until_progress(tab: Any, text: str) -> None:
 
 
 def upload(tab: Any, file: dict[str, Any] | None = None) -> None:
+    """Open a file, and wait until it is open, whatever was open before."""
+    seen = tab.evaluate("phases.length")
     tab.set_input_files("#file", file or midi())
-    phase(tab, "ready")
+    until(tab, f"phases.slice({seen}).includes('ready')")
 
 
 # Run before the page's own script: what phases the page goes through, however short they are.
