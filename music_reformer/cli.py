@@ -1,24 +1,27 @@
-"""The command line: `music-reformer prepare|train|finetune|evaluate|generate|app key=value ...`.
+"""The command line: `music-reformer prepare|train|finetune|evaluate|generate|app ... key=value ...`.
 
-Hydra composes the YAML under `conf/` and the dataclasses of `config.py` check it. A mistake of the user costs one
-sentence on stderr and exit code 2.
+Hydra composes the YAML under `conf/` and the dataclasses of `config` check it. A mistake of the user, or a full disk,
+costs one sentence on stderr and exit code 2. A command that a signal stops exits with 130 (SIGINT) or 143 (SIGTERM).
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import os
 import re
+import signal
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args, get_origin
 
 from music_reformer import config as settings
 from music_reformer.batch.settings import GenerateConfig
-from music_reformer.errors import UserError
+from music_reformer.config.checked import type_hints, without_none
+from music_reformer.errors import Stopped, UserError, sentence_of
 from music_reformer.training.processes import leave
 
 USAGE = """music-reformer: compose long music with a Reformer
@@ -30,6 +33,8 @@ USAGE = """music-reformer: compose long music with a Reformer
     music-reformer evaluate checkpoint=runs/train/weights data=datasets/NAME      likelihood, music and copies: a report
     music-reformer generate prompts=FOLDER output=out variations=2 length=16bars  a folder of prompts to MIDI files
     music-reformer app      checkpoint=runs/mine/weights                          the page, at http://127.0.0.1:7860
+    music-reformer sweep    data=datasets/NAME optimizer.learning_rate=1e-3,2e-3  several trainings, one after another
+    music-reformer learning-rate data=datasets/NAME                               a learning rate to begin with
 
 Settings are key=value (nested: trainer.max_steps=200; a group: model=small; a list: [1,2]; nothing: null).
     music-reformer VERB --help    the settings of a verb and the groups to choose from
@@ -39,11 +44,20 @@ Settings are key=value (nested: trainer.max_steps=200; a group: model=small; a l
 
 @dataclass(frozen=True)
 class Verb:
-    """What a verb is checked by, and what it calls: `module:function(config)`."""
+    """What a verb is checked by, and what it calls: `module:function(config)`.
+
+    Attributes:
+        schema: dataclass of its settings.
+        module, function: imported when it runs.
+        conf: the YAML under `conf/` that it begins with; None: that of the verb's name.
+        takes_overrides: the function takes the settings as typed, and composes them itself.
+    """
 
     schema: type
     module: str
     function: str
+    conf: str | None = None
+    takes_overrides: bool = False
 
 
 VERBS = {
@@ -53,16 +67,11 @@ VERBS = {
     "evaluate": Verb(settings.EvaluateConfig, "music_reformer.evaluation.evaluate", "evaluate"),
     "generate": Verb(GenerateConfig, "music_reformer.batch.generate", "generate"),
     "app": Verb(settings.AppConfig, "music_reformer.ui.command", "app"),
+    "sweep": Verb(settings.TrainConfig, "music_reformer.sweep", "sweep", "train", takes_overrides=True),
+    "learning-rate": Verb(
+        settings.TrainConfig, "music_reformer.training.learning_rate", "suggest_learning_rate", "train"
+    ),
 }
-
-
-# Settings that are a file, folder or address.
-PATH_KEYS = frozenset(
-    {
-        *("data", "output", "checkpoint", "prompts", "generated", "initial", "downloads", "files", "folder"),
-        *("corpus.path", "corpus.manifest", "corpus.url"),
-    }
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,31 +80,54 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         sys.stdout.write(USAGE)
         return 0 if arguments else 2
-    name, *rest = arguments
     try:
-        if name not in VERBS:
-            raise UserError(f"unknown verb {name!r}; it is one of {', '.join(VERBS)}")
-        if "-h" in rest or "--help" in rest:
-            sys.stdout.write(verb_help(name))
-            return 0
-        config = compose_config(name, [argument for argument in rest if argument != "--show"], show="--show" in rest)
-        if "--show" in rest:
-            sys.stdout.write(config)
-            return 0
-        verb = VERBS[name]
-        result = getattr(importlib.import_module(verb.module), verb.function)(config)
-        return result if isinstance(result, int) else 0
-    except UserError as error:
-        sys.stderr.write(f"music-reformer: {error}\n")
-        return int(getattr(error, "exit_code", 2))
-    except OSError as error:
-        if error.filename is None:
-            raise
-        sys.stderr.write(f"music-reformer: {error.filename}: {error.strerror}\n")
-        return 2
-    except KeyboardInterrupt:
+        with _stopping_on_sigterm():
+            return _run(*arguments)
+    except (KeyboardInterrupt, Stopped) as error:
         sys.stderr.write("music-reformer: stopped\n")
-        return 130
+        return 128 + (error.signal if isinstance(error, Stopped) else signal.SIGINT)
+    except Exception as error:
+        sentence = sentence_of(error)
+        if sentence is None:
+            raise
+        sys.stderr.write(f"music-reformer: {sentence}\n")
+        return int(getattr(error, "exit_code", 2))
+
+
+def _run(name: str, *rest: str) -> int:
+    if name not in VERBS:
+        raise UserError(f"unknown verb {name!r}; it is one of {', '.join(VERBS)}")
+    verb = VERBS[name]
+    if "-h" in rest or "--help" in rest:
+        sys.stdout.write(verb_help(name))
+        return 0
+    show = "--show" in rest
+    overrides = [argument for argument in rest if argument != "--show"]
+    if show and not verb.takes_overrides:
+        sys.stdout.write(compose_config(name, overrides, show=True))
+        return 0
+    given = overrides if verb.takes_overrides else compose_config(name, overrides)
+    function = getattr(importlib.import_module(verb.module), verb.function)
+    result = function(given, show=show) if verb.takes_overrides else function(given)
+    return result if isinstance(result, int) else 0
+
+
+@contextlib.contextmanager
+def _stopping_on_sigterm() -> Iterator[None]:
+    """Have SIGTERM end the block as Ctrl-C does: what it opened is closed. Only a main thread can have it so."""
+
+    def stop(number: int, frame: object) -> None:
+        raise Stopped(number)
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def run() -> NoReturn:
@@ -127,13 +159,23 @@ def compose_config(name: str, overrides: Sequence[str], *, show: bool = False) -
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    schema = VERBS[name].schema
-    ConfigStore.instance().store(name=f"{name}_schema", node=schema)
-    overrides = [_plain(name, override) for override in overrides]
+    verb, conf = VERBS[name], conf_of(name)
+    ConfigStore.instance().store(name=f"{conf}_schema", node=verb.schema)
+    hints = setting_types(verb.schema)
+    mappings = {}
+    plain = []
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if get_origin(hints.get(key)) is dict and "=" in override:
+            mappings[key] = _mapping(key, value, hints[key])
+        else:
+            plain.append(plain_override(name, override))
     try:
         with initialize_config_dir(str(conf_folder().resolve()), version_base="1.3"):
-            composed = compose(name, overrides=overrides)
-        merged = OmegaConf.merge(OmegaConf.structured(schema), composed)
+            composed = compose(conf, overrides=plain)
+        merged = OmegaConf.merge(OmegaConf.structured(verb.schema), composed)
+        for key, mapping in mappings.items():
+            OmegaConf.update(merged, key, mapping, merge=False)
         if show:
             return OmegaConf.to_yaml(merged)
         missing = sorted(OmegaConf.missing_keys(merged))
@@ -146,6 +188,71 @@ def compose_config(name: str, overrides: Sequence[str], *, show: bool = False) -
         raise UserError(_sentence(name, error)) from error
 
 
+def conf_of(name: str) -> str:
+    """The YAML under `conf/` that a verb begins with."""
+    return VERBS[name].conf or name
+
+
+def setting_types(schema: type, prefix: str = "") -> dict[str, Any]:
+    """The type of each setting that is no group, by its dotted key; of `X | None` it is X."""
+    found: dict[str, Any] = {}
+    for each in fields(schema):
+        kind = without_none(type_hints(schema)[each.name])
+        if is_dataclass(kind):
+            assert isinstance(kind, type)
+            found |= setting_types(kind, f"{prefix}{each.name}.")
+        else:
+            found[f"{prefix}{each.name}"] = kind
+    return found
+
+
+def path_keys(schema: type, prefix: str = "") -> set[str]:
+    """Dotted keys of the settings that are a file, folder or address."""
+    found: set[str] = set()
+    for each in fields(schema):
+        kind = type_hints(schema)[each.name]
+        if is_dataclass(kind):
+            assert isinstance(kind, type)
+            found |= path_keys(kind, f"{prefix}{each.name}.")
+        elif each.metadata.get("location"):
+            found.add(f"{prefix}{each.name}")
+    return found
+
+
+def _mapping(key: str, value: str, hint: Any) -> dict[Any, Any]:
+    """A mapping as it is typed, in YAML; Hydra's own grammar has no keys such as 1/4.
+
+    Raises:
+        UserError: it is none, or holds something of another type.
+    """
+    import yaml
+
+    # "{0:2048}", which a shell passes on without quotes, is no mapping to YAML; quoted text stays as it is.
+    quoted = r"""('(?:[^']|'')*'|"(?:\\.|[^"\\])*")"""
+    spaced = re.sub(rf"{quoted}|:(?=\S)", lambda match: match[1] or ": ", value)
+    try:
+        content = yaml.load(spaced, Loader=yaml.BaseLoader)
+        if not isinstance(content, dict):
+            raise UserError(f"{key} ({value}) must be a mapping, such as {{a: 1, b: 2}}")
+        of_key, of_value = get_args(hint)
+        return {_typed(name, of_key): _typed(entry, of_value) for name, entry in content.items()}
+    except UserError:
+        raise
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        raise UserError(f"{key} ({value}) cannot be read ({str(error).splitlines()[0]})") from error
+
+
+def _typed(text: Any, hint: Any) -> Any:
+    """What YAML read as text, in the type of the setting; `ValueError` where it is no such thing."""
+    if get_origin(hint) is list:
+        if not isinstance(text, list):
+            raise ValueError(f"{text} must be a list")
+        return [_typed(entry, get_args(hint)[0]) for entry in text]
+    if not isinstance(text, str):
+        raise ValueError(f"{text} must be one value")
+    return hint(text)
+
+
 def verb_help(name: str) -> str:
     """The groups and all settings of a verb with their defaults."""
     groups = sorted(folder.name for folder in conf_folder().iterdir() if folder.is_dir())
@@ -154,12 +261,12 @@ def verb_help(name: str) -> str:
     nested = {field.name for field in fields(VERBS[name].schema)}
     for group in groups:
         choices = _choices(group)
-        if choices and (group in nested or (group == "experiment" and name == "train")):
+        if choices and (group in nested or (group == "experiment" and conf_of(name) == "train")):
             lines.append(f"    {group}={'|'.join(choices)}")
     return "\n".join([*lines, "\nSettings and their defaults (??? must be given):\n", body])
 
 
-def _plain(name: str, override: str) -> str:
+def plain_override(name: str, override: str) -> str:
     """An override in Hydra's grammar: paths are quoted, so that any name of a file can be typed.
 
     Raises:
@@ -170,8 +277,11 @@ def _plain(name: str, override: str) -> str:
     key, _, value = override.partition("=")
     if (conf_folder() / key).is_dir() and value not in ("null", *_choices(key)):
         raise UserError(f"{key} has no choice {value!r}; it is one of {', '.join(_choices(key))}")
-    if key in PATH_KEYS and value not in ("null", "???") and not value.startswith(("'", '"')):
+    schema = VERBS[name].schema
+    if key in path_keys(schema) and value not in ("null", "???") and not value.startswith(("'", '"')):
         return f"{key}={_quoted(os.path.expanduser(value))}"
+    if get_origin(setting_types(schema).get(key)) is list and not value.startswith("["):
+        raise UserError(f"{key} ({value}) must be a list: {key}=[{value}]")
     return override
 
 

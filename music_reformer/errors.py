@@ -1,10 +1,37 @@
-"""The one exception whose text is meant for the person at the keyboard.
+"""What ends a command, and what is said of it.
 
 Everything a user can get wrong (a bad file, a misspelt key, a foreign checkpoint) is raised as `UserError` with one
 clear sentence that names what is wrong and what to do. The command line prints that sentence and exits with 2; the
-page shows it as a message. Any other exception is a defect of ours and keeps its traceback.
+page shows it as a message. Errors of the disk become a sentence, too. Any other exception is a defect of ours and keeps
+its traceback.
 """
+
+import signal
+import sqlite3
 
 
 class UserError(ValueError):
     """What the user gave cannot be used; `str(error)` is one sentence for them."""
+
+
+class Stopped(SystemExit):
+    """A signal asked the command to end: what comes behind it (`train && evaluate`) must not go on.
+
+    Args:
+        number: the signal; a shell calls its exit code 128 and this.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.signal = signal.Signals(number)
+
+
+def sentence_of(error: BaseException) -> str | None:
+    """One sentence for the user; None where the error is a defect of ours."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror is not None:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    if isinstance(error, sqlite3.Error):
+        return f"the notes of an unfinished run cannot be kept ({error}); see whether the disk is full"
+    return None

@@ -1,8 +1,11 @@
-"""One run at a time in a folder, or on a file."""
+"""Files that are whole or not there, errors that name the file meant, and one run at a time in a folder."""
 
 from __future__ import annotations
 
 import contextlib
+import json
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -13,6 +16,87 @@ try:
     import fcntl
 except ImportError:  # Windows: two runs at once are not noticed there
     fcntl = None  # type: ignore[assignment]
+
+# Longest JSON file that is read as settings: tokenizers have 20 kB, and a stranger's file is not to fill the memory.
+MAX_JSON_BYTES = 16 * 2**20
+
+
+@contextlib.contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Have errors of the disk name `path`: what the user knows, not a temporary file in its place, nor no file at all.
+
+    Errors about a file elsewhere keep its name.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or (error.filename is not None and not _belongs(Path(str(error.filename)), Path(path))):
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+
+
+def _belongs(file: Path, path: Path) -> bool:
+    """Whether a file is `path`, in it, or a temporary file in its place."""
+    return path in (file, *file.parents) or (file.parent == path.parent and file.name.startswith(f".{path.name}."))
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Another name to write a file under; it becomes `path` at the end, and is removed if the block fails.
+
+    Args:
+        path: the file; its folder is made where it is not there.
+        durable: wait until the bytes are on the disk: after a power cut a file just renamed can be empty otherwise.
+    """
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        os.close(descriptor)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o644)  # mkstemp makes it readable for its owner only
+            if durable:
+                with open(temporary, "rb") as file:
+                    os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that it is there whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON that people can read, whole or not at all."""
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file of which nothing is known.
+
+    Raises:
+        UserError: it cannot be read, is too long, or holds something else.
+    """
+    try:
+        size = path.stat().st_size
+        if size > MAX_JSON_BYTES:
+            raise UserError(f"{path} has {size:,} bytes; settings have at most {MAX_JSON_BYTES:,}")
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from error
+    except UserError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read ({error}); it is damaged") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is damaged: it holds no JSON object")
+    return content
 
 
 def take_lock(file: IO[Any], message: str) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from music_reformer.cores import num_cores
 from music_reformer.errors import UserError
 
 
@@ -54,7 +55,7 @@ def _connect(ray: Any, workers: int) -> None:
     paths = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])}
     options: dict[str, Any] = {}
     if "RAY_ADDRESS" not in os.environ:
-        options = {"num_cpus": max(workers, os.cpu_count() or 1), "include_dashboard": False}
+        options = {"num_cpus": max(workers, num_cores()), "include_dashboard": False}
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, runtime_env={"env_vars": paths}, **options)
     except ConnectionError as error:

@@ -1,43 +1,125 @@
-"""Several trainings with one command: Hydra's multirun, on this machine or, with its submitit launcher, under SLURM.
+"""`music-reformer sweep`: several trainings, by Hydra's multirun, on this machine or, with a launcher, under SLURM.
 
-    python -m music_reformer.sweep --multirun data=datasets/mine optimizer.learning_rate=1e-3,2e-3
+    music-reformer sweep data=datasets/mine optimizer.learning_rate=1e-3,2e-3 model=tiny,small output=runs/rates
 
-Settings are those of `music-reformer train`; several values with commas between them are several runs. Each has a
-folder under `runs/sweep`, in the order of its settings, whatever `output` says. See docs/clusters.md.
+Settings are those of `music-reformer train`; several values with commas between them are several trainings, one for
+each combination. Each has a folder in `output` (`runs/sweep` if none is given), numbered in the order of its settings.
+Hydra's own settings (`hydra/launcher=submitit_slurm`) are passed on; see docs/clusters.md.
 """
 
 from __future__ import annotations
 
+import itertools
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import CompactHydraException, HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from music_reformer.cli import conf_folder
+from music_reformer.cli import compose_config, conf_folder, path_keys, plain_override
 from music_reformer.config import TrainConfig
+from music_reformer.errors import Stopped, UserError, sentence_of
 from music_reformer.training.run import train
 
-FOLDER = "hydra.sweep.dir"
+FOLDER = "runs/sweep"
+# More is a slip: "seed=range(1000000)".
+MAX_TRAININGS = 10_000
 
 
-def run(composed: DictConfig) -> None:
-    """One of the trainings."""
+def sweep(overrides: Sequence[str], *, show: bool = False) -> int:
+    """Do, or send away, all trainings; every combination is checked before the first begins.
+
+    Args:
+        overrides: as typed.
+        show: print the settings of each instead.
+
+    Returns:
+        The exit code: 1 where one of them failed.
+
+    Raises:
+        UserError: a combination cannot be.
+    """
+    of_hydra = [override for override in overrides if override.lstrip("+~").startswith("hydra")]
+    ours = [override for override in overrides if override not in of_hydra]
+    folder = next((override.removeprefix("output=") for override in ours if override.startswith("output=")), FOLDER)
+    ours = [override for override in ours if not override.startswith("output=")]
+    trainings = combinations(ours)
+    for number, training in enumerate(trainings):
+        settings = compose_config("train", [*training, f"output={Path(folder) / str(number)}"], show=show)
+        if show:
+            sys.stdout.write(f"# {number}\n{settings}")
+    if show:
+        return 0
+    ConfigStore.instance().store(name="train_schema", node=TrainConfig)
+    arguments = ["music-reformer", "--multirun", *of_hydra, *(_for_hydra(override) for override in ours)]
+    if not any(override.startswith("hydra.sweep.dir=") for override in of_hydra):
+        arguments.append(plain_override("train", f"output={folder}").replace("output=", "hydra.sweep.dir=", 1))
+    run = hydra.main(version_base="1.3", config_path=str(conf_folder().resolve()), config_name="train")(train_one)
+    typed, sys.argv = sys.argv, arguments  # Hydra reads no other list
+    try:
+        run()
+    except Stopped:
+        raise
+    except SystemExit as failed:
+        return int(failed.code or 0)
+    finally:
+        sys.argv = typed
+    return 0
+
+
+def combinations(overrides: Sequence[str]) -> list[list[str]]:
+    """The settings of each training, in Hydra's order.
+
+    Raises:
+        UserError: an override cannot be read, or there are too many trainings.
+    """
+    values = [_values(override) for override in overrides]
+    number = 1
+    for choices in values:
+        number *= len(choices)
+    if number > MAX_TRAININGS:
+        raise UserError(f"these are {number:,} trainings; at most {MAX_TRAININGS:,} can be swept at once")
+    return [list(training) for training in itertools.product(*values)]
+
+
+def train_one(composed: DictConfig) -> None:
+    """One of the trainings, in a folder that Hydra gives it."""
     config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrainConfig), composed))
     assert isinstance(config, TrainConfig)
     config.output = str(Path(HydraConfig.get().runtime.output_dir))
-    train(config)
+    try:
+        train(config)
+    except Exception as error:
+        sentence = sentence_of(error)
+        if sentence is None:
+            raise
+        # Hydra goes on with the others, then shows this kind of error without a traceback.
+        raise CompactHydraException(f"music-reformer: {sentence}") from None
 
 
-def main() -> None:
-    """Read the command line and do, or send away, all trainings."""
-    ConfigStore.instance().store(name="train_schema", node=TrainConfig)
-    if not any(argument.startswith(f"{FOLDER}=") for argument in sys.argv):
-        sys.argv.append(f"{FOLDER}=runs/sweep")
-    hydra.main(version_base="1.3", config_path=str(conf_folder().resolve()), config_name="train")(run)()
+def _values(override: str) -> list[str]:
+    """An override with each of its values."""
+    key = override.partition("=")[0]
+    if _is_path(key):  # "a,b" is one name
+        return [override]
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+        if not parsed.is_sweep_override():
+            return [override]
+        return [f"{key}={value}" for value in parsed.sweep_string_iterator()][: MAX_TRAININGS + 1]
+    except HydraException:
+        return [override]  # `compose_config` says what is wrong with it
 
 
-if __name__ == "__main__":
-    main()
+def _for_hydra(override: str) -> str:
+    """An override as Hydra reads it: paths are quoted."""
+    return plain_override("train", override) if _is_path(override.partition("=")[0]) else override
+
+
+def _is_path(key: str) -> bool:
+    return key in path_keys(TrainConfig)

@@ -1,16 +1,22 @@
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import symusic
+import yaml
 
+from helpers.commands import REQUIRED
 from helpers.small_store import write_store
-from music_reformer.cli import VERBS, compose_config, main
+from music_reformer.cli import VERBS, compose_config, main, setting_types
 
 # A model small enough to train in a second.
 TINY = [
@@ -62,6 +68,17 @@ def failure(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["train", "data=no/such/store"], ["no/such/store", "prepare"]),
         (["evaluate", "checkpoint=no/such", "data=no/such"], ["no/such"]),
         (["generate", "checkpoint=no/such", "output=out"], ["no/such"]),
+        (["generate", "output=out", "seeds=5"], ["seeds (5) must be a list: seeds=[5]"]),
+        (["generate", "output=out", "prompts="], ["prompts is empty"]),
+        (["generate", "output="], ["output is empty"]),
+        (["generate", "output=out", "cut_bar=4", "until_bar=2"], ["until_bar (2) must be above cut_bar (4)"]),
+        (
+            ["prepare", "corpus.path=x", "output=y", "corpus.metre_aliases=1/4"],
+            ["metre_aliases (1/4)", "mapping"],
+        ),
+        (["train", "data=x", "trainer.curriculum={0: many}"], ["trainer.curriculum", "many"]),
+        (["finetune", "files=no/such", "output=out"], ["files (no/such)"]),
+        (["learning-rate", "data=no/such"], ["no/such", "prepare"]),
     ],
 )
 def test_a_mistake_is_one_sentence_that_names_it(
@@ -90,6 +107,71 @@ def test_typed_values_arrive() -> None:
     assert (config.model.width, config.seed) == (128, 7)
     generate = compose_config("generate", ["output=out", "length=16bars", "variations=2", "sampling.top_p=0.9"])
     assert (generate.length, generate.variations, generate.sampling.top_p) == ("16bars", 2, 0.9)
+
+
+def leaves(settings: dict, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Dotted key and value of every setting that `--show` prints; a mapping with keys of the user's is one setting."""
+    for key, value in settings.items():
+        if isinstance(value, dict) and prefix + key in GROUPS:
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+GROUPS = {"corpus", "tokenizer", "quality", "model", "optimizer", "augment", "trainer", "sampling", "request"}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_setting_can_be_set_to_its_default(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([verb, "--help"]) == 0
+    body = capsys.readouterr().out.partition("must be given):\n")[2]
+    shown = yaml.safe_load(body)
+    settings = dict(leaves(shown))
+    assert len(settings) == len(setting_types(VERBS[verb].schema))
+    overrides = [
+        f"{key}={yaml.safe_dump(value, default_flow_style=True, width=999).splitlines()[0]}"
+        for key, value in settings.items()
+        if value != "???"
+    ]
+    for override in overrides:  # each by itself, so that it is named
+        compose_config(verb, [override], show=True)
+    assert yaml.safe_load(compose_config(verb, overrides, show=True)) == shown
+
+
+def test_mappings_are_typed_as_yaml() -> None:
+    def corpus(value: str) -> dict[str, str]:
+        config = compose_config("prepare", ["corpus.path=in", "output=out", f"corpus.metre_aliases={value}"])
+        return config.corpus.metre_aliases
+
+    for typed in ("{'1/4': '4/4'}", "{1/4: 4/4}", "{1/4:4/4}", '{"1/4":"4/4"}'):
+        assert corpus(typed) == {"1/4": "4/4"}
+    assert corpus("{}") == {}
+    config = compose_config("train", ["data=in", "trainer.curriculum={0:64,30:128}"])
+    assert config.trainer.curriculum == {0: 64, 30: 128}
+    named = compose_config("prepare", ["corpus.path=in", "output=out", "corpus.program_by_track={'Voice: 1': 52}"])
+    assert named.corpus.program_by_track == {"Voice: 1": 52}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_signal_ends_every_verb_with_its_exit_code(
+    verb: str, number: int, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    closed = []
+
+    def work(*_: object, **__: object) -> None:
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(60)
+        finally:
+            closed.append(True)
+
+    monkeypatch.setattr(importlib.import_module(VERBS[verb].module), VERBS[verb].function, work)
+    before = signal.getsignal(number)
+    assert main([verb, *REQUIRED[verb]]) == code
+    assert closed
+    assert capsys.readouterr().err == "music-reformer: stopped\n"
+    assert signal.getsignal(number) is before
 
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:

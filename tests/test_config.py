@@ -9,22 +9,14 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from helpers.commands import REQUIRED
 from helpers.small_store import write_store
 from music_reformer import config as settings
-from music_reformer.cli import VERBS, compose_config, conf_folder
+from music_reformer.cli import VERBS, compose_config, conf_folder, conf_of
 from music_reformer.config import Checked
 from music_reformer.errors import UserError
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.model.reformer import ReformerLM
-
-REQUIRED = {
-    "prepare": ["corpus.path=in", "output=out"],
-    "train": ["data=in"],
-    "finetune": ["files=in", "output=out"],
-    "evaluate": ["checkpoint=in", "data=in"],
-    "generate": ["output=out"],
-    "app": [],
-}
 
 
 def choices(group: str) -> list[str]:
@@ -38,7 +30,7 @@ def test_each_verb_composes_to_its_dataclass(verb: str) -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_nothing_shipped_is_left_out_of_the_schema(verb: str) -> None:
-    assert (conf_folder() / f"{verb}.yaml").is_file()
+    assert (conf_folder() / f"{conf_of(verb)}.yaml").is_file()
     shown = OmegaConf.create(compose_config(verb, [], show=True))
     assert set(shown) == set(settings.to_plain(VERBS[verb].schema()))
 
@@ -115,8 +107,8 @@ def test_dataclasses_check_themselves(override: str, sentence: str) -> None:
 
 def numeric_fields() -> Iterator[tuple[type, dataclasses.Field]]:
     """Every field of every settings dataclass that is a number, or holds numbers."""
-    schemas = [kind for kind in vars(settings).values() if isinstance(kind, type) and issubclass(kind, Checked)]
-    for schema in schemas:
+    named = {kind for kind in vars(settings).values() if isinstance(kind, type) and issubclass(kind, Checked)}
+    for schema in sorted(named | {verb.schema for verb in VERBS.values()}, key=lambda schema: schema.__name__):
         for field in dataclasses.fields(schema) if dataclasses.is_dataclass(schema) else ():
             if {"int", "float"} & set(re.findall(r"\w+", str(field.type))):
                 yield schema, field

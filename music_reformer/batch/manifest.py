@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from music_reformer.files import take_lock
+from music_reformer.files import naming, take_lock
 
 
 class Manifest:
@@ -24,7 +24,7 @@ class Manifest:
     """
 
     def __init__(self, path: Path) -> None:
-        self._root = path.parent
+        self._path, self._root = path, path.parent
         self._files: dict[str, dict[str, Any]] = {}
         self._failures: dict[str, dict[str, Any]] = {}
         self._stream = open(path, "ab+")  # noqa: SIM115 - open for the whole run
@@ -62,12 +62,14 @@ class Manifest:
 
     def close(self) -> None:
         """Let other runs write."""
-        self._stream.close()
+        with naming(self._path):
+            self._stream.close()
 
     def _write(self, entry: dict[str, Any]) -> None:
         self._take(entry)
-        self._stream.write(json.dumps(entry).encode() + b"\n")
-        self._stream.flush()
+        with naming(self._path):
+            self._stream.write(json.dumps(entry).encode() + b"\n")
+            self._stream.flush()
 
     def _take(self, entry: dict[str, Any]) -> None:
         if "error" in entry:

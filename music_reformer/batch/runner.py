@@ -18,9 +18,10 @@ from music_reformer.errors import UserError
 from music_reformer.evaluation.copies import TrainingSet
 from music_reformer.evaluation.musical import statistics
 from music_reformer.evaluation.notes import Notes
+from music_reformer.files import write_atomically
 from music_reformer.generation.generator import Generator, Progress, Session
 from music_reformer.generation.together import compose_together
-from music_reformer.midi.score import MAX_BYTES, clean_upload, read_bytes, read_score, write_atomically
+from music_reformer.midi.score import MAX_BYTES, clean_upload, read_bytes, read_score
 from music_reformer.midi.splice import Writer
 from music_reformer.midi.vocabulary import program_of
 

@@ -6,10 +6,10 @@ A process that dies (no memory left, a crash in a library) costs the jobs that i
 from __future__ import annotations
 
 import math
-import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from multiprocessing.connection import Connection
 from multiprocessing.sharedctypes import Synchronized
 
 import torch
@@ -18,6 +18,7 @@ from pebble import ProcessExpired, ProcessPool
 from music_reformer.batch.jobs import Job
 from music_reformer.batch.runner import Composer, Outcome
 from music_reformer.batch.settings import GenerateConfig
+from music_reformer.children import QuietContext, say_ready
 from music_reformer.cores import num_cores
 
 # Parcels of jobs handed out ahead of time, per process: none waits for work, and memory stays the same for a million
@@ -54,29 +55,29 @@ def compose_all(
         compose: what a process does with some jobs; None: `compose_jobs`.
     """
     threads = num_threads(workers)  # of as many as may be, so that it does not depend on how many jobs are left
-    context = multiprocessing.get_context("spawn")  # a fork of a process that has threads can deadlock
+    context = QuietContext()  # which spawns: a fork of a process that has threads can deadlock
     workers = min(workers, len(jobs))
     pool = ProcessPool(
         max_workers=workers,
         context=context,
         initializer=_start_worker,
-        initargs=(config, _devices(config.device), context.Value("i", 0), threads),
+        initargs=(config, _devices(config.device), context.Value("i", 0), threads, context.ready),
     )
     waiting = iter(parcels_of(jobs, config, workers=workers))
     running: dict[Future[list[tuple[Job, Outcome]]], list[Job]] = {}
-    with pool:
-        try:
-            while True:
-                while len(running) < _AHEAD * workers and (parcel := next(waiting, None)) is not None:
-                    running[pool.schedule(compose or compose_jobs, args=(parcel,))] = parcel
-                if not running:
-                    return
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield from _outcomes(future, running.pop(future))
-        except BaseException:
-            pool.stop()
-            raise
+    try:
+        while True:
+            while len(running) < _AHEAD * workers and (parcel := next(waiting, None)) is not None:
+                running[pool.schedule(compose or compose_jobs, args=(parcel,))] = parcel
+            if not running:
+                return
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield from _outcomes(future, running.pop(future))
+    finally:
+        pool.stop()
+        context.kill_starting()
+        pool.join()
 
 
 def parcels_of(jobs: Sequence[Job], config: GenerateConfig, *, workers: int) -> list[list[Job]]:
@@ -104,7 +105,9 @@ def lost(parcel: list[Job], reason: str) -> list[tuple[Job, Outcome]]:
 _composer: Composer | None = None
 
 
-def _start_worker(config: GenerateConfig, devices: list[str], started: Synchronized[int], threads: int) -> None:
+def _start_worker(
+    config: GenerateConfig, devices: list[str], started: Synchronized[int], threads: int, ready: Connection
+) -> None:
     global _composer  # each process reads the weights once
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first stops the rest
     torch.set_num_threads(threads)
@@ -112,6 +115,7 @@ def _start_worker(config: GenerateConfig, devices: list[str], started: Synchroni
         device = devices[started.value % len(devices)]
         started.value += 1
     _composer = Composer.load(config, device)
+    say_ready(ready)
 
 
 def compose_jobs(jobs: list[Job]) -> list[tuple[Job, Outcome]]:

@@ -326,8 +326,6 @@ class TrainerConfig(Checked):
     ema: float = bounded(0.0, 0, 1, below=True)
     # CPU threads of one process; 0: as torch chooses.
     threads: int = bounded(0, 0, MAX_PROCESSES, hint="0 leaves it to torch")
-    # Tell a learning rate to begin with instead of training (`training.learning_rate`).
-    find_learning_rate: bool = False
 
     def check(self) -> None:
         """Raise `UserError` for settings that cannot be."""

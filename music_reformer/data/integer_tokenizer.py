@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from music_reformer.config import require
-from music_reformer.errors import UserError
-from music_reformer.midi.score import write_atomically
+from music_reformer.files import read_json, write_json
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.midi.vocabulary import BOS, EOS, PAD, SPECIAL, Vocabulary
 
 # A store has 16 bits per token.
 MAX_VALUES = 2**16 - len(SPECIAL)
+LONGEST_NAME = 100
 
 
 class IntegerTokenizer:
@@ -70,11 +70,16 @@ class IntegerTokenizer:
             UserError: `content` belongs to a tokenizer of music.
         """
         require("integers" in content, "these are the settings of a tokenizer of music, not of integers")
-        return cls([str(name) for name in content["integers"]])
+        names = content["integers"]
+        require(
+            isinstance(names, list) and all(isinstance(name, str) and len(name) <= LONGEST_NAME for name in names),
+            "these are the settings of no tokenizer: integers must be a list of names",
+        )
+        return cls(names)
 
     def save(self, path: str | Path) -> None:
         """Write the tokenizer as JSON, atomically."""
-        write_atomically(Path(path), (json.dumps(self.to_json(), indent=1) + "\n").encode())
+        write_json(Path(path), self.to_json())
 
 
 Tokenizer = MusicTokenizer | IntegerTokenizer
@@ -95,9 +100,4 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
     Raises:
         UserError: the file cannot be read.
     """
-    try:
-        content = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"the tokenizer {path} cannot be read ({error})") from error
-    require(isinstance(content, dict), f"the tokenizer {path} is damaged: it is not a JSON object")
-    return tokenizer_from_json(content)
+    return tokenizer_from_json(read_json(Path(path)))

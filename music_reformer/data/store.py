@@ -24,9 +24,11 @@ from numpy.typing import NDArray
 from music_reformer.config import SPLITS
 from music_reformer.data.integer_tokenizer import Tokenizer, load_tokenizer
 from music_reformer.errors import UserError
+from music_reformer.files import read_json
 from music_reformer.midi.tokenizer import MusicTokenizer
 
 VERSION = 1
+CHUNK = 2**24  # tokens looked at in one go
 REMEDY = "remove that folder and prepare it again"
 
 
@@ -57,6 +59,34 @@ class Piece:
     seconds: float
     num_bars: int
 
+    @classmethod
+    def from_line(cls, line: bytes) -> Piece:
+        """The piece that a line of the index describes.
+
+        Raises:
+            ValueError, TypeError: it is damaged.
+        """
+        content = json.loads(line)
+        piece = cls(**content)
+        for name, kinds in TYPES.items():
+            value = content[name]
+            in_bounds = type(value) in kinds and (
+                len(value) <= LONGEST_TEXT if isinstance(value, str) else 0 <= value < LARGEST
+            )
+            if not in_bounds:
+                raise ValueError(f"{name} of a piece cannot be {str(value)[:40]}")
+        return piece
+
+
+LARGEST = 2**53
+LONGEST_TEXT = 10_000
+LONGEST_LINE = 100_000  # bytes
+TYPES: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("piece_id", "offset", "length", "num_notes", "num_bars"), (int,)),
+    **dict.fromkeys(("split", "source", "sha256", "corpus", "composition"), (str,)),
+    "seconds": (int, float),
+}
+
 
 class PieceIndex(Sequence[Piece]):
     """The pieces of a store, or of one of its splits, in the order of the index. Open one with `PieceIndex.read`.
@@ -72,17 +102,27 @@ class PieceIndex(Sequence[Piece]):
         self._map: mmap.mmap | None = None
 
     @classmethod
-    def read(cls, path: Path) -> PieceIndex:
+    def read(cls, path: Path, *, num_tokens: int) -> PieceIndex:
         """Open an index; every line is parsed once.
 
+        Args:
+            path: `index.jsonl`.
+            num_tokens: of the store; the pieces must lie within them, one behind the other.
+
         Raises:
-            OSError, ValueError, TypeError, KeyError: the file is missing or damaged.
+            OSError, ValueError, TypeError, KeyError: it is missing or damaged.
         """
-        begins, splits, place = [], [], 0
+        begins: list[int] = []
+        splits: list[int] = []
+        place = end = 0
         with open(path, "rb") as lines:
-            for line in lines:
+            while line := lines.readline(LONGEST_LINE):
+                piece = Piece.from_line(line)
+                if piece.piece_id != len(begins) or piece.offset < end or piece.offset + piece.length > num_tokens:
+                    raise ValueError(f"piece {len(begins)} is not where the index says")
+                end = piece.offset + piece.length
                 begins.append(place)
-                splits.append(SPLITS.index(Piece(**json.loads(line)).split))
+                splits.append(SPLITS.index(piece.split))
                 place += len(line)
         return cls(path, np.array(begins, dtype=np.int64), np.array(splits, dtype=np.int8))
 
@@ -106,7 +146,7 @@ class PieceIndex(Sequence[Piece]):
             with open(self._path, "rb") as file:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         end = self._map.find(b"\n", begin)
-        return Piece(**json.loads(self._map[begin : end if end >= 0 else None]))
+        return Piece.from_line(self._map[begin : end if end >= 0 else None])
 
     def __getstate__(self) -> dict[str, Any]:
         """The state without the memory map, which each process opens for itself."""
@@ -141,16 +181,21 @@ class TokenStore:
             )
             raise UserError(f"{path} {what}")
         try:
-            info = json.loads((path / "store.json").read_text())
-            pieces = PieceIndex.read(path / "index.jsonl")
-            size = (path / "tokens.bin").stat().st_size
-            version, expected = info["version"], 2 * info["num_tokens"]
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise UserError(f"the prepared data in {path} is damaged ({error}); {REMEDY}") from error
-        if version != VERSION:
-            raise UserError(f"{path} was prepared by version {version} of the format, not {VERSION}; {REMEDY}")
-        if size != expected:
-            raise UserError(f"{path}/tokens.bin has {size} bytes instead of {expected}; {REMEDY}")
+            info = read_json(path / "store.json")
+            version, num_tokens = info["version"], info["num_tokens"]
+            if type(num_tokens) is not int or num_tokens < 0:
+                raise ValueError("num_tokens is no number of tokens")
+            if type(version) is not int or version != VERSION:
+                shown = str(version)[:20]
+                raise UserError(f"{path} was prepared by version {shown} of the format, not {VERSION}; {REMEDY}")
+            size, expected = (path / "tokens.bin").stat().st_size, 2 * num_tokens
+            if size != expected:
+                raise UserError(f"{path}/tokens.bin has {size} bytes instead of {expected}; {REMEDY}")
+            pieces = PieceIndex.read(path / "index.jsonl", num_tokens=num_tokens)
+        except UserError:
+            raise
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            raise UserError(f"the prepared data in {path} is damaged ({str(error)[:200]}); {REMEDY}") from error
         return cls(path=path, info=info, pieces=pieces)
 
     @cached_property
@@ -171,7 +216,16 @@ class TokenStore:
 
     @cached_property
     def _tokens(self) -> NDArray[np.uint16]:
-        return np.memmap(self.path / "tokens.bin", dtype=np.uint16, mode="r")
+        if not self.info["num_tokens"]:
+            return np.zeros(0, dtype=np.uint16)  # an empty file cannot be mapped
+        tokens = np.memmap(self.path / "tokens.bin", dtype=np.uint16, mode="r")
+        largest = max(int(tokens[begin : begin + CHUNK].max()) for begin in range(0, len(tokens), CHUNK))
+        if largest >= self.tokenizer.vocab_size:
+            raise UserError(
+                f"{self.path}/tokens.bin holds token {largest}, and its tokenizer has {self.tokenizer.vocab_size}; "
+                f"{REMEDY}"
+            )
+        return tokens
 
     def split(self, name: str) -> PieceIndex:
         """The pieces of one split, in the order of the index."""

@@ -6,7 +6,6 @@ with human music (`generated.py`). Prints the figures and writes them as an HTML
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,7 @@ from music_reformer.evaluation.report import write_report
 from music_reformer.evaluation.scored import ScoredPieces
 from music_reformer.evaluation.summary import per_token, summary, without_end
 from music_reformer.evaluation.table import print_figures
-from music_reformer.midi.score import write_atomically
+from music_reformer.files import write_json
 from music_reformer.model.reformer import ReformerLM
 from music_reformer.model.weights import LoadedWeights, load_weights
 
@@ -71,7 +70,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         path = Path(config.output) if output is None else output / "figures.json"
         if output is not None:
             write_report(figures, output / "report.html")
-        write_atomically(path, (json.dumps(figures, indent=1) + "\n").encode())
+        write_json(path, figures)
         if output is not None:
             ScoredPieces.forget(output)
             console.print(f"The report is {output / 'report.html'}", highlight=False, soft_wrap=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from music_reformer.evaluation import report_plots as plots
 from music_reformer.evaluation.musical import STATISTICS
-from music_reformer.midi.score import write_atomically
+from music_reformer.files import write_atomically
 
 _STYLE = """
 :root { color-scheme: light dark; --page: #fbfaf7; --card: #ffffff; --ink: #23211d; --soft: #6d685e; --faint: #b9b3a6;

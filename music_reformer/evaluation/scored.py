@@ -11,7 +11,7 @@ import numpy as np
 
 from music_reformer.data.store import Piece, TokenStore
 from music_reformer.evaluation.likelihood import PieceLoss
-from music_reformer.midi.score import write_atomically
+from music_reformer.files import write_atomically
 
 PARTIAL_FOLDER = "partial"
 

@@ -80,8 +80,8 @@ class Generator:
             Decoder.on_device(loaded.model, device, rows=rows),
             tokenizer,
             fingerprint=loaded.fingerprint,
-            can_infill=loaded.infill > 0,
-            knows_names=loaded.named > 0,
+            can_infill=loaded.can_infill,
+            knows_names=loaded.knows_names,
         )
 
     def start(self, score: symusic.Score | None, request: Request, *, stop: threading.Event | None = None) -> Session:

@@ -6,10 +6,8 @@ few bytes can ask a parser for gigabytes; what is parsed is checked again (notes
 
 from __future__ import annotations
 
-import contextlib
 import os
 import struct
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,6 +16,7 @@ import symusic
 from numpy.typing import NDArray
 
 from music_reformer.errors import UserError
+from music_reformer.files import write_atomically
 
 MAX_BYTES = 20_000_000
 MAX_NOTES = 1_000_000
@@ -175,21 +174,6 @@ def clean_upload(score: symusic.Score) -> symusic.Score:
 def write_score(score: symusic.Score, path: str | Path) -> None:
     """Write a standard MIDI file, under another name first."""
     write_atomically(Path(path), score.dumps_midi())
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
 
 
 def metres(score: symusic.Score) -> list[tuple[int, int, int]]:

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from music_reformer.config import TokenizerConfig, require
 from music_reformer.errors import UserError
+from music_reformer.files import read_json, write_json
 from music_reformer.midi import performance
-from music_reformer.midi.score import write_atomically
 from music_reformer.midi.vocabulary import BOS, EOS, PAD, SPECIAL, Vocabulary
 
 
@@ -107,9 +107,11 @@ class MusicTokenizer:
             settings = dict(content["settings"])
             # JSON has no integer keys.
             settings["time_signatures"] = {int(key): value for key, value in settings["time_signatures"].items()}
-            tokenizer = cls(TokenizerConfig(**settings))
             names = content["tokens"]
-        except (KeyError, TypeError, AttributeError) as error:
+            tokenizer = cls(TokenizerConfig(**settings))
+        except UserError as error:
+            raise UserError(f"these settings of a tokenizer cannot be: {error}") from error
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"these are not the settings of a Music Reformer tokenizer ({error})") from error
         require(
             names == tokenizer.tokens,
@@ -120,16 +122,12 @@ class MusicTokenizer:
 
     def save(self, path: str | Path) -> None:
         """Write the tokenizer as JSON, atomically."""
-        write_atomically(Path(path), (json.dumps(self.to_json(), indent=1) + "\n").encode())
+        write_json(Path(path), self.to_json())
 
     @classmethod
     def load(cls, path: str | Path) -> MusicTokenizer:
         """Read a tokenizer that `save` wrote."""
-        try:
-            content = json.loads(Path(path).read_text())
-        except (OSError, ValueError) as error:
-            raise UserError(f"the tokenizer {path} cannot be read ({error})") from error
-        return cls.from_json(content)
+        return cls.from_json(read_json(Path(path)))
 
 
 def _in_order(score: symusic.Score) -> symusic.Score:

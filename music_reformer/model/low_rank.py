@@ -49,6 +49,9 @@ def merged(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             found[name] = tensor
         elif weight.endswith(".original"):
             change = name.removesuffix("original") + "0"
-            changed = tensor + tensors[f"{change}.up"] @ tensors[f"{change}.down"]
-            found[f"{owner}.{weight.removesuffix('.original')}"] = changed
+            up_FK, down_KE = tensors[f"{change}.up"], tensors[f"{change}.down"]
+            # A product of thin matrices from a stranger's file could fill the memory.
+            if (*up_FK.shape[:-1], *down_KE.shape[1:]) != tuple(tensor.shape):
+                raise ValueError(f"the low-rank change of {owner} has another shape than its matrix")
+            found[f"{owner}.{weight.removesuffix('.original')}"] = tensor + up_FK @ down_KE
     return found

@@ -1,28 +1,38 @@
 """Weights on disk: one folder with `model.safetensors`, `config.json` and `tokenizer.json`.
 
-Strict on the way in: every tensor must be there, and none more. The only importer of safetensors.
+Strict on the way in: every tensor must be there, and none more. A folder or checkpoint may come from a stranger: its
+settings are checked, and the shapes in its header are held against them, before any memory is taken for tensors. The
+only importer of safetensors.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import pickle
+import zipfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from music_reformer.config import ModelConfig
+from music_reformer.config import ModelConfig, require
 from music_reformer.errors import UserError
+from music_reformer.files import naming, read_json, replacing, write_json
 from music_reformer.model.low_rank import merged
 from music_reformer.model.reformer import ReformerLM
 
 PRETRAINED = "pretrained"
+TENSORS = "model.safetensors"
 FORMAT = 1
+
+
+# Special tokens in front of the values of a corpus of integers.
+NUM_SPECIAL = 3
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RuntimeError, IndexError, EOFError, RecursionError)
 
 
 @dataclass
@@ -34,26 +44,16 @@ class LoadedWeights:
         tokenizer_settings: what `MusicTokenizer.from_json` takes.
         info: anything that was saved along (data, steps, losses).
         fingerprint: hex sha256 of the tensors' file.
+        can_infill: whether the model has learnt to compose bars with both sides in view (`augment.infill`).
+        knows_names: whether it has learnt what instruments named in front of a bar mean (`augment.named`).
     """
 
     model: ReformerLM
     tokenizer_settings: dict[str, Any]
     info: dict[str, Any]
     fingerprint: str
-
-    @property
-    def infill(self) -> float:
-        """Part of the training pieces that had a hole to fill (`augment.infill`); 0: it has not learnt that."""
-        return self._part_of_training("infill")
-
-    @property
-    def named(self) -> float:
-        """Part of the other training pieces in which instruments were named (`augment.named`); 0: not learnt."""
-        return self._part_of_training("named")
-
-    def _part_of_training(self, change: str) -> float:
-        train = self.info.get("train") or {}
-        return float(self.info.get(change, (train.get("augment") or {}).get(change, 0.0)))
+    can_infill: bool = False
+    knows_names: bool = False
 
 
 def save_weights(
@@ -62,27 +62,35 @@ def save_weights(
     tokenizer_json: dict[str, Any],
     extra: dict[str, Any],
     *,
+    can_infill: bool = False,
+    knows_names: bool = False,
     tensors: dict[str, torch.Tensor] | None = None,
 ) -> None:
-    """Write a model so that `load_weights` reads it; each file is written under another name first, then renamed.
+    """Write a model so that `load_weights` reads it; each file is there whole or not at all.
 
     Low-rank changes are added to the matrices that they belong to. `tensors` are the model's, by name, where it has not
     got them all itself.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = merged(model.state_dict() if tensors is None else tensors)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    temporary = folder / "model.safetensors.tmp"
-    save_file(tensors, temporary)
-    temporary.chmod(0o644)  # safetensors makes it readable for its owner only
-    temporary.replace(folder / "model.safetensors")
-    _write_json(folder / "tokenizer.json", tokenizer_json)
-    _write_json(folder / "config.json", {"format": FORMAT, "model": asdict(model.config), "info": extra})
+    path = folder / TENSORS
+    with replacing(path) as temporary:
+        try:
+            save_file(tensors, temporary)
+        except SafetensorError as error:
+            raise UserError(f"{path} cannot be written ({str(error).splitlines()[0]})") from error
+    write_json(folder / "tokenizer.json", tokenizer_json)
+    abilities = {"can_infill": can_infill, "knows_names": knows_names}
+    write_json(folder / "config.json", {"format": FORMAT, **abilities, "model": asdict(model.config), "info": extra})
 
 
 def load_weights(path: str | Path) -> LoadedWeights:
-    """Read a folder of weights, a training checkpoint (.ckpt), or "pretrained" (the weights of the package).
+    """Read weights.
+
+    Args:
+        path: a folder of weights, the folder of a run (its `weights/` are meant), a training checkpoint (.ckpt), or
+            "pretrained" (the weights of the package).
 
     Raises:
         UserError: nothing is there, or it is not a model of ours.
@@ -90,59 +98,140 @@ def load_weights(path: str | Path) -> LoadedWeights:
     if str(path) == PRETRAINED:
         path = Path(__file__).parent.parent / "pretrained"
     path = Path(path)
-    if not path.exists():
-        raise UserError(f"no checkpoint at {path}; name a folder of weights, a .ckpt file, or 'pretrained'")
-    return _load_folder(path) if path.is_dir() else _load_checkpoint(path)
+    require(path.exists(), f"no checkpoint at {path}; name a folder of weights, a .ckpt file, or 'pretrained'")
+    if not path.is_dir():
+        return _load_checkpoint(path)
+    if not (path / TENSORS).is_file() and (path / "weights" / TENSORS).is_file():
+        path = path / "weights"
+    return _load_folder(path)
 
 
 def _load_folder(folder: Path) -> LoadedWeights:
-    for name in ("model.safetensors", "config.json", "tokenizer.json"):
+    for name in (TENSORS, "config.json", "tokenizer.json"):
         if not (folder / name).is_file():
-            raise UserError(f"{folder} holds no weights of Music Reformer: {name} is missing")
+            raise UserError(
+                f"{folder} holds no weights of Music Reformer: {name} is missing; name a folder of weights, or a run "
+                "that has exported some"
+            )
+    content = read_json(folder / "config.json")
+    tokenizer_settings = read_json(folder / "tokenizer.json")
+    info = content.get("info", {})
+    require(content.get("format") == FORMAT, f"{folder / 'config.json'} is not of format {FORMAT}, which is read here")
+    require(isinstance(info, dict), f"{folder / 'config.json'} is damaged: info is no JSON object")
+    config = _model_config(content.get("model"), folder)
+    _check_vocabulary(config, tokenizer_settings, folder)
+    path = folder / TENSORS
     try:
-        config = json.loads((folder / "config.json").read_text())
-        tokenizer_settings = json.loads((folder / "tokenizer.json").read_text())
-        tensors = load_file(folder / "model.safetensors")
-        settings = config["model"]
-    except (ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise UserError(
-            f"the weights in {folder} cannot be read ({error}); they are damaged or of another program"
-        ) from error
-    model = _build(settings, tensors, folder)
-    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    return LoadedWeights(model, tokenizer_settings, config.get("info", {}), digest)
+        with naming(path), safe_open(path, framework="pt") as opened:
+            shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118 - no dict
+        _check_shapes(config, shapes, folder)
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise UserError(f"{path} cannot be read ({error}); it is damaged or of another program") from error
+    return LoadedWeights(
+        model=_build(config, tensors, folder),
+        tokenizer_settings=tokenizer_settings,
+        info=info,
+        fingerprint=hashlib.sha256(path.read_bytes()).hexdigest(),
+        can_infill=_ability(content, "can_infill", info.get("infill"), folder),
+        knows_names=_ability(content, "knows_names", info.get("named"), folder),
+    )
+
+
+def _ability(content: dict[str, Any], name: str, probability: Any, folder: Path) -> bool:
+    """What weights say of themselves; older ones said with what probability it was trained."""
+    able = content.get(name, isinstance(probability, int | float) and probability > 0)
+    require(isinstance(able, bool), f"{folder / 'config.json'} is damaged: {name} must be true or false")
+    return bool(able)
 
 
 def _load_checkpoint(path: Path) -> LoadedWeights:
+    not_ours = f"{path} is not a checkpoint of Music Reformer, or it is damaged"
     try:
+        # Stored, not compressed: a few bytes cannot unpack to gigabytes.
+        with naming(path), zipfile.ZipFile(path) as archive:
+            require(all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist()), not_ours)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         hyper = checkpoint["hyper_parameters"]
-        settings, tokenizer_settings = hyper["model"], hyper["tokenizer"]
-        state = checkpoint["state_dict"]
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is not a checkpoint of Music Reformer, or it is damaged") from error
+        config, tokenizer_settings = _model_config(hyper["model"], path), hyper["tokenizer"]
+        tensors = _model_tensors(checkpoint["state_dict"])
+        augment = hyper.get("train", {}).get("augment", {})
+        info = {"step": checkpoint.get("global_step"), "train": hyper.get("train", {})}
+        can_infill, knows_names = (float(augment.get(name, 0)) > 0 for name in ("infill", "named"))
+    except UserError:
+        raise
+    except (zipfile.BadZipFile, pickle.UnpicklingError, *UNREADABLE) as error:
+        raise UserError(not_ours) from error
+    _check_vocabulary(config, tokenizer_settings, path)
+    _check_shapes(config, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, path)
+    return LoadedWeights(
+        model=_build(config, tensors, path),
+        tokenizer_settings=tokenizer_settings,
+        info=info,
+        fingerprint=hashlib.sha256(path.read_bytes()).hexdigest(),
+        can_infill=can_infill,
+        knows_names=knows_names,
+    )
+
+
+def _model_tensors(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The model's part of the state of a training."""
     prefix = "model."
-    tensors = {name[len(prefix) :]: tensor for name, tensor in state.items() if name.startswith(prefix)}
-    model = _build(settings, merged(tensors), path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    info = {"step": checkpoint.get("global_step"), "train": hyper.get("train", {})}
-    return LoadedWeights(model, tokenizer_settings, info, digest)
+    tensors = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    # One that is not contiguous can be larger than the bytes behind it.
+    if not all(tensor.is_contiguous() for tensor in tensors.values()):
+        raise ValueError("a tensor is not contiguous")
+    return merged(tensors)
 
 
-def _build(settings: dict[str, Any], tensors: dict[str, torch.Tensor], path: Path) -> ReformerLM:
-    known = {field.name for field in fields(ModelConfig)}
-    unknown = sorted(set(settings) - known)
-    if unknown:
-        raise UserError(f"the model in {path} has settings that this version does not know: {', '.join(unknown)}")
-    model = ReformerLM(ModelConfig(**settings))
+def _model_config(settings: Any, path: Path) -> ModelConfig:
+    """The settings of a model from elsewhere, checked."""
+    require(isinstance(settings, dict), f"the settings of the model in {path} are no JSON object")
+    unknown = sorted(str(name)[:40] for name in set(settings) - {field.name for field in fields(ModelConfig)})
+    require(
+        not unknown,
+        f"the model in {path} has settings that this version does not know: {', '.join(unknown[:8])}",
+    )
     try:
-        model.load_state_dict(tensors, strict=True)
-    except RuntimeError as error:
-        raise UserError(f"the tensors in {path} are not those of the model that its settings describe") from error
+        config = ModelConfig(**settings)
+        require(config.vocab_size >= 1, f"model.vocab_size ({config.vocab_size}) must be at least 1")
+    except UserError as error:
+        raise UserError(f"the model in {path} cannot be: {error}") from error
+    return config
+
+
+def _check_vocabulary(config: ModelConfig, tokenizer: Any, path: Path) -> None:
+    """Refuse weights whose tokenizer has another number of tokens than their model."""
+    require(isinstance(tokenizer, dict), f"the tokenizer in {path} is damaged: it is no JSON object")
+    names = tokenizer.get("tokens", tokenizer.get("integers"))
+    require(isinstance(names, list), f"the tokenizer in {path} is damaged: it has no list of tokens")
+    size = len(names) + (0 if "tokens" in tokenizer else NUM_SPECIAL)
+    require(
+        size == config.vocab_size,
+        f"{path} is damaged: its model has {config.vocab_size:,} tokens and its tokenizer {size:,}",
+    )
+
+
+def _check_shapes(config: ModelConfig, shapes: dict[str, tuple[int, ...]], path: Path) -> None:
+    """Refuse tensors that are not those of the model, by their shapes alone."""
+    # A layer has several tensors, and a model of many layers takes long to make, even one without memory.
+    enough = len(shapes) > config.num_layers
+    require(enough, f"the tensors in {path} are not those of the model that its settings describe: there are too few")
+    with torch.device("meta"):  # takes no memory, however large the settings say that the model is
+        expected = {name: tuple(tensor.shape) for name, tensor in ReformerLM(config).state_dict().items()}
+    differing = sorted(name for name in expected.keys() | shapes.keys() if expected.get(name) != shapes.get(name))
+    require(
+        not differing,
+        f"the tensors in {path} are not those of the model that its settings describe; "
+        f"{len(differing)} differ, such as {differing[0][:80] if differing else ''}",
+    )
+
+
+def _build(config: ModelConfig, tensors: dict[str, torch.Tensor], path: Path) -> ReformerLM:
+    require(
+        all(tensor.is_floating_point() for tensor in tensors.values()),
+        f"the tensors in {path} are not those of a model: some are no floating-point numbers",
+    )
+    model = ReformerLM(config)
+    model.load_state_dict(tensors, strict=True)
     return model.eval()
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    temporary = path.with_suffix(".json.tmp")
-    temporary.write_text(json.dumps(content, indent=1) + "\n")
-    temporary.replace(path)

@@ -8,7 +8,6 @@ resumed run begins a new CSV. Here a checkpoint is the last thing of its step, a
 from __future__ import annotations
 
 import math
-import os
 import signal
 import time
 from collections.abc import Mapping
@@ -20,10 +19,12 @@ import pytorch_lightning as pl
 import torch
 
 from music_reformer.data.rows import ValidationBatches
-from music_reformer.errors import UserError
+from music_reformer.errors import Stopped, UserError
+from music_reformer.files import naming
 from music_reformer.model.weights import save_weights
 from music_reformer.training.after_step import AfterStep
 from music_reformer.training.average import WeightAverage
+from music_reformer.training.checkpoints import Checkpoints
 from music_reformer.training.datamodule import RowDataModule
 from music_reformer.training.metrics import MetricsFile
 from music_reformer.training.module import LanguageModule, learning_rate_factor
@@ -34,6 +35,8 @@ from music_reformer.training.sharded import gathered, whole
 class Stopper(AfterStep):
     """Ends the run in good order on SIGTERM, on Ctrl-C, and by the clock; a second signal ends it at once.
 
+    `signal` is the one that came, None without any.
+
     Args:
         max_hours: since this start; None: never.
         progress: where to say so.
@@ -43,6 +46,7 @@ class Stopper(AfterStep):
         self.seconds = math.inf if max_hours is None else max_hours * 3600
         self.progress = progress
         self.received: str | None = None
+        self.signal: signal.Signals | None = None
         self._begin = time.monotonic()
         self._before: dict[int, Any] = {}
 
@@ -59,8 +63,9 @@ class Stopper(AfterStep):
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None:
-            raise KeyboardInterrupt
-        self.received = signal.Signals(number).name
+            raise Stopped(number)
+        self.signal = signal.Signals(number)
+        self.received = self.signal.name
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, module: pl.LightningModule, optimizer: torch.optim.Optimizer
@@ -201,7 +206,7 @@ class Journal(AfterStep):
 
 
 class Saver(AfterStep):
-    """Saves checkpoints/last.ckpt and best.ckpt, and the best weights so far as `weights/`.
+    """Saves checkpoints (`checkpoints.py`), and the best weights so far as `weights/`.
 
     Args:
         folder: of the run.
@@ -223,6 +228,7 @@ class Saver(AfterStep):
         progress: Progress,
     ) -> None:
         self.folder, self.every, self.validator, self.average = folder, every, validator, average
+        self.checkpoints = Checkpoints(folder / "checkpoints")
         self.info, self.progress = info, progress
         self.best_loss = math.inf
         self.num_worse = 0  # validations since the best
@@ -256,26 +262,30 @@ class Saver(AfterStep):
         if best or last or step % self.every == 0:
             self._save(trainer, best=best)
         if last:
-            self.progress.say(f"Step {step:,} is saved in {self.folder / 'checkpoints' / 'last.ckpt'}.")
+            self.progress.say(f"Step {step:,} is saved in {self.checkpoints.last}.")
 
     def _save(self, trainer: pl.Trainer, *, best: bool) -> None:
-        checkpoints = self.folder / "checkpoints"
-        temporary, last = checkpoints / "last.ckpt.tmp", checkpoints / "last.ckpt"
-        trainer.save_checkpoint(temporary)  # All processes take part.
-        if not trainer.is_global_zero:
-            return
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        if best:
-            link = checkpoints / "best.ckpt.tmp"
-            link.unlink(missing_ok=True)
-            os.link(temporary, link)
-            link.replace(checkpoints / "best.ckpt")
-        temporary.replace(last)
+        temporary = self.checkpoints.path / "last.ckpt.tmp"
+        with naming(self.checkpoints.last):
+            try:
+                trainer.save_checkpoint(temporary)  # All processes take part.
+                if trainer.is_global_zero:
+                    self.checkpoints.keep(temporary, best=best)
+            except OSError:
+                temporary.unlink(missing_ok=True)
+                raise
 
     def _export(self, trainer: pl.Trainer, module: LanguageModule, step: int) -> None:
         with self.average.applied(module):
             tensors = whole(module.model.state_dict())  # All processes take part.
             if trainer.is_global_zero:
                 info = {**self.info, "step": step, "validation_loss": self.validator.loss}
-                save_weights(self.folder / "weights", module.model, module.tokenizer_settings, info, tensors=tensors)
+                save_weights(
+                    self.folder / "weights",
+                    module.model,
+                    module.tokenizer_settings,
+                    info,
+                    can_infill=module.config.augment.infill > 0,
+                    knows_names=module.config.augment.named > 0,
+                    tensors=tensors,
+                )

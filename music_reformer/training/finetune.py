@@ -26,7 +26,7 @@ from music_reformer.config import (
 from music_reformer.data.prepare.command import prepare
 from music_reformer.data.store import Piece, TokenStore
 from music_reformer.evaluation.likelihood import mean_nats, piece_losses
-from music_reformer.midi.score import write_atomically
+from music_reformer.files import write_atomically
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.model.reformer import ReformerLM
 from music_reformer.model.weights import LoadedWeights, load_weights
@@ -39,6 +39,9 @@ def finetune(config: FinetuneConfig) -> Path:
     Raises:
         UserError: the files or the weights cannot be used, or another run is in the output folder.
     """
+    files = Path(config.files)
+    require(files.exists(), f"files ({files}) is not there; name a folder of MIDI files")
+    require(files.is_dir(), f"files ({files}) is one file; name the folder that holds your MIDI files")
     if config.threads:
         torch.set_num_threads(config.threads)
     loaded = load_weights(config.checkpoint)
@@ -107,13 +110,13 @@ def _train_config(config: FinetuneConfig, loaded: LoadedWeights, store: TokenSto
         # What the weights have learnt they are not to forget; but most pieces are to be heard as they are.
         augment=AugmentConfig(
             transpose=config.transpose,
-            infill=min(loaded.infill, LARGEST_SHARE),
-            named=min(loaded.named, LARGEST_SHARE),
+            infill=HOLE_SHARE if loaded.can_infill else 0.0,
+            named=NAMED_SHARE if loaded.knows_names else 0.0,
             position_offset=True,
         ),
         trainer=TrainerConfig(
             max_steps=config.steps,
-            row_tokens=min(config.row_tokens, longest),
+            row_tokens=min(config.row_tokens, longest, loaded.model.config.max_length),
             rows_per_batch=1,
             accelerator="auto",
             validate_every=max(1, config.steps // 8),
@@ -124,7 +127,8 @@ def _train_config(config: FinetuneConfig, loaded: LoadedWeights, store: TokenSto
     )
 
 
-LARGEST_SHARE = 0.3  # of pieces with a hole, and of the others those with names
+# Share of pieces with a hole, and of the others those with names: enough for weights not to forget what they can do.
+HOLE_SHARE, NAMED_SHARE = 0.3, 0.3
 # Peak learning rates: a small part of what training from noise takes; LoRA's matrices begin at zero.
 RATES = {"all": 2e-4, "last": 4e-4, "lora": 2e-3}
 

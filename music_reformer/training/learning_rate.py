@@ -1,4 +1,4 @@
-"""A learning rate to begin with, by a range test (Smith, arXiv 1506.01186, section 3.3): it tells, and trains nothing.
+"""`music-reformer learning-rate`: runs a learning-rate range test (Smith, arXiv 1506.01186, section 3.3) and exits.
 
 The rate grows from step to step, and where the loss falls fastest is the rate to begin with. Lightning does it. With
 Muon, whose steps are as long as its rate says whatever the gradient, the answer is a first guess.
@@ -11,18 +11,40 @@ from pathlib import Path
 import pytorch_lightning as pl
 from pytorch_lightning.tuner.tuning import Tuner
 
-from music_reformer.config import require
+from music_reformer.config import TrainConfig, require
 from music_reformer.errors import UserError
+from music_reformer.training.datamodule import RowDataModule
 from music_reformer.training.plots import plot_rates
+from music_reformer.training.progress import Progress
+from music_reformer.training.run import build_module, build_trainer, open_store, quiet
 
 LOWEST, HIGHEST, STEPS = 1e-5, 0.3, 100
 # Steps until the smoothed loss tells anything.
 SETTLING = 10
 
 
-def find_learning_rate(
-    trainer: pl.Trainer, module: pl.LightningModule, data: pl.LightningDataModule
-) -> tuple[float, Path]:
+def suggest_learning_rate(config: TrainConfig) -> Path:
+    """Test the rates for a training with these settings; nothing is trained. Returns the picture of the loss by rate.
+
+    Raises:
+        UserError: the store or the initial weights do not fit, several processes are asked for, or the loss tells
+            nothing.
+    """
+    quiet()
+    config.check()
+    progress = Progress(max_steps=STEPS, shown=True)
+    store = open_store(config)
+    progress.say(f"Looking for a learning rate in {STEPS} steps; nothing is trained.")
+    module = build_module(config, store, is_new=True)
+    rate, picture = range_test(build_trainer(config, 0, []), module, RowDataModule(store=store, config=config))
+    progress.say(
+        f"The loss falls fastest at optimizer.learning_rate={rate:.1e} (now {config.optimizer.learning_rate:.1e}); "
+        f"see {picture}."
+    )
+    return picture
+
+
+def range_test(trainer: pl.Trainer, module: pl.LightningModule, data: pl.LightningDataModule) -> tuple[float, Path]:
     """Look for a learning rate.
 
     Args:
@@ -38,7 +60,7 @@ def find_learning_rate(
     """
     require(
         trainer.world_size == 1,
-        "trainer.find_learning_rate works in one process; set trainer.devices=1 trainer.num_nodes=1",
+        "a learning rate is looked for in one process; set trainer.devices=1 trainer.num_nodes=1",
     )
     found = Tuner(trainer).lr_find(
         module, datamodule=data, min_lr=LOWEST, max_lr=HIGHEST, num_training=STEPS, update_attr=False

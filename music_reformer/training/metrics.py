@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from music_reformer.files import naming, replacing
+
 COLUMNS = (
     "step",
     "train_loss",
@@ -32,7 +34,7 @@ class MetricsFile:
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Add one row, on the disk when this returns; None is written as nothing."""
-        with self.path.open("a", newline="") as file:
+        with naming(self.path), self.path.open("a", newline="") as file:
             csv.writer(file).writerow(["" if row[name] is None else row[name] for name in COLUMNS])
             file.flush()
             os.fsync(file.fileno())
@@ -44,10 +46,8 @@ class MetricsFile:
             with self.path.open(newline="") as file:
                 whole = [line for line in csv.reader(file) if len(line) == len(COLUMNS)]
             kept = [line for line in whole if line[0].isdigit() and int(line[0]) <= step]
-        temporary = self.path.with_suffix(".csv.tmp")
-        with temporary.open("w", newline="") as file:
+        with replacing(self.path) as temporary, temporary.open("w", newline="") as file:
             csv.writer(file).writerows([COLUMNS, *kept])
-        temporary.replace(self.path)
 
     def rows(self) -> list[dict[str, float | None]]:
         """All rows; None where nothing was measured."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from music_reformer.files import replacing
 from music_reformer.training.metrics import MetricsFile
 
 
@@ -71,9 +72,8 @@ def _axes() -> Any:
 def _save(axes: Any, xlabel: str, output: Path) -> Path:
     axes.set_xlabel(xlabel)
     axes.grid(alpha=0.3)
-    temporary = output.with_name(output.name + ".tmp")
-    axes.figure.savefig(temporary, format="png")
-    temporary.replace(output)
+    with replacing(output) as temporary:
+        axes.figure.savefig(temporary, format="png")
     return output
 
 

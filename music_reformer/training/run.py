@@ -19,7 +19,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from music_reformer.config import TrainConfig, TrainerConfig, require
 from music_reformer.data.store import TokenStore
-from music_reformer.errors import UserError
+from music_reformer.errors import Stopped, UserError
 from music_reformer.model.reformer import ReformerLM
 from music_reformer.model.weights import load_weights
 from music_reformer.training.average import WeightAverage
@@ -44,24 +44,24 @@ def train(config: TrainConfig) -> Path:
     Raises:
         UserError: the store or the initial weights do not fit, or another run is in the output folder. Nothing is
             written then.
+        Stopped: by a signal, with a checkpoint of the last step.
     """
-    _quiet()
+    quiet()
     config.check()
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     first_process = getattr(rank_zero_only, "rank", 0) == 0
     progress = Progress(max_steps=config.trainer.max_steps, shown=first_process)
-    store = _open_store(config)
-    if config.trainer.find_learning_rate:
-        return _find_learning_rate(config, store, progress)
+    store = open_store(config)
     folder = RunFolder(Path(config.output), config=config, store=store)
-    checkpoint, first_step = folder.find()
+    checkpoint, first_step = folder.find(progress.say)
     if first_step >= config.trainer.max_steps:
         progress.say(f"The run in {folder.path} has already done its {first_step:,} steps.")
         return folder.weights
 
-    module = _build_module(config, store, is_new=checkpoint is None)
-    trainer = _trainer(config, first_step, _callbacks(config, folder.path, store, progress))
+    module = build_module(config, store, is_new=checkpoint is None)
+    stopper = Stopper(max_hours=config.trainer.max_hours, progress=progress)
+    trainer = build_trainer(config, first_step, [stopper, *_callbacks(config, folder, store, progress)])
     lock = folder.claim() if first_process else None
     if first_process and checkpoint is None:
         folder.write_settings()
@@ -91,10 +91,12 @@ def train(config: TrainConfig) -> Path:
     if lock is not None:
         plot([folder.path], folder.path / "loss.png")
         lock.close()
+    if stopper.signal is not None and trainer.global_step < config.trainer.max_steps:
+        raise Stopped(stopper.signal)
     return folder.weights
 
 
-def _open_store(config: TrainConfig) -> TokenStore:
+def open_store(config: TrainConfig) -> TokenStore:
     """The token store; sets `config.model.vocab_size`."""
     store = TokenStore.open(config.data)
     vocabulary = store.tokenizer.vocab_size
@@ -107,7 +109,7 @@ def _open_store(config: TrainConfig) -> TokenStore:
     return store
 
 
-def _build_module(config: TrainConfig, store: TokenStore, *, is_new: bool) -> LanguageModule:
+def build_module(config: TrainConfig, store: TokenStore, *, is_new: bool) -> LanguageModule:
     """As it is before the first step, or (not `is_new`) for a checkpoint to fill."""
     torch.manual_seed(config.seed)
     model = ReformerLM(config.model)
@@ -115,20 +117,6 @@ def _build_module(config: TrainConfig, store: TokenStore, *, is_new: bool) -> La
         _load_initial(model, config.initial, store)
     choose_trainable(model, config)
     return LanguageModule(model=model, config=config, tokenizer_settings=store.tokenizer.to_json())
-
-
-def _find_learning_rate(config: TrainConfig, store: TokenStore, progress: Progress) -> Path:
-    """Tell a learning rate; returns the picture."""
-    from music_reformer.training.learning_rate import STEPS, find_learning_rate
-
-    progress.say(f"Looking for a learning rate in {STEPS} steps; nothing is trained.")
-    module = _build_module(config, store, is_new=True)
-    rate, picture = find_learning_rate(_trainer(config, 0, []), module, RowDataModule(store=store, config=config))
-    progress.say(
-        f"The loss falls fastest at optimizer.learning_rate={rate:.1e} (now {config.optimizer.learning_rate:.1e}); "
-        f"see {picture}. Train without trainer.find_learning_rate."
-    )
-    return picture
 
 
 def _load_initial(model: ReformerLM, path: str, store: TokenStore) -> None:
@@ -145,8 +133,8 @@ def _load_initial(model: ReformerLM, path: str, store: TokenStore) -> None:
         raise UserError(f"initial ({path}) has another shape than model; give the same model") from error
 
 
-def _callbacks(config: TrainConfig, folder: Path, store: TokenStore, progress: Progress) -> list[Callback]:
-    """What happens after each step, in this order."""
+def _callbacks(config: TrainConfig, folder: RunFolder, store: TokenStore, progress: Progress) -> list[Callback]:
+    """What happens after each step, in this order, behind the look whether to stop."""
     settings = config.trainer
     average = WeightAverage(settings.ema)
     validator = Validator(every=settings.validate_every, average=average, progress=progress)
@@ -154,18 +142,18 @@ def _callbacks(config: TrainConfig, folder: Path, store: TokenStore, progress: P
         "data": str(config.data),
         "seed": config.seed,
         "tokenizer_fingerprint": store.tokenizer.fingerprint,
-        "infill": config.augment.infill,
-        "named": config.augment.named,
     }
     return [
-        Stopper(max_hours=settings.max_hours, progress=progress),
         average,
         validator,
         Journal(
-            file=MetricsFile(folder / "metrics.csv"), every=settings.log_every, validator=validator, progress=progress
+            file=MetricsFile(folder.path / "metrics.csv"),
+            every=settings.log_every,
+            validator=validator,
+            progress=progress,
         ),
         Saver(
-            folder=folder,
+            folder=folder.path,
             every=settings.checkpoint_every,
             validator=validator,
             average=average,
@@ -175,7 +163,8 @@ def _callbacks(config: TrainConfig, folder: Path, store: TokenStore, progress: P
     ]
 
 
-def _trainer(config: TrainConfig, first_step: int, callbacks: list[Callback]) -> pl.Trainer:
+def build_trainer(config: TrainConfig, first_step: int, callbacks: list[Callback]) -> pl.Trainer:
+    """Lightning's trainer for these settings; raises `UserError` where this machine cannot do them."""
     settings = config.trainer
     # Steps at and after purge_step are written again.
     logger = TensorBoardLogger(
@@ -232,8 +221,8 @@ def _precision(settings: TrainerConfig) -> str:
     return "bf16-mixed" if has_bfloat16("cuda" if on_gpu else "cpu") else "32-true"
 
 
-def _quiet() -> None:
-    """Only our own lines: no tips, no advice on loader workers."""
+def quiet() -> None:
+    """Show only our own lines: no tips, no advice on loader workers."""
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning")

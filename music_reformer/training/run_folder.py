@@ -2,7 +2,8 @@
 
 run.json                 the settings, and what the token store holds
 metrics.csv  loss.png    the loss curves
-checkpoints/             last.ckpt (to go on from) and best.ckpt (lowest validation loss)
+checkpoints/             last.ckpt (to go on from), previous.ckpt (the one before), best.ckpt (lowest validation loss)
+                         and sums.json, by which a damaged one is noticed (`checkpoints.py`)
 weights/                 the best weights so far, for generation
 tensorboard/             the loss curves once more
 """
@@ -10,16 +11,15 @@ tensorboard/             the loss curves once more
 from __future__ import annotations
 
 import json
-import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
-
-import torch
 
 from music_reformer.config import TrainConfig, to_plain
 from music_reformer.data.store import TokenStore
 from music_reformer.errors import UserError
-from music_reformer.files import take_lock
+from music_reformer.files import read_json, take_lock, write_json
+from music_reformer.training.checkpoints import Checkpoints
 
 # Settings that a resumed run may change: they leave the curve of the training loss as it is.
 FREE_KEYS = frozenset(
@@ -61,17 +61,21 @@ class RunFolder:
         """Folder of the exported weights."""
         return self.path / "weights"
 
-    def find(self) -> tuple[Path | None, int]:
+    def find(self, say: Callable[[str], None]) -> tuple[Path | None, int]:
         """The checkpoint to go on from and its step; (None, 0) when there is none.
 
+        Args:
+            say: takes a sentence about a checkpoint that was found damaged.
+
         Raises:
-            UserError: the folder holds a run with other settings, or its checkpoint is damaged.
+            UserError: the folder holds a run with other settings, or its checkpoints are damaged.
         """
-        settings, checkpoint = self.path / "run.json", self.path / "checkpoints" / "last.ckpt"
-        if not (settings.exists() and checkpoint.exists()):
+        settings, checkpoints = self.path / "run.json", Checkpoints(self.path / "checkpoints")
+        if not (settings.exists() and (checkpoints.last.exists() or checkpoints.previous.exists())):
             return None, 0
         # A setting that is newer than the run had its default then.
-        before = _filled(json.loads(settings.read_text()), _as_json(to_plain(TrainConfig())))
+        before = _filled(read_json(settings), _as_json(to_plain(TrainConfig())))
+        before.get("trainer", {}).pop("find_learning_rate", None)  # a verb of its own now
         changed = [
             f"{key} ({old} before, {new} now)"
             for key, old, new in _differences(before, self.settings)
@@ -82,10 +86,7 @@ class RunFolder:
                 f"{self.path} holds a run with other settings: {', '.join(changed)}; give another output=..., or the "
                 "same settings to go on with it"
             )
-        try:
-            return checkpoint, int(torch.load(checkpoint, weights_only=True, mmap=True)["global_step"])
-        except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, KeyError) as error:
-            raise UserError(f"{checkpoint} is damaged; copy best.ckpt over it, or give another output=...") from error
+        return checkpoints.find(say) or (None, 0)
 
     def claim(self) -> IO[str]:
         """Make the folder, and keep a second training out of it for as long as the returned file is open.
@@ -100,9 +101,7 @@ class RunFolder:
 
     def write_settings(self) -> None:
         """Write down whose folder this is."""
-        temporary = self.path / "run.json.tmp"
-        temporary.write_text(json.dumps(self.settings, indent=1) + "\n")
-        temporary.replace(self.path / "run.json")
+        write_json(self.path / "run.json", self.settings)
 
 
 def _as_json(content: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import resource
+import time
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +75,81 @@ def test_damage_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").unlink()
     with pytest.raises(UserError, match=r"tokenizer.*cannot be read"):
         _ = TokenStore.open(tmp_path).tokenizer
+
+
+# A stranger's store: checked before memory is taken.
+
+WEIRD = [-1, 10**9, 10**15, 2**63, 10**30, 0.5, float("nan"), float("inf"), None, True, "", "x", "x" * 200_000, [], {}]
+
+
+def refused(folder: Path) -> str | None:
+    """The sentence with which a store is refused, by opening it or by looking at its music; None if it is read."""
+    begun, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        store = TokenStore.open(folder)
+        assert sum(len(store.tokens(piece)) for piece in store.pieces) <= store.info["num_tokens"]
+        assert store.tokenizer.vocab_size > 0
+        sentence = None
+    except UserError as error:
+        sentence = str(error)
+        assert "\n" not in sentence
+        assert len(sentence) < 1000
+    assert time.monotonic() - begun < 20
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024
+    return sentence
+
+
+def test_an_index_may_hold_anything(tmp_path: Path) -> None:
+    """A length of 1e15 once filled the memory."""
+    write_store(tmp_path, num_pieces=6)
+    index = tmp_path / "index.jsonl"
+    lines = index.read_text().splitlines()
+    num_refused = num_changes = 0
+    for name in json.loads(lines[0]):
+        for value in WEIRD:
+            place = num_changes % len(lines)
+            changed = [*lines]
+            changed[place] = json.dumps(json.loads(lines[place]) | {name: value})
+            index.write_text("\n".join(changed) + "\n")
+            num_refused += refused(tmp_path) is not None
+            num_changes += 1
+    assert num_changes > 150
+    assert num_refused > 120
+    for text in ("{" * 50_000, "[" * 50_000, "3", "null", "{}", json.dumps({"length": 1})):
+        index.write_text(text + "\n")
+        assert "is damaged" in (refused(tmp_path) or "")
+    index.write_text("\n".join(reversed(lines)) + "\n")
+    assert "is damaged" in (refused(tmp_path) or ""), "pieces that are not where the index says"
+    index.write_text("\n".join([lines[0], lines[0]]) + "\n")
+    assert "is damaged" in (refused(tmp_path) or "")
+
+
+def test_pieces_must_lie_within_the_tokens(tmp_path: Path) -> None:
+    store = write_store(tmp_path, num_pieces=3)
+    index = tmp_path / "index.jsonl"
+    lines = [json.loads(line) for line in index.read_text().splitlines()]
+    lines[-1]["length"] += 1
+    index.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert "piece 2 is not where the index says" in (refused(tmp_path) or "")
+    assert store.info["num_tokens"] == lines[-1]["offset"] + lines[-1]["length"] - 1
+
+
+def test_settings_of_a_store_may_hold_anything(tmp_path: Path) -> None:
+    write_store(tmp_path, num_pieces=3)
+    settings = tmp_path / "store.json"
+    info = json.loads(settings.read_text())
+    for name in info:
+        for value in WEIRD:
+            settings.write_text(json.dumps(info | {name: value}))
+            assert refused(tmp_path) is not None
+    for text in ("", "{", "[" * 50_000, "[]", "3", "{}"):
+        settings.write_text(text)
+        assert refused(tmp_path) is not None
+
+
+def test_tokens_beyond_the_vocabulary_are_noticed(tmp_path: Path) -> None:
+    write_store(tmp_path, num_pieces=3)
+    content = bytearray((tmp_path / "tokens.bin").read_bytes())
+    content[20:22] = b"\xff\xff"
+    (tmp_path / "tokens.bin").write_bytes(content)
+    assert "holds token 65535, and its tokenizer has 517" in (refused(tmp_path) or "")

@@ -89,6 +89,14 @@ def test_files_held_out_become_more_likely(
     assert load_weights(again).fingerprint == load_weights(new).fingerprint
 
 
+def test_one_file_is_no_folder(weights: Path, files: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"files \(.*0\.mid\) is one file; name the folder"):
+        finetune(config(weights, files / "0.mid", tmp_path / "mine"))
+    with pytest.raises(UserError, match=r"files \(.*nowhere\) is not there"):
+        finetune(config(weights, files / "nowhere", tmp_path / "mine"))
+    assert not (tmp_path / "mine").exists()
+
+
 def test_too_few_files(weights: Path, files: Path, tmp_path: Path) -> None:
     one = tmp_path / "one"
     one.mkdir()

@@ -10,13 +10,14 @@ import pytest
 from helpers import training_runs as runs
 from helpers.small_store import write_store
 from music_reformer.errors import UserError
+from music_reformer.training.learning_rate import suggest_learning_rate
 from music_reformer.training.run import train
 
 
 def test_a_rate_is_told_and_the_same_folder_takes_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = write_store(tmp_path / "store", num_pieces=12, lengths=(20, 90)).path
-    config = runs.small_config(store, tmp_path / "run", find_learning_rate=True, max_steps=2)
-    picture = train(config)
+    config = runs.small_config(store, tmp_path / "run", max_steps=2)
+    picture = suggest_learning_rate(config)
     assert picture.read_bytes().startswith(b"\x89PNG")
     told = re.search(r"optimizer.learning_rate=(\S+) \(now 3.0e-03\)", capsys.readouterr().err)
     assert told is not None
@@ -24,7 +25,6 @@ def test_a_rate_is_told_and_the_same_folder_takes_the_run(tmp_path: Path, capsys
     assert not (tmp_path / "run" / "weights").exists()
     assert not list((tmp_path / "run").glob(".lr_find*"))
 
-    config.trainer.find_learning_rate = False
     weights = train(config)
     plain = train(runs.small_config(store, tmp_path / "plain", max_steps=2))
     assert (weights / "model.safetensors").read_bytes() == (plain / "model.safetensors").read_bytes()
@@ -32,6 +32,6 @@ def test_a_rate_is_told_and_the_same_folder_takes_the_run(tmp_path: Path, capsys
 
 def test_several_processes_are_refused(tmp_path: Path) -> None:
     store = write_store(tmp_path / "store", num_pieces=12, lengths=(20, 90)).path
-    config = runs.small_config(store, tmp_path / "run", find_learning_rate=True, devices=2, strategy="ddp")
-    with pytest.raises(UserError, match=r"works in one process; set trainer\.devices=1"):
-        train(config)
+    config = runs.small_config(store, tmp_path / "run", devices=2, strategy="ddp")
+    with pytest.raises(UserError, match=r"looked for in one process; set trainer\.devices=1"):
+        suggest_learning_rate(config)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -101,7 +102,8 @@ def test_a_signal_ends_the_run_with_a_checkpoint(store: Path, uninterrupted: Pat
     folder = tmp_path / "stopped"
     config = runs.small_config(store, folder)
     # Micro-step 8 is the first half of optimizer step 5, which no other rule would save.
-    assert runs.run_in_process(config, runs.signal_in_batch, 8, name) == 0
+    # And with the exit code of a command that a signal ended: `train && evaluate` does not go on.
+    assert runs.run_in_process(config, runs.signal_in_batch, 8, name) == 128 + getattr(signal, name)
     assert last(folder)["global_step"] == 5
     assert curve(folder) == curve(uninterrupted)[:5]
     train(config)
@@ -162,11 +164,31 @@ def test_a_damaged_checkpoint_is_one_sentence(store: Path, tmp_path: Path) -> No
         train(runs.small_config(store, tmp_path, max_steps=2))
 
 
+def test_a_run_whose_last_checkpoint_is_damaged_goes_on_from_the_one_before(
+    store: Path, uninterrupted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "damaged"
+    config = runs.small_config(store, folder)
+    assert runs.run_in_process(config, runs.kill_after_row, 8) == -9  # checkpoints at 3, 4 and 6
+    checkpoint = folder / "checkpoints" / "last.ckpt"
+    content = bytearray(checkpoint.read_bytes())
+    content[len(content) // 2] ^= 16
+    checkpoint.write_bytes(content)
+    train(config)
+    shown = capsys.readouterr().err
+    assert "last.ckpt is damaged; going on from the checkpoint before it" in shown
+    assert "after step 4" in shown
+    assert curve(folder) == curve(uninterrupted)
+    for name, tensor in last(folder)["state_dict"].items():
+        assert torch.equal(tensor, last(uninterrupted)["state_dict"][name]), name
+
+
 def test_a_run_from_before_a_setting_existed_goes_on(store: Path, uninterrupted: Path) -> None:
     settings = uninterrupted / "run.json"
     content = settings.read_text()
     without = json.loads(content)
     del without["augment"]["one_program"], without["trainer"]["num_nodes"]
+    without["trainer"]["find_learning_rate"] = False  # a setting that there is no more
     settings.write_text(json.dumps(without))
     train(runs.small_config(store, uninterrupted))
     settings.write_text(content)

@@ -25,8 +25,7 @@ from music_reformer.data.corpora.corpus_manifest import Archive, CorpusManifest
 from music_reformer.data.corpora.download import digest_of, download
 from music_reformer.data.corpora.unpack import unpack
 from music_reformer.errors import UserError
-from music_reformer.files import locked
-from music_reformer.midi.score import write_atomically
+from music_reformer.files import locked, write_atomically
 
 # Disk space required for the files of an archive, in multiples of its size.
 UNPACKED = 4.0

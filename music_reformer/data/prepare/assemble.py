@@ -25,7 +25,7 @@ from music_reformer.data.prepare.counts import CorpusCounts
 from music_reformer.data.prepare.journal import FileOutcome, ResultJournal
 from music_reformer.data.store import VERSION, Piece
 from music_reformer.errors import UserError
-from music_reformer.midi.score import write_atomically
+from music_reformer.files import write_atomically
 from music_reformer.midi.tokenizer import MusicTokenizer
 
 # Files of the store, in the order in which they are renamed. `store.json` follows: its presence means a finished store.
@@ -52,7 +52,7 @@ def write_store(
     tokenizer = MusicTokenizer(config.tokenizer)
     tokenizer.save(partial / "new-tokenizer.json")
     page = report_page(counts, groups.entries, manifest, config)
-    (partial / "new-report.html").write_text(page, encoding="utf-8")
+    write_atomically(partial / "new-report.html", page.encode())
     info = {
         "version": VERSION,
         "corpus": config.corpus.name,

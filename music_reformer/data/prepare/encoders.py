@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnContext, SpawnProcess
 
 from pebble import ProcessExpired, ProcessPool
 
+from music_reformer.children import QuietContext, say_ready
 from music_reformer.config import PrepareConfig
 from music_reformer.data.prepare.encode import Result, encode_file, start_worker
 
@@ -33,14 +31,13 @@ class Encoders:
 
     def __init__(self, config: PrepareConfig, *, workers: int, encode: Callable[[str], Result] | None = None) -> None:
         self._workers, self._limit, self._encode = workers, config.seconds_per_file, encode or encode_file
-        self._context = _QuietContext()
-        self._ready, send_ready = multiprocessing.Pipe(duplex=False)
+        self._context = QuietContext()
         self._pool = ProcessPool(
             max_workers=workers,
             # A fresh interpreter: forking a process that has threads can deadlock.
             context=self._context,
             initializer=_start,
-            initargs=(config, send_ready),
+            initargs=(config, self._context.ready),
         )
 
     def __enter__(self) -> Encoders:
@@ -49,7 +46,7 @@ class Encoders:
     def __exit__(self, *_: object) -> None:
         # Every result that was asked for has been read: what still runs is not needed.
         self._pool.stop()
-        self._kill_starting()
+        self._context.kill_starting()
         self._pool.join()
 
     def results(self, sources: Iterable[str]) -> Iterator[tuple[str, Result]]:
@@ -79,53 +76,11 @@ class Encoders:
             reason = f"the process that read it died (exit code {error.exitcode})"
         return source, {"reason": reason, "kind": "too costly", "again": True}
 
-    def _kill_starting(self) -> None:
-        """Kill the workers that have not started yet.
-
-        The pool removes its semaphores when it stops. A worker whose interpreter is still starting would look for them
-        and print a traceback. The others are left to the pool: one that is killed while it sends blocks the pool.
-        """
-        ready = set()
-        while self._ready.poll():
-            ready.add(self._ready.recv())
-        for process in self._context.processes:
-            if process.pid not in ready:
-                process.kill()
-
 
 def encode_files(sources: Iterable[str], config: PrepareConfig, *, workers: int) -> Iterator[tuple[str, Result]]:
     """`Encoders.results` of so many workers."""
     with Encoders(config, workers=workers) as encoders:
         yield from encoders.results(sources)
-
-
-class _QuietProcess(SpawnProcess):
-    """A process that Ctrl-C does not reach, not even while its interpreter starts: its parent stops it."""
-
-    def start(self) -> None:
-        """Start it with SIGINT blocked, which it inherits."""
-        if not hasattr(signal, "pthread_sigmask"):  # Windows
-            super().start()
-            return
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            super().start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-class _QuietContext(SpawnContext):
-    """Makes `_QuietProcess`es, and remembers them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.processes: list[_QuietProcess] = []
-
-    def Process(self, *args: object, **options: object) -> _QuietProcess:  # type: ignore[override]
-        """A new process, not started."""
-        process = _QuietProcess(*args, **options)  # type: ignore[arg-type]
-        self.processes = [other for other in self.processes if other.is_alive()] + [process]
-        return process
 
 
 def _start(config: PrepareConfig, ready: Connection) -> None:
@@ -135,4 +90,4 @@ def _start(config: PrepareConfig, ready: Connection) -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (WORKER_MEGABYTES * 2**20, resource.RLIM_INFINITY))
-    ready.send(multiprocessing.current_process().pid)
+    say_ready(ready)

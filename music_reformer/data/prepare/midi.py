@@ -7,8 +7,10 @@ At the end, duplicates are dropped and the store is written in the order of the 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
@@ -30,7 +32,7 @@ from music_reformer.data.prepare.journal import ResultJournal
 from music_reformer.data.prepare.on_ray import encode_files_on_ray
 from music_reformer.data.store import TokenStore
 from music_reformer.errors import UserError
-from music_reformer.midi.score import write_atomically
+from music_reformer.files import naming, write_atomically
 from music_reformer.midi.tokenizer import MusicTokenizer
 
 
@@ -61,18 +63,31 @@ def prepare_midi(config: PrepareConfig, output: Path, *, progress: bool) -> Toke
     config = replace(config, corpus=replace(config.corpus, path=str(path)))
     next(find_files(config.corpus, manifest))  # raises if there is nothing to prepare
     _claim(output, partial, settings)
-    journal = ResultJournal(partial)
-    try:
-        journal.set_files(find_files(config.corpus, manifest))
-        _encode_all(config, journal, console)
-        with console.status("removing duplicates and writing the store"):
-            write_store(output, journal, config, manifest, settings)
-    finally:
-        journal.close()
-    shutil.rmtree(partial)
+    with _naming(output):
+        journal = ResultJournal(partial)
+        try:
+            journal.set_files(find_files(config.corpus, manifest))
+            _encode_all(config, journal, console)
+            with console.status("removing duplicates and writing the store"):
+                write_store(output, journal, config, manifest, settings)
+        finally:
+            journal.close()
+        shutil.rmtree(partial)
     store = TokenStore.open(output)
     console.print(_summary(store))
     return store
+
+
+@contextlib.contextmanager
+def _naming(output: Path) -> Iterator[None]:
+    """Have errors of the disk name the store, whichever of its files or notes could not be written."""
+    try:
+        with naming(output):
+            yield
+    except sqlite3.Error as error:
+        raise UserError(
+            f"{output} cannot be written ({error}); see whether the disk is full, then give the same command again"
+        ) from error
 
 
 def _settings(config: PrepareConfig) -> dict[str, Any]:

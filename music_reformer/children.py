@@ -1,0 +1,64 @@
+"""Worker processes that end without a word: on Ctrl-C, and when the work is done before they have started.
+
+Ctrl-C in a terminal reaches every process of a command, and a child that is still importing prints a traceback of its
+own. Another looks for the semaphores of its pool when these are gone already, because the others did all the work.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnContext, SpawnProcess
+
+
+class QuietProcess(SpawnProcess):
+    """A process that Ctrl-C does not reach, not even while its interpreter starts: its parent stops it."""
+
+    def start(self) -> None:
+        """Start it with SIGINT blocked, which it inherits."""
+        if not hasattr(signal, "pthread_sigmask"):  # Windows
+            super().start()
+            return
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class QuietContext(SpawnContext):
+    """Makes `QuietProcess`es for a pool, and remembers them.
+
+    Attributes:
+        ready: give it to the initializer of the pool, which calls `say_ready` last.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.processes: list[QuietProcess] = []
+        self._received, self.ready = multiprocessing.Pipe(duplex=False)
+
+    def Process(self, *args: object, **options: object) -> QuietProcess:  # type: ignore[override]
+        """A new process, not started."""
+        process = QuietProcess(*args, **options)  # type: ignore[arg-type]
+        self.processes = [other for other in self.processes if other.is_alive()] + [process]
+        return process
+
+    def kill_starting(self) -> None:
+        """Kill the workers that have not started yet; call it between a pool's `stop` and its `join`.
+
+        The pool removes its semaphores when it stops. A worker whose interpreter is still starting would look for them
+        and print a traceback. The others are left to the pool: one that is killed while it sends blocks the pool.
+        """
+        ready = set()
+        while self._received.poll():
+            ready.add(self._received.recv())
+        for process in self.processes:
+            if process.pid not in ready:
+                process.kill()
+
+
+def say_ready(ready: Connection) -> None:
+    """Tell the parent that this worker has started."""
+    ready.send(multiprocessing.current_process().pid)

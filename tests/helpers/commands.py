@@ -1,0 +1,14 @@
+"""The least that each verb of the command line must be given."""
+
+from __future__ import annotations
+
+REQUIRED = {
+    "prepare": ["corpus.path=in", "output=out"],
+    "train": ["data=in"],
+    "finetune": ["files=in", "output=out"],
+    "evaluate": ["checkpoint=in", "data=in"],
+    "generate": ["output=out"],
+    "app": [],
+    "sweep": ["data=in"],
+    "learning-rate": ["data=in"],
+}
