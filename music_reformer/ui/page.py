@@ -139,7 +139,7 @@ def launch_page(
     Raises:
         UserError: the port is taken, or the address is not one of this machine.
     """
-    hosts = page.state.hosts = Hosts(host, allowed_hosts)
+    page.state.hosts = Hosts(host, allowed_hosts)
     try:
         _, address, _ = page.launch(
             server_name=host,
@@ -159,13 +159,23 @@ def launch_page(
         where = f"{host}, port {port}" if port else host
         raise UserError(f"the page cannot be served on {where}; choose another --port or --host") from error
     if block:
-        sys.stdout.write(f"Music Reformer is at {address} (Ctrl+C ends it)\n")
-        if hosts.meaning:
-            sys.stdout.write(f"{hosts.meaning}\n")
-        sys.stdout.flush()
+        _say_where(page, address)
         _wait_for_a_signal()
         close_page(page)
     return address
+
+
+def _say_where(page: gr.Server, address: str) -> None:
+    """Tell whoever started the page where it is, what it keeps, and who can use it."""
+    shelf, hosts = page.state.operations.shelf, page.state.hosts
+    kept = f"{shelf.max_bytes / 1e9:g} GB at most, {shelf.max_age / 86_400:g} days after their last use"
+    lines = [
+        f"Music Reformer is at {address} (Ctrl+C ends it)",
+        f"Visitors' pieces are kept in {shelf.folder} ({kept})",
+        hosts.meaning,
+    ]
+    sys.stdout.write("".join(f"{line}\n" for line in lines if line))
+    sys.stdout.flush()
 
 
 def close_page(page: gr.Server) -> None:

@@ -51,11 +51,14 @@ class Page:
                 break
         else:
             raise AssertionError(f"the page did not start: {self.lines}")
-        threading.Thread(target=lambda: self.lines.extend(self.process.stdout or ()), daemon=True).start()
+        self._rest = threading.Thread(target=lambda: self.lines.extend(self.process.stdout or ()), daemon=True)
+        self._rest.start()
 
     def end(self, number: int) -> int:
         self.process.send_signal(number)
-        return self.process.wait(timeout=120)
+        code = self.process.wait(timeout=120)
+        self._rest.join(timeout=60)
+        return code
 
 
 @pytest.fixture
@@ -138,10 +141,12 @@ def test_what_a_killed_page_left_is_removed_at_the_next_start_and_nothing_else(
     assert CLIENT.get(f"{other.address}waiting").status_code == 200
 
 
-def test_a_page_that_others_reach_says_so(start: Callable[..., Page]) -> None:
+def test_a_page_says_where_it_keeps_pieces_and_that_others_reach_it(start: Callable[..., Page], tmp_path: Path) -> None:
     page = start("--host", "0.0.0.0", "--allow-host", "music.example")
     assert CLIENT.get(f"{page.address}waiting", headers={"Host": "music.example"}).status_code == 200
     assert page.end(signal.SIGTERM) == 0
     said = "".join(page.lines)
     assert "Anyone who can reach this machine can use this page" in said
     assert "music.example" in said
+    assert f"{tmp_path / 'kept'}" in said
+    assert "2 GB at most, 30 days" in said
