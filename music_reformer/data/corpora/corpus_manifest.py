@@ -101,6 +101,8 @@ def read_manifest(name: str | None) -> CorpusManifest:
     require(not unknown, f"the manifest {name} has an unknown key {', '.join(unknown)}; it may have {', '.join(known)}")
     rule = values.get("composition", "file")
     require(rule in COMPOSITION_RULES, f"{name}: composition ({rule!r}) must be one of {', '.join(COMPOSITION_RULES)}")
+    for key in ("name", "source", "licence", "citation", "variant", "exclude"):
+        require(isinstance(values.get(key, ""), str), f"{name}: {key} ({values.get(key)!r}) must be text")
     if "variant" in values:
         values["variant"] = _pattern(name, "variant", values["variant"], "(?:{})$")
     if "exclude" in values:
@@ -126,7 +128,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"the manifest {path} cannot be read ({error})") from error
+        raise UserError(f"the manifest {path} cannot be read ({' '.join(str(error).split())})") from error
     require(isinstance(values, dict), f"the manifest {path} must be a YAML mapping")
     return values
 

@@ -28,6 +28,9 @@ from music_reformer.errors import UserError
 from music_reformer.midi.score import clean_score, read_score, write_score
 
 NUM_GOOD = 14
+# For processes of their own.
+IMPORT_CONFIG = "from music_reformer.config import CorpusConfig, PrepareConfig, QualityConfig, TokenizerConfig"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 STORE_FILES = {
     *("tokens.bin", "index.jsonl", "skipped.jsonl", "near_duplicates.jsonl"),
     *("store.json", "tokenizer.json", "report.html"),
@@ -135,10 +138,10 @@ def test_killed_and_started_again_it_gives_the_same_bytes(
             [
                 sys.executable,
                 "-c",
-                "from music_reformer.config import *\nfrom music_reformer.data.prepare.command import prepare\n"
+                f"{IMPORT_CONFIG}\nfrom music_reformer.data.prepare.command import prepare\n"
                 f"prepare({config!r}, progress=False)",
             ],
-            cwd=Path(module.__file__).parents[2],
+            env=ENVIRONMENT,
         )
         try:
             while process.poll() is None and _size(tokens) <= done:
@@ -164,7 +167,7 @@ def _size(path: Path) -> int:
 
 def test_workers_end_with_a_killed_parent(midi_folder: Path, tmp_path: Path) -> None:
     code = (
-        "from music_reformer.config import *\nfrom music_reformer.data.prepare.encoders import Encoders\n"
+        f"{IMPORT_CONFIG}\nfrom music_reformer.data.prepare.encoders import Encoders\n"
         "from helpers.bad_workers import worker_id\n"
         f"encoders = Encoders({config_for(midi_folder, tmp_path)!r}, workers=2, encode=worker_id)\n"
         "results = encoders.results(map(str, range(100)))\n"
@@ -172,7 +175,7 @@ def test_workers_end_with_a_killed_parent(midi_folder: Path, tmp_path: Path) -> 
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code],
-        cwd=Path(module.__file__).parents[2],
+        env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stdin=subprocess.PIPE,
     )
