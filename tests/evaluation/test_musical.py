@@ -91,12 +91,3 @@ def test_music_too_short_to_tell_gives_nan_not_an_error() -> None:
     assert math.isnan(found["structureness_long"])
     assert found.keys() == musical.STATISTICS.keys()
     assert math.isnan(musical.statistics(Notes.of(symusic.Score(480)))["notes_per_second"])
-
-
-def test_an_excerpt_has_the_notes_that_begin_in_it_and_ends_with_it() -> None:
-    notes = Notes.of(score(3))
-    excerpt = notes.between(5.0, 9.0)
-    assert len(excerpt) == int(((notes.onset_s >= 5) & (notes.onset_s < 9)).sum())
-    assert excerpt.first_s >= 5.0
-    assert excerpt.last_s == pytest.approx(9.0)
-    assert (excerpt.end_beats * 0.5 <= 9.0 + 1e-9).all()  # 120 quarters a minute
