@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import threading
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext, SpawnProcess
 
@@ -38,10 +39,13 @@ class QuietContext(SpawnContext):
         super().__init__()
         self.processes: list[QuietProcess] = []
         self._received, self.ready = multiprocessing.Pipe(duplex=False)
+        self._started: set[int] = set()
+        self._lock = threading.Lock()  # the pool starts new workers in a thread of its own
 
     def Process(self, *args: object, **options: object) -> QuietProcess:  # type: ignore[override]
         """A new process, not started."""
         process = QuietProcess(*args, **options)  # type: ignore[arg-type]
+        self._note_started()  # or the pipe would be full after some thousand workers that died
         self.processes = [other for other in self.processes if other.is_alive()] + [process]
         return process
 
@@ -51,12 +55,15 @@ class QuietContext(SpawnContext):
         The pool removes its semaphores when it stops. A worker whose interpreter is still starting would look for them
         and print a traceback. The others are left to the pool: one that is killed while it sends blocks the pool.
         """
-        ready = set()
-        while self._received.poll():
-            ready.add(self._received.recv())
+        self._note_started()
         for process in self.processes:
-            if process.pid not in ready:
+            if process.pid is not None and process.pid not in self._started:
                 process.kill()
+
+    def _note_started(self) -> None:
+        with self._lock:
+            while self._received.poll():
+                self._started.add(self._received.recv())
 
 
 def say_ready(ready: Connection) -> None:

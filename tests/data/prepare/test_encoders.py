@@ -47,24 +47,24 @@ def run_prepare(folder: Path, *, num_files: int, fast_starts: int, slow_by: floa
     )
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 def test_a_corpus_that_is_done_before_the_second_worker_has_started(tmp_path: Path) -> None:
-    process = run_prepare(tmp_path, num_files=2, fast_starts=1, slow_by=60)
-    _, errors = process.communicate(timeout=280)
+    process = run_prepare(tmp_path, num_files=2, fast_starts=1, slow_by=600)
+    _, errors = process.communicate(timeout=450)
     assert process.returncode == 0, errors
     assert (tmp_path / "started").read_text() == "xx"
     assert errors == ""
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows has no signal masks")
 def test_ctrl_c_while_the_workers_start_is_one_sentence(tmp_path: Path) -> None:
-    process = run_prepare(tmp_path, num_files=4, fast_starts=0, slow_by=60)
-    until = time.monotonic() + 200
+    process = run_prepare(tmp_path, num_files=4, fast_starts=0, slow_by=600)
+    until = time.monotonic() + 250
     while not (tmp_path / "started").exists() and time.monotonic() < until:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)  # what a terminal does
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=200)
     assert process.returncode == 130
     assert errors == "music-reformer: stopped\n"
 
