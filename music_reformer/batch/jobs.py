@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from music_reformer.errors import UserError
-
-SUFFIXES = (".mid", ".midi")
+from music_reformer.midi.smf import MIDI_SUFFIXES, is_midi_name, without_suffix
 
 
 @dataclass(frozen=True)
@@ -73,22 +73,23 @@ def _stems(prompts: str | None, output: Path) -> list[tuple[Path | None, Path]]:
     if not root.exists():
         raise UserError(f"there are no prompts at {root}; name a MIDI file or a folder of them")
     if root.is_file():
-        return [(root, output / root.stem)]
+        return [(root, output / without_suffix(root).name)]
     # The output may lie inside the folder of prompts; what we wrote there is no prompt.
     inside = output.resolve()
     if inside == root.resolve():
         raise UserError(f"output ({output}) must be another folder than that of the prompts")
-    files = sorted(
-        path
-        for path in root.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file() and inside not in path.resolve().parents
-    )
+    inputs = sorted(path for path in root.rglob("*") if path.is_file() and inside not in path.resolve().parents)
+    files = [path for path in inputs if is_midi_name(path.name)]
     if not files:
-        raise UserError(f"there is no MIDI file (.mid, .midi) in {root}")
+        raise UserError(f"there is no MIDI file ({', '.join(MIDI_SUFFIXES)}) in {root}")
+    if len(files) < len(inputs):
+        logging.getLogger(__name__).warning(
+            "%d files in %s are passed over: their names do not end as MIDI files' do", len(inputs) - len(files), root
+        )
     stems: list[tuple[Path | None, Path]] = []
     taken = set()
     for path in files:
-        stem = path.relative_to(root).with_suffix("")
+        stem = Path(without_suffix(path.relative_to(root)))
         if stem in taken:  # song.mid and song.midi side by side
             stem = path.relative_to(root)
         taken.add(stem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -133,7 +134,8 @@ class Composer:
         began = time.monotonic()
         name = str(job.prompt)
         original = read_bytes(job.prompt, name, MAX_BYTES) if job.prompt is not None else None
-        score = read_score(original, name=name) if original is not None else None
+        tell = logging.getLogger(__name__).warning
+        score = read_score(original, name=name, tell=tell) if original is not None else None
         request = self.config.request(seed=job.seed, has_prompt=job.prompt is not None)
         session = self.generator.start(score, request)
         return _Started(job, session, original, score, began)
@@ -148,6 +150,7 @@ class Composer:
             prompt.cut_tick,
             until=prompt.until_tick,
             missing=prompt.missing,
+            name=str(started.job.prompt),
         )
         hole_end = session.hole_end_seconds
         abouts = []

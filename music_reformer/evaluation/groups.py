@@ -7,17 +7,18 @@ generated music typically does (continuations do not begin at the beginning of a
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from music_reformer.data.corpora.splits import SUFFIXES
 from music_reformer.data.store import Piece, TokenStore
 from music_reformer.errors import UserError
 from music_reformer.evaluation.notes import Notes
 from music_reformer.midi.score import clean_upload, read_score
+from music_reformer.midi.smf import is_midi_name
 
 MANIFEST = "manifest.jsonl"
 
@@ -68,7 +69,12 @@ def read_generated(folder: str | Path) -> tuple[list[Generated], list[str]]:
     if not root.is_dir():
         raise UserError(f"generated ({root}) is not a folder; name the output of music-reformer generate")
     cuts = _cuts(root / MANIFEST)
-    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    inside = sorted(path for path in root.rglob("*") if path.is_file() and path.name != MANIFEST)
+    files = [path for path in inside if is_midi_name(path.name)]
+    if len(files) < len(inside):
+        logging.getLogger(__name__).warning(
+            "%d files in %s are passed over: their names do not end as MIDI files' do", len(inside) - len(files), root
+        )
     found, refused = [], []
     for path in files:
         name = path.relative_to(root).as_posix()

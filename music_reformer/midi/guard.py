@@ -1,50 +1,145 @@
-"""Reading the MIDI file of a stranger in a process of its own, with limits on time and memory."""
+"""Reading the MIDI file of a stranger in a process of its own, with limits on time and memory.
+
+The process that asks never takes the file apart itself. It keeps the bytes it is handed back: the plain MIDI file out
+of its wrapping, and `smf.normalised` bytes, which this module wrote and checked against `Limits`.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import struct
 import sys
+import threading
+from collections import OrderedDict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import symusic
 
+from music_reformer.errors import UserError
 from music_reformer.midi.limited import run_limited, serve_limited
-from music_reformer.midi.score import UPLOAD_BYTES, UPLOAD_NOTES, check_chunks, read_bytes, read_score
+from music_reformer.midi.roll import roll_data
+from music_reformer.midi.score import UPLOAD_LIMITS, Limits, parse, read_bytes, with_likely_metre
+from music_reformer.midi.smf import FileLimits, normalised, read_file
+
+# How files begin that may hold MIDI: plain, RIFF, gzip.
+BEGINNINGS = (b"MThd", b"RIFF", b"\x1f\x8b")
+KEPT_BYTES = 50_000_000  # normalised bytes that are remembered, of the files read last
 
 
-def read_score_guarded(
+@dataclass(frozen=True)
+class Opened:
+    """A stranger's file that can be used.
+
+    Attributes:
+        midi: the plain MIDI file.
+        plain: the same, as `smf.normalised` writes it.
+        roll: its piano roll (`roll_data`), in the metre that is meant.
+        notices: what was put right, a clause each.
+    """
+
+    midi: bytes
+    plain: bytes
+    roll: dict[str, Any]
+    notices: list[str]
+
+
+class _Kept:
+    """Normalised bytes of the files read last, by the hash of the file: composing on a piece reads it again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._bytes: OrderedDict[bytes, bytes] = OrderedDict()
+
+    def get(self, data: bytes) -> bytes | None:
+        with self._lock:
+            key = hashlib.sha256(data).digest()
+            if key in self._bytes:
+                self._bytes.move_to_end(key)
+            return self._bytes.get(key)
+
+    def put(self, data: bytes, plain: bytes) -> None:
+        with self._lock:
+            self._bytes[hashlib.sha256(data).digest()] = plain
+            while sum(map(len, self._bytes.values())) > KEPT_BYTES:
+                self._bytes.popitem(last=False)
+
+
+_kept = _Kept()
+
+
+def open_guarded(
     source: str | Path | bytes,
     *,
     name: str | None = None,
-    seconds: float = 60,
-    megabytes: int = 1500,
-    max_bytes: int = UPLOAD_BYTES,
-    max_notes: int = UPLOAD_NOTES,
-) -> symusic.Score:
-    """`read_score` for files that nobody vouches for.
+    limits: Limits = UPLOAD_LIMITS,
+    seconds: float = 30,
+    cpu_seconds: int = 10,
+    megabytes: int = 1000,
+) -> Opened:
+    """Read and draw a file that nobody vouches for.
 
     Args:
         source: path or bytes.
         name: what to call it in messages; None: its file name.
-        seconds: wall time that reading may take.
+        limits: the most that is read.
+        seconds: wall time that it may take.
+        cpu_seconds: time that it may take on a processor.
         megabytes: memory that it may take.
-        max_bytes, max_notes: largest file.
 
     Raises:
         UserError: as `read_score`, or it took more than the limits.
     """
     name = name or ("the MIDI data" if isinstance(source, bytes) else Path(source).name)
-    data = read_bytes(source, name, max_bytes)
-    check_chunks(data, name)  # what is no MIDI at all costs no process
-    arguments = [name.replace("\0", ""), str(max_bytes), str(max_notes)]
-    module = "music_reformer.midi.guard"
-    run_limited(module, arguments, data, name=name, doing="read", seconds=seconds, megabytes=megabytes)
-    return symusic.Score.from_midi(data)
+    data = read_bytes(source, name, limits.file.max_bytes)
+    if not data.startswith(BEGINNINGS):  # costs no process
+        raise UserError(f"{name} is not a MIDI file: it does not begin with a MIDI header")
+    answer = run_limited(
+        "music_reformer.midi.guard",
+        [name.replace("\0", ""), json.dumps(asdict(limits))],
+        data,
+        name=name,
+        doing="read",
+        seconds=seconds,
+        cpu_seconds=cpu_seconds,
+        megabytes=megabytes,
+    )
+    midi_size, plain_size = struct.unpack(">II", answer[:8])
+    midi, plain = answer[8 : 8 + midi_size], answer[8 + midi_size : 8 + midi_size + plain_size]
+    about = json.loads(answer[8 + midi_size + plain_size :])
+    opened = Opened(midi or data, plain or midi or data, about["roll"], about["notices"])
+    _kept.put(opened.midi, opened.plain)
+    return opened
 
 
-def _check(data: bytes, name: str, max_bytes: str, max_notes: str) -> bytes:
-    read_score(data, max_bytes=int(max_bytes), max_notes=int(max_notes), name=name)
-    return b""
+def read_score_guarded(
+    source: str | Path | bytes, *, name: str | None = None, limits: Limits = UPLOAD_LIMITS, **cost: Any
+) -> symusic.Score:
+    """`read_score` for files that nobody vouches for; arguments and errors as of `open_guarded`."""
+    name = name or ("the MIDI data" if isinstance(source, bytes) else Path(source).name)
+    data = read_bytes(source, name, limits.file.max_bytes)
+    plain = _kept.get(data)
+    if plain is None:
+        plain = open_guarded(data, name=name, limits=limits, **cost).plain
+    return parse(plain, name, limits)
+
+
+def _open(data: bytes, name: str, limits_json: str) -> bytes:
+    """The answer of the other process: two sizes, the plain file and its normalised bytes (each empty if it is the same
+    as what came before it), roll and notices.
+    """
+    given = json.loads(limits_json)
+    limits = Limits(**{**given, "file": FileLimits(**given["file"])})
+    file = read_file(data, name, limits.file)
+    plain = normalised(file)
+    score = parse(plain, name, limits)
+    about = json.dumps({"roll": roll_data(with_likely_metre(score)), "notices": file.notices}).encode()
+    midi = b"" if file.data == data else file.data
+    plain = b"" if plain == file.data else plain
+    return struct.pack(">II", len(midi), len(plain)) + midi + plain + about
 
 
 if __name__ == "__main__":
-    sys.exit(serve_limited(_check))
+    sys.exit(serve_limited(_open))

@@ -8,15 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
 from music_reformer.errors import UserError
 
+OUT_OF_TIME = getattr(signal, "SIGXCPU", 0)
+
 
 def run_limited(
-    module: str, arguments: Sequence[str], data: bytes, *, name: str, doing: str, seconds: float, megabytes: int
+    module: str,
+    arguments: Sequence[str],
+    data: bytes,
+    *,
+    name: str,
+    doing: str,
+    seconds: float,
+    cpu_seconds: int | None = None,
+    megabytes: int,
 ) -> bytes:
     """What `python -m module arguments` writes when it is given `data`.
 
@@ -24,14 +35,22 @@ def run_limited(
         name: what messages call the data.
         doing: what is being done with it, such as "read".
         seconds: wall time that it may take.
+        cpu_seconds: time that it may take on a processor, less than `seconds` where others keep it busy; None: all.
         megabytes: memory that it may take.
 
     Raises:
         UserError: with the sentence of the module, or because it took more than the limits.
     """
-    command = [sys.executable, "-m", module, str(megabytes), *arguments]
-    # The package as this process found it, installed or in a checkout, wherever both were started.
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    cpu_seconds = cpu_seconds or max(1, round(seconds))
+    command = [sys.executable, "-m", module, str(megabytes), str(cpu_seconds), *arguments]
+    # The package as this process found it, installed or in a checkout, wherever both were started. One thread: each
+    # thread of a numerical library asks for memory of its own.
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+    }
     try:
         done = subprocess.run(command, input=data, capture_output=True, timeout=seconds, check=False, env=environment)
     except subprocess.TimeoutExpired as error:
@@ -40,6 +59,8 @@ def run_limited(
         ) from error
     if done.returncode == 1 and done.stdout:
         raise UserError(done.stdout.decode(errors="replace").strip())
+    if done.returncode == -OUT_OF_TIME:
+        raise UserError(f"{name} took more than {cpu_seconds} seconds to be {doing}; it is damaged or too large")
     if done.returncode != 0:
         raise UserError(f"{name} could not be {doing} within {megabytes} MB; it is damaged or too large")
     return done.stdout
@@ -47,11 +68,13 @@ def run_limited(
 
 def serve_limited(work: Callable[..., bytes]) -> int:
     """The other side: limit this process, write what `work(data, *arguments)` returns; the exit code."""
-    megabytes, *arguments = sys.argv[1:]
+    megabytes, cpu_seconds, *arguments = sys.argv[1:]
     with contextlib.suppress(ImportError):  # not on Windows
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (int(megabytes) * 2**20, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_CPU, (int(cpu_seconds), int(cpu_seconds) + 1))
+        os.nice(5)  # whoever waits for the server goes first
     try:
         result = work(sys.stdin.buffer.read(), *arguments)
     except UserError as error:

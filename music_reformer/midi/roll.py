@@ -7,12 +7,15 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import pretty_midi
 import symusic
 
+from music_reformer.midi.instruments import instrument_name
 from music_reformer.midi.score import bar_starts, metres, seconds_at
+from music_reformer.midi.text import shown
 from music_reformer.midi.vocabulary import program_of
 
+# More beat lines than this are not drawn, only bar lines: of short beats nobody sees the single one.
+MAX_BEATS = 100_000
 # A note this much before the cut (in seconds) is a note at the cut that was rounded.
 CUT_TOLERANCE = 1e-3
 
@@ -57,7 +60,7 @@ def roll_data(
             continue
         columns = track.notes.numpy()
         starts = seconds_at(score, columns["time"])
-        ends = seconds_at(score, columns["time"] + columns["duration"])
+        ends = seconds_at(score, columns["time"].astype(np.int64) + columns["duration"])
         total = max(total, float(ends.max()))
         fields = zip(columns["pitch"], starts, ends, columns["velocity"], strict=True)
         may_be_new = not programs or program_of(track) in programs
@@ -70,7 +73,7 @@ def roll_data(
         tracks.append(
             {
                 "index": index,
-                "name": track.name.strip() or instrument_name(track.program, drum=track.is_drum),
+                "name": shown(track.name) or instrument_name(track.program, drum=track.is_drum),
                 "program": int(track.program),
                 "drum": bool(track.is_drum),
                 "notes": notes,
@@ -79,33 +82,42 @@ def roll_data(
             }
         )
     bars = bar_starts(score)
+    changes = metres(score)
     return {
         "tracks": tracks,
         "bars": _rounded(score, bars, since),
-        "beats": _rounded(score, _beats(score, bars), since),
-        "tempos": [[round(float(seconds_at(score, tempo.time)), 4), round(tempo.qpm, 3)] for tempo in score.tempos]
-        or [[0.0, 120.0]],
-        "metres": [[round(float(seconds_at(score, tick)), 4), beats, unit] for tick, beats, unit in metres(score)],
+        "beats": _rounded(score, _beats(score, bars, changes), since),
+        "tempos": _tempos(score),
+        "metres": [
+            [round(second, 4), beats, unit]
+            for second, (_, beats, unit) in zip(
+                seconds_at(score, [tick for tick, _, _ in changes]).tolist(), changes, strict=True
+            )
+        ],
         "seconds": round(total, 4),
         "cut": continuation_start,
     }
 
 
-def instrument_name(program: int, *, drum: bool) -> str:
-    """The General MIDI name of a program, 0 to 127."""
-    return "Drums" if drum else pretty_midi.program_to_instrument_name(program)
+def _tempos(score: symusic.Score) -> list[list[float]]:
+    if not len(score.tempos):
+        return [[0.0, 120.0]]
+    columns = score.tempos.numpy()
+    rows = zip(seconds_at(score, columns["time"]).tolist(), (60_000_000 / columns["mspq"]).tolist(), strict=True)
+    return [[round(second, 4), round(bpm, 3)] for second, bpm in rows]
 
 
-def _beats(score: symusic.Score, bars: list[int]) -> list[int]:
-    """Tick of every beat, bar lines included; a beat is the unit of the time signature."""
-    changes = metres(score)
+def _beats(score: symusic.Score, bars: list[int], changes: list[tuple[int, int, int]]) -> list[int]:
+    """Tick of every beat, bar lines included; a beat is the unit of the time signature. Of too many, the bars alone."""
     beats: list[int] = []
     current = 0
     for begin, end in pairwise(bars):
         while current + 1 < len(changes) and changes[current + 1][0] <= begin:
             current += 1
         step = max(1, round(score.ticks_per_quarter * 4 / changes[current][2]))
-        beats.extend(range(begin, end, step))
+        beats.extend(range(begin, end, step)[: MAX_BEATS + 1])
+        if len(beats) > MAX_BEATS:
+            return bars
     return beats + bars[-1:]
 
 
@@ -131,11 +143,20 @@ def _controls(score: symusic.Score, track: symusic.core.TrackTick, since: float)
 
 
 def _bends(score: symusic.Score, track: symusic.core.TrackTick, since: float) -> list[list[float]]:
+    """Pitch bends, thinned out in the same way."""
     if not len(track.pitch_bends):
         return []
     columns = track.pitch_bends.numpy()
-    rows = zip(seconds_at(score, columns["time"]), columns["value"], strict=True)
-    return sorted([round(float(second), 4), int(value)] for second, value in rows if second >= since)
+    rows = zip(seconds_at(score, columns["time"]).tolist(), columns["value"].tolist(), strict=True)
+    kept: list[list[float]] = []
+    for second, value in sorted(rows, key=lambda row: row[0]):
+        if second < since:
+            continue
+        if kept and second - kept[-1][0] < CONTROL_STEP:
+            kept[-1][1] = value
+        else:
+            kept.append([round(second, 4), value])
+    return kept
 
 
 def _rounded(score: symusic.Score, ticks: list[int], since: float) -> list[float]:

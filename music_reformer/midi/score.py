@@ -1,14 +1,15 @@
 """Reading, checking, cleaning and writing scores.
 
-A score is a `symusic.Score` in ticks. Files are checked before they are parsed (size, header, chunk bounds), because a
-few bytes can ask a parser for gigabytes; what is parsed is checked again (notes, ticks, seconds).
+A score is a `symusic.Score` in ticks. A file's bytes are read by `smf.py`, which checks them and puts right what
+players put up with; what they say is checked again here (notes, ticks, seconds), because a few bytes can ask for
+gigabytes.
 """
 
 from __future__ import annotations
 
 import os
-import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,18 +18,64 @@ from numpy.typing import NDArray
 
 from music_reformer.errors import UserError
 from music_reformer.files import write_atomically
+from music_reformer.midi.smf import FileLimits, normalised, read_file
 
-MAX_BYTES = 20_000_000
-MAX_NOTES = 1_000_000
-# Of files that nobody vouches for (`guard.py`): about ten times the longest piano pieces.
-UPLOAD_BYTES = 5_000_000
-UPLOAD_NOTES = 100_000
 MAX_SECONDS = 24 * 3600.0
 # A day at 250 to 300 beats a minute.
 MAX_QUARTERS = 400_000
-MAX_BARS = 400_000
 MAX_BPM = 10_000
 DEFAULT_METRE = (4, 4)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most that a file may hold.
+
+    Attributes:
+        file: of its bytes.
+        max_notes: of all tracks together.
+        max_instruments: tracks of the score.
+        max_changes: of tempo; of metre; of key.
+        max_controls: controllers and pitch bends together.
+        max_bars: bar lines.
+    """
+
+    file: FileLimits
+    max_notes: int
+    max_instruments: int
+    max_changes: int
+    max_controls: int
+    max_bars: int
+
+
+MAX_BYTES = 20_000_000
+MAX_LIMITS = Limits(
+    FileLimits(MAX_BYTES),
+    max_notes=1_000_000,
+    max_instruments=10_000,
+    max_changes=1_000_000,
+    max_controls=5_000_000,
+    max_bars=400_000,
+)
+# Of files that nobody vouches for (`guard.py`): about ten times the longest piano pieces.
+UPLOAD_BYTES = 5_000_000
+UPLOAD_LIMITS = Limits(
+    FileLimits(UPLOAD_BYTES, max_tracks=1_000, max_events=600_000),
+    max_notes=100_000,
+    max_instruments=400,
+    max_changes=20_000,
+    max_controls=300_000,
+    max_bars=50_000,
+)
+# Of files that grew out of those: what was composed behind them, and running status that is written out.
+KEPT_LIMITS = Limits(
+    FileLimits(4 * UPLOAD_BYTES, max_tracks=2_000, max_events=1_200_000),
+    max_notes=200_000,
+    max_instruments=600,
+    max_changes=20_000,
+    max_controls=400_000,
+    max_bars=60_000,
+)
 
 
 class NoNotesError(UserError):
@@ -36,24 +83,44 @@ class NoNotesError(UserError):
 
 
 def read_score(
-    source: str | Path | bytes, *, max_bytes: int = MAX_BYTES, max_notes: int = MAX_NOTES, name: str | None = None
+    source: str | Path | bytes,
+    *,
+    limits: Limits = MAX_LIMITS,
+    name: str | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> symusic.Score:
-    """Read a MIDI file, or its bytes; `name` is what messages call it (None: its path).
+    """Read a MIDI file, or its bytes.
+
+    Args:
+        source: path or bytes, plain, gzip or RIFF.
+        limits: the most that is read.
+        name: what messages call it; None: its path.
+        tell: is given a sentence where faults of the file were put right.
 
     Raises:
         UserError: it is missing, too large, no MIDI, damaged, or absurd in time.
         NoNotesError: it is empty, or holds no notes.
     """
     name = name or ("the MIDI data" if isinstance(source, bytes) else str(source))
-    data = read_bytes(source, name, max_bytes)
-    check_chunks(data, name)
+    file = read_file(read_bytes(source, name, limits.file.max_bytes), name, limits.file)
+    if file.notices and tell is not None:
+        tell(f"{name} has faults that were put right: {'; '.join(file.notices)}")
+    return parse(normalised(file), name, limits)
+
+
+def parse(data: bytes, name: str, limits: Limits) -> symusic.Score:
+    """The score of bytes that `smf.normalised` returned. Raises `UserError` as `read_score` does."""
     try:
         score = symusic.Score.from_midi(data)
     except Exception as error:  # symusic raises whatever its C++ side threw
         raise UserError(
             f"{name} is damaged and cannot be read as MIDI; save it again or choose another file"
         ) from error
-    _check_content(score, name, max_notes)
+    _check_content(score, name, limits)
+    for track in score.tracks:
+        if track.is_drum and len(track.notes) and not track.notes.numpy()["duration"].all():
+            for note in track.notes:
+                note.duration = max(1, note.duration)  # a hit of no length is heard all the same
     return score
 
 
@@ -74,40 +141,22 @@ def read_bytes(source: str | Path | bytes, name: str, max_bytes: int) -> bytes:
     return data
 
 
-def check_chunks(data: bytes, name: str) -> None:
-    """Header and chunk bounds; bytes after the last chunk are tolerated. Raises `UserError`, at once."""
-    if data[:4] == b"RIFF":
-        raise UserError(f"{name} is a RIFF file, not plain MIDI; save it as a standard MIDI file (.mid)")
-    if data[:4] != b"MThd" or len(data) < 14:
-        raise UserError(f"{name} is not a MIDI file: it does not begin with a MIDI header")
-    length, _, num_tracks, division = struct.unpack(">IHHH", data[4:14])
-    if length < 6:
-        raise UserError(f"{name} is damaged: its header is {length} bytes, not 6")
-    if division == 0:
-        raise UserError(f"{name} is damaged: it has 0 ticks per quarter note")
-    if division & 0x8000:
-        raise UserError(f"{name} counts time in SMPTE frames, which is not supported; save it in ticks per quarter")
-    place, tracks = 8 + length, 0
-    while tracks < num_tracks and place + 8 <= len(data):
-        (size,) = struct.unpack(">I", data[place + 4 : place + 8])
-        if place + 8 + size > len(data):
-            raise UserError(f"{name} is cut short: a track of {size} bytes ends after the file does")
-        tracks += data[place : place + 4] == b"MTrk"
-        place += 8 + size
-    if tracks == 0:
-        raise UserError(f"{name} is damaged: it holds no track")
-    if tracks < num_tracks:
-        raise UserError(f"{name} is cut short: {tracks} of its {num_tracks} tracks are there")
-
-
-def _check_content(score: symusic.Score, name: str, max_notes: int) -> None:
+def _check_content(score: symusic.Score, name: str, limits: Limits) -> None:
     """Bounds on all that reading, drawing and tokenizing take time and memory for."""
     num_notes = score.note_num()
     if num_notes == 0:
         raise NoNotesError(f"{name} holds no notes; choose a file with music in it")
-    if num_notes > max_notes:
-        raise UserError(f"{name} holds {num_notes:,} notes, more than the {max_notes:,} that are read")
-    if any(not 0 < tempo.qpm <= MAX_BPM for tempo in score.tempos):
+    changes = [score.tempos, score.time_signatures, score.key_signatures]
+    for number, most, what in (
+        (num_notes, limits.max_notes, "notes"),
+        (len(score.tracks), limits.max_instruments, "instruments"),
+        (max(map(len, changes)), limits.max_changes, "changes of tempo or metre"),
+        (sum(len(track.controls) + len(track.pitch_bends) for track in score.tracks), limits.max_controls,
+         "controllers and pitch bends"),
+    ):  # fmt: skip
+        if number > most:
+            raise UserError(f"{name} holds {number:,} {what}, more than the {most:,} that are read")
+    if len(score.tempos) and int(score.tempos.numpy()["mspq"].min()) * MAX_BPM < 60_000_000:
         raise UserError(f"{name} is damaged: it has a tempo of more than {MAX_BPM:,} beats a minute")
     # symusic counts ticks in 32 bits; a time past them has come round to a negative number.
     times = [0]
@@ -120,8 +169,8 @@ def _check_content(score: symusic.Score, name: str, max_notes: int) -> None:
     duration = float(seconds_at(score, end))
     if duration > MAX_SECONDS:
         raise UserError(f"{name} lasts {duration / 3600:.0f} hours, more than the {MAX_SECONDS / 3600:g} that are read")
-    if count_bars(score) > MAX_BARS:
-        raise UserError(f"{name} has more than {MAX_BARS:,} bars; its time signatures are damaged")
+    if count_bars(score) > limits.max_bars:
+        raise UserError(f"{name} has more than {limits.max_bars:,} bars; its time signatures are damaged")
 
 
 def clean_score(
@@ -235,9 +284,13 @@ def last_tick(score: symusic.Score) -> int:
 
 def seconds_at(score: symusic.Score, ticks: int | NDArray[np.int64] | list[int]) -> NDArray[np.float64]:
     """Seconds from the start at the given ticks, by the tempo map (120 bpm before the first tempo)."""
-    tempos = sorted((tempo.time, tempo.qpm) for tempo in score.tempos)
-    times = np.array([0] + [max(0, time) for time, _ in tempos], dtype=np.float64)
-    bpm = np.array([120.0] + [qpm for _, qpm in tempos], dtype=np.float64)
+    if len(score.tempos):
+        columns = score.tempos.numpy()
+        order = np.lexsort((-columns["mspq"], columns["time"]))
+        times = np.concatenate([[0.0], np.maximum(columns["time"][order], 0).astype(np.float64)])
+        bpm = np.concatenate([[120.0], 60_000_000.0 / columns["mspq"][order]])
+    else:
+        times, bpm = np.zeros(1), np.full(1, 120.0)
     per_tick = 60.0 / (bpm * score.ticks_per_quarter)
     elapsed = np.concatenate([[0.0], np.cumsum(np.diff(times) * per_tick[:-1])])
     asked = np.asarray(ticks, dtype=np.float64)

@@ -9,39 +9,61 @@ filled, every event stays but the notes that were taken out of it.
 from __future__ import annotations
 
 import logging
-import struct
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 import symusic
 
+from music_reformer.errors import UserError
+from music_reformer.midi.score import MAX_LIMITS
+from music_reformer.midi.smf import (
+    BEND,
+    CONTROL,
+    DRUM_CHANNEL,
+    END,
+    KEY,
+    META,
+    METRE,
+    NAME,
+    NOTE_OFF,
+    NOTE_ON,
+    PORT,
+    PROGRAM,
+    TEMPO,
+    Event,
+    Programs,
+    Track,
+    quantity,
+    read_file,
+    write_header,
+    write_track,
+)
 from music_reformer.midi.vocabulary import DRUMS, program_of
 
-DRUM_CHANNEL = 9
-# Meta events that are in force from a bar line on, and so are kept where they stand right at the cut.
-TEMPO, METRE, KEY, NAME, END = 0x51, 0x58, 0x59, 0x03, 0x2F
-META, NOTE_OFF, NOTE_ON, CONTROL, PROGRAM, BEND = 0xFF, 0x80, 0x90, 0xB0, 0xC0, 0xE0
-# Of events at one tick, notes end before controllers move, and those before notes begin.
-ENDS, MOVES, BEGINS = 0, 1, 2
+NUM_PORTS = 128
+# Of events at one tick, new notes end before the file's own events, and new notes begin after all others.
+ENDS, KEPT, MOVES, BEGINS = 0, 1, 2, 3
 
 
 class SpliceError(Exception):
-    """The file cannot be spliced: an odd structure, or no channel is free."""
+    """The file cannot be spliced: it is damaged, or no channel is free."""
 
 
-@dataclass(slots=True)
-class Event:
-    """One event of a track: `data` is its bytes without the time, its status byte always first."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an instrument plays: a track chunk, and its address there, a channel of a port."""
 
-    tick: int
-    data: bytes
+    chunk: int
+    port: int
+    channel: int
 
     @property
-    def kind(self) -> int:
-        """Status without the channel; of system and meta events the whole status."""
-        status = self.data[0]
-        return status & 0xF0 if status < 0xF0 else status
+    def address(self) -> int:
+        """Port and channel as one number (see `Programs`)."""
+        return self.port << 4 | self.channel
 
 
 class Writer:
@@ -53,6 +75,7 @@ class Writer:
         cut: tick of the cut.
         until: tick at which the hole ends, if the cut is the beginning of one.
         missing: instruments whose notes were taken out of the hole, -1 for drums; none: all.
+        name: what messages call the file.
     """
 
     def __init__(
@@ -63,7 +86,9 @@ class Writer:
         *,
         until: int | None = None,
         missing: frozenset[int] = frozenset(),
+        name: str = "the file",
     ) -> None:
+        self._name = name
         self._must_splice = original is not None
         self._splicer: Splicer | None = None
         if original is not None:
@@ -82,7 +107,9 @@ class Writer:
         return continued.dumps_midi(), self._must_splice
 
     def _tell(self, error: SpliceError) -> None:
-        logging.getLogger(__name__).warning("the file is written anew, not spliced: %s", error)
+        logging.getLogger(__name__).warning(
+            "%s is written anew, without what only the original holds (text, system messages): %s", self._name, error
+        )
 
 
 @dataclass
@@ -90,13 +117,13 @@ class Splicer:
     """A file cut at a tick, ready to take any number of continuations.
 
     Args:
-        original: bytes of a standard MIDI file, of format 0 or 1.
-        score: the same, as symusic reads it.
+        original: bytes of a MIDI file.
+        score: the same, as `read_score` reads it.
         cut: tick of the cut.
         until, missing: as in `Writer`.
 
     Raises:
-        SpliceError: it is of another format or damaged.
+        SpliceError: it is damaged.
     """
 
     original: bytes
@@ -104,25 +131,26 @@ class Splicer:
     cut: int
     until: int | None = None
     missing: frozenset[int] = frozenset()
-    _format: int = 0
     _kept: list[list[Event]] = field(default_factory=list)
-    # (tick, pitch, program or -1 for drums) of notes -> every (chunk, channel) that plays one.
-    _players: dict[tuple[int, int, int], list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
-    # (chunk, channel) of each track of the score; None: it has no notes.
-    _places: list[tuple[int, int] | None] = field(default_factory=list)
+    # (tick, pitch, program or -1 for drums) of notes -> who plays them.
+    _players: dict[tuple[int, int, int], list[Place]] = field(default_factory=lambda: defaultdict(list))
+    # Of each track of the score; None: it has no notes.
+    _places: list[Place | None] = field(default_factory=list)
     # (chunk, tick, channel, pitch) of notes that were taken out of the hole.
     _taken: set[tuple[int, int, int, int]] = field(default_factory=set)
+    # Addresses on which something plays, and those whose program changes in the hole.
     _used: set[int] = field(default_factory=set)
-    _program_at_cut: dict[int, int] = field(default_factory=dict)
+    _changes_in_hole: set[int] = field(default_factory=set)
+    _programs_at_cut: Programs = field(default_factory=Programs)
 
     def __post_init__(self) -> None:
         try:
-            _, length, self._format = struct.unpack(">4sIH", self.original[:10])
-            chunks = [list(read_track(chunk)) for chunk in _chunks(self.original, 8 + length)]
-        except (struct.error, IndexError) as error:
-            raise SpliceError("the file is damaged") from error
-        if self._format > 1 or not chunks:
-            raise SpliceError("only files of format 0 and 1 can be spliced")
+            file = read_file(self.original, "the file", MAX_LIMITS.file)
+        except UserError as error:
+            raise SpliceError(str(error)) from error
+        self._format = file.midi_format
+        self._ports = [_last_port(track) for track in file.tracks]
+        chunks = [list(track.events()) for track in file.tracks]
         self._find_players(chunks)
         self._find_places()
         self._kept = [list(self._keep(number, events)) for number, events in enumerate(chunks)]
@@ -130,73 +158,119 @@ class Splicer:
     def write(self, continued: symusic.Score) -> bytes:
         """The file with what `continued` (the same tracks first, then new ones) has from the cut on, or in the hole."""
         chunks = [list(events) for events in self._kept]
-        free = [channel for channel in range(16) if channel != DRUM_CHANNEL and channel not in self._used]
+        news: dict[int, list[Event]] = defaultdict(list)
+        ports = list(self._ports)
+        free = self._free_addresses()
         for number, track in enumerate(continued.tracks):
             program = program_of(track)
             if not self._is_missing(program) or not _has_news(track, self.cut, self.until):
                 continue
-            chunk, channel = self._place(number) or (None, None)
-            if program == DRUMS and channel is None:
-                channel = DRUM_CHANNEL
-            elif program != DRUMS and (channel is None or self._program_at_cut.get(channel, 0) != program):
+            place = self._place(number)
+            if place is None or not self._still_plays(place, program):
                 # The channel plays another instrument by now, or there is none: the track moves to one of its own.
-                if not free:
-                    raise SpliceError("all sixteen channels are taken")
-                chunk, channel = None, free.pop(0)
-            news = list(_news(track, self.cut, self.until, channel or 0))
-            if chunk is None:
-                news = [Event(self.cut, bytes([PROGRAM | (channel or 0), max(program, 0)])), *news]
-                if self._format == 1:
-                    name = track.name.encode("latin-1", errors="replace")
-                    chunks.append([Event(0, bytes([META, NAME]) + quantity(len(name)) + name)])
-                chunk = len(chunks) - 1
-            chunks[chunk] = [*chunks[chunk], *news]
-        header = b"MThd" + struct.pack(">IHHH", 6, self._format, len(chunks), self.score.ticks_per_quarter)
-        return header + b"".join(write_track(events, self.cut) for events in chunks)
+                place = self._new_place(program, place, free, ports)
+                if place.chunk == len(chunks):
+                    chunks.append(list(_opening(track.name, place.port)))
+                    ports.append(place.port)
+                news[place.chunk].append(Event(self.cut, bytes([PROGRAM | place.channel, max(program, 0)])))
+            news[place.chunk] += _news(track, self.cut, self.until, place.channel)
+        header = write_header(self._format, len(chunks), self.score.ticks_per_quarter)
+        return header + b"".join(
+            write_track(merged(events, news[number], self.cut)) for number, events in enumerate(chunks)
+        )
+
+    def _still_plays(self, place: Place, program: int) -> bool:
+        return program == DRUMS or (
+            self._programs_at_cut.of(place.chunk, place.address) == program
+            and place.address not in self._changes_in_hole
+        )
+
+    def _free_addresses(self) -> list[tuple[int, int]]:
+        """(port, channel) on which nothing plays: those of the file's ports first, then those of further ports."""
+        ports = sorted({address >> 4 for address in self._used} | {0})
+        ports += [port for port in range(NUM_PORTS) if port not in ports]
+        return [
+            (port, channel)
+            for port in ports
+            for channel in range(16)
+            if channel != DRUM_CHANNEL and port << 4 | channel not in self._used
+        ]
+
+    def _new_place(self, program: int, before: Place | None, free: list[tuple[int, int]], ports: list[int]) -> Place:
+        """A place for a track that has none of its own (yet); a chunk that is not there yet is the next one."""
+        if program == DRUMS:
+            port, channel = 0, DRUM_CHANNEL
+        elif free:
+            port, channel = free.pop(0)
+        else:
+            raise SpliceError("all channels of all ports are taken")
+        if self._format == 0:
+            if port != ports[0]:
+                raise SpliceError("all sixteen channels are taken, and a file of one track has no more")
+            return Place(0, port, channel)
+        if before is not None and ports[before.chunk] == port:
+            return Place(before.chunk, port, channel)
+        return Place(len(ports), port, channel)
 
     def _find_players(self, chunks: list[list[Event]]) -> None:
         """Which chunk and channel plays which note, and which program each channel has at the cut."""
-        in_time = sorted(
-            ((event.tick, event.kind != PROGRAM, number, event.data) for number, events in enumerate(chunks)
-             for event in events if event.kind in (NOTE_ON, PROGRAM)),
-            key=lambda row: row[:2],
-        )  # fmt: skip
-        programs: dict[int, int] = {}
-        for tick, _, number, data in in_time:
-            channel = data[0] & 0x0F
+        rows: list[tuple[int, int, int, bytes]] = []  # tick, chunk, port, event
+        for number, events in enumerate(chunks):
+            port = 0
+            for event in events:
+                if event.kind in (NOTE_ON, PROGRAM):
+                    rows.append((event.tick, number, port, event.data))
+                elif event.kind == META and event.data[1] == PORT:
+                    port = _port_of(event.data)
+        rows.sort(key=lambda row: row[:2])
+        programs = Programs()
+        last = (
+            self.cut if self.until is not None else self.cut - 1
+        )  # a change right at the cut stays where there is a hole
+        at_cut = bisect_right(rows, last, key=lambda row: row[0])
+        self._listen(rows[:at_cut], programs)
+        self._programs_at_cut = deepcopy(programs)
+        self._listen(rows[at_cut:], programs)
+
+    def _listen(self, rows: list[tuple[int, int, int, bytes]], programs: Programs) -> None:
+        for tick, number, port, data in rows:
+            place = Place(number, port, data[0] & 0x0F)
+            in_hole = self.until is not None and self.cut <= tick < self.until
             if data[0] & 0xF0 == PROGRAM:
-                programs[channel] = data[1]
-                if tick <= self.cut:
-                    self._program_at_cut[channel] = data[1]
+                programs.change(number, place.address, data[1])
+                if in_hole and tick > self.cut:
+                    self._changes_in_hole.add(place.address)
             elif data[2]:
-                self._used.add(channel)
-                program = DRUMS if channel == DRUM_CHANNEL else programs.get(channel, 0)
-                self._players[tick, data[1], program].append((number, channel))
-                if self.until is not None and self.cut <= tick < self.until and self._is_missing(program):
-                    self._taken.add((number, tick, channel, data[1]))
+                self._used.add(place.address)
+                program = DRUMS if place.channel == DRUM_CHANNEL else programs.of(number, place.address)
+                self._players[tick, data[1], program].append(place)
+                if in_hole and self._is_missing(program):
+                    self._taken.add((number, tick, place.channel, data[1]))
 
     def _is_missing(self, program: int) -> bool:
         return not self.missing or program in self.missing
 
     def _find_places(self) -> None:
-        """Which chunk and channel each track of the score is. Tracks may play in unison, so all notes are asked."""
+        """Where each track of the score plays. Tracks may play in unison, so all notes are asked."""
         for track in self.score.tracks:
             program = program_of(track)
-            played = (self._players.get((note.time, note.pitch, program), ()) for note in track.notes)
-            counts = Counter(place for places in played for place in places)
-            most = max(counts.values(), default=0)
-            likeliest = [place for place, count in counts.items() if count == most]
+            votes = Counter(
+                place for note in track.notes for place in self._players.get((note.time, note.pitch, program), ())
+            )
+            most = max(votes.values(), default=0)
+            likeliest = [place for place, count in votes.items() if count == most]
             free = [place for place in likeliest if place not in self._places]
             self._places.append(next(iter(free or likeliest), None))
 
-    def _place(self, number: int) -> tuple[int, int] | None:
-        """(chunk, channel) of a track of the original score; None: it has no notes, or it is new."""
+    def _place(self, number: int) -> Place | None:
+        """Where a track of the original score plays; None: it has no notes, or it is new."""
         return self._places[number] if number < len(self._places) else None
 
     def _keep(self, number: int, events: Iterable[Event]) -> Iterator[Event]:
         """Events before the cut; tempo, metre and key at it; behind it the ends of notes that sound across it.
 
-        Of a piece with a hole all events, but for the notes that were taken out.
+        A note that never ends is ended at the cut. Of a piece with a hole all events stay, but for the notes that were
+        taken out.
         """
         # By channel and pitch: of each note that sounds, whether it is kept.
         sounding: dict[tuple[int, int], list[bool]] = defaultdict(list)
@@ -211,82 +285,43 @@ class Splicer:
             elif kind in (NOTE_ON, NOTE_OFF):
                 if notes := sounding[channel, data[1]]:
                     keeps = notes.pop(0)
+                if event.closes and self.until is None:
+                    event = Event(min(event.tick, self.cut), data)
             elif event.tick == self.cut and kind == META and data[1] in (TEMPO, METRE, KEY):
                 keeps = True
             if keeps:
                 yield event
 
 
-def read_track(data: bytes) -> Iterator[Event]:
-    """Events of a track chunk; running status is written out. Raises `IndexError` or `SpliceError` where damaged."""
-    place, tick, running = 0, 0, 0
-    while place < len(data):
-        delta, place = _read_quantity(data, place)
-        tick += delta
-        status = data[place]
-        if status >= 0xF0:
-            start, place = place, place + (2 if status == META else 1)
-            if status not in (META, 0xF0, 0xF7):
-                raise SpliceError(f"a track holds a system message ({status:#x})")
-            size, place = _read_quantity(data, place)
-            place += size
-            yield Event(tick, data[start:place])
-            if status == META and data[start + 1] == END:
-                return
-            continue
-        if status & 0x80:
-            running, place = status, place + 1
-        if not running:
-            raise SpliceError("a track begins without a status")
-        size = 1 if running & 0xF0 in (PROGRAM, 0xD0) else 2
-        body = data[place : place + size]
-        if len(body) < size:
-            raise IndexError("the track is cut short")
-        place += size
-        yield Event(tick, bytes([running]) + body)
+def merged(kept: list[Event], news: list[Event], cut: int) -> Iterator[Event]:
+    """Events of a track in order of time: what is kept stays in its order, but for ends that moved to the cut."""
+    before = [event for event in kept if event.tick < cut]
+    rows = [(event.tick, KEPT, event) for event in kept if event.tick >= cut]
+    rows += [(event.tick, _turn(event), event) for event in news]
+    yield from before
+    yield from (event for _, _, event in sorted(rows, key=lambda row: row[:2]))
 
 
-def write_track(events: list[Event], cut: int) -> bytes:
-    """A track chunk. What stands before the cut keeps its order; behind it, ends of notes come first at each tick."""
-    kept = [event for event in events if event.tick < cut]
-    behind = sorted((event for event in events if event.tick >= cut), key=lambda event: (event.tick, _turn(event)))
-    body, now = bytearray(), 0
-    for event in [*kept, *behind]:
-        body += quantity(event.tick - now) + event.data
-        now = event.tick
-    body += bytes([0, META, END, 0])
-    return b"MTrk" + struct.pack(">I", len(body)) + bytes(body)
+def _opening(name: str, port: int) -> Iterator[Event]:
+    """Name and port of a new track."""
+    text = name.encode()
+    yield Event(0, bytes([META, NAME]) + quantity(len(text)) + text)
+    if port:
+        yield Event(0, bytes([META, PORT, 1, port]))
 
 
-def quantity(number: int) -> bytes:
-    """A variable-length quantity."""
-    digits = [number & 0x7F]
-    while number := number >> 7:
-        digits.append(number & 0x7F | 0x80)
-    return bytes(reversed(digits))
+def _port_of(data: bytes) -> int:
+    return data[3] & 0x7F if len(data) >= 4 else 0
 
 
-def _read_quantity(data: bytes, place: int) -> tuple[int, int]:
-    number = 0
-    while True:
-        byte = data[place]
-        place += 1
-        number = number << 7 | byte & 0x7F
-        if not byte & 0x80:
-            return number, place
-
-
-def _chunks(data: bytes, place: int) -> Iterator[bytes]:
-    """Bodies of the track chunks; chunks of other kinds are passed over."""
-    while place + 8 <= len(data):
-        kind, size = struct.unpack(">4sI", data[place : place + 8])
-        if kind == b"MTrk":
-            yield data[place + 8 : place + 8 + size]
-        place += 8 + size
+def _last_port(track: Track) -> int:
+    """The port in force at the end of a track; its channels are on this one."""
+    ports = track.ports()
+    return int(ports[-1]) if len(ports) else 0
 
 
 def _turn(event: Event) -> int:
-    if event.kind == NOTE_OFF or (event.kind == NOTE_ON and event.data[2] == 0):
+    if event.kind == NOTE_OFF:
         return ENDS
     return BEGINS if event.kind == NOTE_ON else MOVES
 

@@ -12,9 +12,11 @@ import symusic
 from music_reformer.config import Checked, require
 from music_reformer.config.checked import bounded, one_of
 from music_reformer.generation.prompt import keep_before, score_from
+from music_reformer.midi.guard import read_score_guarded
+from music_reformer.midi.instruments import instrument_name
 from music_reformer.midi.notation import music_xml
-from music_reformer.midi.roll import instrument_name
-from music_reformer.midi.score import read_score
+from music_reformer.midi.score import KEPT_LIMITS
+from music_reformer.midi.text import shown
 from music_reformer.midi.vocabulary import program_of
 from music_reformer.ui.shelf import safe_name
 
@@ -57,7 +59,7 @@ def export(
     require(kind in KINDS, f"The kind of export ({kind!r}) must be one of {', '.join(KINDS)}.")
     if kind == "musicxml":
         return music_xml(data, name=name, title=name), name, ".musicxml"
-    score = read_score(data, name=name)
+    score = read_score_guarded(data, name=name, limits=KEPT_LIMITS)
     if kind == "tracks":
         return _zip_of_tracks(score), f"{name} - tracks", ".zip"
     new = score_from(score if until is None else keep_before(score, until), max(0, since))
@@ -73,6 +75,6 @@ def _zip_of_tracks(score: symusic.Score) -> bytes:
         for number, track in enumerate(heard, start=1):
             alone = score.copy()
             alone.tracks = [track]
-            name = track.name.strip() or instrument_name(track.program, drum=track.is_drum)
+            name = shown(track.name) or instrument_name(track.program, drum=track.is_drum)
             archive.writestr(f"{number:02d} {safe_name(name) or 'track'}.mid", alone.dumps_midi())
     return packed.getvalue()

@@ -21,9 +21,9 @@ from music_reformer.config import require
 from music_reformer.generation.generator import Generator
 from music_reformer.generation.prompt import PIANO, blank_score
 from music_reformer.midi.examples import EXAMPLES
-from music_reformer.midi.guard import read_score_guarded
+from music_reformer.midi.guard import Opened, open_guarded, read_score_guarded
 from music_reformer.midi.roll import roll_data
-from music_reformer.midi.score import read_score, with_likely_metre
+from music_reformer.midi.score import KEPT_LIMITS, with_likely_metre
 from music_reformer.midi.splice import Writer
 from music_reformer.ui.export import ExportFields, export
 from music_reformer.ui.order import Order
@@ -67,11 +67,12 @@ class Operations:
         """Check and keep an uploaded MIDI file; returns the piece as the page wants it.
 
         The file is read in a process of its own with limits on time and memory: it may be hostile. What is kept is the
-        file as it came, byte for byte. Raises `UserError` for a file that is not one we can use.
+        MIDI file as it came, byte for byte, out of its gzip or RIFF wrapping if it had one. Raises `UserError` for a
+        file that is not one we can use.
         """
-        score = read_score_guarded(path, name=safe_name(name) or "The file")
-        stem = safe_stem(name)
-        return self._piece(self.shelf.put(path.read_bytes(), stem=stem), stem, score)
+        opened = open_guarded(path, name=safe_name(name) or "The file")
+        stem = safe_stem(name[:-3] if name.lower().endswith(".gz") else name)
+        return _piece(self.shelf.put(opened.midi, stem=stem), stem, opened)
 
     def open_example(self, name: str) -> dict[str, Any]:
         """One of `EXAMPLES`, as if it had been uploaded."""
@@ -79,12 +80,13 @@ class Operations:
         require(is_known, f"There is no example called {name!r:.40}; there are {', '.join(EXAMPLES)}.")
         example = EXAMPLES[name]
         score = example.score()
-        return self._piece(self.shelf.put(score.dumps_midi(), stem=example.title), example.title, score)
+        key = self.shelf.put(score.dumps_midi(), stem=example.title)
+        return {"key": key, "name": example.title, "roll": roll_data(with_likely_metre(score)), "notices": []}
 
     def open_kept(self, key: str) -> dict[str, Any]:
         """A piece on the shelf, to go on from. Raises `UserError` where it is not kept any more."""
         path = self.shelf.path(key)
-        return self._piece(key, path.stem, read_score(path, name=path.name))
+        return _piece(key, path.stem, open_guarded(path, limits=KEPT_LIMITS))
 
     def compose(self, order: Order) -> Iterator[dict[str, Any]]:
         """Compose and report: one "start", many "progress", one "done" with the finished files.
@@ -96,7 +98,7 @@ class Operations:
         """
         path = self.shelf.path(order.piece) if order.piece else None
         original = path.read_bytes() if path else None
-        score = read_score(original, name=path.name) if original and path else _blank(order)
+        score = read_score_guarded(original, name=path.name, limits=KEPT_LIMITS) if original and path else _blank(order)
         session = self.generator.start(score, order.request)
         prompt, seed = session.prompt, order.request.seed
         stem = SEED_IN_NAME.sub("", safe_stem(path.name)) if path else "New piece"
@@ -126,7 +128,9 @@ class Operations:
                     "notes": [_note_row(note) for note in progress.notes],
                 }
             self._durations.append(time.monotonic() - began)
-            writer = Writer(original, score, prompt.cut_tick, until=prompt.until_tick, missing=prompt.missing)
+            writer = Writer(
+                original, score, prompt.cut_tick, until=prompt.until_tick, missing=prompt.missing, name=stem
+            )
             written = [
                 self._variation(*writer.write(result), result, session, name=f"{stem} - seed {seed} - {number}")
                 for number, result in enumerate(session.scores, start=1)
@@ -169,9 +173,6 @@ class Operations:
         )
         return {"key": self.shelf.put(data, stem=stem, suffix=suffix), "name": f"{stem}{suffix}"}
 
-    def _piece(self, key: str, stem: str, score: symusic.Score) -> dict[str, Any]:
-        return {"key": key, "name": stem, "roll": roll_data(with_likely_metre(score))}
-
     def _variation(self, data: bytes, lossy: bool, score: symusic.Score, session: Any, *, name: str) -> dict[str, Any]:
         prompt = session.prompt
         roll = roll_data(
@@ -182,6 +183,10 @@ class Operations:
             only_new=True,
         )
         return {"key": self.shelf.put(data, stem=name), "name": name, "roll": roll, "lossy": lossy}
+
+
+def _piece(key: str, stem: str, opened: Opened) -> dict[str, Any]:
+    return {"key": key, "name": stem, "roll": opened.roll, "notices": opened.notices}
 
 
 def _blank(order: Order) -> symusic.Score:

@@ -46,7 +46,8 @@ from music_reformer.cores import num_cores
 from music_reformer.errors import UserError
 from music_reformer.generation.generator import Generator
 from music_reformer.midi.examples import EXAMPLES
-from music_reformer.midi.roll import instrument_name, roll_data
+from music_reformer.midi.instruments import instrument_name
+from music_reformer.midi.roll import roll_data
 from music_reformer.midi.score import UPLOAD_BYTES
 from music_reformer.ui import order as limits
 from music_reformer.ui.calls import Endpoint

@@ -70,7 +70,7 @@ HEADER = {
     "no ticks": file(NOTE + END, division=0),
     "film frames": file(NOTE + END, division=0xE728),
     "no tracks": file(num_tracks=0),
-    "tracks missing": file(NOTE + END, num_tracks=40_000),
+    "independent patterns": file(NOTE + END, NOTE + END, midi_format=2),
     "the wrong letters": GOOD.replace(b"MTrk", b"MTrx"),
     "small letters": GOOD.replace(b"MThd", b"mthd"),
 }
@@ -88,7 +88,7 @@ CONTENT = {
     "absurd times": file(b"".join(b"\xff\xff\xff\x7f" + NOTE[1:] for _ in range(100)) + END),
     "a day and a night": file(tempo(0xFFFFFF) + (b"\x83\xff\x7f" + NOTE[1:]) * 200 + END, division=1),
     "an endless beat": file(tempo(1) + NOTE + END, division=1),
-    "no tempo at all": file(tempo(0) + NOTE + END),
+    "65,000 tracks": file(*[b""] * 65_000),
     "too many notes": file(many_notes(120_000) + END),
     "bars without end": file(SHORT_BARS + (b"\xff\xff\xff\x7f" + NOTE[1:]) * 2 + END, division=0x7FFF),
     "data before a status": file(b"\0\x3c\x50\0\x3c\x50"),

@@ -17,8 +17,7 @@ from pathlib import Path, PurePosixPath
 from music_reformer.config import SPLITS, CorpusConfig
 from music_reformer.data.corpora.corpus_manifest import CorpusManifest, Table
 from music_reformer.errors import UserError
-
-SUFFIXES = (".mid", ".midi", ".kar")
+from music_reformer.midi.smf import MIDI_SUFFIXES, is_midi_name, without_suffix
 
 
 @dataclass(frozen=True, order=True)
@@ -38,8 +37,17 @@ class CorpusFile:
     reason: str | None = None
 
 
-def find_files(config: CorpusConfig, manifest: CorpusManifest) -> Iterator[CorpusFile]:
-    """All MIDI files of a corpus, in any order and without a list of them in memory.
+@dataclass
+class PassedOver:
+    """How many files of a folder are no MIDI files by their names."""
+
+    num_files: int = 0
+
+
+def find_files(
+    config: CorpusConfig, manifest: CorpusManifest, passed_over: PassedOver | None = None
+) -> Iterator[CorpusFile]:
+    """All MIDI files of a corpus, in any order and without a list of them in memory; `passed_over` counts the others.
 
     Raises:
         UserError: the folder is missing or has no MIDI files, or the publisher's table cannot be used.
@@ -49,7 +57,7 @@ def find_files(config: CorpusConfig, manifest: CorpusManifest) -> Iterator[Corpu
         raise UserError(f"corpus.path ({config.path}) is not a folder; name a folder of MIDI files")
     listed = None if manifest.table is None else _read_table(root, manifest.table)
     empty = True
-    for source in _walk(str(root), ""):
+    for source in _walk(str(root), "", passed_over or PassedOver()):
         if manifest.exclude.fullmatch(source):
             continue
         empty = False
@@ -63,10 +71,10 @@ def find_files(config: CorpusConfig, manifest: CorpusManifest) -> Iterator[Corpu
             reason = f"{source} is not in {manifest.table.file}"
             yield CorpusFile(source=source, composition=source, split="train", reason=reason)
     if empty:
-        raise UserError(f"corpus.path ({config.path}) holds no MIDI files ({', '.join(SUFFIXES)})")
+        raise UserError(f"corpus.path ({config.path}) holds no MIDI files ({', '.join(MIDI_SUFFIXES)})")
 
 
-def _walk(root: str, below: str) -> Iterator[str]:
+def _walk(root: str, below: str, passed_over: PassedOver) -> Iterator[str]:
     """Paths of the MIDI files below a folder, yielded while the folder is read."""
     folders = []
     with os.scandir(os.path.join(root, below) if below else root) as entries:
@@ -74,10 +82,13 @@ def _walk(root: str, below: str) -> Iterator[str]:
             path = f"{below}/{entry.name}" if below else entry.name
             if entry.is_dir(follow_symlinks=False):
                 folders.append(path)
-            elif entry.name.lower().endswith(SUFFIXES) and entry.is_file():
-                yield path
+            elif entry.is_file():
+                if is_midi_name(entry.name):
+                    yield path
+                else:
+                    passed_over.num_files += 1
     for folder in folders:
-        yield from _walk(root, folder)
+        yield from _walk(root, folder, passed_over)
 
 
 def _read_table(root: Path, table: Table) -> dict[str, tuple[str, str]]:
@@ -102,11 +113,11 @@ def _read_table(root: Path, table: Table) -> dict[str, tuple[str, str]]:
 def _place(source: str, manifest: CorpusManifest, config: CorpusConfig) -> CorpusFile:
     path = PurePosixPath(source)
     if manifest.composition == "name":
-        name = path.stem
+        name = without_suffix(path).name
     elif manifest.composition == "folder" and path.parent.name:
         name = str(path.parent)
     else:
-        name = str(path.with_suffix(""))
+        name = str(without_suffix(path))
     composition = manifest.variant.sub("", name)
     # The name of the corpus is left out, so that it has the same splits when it is prepared as a plain folder.
     digest = hashlib.sha256(os.fsencode(composition)).digest()

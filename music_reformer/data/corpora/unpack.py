@@ -20,8 +20,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from music_reformer.data.corpora.download import CHUNK, Meter, require_space
-from music_reformer.data.corpora.splits import SUFFIXES
 from music_reformer.errors import UserError
+from music_reformer.midi.smf import MIDI_SUFFIXES
 
 # MIDI files compress to a quarter of their size at best, the contents of a bomb to a thousandth or less.
 MAX_RATIO = 30
@@ -156,7 +156,7 @@ def _safe_path(archive: Path, name: str) -> PurePosixPath:
 
 
 def _wanted(path: PurePosixPath) -> bool:
-    return path.name.lower().endswith((*SUFFIXES, ".csv")) or path.name.upper().startswith(("LICENSE", "LICENCE"))
+    return path.name.lower().endswith((*MIDI_SUFFIXES, ".csv")) or path.name.upper().startswith(("LICENSE", "LICENCE"))
 
 
 def _bomb(archive: Path, limit: int) -> str:

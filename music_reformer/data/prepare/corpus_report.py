@@ -14,7 +14,7 @@ from music_reformer.data.corpora.corpus_manifest import CorpusManifest
 from music_reformer.data.prepare.charts import Bar, histogram, ranking, short
 from music_reformer.data.prepare.counts import BPM_BOUNDS, SECOND_BOUNDS, TOKEN_BOUNDS, CorpusCounts
 from music_reformer.data.prepare.statistics import DRUM_PROGRAM, KEY_NAMES
-from music_reformer.midi.roll import instrument_name
+from music_reformer.midi.instruments import instrument_name
 
 MOST_INSTRUMENTS = 14
 MOST_METRES = 6

@@ -24,7 +24,7 @@ from music_reformer.config import PrepareConfig
 from music_reformer.cores import num_cores
 from music_reformer.data.corpora.corpus_manifest import read_manifest
 from music_reformer.data.corpora.obtain import obtain
-from music_reformer.data.corpora.splits import find_files
+from music_reformer.data.corpora.splits import PassedOver, find_files
 from music_reformer.data.prepare.assemble import write_store
 from music_reformer.data.prepare.encode import Result
 from music_reformer.data.prepare.encoders import encode_files
@@ -66,7 +66,10 @@ def prepare_midi(config: PrepareConfig, output: Path, *, progress: bool) -> Toke
     with _naming(output):
         journal = ResultJournal(partial)
         try:
-            journal.set_files(find_files(config.corpus, manifest))
+            passed_over = PassedOver()
+            journal.set_files(find_files(config.corpus, manifest, passed_over))
+            if passed_over.num_files:
+                console.print(f"{passed_over.num_files:,} files passed over: their names do not end as MIDI files' do")
             _encode_all(config, journal, console)
             with console.status("removing duplicates and writing the store"):
                 write_store(output, journal, config, manifest, settings)
