@@ -16,6 +16,7 @@ MAX_VARIATIONS = 8
 MAX_BARS = 256
 MAX_SECONDS = 600
 MAX_BAR = 1_000_000
+MAX_ROUNDS = 8  # reading a prompt takes as many times as long
 MAX_SEED = 2**31 - 1
 MAX_INSTRUMENTS = 15
 MIN_TEMPO, MAX_TEMPO = 40, 240
@@ -47,7 +48,7 @@ class OrderFields(Checked):
     key: str = ""
     metre: str = one_of("4/4", METRES)
     tempo: float = bounded(120.0, MIN_TEMPO, MAX_TEMPO, hint="in beats a minute")
-    rounds: int = bounded(0, 0, 64, hint="0 is as trained")
+    rounds: int = bounded(0, 0, MAX_ROUNDS, hint="0 is as trained")
 
     def check(self) -> None:
         """Raise `UserError` for a field that breaks its rule, and for more than the page composes at once."""
