@@ -11,6 +11,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Sequence
 
 from music_reformer.errors import UserError
@@ -69,6 +71,7 @@ def run_limited(
 def serve_limited(work: Callable[..., bytes]) -> int:
     """The other side: limit this process, write what `work(data, *arguments)` returns; the exit code."""
     megabytes, cpu_seconds, *arguments = sys.argv[1:]
+    threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
     with contextlib.suppress(ImportError):  # not on Windows
         import resource
 
@@ -82,3 +85,10 @@ def serve_limited(work: Callable[..., bytes]) -> int:
         return 1
     sys.stdout.buffer.write(result)
     return 0
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the one that started it has: nobody waits for the result then."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
