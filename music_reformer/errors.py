@@ -30,8 +30,9 @@ def sentence_of(error: BaseException) -> str | None:
     """One sentence for the user; None where the error is a defect of ours."""
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, OSError) and error.strerror is not None:
-        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    if isinstance(error, OSError):
+        reason = error.strerror or str(error) or type(error).__name__
+        return f"{error.filename}: {reason}" if error.filename is not None else reason
     if isinstance(error, sqlite3.Error):
         return f"the notes of an unfinished run cannot be kept ({error}); see whether the disk is full"
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,8 +37,11 @@ def naming(path: str | Path) -> Iterator[None]:
 
 
 def _belongs(file: Path, path: Path) -> bool:
-    """Whether a file is `path`, in it, or a temporary file in its place."""
-    return path in (file, *file.parents) or (file.parent == path.parent and file.name.startswith(f".{path.name}."))
+    """Whether a file is `path`, or a temporary one in its place, or in one of them."""
+    places = (file, *file.parents)
+    return path in places or any(
+        place.parent == path.parent and place.name.startswith(f".{path.name}.") for place in places
+    )
 
 
 @contextlib.contextmanager
@@ -66,15 +70,33 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
             raise
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    with replacing(path) as temporary:
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Another name for a new folder; it becomes `path`, and is removed if the block fails.
+
+    `path` may be an empty folder.
+    """
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        try:
+            yield temporary
+            temporary.chmod(0o755)
+            temporary.replace(path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+def write_atomically(path: Path, data: bytes, *, durable: bool = False) -> None:
+    """Write a file so that it is there whole or not at all; `durable` as in `replacing`."""
+    with replacing(path, durable=durable) as temporary:
         temporary.write_bytes(data)
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON that people can read, whole or not at all."""
-    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+def write_json(path: Path, content: Any, *, durable: bool = False) -> None:
+    """Write JSON that people can read, whole or not at all; `durable` as in `replacing`."""
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode(), durable=durable)
 
 
 def read_json(path: Path) -> dict[str, Any]:

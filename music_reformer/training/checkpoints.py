@@ -48,7 +48,7 @@ class Checkpoints:
         if self._sums is None:  # the first in this process
             self._sums = self._whole()
         sums, new = self._sums, _digest(file)
-        write_json(self.sums, {**sums, "next": new})
+        write_json(self.sums, {**sums, "next": new}, durable=True)
         if "last" in sums:  # a damaged one must not take the place of the previous
             self.last.replace(self.previous)
             sums["previous"] = sums["last"]
@@ -57,7 +57,7 @@ class Checkpoints:
             sums["best"] = new
         file.replace(self.last)
         sums["last"] = new
-        write_json(self.sums, sums)
+        write_json(self.sums, sums, durable=True)
 
     def find(self, say: Callable[[str], None]) -> tuple[Path, int] | None:
         """The checkpoint to go on from and its step: the last, or the one before where that is damaged.

@@ -77,6 +77,19 @@ def train(config: TrainConfig) -> Path:
         f"{sum(piece.length for piece in train_pieces):,} training tokens in {len(train_pieces):,} pieces; "
         f"{len(store.split('validation')):,} pieces for validation."
     )
+    _fit(trainer, module, config, store, checkpoint)
+    if lock is not None:
+        plot([folder.path], folder.path / "loss.png")
+        lock.close()
+    if stopper.signal is not None and trainer.global_step < config.trainer.max_steps:
+        raise Stopped(stopper.signal)
+    return folder.weights
+
+
+def _fit(
+    trainer: pl.Trainer, module: LanguageModule, config: TrainConfig, store: TokenStore, checkpoint: Path | None
+) -> None:
+    """Train, from a checkpoint if there is one; raises `UserError` where memory runs out."""
     try:
         trainer.fit(
             module,
@@ -88,12 +101,6 @@ def train(config: TrainConfig) -> Path:
         if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
             raise UserError(_out_of_memory(config)) from error
         raise
-    if lock is not None:
-        plot([folder.path], folder.path / "loss.png")
-        lock.close()
-    if stopper.signal is not None and trainer.global_step < config.trainer.max_steps:
-        raise Stopped(stopper.signal)
-    return folder.weights
 
 
 def open_store(config: TrainConfig) -> TokenStore:

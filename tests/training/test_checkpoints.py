@@ -116,12 +116,12 @@ def test_killed_at_any_moment_all_that_is_there_has_its_sum(
     calls = 0
 
     def killed(original):
-        def wrapper(*arguments):
+        def wrapper(*arguments, **named):
             nonlocal calls
             calls += 1
             if calls == call:
                 raise KilledError
-            return original(*arguments)
+            return original(*arguments, **named)
 
         return wrapper
 

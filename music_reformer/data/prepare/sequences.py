@@ -11,10 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import pickle
-import shutil
-import tempfile
 import zipfile
 from collections import Counter
 from dataclasses import asdict
@@ -29,6 +26,7 @@ from music_reformer.config import CorpusConfig, PrepareConfig, require
 from music_reformer.data.integer_tokenizer import MAX_VALUES, IntegerTokenizer
 from music_reformer.data.store import VERSION, Piece, TokenStore
 from music_reformer.errors import UserError
+from music_reformer.files import replacing_folder, write_json
 
 # A rest or padding: NaN in the file, or the value that `corpus.padding` names.
 NOTHING = -1
@@ -139,19 +137,12 @@ def _write_store(
         "num_skipped": 0,
         "settings": {"corpus": asdict(corpus)},
     }
-    output.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
-    try:
-        np.concatenate(parts).tofile(folder / "tokens.bin")
+    with replacing_folder(output) as folder:
+        (folder / "tokens.bin").write_bytes(np.concatenate(parts).tobytes())
         (folder / "index.jsonl").write_text("".join(json.dumps(asdict(piece)) + "\n" for piece in pieces))
         (folder / "skipped.jsonl").write_text("")
         tokenizer.save(folder / "tokenizer.json")
-        (folder / "store.json").write_text(json.dumps(info, indent=1) + "\n")
-        os.chmod(folder, 0o755)
-        os.replace(folder, output)  # replaces an empty folder
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+        write_json(folder / "store.json", info)
 
 
 def _split(digest: str, corpus: CorpusConfig) -> str:
