@@ -162,7 +162,7 @@ def _checked_numba_step(model: ReformerLM) -> NumbaStep | None:
         found = agrees(
             difference,
             name="the Numba decoding step",
-            machine=f"this machine with numba {NUMBA_VERSION}",
+            machine=lambda: f"this machine with numba {NUMBA_VERSION}",
             instead="the plain step, four times slower, takes its place",
         )
     return steps[0] if found else None

@@ -320,6 +320,6 @@ def triton_agrees(device: torch.device, plain: Form, triton_form: Form, example:
     return agrees(
         lambda: difference(plain, triton_form, example, device),
         name="the Triton attention kernels",
-        machine=f"{torch.cuda.get_device_name(device)} with torch {torch.__version__}",
+        machine=lambda: f"{torch.cuda.get_device_name(device)} with torch {torch.__version__}",
         instead="the plain form, much slower there, takes their place",
     )

@@ -21,13 +21,13 @@ Example = Callable[[torch.device], Iterable[Any]]
 TOLERANCE = 1e-2
 
 
-def agrees(difference: Callable[[], float], *, name: str, machine: str, instead: str) -> bool:
+def agrees(difference: Callable[[], float], *, name: str, machine: Callable[[], str], instead: str) -> bool:
     """Whether a fast form runs and agrees with the plain one; warns where it does not.
 
     Args:
         difference: runs both forms and returns how far apart they are; `TOLERANCE` is accepted, NaN is not.
         name: of the fast form, as the subject of the warning ("the Triton kernels").
-        machine: what it ran on, and with which versions.
+        machine: says what it ran on, and with which versions; called for the warning alone.
         instead: what takes its place, and what that costs.
     """
     try:
@@ -38,7 +38,7 @@ def agrees(difference: Callable[[], float], *, name: str, machine: str, instead:
         if found <= TOLERANCE:
             return True
         trouble = f"differed from the plain form by {found:.2g}"
-    warnings.warn(f"{name} {trouble} on {machine}; {instead}. Please report this.", stacklevel=3)
+    warnings.warn(f"{name} {trouble} on {machine()}; {instead}. Please report this.", stacklevel=3)
     return False
 
 
