@@ -206,7 +206,7 @@ def _add_files(server: gr.Server, operations: Operations) -> None:
 
     @server.get("/setup")
     def setup() -> Response:
-        return JSONResponse(_setup(has_sound=soundfont is not None, can_infill=operations.generator.can_infill))
+        return JSONResponse(_setup(operations, has_sound=soundfont is not None))
 
     @server.get("/waiting")
     def waiting() -> Response:
@@ -319,7 +319,7 @@ def _tell_the_visitor(operation: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def _setup(*, has_sound: bool, can_infill: bool) -> dict[str, Any]:
+def _setup(operations: Operations, *, has_sound: bool) -> dict[str, Any]:
     """What the page needs to know before anything is opened."""
     return {
         "examples": [
@@ -345,5 +345,6 @@ def _setup(*, has_sound: bool, can_infill: bool) -> dict[str, Any]:
         "metres": limits.METRES,
         "instruments": [instrument_name(program, drum=False) for program in range(128)],
         "has_sound": has_sound,
-        "can_infill": can_infill,
+        "can_infill": operations.generator.can_infill,
+        "kept_days": round(operations.shelf.max_age / 86_400),
     }

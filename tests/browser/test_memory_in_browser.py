@@ -257,7 +257,7 @@ BOUNDED = """async () => {
     run: { variations: runs.map((each) => ({ score: score(each) })) },
   });
   const keptOf = async (list, current) => {
-    const memory = new Memory();
+    const memory = new Memory({ keptDays: 1 });
     memory.save({ list, current });
     await memory.close();
     const { former } = await memory.find('');
@@ -303,3 +303,24 @@ def test_no_more_than_a_few_pieces_are_remembered(visit: Callable[..., Any]) -> 
     tab.click("#start-over")
     tab.wait_for_selector(".former")
     assert tab.locator(".former b").all_inner_texts() == ["5", "4", "3"]
+
+
+def test_what_the_server_keeps_no_longer_is_forgotten(visit: Callable[..., Any], site: Site) -> None:
+    days = round(site.operations.shelf.max_age / 86_400)
+    tab = visit()
+    upload(tab)
+    copied_link(tab)
+    assert f"keeps your piece for {days} days" in tab.inner_text("#export-status")
+    until_remembered(tab)
+    tab.evaluate(SPOIL % f"record.saved -= {days - 1} * 24 * 3600 * 1000")
+    tab.reload()
+    phase(tab, "ready")
+    until_remembered(tab)
+    tab.evaluate(SPOIL % f"record.saved -= {days + 1} * 24 * 3600 * 1000")
+    tab.reload()
+    upload(tab, midi("another.mid"))
+    until_remembered(tab)
+    until(tab, COUNT_PIECES.replace("return request.result;", "return request.result === 1;"))
+    tab.click("#start-over")
+    tab.wait_for_selector(".former")
+    assert tab.locator(".former b").all_inner_texts() == ["another"]

@@ -2,6 +2,7 @@
 // programs} of the new notes in what is exported, or null.
 
 import { exportAs, fileAddress } from "./api.js";
+import { count } from "./draw.js";
 import { channelsOf } from "./player.js";
 
 const MAX_MINUTES = 30;
@@ -9,8 +10,8 @@ const MAX_MINUTES = 30;
 export class Exports {
   /** `shown()` gives {key, name, score, silent, span} of what is on the roll, `link()` the address with its settings;
    *  `onLinkInAddress(link)` is told to put it into the address bar. */
-  constructor({ menu, status, shown, link, onLinkInAddress, onError }) {
-    Object.assign(this, { menu, status, shown, link, onLinkInAddress, onError });
+  constructor({ menu, status, keptDays, shown, link, onLinkInAddress, onError }) {
+    Object.assign(this, { menu, status, keptDays, shown, link, onLinkInAddress, onError });
     menu.addEventListener("click", (event) => {
       const kind = event.target.closest("[data-export]")?.dataset.export;
       if (kind) this.#start(kind);
@@ -82,7 +83,7 @@ export class Exports {
 
   async _link() {
     const link = this.link();
-    const lasting = link.includes("kept%3A") ? " It opens your piece for a day after the last use." : "";
+    const lasting = link.includes("kept%3A") ? ` The server keeps your piece for ${count(this.keptDays, "day")} after its last use.` : "";
     try {
       await navigator.clipboard.writeText(link);
       this.status.textContent = `Link copied.${lasting}`;

@@ -48,7 +48,7 @@ const instruments = new Instruments({
   element: $("instruments"), adder: $("add-instrument"), hint: $("instruments-hint"), names: offer.instruments, most: offer.limits.instruments,
 });
 const settings = new Settings({ ...offer, form: $("controls"), instruments });
-const memory = new Memory();
+const memory = new Memory({ keptDays: offer.kept_days });
 
 const piece = new OpenPiece({ versions, canInfill: offer.can_infill });
 const phase = new Phase({ piece, transport, onSettled: () => memory.save(versions.whole) });
@@ -60,7 +60,10 @@ const welcome = new Welcome({
   element: $("welcome"), list: $("examples"), art: $("art"), examples: offer.examples,
   onExample: (key) => opening.example(key), onNothing: () => opening.emptyPiece(),
 });
-new Exports({ menu: $("export"), status: $("export-status"), shown: exported, link: () => linkTo(piece, settings), onLinkInAddress: showLink, onError: complain });
+new Exports({
+  menu: $("export"), status: $("export-status"), keptDays: offer.kept_days, shown: exported,
+  link: () => linkTo(piece, settings), onLinkInAddress: showLink, onError: complain,
+});
 
 /** What the export menu is about: the variation on show, or the version. */
 function exported() {

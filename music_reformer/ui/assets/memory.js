@@ -1,5 +1,5 @@
 // What a reload, or tomorrow's visit, finds again: pieces with their versions and what was composed from them, kept by this
-// browser. The server keeps their files for a day after their last use; what is older is of no use, and goes. A browser
+// browser. The server removes their files some days after their last use; what is older is of no use, and goes. A browser
 // that keeps nothing (a private window, a full disk) is no fault of the visitor's: then the page works without.
 
 const DATABASE = "music-reformer", FORM = 2, STORE = "pieces", FORMER_STORE = "tabs", TAB = "music-reformer-tab";
@@ -52,7 +52,9 @@ export class Memory {
   #pending = null;  // {session, timer}: what is to be written in a moment
   #id = newId();  // of the piece that is open; another tab that continues it keeps it under an id of its own
 
-  constructor() {
+  /** `keptDays`: how long the server keeps the files. */
+  constructor({ keptDays }) {
+    this.keptDays = keptDays;
     addEventListener("pagehide", () => this.#write());
   }
 
@@ -87,14 +89,15 @@ export class Memory {
   /** {open, former}: the session that this tab had open before it was reloaded, or null; others, the last one first. A
    *  `link` that the tab did not have then is something else to open. */
   async find(link) {
+    const since = Date.now() - this.keptDays * DAY;
     const records = await transact((store) => {
       const request = store.getAll();
       request.onsuccess = () => {
-        const useful = new Set(usefulOf(request.result));
+        const useful = new Set(usefulOf(request.result, since));
         for (const record of request.result) if (!useful.has(record)) store.delete(record.id);
       };
       return request;
-    }).then(usefulOf, () => []);
+    }).then((found) => usefulOf(found, since), () => []);
     const tab = readTab();
     const open = records.find(({ id }) => id === tab?.id && (link === "" || link === tab.link)) ?? null;
     const key = ({ list, current }) => list[current].key;
@@ -112,8 +115,8 @@ export class Memory {
   }
 }
 
-function usefulOf(records) {
-  const fresh = records.filter((record) => record.saved >= Date.now() - DAY && isSound(record));
+function usefulOf(records, since) {
+  const fresh = records.filter((record) => record.saved >= since && isSound(record));
   return fresh.sort((a, b) => b.saved - a.saved).slice(0, MAX_PIECES);
 }
 
