@@ -260,7 +260,7 @@ BOUNDED = """async () => {
     const memory = new Memory({ keptDays: 1 });
     memory.save({ list, current });
     await memory.close();
-    const { former } = await memory.find('');
+    const { former } = await memory.find();
     const found = former.find((session) => session.list[session.current].key === list[current].key);
     return found ? found.list.map(({ score, run }) => [score.notes.length, run ? run.variations.length : 0]) : null;
   };

@@ -94,7 +94,7 @@ async function startOver() {
   phase.enter("empty");
   welcome.draw();
   await remembered;
-  offerToContinue((await memory.find("")).former);
+  offerToContinue((await memory.find()).former);
 }
 
 $("file").addEventListener("change", (event) => { opening.file(event.target.files[0]); event.target.value = ""; });
@@ -130,9 +130,10 @@ function offerToContinue(former) { welcome.offer(former, (session) => opening.re
 instruments.show(EMPTY);
 phase.enter("empty");
 const words = wordsOfAddress();
-const { open, former } = await memory.find(location.hash);
+const followsLink = !memory.isReload && opening.follow(words);
+const { open, former } = await memory.find();
 offerToContinue(former);
-if (phase.name === "empty") {  // unless the visitor was faster
+if (phase.name === "empty" && !followsLink) {  // unless the visitor was faster
   if (open) opening.resume(open, { isOwn: true });
   else if (!opening.follow(words) && words.size) settings.apply(words);
 }

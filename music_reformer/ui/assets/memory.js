@@ -6,7 +6,7 @@ const DATABASE = "music-reformer", FORM = 2, STORE = "pieces", FORMER_STORE = "t
 const DAY = 24 * 3600 * 1000;
 const MAX_PIECES = 4;
 const MAX_NOTES = 400_000;  // of one piece, its versions and variations together
-const PATIENCE = 3000;  // milliseconds that a page waits for a store that does not answer
+const PATIENCE = 30_000;  // milliseconds after which a store that does not answer is given up
 
 /** Run `action(store)` in a transaction of its own; resolves to the result of the request that it returns. */
 function transact(action) {
@@ -86,9 +86,15 @@ export class Memory {
     await written;
   }
 
-  /** {open, former}: the session that this tab had open before it was reloaded, or null; others, the last one first. A
-   *  `link` that the tab did not have then is something else to open. */
-  async find(link) {
+  /** Whether the address leads to what this tab had open before it was reloaded; any other link is to be followed. */
+  get isReload() {
+    const tab = readTab();
+    return Boolean(tab) && ["", tab.link].includes(location.hash);
+  }
+
+  /** {open, former}: the session that this tab had open before it was reloaded, or null; others, the last one first. */
+  async find() {
+    const id = this.isReload ? readTab().id : null;
     const since = Date.now() - this.keptDays * DAY;
     const records = await transact((store) => {
       const request = store.getAll();
@@ -98,8 +104,7 @@ export class Memory {
       };
       return request;
     }).then((found) => usefulOf(found, since), () => []);
-    const tab = readTab();
-    const open = records.find(({ id }) => id === tab?.id && (link === "" || link === tab.link)) ?? null;
+    const open = records.find((record) => record.id === id) ?? null;
     const key = ({ list, current }) => list[current].key;
     const former = records.filter((record, place) => record !== open && records.findIndex((other) => key(other) === key(record)) === place);
     return { open, former };
