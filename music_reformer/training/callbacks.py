@@ -28,7 +28,7 @@ from music_reformer.training.checkpoints import Checkpoints
 from music_reformer.training.datamodule import RowDataModule
 from music_reformer.training.metrics import MetricsFile
 from music_reformer.training.module import LanguageModule, learning_rate_factor
-from music_reformer.training.progress import Progress
+from music_reformer.training.progress_line import ProgressLine
 from music_reformer.training.sharded import gathered, whole
 
 
@@ -42,7 +42,7 @@ class Stopper(AfterStep):
         progress: where to say so.
     """
 
-    def __init__(self, *, max_hours: float | None, progress: Progress) -> None:
+    def __init__(self, *, max_hours: float | None, progress: ProgressLine) -> None:
         self.seconds = math.inf if max_hours is None else max_hours * 3600
         self.progress = progress
         self.received: str | None = None
@@ -93,7 +93,7 @@ class Validator(AfterStep):
         progress: where to show it.
     """
 
-    def __init__(self, *, every: int, average: WeightAverage, progress: Progress) -> None:
+    def __init__(self, *, every: int, average: WeightAverage, progress: ProgressLine) -> None:
         self.every, self.average, self.progress = every, average, progress
         # This process's share of the rows; None: there is no validation split.
         self.batches: ValidationBatches | None = None
@@ -142,7 +142,7 @@ class Journal(AfterStep):
         progress: where to show it.
     """
 
-    def __init__(self, *, file: MetricsFile, every: int, validator: Validator, progress: Progress) -> None:
+    def __init__(self, *, file: MetricsFile, every: int, validator: Validator, progress: ProgressLine) -> None:
         self.file, self.every, self.validator, self.progress = file, every, validator, progress
         # Since the row before: loss in nats, targets. Since the start of the run: targets, seconds of training.
         self.state = {"interval_total": 0.0, "interval_targets": 0, "targets": 0, "seconds": 0.0}
@@ -225,7 +225,7 @@ class Saver(AfterStep):
         validator: Validator,
         average: WeightAverage,
         info: dict[str, Any],
-        progress: Progress,
+        progress: ProgressLine,
     ) -> None:
         self.folder, self.every, self.validator, self.average = folder, every, validator, average
         self.checkpoints = Checkpoints(folder / "checkpoints")

@@ -15,7 +15,7 @@ from music_reformer.config import TrainConfig, require
 from music_reformer.errors import UserError
 from music_reformer.training.datamodule import RowDataModule
 from music_reformer.training.plots import plot_rates
-from music_reformer.training.progress import Progress
+from music_reformer.training.progress_line import ProgressLine
 from music_reformer.training.run import build_module, build_trainer, open_store, quiet
 
 LOWEST, HIGHEST, STEPS = 1e-5, 0.3, 100
@@ -32,7 +32,7 @@ def suggest_learning_rate(config: TrainConfig) -> Path:
     """
     quiet()
     config.check()
-    progress = Progress(max_steps=STEPS, shown=True)
+    progress = ProgressLine(max_steps=STEPS, shown=True)
     store = open_store(config)
     progress.say(f"Looking for a learning rate in {STEPS} steps; nothing is trained.")
     module = build_module(config, store, is_new=True)

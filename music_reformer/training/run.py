@@ -29,7 +29,7 @@ from music_reformer.training.metrics import MetricsFile
 from music_reformer.training.module import LanguageModule
 from music_reformer.training.muon import has_bfloat16
 from music_reformer.training.plots import plot
-from music_reformer.training.progress import Progress
+from music_reformer.training.progress_line import ProgressLine
 from music_reformer.training.run_folder import RunFolder
 from music_reformer.training.sharded import ShardedStrategy
 from music_reformer.training.trainable import choose_trainable
@@ -51,7 +51,7 @@ def train(config: TrainConfig) -> Path:
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     first_process = getattr(rank_zero_only, "rank", 0) == 0
-    progress = Progress(max_steps=config.trainer.max_steps, shown=first_process)
+    progress = ProgressLine(max_steps=config.trainer.max_steps, shown=first_process)
     store = open_store(config)
     folder = RunFolder(Path(config.output), config=config, store=store)
     checkpoint, first_step = folder.find(progress.say)
@@ -140,7 +140,7 @@ def _load_initial(model: ReformerLM, path: str, store: TokenStore) -> None:
         raise UserError(f"initial ({path}) has another shape than model; give the same model") from error
 
 
-def _callbacks(config: TrainConfig, folder: RunFolder, store: TokenStore, progress: Progress) -> list[Callback]:
+def _callbacks(config: TrainConfig, folder: RunFolder, store: TokenStore, progress: ProgressLine) -> list[Callback]:
     """What happens after each step, in this order, behind the look whether to stop."""
     settings = config.trainer
     average = WeightAverage(settings.ema)

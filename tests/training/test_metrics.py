@@ -8,7 +8,7 @@ import pytest
 
 from music_reformer.training.metrics import COLUMNS, MetricsFile
 from music_reformer.training.plots import plot
-from music_reformer.training.progress import Progress, readable_seconds
+from music_reformer.training.progress_line import ProgressLine, readable_seconds
 
 
 def row(step: int, validation: float | None = None) -> dict[str, float | None]:
@@ -41,7 +41,7 @@ def test_a_plot_of_both_curves_and_of_none(tmp_path: Path) -> None:
 
 def test_progress_is_lines_where_there_is_no_terminal() -> None:
     stream = io.StringIO()
-    progress = Progress(max_steps=100, shown=True, stream=stream)
+    progress = ProgressLine(max_steps=100, shown=True, stream=stream)
     progress.start(0)
     progress.step(10, loss=1.0, num_targets=500)
     progress.validating(1, 2)
@@ -55,7 +55,7 @@ def test_progress_is_lines_where_there_is_no_terminal() -> None:
 
 
 def test_validation_is_not_part_of_the_speed() -> None:
-    progress = Progress(max_steps=100, shown=False)
+    progress = ProgressLine(max_steps=100, shown=False)
     progress.start(0)
     time.sleep(0.05)
     with progress.pause():
@@ -69,7 +69,7 @@ def test_the_time_left_forgets_the_first_step(monkeypatch: pytest.MonkeyPatch) -
     now = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     stream = io.StringIO()
-    progress = Progress(max_steps=200, shown=True, stream=stream)
+    progress = ProgressLine(max_steps=200, shown=True, stream=stream)
     progress.start(0)
     for step in range(1, 101):
         now += 30.0 if step == 1 else 0.05
@@ -83,7 +83,7 @@ def test_a_terminal_that_is_gone_does_not_end_a_training() -> None:
         def write(self, text: str) -> int:
             raise BrokenPipeError
 
-    Progress(max_steps=1, shown=True, stream=Gone()).say("hello")
+    ProgressLine(max_steps=1, shown=True, stream=Gone()).say("hello")
 
 
 def test_readable_seconds() -> None:

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 _MEMORY, _MOST_STEPS = 30.0, 500
 
 
-class Progress:
+class ProgressLine:
     """Shows loss, speed and time left.
 
     Args:
