@@ -15,6 +15,8 @@ from music_reformer.errors import UserError
 from music_reformer.midi.examples import EXAMPLES
 from music_reformer.midi.score import write_score
 
+pytestmark = pytest.mark.timeout(1200)  # worker processes start slowly on a busy machine
+
 
 def test_duplicates_are_told_by_their_notes() -> None:
     score = random_score(3)

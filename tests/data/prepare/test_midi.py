@@ -27,6 +27,8 @@ from music_reformer.data.store import TokenStore
 from music_reformer.errors import UserError
 from music_reformer.midi.score import clean_score, read_score, write_score
 
+pytestmark = pytest.mark.timeout(1200)  # worker processes start slowly on a busy machine
+
 NUM_GOOD = 14
 # For processes of their own.
 IMPORT_CONFIG = "from music_reformer.config import CorpusConfig, PrepareConfig, QualityConfig, TokenizerConfig"
