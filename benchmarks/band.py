@@ -34,8 +34,8 @@ def continue_songs(
     """In a child process: the figures of continuations and of the songs, a list of each."""
     from music_reformer.data.store import TokenStore
     from music_reformer.generation.generator import Generator
-    from music_reformer.generation.prompt import programs_of
     from music_reformer.generation.request import Request
+    from music_reformer.midi.cut import programs_of
 
     use_threads(threads)
     cut_bar = 0 if prompt == "nothing" else CUT
@@ -57,7 +57,7 @@ def continue_songs(
             seed=len(found["songs"]),
         )
         session = generator.start(None if prompt == "nothing" else song, request)
-        for _ in session:
+        for _ in generator.compose(session):
             pass
         found["songs"].append(figures)
         found["continuations"] += [_figures(score, cut_bar) for score in session.scores]

@@ -191,7 +191,7 @@ def measure_shipped(*, variations: int, bars: int, device: str, threads: int) ->
     for length in ("1bars", f"{bars}bars"):  # The first loads all that is loaded once.
         session = generator.start(score, Request(length=length, variations=variations, seed=1))
         begin = time.perf_counter()
-        for _ in session:
+        for _ in generator.compose(session):
             pass
         seconds = time.perf_counter() - begin
     return {

@@ -30,15 +30,15 @@ def compose(*, checkpoint: str, data: str, num_pieces: int, variations: int, thr
     """In a child process: what `_look` finds in each piece, by where it comes from."""
     from music_reformer.data.store import TokenStore
     from music_reformer.generation.generator import Generator
-    from music_reformer.generation.prompt import programs_of
     from music_reformer.generation.request import Request
+    from music_reformer.midi.cut import programs_of
 
     use_threads(threads)
     store, generator = TokenStore.open(data), Generator.load(checkpoint, "cpu")
 
     def composed(score: Any, **order: Any) -> list[Any]:
         session = generator.start(score, Request(variations=variations, **order))
-        for _ in session:
+        for _ in generator.compose(session):
             pass
         return session.scores
 

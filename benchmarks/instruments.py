@@ -43,7 +43,7 @@ def add_to_songs(
             seed=seed,
         )
         session = generator.start(song, request)
-        for _ in session:
+        for _ in generator.compose(session):
             pass
         shares += [_share_of_bars(score, program) for score in session.scores]
     return shares

@@ -45,7 +45,7 @@ def continue_genre(
         piece = with_likely_metre(read_score(path))
         request = Request(length=f"{bars}bars", variations=variations, cut_bar=cut, rounds=rounds)
         session = generator.start(piece, request)
-        for _ in session:
+        for _ in generator.compose(session):
             pass
         composed = [with_likely_metre(score) for score in session.scores]
         long_enough = count_bars(piece) >= cut + bars

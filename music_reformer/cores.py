@@ -1,4 +1,4 @@
-"""How many things can be composed at once."""
+"""The number of cores that this process may use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Joining a Ray cluster: for work on more than one machine."""
+"""Joins a Ray cluster, for work on more than one machine."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from music_reformer.errors import UserError
 
 @contextmanager
 def joined_cluster(workers: int) -> Iterator[Any]:
-    """Ray, joined to the cluster that RAY_ADDRESS names, or to one that is started here for as long as this lasts.
+    """Join the cluster that RAY_ADDRESS names, or start one on this machine for the time of the block; yields Ray.
 
     Args:
-        workers: that a cluster started here must have room for, of one core each.
+        workers: one-core workers that a cluster started here has room for.
 
     Raises:
         UserError: Ray is not installed, or there is no cluster at RAY_ADDRESS.
@@ -36,12 +36,12 @@ def joined_cluster(workers: int) -> Iterator[Any]:
 
 
 def import_of_ray(name: str) -> Any:
-    """A module that comes with the extra `ray`.
+    """Import a module that comes with the extra `ray`.
 
     Raises:
         UserError: it is not installed.
     """
-    # Ray reports its use to its makers unless told not to, and fills the screen with its own doings.
+    # Unless told otherwise, Ray reports its use to its makers and logs to the terminal.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
@@ -51,7 +51,7 @@ def import_of_ray(name: str) -> Any:
 
 
 def _connect(ray: Any, workers: int) -> None:
-    # The package as this process found it, installed or in a checkout.
+    # Workers import the package from where this process did, installed or in a checkout.
     paths = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])}
     options: dict[str, Any] = {}
     if "RAY_ADDRESS" not in os.environ:

@@ -1,1 +1,1 @@
-"""`music-reformer generate`: a folder of prompts to a folder of MIDI files; start at `generate.py`."""
+"""Composing for folders of prompts: start reading in `generate.py`."""

@@ -1,14 +1,14 @@
 """`music-reformer generate`: prompts times seeds times variations to a folder of MIDI files. Start reading here.
 
-Every file is written under another name first and then renamed, and its settings are noted in `manifest.jsonl` beside
-it (`manifest.py`). A later run of the same request keeps what is there: a file counts as done when the manifest says
-that it came from the same prompt, weights and settings. A prompt that cannot be used costs one line of the manifest.
+Every file is written under another name first and then renamed, and its request is noted in `manifest.jsonl` beside it
+(`manifest.py`). A later run of the same request keeps the files that are there: a file counts as done when the manifest
+says that it came from the same prompt, weights and settings. A prompt that cannot be used costs one line of the
+manifest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,15 @@ import torch
 from music_reformer.batch.jobs import Job, find_jobs
 from music_reformer.batch.manifest import Manifest
 from music_reformer.batch.progress import BatchReport
-from music_reformer.batch.ray_workers import compose_all_on_ray
-from music_reformer.batch.runner import Composer, Outcome
+from music_reformer.batch.ray_workers import run_on_ray
+from music_reformer.batch.runner import Outcome, Runner
 from music_reformer.batch.settings import GenerateConfig
-from music_reformer.batch.workers import compose_all, num_threads, num_workers
+from music_reformer.batch.workers import num_threads, num_workers, run_in_processes
+from music_reformer.config import to_plain
 from music_reformer.data.store import TokenStore
 from music_reformer.errors import UserError
-from music_reformer.evaluation.copies import TrainingSet
-from music_reformer.generation.generator import Generator
+from music_reformer.generation.request import Request
+from music_reformer.model.weights import fingerprint_of
 
 MANIFEST = "manifest.jsonl"
 
@@ -36,31 +37,30 @@ class FailedPromptsError(UserError):
 
 
 def generate(config: GenerateConfig, *, progress: bool = True) -> list[Path]:
-    """Continue every prompt; all output files, old and new, in order.
+    """Continue every prompt; returns all output files, old and new, in order.
 
     Args:
-        config: what to continue, how, and where to.
-        progress: lines on stderr: rate, and time left.
+        config: what to continue, how, and where to write.
+        progress: print rate and time left to stderr.
 
     Raises:
-        UserError: a setting, the weights, the prompts or the output folder cannot be used; nothing is written.
-        FailedPromptsError: some prompts are no music; each was reported, the others are done.
+        UserError: a setting, the weights, the prompts or the output folder cannot be used.
+        FailedPromptsError: some prompts could not be used; each was reported, and the others are done.
     """
     output = Path(config.output)
     jobs = find_jobs(config.prompts, output, variations=config.variations, seed=config.seed, seeds=config.seeds)
-    generator = Generator.load(config.checkpoint, config.device, rows=config.max_rows)
-    store = TokenStore.open(config.data) if config.data else None
-    if store is not None:
-        _ = store.music_tokenizer  # integers are no music that could have been copied
+    weights = fingerprint_of(config.checkpoint)
+    if config.data:
+        _ = TokenStore.open(config.data).music_tokenizer  # a store of bare integers has no music to be copied
     _make_folder(output)
-    manifest = Manifest(output / MANIFEST)
+    # A setting that is newer than a manifest has its default there.
+    manifest = Manifest(output / MANIFEST, defaults=to_plain(Request()))
     try:
-        # No other run writes here now: what a run left half-written when it was killed is nobody's.
+        # Files that a killed run left half-written: the lock of the manifest keeps other runs out.
         for leftover in output.rglob(".*.mid.*.tmp"):
             leftover.unlink()
-        batch = _Batch(config, generator, manifest, BatchReport(num_jobs=len(jobs), shown=progress))
-        waiting = [job for job in jobs if batch.is_waiting(job)]
-        batch.run(waiting, store)
+        batch = _Batch(config, weights, manifest, BatchReport(num_jobs=len(jobs), shown=progress))
+        batch.run([job for job in jobs if batch.is_waiting(job)])
     finally:
         manifest.close()
     batch.report.close()
@@ -73,85 +73,82 @@ def generate(config: GenerateConfig, *, progress: bool = True) -> list[Path]:
 
 
 class _Batch:
-    """One run over the jobs.
+    """One run over the jobs. It holds no model: a process that composes loads its own.
 
     Attributes:
-        failed: prompts that could not be used, in this run or before.
+        failed: prompts that could not be used, in this run or in an earlier one.
     """
 
-    def __init__(self, config: GenerateConfig, generator: Generator, manifest: Manifest, report: BatchReport) -> None:
+    def __init__(self, config: GenerateConfig, weights: str, manifest: Manifest, report: BatchReport) -> None:
         self.config = config
-        self.generator = generator
+        self.weights = weights
         self.manifest = manifest
         self.report = report
         self.failed: set[str] = set()
-        self._requests: dict[tuple[Path | None, int], dict[str, Any]] = {}
+        self._records: dict[tuple[Path | None, int], dict[str, Any]] = {}
 
     def is_waiting(self, job: Job) -> bool:
-        """Whether there is something to do; says so of prompts that failed before."""
+        """Whether there is something to compose; reports prompts that failed in an earlier run."""
         try:
             sha256 = job.sha256()
         except UserError as error:
-            self._fail(job, self._request(job, None), str(error), again=True)
+            self._fail(job, self._record(job, None), str(error), again=True)
             return False
-        request = self._requests[job.prompt, job.seed] = self._request(job, sha256)
-        if (reason := self.manifest.failure(str(job.prompt), request)) is not None:
-            self._tell(job, reason)
+        record = self._records[job.prompt, job.seed] = self._record(job, sha256)
+        if (reason := self.manifest.failure(str(job.prompt), record)) is not None:
+            self._report_failure(job, reason)
             return False
-        if all(self.manifest.has(path, request, number) for number, path in enumerate(job.outputs, 1)):
+        if all(self.manifest.has(path, record, number) for number, path in enumerate(job.outputs, 1)):
             self.report.kept()
             return False
         return True
 
-    def run(self, jobs: list[Job], store: TokenStore | None) -> None:
-        """Compose what is waiting and note each outcome as it comes."""
-        if not jobs:
-            return
-        for job, outcome in self._outcomes(jobs, store):
-            request = self._requests[job.prompt, job.seed]
+    def run(self, jobs: list[Job]) -> None:
+        """Compose the waiting jobs and note each outcome as it comes."""
+        for job, outcome in self._outcomes(jobs) if jobs else ():
+            record = self._records[job.prompt, job.seed]
             if outcome.error is not None:
-                self._fail(job, request, outcome.error, again=outcome.again)
+                self._fail(job, record, outcome.error, again=outcome.again)
                 continue
-            for number, (path, about) in enumerate(zip(job.outputs, outcome.abouts, strict=True), 1):
-                self.manifest.add(path, request, number, about)
+            for number, (path, about) in enumerate(zip(job.outputs, outcome.records, strict=True), 1):
+                self.manifest.add(path, record, number, about)
             self.report.composed(job, outcome.tokens)
 
-    def _outcomes(self, jobs: list[Job], store: TokenStore | None) -> Iterator[tuple[Job, Outcome]]:
+    def _outcomes(self, jobs: list[Job]) -> Iterator[tuple[Job, Outcome]]:
         if self.config.engine == "ray":
-            yield from compose_all_on_ray(jobs, self.config)
+            yield from run_on_ray(jobs, self.config)
             return
         workers = num_workers(self.config)
         if workers > 1 and len(jobs) > 1:
-            yield from compose_all(jobs, self.config, workers=workers)
+            yield from run_in_processes(jobs, self.config, workers=workers)
             return
-        composer = Composer(self.config, self.generator, TrainingSet.of(store) if store is not None else None)
+        runner = Runner.load(self.config, self.config.device)
         before = torch.get_num_threads()
         if workers > 1:
-            # As many threads as each of several processes has: sums over other numbers of threads round otherwise, and
-            # the last job of a run must not differ from what it would have been in a longer run.
+            # With as many threads as each of several processes has: sums over another number of threads round
+            # differently, and the last job of a run must come out as it would have in a longer run.
             torch.set_num_threads(num_threads(workers))
         try:
-            yield from composer.compose_all(jobs, self.report.running)
+            yield from runner.run(jobs, self.report.running)
         finally:
             torch.set_num_threads(before)
 
-    def _request(self, job: Job, sha256: str | None) -> dict[str, Any]:
-        """All that decides what is composed, beside the number of the variation."""
-        request = self.config.request(seed=job.seed, has_prompt=True)
+    def _record(self, job: Job, sha256: str | None) -> dict[str, Any]:
+        """Everything that decides what is composed, except the number of the variation."""
         return {
-            **asdict(request),
-            "weights": self.generator.fingerprint,
+            **to_plain(self.config.request(seed=job.seed, has_prompt=True)),
+            "weights": self.weights,
             "rows": self.config.rows,
             "prompt_sha256": sha256,
         }
 
-    def _fail(self, job: Job, request: dict[str, Any], reason: str, *, again: bool) -> None:
-        """Note and tell of a prompt that cannot be used, once for all its seeds."""
+    def _fail(self, job: Job, record: dict[str, Any], reason: str, *, again: bool) -> None:
+        """Note and report a prompt that cannot be used, once for all its seeds."""
         if str(job.prompt) not in self.failed:
-            self.manifest.add_failure(str(job.prompt), request, reason, again=again)
-        self._tell(job, reason)
+            self.manifest.add_failure(str(job.prompt), record, reason, again=again)
+        self._report_failure(job, reason)
 
-    def _tell(self, job: Job, reason: str) -> None:
+    def _report_failure(self, job: Job, reason: str) -> None:
         self.report.failed(reason if str(job.prompt) not in self.failed else None)
         self.failed.add(str(job.prompt))
 

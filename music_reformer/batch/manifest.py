@@ -1,7 +1,7 @@
-"""`manifest.jsonl`: a line for each file written and for each prompt that failed.
+"""`manifest.jsonl`: one line for each written file and for each prompt that failed.
 
-Lines are only ever added; of several about one file or prompt the latest counts. A line comes after its file, so what a
-line tells of is there.
+Lines are only ever appended; of several about one file or prompt, the last one counts. A line is written after its
+file, so a file that it names is complete.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ from music_reformer.files import naming, take_lock
 
 
 class Manifest:
-    """The manifest of an output folder, read and then open for more; other runs are kept out until `close`.
+    """The manifest of an output folder: read, and then open for more lines. Other runs are kept out until `close`.
 
     Args:
-        path: made where it is not there.
+        path: is created if it does not exist.
+        defaults: of settings that requests in an older manifest may lack.
 
     Raises:
         UserError: another run is writing to it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, defaults: dict[str, Any]) -> None:
         self._path, self._root = path, path.parent
+        self._defaults = defaults
         self._files: dict[str, dict[str, Any]] = {}
         self._failures: dict[str, dict[str, Any]] = {}
         self._stream = open(path, "ab+")  # noqa: SIM115 - open for the whole run
@@ -40,23 +42,23 @@ class Manifest:
                 continue
 
     def has(self, file: Path, request: dict[str, Any], variation: int) -> bool:
-        """Whether the file is there and came from this request."""
+        """Whether the file exists and came from this request."""
         entry = self._files.get(self._name(file))
         return entry is not None and file.exists() and entry["request"] == request and entry["variation"] == variation
 
     def failure(self, prompt: str, request: dict[str, Any]) -> str | None:
         """Why this request failed before, if it would fail again; the seed makes no difference."""
         entry = self._failures.get(prompt)
-        if entry is None or entry.get("again") or entry["request"] != _without_seed(request):
+        if entry is None or entry.get("again") or _without_seed(entry["request"]) != _without_seed(request):
             return None
         return str(entry["error"])
 
     def add(self, file: Path, request: dict[str, Any], variation: int, about: dict[str, Any]) -> None:
-        """Note a file just written."""
+        """Note a file that has just been written."""
         self._write({"file": self._name(file), "variation": variation, "request": request, **about})
 
     def add_failure(self, prompt: str, request: dict[str, Any], error: str, *, again: bool) -> None:
-        """Note a prompt that could not be used; `again`: a later run may try it once more."""
+        """Note a prompt that could not be used; `again`: a later run should try it again."""
         entry = {"prompt": prompt, "error": error, "request": _without_seed(request)}
         self._write({**entry, "again": True} if again else entry)
 
@@ -72,6 +74,7 @@ class Manifest:
             self._stream.flush()
 
     def _take(self, entry: dict[str, Any]) -> None:
+        entry = {**entry, "request": _completed(entry["request"], self._defaults)}
         if "error" in entry:
             self._failures[entry["prompt"]] = entry
         else:
@@ -79,6 +82,16 @@ class Manifest:
 
     def _name(self, file: Path) -> str:
         return file.relative_to(self._root).as_posix()
+
+
+def _completed(request: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """A request with the defaults of settings that it lacks, nested ones included."""
+    nested = {
+        name: _completed(request[name], value)
+        for name, value in defaults.items()
+        if isinstance(value, dict) and isinstance(request.get(name), dict)
+    }
+    return {**defaults, **request, **nested}
 
 
 def _without_seed(request: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a person at a terminal sees of a batch."""
+"""Progress of a batch on the terminal."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import sys
 import time
 
 from music_reformer.batch.jobs import Job
-from music_reformer.generation.generator import Progress
+from music_reformer.generation.session import SessionProgress
 
 
 class BatchReport:
-    """Lines on stderr: how far, how fast, how long it will take, and which prompts failed.
+    """Lines on stderr: jobs done, rate, time left, and which prompts failed.
 
     Args:
         num_jobs: of the whole batch.
-        shown: whether anything but failures is said.
+        shown: whether to print anything but failures.
     """
 
     def __init__(self, *, num_jobs: int, shown: bool) -> None:
@@ -29,25 +29,25 @@ class BatchReport:
         self._num_tokens = 0
 
     def kept(self) -> None:
-        """A job was done before."""
+        """Count a job that an earlier run has done."""
         self._num_done += 1
         self._num_kept += 1
 
     def failed(self, reason: str | None) -> None:
-        """A job failed; None: for a reason that was told already."""
+        """Count a job that failed, and print the reason; None: it has been printed."""
         self._num_done += 1
         self._num_failed += 1
         if reason is not None:
             sys.stderr.write(f"skipped: {reason}\n")
 
-    def running(self, job: Job, progress: Progress) -> None:
-        """A job is under way in this process."""
+    def running(self, job: Job, progress: SessionProgress) -> None:
+        """Show the progress of a job in this process."""
         if self._in_place:
             part = sum(progress.done) / len(progress.done)
             self._line(job, part, progress.tokens_per_second, end="\r")
 
     def composed(self, job: Job, tokens: int) -> None:
-        """A job is done; the rate is that of all processes together."""
+        """Count a finished job; the rate is that of all processes together."""
         self._num_done += 1
         self._num_files += len(job.outputs)
         self._num_tokens += tokens
@@ -55,7 +55,7 @@ class BatchReport:
             self._line(job, 0.0, self._num_tokens / self._elapsed, end="\n")
 
     def close(self) -> None:
-        """Sum up."""
+        """Print the totals."""
         if not self._shown:
             return
         if self._num_kept:

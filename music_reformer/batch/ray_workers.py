@@ -1,7 +1,7 @@
 """A batch on Ray, for more than one machine: the same jobs, the same files.
 
-Prompts, weights and the output folder must be at the same paths on all machines, and this package installed there. A
-worker that dies costs the jobs that it had; another takes its place.
+Prompts, weights and the output folder must be at the same paths on all machines, and this package installed on them. A
+worker that dies costs the jobs that it had; another one takes its place.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from functools import partial
 import torch
 
 from music_reformer.batch.jobs import Job
-from music_reformer.batch.runner import Composer, Outcome
+from music_reformer.batch.runner import Outcome
 from music_reformer.batch.settings import GenerateConfig
-from music_reformer.batch.workers import lost, parcels_of
+from music_reformer.batch.workers import Outcomes, loaded_runner, lost, outcomes_of, parcels_of
 from music_reformer.ray_cluster import joined_cluster
 
 
-def compose_all_on_ray(jobs: Sequence[Job], config: GenerateConfig) -> Iterator[tuple[Job, Outcome]]:
-    """The outcome of each job, in the order in which they are done.
+def run_on_ray(jobs: Sequence[Job], config: GenerateConfig) -> Iterator[tuple[Job, Outcome]]:
+    """Compose jobs on a Ray cluster; yields the outcome of each as soon as it is done.
 
     Args:
         jobs: may be many.
-        config: of the batch; `workers` Ray workers with a GPU each where the cluster has some, or else a core each;
-            0: all of them.
+        config: of the batch. `workers` Ray workers have a GPU each if the cluster has GPUs, else a core each; 0: as
+            many as there are.
 
     Raises:
-        UserError: Ray is not installed, or there is no cluster at RAY_ADDRESS.
+        UserError: Ray is not installed, there is no cluster at RAY_ADDRESS, or a worker cannot load the weights.
     """
     with joined_cluster(config.workers) as ray:
         resources = ray.cluster_resources()
         on_gpus = config.device in ("auto", "cuda") and resources.get("GPU", 0) >= 1
         workers = min(len(jobs), config.workers or int(resources["GPU" if on_gpus else "CPU"]))
         parcels = parcels_of(jobs, config, workers=workers)
-        kind = ray.remote(num_cpus=1, num_gpus=1 if on_gpus else 0)(_RayComposer)
+        kind = ray.remote(num_cpus=1, num_gpus=1 if on_gpus else 0)(_RayRunner)
         start = partial(kind.remote, config, "cuda" if on_gpus else "cpu", os.getcwd())
         idle = [start() for _ in parcels[:workers]]
         waiting = iter(parcels)
@@ -43,7 +43,7 @@ def compose_all_on_ray(jobs: Sequence[Job], config: GenerateConfig) -> Iterator[
         while True:
             while idle and (parcel := next(waiting, None)) is not None:
                 worker = idle.pop()
-                running[worker.compose.remote(parcel)] = worker, parcel
+                running[worker.run.remote(parcel)] = worker, parcel
             if not running:
                 return
             done, _ = ray.wait(list(running))
@@ -58,8 +58,8 @@ def compose_all_on_ray(jobs: Sequence[Job], config: GenerateConfig) -> Iterator[
                 yield from outcomes
 
 
-class _RayComposer:
-    """One Ray worker, which reads the weights once.
+class _RayRunner:
+    """One Ray worker, which loads the weights once.
 
     Args:
         config: of the batch.
@@ -70,7 +70,7 @@ class _RayComposer:
     def __init__(self, config: GenerateConfig, device: str, folder: str) -> None:
         os.chdir(folder)
         torch.set_num_threads(1)
-        self._composer = Composer.load(config, device)
+        self._runner = loaded_runner(config, device)
 
-    def compose(self, jobs: list[Job]) -> list[tuple[Job, Outcome]]:
-        return list(self._composer.compose_all(jobs))
+    def run(self, jobs: list[Job]) -> Outcomes:
+        return outcomes_of(self._runner, jobs)

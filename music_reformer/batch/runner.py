@@ -1,4 +1,4 @@
-"""Jobs from prompt to files: what a batch does in this process, or in each of several."""
+"""Runner: composes jobs, from the prompt's file to the written files, in this process or in each of several."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import symusic
@@ -20,27 +19,27 @@ from music_reformer.evaluation.copies import TrainingSet
 from music_reformer.evaluation.musical import statistics
 from music_reformer.evaluation.notes import Notes
 from music_reformer.files import write_atomically
-from music_reformer.generation.generator import Generator, Progress, Session
-from music_reformer.generation.together import compose_together
+from music_reformer.generation.generator import Generator
+from music_reformer.generation.session import Session, SessionProgress
 from music_reformer.midi.score import MAX_BYTES, clean_upload, read_bytes, read_score
 from music_reformer.midi.splice import Writer
 from music_reformer.midi.vocabulary import program_of
 
-Watch = Callable[[Progress], None]
+Watch = Callable[[Job, SessionProgress], None]
 
 
 @dataclass
 class Outcome:
-    """What came of a job.
+    """The result of a job.
 
     Attributes:
-        abouts: of each file written, in the order of `Job.outputs`: what the manifest says about it.
+        records: what the manifest says about each written file, in the order of `Job.outputs`.
         tokens: composed, of all variations together.
-        error: why nothing was written; then there are no abouts.
-        again: whether a later run should try once more.
+        error: why nothing was written; then there are no records.
+        again: whether a later run should try again.
     """
 
-    abouts: list[dict[str, Any]] = field(default_factory=list)
+    records: list[dict[str, Any]] = field(default_factory=list)
     tokens: int = 0
     error: str | None = None
     again: bool = False
@@ -51,8 +50,8 @@ class _Started:
     """A job under way.
 
     Attributes:
-        original: bytes of the prompt; None: there is none.
-        score: the same as it is read.
+        original: bytes of the prompt; None: composed from nothing.
+        score: the prompt as it was read.
         began: by the monotonic clock.
     """
 
@@ -63,13 +62,13 @@ class _Started:
     began: float
 
 
-class Composer:
-    """Composes jobs one after another, or several together.
+class Runner:
+    """Composes jobs one after another, or several at once.
 
     Args:
         config: of the batch.
-        generator: whose weights compose.
-        training: what outputs are searched for copies from; None: they are not.
+        generator: with the weights of the batch.
+        training: the pieces that outputs are searched for copies of; None: no search.
     """
 
     def __init__(self, config: GenerateConfig, generator: Generator, training: TrainingSet | None) -> None:
@@ -78,39 +77,34 @@ class Composer:
         self.training = training
 
     @classmethod
-    def load(cls, config: GenerateConfig, device: str) -> Composer:
-        """Read the weights, and the training set if there is one.
+    def load(cls, config: GenerateConfig, device: str) -> Runner:
+        """Load the weights, and the training set if one is given.
 
         Raises:
-            UserError: either cannot be read, or the device is not there.
+            UserError: one of them cannot be read, or there is no such device.
         """
         generator = Generator.load(config.checkpoint, device, rows=config.max_rows)
         return cls(config, generator, TrainingSet.of(TokenStore.open(config.data)) if config.data else None)
 
-    def compose_all(
-        self, jobs: Iterable[Job], watch: Callable[[Job, Progress], None] = lambda job, progress: None
-    ) -> Iterator[tuple[Job, Outcome]]:
-        """The outcome of each job, as they are done: together if the batch says so, or else one after another."""
+    def run(self, jobs: Iterable[Job], watch: Watch = lambda job, progress: None) -> Iterator[tuple[Job, Outcome]]:
+        """Compose jobs and write their files; yields the outcome of each as soon as it is done.
+
+        With `rows` in the settings several jobs share each step of the model; else they run one after another. A prompt
+        that cannot be used is an outcome, not an exception.
+
+        Args:
+            jobs: read one by one.
+            watch: is called several times a second with the progress of a job.
+        """
         if self.config.rows:
-            yield from self.compose_together(jobs)
+            yield from self._run_together(jobs, watch)
             return
         for job in jobs:
-            yield job, self.compose(job, partial(watch, job))
+            yield from self._run_together([job], watch)
 
-    def compose(self, job: Job, watch: Watch = lambda progress: None) -> Outcome:
-        """Run a job to its end and write its files; a prompt that cannot be used is an outcome, not an exception."""
-        try:
-            started = self._start(job)
-        except UserError as error:
-            return Outcome(error=str(error))
-        for progress in started.session:
-            watch(progress)
-        return self._finish(started)
-
-    def compose_together(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
-        """The same for several jobs, `rows` variations of them in each step of the model, as they are done."""
+    def _run_together(self, jobs: Iterable[Job], watch: Watch) -> Iterator[tuple[Job, Outcome]]:
         failed: list[tuple[Job, Outcome]] = []
-        by_session: dict[Session, _Started] = {}
+        running: dict[Session, _Started] = {}
 
         def sessions() -> Iterator[Session]:
             for job in jobs:
@@ -119,31 +113,32 @@ class Composer:
                 except UserError as error:
                     failed.append((job, Outcome(error=str(error))))
                     continue
-                by_session[started.session] = started
+                running[started.session] = started
                 yield started.session
 
-        for session in compose_together(sessions(), most_rows=self.config.max_rows):
-            started = by_session.pop(session)
-            yield started.job, self._finish(started)
-            yield from failed
-            failed.clear()
+        for session, progress in self.generator.compose_together(sessions(), max_rows=self.config.max_rows):
+            watch(running[session].job, progress)
+            if not session.num_rows:
+                started = running.pop(session)
+                yield started.job, self._finish(started)
+            while failed:
+                yield failed.pop(0)
         yield from failed
 
     def _start(self, job: Job) -> _Started:
-        """Raises `UserError` where the prompt cannot be used."""
+        """Read a prompt. Raises `UserError` if it cannot be used."""
         began = time.monotonic()
         name = str(job.prompt)
         original = read_bytes(job.prompt, name, MAX_BYTES) if job.prompt is not None else None
         tell = logging.getLogger(__name__).warning
         score = read_score(original, name=name, tell=tell) if original is not None else None
         request = self.config.request(seed=job.seed, has_prompt=job.prompt is not None)
-        session = self.generator.start(score, request)
-        return _Started(job, session, original, score, began)
+        return _Started(job, self.generator.start(score, request), original, score, began)
 
     def _finish(self, started: _Started) -> Outcome:
-        """Write what a session has composed."""
+        """Write the files of a job whose session is over."""
         session, prompt = started.session, started.session.prompt
-        composing = time.monotonic() - started.began
+        seconds = time.monotonic() - started.began
         writer = Writer(
             started.original,
             prompt.score if started.score is None else started.score,
@@ -153,37 +148,37 @@ class Composer:
             name=str(started.job.prompt),
         )
         hole_end = session.hole_end_seconds
-        abouts = []
+        records = []
         for path, composed in zip(started.job.outputs, session.scores, strict=True):
             data, lossy = writer.write(composed)
             write_atomically(path, data)
-            abouts.append(
+            records.append(
                 {
                     "prompt": str(started.job.prompt) if started.job.prompt is not None else None,
                     "new_from_second": round(prompt.cut_seconds, 3),
                     "new_until_second": None if hole_end is None else round(hole_end, 3),
                     "dropped_bars": session.dropped_bars,
                     "lossy": lossy,
-                    "compose_seconds": round(composing, 3),
+                    "compose_seconds": round(seconds, 3),
                     **self._judge(_new_notes(session, composed)),
                 }
             )
-        return Outcome(abouts=abouts, tokens=session.num_tokens)
+        return Outcome(records=records, tokens=session.num_tokens)
 
     def _judge(self, new: Notes) -> dict[str, Any]:
-        """Statistics of what was composed, and its longest copy; what cannot be told is null."""
-        found = statistics(new)
-        about: dict[str, Any] = {
+        """Statistics of new music, and its longest copies; a figure that cannot be computed is null."""
+        figures = statistics(new)
+        judgement: dict[str, Any] = {
             "new_notes": len(new),
-            "statistics": {name: round(x, 4) if math.isfinite(x) else None for name, x in found.items()},
+            "statistics": {name: round(x, 4) if math.isfinite(x) else None for name, x in figures.items()},
         }
         if self.training is not None:
-            about["originality"] = self.training.copies(new)
-        return about
+            judgement["originality"] = self.training.copies(new)
+        return judgement
 
 
 def _new_notes(session: Session, composed: symusic.Score) -> Notes:
-    """What was composed: behind the cut, or of a hole the instruments that were missing in it."""
+    """The composed notes: those behind the cut, or in a hole those of the recomposed instruments."""
     prompt = session.prompt
     clean = clean_upload(composed)
     if prompt.missing:

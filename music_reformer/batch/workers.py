@@ -1,12 +1,11 @@
-"""Jobs over several processes, one model each: all cores, or all GPUs. The only importer of pebble here.
+"""A batch in several processes, one model each: all cores, or all GPUs. The only importer of pebble here.
 
-A process that dies (no memory left, a crash in a library) costs the jobs that it had; another takes its place.
+A process that dies (out of memory, a crash in a library) costs the jobs that it had; another one takes its place.
 """
 
 from __future__ import annotations
 
 import math
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from multiprocessing.connection import Connection
@@ -16,59 +15,64 @@ import torch
 from pebble import ProcessExpired, ProcessPool
 
 from music_reformer.batch.jobs import Job
-from music_reformer.batch.runner import Composer, Outcome
+from music_reformer.batch.runner import Outcome, Runner
 from music_reformer.batch.settings import GenerateConfig
 from music_reformer.children import QuietContext, say_ready
 from music_reformer.cores import num_cores
+from music_reformer.errors import UserError
 
-# Parcels of jobs handed out ahead of time, per process: none waits for work, and memory stays the same for a million
-# prompts.
+Outcomes = list[tuple[Job, Outcome]]
+
+# Parcels handed out ahead of time, per process: no process waits for work, and a million prompts take no more memory.
 _AHEAD = 2
-# Of jobs that are composed together, a process gets so many times as many as it can compose at once: enough to keep its
-# rows filled, few enough to tell early how it goes.
+# A parcel has so many times the jobs that a process composes at once: enough to keep its rows filled, few enough to
+# report progress early.
 _REFILLS = 4
 
 
 def num_workers(config: GenerateConfig) -> int:
-    """Processes to compose in: as asked for, or one for each GPU, or else for each core."""
+    """Processes to compose in: as the settings say, or one for each GPU, or else for each core."""
     return config.workers or (len(_devices(config.device)) if _on_gpus(config.device) else num_cores())
 
 
 def num_threads(workers: int) -> int:
-    """Threads of each of so many processes."""
+    """Threads of each of `workers` processes."""
     return max(1, num_cores() // workers)
 
 
-def compose_all(
+def run_in_processes(
     jobs: Sequence[Job],
     config: GenerateConfig,
     *,
     workers: int,
-    compose: Callable[[list[Job]], list[tuple[Job, Outcome]]] | None = None,
+    task: Callable[[list[Job]], Outcomes] | None = None,
 ) -> Iterator[tuple[Job, Outcome]]:
-    """The outcome of each job, in the order in which they are done.
+    """Compose jobs in several processes; yields the outcome of each as soon as it is done.
 
     Args:
         jobs: may be many.
         config: of the batch.
         workers: processes, at least 1.
-        compose: what a process does with some jobs; None: `compose_jobs`.
+        task: what a process does with a parcel of jobs; None: `run_parcel`.
+
+    Raises:
+        UserError: a process cannot load the weights or use its device.
     """
-    threads = num_threads(workers)  # of as many as may be, so that it does not depend on how many jobs are left
-    context = QuietContext()  # which spawns: a fork of a process that has threads can deadlock
+    threads = num_threads(workers)  # independent of how many jobs are left: it decides how sums round
     workers = min(workers, len(jobs))
+    waiting = iter(parcels_of(jobs, config, workers=workers))
+    running: dict[Future[Outcomes], list[Job]] = {}
+    context = QuietContext()
     pool = ProcessPool(
         max_workers=workers,
         context=context,
         initializer=_start_worker,
         initargs=(config, _devices(config.device), context.Value("i", 0), threads, context.ready),
     )
-    waiting = iter(parcels_of(jobs, config, workers=workers))
-    running: dict[Future[list[tuple[Job, Outcome]]], list[Job]] = {}
     try:
         while True:
             while len(running) < _AHEAD * workers and (parcel := next(waiting, None)) is not None:
-                running[pool.schedule(compose or compose_jobs, args=(parcel,))] = parcel
+                running[pool.schedule(task or run_parcel, args=(parcel,))] = parcel
             if not running:
                 return
             done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -81,47 +85,60 @@ def compose_all(
 
 
 def parcels_of(jobs: Sequence[Job], config: GenerateConfig, *, workers: int) -> list[list[Job]]:
-    """Jobs as a worker gets them: one, or of those that are composed together some at a time, all workers as many."""
+    """Jobs in parcels for the workers: single jobs, or where jobs are composed together, equal shares of several."""
     size = min(_REFILLS * config.rows // config.variations, math.ceil(len(jobs) / workers)) if config.rows else 1
     size = max(1, size)
     return [list(jobs[begin : begin + size]) for begin in range(0, len(jobs), size)]
 
 
-def _outcomes(future: Future[list[tuple[Job, Outcome]]], parcel: list[Job]) -> list[tuple[Job, Outcome]]:
-    try:
-        return future.result()
-    except ProcessExpired as error:
-        reason = f"the process that composed it died (exit code {error.exitcode})"
-    except MemoryError:
-        reason = "there was not enough memory to compose it"
-    return lost(parcel, reason)
-
-
-def lost(parcel: list[Job], reason: str) -> list[tuple[Job, Outcome]]:
-    """Outcomes of jobs that went down with their worker."""
+def lost(parcel: list[Job], reason: str) -> Outcomes:
+    """Outcomes of jobs whose worker died."""
     return [(job, Outcome(error=reason, again=True)) for job in parcel]
 
 
-_composer: Composer | None = None
+def loaded_runner(config: GenerateConfig, device: str) -> Runner | UserError:
+    """A runner, or why there is none: the worker raises it with its first parcel, so that it reaches the user."""
+    try:
+        return Runner.load(config, device)
+    except UserError as error:
+        return error
+
+
+def outcomes_of(runner: Runner | UserError, jobs: list[Job]) -> Outcomes:
+    """The outcome of each job, in a worker."""
+    if isinstance(runner, UserError):
+        raise runner
+    return list(runner.run(jobs))
+
+
+def _outcomes(future: Future[Outcomes], parcel: list[Job]) -> Outcomes:
+    try:
+        return future.result()
+    except ProcessExpired as error:
+        return lost(parcel, f"the process that composed it died (exit code {error.exitcode})")
+    except MemoryError:
+        return lost(parcel, "there was not enough memory to compose it")
+
+
+_runner: Runner | UserError | None = None
 
 
 def _start_worker(
     config: GenerateConfig, devices: list[str], started: Synchronized[int], threads: int, ready: Connection
 ) -> None:
-    global _composer  # each process reads the weights once
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first stops the rest
+    global _runner  # each process loads the weights once
     torch.set_num_threads(threads)
     with started.get_lock():
         device = devices[started.value % len(devices)]
         started.value += 1
-    _composer = Composer.load(config, device)
+    _runner = loaded_runner(config, device)
     say_ready(ready)
 
 
-def compose_jobs(jobs: list[Job]) -> list[tuple[Job, Outcome]]:
-    """The outcome of each job, in a worker."""
-    assert _composer is not None
-    return list(_composer.compose_all(jobs))
+def run_parcel(jobs: list[Job]) -> Outcomes:
+    """The outcome of each job of a parcel, in a worker process."""
+    assert _runner is not None
+    return outcomes_of(_runner, jobs)
 
 
 def _on_gpus(device: str) -> bool:

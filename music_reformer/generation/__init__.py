@@ -1,5 +1,6 @@
-"""Composing: a prompt in, notes out as they are made.
+"""Composing: a piece and a request in, new notes out as they are composed.
 
-Read `generator.py` (what is called), `session.py` (the loop), `prompt.py` and `continuation.py` (the upload before and
-after), `sampling.py` (logits to tokens). `batch.py` runs it over folders of files.
+Read `request.py` (what can be asked for), `generator.py` (what is called), `loop.py` (the generate loop), `session.py`
+(one request under way), then `prompt.py`, `hole.py` and `continuation.py` (the piece before and after), `sampling.py`
+(logits to tokens) and the guards. `batch/` runs it over folders of files.
 """

@@ -7,7 +7,8 @@ from collections import defaultdict
 import numpy as np
 import symusic
 
-from music_reformer.generation.prompt import SUSTAIN, Prompt, new_track
+from music_reformer.generation.prompt import Prompt
+from music_reformer.midi.cut import SUSTAIN, new_track
 from music_reformer.midi.stream import Bend, Note, Press
 from music_reformer.midi.vocabulary import DRUMS
 

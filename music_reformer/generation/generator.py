@@ -1,38 +1,35 @@
-"""From a prompt to a stream of notes: what page, batch and tests call. The loop itself is in `session.py`.
+"""Composing: what page, batch, tests and benchmarks call.
 
     generator = Generator.load("pretrained")
     session = generator.start(score, Request(length="16bars", variations=2, seed=1))
-    for progress in session:  # notes as they are made
+    for progress in generator.compose(session):  # new notes, as they are composed
         ...
-    session.scores[0]  # the prompt, event for event, and the continuation
+    session.scores[0]  # the piece, event for event, and the continuation
 
-What is guaranteed: the same request (weights, prompt, settings) on the same machine with the same number of threads
-gives the same notes, bit by bit; and on the CPU, variation k of a seed is the same whatever the number of variations,
-and whatever is composed beside it (`together.py`). On a GPU a matrix product over more rows rounds otherwise (logits
-differ by 1e-6), so that once in some hundred pieces a choice may fall otherwise, and the music with it.
+Guarantees. The same weights, piece and request on the same machine with the same number of threads give the same notes,
+bit by bit. On the CPU, variation k of a seed does not depend on the number of variations, nor on what is composed
+beside it (`loop.py`). On a GPU, a matrix product over more rows rounds differently (logits differ by 1e-6), so about
+one piece in some hundred differs.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
 import symusic
-import torch
 
 from music_reformer.config import require
 from music_reformer.generation.hole import read_hole
-from music_reformer.generation.prompt import PIANO, Prompt, blank_score, read_prompt
+from music_reformer.generation.loop import compose
+from music_reformer.generation.prompt import PIANO, Prompt, read_prompt
 from music_reformer.generation.request import Request
-from music_reformer.generation.session import Progress, Session
-from music_reformer.generation.variation import NewNote
+from music_reformer.generation.session import Session, SessionProgress
+from music_reformer.midi.cut import blank_score
 from music_reformer.midi.tokenizer import MusicTokenizer
-from music_reformer.model.attention.cache import DecodeState
 from music_reformer.model.decoder import Decoder
 from music_reformer.model.weights import load_weights
-
-__all__ = ["Generator", "NewNote", "Progress", "Session"]
 
 
 class Generator:
@@ -42,8 +39,8 @@ class Generator:
         decoder: the model.
         tokenizer: the one that the model was trained with.
         fingerprint: of the weights, for records.
-        can_infill: whether the model has learnt to compose bars anew (`augment.infill`).
-        knows_names: whether it has learnt what instruments named in front of a bar mean (`augment.named`).
+        can_infill: whether the model has learnt to recompose bars (`augment.infill`).
+        knows_names: whether it has learnt the names of instruments in front of bars (`augment.named`).
     """
 
     def __init__(
@@ -62,17 +59,17 @@ class Generator:
 
     @classmethod
     def load(cls, checkpoint: str | Path = "pretrained", device: str = "auto", *, rows: int = 1) -> Generator:
-        """Read weights (a folder, a .ckpt file, or "pretrained") onto a device ("auto": a GPU if there is one).
+        """Load weights (a folder, a .ckpt file, or "pretrained") onto a device ("auto": a GPU if there is one).
 
         A GPU reads prompts; it takes the steps, too, only where many rows are composed together.
 
         Args:
             checkpoint: the weights.
-            device: where to.
-            rows: variations in one step, of one prompt or several; what is expected, not a limit.
+            device: what reads prompts.
+            rows: variations expected in one step, of one prompt or several; not a limit.
 
         Raises:
-            UserError: there are no such weights or there is no such device.
+            UserError: the weights or the device do not exist or cannot be used.
         """
         loaded = load_weights(checkpoint)
         tokenizer = MusicTokenizer.from_json(loaded.tokenizer_settings)
@@ -85,19 +82,31 @@ class Generator:
         )
 
     def start(self, score: symusic.Score | None, request: Request, *, stop: threading.Event | None = None) -> Session:
-        """Prepare to compose; nothing is computed before the session is iterated over.
+        """Prepare a session; nothing is composed before `compose` is iterated over.
 
         Args:
             score: the piece, in ticks; it is not altered. None: compose from nothing (120 quarters a minute, 4/4).
             request: what is asked for.
-            stop: set it from another thread, and the session ends with what it has.
+            stop: ends the session when it is set, from any thread; what has been composed stays.
 
         Raises:
-            UserError: the piece has no such bars, or these weights cannot do what is asked for.
+            UserError: the piece has no such bars, or these weights cannot do what is asked.
         """
         if score is None:
             score = blank_score(request.programs or [PIANO], key=request.parsed_key())
-        return Session(self, self._read(score, request), request=request, stop=stop or threading.Event())
+        prompt = self._read(score, request)
+        return Session(prompt, request, max_length=self.decoder.config.max_length, stop=stop or threading.Event())
+
+    def compose(self, session: Session) -> Iterator[SessionProgress]:
+        """Compose a session and report several times a second; the last report comes when the session is over."""
+        for _, progress in compose(self.decoder, [session]):
+            yield progress
+
+    def compose_together(
+        self, sessions: Iterable[Session], *, max_rows: int
+    ) -> Iterator[tuple[Session, SessionProgress]]:
+        """Compose sessions side by side, up to `max_rows` variations in a step; see `loop.compose`."""
+        return compose(self.decoder, sessions, max_rows=max_rows)
 
     def _read(self, score: symusic.Score, request: Request) -> Prompt:
         """The part of a piece that the model is given."""
@@ -122,14 +131,3 @@ class Generator:
             programs=programs,
             max_tokens=max_tokens,
         )
-
-    def prefill(self, ids: list[int], *, rows: int, rounds: int) -> tuple[np.ndarray, DecodeState]:
-        """Read a prompt once for `rows` variations; logits, float32 [rows, V], and the state."""
-        with torch.inference_mode():
-            logits_BV, state = self.decoder.prefill(torch.tensor([ids]), num_rounds=rounds)
-            return logits_BV.expand(rows, -1).cpu().numpy(), state.expand(rows)
-
-    def step(self, tokens: list[int], state: DecodeState) -> np.ndarray:
-        """One token for each row of `state`; the logits that follow, float32 [rows, V]."""
-        logits_BV: np.ndarray = self.decoder.step(torch.tensor(tokens), state).cpu().numpy()
-        return logits_BV

@@ -1,58 +1,52 @@
-"""What the model reads of an upload.
+"""What the model reads of a piece.
 
-The upload itself is never replaced by its quantised image. `Prompt` holds two views of what comes before the cut: the
-score, event for event, which the continuation is written behind; and the tokens, which only the model sees.
+The piece itself is never replaced by its quantised image. A `Prompt` holds two views of what lies before the cut: the
+score, event for event, which the continuation is added to; and the tokens, which only the model sees.
 
-Time. A tick of the tokenizer's grid is a fraction of a beat, or in the Performance encoding 10 ms. Behind the cut the
-tempo and the metre are those in force there, so one factor leads from the grid to the ticks of the upload.
+Time. A tick of the tokenizer's grid is a fraction of a quarter, or 10 ms in the Performance encoding. Behind the cut,
+tempo and metre are those in force at the cut, so one factor converts the grid to ticks of the score.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable
 from dataclasses import dataclass
 from math import floor
-from typing import Any
 
 import symusic
 
-from music_reformer.config import require
-from music_reformer.generation.roll_call import RollCall
+from music_reformer.generation.instrument_reminder import InstrumentReminder
 from music_reformer.midi.bars import BarReader
+from music_reformer.midi.cut import find_cut, keep_before, lift_pedals, programs_of, score_from, tempo_at
 from music_reformer.midi.grammar import Grammar, GrammarState
 from music_reformer.midi.instrumentation import with_names
-from music_reformer.midi.key import Key
-from music_reformer.midi.score import DEFAULT_METRE, bar_starts, clean_upload, metres, seconds_at
+from music_reformer.midi.score import clean_upload, metres, seconds_at
 from music_reformer.midi.stream import DEFAULT_TEMPO
 from music_reformer.midi.tokenizer import MusicTokenizer
-from music_reformer.midi.vocabulary import DRUMS, program_of
+from music_reformer.midi.vocabulary import program_of
 
-TICKS_PER_QUARTER = 480  # of a piece composed from nothing
 PIANO = 0
-SUSTAIN = 64  # number of the controller
 
 
 @dataclass
 class Prompt:
-    """A score up to the cut, or with a hole behind the cut, and the tokens that lead there.
+    """A piece up to the cut, or with a hole behind the cut, and the tokens that lead to the cut.
 
     Attributes:
-        score: what the continuation is written behind; every event before the cut as it was uploaded.
-        cut_tick: the bar line on which the continuation begins, in ticks of `score`.
+        score: what the new notes are added to; every event before the cut as it was uploaded.
+        cut_tick: the bar line where the new music begins, in ticks of `score`.
         cut_seconds: the same in seconds.
         tempo, metre: in force at the cut (quarters a minute; beats and unit).
-        ids: what the model reads: BOS and the tokens up to the cut, instruments named among them, or of a piece with a
-            hole all of it.
+        ids: what the model reads: BOS and the tokens up to the cut, with the names of instruments; for a hole, the
+            music behind it, too.
         past_ids: BOS and the tokens up to the cut; never an EOS.
         state: of the grammar at the cut.
         cut_grid: the cut in ticks of the tokenizer's grid, as `state` counts them.
         ticks_per_grid: ticks of `score` in one tick of the grid.
-        dropped_bars: bars at the beginning (or around a hole, those farthest from it) that the model does not see,
-            because the prompt is too long for it.
-        until_tick: where the hole ends that is to be filled; None: the piece goes on from the cut.
-        missing: instruments that are composed anew in the hole, -1 for drums; none: all.
-        roll_call: names the instruments to the model again and again; None: it is not told who plays.
+        dropped_bars: bars that the model does not see because the piece is too long for it: the first ones, or around a
+            hole the farthest ones.
+        until_tick: end of the hole; None: the piece is continued.
+        missing: instruments that are recomposed in the hole, -1 for drums; none: all.
+        reminder: names the instruments to the model again and again; None: they are not named.
     """
 
     score: symusic.Score
@@ -68,10 +62,10 @@ class Prompt:
     dropped_bars: int = 0
     until_tick: int | None = None
     missing: frozenset[int] = frozenset()
-    roll_call: RollCall | None = None
+    reminder: InstrumentReminder | None = None
 
     def tick(self, grid_tick: float) -> int:
-        """A moment behind the cut, in ticks of the score; never before the cut."""
+        """A moment behind the cut (ticks of the grid) in ticks of the score; never before the cut."""
         return self.cut_tick + max(0, round((grid_tick - self.cut_grid) * self.ticks_per_grid))
 
     def seconds(self, tick: float) -> float:
@@ -87,7 +81,7 @@ class Prompt:
         return self.cut_grid + (self.until_tick - self.cut_tick) / self.ticks_per_grid
 
     def grid_after(self, *, bars: float | None = None, seconds: float | None = None) -> float:
-        """The grid tick so many bars or seconds behind the cut."""
+        """The grid tick that lies so many bars or seconds behind the cut."""
         if bars is not None:
             ticks = bars * self.score.ticks_per_quarter * 4 * self.metre[0] / self.metre[1]
         else:
@@ -97,28 +91,13 @@ class Prompt:
         # A grid tick just before the end may fall on the same tick of the score: no note begins there.
         return floor(end) if self.tick(floor(end)) == self.tick(end) else end
 
-
-def programs_of(score: symusic.Score) -> set[int]:
-    """Instruments that play at least one note; -1 is drums."""
-    return {program_of(track) for track in score.tracks if len(track.notes)}
-
-
-def blank_score(
-    programs: Iterable[int],
-    *,
-    tempo: float = DEFAULT_TEMPO,
-    metre: tuple[int, int] = DEFAULT_METRE,
-    key: Key | None = None,
-) -> symusic.Score:
-    """An empty piece with a track for each instrument (-1 for drums); `tempo` in quarters a minute."""
-    score = symusic.Score(TICKS_PER_QUARTER)
-    score.tempos.append(symusic.Tempo(0, tempo))
-    score.time_signatures.append(symusic.TimeSignature(0, *metre))
-    if key is not None:
-        score.key_signatures.append(symusic.KeySignature(0, key.sharps, int(key.is_minor)))
-    for program in sorted(programs, key=lambda program: (program == DRUMS, program)):
-        score.tracks.append(new_track(program))
-    return score
+    def hold_across(self, before: symusic.Score, *, origin: int = 0) -> None:
+        """Tell the grammar which keys are still down at the cut; `before` ends there and begins at tick `origin`."""
+        for track in before.tracks:
+            for note in track.notes:
+                until = self.cut_grid + (note.end + origin - self.cut_tick) / self.ticks_per_grid
+                if until > self.cut_grid:
+                    self.state.hold(program_of(track), note.pitch, round(until))
 
 
 def read_prompt(
@@ -130,23 +109,23 @@ def read_prompt(
     max_tokens: int,
     named: bool = False,
 ) -> Prompt:
-    """Cut a score and write what comes before as tokens.
+    """Cut a score and tokenize what lies before the cut.
 
     Args:
-        score: in ticks; it is not altered. One without notes is a piece to be composed from nothing.
+        score: in ticks; it is not altered. A score without notes is a piece to be composed from nothing.
         tokenizer: of the model.
         programs: instruments that may play behind the cut, -1 for drums; None: those that play before it (or, where
             nothing does, those of the whole score, or a piano).
-        cut_bar: how many bars to keep; None: all, through the bar in which the last note begins.
+        cut_bar: bars to keep; None: all, through the one in which the last note begins.
         max_tokens: of a longer prompt only the end is read, from a bar line on.
-        named: name the instruments to the model: these, or where they are those that play before the cut, of them the
-            ones that were heard last; only for one that has learnt what that means (`augment.named`).
+        named: name the instruments to the model: those of `programs`, or, where they are the ones that play before the
+            cut, those of them that were heard last. Only for models that have learnt the names (`augment.named`).
 
     Raises:
-        UserError: the score has no such bar.
+        UserError: the score has fewer bars.
     """
     clean = clean_upload(score)
-    cut_tick, bars = _find_cut(clean, cut_bar)
+    cut_tick, bars = find_cut(clean, cut_bar)
     heard = keep_before(clean, cut_tick)
     playing = programs_of(heard)
     wanted = programs or playing or programs_of(clean) or {PIANO}
@@ -163,82 +142,32 @@ def read_prompt(
         cut_grid=0,
         ticks_per_grid=0.0,
     )
-    _tokenize(prompt, heard, tokenizer, grammar, origin=0)
-    while len(prompt.ids) > max_tokens and prompt.dropped_bars + 1 < len(bars):
-        # Tokens lie unevenly over the bars: aim for what is too much, then look again.
-        left = len(bars) - prompt.dropped_bars
-        prompt.dropped_bars += min(left - 1, max(1, int(left * (1 - max_tokens / len(prompt.ids)))))
-        _tokenize(prompt, heard, tokenizer, grammar, origin=bars[prompt.dropped_bars])
+    lift_pedals(prompt.score, cut_tick)
+    _tokenize_end(prompt, heard, tokenizer, grammar, bars=bars, max_tokens=max_tokens)
     if named:
         reader = BarReader(tokenizer.vocabulary)
-        prompt.roll_call = RollCall(reader, prompt.past_ids, () if wanted == playing else wanted)
-        if names := prompt.roll_call.names():
+        prompt.reminder = InstrumentReminder(reader, prompt.past_ids, () if wanted == playing else wanted)
+        if names := prompt.reminder.names():
             prompt.ids = with_names(reader, prompt.past_ids, names)
-    _release(prompt)
     return prompt
 
 
-def new_track(program: int) -> symusic.core.TrackTick:
-    """An empty track for an instrument, -1 for drums."""
-    drum = program == DRUMS
-    return symusic.Track(name="Drums" if drum else "", program=0 if drum else program, is_drum=drum)
-
-
-def _find_cut(score: symusic.Score, cut_bar: int | None) -> tuple[int, list[int]]:
-    """Tick of the cut, and the bar lines before it."""
-    starts = [int(notes.max()) for track in score.tracks if len(notes := track.notes.numpy()["time"])]
-    bars = [int(tick) for tick in bar_starts(score)] if starts else [0]
-    if cut_bar is None:
-        if not starts:
-            return 0, []
-        index = bisect_right(bars, max(starts))
-    else:
-        require(
-            0 <= cut_bar < len(bars),
-            f"the cut (bar {cut_bar}) must be 0 to {len(bars) - 1}, because the piece has {len(bars) - 1} bars",
-        )
-        index = cut_bar
-    return bars[index], bars[:index]
-
-
-def keep_before(score: symusic.Score, cut: int) -> symusic.Score:
-    """A copy without what begins at or after the cut; a tempo, metre or key that begins there stays, being in force.
-
-    Notes that begin before and sound across the cut keep their length.
-    """
-    kept = score.copy()
-    for track in kept.tracks:
-        for name in ("notes", "controls", "pitch_bends", "pedals", "lyrics"):
-            events = getattr(track, name)
-            setattr(track, name, type(events)([event for event in events if event.time < cut]))
-    kept.markers = type(kept.markers)([event for event in kept.markers if event.time < cut])
-    for name in ("tempos", "time_signatures", "key_signatures"):
-        events = getattr(kept, name)
-        setattr(kept, name, type(events)([event for event in events if event.time <= cut]))
-    return kept
-
-
-def tempo_at(score: symusic.Score, tick: int) -> float:
-    """Quarters a minute in force at a tick."""
-    tempo = _last_before(score.tempos, tick)
-    return float(tempo.qpm) if tempo is not None else DEFAULT_TEMPO
-
-
-def _last_before(events: Iterable[Any], tick: int) -> Any:
-    """The last event at or before `tick`, or None."""
-    found = [event for event in events if event.time <= tick]
-    return max(found, key=lambda event: event.time) if found else None
-
-
-def _release(prompt: Prompt) -> None:
-    """Lift pedals and pitch bends that the prompt leaves down at the cut; else they would colour all that follows."""
-    cut = prompt.cut_tick
-    for track in prompt.score.tracks:
-        presses = [control.value for control in track.controls if control.number == SUSTAIN]
-        if presses and presses[-1] >= 64:
-            track.controls.append(symusic.ControlChange(cut, SUSTAIN, 0))
-        if len(track.pitch_bends) and track.pitch_bends[-1].value != 0:
-            track.pitch_bends.append(symusic.PitchBend(cut, 0))
+def _tokenize_end(
+    prompt: Prompt,
+    heard: symusic.Score,
+    tokenizer: MusicTokenizer,
+    grammar: Grammar,
+    *,
+    bars: list[int],
+    max_tokens: int,
+) -> None:
+    """Tokenize what is heard before the cut, or as many of its last bars as fit in `max_tokens`."""
+    _tokenize(prompt, heard, tokenizer, grammar, origin=0)
+    while len(prompt.ids) > max_tokens and prompt.dropped_bars + 1 < len(bars):
+        # Tokens are spread unevenly over the bars: drop the share that is too much, then look again.
+        left = len(bars) - prompt.dropped_bars
+        prompt.dropped_bars += min(left - 1, max(1, int(left * (1 - max_tokens / len(prompt.ids)))))
+        _tokenize(prompt, heard, tokenizer, grammar, origin=bars[prompt.dropped_bars])
 
 
 def _tokenize(
@@ -258,7 +187,7 @@ def _tokenize(
         ids = [int(token) for token in tokenizer.encode(score)]
     else:
         ids = grammar.opening(tempo=prompt.tempo, metre=prompt.metre)
-    # Where notes are pairs, the ends of those that sound across the cut lie behind it: the model is to write them.
+    # Where note ends are events, notes that sound across the cut end behind it: the model writes these ends.
     state = grammar.start()
     for count, token in enumerate(ids):
         state.advance(token)
@@ -267,34 +196,4 @@ def _tokenize(
             break
     prompt.state = grammar.start(ids)
     prompt.ids = prompt.past_ids = [tokenizer.bos_id, *ids, *prompt.state.forward(prompt.cut_grid)]
-    hold_across(prompt, score, origin=origin)
-
-
-def hold_across(prompt: Prompt, before: symusic.Score, *, origin: int = 0) -> None:
-    """Tell the grammar which keys are still down at the cut; `before` begins at tick `origin` and ends at the cut."""
-    for track in before.tracks:
-        for note in track.notes:
-            until = prompt.cut_grid + (note.end + origin - prompt.cut_tick) / prompt.ticks_per_grid
-            if until > prompt.cut_grid:
-                prompt.state.hold(program_of(track), note.pitch, round(until))
-
-
-def score_from(score: symusic.Score, origin: int) -> symusic.Score:
-    """What begins at or after tick `origin`, moved to tick 0, in the tempo and metre in force there."""
-    tail = score.copy()
-    for track in tail.tracks:
-        for name in ("notes", "controls", "pitch_bends", "pedals", "lyrics"):
-            events = getattr(track, name)
-            setattr(track, name, type(events)([event for event in events if event.time >= origin]))
-            for event in getattr(track, name):
-                event.time -= origin
-    tail.markers = type(tail.markers)()
-    for name in ("tempos", "time_signatures", "key_signatures"):
-        events = getattr(tail, name)
-        in_force = _last_before(events, origin)
-        later = [event for event in events if event.time > origin]
-        moved = type(events)(([in_force] if in_force is not None else []) + later)
-        for event in moved:
-            event.time = max(0, event.time - origin)
-        setattr(tail, name, moved)
-    return tail
+    prompt.hold_across(score, origin=origin)

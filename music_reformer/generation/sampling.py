@@ -2,10 +2,10 @@
 
 Shapes: V vocabulary, A tokens that are allowed.
 
-Every variation throws its own dice, seeded by (seed, variation), one number a token. So what variation k draws does not
-depend on how many others there are or when they stop. The number picks the point of the cumulative distribution that
-it falls on: logits that differ in their last bits lead to the same choice, except where the number falls that close to
-a border.
+Every variation has its own random numbers, seeded by (seed, variation), one for each token. So what variation k draws
+does not depend on how many others there are or when they stop. The number selects a point of the cumulative
+distribution: logits that differ in their last bits lead to the same token, unless the number falls that close to the
+border between two tokens.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 
 from music_reformer.config import SamplingConfig
 
-_THROWS = 1024  # numbers drawn at a time
+_NUMBERS_AT_ONCE = 1024  # drawn from the generator
 
 
 class Sampler:
@@ -28,20 +28,20 @@ class Sampler:
     Args:
         config: temperature and the rest.
         seed: of the whole request.
-        num_variations: how many there are, numbered from 0.
-        pitch_tokens: ids that repetition control counts and lowers (the beginnings of notes, not of drums).
+        num_variations: variations, numbered from 0.
+        pitch_tokens: tokens that repetition control counts and lowers (the beginnings of notes, not of drums).
     """
 
     def __init__(self, config: SamplingConfig, *, seed: int, num_variations: int, pitch_tokens: Sequence[int]) -> None:
         self.config = config
-        self._dice = [_Dice(seed, variation) for variation in range(num_variations)]
+        self._random = [_RandomNumbers(seed, variation) for variation in range(num_variations)]
         self._pitch_tokens = frozenset(pitch_tokens)
         self._controls_repetition = config.repetition_penalty != 1.0 and config.repetition_window > 0
         # The last pitches heard.
         self._recent: list[deque[int]] = [deque(maxlen=config.repetition_window) for _ in range(num_variations)]
 
     def hear(self, variation: int, tokens: Iterable[int]) -> None:
-        """Note what a variation has already played, so that repetition control counts it."""
+        """Count what a variation has played for repetition control."""
         if self._controls_repetition:
             self._recent[variation].extend(token for token in tokens if token in self._pitch_tokens)
 
@@ -58,25 +58,25 @@ class Sampler:
         if self.config.temperature == 0:
             token = int(np.where(allowed_V, logits_V, -np.inf).argmax())
         else:
-            token = draw(logits_V, allowed_V, self._dice[variation].throw(), self.config)
+            token = draw(logits_V, allowed_V, self._random[variation].next(), self.config)
         self.hear(variation, (token,))
         return token
 
 
 def draw(logits_V: np.ndarray, allowed_V: np.ndarray, uniform: float, config: SamplingConfig) -> int:
-    """A token, at the point `uniform` (0 <= u < 1) of what `candidates` leaves."""
+    """The token at the point `uniform` (0 <= u < 1) of the candidates' cumulative distribution."""
     tokens, cumulative = candidates(logits_V, allowed_V, config)
     place = cumulative.searchsorted(uniform * cumulative[-1], side="right")
     return int(tokens[min(place, len(tokens) - 1)])
 
 
 def candidates(logits_V: np.ndarray, allowed_V: np.ndarray, config: SamplingConfig) -> tuple[np.ndarray, np.ndarray]:
-    """The tokens that may be drawn, from the likeliest down, and their cumulative probabilities.
+    """The tokens that may be drawn, in order of falling probability, and their cumulative probabilities.
 
     The probabilities are those of the allowed tokens at the temperature (above 0), in float64, because their sums are
-    compared with top-p. A token must pass every filter, each of which looks at these same probabilities: it is among
+    compared with top-p. A token must pass every filter, and all filters look at these same probabilities: it is among
     the `top_k` likeliest; it is in the smallest set of likeliest tokens whose mass reaches `top_p`; it has at least
-    `min_p` times the likeliest one's probability. The likeliest always passes.
+    `min_p` times the probability of the likeliest. The likeliest token always passes.
     """
     tokens_A = allowed_V.nonzero()[0]
     logits_A = logits_V[tokens_A]
@@ -87,7 +87,7 @@ def candidates(logits_V: np.ndarray, allowed_V: np.ndarray, config: SamplingConf
     np.exp(probability_A, out=probability_A)
     probability_A /= probability_A.sum()
     cumulative_A = probability_A.cumsum()
-    # Every filter keeps a head of the sorted tokens, the first at least.
+    # Every filter keeps the beginning of the sorted tokens, at least the first.
     kept_A = probability_A > 0
     if config.top_k:
         kept_A[config.top_k :] = False
@@ -100,9 +100,9 @@ def candidates(logits_V: np.ndarray, allowed_V: np.ndarray, config: SamplingConf
 
 
 def lower_repeated(logits_V: np.ndarray, recent: Collection[int], penalty: float) -> np.ndarray:
-    """Logits in which every token of `recent` is divided by `penalty`, or multiplied if negative.
+    """Divide the logits of every token in `recent` by `penalty`, or multiply them if they are negative.
 
-    The rule of CTRL (arXiv 1909.05858, section 4.1); a token counts once, however often it was heard.
+    The rule of CTRL (arXiv 1909.05858, section 4.1); a token counts once, however often it was played.
     """
     tokens = list(set(recent))
     heard = logits_V[tokens]
@@ -111,16 +111,17 @@ def lower_repeated(logits_V: np.ndarray, recent: Collection[int], penalty: float
     return logits_V
 
 
-class _Dice:
-    """Uniform numbers in [0, 1), a stream of its own for each (seed, variation)."""
+class _RandomNumbers:
+    """Uniform numbers in [0, 1): a separate stream for each (seed, variation)."""
 
     def __init__(self, seed: int, variation: int) -> None:
         digest = hashlib.sha256(f"{seed}/{variation}".encode()).digest()
         self._generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
         self._numbers: list[float] = []
 
-    def throw(self) -> float:
+    def next(self) -> float:
+        """The next number."""
         if not self._numbers:
-            drawn = torch.rand(_THROWS, generator=self._generator, dtype=torch.float64)
+            drawn = torch.rand(_NUMBERS_AT_ONCE, generator=self._generator, dtype=torch.float64)
             self._numbers = drawn.flip(0).tolist()
         return self._numbers.pop()

@@ -1,49 +1,46 @@
-"""The generate loop: one request from its first token to its last note.
+"""One request under way: its variations, what each may play next, and how far it is.
 
-A step takes the logits of all variations that still run, masks them by the grammar, throws their dice, and feeds the
-tokens back; now and then a variation is told who is to play (`roll_call.py`) before it goes on. One that has its length
-leaves the batch and composes no more.
+A session computes nothing by itself. The loop (`loop.py`) gives it the model's logits and feeds the tokens that it
+chooses back to the model.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import symusic
 
-from music_reformer.generation.chord_guard import ChordGuard
-from music_reformer.generation.loop_guard import LOOP_LOGIT, LoopGuard
+from music_reformer.generation.polyphony_guard import PolyphonyGuard
 from music_reformer.generation.prompt import Prompt
+from music_reformer.generation.repetition_guard import RepetitionGuard
 from music_reformer.generation.request import Request
 from music_reformer.generation.sampling import Sampler
 from music_reformer.generation.variation import NewNote, Variation
 from music_reformer.midi.grammar import GrammarState
 from music_reformer.midi.key import Key
-from music_reformer.model.attention.cache import DecodeState
 
-if TYPE_CHECKING:
-    from music_reformer.generation.generator import Generator
-
-SECONDS_BETWEEN_YIELDS = 0.2
-# Added to pitches outside the key that was asked for: about 20 times rarer, yet a strong wish for one is heard.
+# Added to the logits of notes outside the requested key: 20 times rarer, yet a strong preference still wins.
 FOREIGN_LOGIT = -3.0
+# Added to the logits of notes that continue a repetition: 150 times rarer, and a bar has several notes.
+REPETITION_LOGIT = -5.0
+# Kinds of tokens that a continuation never uses. No end: it gets the length that was asked for. No change of metre or
+# tempo: those of the piece stay in force, and the length was counted in them.
+EXCLUDED_KINDS = ("PAD", "BOS", "EOS", "Tempo", "TimeSig")
 
 
 @dataclass(frozen=True)
-class Progress:
-    """What has happened since the last one.
+class SessionProgress:
+    """What has happened since the last report of a session.
 
     Attributes:
-        notes: new ones of all variations.
-        done: fraction 0 to 1 of the asked-for length, of each variation.
-        finished: of each variation.
-        tokens_per_second: of all variations together, prompt not counted.
-        seconds_left: estimate; None before there is anything to go by.
+        notes: new notes of all variations.
+        done: composed fraction of the length, 0 to 1, of each variation.
+        finished: whether each variation is complete.
+        tokens_per_second: of all variations together, without the prompt.
+        seconds_left: an estimate; None until there is something to base it on.
     """
 
     notes: list[NewNote]
@@ -54,186 +51,152 @@ class Progress:
 
 
 class Session:
-    """One request, under way. Iterate over it once; it may be left or stopped at any time and keeps what it has.
+    """One request under way. It may be left or stopped at any time and keeps what has been composed.
+
+    Args:
+        prompt: the piece up to the cut, and the tokens that the model reads.
+        request: what is asked for.
+        max_length: tokens, those of the prompt included, at which the model is full.
+        stop: ends the session when it is set, from any thread.
 
     Attributes:
-        prompt: where the cut is, and the tokens that the model reads.
+        num_tokens: tokens composed so far, of all variations together.
+        end_seconds: end of the requested length, in seconds from the beginning of the piece.
     """
 
-    def __init__(
-        self,
-        generator: Generator,
-        prompt: Prompt,
-        *,
-        request: Request,
-        stop: threading.Event,
-    ) -> None:
-        self.prompt = prompt
-        self._generator = generator
-        self._rounds = request.rounds
+    def __init__(self, prompt: Prompt, request: Request, *, max_length: int, stop: threading.Event) -> None:
+        self.prompt, self.request = prompt, request
+        self.num_tokens = 0
+        self._max_length = max_length
         self._stop = stop
-        vocabulary, variations, sampling = prompt.state.vocabulary, request.variations, request.sampling
+        length, vocabulary = request.parsed_length(), prompt.state.vocabulary
+        end = prompt.grid_after(bars=length.bars, seconds=length.seconds)
         if prompt.until_tick is not None:
             end = prompt.until_grid
-        else:
-            length = request.parsed_length()
-            end = prompt.grid_after(bars=length.bars, seconds=length.seconds)
-        past, most_repeats, most_at_once = prompt.past_ids, sampling.most_repeats, sampling.most_at_once
-        loop_guard = LoopGuard(vocabulary, past, most=most_repeats) if most_repeats else None
-        chord_guard = ChordGuard(vocabulary, past, most=most_at_once) if most_at_once else None
-        self._end_seconds = prompt.seconds(prompt.tick(end))
-        self._variations = [
-            Variation(
-                number=number,
-                prompt=prompt,
-                state=prompt.state.copy(),
-                end=end,
-                loop_guard=loop_guard and loop_guard.copy(),
-                chord_guard=chord_guard and chord_guard.copy(),
-                roll_call=prompt.roll_call and prompt.roll_call.copy(),
-            )
-            for number in range(variations)
-        ]
+        self.end_seconds = prompt.seconds(prompt.tick(end))
+        self._variations = _variations(prompt, request, end)
         pitch_tokens = [i for kind in ("Pitch", "NoteOn") for i in vocabulary.ids_of.get(kind, ())]
-        self._sampler = Sampler(sampling, seed=request.seed, num_variations=variations, pitch_tokens=pitch_tokens)
-        for number in range(variations):
+        self._sampler = Sampler(
+            request.sampling, seed=request.seed, num_variations=request.variations, pitch_tokens=pitch_tokens
+        )
+        for number in range(request.variations):
             self._sampler.hear(number, prompt.past_ids)
-        self._permitted = _permitted(prompt.state)
+        self._permitted_V = _permitted(prompt.state)
         self._key_V = _foreign_to(request.parsed_key(), prompt.state) * np.float32(FOREIGN_LOGIT)
-        self._num_tokens = 0
-        # The variations that are not finished: a row of the model's state each.
+        # Variations that are not finished: each has a row of the model's state.
         self._rows = list(self._variations)
         self._began = time.monotonic()
-        self._steps = self._run()
-
-    @property
-    def dropped_bars(self) -> int:
-        """Bars at the beginning that the model did not see, because the prompt is too long for it."""
-        return self.prompt.dropped_bars
-
-    @property
-    def end_seconds(self) -> float:
-        """Where the asked-for length ends, in seconds from the beginning of the whole piece."""
-        return self._end_seconds
-
-    @property
-    def hole_end_seconds(self) -> float | None:
-        """Where the bars that are composed anew end, in seconds from the beginning; None: the piece is continued."""
-        return self._end_seconds if self.prompt.until_tick is not None else None
-
-    @property
-    def num_tokens(self) -> int:
-        """Tokens composed so far, of all variations together."""
-        return self._num_tokens
-
-    @property
-    def scores(self) -> list[symusic.Score]:
-        """What there is so far of each variation: the prompt up to the cut, then the new notes."""
-        return [variation.score() for variation in self._variations]
-
-    def stop(self) -> None:
-        """End at the next token; complete notes stay."""
-        self._stop.set()
-
-    def __iter__(self) -> Iterator[Progress]:
-        return self._steps
 
     @property
     def num_rows(self) -> int:
         """Variations that are not finished."""
         return len(self._rows)
 
-    def begin(self) -> tuple[np.ndarray, DecodeState]:
-        """Read the prompt: the logits of what comes first, [rows, V], and the state of all rows."""
-        logits_BV, state = self._generator.prefill(self.prompt.ids, rows=len(self._rows), rounds=self._rounds)
-        self._began = time.monotonic()
-        return logits_BV, state
+    @property
+    def dropped_bars(self) -> int:
+        """Bars that the model did not see because the piece is too long for it."""
+        return self.prompt.dropped_bars
 
-    def step(self, tokens: list[int], state: DecodeState) -> np.ndarray:
-        """Tell the model the token of each row of `state`, which may be several sessions'; the logits that follow."""
-        return self._generator.step(tokens, state)
+    @property
+    def hole_end_seconds(self) -> float | None:
+        """End of the recomposed bars in seconds from the beginning of the piece; None if the piece is continued."""
+        return self.end_seconds if self.prompt.until_tick is not None else None
+
+    @property
+    def scores(self) -> list[symusic.Score]:
+        """The piece with what has been composed so far, of each variation."""
+        return [variation.score() for variation in self._variations]
+
+    def stop(self) -> None:
+        """End at the next token; complete notes stay."""
+        self._stop.set()
+
+    def start_clock(self) -> None:
+        """Count the time from here: the prompt has been read."""
+        self._began = time.monotonic()
 
     def take_turn(self, logits_BV: np.ndarray, lengths: list[int]) -> tuple[list[int], list[int]]:
-        """Choose a token for each row, or go on reading to the model what it is to know before that.
+        """Give each row its next token: one that it chooses, or one that the model has yet to read before that.
 
         Args:
-            logits_BV: of each row.
-            lengths: tokens that the model has had of each row.
+            logits_BV: of each row, float32.
+            lengths: tokens that the model has read of each row.
 
         Returns:
-            Of the rows that go on: the tokens, and their places among the rows before; none when all is done.
+            The tokens of the rows that go on, and the numbers of these rows; no rows when the session is over.
         """
-        rows = self._rows
-        tokens = []
+        if self._stop.is_set():
+            self._rows = []
+            return [], []
+        rows, tokens = self._rows, []
         for row, wanted_V in zip(rows, logits_BV + self._key_V, strict=True):
             if not row.unread:
-                if discouraged := row.discouraged():
-                    wanted_V[discouraged] += LOOP_LOGIT
-                row.take(self._sampler.choose(wanted_V, row.allowed(self._permitted), row.number))
-                self._num_tokens += 1
+                if repeating := row.repeating():
+                    wanted_V[repeating] += REPETITION_LOGIT
+                row.take(self._sampler.choose(wanted_V, row.allowed(self._permitted_V), row.number))
+                self.num_tokens += 1
             tokens.append(row.unread.pop(0))
-        over = self._stop.is_set() or max(lengths) >= self._generator.decoder.config.max_length
-        going = [] if over else [place for place, row in enumerate(rows) if not row.finished]
-        self._rows = [rows[place] for place in going]
-        return [tokens[place] for place in going], going
+        full = max(lengths) >= self._max_length
+        going = [] if full else [number for number, row in enumerate(rows) if not row.finished]
+        self._rows = [rows[number] for number in going]
+        return [tokens[number] for number in going], going
 
-    def end(self) -> Progress:
-        """Nothing more comes."""
+    def end(self) -> SessionProgress:
+        """Close the session; returns the last report."""
         self._rows = []
         for variation in self._variations:
             variation.finished = True
         return self.progress()
 
-    def _run(self) -> Iterator[Progress]:
-        yield self.progress()
-        logits_BV, state = self.begin()
-        last_yield = self._began
-        while self._rows and not self._stop.is_set():
-            before = len(self._rows)
-            tokens, going = self.take_turn(logits_BV, state.lengths)
-            if tokens:
-                if len(going) < before:
-                    state.keep(going)
-                logits_BV = self.step(tokens, state)
-            if time.monotonic() - last_yield >= SECONDS_BETWEEN_YIELDS and tokens:
-                yield self.progress()
-                last_yield = time.monotonic()
-        yield self.end()
-
-    def progress(self) -> Progress:
-        """Where the session stands, with the notes since the last call."""
+    def progress(self) -> SessionProgress:
+        """Report the state of the session, and the notes since the last report."""
         elapsed = time.monotonic() - self._began
         done = [variation.done() for variation in self._variations]
         slowest = min(done)
-        return Progress(
+        return SessionProgress(
             notes=[note for variation in self._variations for note in variation.fresh_notes()],
             done=done,
             finished=[variation.finished for variation in self._variations],
-            tokens_per_second=self._num_tokens / elapsed if elapsed > 0 else 0.0,
+            tokens_per_second=self.num_tokens / elapsed if elapsed > 0 else 0.0,
             seconds_left=elapsed * (1 - slowest) / slowest if slowest > 0 else None,
         )
 
 
-def _permitted(state: GrammarState) -> np.ndarray:
-    """Tokens that a continuation may use at all, bool [vocab_size].
+def _variations(prompt: Prompt, request: Request, end: float) -> list[Variation]:
+    """The variations of a request at the cut; each has its own copies of what follows its stream."""
+    vocabulary, past, sampling = prompt.state.vocabulary, prompt.past_ids, request.sampling
+    repetition_guard = RepetitionGuard(vocabulary, past, most=sampling.most_repeats) if sampling.most_repeats else None
+    polyphony_guard = PolyphonyGuard(vocabulary, past, most=sampling.most_at_once) if sampling.most_at_once else None
+    return [
+        Variation(
+            number=number,
+            prompt=prompt,
+            state=prompt.state.copy(),
+            end=end,
+            repetition_guard=repetition_guard and repetition_guard.copy(),
+            polyphony_guard=polyphony_guard and polyphony_guard.copy(),
+            reminder=prompt.reminder and prompt.reminder.copy(),
+        )
+        for number in range(request.variations)
+    ]
 
-    No end: the visitor gets the length that was asked for. No change of metre or tempo: the upload's are in force, and
-    the length was counted in them.
-    """
+
+def _permitted(state: GrammarState) -> np.ndarray:
+    """Tokens that a continuation may use, bool [V]."""
     vocabulary = state.vocabulary
-    permitted = np.ones(len(vocabulary.kinds), dtype=bool)
-    for kind in ("PAD", "BOS", "EOS", "Tempo", "TimeSig"):
-        permitted[vocabulary.ids_of.get(kind, [])] = False
+    permitted_V = np.ones(len(vocabulary.kinds), dtype=bool)
+    for kind in EXCLUDED_KINDS:
+        permitted_V[vocabulary.ids_of.get(kind, [])] = False
     if vocabulary.has_bars and ("TimeSig", state.metre) in vocabulary.ids:
-        permitted[vocabulary.ids["TimeSig", state.metre]] = True  # every bar repeats it
-    return permitted
+        permitted_V[vocabulary.ids["TimeSig", state.metre]] = True  # every bar repeats it
+    return permitted_V
 
 
 def _foreign_to(key: Key | None, state: GrammarState) -> np.ndarray:
-    """1.0 at the beginnings of notes outside `key` (drums have no key), float [vocab_size]; no key: zeros."""
+    """1.0 at the beginnings of notes outside `key` (drums have no key), else 0.0, float32 [V]; zeros without a key."""
     vocabulary = state.vocabulary
-    foreign = np.zeros(len(vocabulary.kinds), np.float32)
+    foreign_V = np.zeros(len(vocabulary.kinds), np.float32)
     if key is not None:
         pitches = [i for kind in ("Pitch", "NoteOn") for i in vocabulary.ids_of.get(kind, ())]
-        foreign[[i for i in pitches if int(vocabulary.values[i] or 0) % 12 not in key.pitch_classes]] = 1.0
-    return foreign
+        foreign_V[[i for i in pitches if int(vocabulary.values[i] or 0) % 12 not in key.pitch_classes]] = 1.0
+    return foreign_V

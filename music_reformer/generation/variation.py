@@ -1,4 +1,4 @@
-"""One continuation in the making: where its stream has got to, and the notes that have come of it."""
+"""One variation in progress: the state of its token stream, and the notes decoded from it."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from dataclasses import dataclass, field
 import numpy as np
 import symusic
 
-from music_reformer.generation.chord_guard import ChordGuard
 from music_reformer.generation.continuation import NewNoteTracks, write_continuation
-from music_reformer.generation.loop_guard import LoopGuard
+from music_reformer.generation.instrument_reminder import InstrumentReminder
+from music_reformer.generation.polyphony_guard import PolyphonyGuard
 from music_reformer.generation.prompt import Prompt
-from music_reformer.generation.roll_call import RollCall
+from music_reformer.generation.repetition_guard import RepetitionGuard
 from music_reformer.midi.grammar import GrammarState
 from music_reformer.midi.stream import Note
 from music_reformer.midi.vocabulary import DRUMS
 
-# A model that got stuck could fill one bar for ever: past this many tokens in a bar only time may move on. The densest
-# REMI bar in a sample of POP909 has 276, in one of ASAP 366.
+# A stuck model could fill one bar for ever: past this many tokens in a bar, only tokens that move time on are allowed.
+# The densest REMI bar in a sample of POP909 has 276 tokens, in one of ASAP 366.
 MAX_TOKENS_PER_BAR = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class NewNote:
-    """A note just composed; times in seconds from the beginning of the whole piece.
+    """A note just composed; times are in seconds from the beginning of the piece.
 
     Attributes:
-        track: index of the track that it is written to, in the finished score.
+        track: index, in the finished score, of the track that it is written to.
     """
 
     variation: int
@@ -41,20 +41,20 @@ class NewNote:
 
 @dataclass
 class Variation:
-    """One continuation in the making.
+    """One variation in progress.
 
     Attributes:
-        end: grid tick at which it is long enough. Notes that begin before it keep their length.
-        unread: tokens that the model has still to read before it can choose another.
+        end: grid tick at which the requested length ends. Notes that begin before it keep their length.
+        unread: tokens that the model has to read before the next one is chosen.
     """
 
     number: int
     prompt: Prompt
     state: GrammarState
     end: float
-    loop_guard: LoopGuard | None = None
-    chord_guard: ChordGuard | None = None
-    roll_call: RollCall | None = None
+    repetition_guard: RepetitionGuard | None = None
+    polyphony_guard: PolyphonyGuard | None = None
+    reminder: InstrumentReminder | None = None
     unread: list[int] = field(default_factory=list)
     finished: bool = False
     notes: list[Note] = field(default_factory=list)
@@ -67,28 +67,28 @@ class Variation:
         self._tracks = NewNoteTracks(self.prompt, has_programs=self.state.vocabulary.has_programs)
 
     def allowed(self, permitted: np.ndarray) -> np.ndarray:
-        """The grammar's mask, narrowed to what this request permits, and to time in an endless bar or chord."""
+        """Tokens that may come next, bool [V]: grammar and request permit them, and no bar or chord is endless."""
         mask = self.state.allowed() & permitted
         if self._tokens_in_bar > MAX_TOKENS_PER_BAR:
             time_only = mask & self.state.grammar.time_mask
-            if time_only.any():  # a note that was begun is completed first
+            if time_only.any():  # else a note that has begun is completed first
                 return time_only
-        full = self.chord_guard.full() if self.chord_guard is not None else []
-        if full:
+        excessive = self.polyphony_guard.excessive() if self.polyphony_guard is not None else []
+        if excessive:
             narrowed = mask.copy()
-            narrowed[full] = False
-            mask = narrowed if narrowed.any() else mask  # a note that was begun is completed first
+            narrowed[excessive] = False
+            mask = narrowed if narrowed.any() else mask  # a note that has begun is completed first
         return mask
 
-    def discouraged(self) -> list[int]:
-        """Tokens that would go on with a loop."""
-        return self.loop_guard.discouraged() if self.loop_guard is not None else []
+    def repeating(self) -> list[int]:
+        """Tokens that would continue a repetition of bars."""
+        return self.repetition_guard.repeating() if self.repetition_guard is not None else []
 
     def take(self, token: int) -> None:
-        """Add a token; the variation is finished when its time has come and its notes have ended."""
+        """Append a token. The variation is finished when the length is reached and all its notes have ended."""
         state = self.state
-        self.unread += [*(self.roll_call.take(token) if self.roll_call is not None else []), token]
-        for guard in (self.loop_guard, self.chord_guard):
+        self.unread += [*(self.reminder.take(token) if self.reminder is not None else []), token]
+        for guard in (self.repetition_guard, self.polyphony_guard):
             if guard is not None:
                 guard.take(token)
         for note in state.advance(token):
@@ -106,14 +106,14 @@ class Variation:
                 self.finished = True
 
     def _keep(self, note: Note) -> None:
-        # The ends of the prompt's own notes, where they are events, are not news.
+        # Where note ends are events, the stream also ends notes of the prompt: those are not new.
         if note.start_tick >= self.prompt.cut_grid:
             self.notes.append(note)
-            # No second stroke of this key at this very moment.
+            # The same key cannot be struck again at the same moment.
             self.state.hold(DRUMS if note.drum else note.program, note.pitch, note.start_tick + 1)
 
     def done(self) -> float:
-        """Fraction of the length."""
+        """Composed fraction of the length, 0 to 1."""
         if self.finished and not self._stopped_early():
             return 1.0
         cut = self.prompt.cut_grid
@@ -123,7 +123,7 @@ class Variation:
         return self.state.tick < self.end
 
     def fresh_notes(self) -> list[NewNote]:
-        """Notes since the last call."""
+        """Notes decoded since the last call."""
         fresh, self._num_told = self.notes[self._num_told :], len(self.notes)
         return [self._told(note) for note in fresh]
 

@@ -95,24 +95,53 @@ def load_weights(path: str | Path) -> LoadedWeights:
     Raises:
         UserError: nothing is there, or it is not a model of ours.
     """
+    path = _resolved(path)
+    return _load_folder(path) if path.is_dir() else _load_checkpoint(path)
+
+
+def fingerprint_of(path: str | Path) -> str:
+    """The fingerprint of weights, without building the model.
+
+    Args:
+        path: as `load_weights` takes it.
+
+    Raises:
+        UserError: there are no weights.
+    """
+    path = _resolved(path)
+    if path.is_dir():
+        _check_files(path)
+        path = path / TENSORS
+    return _sha256(path)
+
+
+def _resolved(path: str | Path) -> Path:
+    """The folder of weights or the checkpoint that a path means."""
     if str(path) == PRETRAINED:
         path = Path(__file__).parent.parent / "pretrained"
     path = Path(path)
     require(path.exists(), f"no checkpoint at {path}; name a folder of weights, a .ckpt file, or 'pretrained'")
-    if not path.is_dir():
-        return _load_checkpoint(path)
-    if not (path / TENSORS).is_file() and (path / "weights" / TENSORS).is_file():
+    if path.is_dir() and not (path / TENSORS).is_file() and (path / "weights" / TENSORS).is_file():
         path = path / "weights"
-    return _load_folder(path)
+    return path
 
 
-def _load_folder(folder: Path) -> LoadedWeights:
+def _check_files(folder: Path) -> None:
     for name in (TENSORS, "config.json", "tokenizer.json"):
         if not (folder / name).is_file():
             raise UserError(
                 f"{folder} holds no weights of Music Reformer: {name} is missing; name a folder of weights, or a run "
                 "that has exported some"
             )
+
+
+def _sha256(path: Path) -> str:
+    with naming(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _load_folder(folder: Path) -> LoadedWeights:
+    _check_files(folder)
     content = read_json(folder / "config.json")
     tokenizer_settings = read_json(folder / "tokenizer.json")
     info = content.get("info", {})
@@ -132,7 +161,7 @@ def _load_folder(folder: Path) -> LoadedWeights:
         model=_build(config, tensors, folder),
         tokenizer_settings=tokenizer_settings,
         info=info,
-        fingerprint=hashlib.sha256(path.read_bytes()).hexdigest(),
+        fingerprint=_sha256(path),
         can_infill=_ability(content, "can_infill", info.get("infill"), folder),
         knows_names=_ability(content, "knows_names", info.get("named"), folder),
     )
@@ -168,7 +197,7 @@ def _load_checkpoint(path: Path) -> LoadedWeights:
         model=_build(config, tensors, path),
         tokenizer_settings=tokenizer_settings,
         info=info,
-        fingerprint=hashlib.sha256(path.read_bytes()).hexdigest(),
+        fingerprint=_sha256(path),
         can_infill=can_infill,
         knows_names=knows_names,
     )

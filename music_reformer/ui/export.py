@@ -11,7 +11,7 @@ import symusic
 
 from music_reformer.config import Checked, require
 from music_reformer.config.checked import bounded, one_of
-from music_reformer.generation.prompt import keep_before, score_from
+from music_reformer.midi.cut import keep_before, score_from
 from music_reformer.midi.guard import read_score_guarded
 from music_reformer.midi.instruments import instrument_name
 from music_reformer.midi.notation import music_xml

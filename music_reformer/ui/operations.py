@@ -19,7 +19,8 @@ import symusic
 
 from music_reformer.config import require
 from music_reformer.generation.generator import Generator
-from music_reformer.generation.prompt import PIANO, blank_score
+from music_reformer.generation.prompt import PIANO
+from music_reformer.midi.cut import blank_score
 from music_reformer.midi.examples import EXAMPLES
 from music_reformer.midi.guard import Opened, open_guarded, read_score_guarded
 from music_reformer.midi.roll import roll_data
@@ -117,7 +118,7 @@ class Operations:
                 "missing": sorted(prompt.missing),
                 "dropped_bars": session.dropped_bars,
             }
-            for progress in session:
+            for progress in self.generator.compose(session):
                 running.seconds_left = progress.seconds_left or 0.0
                 yield {
                     "event": "progress",

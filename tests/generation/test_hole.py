@@ -8,11 +8,14 @@ from itertools import pairwise
 import pytest
 import symusic
 
+from helpers.composing import run
+from helpers.rich_midi import events_of, rich_file
 from helpers.stand_in_model import StandIn, full_score
 from music_reformer.config import TokenizerConfig
 from music_reformer.errors import UserError
-from music_reformer.generation.generator import Generator, Session
+from music_reformer.generation.generator import Generator
 from music_reformer.generation.request import Request
+from music_reformer.generation.session import Session
 from music_reformer.midi.score import bar_starts
 from music_reformer.midi.splice import Writer
 from music_reformer.midi.tokenizer import MusicTokenizer
@@ -27,9 +30,9 @@ def generator(tokenizer: MusicTokenizer = TOKENIZER, **settings: float) -> Gener
 
 
 def compose(score: symusic.Score, **order: object) -> Session:
-    session = generator().start(score, Request(seed=3, **order))
-    for _ in session:
-        pass
+    composer = generator()
+    session = composer.start(score, Request(seed=3, **order))
+    run(composer, session)
     return session
 
 
@@ -108,9 +111,19 @@ def test_a_long_piece_is_read_around_the_hole() -> None:
     assert 0 < session.dropped_bars < 58
     assert session.prompt.ids.count(PAD) == 2
     assert session.prompt.cut_tick == bar_starts(score)[30]
-    for _ in session:
-        pass
+    run(loop, session)
     assert notes(session.scores[0]) != notes(score)
+
+
+@pytest.mark.parametrize(("max_length", "most"), [(1 << 20, 1), (1500, 2)])
+def test_a_piece_is_encoded_once_and_an_excerpt_of_a_long_one_by_itself(
+    max_length: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded = []
+    encode = MusicTokenizer.encode
+    monkeypatch.setattr(MusicTokenizer, "encode", lambda self, score: (encoded.append(score), encode(self, score))[1])
+    generator(max_length=max_length).start(full_score(bars=60), Request(cut_bar=30, until_bar=32))
+    assert len(encoded) == most
 
 
 def test_a_last_bar_in_which_nothing_begins_counts_as_seen() -> None:
@@ -127,8 +140,6 @@ def test_a_last_bar_in_which_nothing_begins_counts_as_seen() -> None:
 @pytest.mark.parametrize("chosen", [None, {PIANO}])
 @pytest.mark.parametrize("midi_format", [0, 1])
 def test_spliced_into_the_file_all_other_events_stay(midi_format: int, chosen: set[int] | None) -> None:
-    from test_splice import events_of, rich_file
-
     original = rich_file(midi_format=midi_format)
     score = symusic.Score.from_midi(original)
     session = compose(score, cut_bar=3, until_bar=5, programs=sorted(chosen or ()))
@@ -150,7 +161,7 @@ def test_spliced_into_the_file_all_other_events_stay(midi_format: int, chosen: s
     ("order", "message"),
     [
         ({"cut_bar": 5, "until_bar": 5}, r"until_bar \(5\) must be above cut_bar \(5\)"),
-        ({"cut_bar": 5, "until_bar": 99}, "bars to compose anew"),
+        ({"cut_bar": 5, "until_bar": 99}, "bars to recompose"),
         ({"cut_bar": -1, "until_bar": 3}, "cut_bar"),
     ],
 )
@@ -163,9 +174,9 @@ def test_bars_in_which_nothing_plays_any_more_are_refused() -> None:
     score = symusic.Score(480)
     score.tracks.append(symusic.Track("", 0, False))
     score.tracks[0].notes.append(symusic.Note(0, 480 * 4 * 6, 60, 80))
-    with pytest.raises(UserError, match="nothing plays"):
+    with pytest.raises(UserError, match="no note begins"):
         generator().start(score, Request(cut_bar=3, until_bar=5))
-    with pytest.raises(UserError, match=r"nothing plays|bars to compose anew"):
+    with pytest.raises(UserError, match=r"no note begins|bars to recompose"):
         generator().start(symusic.Score(480), Request(cut_bar=0, until_bar=1))
 
 

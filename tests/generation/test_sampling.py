@@ -86,7 +86,7 @@ def test_draws_have_the_frequencies_of_the_distribution() -> None:
         assert tokens.count(token) / count == pytest.approx(expected, abs=2 / count)
 
 
-def test_the_borders_of_the_dice() -> None:
+def test_numbers_at_the_borders_of_tokens() -> None:
     logits, allowed = case(2)
     for config in (SamplingConfig(), SamplingConfig(top_k=1), SamplingConfig(temperature=1e-6)):
         for point in (0.0, 1.0 - 2**-53):
@@ -112,7 +112,7 @@ def test_temperature_zero_is_greedy() -> None:
         assert sampler.choose(logits, allowed, 0) == expected
 
 
-def test_a_variation_throws_the_same_dice_whoever_else_plays() -> None:
+def test_a_variation_draws_the_same_numbers_whoever_else_plays() -> None:
     alone = Sampler(SamplingConfig(), seed=9, num_variations=3, pitch_tokens=())
     together = Sampler(SamplingConfig(), seed=9, num_variations=5, pitch_tokens=())
     for step in range(1200):  # more than are drawn at a time

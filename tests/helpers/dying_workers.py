@@ -6,10 +6,10 @@ import os
 
 from music_reformer.batch.jobs import Job
 from music_reformer.batch.runner import Outcome
-from music_reformer.batch.workers import compose_jobs
+from music_reformer.batch.workers import run_parcel
 
 
 def die_of_b(jobs: list[Job]) -> list[tuple[Job, Outcome]]:
     if any(job.name == "b.mid" for job in jobs):
         os._exit(7)
-    return compose_jobs(jobs)
+    return run_parcel(jobs)

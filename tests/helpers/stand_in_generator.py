@@ -16,9 +16,10 @@ from dataclasses import dataclass
 
 import symusic
 
-from music_reformer.generation.generator import NewNote, Progress
-from music_reformer.generation.prompt import programs_of
 from music_reformer.generation.request import Length, Request
+from music_reformer.generation.session import SessionProgress
+from music_reformer.generation.variation import NewNote
+from music_reformer.midi.cut import programs_of
 from music_reformer.midi.vocabulary import DRUMS
 
 NOTES_PER_BAR = 8
@@ -48,6 +49,9 @@ class StandInGenerator:
         if until_bar is not None:
             session.keep_behind(prompt, frozenset(request.programs))
         return session
+
+    def compose(self, session: StandInSession) -> Iterator[SessionProgress]:
+        return session.reports()
 
 
 class StandInSession:
@@ -112,7 +116,7 @@ class StandInSession:
     def stop(self) -> None:
         self._stop.set()
 
-    def __iter__(self) -> Iterator[Progress]:
+    def reports(self) -> Iterator[SessionProgress]:
         total = self._bars * NOTES_PER_BAR
         began = time.monotonic()
         yield self._progress([], total, began)
@@ -125,9 +129,9 @@ class StandInSession:
             yield self._progress(fresh, total, began)
         yield self._progress([], total, began, finished=True)
 
-    def _progress(self, notes: list[NewNote], total: int, began: float, *, finished: bool = False) -> Progress:
+    def _progress(self, notes: list[NewNote], total: int, began: float, *, finished: bool = False) -> SessionProgress:
         done, elapsed = self._num_made / total, time.monotonic() - began
-        return Progress(
+        return SessionProgress(
             notes=notes,
             done=[done] * self._variations,
             finished=[finished] * self._variations,

@@ -7,12 +7,13 @@ from itertools import pairwise
 import pytest
 import torch
 
+from helpers.composing import run
 from helpers.stand_in_model import StandIn, full_score
 from music_reformer.config import TokenizerConfig
-from music_reformer.generation.generator import Generator, Session
+from music_reformer.generation.generator import Generator
+from music_reformer.generation.instrument_reminder import InstrumentReminder
 from music_reformer.generation.request import Request
-from music_reformer.generation.roll_call import RollCall
-from music_reformer.generation.together import compose_together
+from music_reformer.generation.session import Session
 from music_reformer.midi.bars import BarReader
 from music_reformer.midi.instrumentation import NAMED_BARS
 from music_reformer.midi.tokenizer import MusicTokenizer
@@ -35,11 +36,11 @@ def bars(*players: set[int]) -> list[int]:
     return [*written, BAR]
 
 
-def called(roll_call: RollCall, tokens: list[int]) -> list[set[int]]:
+def called(reminder: InstrumentReminder, tokens: list[int]) -> list[set[int]]:
     """Who is named in front of each bar line among the tokens; nobody: an empty set."""
     names = []
     for token in tokens:
-        told = roll_call.take(token)
+        told = reminder.take(token)
         assert not told or (token == BAR and told[0] == PAD)
         if token == BAR:
             names.append({int(TOKENIZER.tokens[i].removeprefix("Program_")) for i in told[1:]})
@@ -47,10 +48,10 @@ def called(roll_call: RollCall, tokens: list[int]) -> list[set[int]]:
 
 
 def test_one_that_was_asked_for_is_called_until_it_plays() -> None:
-    roll_call = RollCall(READER, bars({PIANO}, {PIANO}), {PIANO, BASS})
-    assert roll_call.names() == {PIANO, BASS}
+    reminder = InstrumentReminder(READER, bars({PIANO}, {PIANO}), {PIANO, BASS})
+    assert reminder.names() == {PIANO, BASS}
     silent, plays = {PIANO}, {PIANO, BASS}
-    assert called(roll_call, bars(silent, silent, plays, silent, silent)[2:]) == [
+    assert called(reminder, bars(silent, silent, plays, silent, silent)[2:]) == [
         {PIANO, BASS},  # the bar that was just played, of which the prompt had the line, lacked the bass
         {PIANO, BASS},
         set(),  # both have been heard since
@@ -61,24 +62,24 @@ def test_one_that_was_asked_for_is_called_until_it_plays() -> None:
 
 def test_all_are_called_again_when_the_bars_of_a_name_are_over() -> None:
     both = {PIANO, BASS}
-    roll_call = RollCall(READER, bars(both), both)
-    names = called(roll_call, bars(*[both] * (2 * NAMED_BARS))[2:])
+    reminder = InstrumentReminder(READER, bars(both), both)
+    names = called(reminder, bars(*[both] * (2 * NAMED_BARS))[2:])
     assert [number for number, programs in enumerate(names, 1) if programs] == [NAMED_BARS, 2 * NAMED_BARS]
 
 
 def test_where_nobody_was_asked_for_those_heard_lately_go_on() -> None:
-    roll_call = RollCall(READER, bars({FLUTE}, {PIANO}, {PIANO, DRUMS}))
-    assert roll_call.names() == {FLUTE, PIANO, DRUMS}
-    names = called(roll_call, bars(*[{PIANO}] * 20)[2:])
+    reminder = InstrumentReminder(READER, bars({FLUTE}, {PIANO}, {PIANO, DRUMS}))
+    assert reminder.names() == {FLUTE, PIANO, DRUMS}
+    names = called(reminder, bars(*[{PIANO}] * 20)[2:])
     assert [programs for programs in names if programs] == [{PIANO}, {PIANO}]
 
 
 def test_a_copy_goes_its_own_way() -> None:
-    roll_call = RollCall(READER, bars({PIANO}), {BASS})
-    other = roll_call.copy()
-    assert called(roll_call, bars({BASS})[2:]) == [set()]
+    reminder = InstrumentReminder(READER, bars({PIANO}), {BASS})
+    other = reminder.copy()
+    assert called(reminder, bars({BASS})[2:]) == [set()]
     assert called(other, bars({PIANO})[2:]) == [{BASS}]
-    assert called(roll_call, bars({PIANO})[2:]) == [set()]
+    assert called(reminder, bars({PIANO})[2:]) == [set()]
 
 
 class Listening(StandIn):
@@ -93,16 +94,20 @@ class Listening(StandIn):
         return super().step(tokens_B, state)
 
 
-def session(model: StandIn, **order: object) -> Session:
-    generator = Generator(model, TOKENIZER, knows_names=True)
-    return generator.start(full_score(bars=3), Request(length="24bars", programs=[PIANO, FLUTE], seed=3, **order))
+def generator_of(model: StandIn) -> Generator:
+    return Generator(model, TOKENIZER, knows_names=True)
+
+
+def session(generator: Generator, variations: int = 1) -> Session:
+    request = Request(length="24bars", programs=[PIANO, FLUTE], seed=3, variations=variations)
+    return generator.start(full_score(bars=3), request)
 
 
 def test_the_model_reads_names_in_front_of_bar_lines_and_the_music_has_none() -> None:
     model = Listening()
-    one = session(model)
-    for _ in one:
-        pass
+    generator = generator_of(model)
+    one = session(generator)
+    run(generator, one)
     told = [TOKENIZER.tokens[token] for token in model.told]
     calls = [place for place, token in enumerate(model.told) if token == PAD]
     assert len(calls) >= 24 // NAMED_BARS - 1
@@ -114,15 +119,13 @@ def test_the_model_reads_names_in_front_of_bar_lines_and_the_music_has_none() ->
     assert all(track.program in {0, 33, 73} or track.is_drum for track in one.scores[0].tracks)
 
 
-@pytest.mark.parametrize("most_rows", [1, 4])
-def test_variations_that_are_called_at_different_times_are_the_same_together(most_rows: int) -> None:
-    alone = [session(StandIn(TOKENIZER)), session(StandIn(TOKENIZER), variations=3)]
+@pytest.mark.parametrize("max_rows", [1, 4])
+def test_variations_that_are_reminded_at_different_times_are_the_same_together(max_rows: int) -> None:
+    generator = generator_of(StandIn(TOKENIZER))
+    alone, together = ([session(generator), session(generator, variations=3)] for _ in range(2))
     for one in alone:
-        for _ in one:
-            pass
-    model = StandIn(TOKENIZER)
-    together = [session(model), session(model, variations=3)]
-    list(compose_together(together, most_rows=most_rows))
+        run(generator, one)
+    assert list(generator.compose_together(together, max_rows=max_rows))
     for one, other in zip(alone, together, strict=True):
         assert [score.dumps_midi() for score in one.scores] == [score.dumps_midi() for score in other.scores]
 
@@ -130,6 +133,6 @@ def test_variations_that_are_called_at_different_times_are_the_same_together(mos
 def test_a_model_that_has_not_learnt_names_is_never_told() -> None:
     model = Listening()
     generator = Generator(model, TOKENIZER, knows_names=False)
-    for _ in generator.start(full_score(bars=3), Request(length="12bars", programs=[PIANO, FLUTE])):
-        pass
+    run(generator, generator.start(full_score(bars=3), Request(length="12bars", programs=[PIANO, FLUTE])))
+    assert model.told
     assert PAD not in model.told

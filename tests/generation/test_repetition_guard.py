@@ -6,7 +6,7 @@ import pytest
 
 from music_reformer.config import SamplingConfig, TokenizerConfig
 from music_reformer.errors import UserError
-from music_reformer.generation.loop_guard import LoopGuard
+from music_reformer.generation.repetition_guard import RepetitionGuard
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.midi.vocabulary import Vocabulary
 
@@ -31,17 +31,17 @@ def pitch_id(vocabulary: Vocabulary, pitch: int) -> int:
     return next(i for i in vocabulary.ids_of["Pitch"] if int(vocabulary.values[i] or 0) == pitch)
 
 
-def played(guard: LoopGuard, tokens: list[int]) -> list[list[int]]:
+def played(guard: RepetitionGuard, tokens: list[int]) -> list[list[int]]:
     """What was discouraged before each token."""
     found = []
     for token in tokens:
-        found.append(guard.discouraged())
+        found.append(guard.repeating())
         guard.take(token)
     return found
 
 
 def test_a_bar_too_many_is_discouraged_note_by_note_as_long_as_it_is_the_same(vocabulary: Vocabulary) -> None:
-    guard = LoopGuard(vocabulary, [], most=3)
+    guard = RepetitionGuard(vocabulary, [], most=3)
     same = bar(vocabulary, 60, 64, 67)
     for velocity in range(3):
         assert not any(played(guard, bar(vocabulary, 60, 64, 67, velocity=velocity)))
@@ -55,33 +55,33 @@ def test_a_bar_too_many_is_discouraged_note_by_note_as_long_as_it_is_the_same(vo
 
 def test_loops_of_two_and_of_four_bars_are_found(vocabulary: Vocabulary) -> None:
     for loop in ([48, 50], [48, 50, 52, 53]):
-        guard = LoopGuard(vocabulary, [], most=2)
+        guard = RepetitionGuard(vocabulary, [], most=2)
         heard = [any(played(guard, bar(vocabulary, pitch))) for _ in range(4) for pitch in loop]
         assert not any(heard[: 2 * len(loop)])
         assert any(heard[2 * len(loop) : 3 * len(loop)])
 
 
 def test_silence_is_a_loop_too(vocabulary: Vocabulary) -> None:
-    guard = LoopGuard(vocabulary, bar(vocabulary, 60), most=2)
+    guard = RepetitionGuard(vocabulary, bar(vocabulary, 60), most=2)
     for _ in range(3):
         played(guard, bar(vocabulary))
-    assert guard.discouraged() == vocabulary.ids_of["Bar"]
+    assert guard.repeating() == vocabulary.ids_of["Bar"]
 
 
 def test_music_that_changes_is_let_alone(vocabulary: Vocabulary) -> None:
-    guard = LoopGuard(vocabulary, [], most=2)
+    guard = RepetitionGuard(vocabulary, [], most=2)
     assert not any(token for pitch in range(40, 80) for token in played(guard, bar(vocabulary, pitch, pitch + 1)))
 
 
 def test_a_prompt_that_is_a_loop_may_go_on_as_long_as_it_was(vocabulary: Vocabulary) -> None:
     prompt = [token for pitch in [60] * 6 + [62, 64] for token in bar(vocabulary, pitch)]
-    guard = LoopGuard(vocabulary, prompt, most=2)
+    guard = RepetitionGuard(vocabulary, prompt, most=2)
     heard = [any(played(guard, bar(vocabulary, 65))) for _ in range(8)]
     assert heard == [False] * 6 + [True] * 2
 
 
 def test_a_copy_goes_its_own_way(vocabulary: Vocabulary) -> None:
-    guard = LoopGuard(vocabulary, bar(vocabulary, 60) * 3, most=2)
+    guard = RepetitionGuard(vocabulary, bar(vocabulary, 60) * 3, most=2)
     other = guard.copy()
     played(guard, bar(vocabulary, 60))
     played(other, bar(vocabulary, 61))

@@ -1,7 +1,8 @@
-"""No chord without end: a model that has put one note on top of another too often goes on through all the keys.
+"""PolyphonyGuard: limits how many notes an instrument begins at once.
 
-Each instrument may begin so many notes at once as the request says, or as many as it does in the prompt; then it may
-not be named again before time has moved on.
+Without it, a model that has stacked too many notes on top of each other may go on through all the keys. The limit is
+the request's, or what the instrument does in the prompt if that is more. An instrument that has reached it cannot begin
+another note before time moves on.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from music_reformer.midi.vocabulary import NOTE_BEGINNINGS, Vocabulary
 _TIME = frozenset({"Bar", "Position", "TimeShift", "Rest"})
 
 
-class ChordGuard:
+class PolyphonyGuard:
     """Follows one stream, token by token.
 
     Args:
         vocabulary: what the tokens mean.
         prompt: the tokens before the first new one.
-        most: notes of one instrument that may begin at once.
+        most: notes that one instrument may begin at once.
     """
 
     def __init__(self, vocabulary: Vocabulary, prompt: Iterable[int], *, most: int) -> None:
@@ -30,7 +31,7 @@ class ChordGuard:
         # Performance writes the velocity first.
         first = NOTE_BEGINNINGS | {"Velocity"} if vocabulary.is_performance else NOTE_BEGINNINGS
         self._first = [i for kind in sorted(first) for i in vocabulary.ids_of.get(kind, [])]
-        # By the token that names the instrument; -1 where none does.
+        # Token of the current instrument; -1 in encodings that name none.
         self._program = -1
         self._together: Counter[int] = Counter()
         heard: Counter[int] = Counter()
@@ -40,14 +41,14 @@ class ChordGuard:
         self._default = most
         self._most = {program: count for program, count in heard.items() if count > most}
 
-    def copy(self) -> ChordGuard:
-        """Another one at the same place."""
+    def copy(self) -> PolyphonyGuard:
+        """An independent guard in the same state."""
         other = copy.copy(self)
         other._together = Counter(self._together)
         return other
 
     def take(self, token: int) -> None:
-        """A token has been played."""
+        """Note the next token of the stream."""
         kind = self._kinds[token]
         if kind in _TIME:
             self._together.clear()
@@ -56,7 +57,7 @@ class ChordGuard:
         elif kind in NOTE_BEGINNINGS:
             self._together[self._program] += 1
 
-    def full(self) -> list[int]:
-        """Tokens that would begin a note too many; mostly none."""
+    def excessive(self) -> list[int]:
+        """Tokens that would begin one note too many; mostly none."""
         full = [p for p, count in self._together.items() if count >= self._most.get(p, self._default)]
         return full if self._has_programs or not full else self._first

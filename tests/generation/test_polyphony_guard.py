@@ -10,8 +10,8 @@ import symusic
 
 from music_reformer.config import ModelConfig, SamplingConfig, TokenizerConfig
 from music_reformer.errors import UserError
-from music_reformer.generation.chord_guard import ChordGuard
 from music_reformer.generation.generator import Generator
+from music_reformer.generation.polyphony_guard import PolyphonyGuard
 from music_reformer.generation.request import Request
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.model.decoder import Decoder
@@ -34,9 +34,9 @@ def chord(*, notes: int, program: int = 0) -> symusic.Score:
     return score
 
 
-def guard_after(tokenizer: MusicTokenizer, score: symusic.Score, *, prompt: int = 0) -> ChordGuard:
+def guard_after(tokenizer: MusicTokenizer, score: symusic.Score, *, prompt: int = 0) -> PolyphonyGuard:
     ids = [int(token) for token in tokenizer.encode(score)]
-    guard = ChordGuard(tokenizer.vocabulary, ids if prompt else [], most=3)
+    guard = PolyphonyGuard(tokenizer.vocabulary, ids if prompt else [], most=3)
     if not prompt:
         for token in ids:
             guard.take(token)
@@ -45,13 +45,13 @@ def guard_after(tokenizer: MusicTokenizer, score: symusic.Score, *, prompt: int 
 
 def test_the_instrument_that_has_begun_so_many_may_not_be_named_again(tokenizer: MusicTokenizer) -> None:
     ids = tokenizer.vocabulary.ids
-    assert guard_after(tokenizer, chord(notes=2)).full() == []
+    assert guard_after(tokenizer, chord(notes=2)).excessive() == []
     full = guard_after(tokenizer, chord(notes=3))
-    assert full.full() == [ids["Program", 0]]
+    assert full.excessive() == [ids["Program", 0]]
     other = full.copy()
     other.take(ids["Position", 4])
-    assert other.full() == []
-    assert full.full() == [ids["Program", 0]]
+    assert other.excessive() == []
+    assert full.excessive() == [ids["Program", 0]]
 
 
 def test_a_prompt_with_larger_chords_may_go_on_with_them(tokenizer: MusicTokenizer) -> None:
@@ -60,10 +60,10 @@ def test_a_prompt_with_larger_chords_may_go_on_with_them(tokenizer: MusicTokeniz
     for program, most in ((48, 5), (0, 3)):
         guard.take(ids["Bar", None])
         for _ in range(most):
-            assert guard.full() == []
+            assert guard.excessive() == []
             guard.take(ids["Program", program])
             guard.take(ids["Pitch", 60])
-        assert guard.full() == [ids["Program", program]]
+        assert guard.excessive() == [ids["Program", program]]
 
 
 @pytest.mark.parametrize("encoding", ["REMI", "TSD", "MIDILike", "Performance"])

@@ -1,0 +1,142 @@
+"""Cutting a score at a bar line: what lies before, what lies behind, without some notes; and blank scores."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import symusic
+
+from music_reformer.config import require
+from music_reformer.midi.key import Key
+from music_reformer.midi.score import DEFAULT_METRE, bar_starts
+from music_reformer.midi.stream import DEFAULT_TEMPO
+from music_reformer.midi.vocabulary import DRUMS, program_of
+
+TICKS_PER_QUARTER = 480  # of a blank score
+SUSTAIN = 64  # number of the controller
+_TRACK_EVENTS = ("notes", "controls", "pitch_bends", "pedals", "lyrics")
+# Each of these events is in force until the next one.
+_STATES = ("tempos", "time_signatures", "key_signatures")
+
+
+def programs_of(score: symusic.Score) -> set[int]:
+    """Instruments that play at least one note; -1 is drums."""
+    return {program_of(track) for track in score.tracks if len(track.notes)}
+
+
+def new_track(program: int) -> symusic.core.TrackTick:
+    """An empty track for an instrument, -1 for drums."""
+    drum = program == DRUMS
+    return symusic.Track(name="Drums" if drum else "", program=0 if drum else program, is_drum=drum)
+
+
+def blank_score(
+    programs: Iterable[int],
+    *,
+    tempo: float = DEFAULT_TEMPO,
+    metre: tuple[int, int] = DEFAULT_METRE,
+    key: Key | None = None,
+) -> symusic.Score:
+    """An empty piece with a track for each instrument (-1 for drums); `tempo` in quarters a minute."""
+    score = symusic.Score(TICKS_PER_QUARTER)
+    score.tempos.append(symusic.Tempo(0, tempo))
+    score.time_signatures.append(symusic.TimeSignature(0, *metre))
+    if key is not None:
+        score.key_signatures.append(symusic.KeySignature(0, key.sharps, int(key.is_minor)))
+    for program in sorted(programs, key=lambda program: (program == DRUMS, program)):
+        score.tracks.append(new_track(program))
+    return score
+
+
+def find_cut(score: symusic.Score, cut_bar: int | None) -> tuple[int, list[int]]:
+    """Tick of the cut, and the bar lines before it.
+
+    Args:
+        score: in ticks.
+        cut_bar: bars to keep; None: all, through the one in which the last note begins.
+
+    Raises:
+        UserError: the score has fewer bars.
+    """
+    starts = [int(notes.max()) for track in score.tracks if len(notes := track.notes.numpy()["time"])]
+    bars = [int(tick) for tick in bar_starts(score)] if starts else [0]
+    if cut_bar is None:
+        index = bisect_right(bars, max(starts)) if starts else 0
+    else:
+        require(
+            0 <= cut_bar < len(bars),
+            f"the cut (bar {cut_bar}) must be 0 to {len(bars) - 1}, because the piece has {len(bars) - 1} bars",
+        )
+        index = cut_bar
+    return bars[index], bars[:index]
+
+
+def keep_before(score: symusic.Score, cut: int) -> symusic.Score:
+    """A copy without the events at or after tick `cut`; a tempo, metre or key that begins there is kept.
+
+    Notes that begin before the cut and sound across it keep their length.
+    """
+    kept = score.copy()
+    for track in kept.tracks:
+        for name in _TRACK_EVENTS:
+            events = getattr(track, name)
+            setattr(track, name, type(events)([event for event in events if event.time < cut]))
+    kept.markers = type(kept.markers)([event for event in kept.markers if event.time < cut])
+    for name in _STATES:
+        events = getattr(kept, name)
+        setattr(kept, name, type(events)([event for event in events if event.time <= cut]))
+    return kept
+
+
+def score_from(score: symusic.Score, origin: int) -> symusic.Score:
+    """The events from tick `origin` on, moved to tick 0, in the tempo, metre and key in force there."""
+    tail = score.copy()
+    for track in tail.tracks:
+        for name in _TRACK_EVENTS:
+            events = getattr(track, name)
+            setattr(track, name, type(events)([event for event in events if event.time >= origin]))
+            for event in getattr(track, name):
+                event.time -= origin
+    tail.markers = type(tail.markers)()
+    for name in _STATES:
+        events = getattr(tail, name)
+        in_force = _last_before(events, origin)
+        later = [event for event in events if event.time > origin]
+        moved = type(events)(([in_force] if in_force is not None else []) + later)
+        for event in moved:
+            event.time = max(0, event.time - origin)
+        setattr(tail, name, moved)
+    return tail
+
+
+def without_notes(score: symusic.Score, begin: int, end: int, programs: Collection[int]) -> symusic.Score:
+    """A copy without the notes that begin from tick `begin` to before `end`, of these instruments (none: of all)."""
+    kept = score.copy()
+    for track in kept.tracks:
+        if not programs or program_of(track) in programs:
+            track.notes = type(track.notes)([note for note in track.notes if not begin <= note.time < end])
+    return kept
+
+
+def lift_pedals(score: symusic.Score, cut: int) -> None:
+    """Release, at tick `cut`, pedals and pitch bends that are still down there: they would colour all that follows."""
+    for track in score.tracks:
+        presses = [control.value for control in track.controls if control.number == SUSTAIN]
+        if presses and presses[-1] >= 64:
+            track.controls.append(symusic.ControlChange(cut, SUSTAIN, 0))
+        if len(track.pitch_bends) and track.pitch_bends[-1].value != 0:
+            track.pitch_bends.append(symusic.PitchBend(cut, 0))
+
+
+def tempo_at(score: symusic.Score, tick: int) -> float:
+    """Quarters a minute in force at a tick."""
+    tempo = _last_before(score.tempos, tick)
+    return float(tempo.qpm) if tempo is not None else DEFAULT_TEMPO
+
+
+def _last_before(events: Iterable[Any], tick: int) -> Any:
+    """The last event at or before `tick`, or None."""
+    found = [event for event in events if event.time <= tick]
+    return max(found, key=lambda event: event.time) if found else None

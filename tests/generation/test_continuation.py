@@ -1,0 +1,160 @@
+"""What is written: the piece event for event, and the new notes where they belong."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+import symusic
+
+from helpers.composing import ENCODINGS, events_before, new_notes, run, stand_in
+from helpers.stand_in_model import StandIn, full_score
+from music_reformer.config import TokenizerConfig
+from music_reformer.generation.generator import Generator
+from music_reformer.generation.request import Request
+from music_reformer.midi.score import bar_starts, read_score, seconds_at
+from music_reformer.midi.tokenizer import MusicTokenizer
+
+
+@pytest.mark.parametrize("cut_bar", [None, 5, 1, 0])
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_the_prompt_comes_back_event_for_event(encoding: str, cut_bar: int | None) -> None:
+    score = full_score()
+    untouched = events_before(score, 1 << 30)
+    generator = stand_in(encoding)
+    session = generator.start(score, Request(length="4bars", variations=2, cut_bar=cut_bar))
+    run(generator, session)
+    cut = session.prompt.cut_tick
+    assert cut == bar_starts(score)[8 if cut_bar is None else cut_bar]
+    before = events_before(score, cut)
+    assert events_before(score, 1 << 30) == untouched, "the caller's score was altered"
+    for result in session.scores:
+        after = events_before(result, cut)
+        assert {key: after[key] for key in before} == before
+        assert all(not values for key, values in after.items() if key not in before)
+        assert len(new_notes(result, cut)) > 3
+        # and in the file, where same keys that overlap would be taken for one another
+        again = symusic.Score.from_midi(result.dumps_midi())
+        ours, theirs = ([track for track in one.tracks if len(track.notes)] for one in (result, again))
+        for left, right in zip(ours, theirs, strict=True):
+            assert sorted((n.time, n.pitch, n.duration, n.velocity) for n in left.notes) == sorted(
+                (n.time, n.pitch, n.duration, n.velocity) for n in right.notes
+            )
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_what_was_told_is_what_is_written(encoding: str) -> None:
+    generator = stand_in(encoding)
+    session = generator.start(full_score(), Request(length="4bars", variations=3, seed=4))
+    told = defaultdict(list)
+    for note in run(generator, session):
+        told[note.variation].append(note)
+    for number, score in enumerate(session.scores):
+        written = new_notes(score, session.prompt.cut_tick)
+        starts = seconds_at(score, [start for _, start, _, _, _ in written])
+        ends = seconds_at(score, [end for _, _, end, _, _ in written])
+        # A note may end earlier in the file, where its key is struck again.
+        left = sorted((-1 if n.drum else n.program, n.pitch, n.velocity, n.start_s, n.end_s) for n in told[number])
+        right = sorted(
+            (program, pitch, velocity, start, end)
+            for (program, _, _, pitch, velocity), start, end in zip(written, starts, ends, strict=True)
+        )
+        assert len(left) >= len(right) > 5
+        for program, pitch, velocity, start, end in right:
+            assert any(
+                (n.pitch, n.velocity) == (pitch, velocity)
+                and (encoding == "Performance" or (-1 if n.drum else n.program) == program)
+                and n.start_s <= start + 1e-6
+                and end <= n.end_s + 1e-6
+                for n in told[number]
+            )
+
+
+@pytest.mark.parametrize("programs", [[], [0, 40, -1]])
+def test_every_note_is_told_with_the_track_that_it_is_written_to(programs: list[int]) -> None:
+    score = full_score()  # two hands of one piano, bass, drums; a violin is added
+    generator = stand_in()
+    session = generator.start(score, Request(length="8bars", variations=2, seed=5, programs=programs))
+    told: dict[int, set[tuple[int, int, int]]] = defaultdict(set)
+    for note in run(generator, session):
+        told[note.variation].add((note.track, note.pitch, note.velocity))
+    for number, result in enumerate(session.scores):
+        cut = session.prompt.cut_tick
+        written = {
+            (index, note.pitch, note.velocity)
+            for index, track in enumerate(result.tracks)
+            for note in track.notes
+            if note.time >= cut
+        }
+        assert written <= told[number]
+        assert len(written) > 0.9 * len(told[number]), "only a key struck twice at once is told and not written"
+        assert {0, 1, 3} <= {track for track, _, _ in written}, "both hands and the drums play"
+        assert not programs or (4 in {track for track, _, _ in written})
+        assert session.scores[number].tracks[1].name == "Left hand"
+
+
+def test_notes_go_to_the_hand_in_whose_register_they_lie() -> None:
+    score = full_score()
+    generator = stand_in()
+    session = generator.start(score, Request(length="30bars"))
+    run(generator, session)
+    cut = session.prompt.cut_tick
+    right, left, _, _ = session.scores[0].tracks
+    assert len(session.scores[0].tracks) == 4
+    assert all(note.pitch > 60 for note in right.notes if note.time >= cut)
+    assert all(note.pitch < 66 for note in left.notes if note.time >= cut)
+    assert all(any(note.time >= cut for note in track.notes) for track in (right, left))
+
+
+def test_no_key_sounds_twice_in_one_track() -> None:
+    generator = stand_in(time_bias=-2)
+    session = generator.start(full_score(), Request(length="3bars", variations=2))
+    run(generator, session)
+    for score in session.scores:
+        for track in score.tracks:
+            ends: dict[int, int] = {}
+            for note in sorted(track.notes, key=lambda note: note.time):
+                assert note.time >= ends.get(note.pitch, 0)
+                ends[note.pitch] = note.time + note.duration
+
+
+def test_pedal_and_bend_do_not_hang_over_the_continuation() -> None:
+    generator = stand_in()
+    session = generator.start(full_score(), Request(length="1bars"))
+    run(generator, session)
+    cut = session.prompt.cut_tick
+    _, left, bass, _ = session.scores[0].tracks
+    assert (left.controls[-1].time, left.controls[-1].number, left.controls[-1].value) == (cut, 64, 0)
+    assert (bass.pitch_bends[-1].time, bass.pitch_bends[-1].value) == (cut, 0)
+
+
+@pytest.mark.parametrize("encoding", ["REMI", "TSD", "MIDILike"])
+def test_pedals_and_bends_of_the_model_are_written(encoding: str) -> None:
+    tokenizer = MusicTokenizer(TokenizerConfig(encoding=encoding, use_sustain_pedals=True, use_pitch_bends=True))
+    generator = Generator(StandIn(tokenizer), tokenizer)
+    session = generator.start(full_score(), Request(length="16bars", variations=4, programs=[0, 33]))
+    run(generator, session)
+    cut = session.prompt.cut_tick
+    tracks = [track for score in session.scores for track in score.tracks]
+    assert any(bend.time > cut for track in tracks for bend in track.pitch_bends)
+    for track in tracks:
+        values = [control.value for control in track.controls if control.number == 64 and control.time >= cut]
+        assert values.count(127) <= values.count(0)
+        assert values[-1:] in ([0], [])
+
+
+def test_real_uploads(corpora: Path) -> None:
+    files = [sorted(corpora.glob("pop909/**/*.mid"))[450], sorted(corpora.glob("asap/**/*.mid"))[500]]
+    for encoding in ENCODINGS:
+        generator = stand_in(encoding)
+        for path in files:
+            score = read_score(path)
+            cut_bar = len(bar_starts(score)) // 3
+            session = generator.start(score, Request(length="4bars", cut_bar=min(cut_bar, 30)))
+            told = run(generator, session)
+            assert told
+            cut = session.prompt.cut_tick
+            before, after = events_before(score, cut), events_before(session.scores[0], cut)
+            assert {key: after[key] for key in before} == before
+            assert min(note.start_s for note in told) >= session.prompt.cut_seconds - 1e-9
