@@ -22,7 +22,7 @@ from hydra.errors import CompactHydraException, HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from music_reformer.cli import compose_config, conf_folder, path_keys, plain_override
-from music_reformer.config import TrainConfig
+from music_reformer.config import TrainConfig, require
 from music_reformer.errors import Stopped, UserError, sentence_of
 from music_reformer.training.run import train
 
@@ -48,6 +48,7 @@ def sweep(overrides: Sequence[str], *, show: bool = False) -> int:
     ours = [override for override in overrides if override not in of_hydra]
     folder = next((override.removeprefix("output=") for override in ours if override.startswith("output=")), FOLDER)
     ours = [override for override in ours if not override.startswith("output=")]
+    require(folder.strip() != "", "output is empty; name a folder for the trainings")
     trainings = combinations(ours)
     for number, training in enumerate(trainings):
         settings = compose_config("train", [*training, f"output={Path(folder) / str(number)}"], show=show)
