@@ -137,7 +137,7 @@ def test_pieces_beyond_the_positions_are_counted_and_left_out(store: TokenStore,
 def test_mistakes_are_one_sentence(store: TokenStore, weights: Path, tmp_path: Path) -> None:
     other = write_store(tmp_path / "other", num_pieces=2, num_validation=1, config=TokenizerConfig(num_velocities=8))
     for changes, text in (
-        ({"data": str(other.path)}, "was trained with another tokenizer than the one that prepared"),
+        ({"data": str(other.path)}, "was trained with a different tokenizer than"),
         ({"checkpoint": str(tmp_path / "nowhere")}, "no checkpoint at"),
         ({"checkpoint": str(store.path)}, "holds no weights of Music Reformer"),
         ({"split": "test"}, "the test split of .* is empty"),
