@@ -1,4 +1,4 @@
-"""What there is to compose: a job is one prompt and one seed, and the files of its variations."""
+"""Jobs: one prompt and one seed each, and the files of its variations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from music_reformer.midi.smf import MIDI_SUFFIXES, is_midi_name, without_suffix
 
 @dataclass(frozen=True)
 class Job:
-    """One prompt and the files to write for it; without a path it is a piece composed from nothing."""
+    """One prompt, one seed, and the files to write. Without a prompt, a piece is composed from nothing."""
 
     prompt: Path | None
     seed: int
@@ -22,11 +22,11 @@ class Job:
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """The name that a person knows it by."""
         return self.prompt.name if self.prompt is not None else "a new piece"
 
     def sha256(self) -> str | None:
-        """Of the prompt.
+        """Checksum of the prompt; None without one.
 
         Raises:
             UserError: it cannot be read.
@@ -40,22 +40,18 @@ class Job:
 
 
 def find_jobs(prompts: str | None, output: Path, *, variations: int, seed: int, seeds: Sequence[int]) -> list[Job]:
-    """What to do: a file, a folder searched recursively, or nothing to go by. Outputs mirror the folders of prompts.
+    """Find the prompts and name the outputs, which mirror the folders of the prompts.
 
     Args:
-        prompts: as the user gave it.
+        prompts: a file, a folder that is searched recursively, or None to compose from nothing.
         output: folder of the outputs.
         variations: files for each prompt and seed.
-        seed: the one seed, where `seeds` is empty; it is then not part of the names.
-        seeds: several.
+        seed: the only seed if `seeds` is empty; names of files then do not contain it.
+        seeds: several seeds.
 
     Raises:
-        UserError: there is no such path, or no MIDI file in it, or there are no variations to make.
+        UserError: there is no such path, or no MIDI file in it.
     """
-    if variations < 1:
-        raise UserError(f"variations ({variations}) must be at least 1")
-    if len(set(seeds)) < len(seeds):
-        raise UserError(f"seeds ({list(seeds)}) must be different from each other")
     jobs = []
     for prompt, stem in _stems(prompts, output):
         for number in seeds or [seed]:
@@ -66,7 +62,7 @@ def find_jobs(prompts: str | None, output: Path, *, variations: int, seed: int, 
 
 
 def _stems(prompts: str | None, output: Path) -> list[tuple[Path | None, Path]]:
-    """Every prompt, and the path of its outputs without number and ending."""
+    """Every prompt, and the path of its outputs without their numbers and endings."""
     if prompts is None:
         return [(None, output / "piece")]
     root = Path(prompts)
