@@ -75,7 +75,7 @@ def open_guarded(
     *,
     name: str | None = None,
     limits: Limits = UPLOAD_LIMITS,
-    seconds: float = 30,
+    seconds: float = 60,
     cpu_seconds: int = 10,
     megabytes: int = 1000,
 ) -> Opened:

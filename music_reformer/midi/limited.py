@@ -77,7 +77,6 @@ def serve_limited(work: Callable[..., bytes]) -> int:
 
         resource.setrlimit(resource.RLIMIT_AS, (int(megabytes) * 2**20, resource.RLIM_INFINITY))
         resource.setrlimit(resource.RLIMIT_CPU, (int(cpu_seconds), int(cpu_seconds) + 1))
-        os.nice(5)  # whoever waits for the server goes first
     try:
         result = work(sys.stdin.buffer.read(), *arguments)
     except UserError as error:
