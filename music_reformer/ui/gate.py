@@ -10,22 +10,18 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from music_reformer.errors import UserError
 from music_reformer.midi.score import UPLOAD_BYTES
 from music_reformer.ui.calls import Endpoint, event_of, plain_call, read_json, session_of
 from music_reformer.ui.hosts import Hosts
 from music_reformer.ui.turns import Turns
-
-Scope = dict[str, Any]
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_JSON = 64_000
 # The file, and what a form says around it.
@@ -89,7 +85,7 @@ class Gate:
 
     def __init__(
         self,
-        application: Application,
+        application: ASGIApp,
         *,
         endpoints: Sequence[Endpoint],
         direct: Sequence[str],

@@ -68,7 +68,8 @@ class OrderFields(Checked):
 
     def sampling_config(self) -> SamplingConfig:
         """The style with the visitor's own numbers in it. Raises `UserError` for numbers out of range."""
-        return replace(STYLES[self.style], **self.sampling)
+        changes: dict[str, Any] = dict(self.sampling)
+        return replace(STYLES[self.style], **changes)
 
 
 @dataclass

@@ -40,6 +40,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
 from music_reformer.config import to_plain
 from music_reformer.cores import num_cores
@@ -53,7 +54,7 @@ from music_reformer.ui import order as limits
 from music_reformer.ui.calls import Endpoint
 from music_reformer.ui.export import ExportFields
 from music_reformer.ui.folders import TemporaryFolder
-from music_reformer.ui.gate import Application, Gate
+from music_reformer.ui.gate import Gate
 from music_reformer.ui.hosts import Hosts
 from music_reformer.ui.operations import Operations
 from music_reformer.ui.order import Order
@@ -74,7 +75,7 @@ ASSETS = Path(__file__).parent / "assets"
 class PageServer(gr.Server):
     """Gradio's server behind our gate."""
 
-    def build_middleware_stack(self) -> Application:
+    def build_middleware_stack(self) -> ASGIApp:
         """The whole application; the gate is outside of all that Gradio adds."""
         operations = [(options["api_name"], function, options["queue"]) for function, options in self._deferred_apis]
         endpoints = [Endpoint.of(name, function) for name, function, _ in operations]
@@ -259,8 +260,9 @@ def _add_operations(server: gr.Server, operations: Operations, uploads: Uploads)
     @_tell_the_visitor
     def open_file(file: gr.FileData) -> dict:
         """Check a MIDI file and keep it; returns its key, name and piano roll."""
-        with uploads.taken(file) as path:
-            original = file.get("orig_name")
+        sent: Any = file  # what the gate let through, whatever it is
+        with uploads.taken(sent) as path:
+            original = sent.get("orig_name")
             return operations.open_file(path, name=original if isinstance(original, str) else path.name)
 
     @server.api(name="example", concurrency_id="example", concurrency_limit=2)
