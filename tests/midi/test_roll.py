@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pretty_midi
 import pytest
+import symusic
 
 from helpers.scores import random_score
+from music_reformer.midi.instruments import PROGRAM_NAMES
 from music_reformer.midi.roll import roll_data
 
 
@@ -41,3 +44,24 @@ def test_tracks_without_a_name_get_their_instruments() -> None:
     for track in score.tracks:
         track.name = ""
     assert [track["name"] for track in roll_data(score)["tracks"]] == ["Acoustic Grand Piano", "Violin", "Drums"]
+
+
+def test_instruments_have_the_names_of_general_midi() -> None:
+    assert list(PROGRAM_NAMES) == [pretty_midi.program_to_instrument_name(program) for program in range(128)]
+
+
+def test_short_beats_without_number_are_not_drawn() -> None:
+    score = random_score()
+    score.time_signatures = [symusic.TimeSignature(0, 64, 128)]
+    assert set(roll_data(score)["bars"]) < set(roll_data(score)["beats"])
+    score.tracks[0].notes.append(symusic.Note(480 * 50_000, 480, 60, 80))
+    roll = roll_data(score)
+    assert roll["beats"] == roll["bars"]
+
+
+def test_bends_that_come_in_crowds_are_thinned_out() -> None:
+    score = random_score()
+    score.tracks[0].pitch_bends.extend([symusic.PitchBend(tick, tick) for tick in range(1000)])
+    bends = roll_data(score)["tracks"][0]["bends"]
+    assert len(bends) < 200
+    assert bends[-1][1] == 999
