@@ -88,7 +88,14 @@ def test_workers_that_are_stopped_while_they_start_say_nothing(weights: Path, pr
     """One job for each of two processes, and a signal to all of them, as Ctrl-C in a terminal sends it."""
     command = [sys.executable, "-m", "music_reformer", "generate", f"prompts={prompts}", f"output={tmp_path / 'out'}"]
     command += [f"checkpoint={weights}", "device=cpu", "workers=2", "length=9000bars"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A shell starts background jobs with SIGINT ignored, and they pass that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 240
     while not (children := _children(process.pid)) and time.monotonic() < deadline:
         time.sleep(0.05)
