@@ -17,6 +17,7 @@ The browser loads `assets/index.html` and calls the endpoints below through Grad
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import signal
 import sys
@@ -263,25 +264,31 @@ def _add_operations(server: gr.Server, operations: Operations, uploads: Uploads)
         sent: Any = file  # what the gate let through, whatever it is
         with uploads.taken(sent) as path:
             original = sent.get("orig_name")
-            return operations.open_file(path, name=original if isinstance(original, str) else path.name)
+            name = original if isinstance(original, str) else path.name
+            return _with_roll_as_text(operations.open_file(path, name=name))
 
     @server.api(name="example", concurrency_id="example", concurrency_limit=2)
     @_tell_the_visitor
     def open_example(name: str) -> dict:
         """One of the example pieces, as if it had been opened."""
-        return operations.open_example(name)
+        return _with_roll_as_text(operations.open_example(name))
 
     @server.api(name="piece", concurrency_id="piece", concurrency_limit=2)
     @_tell_the_visitor
     def open_kept(key: str) -> dict:
         """A file that the server keeps (a variation, say), as /open would return it."""
-        return operations.open_kept(key)
+        return _with_roll_as_text(operations.open_kept(key))
 
     @server.api(name="compose", concurrency_id="compose", concurrency_limit=operations.at_once)
     def compose(order: dict) -> Iterator[dict]:
         """Continue a piece (see `Order`); streams "start", "progress" ... and "done" reports."""
         with _telling_the_visitor():
-            yield from operations.compose(Order.read(order))
+            for report in operations.compose(Order.read(order)):
+                if report["event"] == "done":
+                    variations = [_with_roll_as_text(each) for each in report["variations"]]
+                    yield {**report, "variations": variations}
+                else:
+                    yield report
 
     @server.api(name="export", concurrency_id="export", concurrency_limit=1)
     @_tell_the_visitor
@@ -298,6 +305,13 @@ def _add_operations(server: gr.Server, operations: Operations, uploads: Uploads)
     def stop(ticket: str) -> bool:
         """End a composition early, by the ticket from its "start" report; its "done" report follows."""
         return operations.stop(ticket)
+
+
+def _with_roll_as_text(piece: dict[str, Any]) -> dict[str, Any]:
+    """The piece with its piano roll as JSON text: Gradio looks into every number of an answer, and meanwhile the server
+    answers nobody.
+    """
+    return {**piece, "roll": json.dumps(piece["roll"], separators=(",", ":"))}
 
 
 @contextmanager

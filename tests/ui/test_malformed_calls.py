@@ -210,7 +210,7 @@ def test_what_is_dropped_from_a_call_changes_nothing(address: str) -> None:
         "oauth_token": "t",
     }
     kind, (piece,) = outcome(address, "example", ["waltz"], **more)
-    assert (kind, len(piece["roll"]["tracks"])) == ("complete", 2)
+    assert (kind, len(json.loads(piece["roll"])["tracks"])) == ("complete", 2)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -1,7 +1,8 @@
-"""The worst files, sent to the server: each is refused, and meanwhile nobody else waits."""
+"""The worst files, sent to the server: each is opened or refused, and meanwhile nobody else waits."""
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 
@@ -10,11 +11,13 @@ import pytest
 from helpers.page_calls import CLIENT, outcome, upload
 from helpers.worst_files import WORST
 
-# The aim is one second on a quiet machine; read by the server itself, the worst of these took over a minute.
-MOST_WAITING = 5.0
+# On a quiet machine; read by the server itself, the worst of these took over a minute.
+MOST_WAITING = 1.0
+LARGE_ANSWERS = ["as many notes as are read", "as many metres as are read", "as many controllers as are read"]
+REFUSED = ["64/128 over a long time", "names"]
 
 
-@pytest.mark.parametrize("name", ["64/128 over a long time", "names"])
+@pytest.mark.parametrize("name", LARGE_ANSWERS + REFUSED)
 def test_others_are_answered_while_the_worst_files_are_opened(address: str, name: str) -> None:
     path = upload(address, WORST[name](), name="worst.mid")
     at_rest = max(_seconds_of_an_answer(address) for _ in range(50))
@@ -35,7 +38,7 @@ def test_others_are_answered_while_the_worst_files_are_opened(address: str, name
         asking.join()
     if kind == "complete":
         assert answer[0]["key"]
-        assert answer[0]["roll"]["tracks"]
+        assert json.loads(answer[0]["roll"])["tracks"]
     else:
         assert kind == "error"
         assert "worst.mid " in str(answer)

@@ -30,6 +30,14 @@ const json = (data) => ({
   method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(data),
 });
 
+/** A result whose piano rolls, which come as JSON text, are read. */
+function withRolls(result) {
+  for (const piece of [result, ...(result?.variations ?? [])]) {
+    if (typeof piece?.roll === "string") piece.roll = JSON.parse(piece.roll);
+  }
+  return result;
+}
+
 /** Call `operation` with `data`; resolves to its result. `onReport` gets each value that it streams, `onPlace` the
  *  number of visitors ahead, 0 when the turn has come. Aborting `signal` leaves the queue and resolves to null. */
 export async function call(operation, data, { onReport, onPlace, signal } = {}) {
@@ -49,7 +57,7 @@ export async function call(operation, data, { onReport, onPlace, signal } = {}) 
       else if (message.msg === "unexpected_error") end(reject, new Problem(LOST));
       else if (message.msg === "process_generating" && message.success) onReport?.(message.output.data[0]);
       else if (message.msg === "process_completed") {
-        if (message.success) end(resolve, message.output.data?.[0] ?? null);
+        if (message.success) end(resolve, withRolls(message.output.data?.[0] ?? null));
         else end(reject, new Problem(message.output.error || FAILED));
       }
     };
