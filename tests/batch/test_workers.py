@@ -111,5 +111,5 @@ def test_workers_that_are_stopped_while_they_start_say_nothing(weights: Path, pr
 
 def _children(parent: int) -> list[int]:
     """Worker processes of a process."""
-    found = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(parent)], capture_output=True, text=True)
+    found = subprocess.run(["ps", "-ww", "-o", "pid=,args=", "--ppid", str(parent)], capture_output=True, text=True)
     return [int(line.split()[0]) for line in found.stdout.splitlines() if "spawn_main" in line]
