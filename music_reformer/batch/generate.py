@@ -59,20 +59,20 @@ def generate(config: GenerateConfig, *, progress: bool = True) -> list[Path]:
         # Files that a killed run left half-written: the lock of the manifest keeps other runs out.
         for leftover in output.rglob(".*.mid.*.tmp"):
             leftover.unlink()
-        batch = _Batch(config, weights, manifest, BatchReport(num_jobs=len(jobs), shown=progress))
-        batch.run([job for job in jobs if batch.is_waiting(job)])
+        run = _Run(config, weights, manifest, BatchReport(num_jobs=len(jobs), shown=progress))
+        run.run([job for job in jobs if run.is_waiting(job)])
     finally:
         manifest.close()
-    batch.report.close()
-    if batch.failed:
+    run.report.close()
+    if run.failed:
         num_prompts = len({job.prompt for job in jobs})
         raise FailedPromptsError(
-            f"{len(batch.failed)} of {num_prompts} prompts could not be continued; the reasons are above"
+            f"{len(run.failed)} of {num_prompts} prompts could not be continued; the reasons are above"
         )
     return [path for job in jobs for path in job.outputs]
 
 
-class _Batch:
+class _Run:
     """One run over the jobs. It holds no model: a process that composes loads its own.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""What a piano roll draws: notes in seconds by the tempo map, bar and beat lines, instrument names; ready for JSON."""
+"""A score as a piano roll: notes in seconds by the tempo map, bar and beat lines, instrument names; ready for JSON."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ import numpy as np
 import symusic
 
 from music_reformer.midi.instruments import instrument_name
-from music_reformer.midi.score import bar_starts, metres, seconds_at
+from music_reformer.midi.score import bar_starts, last_tick, metres, seconds_at
 from music_reformer.midi.text import shown
 from music_reformer.midi.vocabulary import program_of
 
-# More beat lines than this are not drawn, only bar lines: of short beats nobody sees the single one.
+# More beat lines than this are left out, and only bar lines are drawn: single beats so short cannot be told apart.
 MAX_BEATS = 100_000
-# A note this much before the cut (in seconds) is a note at the cut that was rounded.
+# A note that begins less than this (in seconds) before the cut begins at the cut: its time was rounded.
 CUT_TOLERANCE = 1e-3
-
-
-# Values of one controller closer together than this (in seconds) are thinned out: nobody hears the difference.
+# Values of one controller closer together than this (in seconds) are thinned out: the difference is inaudible.
 CONTROL_STEP = 0.01
 # Controllers whose every value counts: bank, data entry, pedals, registered parameters.
 WHOLE_CONTROLS = frozenset({0, 6, 32, 38, 64, 66, 67, 98, 99, 100, 101})
@@ -38,10 +36,10 @@ def roll_data(
 
     Args:
         score: in ticks.
-        continuation_start: second at which new notes begin; None: there are none.
-        continuation_end: second at which those of before go on; None: they do not.
+        continuation_start: second at which new notes begin; None: there are no new notes.
+        continuation_end: end of the infilled hole in seconds; None: open-ended.
         programs: instruments that have new notes, -1 for drums; none: all.
-        only_new: leave out notes that are not new, and of all other lists what lies before `continuation_start`.
+        only_new: leave out old notes, and everything else that lies before `continuation_start`.
 
     Returns:
         "tracks": a list of {"index" in the score, "name", "program", "drum", "notes", "controls", "bends"}, each note
@@ -50,53 +48,60 @@ def roll_data(
         [second, beats per minute]. "metres": [second, beats, unit]. "seconds": end of the last note. "cut":
         `continuation_start`.
     """
-    tracks = []
-    total = 0.0
     first_new = np.inf if continuation_start is None else continuation_start - CUT_TOLERANCE
     until = np.inf if continuation_end is None else continuation_end - CUT_TOLERANCE
     since = first_new if only_new else -np.inf
-    for index, track in enumerate(score.tracks):
-        if not len(track.notes):
-            continue
-        columns = track.notes.numpy()
-        starts = seconds_at(score, columns["time"])
-        ends = seconds_at(score, columns["time"].astype(np.int64) + columns["duration"])
-        total = max(total, float(ends.max()))
-        fields = zip(columns["pitch"], starts, ends, columns["velocity"], strict=True)
-        may_be_new = not programs or program_of(track) in programs
-        notes = [
-            [int(pitch), round(float(start), 4), round(float(end), 4), int(velocity), is_new]
-            for pitch, start, end, velocity in fields
-            if (is_new := bool(may_be_new and first_new <= start < until)) or not only_new
-        ]
-        notes.sort(key=lambda note: (note[1], note[0]))
-        tracks.append(
-            {
-                "index": index,
-                "name": shown(track.name) or instrument_name(track.program, drum=track.is_drum),
-                "program": int(track.program),
-                "drum": bool(track.is_drum),
-                "notes": notes,
-                "controls": _controls(score, track, since),
-                "bends": _bends(score, track, since),
-            }
-        )
+    tracks = [
+        {
+            "index": index,
+            "name": shown(track.name) or instrument_name(track.program, drum=track.is_drum),
+            "program": int(track.program),
+            "drum": bool(track.is_drum),
+            "notes": [note for note in _notes(score, track, first_new, until, programs) if note[4] or not only_new],
+            "controls": _controls(score, track, since),
+            "bends": _bends(score, track, since),
+        }
+        for index, track in enumerate(score.tracks)
+        if len(track.notes)
+    ]
     bars = bar_starts(score)
-    changes = metres(score)
     return {
         "tracks": tracks,
         "bars": _rounded(score, bars, since),
-        "beats": _rounded(score, _beats(score, bars, changes), since),
+        "beats": _rounded(score, _beats(score, bars, metres(score)), since),
         "tempos": _tempos(score),
-        "metres": [
-            [round(second, 4), beats, unit]
-            for second, (_, beats, unit) in zip(
-                seconds_at(score, [tick for tick, _, _ in changes]).tolist(), changes, strict=True
-            )
-        ],
-        "seconds": round(total, 4),
+        "metres": _metres(score),
+        "seconds": round(float(seconds_at(score, last_tick(score))), 4),
         "cut": continuation_start,
     }
+
+
+def _notes(
+    score: symusic.Score, track: symusic.core.TrackTick, first_new: float, until: float, programs: Collection[int]
+) -> list[list[Any]]:
+    """Notes of a track by start; new are the ones that begin from `first_new` to before `until` (in seconds)."""
+    columns = track.notes.numpy()
+    starts = seconds_at(score, columns["time"])
+    ends = seconds_at(score, columns["time"].astype(np.int64) + columns["duration"])
+    may_be_new = not programs or program_of(track) in programs
+    rows = zip(columns["pitch"], starts, ends, columns["velocity"], strict=True)
+    notes = [
+        [
+            int(pitch),
+            round(float(start), 4),
+            round(float(end), 4),
+            int(velocity),
+            bool(may_be_new and first_new <= start < until),
+        ]
+        for pitch, start, end, velocity in rows
+    ]
+    return sorted(notes, key=lambda note: (note[1], note[0]))
+
+
+def _metres(score: symusic.Score) -> list[list[float]]:
+    changes = metres(score)
+    seconds = seconds_at(score, [tick for tick, _, _ in changes]).tolist()
+    return [[round(second, 4), beats, unit] for second, (_, beats, unit) in zip(seconds, changes, strict=True)]
 
 
 def _tempos(score: symusic.Score) -> list[list[float]]:
@@ -108,7 +113,10 @@ def _tempos(score: symusic.Score) -> list[list[float]]:
 
 
 def _beats(score: symusic.Score, bars: list[int], changes: list[tuple[int, int, int]]) -> list[int]:
-    """Tick of every beat, bar lines included; a beat is the unit of the time signature. Of too many, the bars alone."""
+    """Tick of every beat, bar lines included; of more beats than `MAX_BEATS` the bar lines alone.
+
+    A beat is the unit of the time signature.
+    """
     beats: list[int] = []
     current = 0
     for begin, end in pairwise(bars):
@@ -122,12 +130,12 @@ def _beats(score: symusic.Score, bars: list[int], changes: list[tuple[int, int, 
 
 
 def _controls(score: symusic.Score, track: symusic.core.TrackTick, since: float) -> list[list[float]]:
-    """What a synthesizer needs of the controllers, thinned out where they come in crowds."""
+    """Controllers by time, thinned out where values follow each other closely."""
     if not len(track.controls):
         return []
     columns = track.controls.numpy()
     kept: list[list[float]] = []
-    last: dict[int, int] = {}  # number -> where in `kept` its last value stands
+    last: dict[int, int] = {}  # controller number -> index of its last value in `kept`
     rows = zip(seconds_at(score, columns["time"]), columns["number"], columns["value"], strict=True)
     for second, number, value in sorted(rows, key=lambda row: row[0]):
         if second < since:
@@ -135,7 +143,7 @@ def _controls(score: symusic.Score, track: symusic.core.TrackTick, since: float)
         number, value = int(number), int(value)
         place = last.get(number)
         if place is not None and number not in WHOLE_CONTROLS and second - kept[place][0] < CONTROL_STEP:
-            kept[place][2] = value  # the last of a crowd is the one that lasts
+            kept[place][2] = value  # keep the latest value: it stays in force
             continue
         last[number] = len(kept)
         kept.append([round(float(second), 4), number, value])
