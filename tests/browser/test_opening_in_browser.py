@@ -7,8 +7,21 @@ from typing import Any
 
 import pytest
 
+from helpers import midi_bytes
 from helpers.visited_site import Site
-from helpers.visitor import BAD_FILES, WALTZ, download, kept, mark_bars, midi, notes_of, order, phase, upload
+from helpers.visitor import (
+    BAD_FILES,
+    WALTZ,
+    download,
+    kept,
+    mark_bars,
+    midi,
+    notes_of,
+    order,
+    phase,
+    until_remembered,
+    upload,
+)
 from music_reformer.midi.examples import EXAMPLES
 
 
@@ -82,6 +95,31 @@ def test_a_bad_file_leaves_the_piece_its_versions_and_what_is_being_composed(
     tab.wait_for_selector("#message:not([hidden])")
     phase(tab, "ready")
     assert tab.locator("#versions button").count() == 2
+
+
+@pytest.mark.parametrize(("width", "height", "scheme"), [(1280, 800, "light"), (390, 844, "dark")])
+def test_what_was_put_right_in_a_file_is_said(visit: Callable[..., Any], width: int, height: int, scheme: str) -> None:
+    loud = midi_bytes.event(0, 0x90, 60, 255) + midi_bytes.event(90, 0x80, 60, 0)
+    hanging = midi_bytes.event(0, 0x90, 48, 80)
+    repaired = midi("old.mid", midi_bytes.midi(loud + hanging + midi_bytes.scale()))
+    sentence = "Opened with small repairs: data bytes above 127 are read as 127; notes that never end are ended."
+    tab = visit(width=width, height=height, scheme=scheme)
+    upload(tab, repaired)
+    assert tab.inner_text("#piece-repairs") == sentence
+    assert tab.inner_text("#announcement").endswith(sentence)
+    assert tab.is_hidden("#message")
+    line, facts, roll = (tab.locator(each).bounding_box() for each in ("#piece-repairs", "#piece-facts", "#roll"))
+    assert facts["y"] + facts["height"] <= line["y"]
+    assert line["y"] + line["height"] <= roll["y"]
+    assert line["x"] >= 0
+    assert line["x"] + line["width"] <= width
+    until_remembered(tab)
+    tab.reload()
+    phase(tab, "ready")
+    assert tab.inner_text("#piece-repairs") == sentence
+    upload(tab)
+    assert tab.is_hidden("#piece-repairs")
+    assert "repairs" not in tab.inner_text("#announcement")
 
 
 def test_what_a_file_calls_itself_is_text_and_nothing_else(visit: Callable[..., Any]) -> None:

@@ -1,7 +1,7 @@
 // The desk: roll, tracks, transport, cards and tree, brought in line with the piece that is open.
 
 import { EMPTY } from "./score.js";
-import { cutNote, droppedBars, facts, handleLabels, losses } from "./wording.js";
+import { cutNote, droppedBars, facts, handleLabels, losses, repairs } from "./wording.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -20,6 +20,7 @@ export class Desk {
     player.choose(score, { from: keepView ? from : from ?? 0, frontier: variation?.frontier ?? Infinity });
     $("piece-name").textContent = version.name;
     $("piece-facts").textContent = version.key ? facts(version.score) : "";
+    $("piece-repairs").textContent = repairs(version);
     this.showCut();
     transport.show();
     $("undo").disabled = !versions.canUndo;
@@ -55,7 +56,7 @@ export class Desk {
     roll.show(EMPTY);
     roll.setCut(null);
     $("length").disabled = false;
-    $("result-text").textContent = $("cut-note").textContent = $("piece-name").textContent = $("piece-facts").textContent = "";
+    for (const id of ["result-text", "cut-note", "piece-name", "piece-facts", "piece-repairs"]) $(id).textContent = "";
   }
 
   /** The handles, and what becomes of the bars behind them. */

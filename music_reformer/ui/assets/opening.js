@@ -4,7 +4,7 @@ import { Problem, openExample, openFile, openKept } from "./api.js";
 import { clearLink } from "./link.js";
 import { announce, complain, dismiss } from "./messages.js";
 import { EMPTY, scoreOf } from "./score.js";
-import { facts } from "./wording.js";
+import { facts, repairs } from "./wording.js";
 
 export class Opening {
   #attempt = null;  // the last one; what earlier ones bring is no longer wanted
@@ -66,17 +66,17 @@ export class Opening {
   }
 
   #open(fetchPiece, { source = "", words = null } = {}) {
-    this.#arrive(fetchPiece, ({ key, name, roll }) => {
+    this.#arrive(fetchPiece, ({ key, name, roll, notices }) => {
       const { desk, piece, settings } = this;
       const score = roll ? scoreOf(roll) : EMPTY;
-      piece.versions.plant({ key, name, label: key ? "Opened" : "From nothing", source, score, selected: null });
+      piece.versions.plant({ key, name, label: key ? "Opened" : "From nothing", source, score, notices, selected: null });
       desk.instruments.show(score);
       if (words) settings.apply(words);
       const wanted = words && barsOf(words);
       if (wanted) piece.want(wanted);
       desk.show();
       desk.phase.enter("ready");
-      announce(key ? `Opened ${name}, ${facts(score)}` : "An empty piece");
+      announce(key ? `Opened ${name}, ${facts(score)}. ${repairs(piece.version)}` : "An empty piece");
     }, { keepLink: words !== null });
   }
 

@@ -12,6 +12,11 @@ export function facts({ tempos, metres, seconds, ...score }) {
   return [count(wholeBars(score), "bar"), clock(seconds), `${metres[0][1]}/${metres[0][2]}`, tempo].join(" · ");
 }
 
+/** What was put right in the file of a version, if anything was. */
+export function repairs({ notices = [] }) {
+  return notices.length ? `Opened with small repairs: ${notices.join("; ")}.` : "";
+}
+
 /** What the large button says. */
 export function composeButton(piece) {
   const { cut, until } = piece.wanted;
