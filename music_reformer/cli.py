@@ -2,6 +2,7 @@
 
 Hydra composes the YAML under `conf/` and the dataclasses of `config` check it. A mistake of the user, or a full disk,
 costs one sentence on stderr and exit code 2. A command that a signal stops exits with 130 (SIGINT) or 143 (SIGTERM).
+One whose output nobody reads any longer (`| head`) says nothing and exits with 141, as for SIGPIPE.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import difflib
 import importlib
 import os
 import re
+import select
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -40,6 +42,8 @@ Settings are key=value (nested: trainer.max_steps=200; a group: model=small; a l
     music-reformer VERB --help    the settings of a verb and the groups to choose from
     music-reformer VERB ... --show    print the settings that a command would use, and do nothing
 """
+
+CLOSED_PIPE = 141  # the exit code that a shell reports for SIGPIPE
 
 
 @dataclass(frozen=True)
@@ -77,16 +81,18 @@ VERBS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
-        sys.stdout.write(USAGE)
-        return 0 if arguments else 2
     try:
         with _stopping_on_sigterm():
-            return _run(*arguments)
+            code = _run(*arguments)
+            if sys.stdout is not None:
+                sys.stdout.flush()  # here, where a pipe that nobody reads any longer can still be handled
+            return code
     except (KeyboardInterrupt, Stopped) as error:
         sys.stderr.write("music-reformer: stopped\n")
         return 128 + (error.signal if isinstance(error, Stopped) else signal.SIGINT)
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _discard_unread_output():
+            return CLOSED_PIPE
         sentence = sentence_of(error)
         if sentence is None:
             raise
@@ -94,7 +100,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(getattr(error, "exit_code", 2))
 
 
-def _run(name: str, *rest: str) -> int:
+def _run(*arguments: str) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        sys.stdout.write(USAGE)
+        return 0 if arguments else 2
+    name, *rest = arguments
     if name not in VERBS:
         raise UserError(f"unknown verb {name!r}; it is one of {', '.join(VERBS)}")
     verb = VERBS[name]
@@ -110,6 +120,21 @@ def _run(name: str, *rest: str) -> int:
     function = getattr(importlib.import_module(verb.module), verb.function)
     result = function(given, show=show) if verb.takes_overrides else function(given)
     return result if isinstance(result, int) else 0
+
+
+def _discard_unread_output() -> bool:
+    """Whether the reader of stdout or stderr has gone, as `head` does; what is still written there is discarded."""
+    if not hasattr(select, "poll"):  # Windows
+        return False
+    poll = select.poll()
+    for stream in (1, 2):
+        poll.register(stream, 0)
+    gone = [stream for stream, state in poll.poll(0) if state & (select.POLLERR | select.POLLHUP)]
+    for stream in gone:  # or Python complains when it flushes at its end
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream)
+        os.close(nowhere)
+    return bool(gone)
 
 
 @contextlib.contextmanager

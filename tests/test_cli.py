@@ -138,6 +138,18 @@ def test_every_setting_can_be_set_to_its_default(verb: str, capsys: pytest.Captu
     assert yaml.safe_load(compose_config(verb, overrides, show=True)) == shown
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_switch_can_be_turned(verb: str) -> None:
+    """`false` and `true` mean different things to Hydra, Python and a shell."""
+    schema = VERBS[verb].schema
+    before = dict(leaves(yaml.safe_load(compose_config(verb, [], show=True))))
+    switches = [key for key, kind in setting_types(schema).items() if kind is bool]
+    assert ("tokenizer.use_programs" in switches) == (verb == "prepare")
+    turned = [f"{key}={str(not before[key]).lower()}" for key in switches]
+    after = dict(leaves(yaml.safe_load(compose_config(verb, turned, show=True))))
+    assert after == before | {key: not before[key] for key in switches}
+
+
 def test_mappings_are_typed_as_yaml() -> None:
     def corpus(value: str) -> dict[str, str]:
         config = compose_config("prepare", ["corpus.path=in", "output=out", f"corpus.metre_aliases={value}"])
@@ -172,6 +184,28 @@ def test_a_signal_ends_every_verb_with_its_exit_code(
     assert closed
     assert capsys.readouterr().err == "music-reformer: stopped\n"
     assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["--help"], ["sweep", "data=in", "seed=range(30)", "--show"]])
+def test_a_pipe_that_nobody_reads_ends_a_command_silently(arguments: list[str], unbuffered: str) -> None:
+    """Both for a little text, which fails when it is flushed, and for more than a buffer holds."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "music_reformer", *arguments]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False, env=environment)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_another_broken_pipe_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def work(*_: object) -> None:
+        raise BrokenPipeError(32, "Broken pipe", "the pipe of a worker")
+
+    monkeypatch.setattr(importlib.import_module(VERBS["train"].module), "train", work)
+    assert main(["train", *REQUIRED["train"]]) == 2
+    assert capsys.readouterr().err == "music-reformer: the pipe of a worker: Broken pipe\n"
 
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -72,11 +72,8 @@ def serve_limited(work: Callable[..., bytes]) -> int:
     """The other side: limit this process, write what `work(data, *arguments)` returns; the exit code."""
     megabytes, cpu_seconds, *arguments = sys.argv[1:]
     threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
-    with contextlib.suppress(ImportError):  # not on Windows
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (int(megabytes) * 2**20, resource.RLIM_INFINITY))
-        resource.setrlimit(resource.RLIMIT_CPU, (int(cpu_seconds), int(cpu_seconds) + 1))
+    limit_memory(int(megabytes))
+    _limit("RLIMIT_CPU", int(cpu_seconds), int(cpu_seconds) + 1)
     try:
         result = work(sys.stdin.buffer.read(), *arguments)
     except UserError as error:
@@ -84,6 +81,21 @@ def serve_limited(work: Callable[..., bytes]) -> int:
         return 1
     sys.stdout.buffer.write(result)
     return 0
+
+
+def limit_memory(megabytes: int) -> None:
+    """Have this process fail to allocate more than so much memory, where the system allows such a limit."""
+    _limit("RLIMIT_AS", megabytes * 2**20, None)
+
+
+def _limit(name: str, soft: int, hard: int | None) -> None:
+    """Set a limit of this process; `hard` None: as it is."""
+    # Windows has no limits, and macOS refuses to set RLIMIT_AS: there a file is read without.
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        number = getattr(resource, name)
+        resource.setrlimit(number, (soft, resource.getrlimit(number)[1] if hard is None else hard))
 
 
 def _end_with(parent: int) -> None:

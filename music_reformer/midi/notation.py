@@ -12,7 +12,7 @@ import symusic
 
 from music_reformer.errors import UserError
 from music_reformer.midi.limited import run_limited, serve_limited
-from music_reformer.midi.score import with_likely_metre
+from music_reformer.midi.score import KEPT_LIMITS, read_score, with_likely_metre
 
 NOTATION_NOTES = 30_000  # about a minute of work
 
@@ -36,7 +36,7 @@ def music_xml(midi: bytes, *, name: str, title: str, seconds: float = 120, megab
 def _convert(data: bytes, name: str, title: str) -> bytes:
     import music21
 
-    played = with_likely_metre(symusic.Score.from_midi(data))
+    played = with_likely_metre(read_score(data, limits=KEPT_LIMITS, name=name))
     # Metre and key in a track of their own: music21 gives them to all parts only then.
     played.tracks.insert(0, symusic.Track("", 0, False))
     score = music21.converter.parseData(played.dumps_midi(), format="midi")

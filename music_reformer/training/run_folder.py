@@ -82,10 +82,12 @@ class RunFolder:
             if key not in FREE_KEYS
         ]
         if changed:
-            raise UserError(
-                f"{self.path} holds a run with other settings: {', '.join(changed)}; give another output=..., or the "
-                "same settings to go on with it"
+            advice = (
+                f"to train its weights further, begin a new run with initial={self.weights} output=NEW"
+                if any(change.startswith("trainer.max_steps ") for change in changed)
+                else "give another output=..., or the same settings to go on with it"
             )
+            raise UserError(f"{self.path} holds a run with other settings: {', '.join(changed)}; {advice}")
         return checkpoints.find(say) or (None, 0)
 
     def claim(self) -> IO[str]:

@@ -1,4 +1,4 @@
-"""A process with limits ends when its parent does."""
+"""A process with limits: it ends when its parent does, and works on systems that refuse limits."""
 
 from __future__ import annotations
 
@@ -24,6 +24,21 @@ child.wait()
 """
 
 
+REFUSING = """
+import resource
+from music_reformer.midi.limited import serve_limited
+
+def refuse(number, limits):
+    if number == resource.RLIMIT_AS:
+        raise ValueError("current limit exceeds maximum limit")
+    given.append((number, limits[0]))
+
+given = []
+resource.setrlimit = refuse
+serve_limited(lambda data: data + repr(given == [(resource.RLIMIT_CPU, 60)]).encode())
+"""
+
+
 def is_running(pid: int) -> bool:
     try:
         with open(f"/proc/{pid}/stat") as file:
@@ -44,3 +59,20 @@ def test_a_killed_server_leaves_no_process_behind() -> None:
     while is_running(pid):
         assert time.monotonic() < deadline, "the process goes on without its parent"
         time.sleep(0.1)
+
+
+def test_a_system_that_refuses_to_limit_memory_does_the_work_all_the_same() -> None:
+    """As macOS does. The limit of time is set there."""
+    command = [sys.executable, "-c", REFUSING, "1000", "60"]
+    done = subprocess.run(command, input=b"done ", capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (0, b"done True")
+
+
+def test_memory_is_limited_where_the_system_allows_it() -> None:
+    resource = pytest.importorskip("resource")
+    if sys.platform == "darwin":
+        pytest.skip("macOS refuses")
+    work = "from music_reformer.midi.limited import limit_memory; limit_memory(500); bytearray(10**9)"
+    done = subprocess.run([sys.executable, "-c", work], capture_output=True, text=True, check=False)
+    assert "MemoryError" in done.stderr
+    assert resource.getrlimit(resource.RLIMIT_AS)[0] != 500 * 2**20

@@ -5,6 +5,7 @@ import re
 import pytest
 import symusic
 
+from helpers.midi_bytes import event, midi, scale
 from music_reformer.errors import UserError
 from music_reformer.midi.examples import EXAMPLES
 from music_reformer.midi.notation import music_xml
@@ -34,6 +35,14 @@ def test_a_piece_without_key_is_spelt_in_one() -> None:
     text = music_xml(score.dumps_midi(), name="it", title="In E flat").decode()
     assert "<fifths>-3</fifths>" in text
     assert "<alter>1</alter>" not in text
+
+
+def test_faults_of_a_file_are_put_right_before_it_is_written() -> None:
+    """A note that never ends; symusic by itself drops it."""
+    stuck = midi(event(0, 0x90, 48, 80) + scale())
+    assert symusic.Score.from_midi(stuck).note_num() == 8
+    text = music_xml(stuck, name="it", title="").decode()
+    assert "<octave>3</octave>" in text
 
 
 def test_it_ends_what_takes_too_long() -> None:

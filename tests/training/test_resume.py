@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -140,6 +141,12 @@ def test_another_run_in_the_folder_is_refused_by_what_differs(store: Path, unint
     other = write_store(store.parent / "other", num_pieces=9)
     with pytest.raises(UserError, match=r"store\.train_pieces"):
         train(runs.small_config(other.path, uninterrupted))
+
+
+def test_more_steps_for_a_finished_run_are_refused_with_the_way_to_get_them(store: Path, uninterrupted: Path) -> None:
+    advice = f"to train its weights further, begin a new run with initial={uninterrupted / 'weights'} output=NEW"
+    with pytest.raises(UserError, match=re.escape(f"trainer.max_steps (12 before, 24 now); {advice}")):
+        train(runs.small_config(store, uninterrupted, max_steps=24))
 
 
 def test_settings_that_leave_the_curve_alone_may_change(store: Path, uninterrupted: Path) -> None:

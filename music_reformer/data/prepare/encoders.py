@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
@@ -13,6 +12,7 @@ from pebble import ProcessExpired, ProcessPool
 from music_reformer.children import QuietContext, say_ready
 from music_reformer.config import PrepareConfig
 from music_reformer.data.prepare.encode import Result, encode_file, start_worker
+from music_reformer.midi.limited import limit_memory
 
 # Files scheduled ahead of time per worker. Bounded, so that a million files take no more memory than a hundred.
 AHEAD = 16
@@ -86,8 +86,5 @@ def encode_files(sources: Iterable[str], config: PrepareConfig, *, workers: int)
 def _start(config: PrepareConfig, ready: Connection) -> None:
     """Initialise a worker, and tell the parent that it has started."""
     start_worker(config)
-    with contextlib.suppress(ImportError, ValueError, OSError):  # Windows has no limits, and macOS refuses to set one
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (WORKER_MEGABYTES * 2**20, resource.RLIM_INFINITY))
+    limit_memory(WORKER_MEGABYTES)
     say_ready(ready)
