@@ -18,8 +18,9 @@ from gradio_client.exceptions import AppError
 
 from helpers.page_calls import CLIENT
 from helpers.stand_in_generator import StandInGenerator
+from music_reformer.midi.examples import EXAMPLES, Example
 from music_reformer.ui.operations import Operations
-from music_reformer.ui.page import ASSETS, soundfont_path
+from music_reformer.ui.routes import ASSETS, soundfont_path
 
 REPOSITORY = Path(__file__).parent.parent.parent
 
@@ -117,6 +118,16 @@ def test_the_soundfont_is_lent_from_where_it_is_installed(address: str) -> None:
     assert font is not None
     assert CLIENT.get(f"{address}soundfont").content[:4] == b"RIFF"
     assert not list(ASSETS.rglob("*.sf2")), "GPL: it must not be copied into the repository"
+
+
+def test_the_examples_are_composed_once_for_all_visitors(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def compose(self: Example) -> None:
+        raise AssertionError(f"{self.title} is composed again")
+
+    monkeypatch.setattr(Example, "score", compose)
+    examples = CLIENT.get(f"{address}setup").json()["examples"]
+    assert [example["key"] for example in examples] == list(EXAMPLES)
+    assert all(example["roll"]["tracks"] for example in examples)
 
 
 def test_the_page_asks_for_nothing_from_elsewhere(address: str) -> None:

@@ -1,0 +1,101 @@
+"""The operations as Gradio endpoints: queued, streamed, and open to programs too (`docs/api.md`)."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any
+
+import gradio as gr
+
+from music_reformer.errors import UserError
+from music_reformer.ui.export import ExportFields
+from music_reformer.ui.operations import Operations
+from music_reformer.ui.order import Order
+from music_reformer.ui.uploads import Uploads
+
+FAILED = "Something went wrong on the server; its log says what. Please try again."
+
+
+def add_endpoints(server: gr.Server, operations: Operations, uploads: Uploads) -> None:
+    """Have `server` offer the operations under their names."""
+
+    @server.api(name="open", concurrency_id="open", concurrency_limit=2)
+    @_tell_the_visitor
+    def open_file(file: gr.FileData) -> dict:
+        """Check a MIDI file and keep it; returns its key, name and piano roll."""
+        sent: Any = file  # what the gate let through, whatever it is
+        with uploads.taken(sent) as path:
+            original = sent.get("orig_name")
+            name = original if isinstance(original, str) else path.name
+            return _with_roll_as_text(operations.open_file(path, name=name))
+
+    @server.api(name="example", concurrency_id="example", concurrency_limit=2)
+    @_tell_the_visitor
+    def open_example(name: str) -> dict:
+        """One of the example pieces, as if it had been opened."""
+        return _with_roll_as_text(operations.open_example(name))
+
+    @server.api(name="piece", concurrency_id="piece", concurrency_limit=2)
+    @_tell_the_visitor
+    def open_kept(key: str) -> dict:
+        """A file that the server keeps (a variation, say), as /open would return it."""
+        return _with_roll_as_text(operations.open_kept(key))
+
+    @server.api(name="compose", concurrency_id="compose", concurrency_limit=operations.at_once)
+    def compose(order: dict) -> Iterator[dict]:
+        """Continue a piece (see `Order`); streams "start", "progress" ... and "done" reports."""
+        with _telling_the_visitor():
+            for report in operations.compose(Order.read(order)):
+                if report["event"] == "done":
+                    variations = [_with_roll_as_text(each) for each in report["variations"]]
+                    yield {**report, "variations": variations}
+                else:
+                    yield report
+
+    @server.api(name="export", concurrency_id="export", concurrency_limit=1)
+    @_tell_the_visitor
+    def export(piece: str, kind: str, since: int, until: int = -1, programs: list | None = None) -> dict:
+        """A piece as "new" notes, "tracks" (zip) or "musicxml"; returns the file's key and name.
+
+        New are those from tick `since` to before `until` (-1: to the end), of these programs (none: all).
+        """
+        wanted = [] if programs is None else programs
+        return operations.export(ExportFields(piece=piece, kind=kind, since=since, until=until, programs=wanted))
+
+    @server.api(name="stop", concurrency_id="stop", queue=False)
+    @_tell_the_visitor
+    def stop(ticket: str) -> bool:
+        """End a composition early, by the ticket from its "start" report; its "done" report follows."""
+        return operations.stop(ticket)
+
+
+def _with_roll_as_text(piece: dict[str, Any]) -> dict[str, Any]:
+    """The piece with its piano roll as JSON text: Gradio looks into every number of an answer, and meanwhile the server
+    answers nobody.
+    """
+    return {**piece, "roll": json.dumps(piece["roll"], separators=(",", ":"))}
+
+
+@contextmanager
+def _telling_the_visitor() -> Iterator[None]:
+    """Send the sentence of a `UserError` to the visitor; what else goes wrong stays in the server's log."""
+    try:
+        yield
+    except UserError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+    except Exception as error:
+        traceback.print_exc()
+        raise gr.Error(FAILED, print_exception=False) from error
+
+
+def _tell_the_visitor(operation: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(operation)
+    def wrapper(*args: Any) -> Any:
+        with _telling_the_visitor():
+            return operation(*args)
+
+    return wrapper
