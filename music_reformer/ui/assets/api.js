@@ -55,7 +55,7 @@ export async function call(operation, data, { onReport, onPlace, signal } = {}) 
       if (message.msg === "estimation") onPlace?.((message.rank ?? 0) + 1);
       else if (message.msg === "process_starts") onPlace?.(0);
       else if (message.msg === "unexpected_error") end(reject, new Problem(LOST));
-      else if (message.msg === "process_generating" && message.success) onReport?.(message.output.data[0]);
+      else if (message.msg === "process_generating" && message.success) onReport?.(withRolls(message.output.data[0]));
       else if (message.msg === "process_completed") {
         if (message.success) end(resolve, withRolls(message.output.data?.[0] ?? null));
         else end(reject, new Problem(message.output.error || FAILED));
