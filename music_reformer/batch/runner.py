@@ -21,6 +21,7 @@ from music_reformer.evaluation.notes import Notes
 from music_reformer.files import write_atomically
 from music_reformer.generation.generator import Generator
 from music_reformer.generation.session import Session, SessionProgress
+from music_reformer.midi.cut import end_stuck_notes
 from music_reformer.midi.score import MAX_BYTES, clean_upload, read_bytes, read_score
 from music_reformer.midi.splice import Writer
 from music_reformer.midi.vocabulary import program_of
@@ -133,6 +134,8 @@ class Runner:
         tell = logging.getLogger(__name__).warning
         score = read_score(original, name=name, tell=tell) if original is not None else None
         request = self.config.request(seed=job.seed, has_prompt=job.prompt is not None)
+        if score is not None and original is not None and request.until_bar is None:
+            score = end_stuck_notes(score, original, request.cut_bar)
         return _Started(job, self.generator.start(score, request), original, score, began)
 
     def _finish(self, started: _Started) -> Outcome:

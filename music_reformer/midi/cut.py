@@ -10,7 +10,8 @@ import symusic
 
 from music_reformer.config import require
 from music_reformer.midi.key import Key
-from music_reformer.midi.score import DEFAULT_METRE, bar_starts
+from music_reformer.midi.score import DEFAULT_METRE, MAX_LIMITS, bar_starts, clean_upload
+from music_reformer.midi.smf import read_file, stuck_notes
 from music_reformer.midi.stream import DEFAULT_TEMPO
 from music_reformer.midi.vocabulary import DRUMS, program_of
 
@@ -88,6 +89,27 @@ def keep_before(score: symusic.Score, cut: int) -> symusic.Score:
         events = getattr(kept, name)
         setattr(kept, name, type(events)([event for event in events if event.time <= cut]))
     return kept
+
+
+def end_stuck_notes(score: symusic.Score, original: bytes, cut_bar: int | None) -> symusic.Score:
+    """A copy in which notes that the file never ends are ended at the cut, as `splice.py` writes them.
+
+    Reading gives them an end far behind the cut, often that of the piece; the model would hear them to there.
+
+    Args:
+        score: as it was read from `original`.
+        cut_bar: as in `find_cut`.
+    """
+    stuck = stuck_notes(read_file(original, "the file", MAX_LIMITS.file))
+    if not stuck:
+        return score
+    ended = score.copy()
+    cut, _ = find_cut(clean_upload(score), cut_bar)
+    for track in ended.tracks:
+        for note in track.notes:
+            if note.time < cut < note.end and (note.time, note.end, note.pitch) in stuck:
+                note.duration = cut - note.time
+    return ended
 
 
 def score_from(score: symusic.Score, origin: int) -> symusic.Score:

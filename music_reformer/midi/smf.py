@@ -226,6 +226,24 @@ def normalised(file: MidiFile) -> bytes:
     return write_header(file.midi_format, len(chunks), file.ticks_per_quarter) + b"".join(chunks)
 
 
+def stuck_notes(file: MidiFile) -> set[tuple[int, int, int]]:
+    """(start, end, pitch) of the notes that the file never ends, with the ends that they were given."""
+    stuck = set()
+    for track in file.tracks:
+        starts: dict[tuple[int, int], list[int]] = defaultdict(list)  # by channel and pitch, of the notes that sound
+        for event in track.events() if track.closings else ():
+            if event.kind not in (NOTE_ON, NOTE_OFF):
+                continue
+            sounding = starts[event.data[0] & 0x0F, event.data[1]]
+            if event.kind == NOTE_ON and event.data[2] > 0:
+                sounding.append(event.tick)
+            elif sounding:
+                start = sounding.pop(0)
+                if event.closes:
+                    stuck.add((start, event.tick, event.data[1]))
+    return stuck
+
+
 def write_header(midi_format: int, num_tracks: int, ticks_per_quarter: int) -> bytes:
     """The header chunk."""
     return b"MThd" + struct.pack(">IHHH", 6, midi_format, num_tracks, ticks_per_quarter)

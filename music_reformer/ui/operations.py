@@ -20,7 +20,7 @@ import symusic
 from music_reformer.config import require
 from music_reformer.generation.generator import Generator
 from music_reformer.generation.prompt import PIANO
-from music_reformer.midi.cut import blank_score
+from music_reformer.midi.cut import blank_score, end_stuck_notes
 from music_reformer.midi.examples import EXAMPLES
 from music_reformer.midi.guard import Opened, open_guarded, read_score_guarded
 from music_reformer.midi.roll import roll_data
@@ -100,6 +100,8 @@ class Operations:
         path = self.shelf.path(order.piece) if order.piece else None
         original = path.read_bytes() if path else None
         score = read_score_guarded(original, name=path.name, limits=KEPT_LIMITS) if original and path else _blank(order)
+        if original and order.request.until_bar is None:
+            score = end_stuck_notes(score, original, order.request.cut_bar)
         session = self.generator.start(score, order.request)
         prompt, seed = session.prompt, order.request.seed
         stem = SEED_IN_NAME.sub("", safe_stem(path.name)) if path else "New piece"

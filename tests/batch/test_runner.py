@@ -12,6 +12,7 @@ import pytest
 import symusic
 
 from helpers.batches import config, contents
+from helpers.midi_bytes import event, midi, scale
 from helpers.small_store import write_store
 from helpers.stand_in_model import full_score
 from music_reformer.batch.generate import FailedPromptsError, generate
@@ -19,7 +20,9 @@ from music_reformer.data.store import VERSION, TokenStore
 from music_reformer.evaluation.copies import TrainingSet
 from music_reformer.evaluation.musical import pitch_range
 from music_reformer.evaluation.notes import Notes
+from music_reformer.generation.generator import Generator
 from music_reformer.generation.session import Session
+from music_reformer.midi.score import read_score
 
 
 def test_text_of_the_prompt_survives(weights: Path, tmp_path: Path) -> None:
@@ -30,6 +33,19 @@ def test_text_of_the_prompt_survives(weights: Path, tmp_path: Path) -> None:
     (written,) = generate(config(weights, tmp_path / "a.mid", tmp_path / "out", variations=1), progress=False)
     assert any(message.type == "text" and message.text == "for Clara" for message in mido.MidiFile(written).tracks[0])
     assert json.loads((tmp_path / "out" / "manifest.jsonl").read_text())["lossy"] is False
+
+
+def test_the_model_hears_a_note_that_never_ends_only_to_the_cut(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.mid").write_bytes(midi(event(0, 0x90, 40, 80) + scale() + scale() + scale()))
+    heard = []
+    start = Generator.start
+    monkeypatch.setattr(Generator, "start", lambda *args: heard.append(start(*args)) or heard[-1])
+    settings = config(weights, tmp_path / "a.mid", tmp_path / "out", variations=1, cut_bar=1, length="1bars")
+    (written,) = generate(settings, progress=False)
+    for score in (heard[0].prompt.score, read_score(written)):
+        assert next(note.end for note in score.tracks[0].notes if note.pitch == 40 and note.time == 0) == 4 * 480
 
 
 def test_the_manifest_judges_what_was_composed(weights: Path, prompts: Path, tmp_path: Path) -> None:

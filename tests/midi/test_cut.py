@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 import symusic
 
+from helpers.midi_bytes import event, midi, scale
 from helpers.stand_in_model import full_score
 from music_reformer.errors import UserError
 from music_reformer.midi.cut import (
     blank_score,
+    end_stuck_notes,
     find_cut,
     keep_before,
     lift_pedals,
@@ -19,7 +21,8 @@ from music_reformer.midi.cut import (
     without_notes,
 )
 from music_reformer.midi.key import Key
-from music_reformer.midi.score import bar_starts, seconds_at
+from music_reformer.midi.score import bar_starts, read_score, seconds_at
+from music_reformer.midi.splice import Writer
 
 DRUMS, PIANO, BASS = -1, 0, 33
 
@@ -52,6 +55,33 @@ def test_before_and_from_share_the_notes_between_them(bar: int) -> None:
     assert all(control.time < cut for track in before.tracks for control in track.controls)
     for whole, track in zip(score.tracks, before.tracks, strict=True):
         assert list(track.notes) == [note for note in whole.notes if note.time < cut]
+
+
+@pytest.mark.parametrize("cut_bar", [0, 1, 3, None])
+def test_a_note_that_never_ends_is_ended_at_the_cut_as_in_the_file(cut_bar: int | None) -> None:
+    """Pitch 40 is never ended, the first note of pitch 45 not until the next strike; pitch 50 ends with the piece."""
+    bar = 4 * 480
+    held = event(0, 0x90, 50, 80) + event(8 * bar, 0x80, 50, 0)
+    struck = event(200, 0x90, 45, 80) + event(4 * bar, 0x90, 45, 80) + event(100, 0x80, 45, 0)
+    original = midi(event(300, 0x90, 40, 80) + scale() + scale() + scale() + scale(), held, struck)
+    score = read_score(original)
+    ended = end_stuck_notes(score, original, cut_bar)
+    cut, bars = find_cut(score, cut_bar)
+    assert find_cut(ended, cut_bar) == (cut, bars)
+    prompt = keep_before(ended, cut)
+    written = read_score(Writer(original, score, cut).write(prompt)[0]) if cut else prompt
+
+    def notes(score: symusic.Score) -> list[tuple[int, int, int]]:
+        return sorted((note.time, note.end, note.pitch) for track in score.tracks for note in track.notes)
+
+    assert notes(prompt) == notes(written)
+    ends = {pitch: end for _, end, pitch in notes(prompt)}
+    if cut:
+        assert ends[50] == 8 * bar
+        assert ends[40] == cut
+    if cut_bar in (1, 3):
+        assert ends[45] == cut
+    assert len(notes(ended)) == len(notes(score))
 
 
 @pytest.mark.parametrize("bar", [0, 1, 2, 6])
