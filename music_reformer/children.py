@@ -1,7 +1,7 @@
-"""Worker processes that end without a word: on Ctrl-C, and when the work is done before they have started.
+"""Worker processes that print no tracebacks on Ctrl-C, nor when the work is done before they have started.
 
-Ctrl-C in a terminal reaches every process of a command, and a child that is still importing prints a traceback of its
-own. Another looks for the semaphores of its pool when these are gone already, because the others did all the work.
+Ctrl-C in a terminal reaches every process of a command, and a child that is still importing prints its own traceback.
+A child that starts late fails to open the semaphores of its pool if the pool has finished and removed them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class QuietContext(SpawnContext):
     """Makes `QuietProcess`es for a pool, and remembers them.
 
     Attributes:
-        ready: give it to the initializer of the pool, which calls `say_ready` last.
+        ready: argument for the initializer of the pool, which must end with `say_ready(ready)`.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class QuietContext(SpawnContext):
     def Process(self, *args: object, **options: object) -> QuietProcess:  # type: ignore[override]
         """A new process, not started."""
         process = QuietProcess(*args, **options)  # type: ignore[arg-type]
-        self._note_started()  # or the pipe would be full after some thousand workers that died
+        self._note_started()  # empties the pipe, which would be full after some thousand workers that died
         self.processes = [other for other in self.processes if other.is_alive()] + [process]
         return process
 

@@ -48,12 +48,12 @@ CLOSED_PIPE = 141  # the exit code that a shell reports for SIGPIPE
 
 @dataclass(frozen=True)
 class Verb:
-    """What a verb is checked by, and what it calls: `module:function(config)`.
+    """The schema of a verb, and the function that runs it: `module:function(config)`.
 
     Attributes:
         schema: dataclass of its settings.
         module, function: imported when it runs.
-        conf: the YAML under `conf/` that it begins with; None: that of the verb's name.
+        conf: name of its YAML under `conf/`; None: the verb's name.
         takes_overrides: the function takes the settings as typed, and composes them itself.
     """
 
@@ -139,7 +139,7 @@ def _discard_unread_output() -> bool:
 
 @contextlib.contextmanager
 def _stopping_on_sigterm() -> Iterator[None]:
-    """Have SIGTERM end the block as Ctrl-C does: what it opened is closed. Only a main thread can have it so."""
+    """Make SIGTERM raise `Stopped`, so that the block cleans up as on Ctrl-C. Has no effect outside the main thread."""
 
     def stop(number: int, frame: object) -> None:
         raise Stopped(number)
@@ -219,7 +219,7 @@ def conf_of(name: str) -> str:
 
 
 def setting_types(schema: type, prefix: str = "") -> dict[str, Any]:
-    """The type of each setting that is no group, by its dotted key; of `X | None` it is X."""
+    """Type of each setting by its dotted key, groups left out; X for a setting of type `X | None`."""
     found: dict[str, Any] = {}
     for each in fields(schema):
         kind = without_none(type_hints(schema)[each.name])
@@ -245,14 +245,14 @@ def path_keys(schema: type, prefix: str = "") -> set[str]:
 
 
 def _mapping(key: str, value: str, hint: Any) -> dict[Any, Any]:
-    """A mapping as it is typed, in YAML; Hydra's own grammar has no keys such as 1/4.
+    """Parse a mapping typed as YAML; Hydra's own grammar does not allow keys such as 1/4.
 
     Raises:
-        UserError: it is none, or holds something of another type.
+        UserError: the value is not a mapping, or its keys or values have the wrong type.
     """
     import yaml
 
-    # "{0:2048}", which a shell passes on without quotes, is no mapping to YAML; quoted text stays as it is.
+    # YAML needs a space after the colon, which {0:2048} lacks; quoted text is left unchanged.
     quoted = r"""('(?:[^']|'')*'|"(?:\\.|[^"\\])*")"""
     spaced = re.sub(rf"{quoted}|:(?=\S)", lambda match: match[1] or ": ", value)
     try:
@@ -268,7 +268,7 @@ def _mapping(key: str, value: str, hint: Any) -> dict[Any, Any]:
 
 
 def _typed(text: Any, hint: Any) -> Any:
-    """What YAML read as text, in the type of the setting; `ValueError` where it is no such thing."""
+    """Convert text from YAML to the type of the setting; raises `ValueError` where it does not fit."""
     if get_origin(hint) is list:
         if not isinstance(text, list):
             raise ValueError(f"{text} must be a list")
@@ -321,7 +321,7 @@ def _choices(group: str) -> list[str]:
 
 
 def _sentence(name: str, error: Exception) -> str:
-    """One sentence out of the messages of several lines of Hydra and OmegaConf."""
+    """One sentence made from a message of Hydra or OmegaConf, which may have several lines."""
     cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
     text = str(cause).splitlines()[0].rstrip(".") if str(cause) else type(cause).__name__
     key = getattr(cause, "full_key", None)

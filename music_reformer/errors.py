@@ -1,4 +1,4 @@
-"""What ends a command, and what is said of it.
+"""Errors that end a command, and the sentence that the user is shown.
 
 Everything a user can get wrong (a bad file, a misspelt key, a foreign checkpoint) is raised as `UserError` with one
 clear sentence that names what is wrong and what to do. The command line prints that sentence and exits with 2; the
@@ -11,14 +11,14 @@ import sqlite3
 
 
 class UserError(ValueError):
-    """What the user gave cannot be used; `str(error)` is one sentence for them."""
+    """A mistake in what the user gave; `str(error)` is one sentence for them."""
 
 
 class Stopped(SystemExit):
-    """A signal asked the command to end: what comes behind it (`train && evaluate`) must not go on.
+    """A signal asked the command to end, so a following command (`train && evaluate`) must not start.
 
     Args:
-        number: the signal; a shell calls its exit code 128 and this.
+        number: of the signal; the exit code is 128 plus this number, as in a shell.
     """
 
     def __init__(self, number: int) -> None:

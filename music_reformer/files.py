@@ -1,4 +1,4 @@
-"""Files that are whole or not there, errors that name the file meant, and one run at a time in a folder."""
+"""Writes files completely or not at all, names the right file in errors, and locks folders against a second run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_JSON_BYTES = 16 * 2**20
 
 @contextlib.contextmanager
 def naming(path: str | Path) -> Iterator[None]:
-    """Have errors of the disk name `path`: what the user knows, not a temporary file in its place, nor no file at all.
+    """Make disk errors name `path`, the file that the user knows, instead of a temporary file or no file.
 
     Errors about a file elsewhere keep its name.
     """
@@ -46,7 +46,7 @@ def _belongs(file: Path, path: Path) -> bool:
 
 @contextlib.contextmanager
 def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
-    """Another name to write a file under; it becomes `path` at the end, and is removed if the block fails.
+    """A temporary file to write to: it is renamed to `path` at the end, or removed if the block fails.
 
     Args:
         path: the file; its folder is made where it is not there.
@@ -72,7 +72,7 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Another name for a new folder; it becomes `path`, and is removed if the block fails.
+    """A temporary folder to fill: it is renamed to `path` at the end, or removed if the block fails.
 
     `path` may be an empty folder.
     """
@@ -89,18 +89,18 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, data: bytes, *, durable: bool = False) -> None:
-    """Write a file so that it is there whole or not at all; `durable` as in `replacing`."""
+    """Write a file completely or not at all; `durable` as in `replacing`."""
     with replacing(path, durable=durable) as temporary:
         temporary.write_bytes(data)
 
 
 def write_json(path: Path, content: Any, *, durable: bool = False) -> None:
-    """Write JSON that people can read, whole or not at all; `durable` as in `replacing`."""
+    """Write indented JSON, completely or not at all; `durable` as in `replacing`."""
     write_atomically(path, (json.dumps(content, indent=1) + "\n").encode(), durable=durable)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file of which nothing is known.
+    """Read a JSON object from an untrusted file.
 
     Raises:
         UserError: it cannot be read, is too long, or holds something else.
@@ -122,10 +122,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def take_lock(file: IO[Any], message: str) -> None:
-    """Keep other processes from locking an open file until it is closed; one that is killed lets go by that.
+    """Lock an open file against other processes until it is closed; the lock of a killed process is released.
 
     Raises:
-        UserError: with `message`, if another process has it; the file is closed then.
+        UserError: with `message`, if another process holds the lock; the file is closed then.
     """
     if fcntl is None:
         return
@@ -138,7 +138,7 @@ def take_lock(file: IO[Any], message: str) -> None:
 
 @contextlib.contextmanager
 def locked(folder: Path, message: str) -> Iterator[None]:
-    """Keep others out of a folder.
+    """Lock a folder against other runs.
 
     Raises:
         UserError: with `message`, if another run has it.

@@ -27,12 +27,12 @@ from music_reformer.errors import Stopped, UserError, sentence_of
 from music_reformer.training.run import train
 
 FOLDER = "runs/sweep"
-# More is a slip: "seed=range(1000000)".
+# More is taken for a typing error, such as "seed=range(1000000)".
 MAX_TRAININGS = 10_000
 
 
 def sweep(overrides: Sequence[str], *, show: bool = False) -> int:
-    """Do, or send away, all trainings; every combination is checked before the first begins.
+    """Run all trainings, or submit them to a launcher; every combination is checked before the first begins.
 
     Args:
         overrides: as typed.
@@ -42,7 +42,7 @@ def sweep(overrides: Sequence[str], *, show: bool = False) -> int:
         The exit code: 1 where one of them failed.
 
     Raises:
-        UserError: a combination cannot be.
+        UserError: a combination of settings is not valid.
     """
     of_hydra = [override for override in overrides if override.lstrip("+~").startswith("hydra")]
     ours = [override for override in overrides if override not in of_hydra]

@@ -90,8 +90,8 @@ class Runner:
     def run(self, jobs: Iterable[Job], watch: Watch = lambda job, progress: None) -> Iterator[tuple[Job, Outcome]]:
         """Compose jobs and write their files; yields the outcome of each as soon as it is done.
 
-        With `rows` in the settings several jobs share each step of the model; else they run one after another. A prompt
-        that cannot be used is an outcome, not an exception.
+        With `rows` in the settings several jobs share each step of the model; otherwise they run one after another. A
+        prompt that cannot be used is an outcome, not an exception.
 
         Args:
             jobs: read one by one.

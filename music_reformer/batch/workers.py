@@ -97,7 +97,7 @@ def lost(parcel: list[Job], reason: str) -> Outcomes:
 
 
 def loaded_runner(config: GenerateConfig, device: str) -> Runner | UserError:
-    """A runner, or why there is none: the worker raises it with its first parcel, so that it reaches the user."""
+    """A runner, or the error that prevented it, which the worker raises with its first parcel so that users see it."""
     try:
         return Runner.load(config, device)
     except UserError as error:

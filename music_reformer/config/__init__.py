@@ -25,8 +25,8 @@ NEAR_DUPLICATES = ("drop", "report", "off")
 SPLITS = ("train", "validation", "test")
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
 
-# Ends of ranges that several settings share. They are far beyond what any machine takes; what they keep out is slips of
-# the keyboard, and files made to fill the memory.
+# Upper bounds that several settings share. They are far beyond what any machine can handle; they exclude typing errors,
+# and malicious files that would fill the memory.
 MANY = 10**9
 MAX_SEED = 2**63 - 1
 MAX_LENGTH = 2**26  # tokens
@@ -119,9 +119,9 @@ class CorpusConfig(Checked):
     metre_aliases: dict[str, str] = field(default_factory=dict)
     # General MIDI program by track name, for corpora that write every part as a piano, e.g. {"MELODY": 73}.
     program_by_track: dict[str, int] = bounded({}, 0, 127)
-    # Which part of the pieces is moved onto its grid, if notes lie on one (`midi.align`); the others stay as they are.
+    # Fraction of the pieces whose notes are shifted onto the grid, if they lie on one (`midi.align`).
     align: float = bounded(0.0, 0, 1)
-    # Which part of these, if in 4/4, is given a bass and drums by rule where it has none (`midi.rhythm_section`).
+    # Fraction of these that get a bass and drums by rule, if in 4/4 and without either (`midi.rhythm_section`).
     rhythm_section: float = bounded(0.0, 0, 1)
     # Of integers: the value that fills sequences up to one length; null: NaN alone does.
     padding: int | None = bounded(None, -(2**31), 2**31)
@@ -138,7 +138,7 @@ class CorpusConfig(Checked):
 
 @dataclass
 class QualityConfig(Checked):
-    """Which pieces are music enough to learn from. See `music_reformer.data.prepare.quality`."""
+    """Which pieces are good enough to learn from. See `music_reformer.data.prepare.quality`."""
 
     prefix: ClassVar[str] = "quality."
 
@@ -168,8 +168,8 @@ class PrepareConfig(Checked):
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)
-    # Pieces with the same notes transposed or at another tempo. drop: no such pair may be in two splits; report: only
-    # told of; off: not looked for.
+    # Near-duplicates: pieces with the same notes, also transposed or at another tempo. drop: no two of them are in
+    # different splits; report: they are only reported; off: they are not searched for.
     near_duplicates: str = one_of("drop", NEAR_DUPLICATES)
     # Share of melodic 6-grams in common (Jaccard) from which two pieces are near-duplicates.
     near_duplicate_similarity: float = bounded(0.5, 0.3, 1)
@@ -294,7 +294,7 @@ class AugmentConfig(Checked):
 
 @dataclass
 class TrainerConfig(Checked):
-    """How long, on what, and how often to look. Passed to Lightning by `music_reformer.training`."""
+    """Length, device and intervals of a training. Passed to Lightning by `music_reformer.training`."""
 
     prefix: ClassVar[str] = "trainer."
 
@@ -372,14 +372,14 @@ class TrainConfig(Checked):
 
 @dataclass
 class FinetuneConfig(Checked):
-    """`music-reformer finetune`: a folder of one's own MIDI files to weights that know them."""
+    """`music-reformer finetune`: weights trained further on a folder of MIDI files."""
 
     # Folder of MIDI files, searched recursively.
     files: str = location("???")
     output: str = location("???")
     # Folder of weights or a training checkpoint to start from; "pretrained": the weights shipped with the package.
     checkpoint: str = location("pretrained")
-    # Part of the files that is only looked at, to tell whether it helped.
+    # Fraction of the files that is held out, to measure the loss before and after.
     held_out: float = bounded(0.2, 0, 1, above=True, below=True)
     steps: int = bounded(200, 1, MANY)
     # Peak; null: 2e-4 for all, 4e-4 for last, 2e-3 for lora.
@@ -414,11 +414,11 @@ class EvaluateConfig(Checked):
     context_pieces: int = bounded(8, 0, MANY, hint="0 is none")
     # Order of an interpolated n-gram, fitted on the training split and scored on the same pieces: a yardstick. 0: none.
     ngram: int = bounded(0, 0, 64, hint="0 is none")
-    # It counts the training pieces in so many keys (odd), as a model does that is trained on transposed music.
+    # The n-gram counts each training piece transposed to so many keys (odd), as a model trained with transposition.
     ngram_keys: int = bounded(1, 1, 127)
-    # Folder of MIDI files to hold against the split, such as the output of `music-reformer generate`; null: none.
+    # Folder of MIDI files to compare with the split, such as the output of `music-reformer generate`; null: none.
     generated: str | None = location(None)
-    # Pieces of the split, and of the training set, that they are held against.
+    # Pieces of the split, and of the training set, that they are compared with.
     human_pieces: int = bounded(100, 2, MANY)
     # Seconds of each piece that are compared, at most.
     excerpt_seconds: float = bounded(120.0, 1, 1_000_000)
@@ -468,11 +468,11 @@ class AppConfig(Checked):
     host: str = location("127.0.0.1")
     # null: the first free one from 7860.
     port: int | None = bounded(None, 1, 65_535)
-    # Names under which the page may be asked for, besides IP addresses, localhost and this machine's own name.
+    # Host names that the page answers to, besides IP addresses, localhost and this machine's own name.
     allowed_hosts: list[str] = field(default_factory=list)
     # Where visitors' pieces are kept for the next start; null: in the user's folder for data of programs.
     folder: str | None = location(None)
-    # Of all pieces that are kept; the longest unused go first.
+    # Size of all kept pieces together; the least recently used are deleted first.
     max_gigabytes: float = bounded(2.0, 0, 100_000, above=True)
     # Folder of weights or a training checkpoint; "pretrained": the weights shipped with the package.
     checkpoint: str = location("pretrained")

@@ -1,4 +1,4 @@
-"""Writing what was composed behind the prompt, or into its hole, event for event."""
+"""Adds the composed events to the prompt: behind the cut, or in the hole."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What the model reads of a piece with some bars to recompose: everything before and behind these bars.
+"""Tokenizes a piece with a hole (bars to recompose): everything before and behind these bars.
 
 The piece stays as it was uploaded except for the notes that are replaced: tempo map, controllers and what other
-instruments play in these bars are kept. How the model is told of the hole: `midi/infill.py`.
+instruments play in these bars are kept. The token layout that tells the model about the hole: `midi/infill.py`.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def compose(
 
     Args:
         decoder: the model.
-        sessions: the next one is taken when there is room for it; those that differ in hash rounds never run together.
+        sessions: the next one is taken when there is room; sessions with different hash rounds never run together.
         max_rows: variations in one step. A session of more variations is composed by itself.
     """
     batch = _Batch(decoder)

@@ -1,4 +1,4 @@
-"""What the model reads of a piece.
+"""Cuts a piece and tokenizes what lies before the cut for the model.
 
 The piece itself is never replaced by its quantised image. A `Prompt` holds two views of what lies before the cut: the
 score, event for event, which the continuation is added to; and the tokens, which only the model sees.
@@ -114,12 +114,12 @@ def read_prompt(
     Args:
         score: in ticks; it is not altered. A score without notes is a piece to be composed from nothing.
         tokenizer: of the model.
-        programs: instruments that may play behind the cut, -1 for drums; None: those that play before it (or, where
-            nothing does, those of the whole score, or a piano).
+        programs: instruments that may play behind the cut, -1 for drums; None: the ones that play before it (or, where
+            nothing does, all of the score, or a piano).
         cut_bar: bars to keep; None: all, through the one in which the last note begins.
         max_tokens: of a longer prompt only the end is read, from a bar line on.
-        named: name the instruments to the model: those of `programs`, or, where they are the ones that play before the
-            cut, those of them that were heard last. Only for models that have learnt the names (`augment.named`).
+        named: name the instruments to the model: `programs`, or, if these are the ones that play before the cut, the
+            ones among them that were heard last. Only for models that have learnt the names (`augment.named`).
 
     Raises:
         UserError: the score has fewer bars.

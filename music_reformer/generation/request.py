@@ -1,4 +1,4 @@
-"""What is asked for: one `Request`, the same from the command line, the page, the tests and the benchmarks.
+"""`Request`: the settings of one composition, the same for command line, page, tests and benchmarks.
 
 A setting of a composition is declared and checked here, and used where it takes effect. `GenerateConfig` of the command
 line inherits the fields, so a new one is typed as `name=value` without further work; an order of the page contains a
@@ -90,7 +90,7 @@ class Request(Checked):
 
     @classmethod
     def of(cls: type[AnyRequest], settings: Request, **changes: Any) -> AnyRequest:
-        """A request with the fields of `settings`, which may have more of its own, and with some of them changed."""
+        """A request with the fields of `settings`, which may have further fields, and the given changes."""
         return cls(**{each.name: getattr(settings, each.name) for each in fields(cls)} | changes)
 
     def parsed_length(self) -> Length:

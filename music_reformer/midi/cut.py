@@ -1,4 +1,4 @@
-"""Cutting a score at a bar line: what lies before, what lies behind, without some notes; and blank scores."""
+"""Cuts a score at a bar line, removes notes from it, and makes blank scores."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Reading the MIDI file of a stranger in a process of its own, with limits on time and memory.
+"""Reads an untrusted MIDI file in a separate process, with limits on time and memory.
 
-The process that asks never takes the file apart itself. It keeps the bytes it is handed back: the plain MIDI file out
-of its wrapping, and `smf.normalised` bytes, which this module wrote and checked against `Limits`.
+The calling process never parses the uploaded bytes. It receives the unwrapped MIDI file, and the bytes that
+`smf.normalised` made of it, which the other process has checked against `Limits`.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ KEPT_BYTES = 50_000_000  # normalised bytes that are remembered, of the files re
 
 @dataclass(frozen=True)
 class Opened:
-    """A stranger's file that can be used.
+    """An untrusted file that has been read and can be used.
 
     Attributes:
         midi: the plain MIDI file.
         plain: the same, as `smf.normalised` writes it.
         roll: its piano roll (`roll_data`), in the metre that is meant.
-        notices: what was put right, a clause each.
+        notices: a clause for each fault that was repaired.
     """
 
     midi: bytes
@@ -79,7 +79,7 @@ def open_guarded(
     cpu_seconds: int = 10,
     megabytes: int = 1000,
 ) -> Opened:
-    """Read and draw a file that nobody vouches for.
+    """Read an untrusted file and make its piano roll.
 
     Args:
         source: path or bytes.
@@ -117,7 +117,7 @@ def open_guarded(
 def read_score_guarded(
     source: str | Path | bytes, *, name: str | None = None, limits: Limits = UPLOAD_LIMITS, **cost: Any
 ) -> symusic.Score:
-    """`read_score` for files that nobody vouches for; arguments and errors as of `open_guarded`."""
+    """`read_score` for untrusted files; arguments and errors as of `open_guarded`."""
     name = name or ("the MIDI data" if isinstance(source, bytes) else Path(source).name)
     data = read_bytes(source, name, limits.file.max_bytes)
     plain = _kept.get(data)

@@ -1,6 +1,6 @@
-"""Running a module of ours on a stranger's bytes, in a process of its own, with limits on time and memory.
+"""Runs one of our modules on untrusted bytes, in a separate process with limits on time and memory.
 
-A process of its own, not a fork: the server that calls this has threads. The module reads standard input; it ends with
+The process is not forked, because the server that calls this has threads. The module reads standard input; it ends with
 0 and its result on standard output, or with 1 and one sentence there.
 """
 
@@ -36,9 +36,9 @@ def run_limited(
     Args:
         name: what messages call the data.
         doing: what is being done with it, such as "read".
-        seconds: wall time that it may take.
-        cpu_seconds: time that it may take on a processor, less than `seconds` where others keep it busy; None: all.
-        megabytes: memory that it may take.
+        seconds: limit on wall time.
+        cpu_seconds: limit on processor time, which is less than wall time on a busy machine; None: `seconds`.
+        megabytes: limit on memory.
 
     Raises:
         UserError: with the sentence of the module, or because it took more than the limits.
@@ -69,7 +69,7 @@ def run_limited(
 
 
 def serve_limited(work: Callable[..., bytes]) -> int:
-    """The other side: limit this process, write what `work(data, *arguments)` returns; the exit code."""
+    """Run in the child: set the limits, write the result of `work(data, *arguments)`, and return the exit code."""
     megabytes, cpu_seconds, *arguments = sys.argv[1:]
     threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
     limit_memory(int(megabytes))
@@ -84,7 +84,7 @@ def serve_limited(work: Callable[..., bytes]) -> int:
 
 
 def limit_memory(megabytes: int) -> None:
-    """Have this process fail to allocate more than so much memory, where the system allows such a limit."""
+    """Limit the memory of this process to so many megabytes, where the system allows it."""
     _limit("RLIMIT_AS", megabytes * 2**20, None)
 
 
@@ -99,7 +99,7 @@ def _limit(name: str, soft: int, hard: int | None) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """End this process when the one that started it has: nobody waits for the result then."""
+    """End this process when its parent has ended: nobody waits for the result then."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

@@ -1,8 +1,7 @@
 """Reading, checking, cleaning and writing scores.
 
-A score is a `symusic.Score` in ticks. A file's bytes are read by `smf.py`, which checks them and puts right what
-players put up with; what they say is checked again here (notes, ticks, seconds), because a few bytes can ask for
-gigabytes.
+A score is a `symusic.Score` in ticks. The bytes of a file are checked by `smf.py`, which also repairs faults that
+players tolerate; the content (notes, ticks, seconds) is checked here, because a few bytes can ask for gigabytes.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ MAX_LIMITS = Limits(
     max_controls=5_000_000,
     max_bars=400_000,
 )
-# Of files that nobody vouches for (`guard.py`): about ten times the longest piano pieces.
+# For untrusted files (`guard.py`): about ten times the longest piano pieces.
 UPLOAD_BYTES = 5_000_000
 UPLOAD_LIMITS = Limits(
     FileLimits(UPLOAD_BYTES, max_tracks=1_000, max_events=600_000),
@@ -67,7 +66,7 @@ UPLOAD_LIMITS = Limits(
     max_controls=300_000,
     max_bars=50_000,
 )
-# Of files that grew out of those: what was composed behind them, and running status that is written out.
+# For files made from uploads: new notes are added, and running status is written out.
 KEPT_LIMITS = Limits(
     FileLimits(4 * UPLOAD_BYTES, max_tracks=2_000, max_events=1_200_000),
     max_notes=200_000,
@@ -95,7 +94,7 @@ def read_score(
         source: path or bytes, plain, gzip or RIFF.
         limits: the most that is read.
         name: what messages call it; None: its path.
-        tell: is given a sentence where faults of the file were put right.
+        tell: called with a sentence if faults of the file were repaired.
 
     Raises:
         UserError: it is missing, too large, no MIDI, damaged, or absurd in time.
@@ -142,7 +141,7 @@ def read_bytes(source: str | Path | bytes, name: str, max_bytes: int) -> bytes:
 
 
 def _check_content(score: symusic.Score, name: str, limits: Limits) -> None:
-    """Bounds on all that reading, drawing and tokenizing take time and memory for."""
+    """Check everything that reading, drawing and tokenizing spend time and memory on."""
     num_notes = score.note_num()
     if num_notes == 0:
         raise NoNotesError(f"{name} holds no notes; choose a file with music in it")
@@ -216,7 +215,7 @@ def with_likely_metre(score: symusic.Score) -> symusic.Score:
 
 
 def clean_upload(score: symusic.Score) -> symusic.Score:
-    """`clean_score` for files of which nothing is known, in the metre that is meant."""
+    """`clean_score` for uploaded files, in the metre that is probably meant."""
     return clean_score(with_likely_metre(score))
 
 

@@ -1,8 +1,8 @@
-"""Reading the bytes of MIDI files: the only place that does.
+"""Parses the bytes of MIDI files; no other module does.
 
-Real files break the standard in many ways that players put up with. They are read here as players read them, and
-symusic is given bytes that leave nothing to interpret (`normalised`): what the model hears and what `splice.py` writes
-come from one reading. Bytes that are plain already go to symusic as they are.
+Real files break the standard in many ways that players tolerate. They are read here as players read them, and symusic
+is given unambiguous bytes (`normalised`), so that what the model hears and what `splice.py` writes come from one
+reading. Bytes that symusic reads the same way are passed on unchanged.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NOTE_OFF, NOTE_ON, CONTROL, PROGRAM, PRESSURE, BEND = 0x80, 0x90, 0xB0, 0xC0, 0x
 ALL_SOUND_OFF, ALL_NOTES_OFF = 120, 123
 # Bytes of the meta events whose content symusic reads without looking at their length.
 META_SIZES = {TEMPO: 3, METRE: 4, KEY: 2}
-# Data bytes of system messages that have no business in a file.
+# Number of data bytes of system messages, which do not belong in a file.
 SYSTEM_SIZES = {0xF1: 1, 0xF2: 2, 0xF3: 1}
 MAX_TICK = 2**31 - 1  # symusic counts in 32 bits
 
@@ -51,7 +51,7 @@ class FileLimits:
 class Event:
     """One event of a track: `data` is its bytes without the time, its status byte always first.
 
-    `closes` marks the end that a note which never ends is given: it is not in the file.
+    `closes` marks an event that is not in the file: the end given to a note that never ends.
     """
 
     tick: int
@@ -314,7 +314,7 @@ def read_track(data: bytes, name: str = "the track", max_events: int = 10_000_00
     """The events of a track chunk; of more than `max_events` only the first, but always more than that.
 
     Raises:
-        UserError: it is cut short, or holds what is no event.
+        UserError: it is cut short, or holds bytes that are not an event.
     """
     scan = _Scan(data, max_events)
     try:
@@ -327,7 +327,7 @@ def read_track(data: bytes, name: str = "the track", max_events: int = 10_000_00
 
 
 class _BadEventError(Exception):
-    """What stands in a track is no event."""
+    """A track holds bytes that are not an event."""
 
 
 _DELTA = rb"[\x80-\xff]{0,3}+[\x00-\x7f]"
@@ -423,7 +423,7 @@ class _Scan:
             self._rows = []
 
     def _pass_long(self, status: int, place: int) -> int:
-        """Where a system or meta event ends, which has its status at `place`."""
+        """End of the system or meta event whose status byte is at `place`."""
         data = self.data
         if status in (META, SYSEX, PACKET):
             size, end = _read_quantity(data, place + (2 if status == META else 1))
@@ -440,7 +440,7 @@ class _Scan:
         return end
 
     def _look_at(self, kind: int, content: bytes, size: int) -> None:
-        """Whether symusic reads a meta event as it is meant."""
+        """Clear `is_plain` if symusic would misread this meta event."""
         if kind in META_SIZES:
             self.is_plain &= size == META_SIZES[kind] and (kind != TEMPO or any(content))
         elif kind in (NAME, LYRIC, MARKER, CUE) and not content.isascii():
@@ -543,11 +543,11 @@ def _closing(key: int, tick: int) -> Event:
 
 
 class Programs:
-    """Which program each channel has, while a file's events are gone through in order of time.
+    """The current program of each channel, while the events of a file are visited in order of time.
 
     A track's own change of program counts for its notes; where it has none, that of any other track on the same channel
-    of the same port (a conductor's track often sets all). Tracks that share a channel but have programs of their own,
-    as programs with more than sixteen instruments write them, so stay apart.
+    of the same port (a conductor's track often sets all). So tracks that share a channel but set their own programs,
+    as software with more than sixteen instruments writes them, stay apart.
     """
 
     def __init__(self) -> None:
@@ -565,7 +565,7 @@ class Programs:
 
 
 def _share_programs(tracks: list[Track]) -> None:
-    """Note where a track has to be told of another's change of program: symusic sees only those of its own."""
+    """Copy changes of program to other tracks on the same channel: symusic applies them to their own track only."""
     setters: dict[int, set[int]] = defaultdict(set)  # address -> tracks that change its program
     users: dict[int, set[int]] = defaultdict(set)  # address -> tracks with notes on it
     addresses = []
@@ -614,7 +614,7 @@ def _with_programs(track: Track) -> Iterator[Event]:
 
 
 def _is_odd(event: Event) -> bool:
-    """Whether symusic had better not see it."""
+    """Whether to leave an event out of the normalised bytes, because symusic may misread it."""
     status = event.data[0]
     if status != META:
         return status >= 0xF0

@@ -1,9 +1,9 @@
-"""Writing new events into the file that was uploaded, so that nothing of it is lost.
+"""Writes new events into the uploaded file, so that nothing of it is lost.
 
 Between reading and writing, symusic drops text, copyright, instrument names, system exclusive messages, aftertouch and
 a change of program within a track. So the continuation is put into the file's own tracks: every event before the cut
 stays as it is, and behind it come the ends of notes that sound across the cut, and what was composed. Where a hole was
-filled, every event stays but the notes that were taken out of it.
+filled, every event stays except the notes that were removed from it.
 """
 
 from __future__ import annotations
@@ -269,8 +269,7 @@ class Splicer:
     def _keep(self, number: int, events: Iterable[Event]) -> Iterator[Event]:
         """Events before the cut; tempo, metre and key at it; behind it the ends of notes that sound across it.
 
-        A note that never ends is ended at the cut. Of a piece with a hole all events stay, but for the notes that were
-        taken out.
+        A note that never ends is ended at the cut. In a piece with a hole all events stay except the removed notes.
         """
         # By channel and pitch: of each note that sounds, whether it is kept.
         sounding: dict[tuple[int, int], list[bool]] = defaultdict(list)

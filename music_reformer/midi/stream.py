@@ -1,8 +1,7 @@
-"""Decoding token by token: what each token of a stream means, as it comes.
+"""Decodes a stream one token at a time.
 
-`MusicTokenizer.decode` turns a whole stream into a score. Generation hands out notes while they are made and has to
-know where in the music it is, so `StreamDecoder` does the same one token at a time; tests hold the two against each
-other"""
+`MusicTokenizer.decode` turns a whole stream into a score. Generation reports notes while it composes and must know its
+position in the music, so `StreamDecoder` decodes token by token; tests compare the two"""
 
 from __future__ import annotations
 

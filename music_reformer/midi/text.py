@@ -1,4 +1,4 @@
-"""Text in MIDI files, whose encoding no file names: names of tracks, lyrics, markers."""
+"""Decodes text in MIDI files (track names, lyrics, markers), which do not say how it is encoded."""
 
 from __future__ import annotations
 

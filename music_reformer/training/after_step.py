@@ -1,4 +1,4 @@
-"""What all our callbacks are: something that happens once an optimizer step is done."""
+"""The base class of our callbacks, which act after each optimizer step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The average of the weights over the last steps: often better than the last weights, and calmer to look at."""
+"""The average of the weights over the last steps, often better than the last weights and less noisy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from music_reformer.training.sharded import placed_like, whole
 class WeightAverage(AfterStep):
     """An exponential moving average of all weights that learn (Polyak and Juditsky 1992; "EMA").
 
-    In the first steps it forgets faster, so that the noise it began with does not stay in it.
+    The decay is smaller in the first steps, so that the initial weights do not stay in the average.
 
     Args:
         decay: part of the average that stays at each step, below 1; 0: there is no average.
@@ -57,7 +57,7 @@ class WeightAverage(AfterStep):
     @contextmanager
     @torch.no_grad()
     def applied(self, module: LanguageModule) -> Iterator[None]:
-        """The model has the average for weights meanwhile."""
+        """Use the average as the weights of the model inside the block."""
         own = {}
         for name, parameter in module.model.named_parameters():
             if name in self._average:

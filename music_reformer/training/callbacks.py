@@ -1,4 +1,4 @@
-"""What happens after each optimizer step: stop when asked, validate, log, save. In this order.
+"""Callbacks after each optimizer step: stop when asked, validate, log, save. In this order.
 
 Lightning's own validation loop, CSV logger and checkpoint callback are not used, because a run that was killed must
 go on exactly: there, a kill between a checkpoint and the validation of the same step loses that validation, and a
@@ -35,7 +35,7 @@ from music_reformer.training.sharded import gathered, whole
 class Stopper(AfterStep):
     """Ends the run in good order on SIGTERM, on Ctrl-C, and by the clock; a second signal ends it at once.
 
-    `signal` is the one that came, None without any.
+    `signal` is the signal that arrived, or None.
 
     Args:
         max_hours: since this start; None: never.
@@ -56,7 +56,7 @@ class Stopper(AfterStep):
             self._before[number] = signal.signal(number, self._on_signal)
 
     def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        """Give the signals back."""
+        """Restore the signal handlers."""
         while self._before:
             number, handler = self._before.popitem()
             signal.signal(number, handler)
@@ -101,7 +101,7 @@ class Validator(AfterStep):
         self.loss: float | None = None
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Which rows are this process's is known by now."""
+        """Load the rows of this process, whose rank is known by now."""
         data = trainer.datamodule  # type: ignore[attr-defined]
         assert isinstance(data, RowDataModule)
         self.batches = data.validation_batches()

@@ -1,6 +1,6 @@
 """The checkpoints of a run: the last, the one before it and the best, with their sums.
 
-A disk or a copy over the network may change bytes without a word. `sums.json` holds the sha256 of each checkpoint, so
+A disk or a copy over the network may change bytes silently. `sums.json` holds the sha256 of each checkpoint, so
 that a damaged one is noticed when a run goes on, and the one before it is used. Files get their names one after
 another, and the sums are written before the names change: whenever a run is killed, at least one checkpoint is there,
 and each that is there has its sum.

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from music_reformer.config import TrainConfig
 from music_reformer.data.rows import CurriculumBatches, TrainingBatches, ValidationBatches
 
-# Between the seeds of the stages of a curriculum, so that a stage draws other changes of a piece than the one before.
+# Distance between the seeds of curriculum stages, so that each stage draws different augmentations.
 STAGES_APART = 1_000_003
 
 

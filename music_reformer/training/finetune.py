@@ -1,4 +1,4 @@
-"""`music-reformer finetune`: one's own MIDI files, weights that exist, and weights that know the files.
+"""`music-reformer finetune`: trains existing weights further on a folder of MIDI files.
 
 In the output folder: a run like any other (`run_folder.py`), `data` (a token store of the files), and `finetune.json`
 with the loss of files held out, before and after.
@@ -100,14 +100,14 @@ def _train_config(config: FinetuneConfig, loaded: LoadedWeights, store: TokenSto
         lora_rank=config.lora_rank,
         model=loaded.model.config,
         optimizer=OptimizerConfig(
-            # Momentum of Muon turns thin matrices in all directions at once, which LoRA is not made for.
+            # Muon makes all singular values of an update equal, which does not suit the thin matrices of LoRA.
             kind="adamw" if config.trainable == "lora" else "muon",
             learning_rate=config.learning_rate or RATES[config.trainable],
             weight_decay=0.0,
             warmup_steps=max(1, min(20, config.steps // 10)),
             final_fraction=0.0,
         ),
-        # What the weights have learnt they are not to forget; but most pieces are to be heard as they are.
+        # Keeps what the weights have learnt (holes, names), while most pieces are read unchanged.
         augment=AugmentConfig(
             transpose=config.transpose,
             infill=HOLE_SHARE if loaded.can_infill else 0.0,

@@ -42,7 +42,7 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Op
 
 
 def parts(optimizer: torch.optim.Optimizer) -> list[torch.optim.Optimizer]:
-    """The optimizers that keep states of parameters: those that one consists of, or itself."""
+    """The optimizers that hold parameter states: the parts of a combined optimizer, or the optimizer itself."""
     return [optimizer.muon, optimizer.adamw] if isinstance(optimizer, MuonWithAdamW) else [optimizer]
 
 

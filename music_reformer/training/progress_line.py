@@ -1,4 +1,4 @@
-"""Where a run stands: a live line on a terminal, plain lines in a file."""
+"""Shows the progress of a run: a live line on a terminal, plain lines in a file."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class ProgressLine:
 
     @contextlib.contextmanager
     def pause(self) -> Iterator[None]:
-        """What is done inside is not part of the time of a step."""
+        """Exclude the time of the block from the time of a step."""
         begin = time.monotonic()
         yield
         self._mark += time.monotonic() - begin

@@ -1,4 +1,4 @@
-"""The output folder of a run: whose it is, and where the run stands.
+"""The output folder of a run: its settings, loss curves, checkpoints and weights.
 
 run.json                 the settings, and what the token store holds
 metrics.csv  loss.png    the loss curves
@@ -102,7 +102,7 @@ class RunFolder:
         return lock
 
     def write_settings(self) -> None:
-        """Write down whose folder this is."""
+        """Write the settings of the run to `run.json`."""
         write_json(self.path / "run.json", self.settings)
 
 

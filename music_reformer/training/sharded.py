@@ -1,4 +1,4 @@
-"""Weights, gradients and optimizer states in parts over all processes (FSDP2), while checkpoints stay whole.
+"""Shards weights, gradients and optimizer states over all processes (FSDP2), while checkpoints stay whole.
 
 `trainer.strategy=fsdp`, an experiment on GPUs: it is tested with two processes over gloo. For a step the weights are
 gathered once and stay until their gradients are known, because a reversible layer computes its inputs again in the
@@ -23,7 +23,7 @@ from music_reformer.training.optimizer import parts
 
 
 def whole(value: Any) -> Any:
-    """The same with every tensor that is in parts put together; all processes have to call it."""
+    """A copy of a container with its sharded tensors gathered; all processes must call it."""
     if isinstance(value, DTensor):
         return value.full_tensor()
     if isinstance(value, Mapping):
@@ -44,7 +44,7 @@ def placed_like(value: Tensor, parameter: Tensor) -> Tensor:
 
 @contextmanager
 def gathered(model: nn.Module) -> Iterator[None]:
-    """Every process has all weights meanwhile: however often each calls the model, none waits for another."""
+    """Gather all weights in every process inside the block, so that calls of the model need no communication."""
     if not isinstance(model, FSDPModule):
         yield
         return

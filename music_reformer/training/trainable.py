@@ -11,7 +11,7 @@ def choose_trainable(model: ReformerLM, config: TrainConfig) -> None:
     """Freeze what `config.trainable` leaves out; embeddings learn with "all" only.
 
     Raises:
-        UserError: there are fewer layers than shall learn.
+        UserError: `last_layers` exceeds the number of layers.
     """
     if config.trainable == "lora":
         model.requires_grad_(False)

@@ -1,4 +1,4 @@
-"""Documents and positions of a batch: what attention needs besides the activations.
+"""Documents and positions of a batch, which attention needs besides the activations.
 
 Shapes: B batch, L tokens, H heads, D head width.
 """

@@ -3,8 +3,8 @@
 Shapes: B batch, L tokens, H heads, D head width, R rounds, K components of a rotated query (half as many as buckets),
 G groups of batch rows that are hashed by the same rotations (1 or B).
 
-Vectors that point the same way mostly fall into one bucket. Each round hashes with rotations of its own, so that two
-that a border of one round parts may meet in another.
+Vectors that point the same way mostly fall into one bucket. Each round hashes with its own rotations, so that
+vectors separated by a bucket border in one round may share a bucket in another.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _largest(rotated: Tensor) -> Tensor:
 
 
 def hash_example(device: torch.device) -> tuple[Tensor, Tensor, list[int]]:
-    """Arguments on which to compare forms of the hash: two factors, and rotations for each row."""
+    """Example arguments for comparing implementations of the hash: two factors, and rotations for each row."""
     noise = torch.Generator().manual_seed(0)
     query_BLHD = torch.randn(2, 150, 2, 64, generator=noise).to(device)
     return query_BLHD, torch.randn(2, 2, 2, 64, 12, generator=noise).to(device), [16, 8]

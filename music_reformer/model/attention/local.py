@@ -142,7 +142,7 @@ def rotary_step(
 
 
 def local_example(device: torch.device) -> tuple[Tensor, Tensor, Tensor, RowOrder, int]:
-    """Arguments on which to compare forms of local attention."""
+    """Example arguments for comparing implementations of local attention."""
     query_key_value_BLTHD = torch.randn(2, 150, 3, 2, 64, generator=torch.Generator().manual_seed(0)).to(device)
     documents = Documents.plain(torch.zeros(2, 150, dtype=torch.int64, device=device))
     return query_key_value_BLTHD, *documents.rotary(64), documents.in_order(), 40

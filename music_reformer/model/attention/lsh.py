@@ -164,7 +164,7 @@ def successors(value_BL: Tensor) -> Tensor:
 
 
 def shared_example(device: torch.device) -> tuple[Tensor, Tensor, Tensor, int, bool]:
-    """Arguments on which to compare forms of the attention with shared queries and keys."""
+    """Example arguments for comparing implementations of attention with shared queries and keys."""
     noise = torch.Generator().manual_seed(0)
     query_value_BLTHD = torch.randn(2, 150, 2, 2, 64, generator=noise).to(device)
     segment_BL = torch.tensor([[0], [3]], device=device).expand(2, 150)

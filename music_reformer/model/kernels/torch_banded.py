@@ -148,7 +148,7 @@ def head_backward(
         grad_out_N2D: gradient of the output, and the output, side by side.
         lse_N: its logsumexp. Where it is `-MASKED`, a row has no share in anything.
         rows_NXD, rounds, window, see_itself, work, key_scale_N: as in `head_forward`. The gradient of the query leaves
-            out what comes to it through the key.
+            out its part through the key.
     """
     num_rows, _, width = rows_NXD.shape
     d_query, d_key, d_value = (work.take(f"gradient of {x}", num_rows, width) for x in ("q", "k", "v"))

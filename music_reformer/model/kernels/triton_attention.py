@@ -1,4 +1,4 @@
-"""What `torch_banded.py` does, and hashing, by Triton kernels on a GPU: all heads at once, nothing gathered in memory.
+"""The attention of `torch_banded.py`, and hashing, as Triton kernels: all heads at once, nothing gathered in memory.
 
 Shapes: B batch, L tokens, N = B L rows, T parts (queries, keys, values) side by side, H heads, D head width, P rotated
 pairs, R rounds, W window, K components of a rotated query, G groups of batch rows with the same rotations.
@@ -110,7 +110,7 @@ class Heads:
         num_rows, num_heads, width = self.query_NHD.shape
         grad_NHD = grad_NHD.to(self.query_NHD.dtype).contiguous()
         delta_HN = torch.empty_like(lse_HN)
-        # What is added up over rounds, or over queries and shared keys, is so in float32.
+        # Sums over rounds, and over queries and shared keys, are in float32.
         is_whole = self.key_NHD is not None and len(self.rounds.order_RHN) == 1
         sum_NPHD = gradient_NPHD if is_whole else _float(gradient_NPHD)
         sums, gradients = ((x[:, 0], x[:, -2], x[:, -1]) for x in (sum_NPHD, gradient_NPHD))
@@ -292,7 +292,7 @@ def _fixed_hash(width: int, columns: int, first: int, second: int = 0) -> Fixed:
 
 
 def _float(x: Tensor) -> Tensor:
-    """Where float32 is added up that comes to `x`: there, if that is what it takes."""
+    """A float32 tensor to accumulate the values of `x` in: `x` itself if it is float32."""
     return x if x.dtype == torch.float32 else torch.empty_like(x, dtype=torch.float32)
 
 
@@ -306,7 +306,7 @@ def form_for(device: torch.device, plain: Form, triton_form: Form, example: Exam
     """The Triton form on CUDA where Triton is installed and agrees with the plain form; else the plain one.
 
     Args:
-        device: where it shall run; the answer is kept for each.
+        device: where it runs; the answer is cached for each device.
         plain, triton_form: two autograd functions of an attention, or two functions that hash.
         example: arguments on which to compare them.
     """

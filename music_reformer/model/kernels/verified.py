@@ -14,7 +14,7 @@ import torch
 
 from music_reformer.model.precision import full_precision
 
-# What an example of either form is called with, on a device.
+# Makes the example arguments for both forms on a device.
 Example = Callable[[torch.device], Iterable[Any]]
 
 # Largest difference that rounding explains, products in TF32 included; it mostly comes to 1e-5.
@@ -32,7 +32,7 @@ def agrees(difference: Callable[[], float], *, name: str, machine: Callable[[], 
     """
     try:
         found = difference()
-    except Exception as error:  # Whatever a compiler says on a machine that we do not know: the plain form goes on.
+    except Exception as error:  # Any error of a compiler on an unknown machine: the plain form is used.
         trouble = f"failed ({type(error).__name__}: {error})"
     else:
         if found <= TOLERANCE:
