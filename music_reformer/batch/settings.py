@@ -45,5 +45,5 @@ class GenerateConfig(Request):
         return max(self.rows, self.variations)
 
     def request(self, *, seed: int, has_prompt: bool) -> Request:
-        """What to ask for with one of the seeds; without a prompt there is nothing to cut."""
+        """The request with one of the seeds; without a prompt, the cut is left out."""
         return Request.of(self, seed=seed, **({} if has_prompt else {"cut_bar": None, "until_bar": None}))

@@ -24,7 +24,7 @@ def write_continuation(
 
     A key that is struck again while it sounds ends there: on one channel a MIDI file cannot
     say that two notes of one pitch overlap. (Keys that the prompt holds across the cut are not offered to the model;
-    where a human hand lets go a little late, the new note waits for it.) So does a key that is struck behind the hole.
+    if a pianist releases a key a little late, the new note waits for it.) So does a key that is struck behind the hole.
 
     Args:
         tracks: of this prompt; says to which track each event belongs.
@@ -119,7 +119,7 @@ class NewNoteTracks:
 
 
 class _KeysDown:
-    """When the prompt's own notes let go of a key, or strike it again, behind the cut."""
+    """When the prompt's own notes release a key, or strike it again, behind the cut."""
 
     def __init__(self, prompt: Prompt) -> None:
         self._held: dict[tuple[int, int], int] = {}
@@ -133,11 +133,11 @@ class _KeysDown:
                     self._held[key] = max(note.end, self._held.get(key, 0))
 
     def held_until(self, track: int, pitch: int) -> int:
-        """When the prompt lets go of this key, if behind the cut; else 0."""
+        """Tick at which the prompt releases this key, if behind the cut; otherwise 0."""
         return self._held.get((track, pitch), 0)
 
     def struck_again(self, track: int, pitch: int) -> int | None:
-        """When the prompt strikes this key behind the cut, which it does only behind a hole; else None."""
+        """Tick at which the prompt strikes this key behind the cut (only behind a hole); None if it does not."""
         return self._struck_again.get((track, pitch))
 
 

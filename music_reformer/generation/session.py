@@ -1,4 +1,4 @@
-"""One request under way: its variations, what each may play next, and how far it is.
+"""One request in progress: its variations, their permitted tokens, and how much is done.
 
 A session computes nothing by itself. The loop (`loop.py`) gives it the model's logits and feeds the tokens that it
 chooses back to the model.
@@ -112,7 +112,7 @@ class Session:
         self._stop.set()
 
     def start_clock(self) -> None:
-        """Count the time from here: the prompt has been read."""
+        """Start measuring the time, once the prompt has been read."""
         self._began = time.monotonic()
 
     def take_turn(self, logits_BV: np.ndarray, lengths: list[int]) -> tuple[list[int], list[int]]:
@@ -163,7 +163,7 @@ class Session:
 
 
 def _variations(prompt: Prompt, request: Request, end: float) -> list[Variation]:
-    """The variations of a request at the cut; each has its own copies of what follows its stream."""
+    """The variations of a request at the cut, each with its own grammar state and guards."""
     vocabulary, past, sampling = prompt.state.vocabulary, prompt.past_ids, request.sampling
     repetition_guard = RepetitionGuard(vocabulary, past, most=sampling.most_repeats) if sampling.most_repeats else None
     polyphony_guard = PolyphonyGuard(vocabulary, past, most=sampling.most_at_once) if sampling.most_at_once else None

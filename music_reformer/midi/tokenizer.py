@@ -110,7 +110,7 @@ class MusicTokenizer:
             names = content["tokens"]
             tokenizer = cls(TokenizerConfig(**settings))
         except UserError as error:
-            raise UserError(f"these settings of a tokenizer cannot be: {error}") from error
+            raise UserError(f"these settings of a tokenizer are not valid: {error}") from error
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"these are not the settings of a Music Reformer tokenizer ({error})") from error
         require(

@@ -29,7 +29,7 @@ from music_reformer.model.reformer import ReformerLM
 if TYPE_CHECKING:
     from music_reformer.model.kernels.numba_step import NumbaStep
 
-# A step on a GPU takes 5 ms for one row as for many, on a core of a CPU a quarter of a millisecond for each.
+# A step takes 5 ms on a GPU for any number of rows, and a quarter of a millisecond per row on a CPU core.
 ROWS_FOR_A_GPU = 16
 SLOW_SECONDS = 1.5
 
@@ -40,9 +40,8 @@ class Decoder:
     Args:
         model: moved to `eval()`; stays on its device.
         compile_step: run steps on the CPU in compiled loops, if all weights are float32. The weights are copied for
-            that: later changes of them do not reach the steps. The loops are compared with the plain step first, which
-            compiles them the first time on a machine (ten seconds); where they fail, a warning says so, and the plain
-            step goes on.
+            that: later changes of them do not affect the steps. The loops are first compared with the plain step, which
+            compiles them once per machine (ten seconds); if they fail, a warning says so and the plain step is used.
     """
 
     def __init__(self, model: ReformerLM, *, compile_step: bool = False) -> None:
@@ -56,7 +55,7 @@ class Decoder:
         Args:
             model: on any device.
             device: what reads prompts.
-            rows: rows in one step that are to be expected; not a limit.
+            rows: expected number of rows in a step; not a limit.
 
         Raises:
             UserError: there is no such device.
@@ -144,7 +143,8 @@ def _checked_numba_step(model: ReformerLM) -> NumbaStep | None:
     """The compiled step of a model; None if its weights are not float32 or if the step fails on this machine."""
     if any(parameter.dtype != torch.float32 for parameter in model.parameters()):
         return None
-    from music_reformer.model.kernels.numba_step import NUMBA_VERSION, NumbaStep  # Training does without Numba.
+    # Training does not need Numba.
+    from music_reformer.model.kernels.numba_step import NUMBA_VERSION, NumbaStep
 
     on_cpu = all(parameter.device.type == "cpu" for parameter in model.parameters())
     model = model if on_cpu else copy.deepcopy(model).to("cpu")
@@ -170,7 +170,7 @@ def _checked_numba_step(model: ReformerLM) -> NumbaStep | None:
 
 @contextmanager
 def _said_if_slow(text: str) -> Iterator[None]:
-    """Print a line to stderr if the block takes so long that somebody who waits would wonder."""
+    """Print a line to stderr if the block takes noticeably long."""
     timer = threading.Timer(SLOW_SECONDS, sys.stderr.write, [f"{text}\n"])
     timer.start()
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-# Tokens of a chunk: on a GPU as many as keep it busy for longer than the CPU takes to launch their work.
+# Tokens of a chunk: on a GPU enough that computing takes longer than launching the kernels.
 TOKENS, TOKENS_ON_GPU = 4096, 16_384
 
 

@@ -1,4 +1,4 @@
-"""Low-rank adaptation (LoRA, arXiv 2106.09685): the matrices of the layers stay, and learn a product of thin ones.
+"""Low-rank adaptation (LoRA, arXiv 2106.09685): the layers' matrices are frozen, and thin ones learn a change.
 
 Shapes: F outputs, E inputs of a linear map, K rank.
 """
@@ -32,7 +32,7 @@ class LowRank(nn.Module):
 
 
 def add_low_rank(module: nn.Module, *, rank: int) -> None:
-    """Let every linear map of `module` learn a change of this rank, and nothing else in it learn."""
+    """Give every linear map of `module` a trainable change of this rank, and freeze all else."""
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     for linear in [part for part in module.modules() if isinstance(part, nn.Linear)]:
@@ -50,7 +50,7 @@ def merged(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         elif weight.endswith(".original"):
             change = name.removesuffix("original") + "0"
             up_FK, down_KE = tensors[f"{change}.up"], tensors[f"{change}.down"]
-            # A product of thin matrices from a stranger's file could fill the memory.
+            # A product of thin matrices from an untrusted file could fill the memory.
             if (*up_FK.shape[:-1], *down_KE.shape[1:]) != tuple(tensor.shape):
                 raise ValueError(f"the low-rank change of {owner} has another shape than its matrix")
             found[f"{owner}.{weight.removesuffix('.original')}"] = tensor + up_FK @ down_KE

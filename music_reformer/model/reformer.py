@@ -156,7 +156,7 @@ class ReformerLM(nn.Module):
         return self.final_norm(self.stack(x_BLE, documents, self.chunk))
 
     def embed(self, tokens: Tensor, position: Tensor) -> Tensor:
-        """What both streams begin with, float32 [..., E]: the token's embedding plus that of its position."""
+        """The input of both streams, float32 [..., E]: the token's embedding plus that of its position."""
         return (self.token_embedding(tokens) + self.position_embedding(position)).float()
 
     def logits(self, hidden: Tensor) -> Tensor:

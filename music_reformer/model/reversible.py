@@ -3,9 +3,9 @@
     y1 = x1 + Attention(x2)        x2 = y2 - FeedForward(y1)
     y2 = x2 + FeedForward(y1)      x1 = y1 - Attention(x2)
 
-Backward computes each layer's inputs again from its outputs, so activation memory does not grow with depth. What makes
-the repetition the same as the first pass: the streams stay float32 whatever the autocast (a bfloat16 stream drifts),
-hash buckets are kept and used again, and the random state and autocast state are restored.
+Backward computes each layer's inputs again from its outputs, so activation memory does not grow with depth. To make
+the recomputation exact, the streams stay float32 under autocast (a bfloat16 stream drifts), hash buckets are kept and
+used again, and the random state and autocast state are restored.
 
 Shapes: B batch, L tokens, E width.
 """
@@ -28,7 +28,7 @@ class ReversibleBlock(nn.Module):
 
     Args:
         width: E.
-        attention: maps normed [B, L, E] to [B, L, E] and to what a repetition must use again.
+        attention: maps normed [B, L, E] to [B, L, E] and to the choices that a recomputation must use again.
         feed_forward: maps normed [..., E] to [..., E].
         dropout: probability of dropping an element of a sublayer's output.
     """
@@ -118,8 +118,8 @@ class _Reversible(torch.autograd.Function):
     """All layers as one node. The parameters are its inputs, so that DDP sees the gradient of each once.
 
     Both streams and all gradients are added to in place, and what outlives its layer (buckets, gradients of parameters)
-    gets its memory before the layers run: put between their activations, it would leave holes that no later activation
-    fits in, and memory would grow with depth after all.
+    gets its memory before the layers run: allocated between their activations, it would fragment the memory, which
+    would then grow with depth after all.
     """
 
     @staticmethod
@@ -179,7 +179,7 @@ class _Reversible(torch.autograd.Function):
                     out, _ = block.attend(inner, ctx.documents, choices)
                 first -= out.detach()
                 edge = get_gradient_edge(out)
-                del out  # Only its place in the graph is needed.
+                del out  # Only its node in the graph is needed.
                 d_second += gradients.add(block, edge, inner, d_first)
                 del inner, edge
                 torch.clear_autocast_cache()  # It would keep the weights of all layers in bfloat16.

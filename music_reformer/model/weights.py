@@ -1,8 +1,8 @@
 """Weights on disk: one folder with `model.safetensors`, `config.json` and `tokenizer.json`.
 
-Strict on the way in: every tensor must be there, and none more. A folder or checkpoint may come from a stranger: its
-settings are checked, and the shapes in its header are held against them, before any memory is taken for tensors. The
-only importer of safetensors.
+Loading is strict: no tensor may be missing, and none may be left over. A folder or checkpoint may be untrusted: its
+settings are checked, and compared with the shapes in its header, before any tensor is allocated. The only importer of
+safetensors.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class LoadedWeights:
     Attributes:
         model: in `eval()`.
         tokenizer_settings: what `MusicTokenizer.from_json` takes.
-        info: anything that was saved along (data, steps, losses).
+        info: further information that was saved (data, steps, losses).
         fingerprint: hex sha256 of the tensors' file.
         can_infill: whether the model has learnt to compose bars with both sides in view (`augment.infill`).
         knows_names: whether it has learnt what instruments named in front of a bar mean (`augment.named`).
@@ -66,10 +66,10 @@ def save_weights(
     knows_names: bool = False,
     tensors: dict[str, torch.Tensor] | None = None,
 ) -> None:
-    """Write a model so that `load_weights` reads it; each file is there whole or not at all.
+    """Write a model for `load_weights`; each file is written completely or not at all.
 
-    Low-rank changes are added to the matrices that they belong to. `tensors` are the model's, by name, where it has not
-    got them all itself.
+    Low-rank changes are added to their matrices. `tensors`: the model's tensors by name, if the model itself does not
+    hold all of them (sharded training).
     """
     folder = Path(folder)
     tensors = merged(model.state_dict() if tensors is None else tensors)
@@ -89,7 +89,7 @@ def load_weights(path: str | Path) -> LoadedWeights:
     """Read weights.
 
     Args:
-        path: a folder of weights, the folder of a run (its `weights/` are meant), a training checkpoint (.ckpt), or
+        path: a folder of weights, the folder of a run (stands for its `weights/`), a training checkpoint (.ckpt), or
             "pretrained" (the weights of the package).
 
     Raises:
@@ -116,7 +116,7 @@ def fingerprint_of(path: str | Path) -> str:
 
 
 def _resolved(path: str | Path) -> Path:
-    """The folder of weights or the checkpoint that a path means."""
+    """The folder of weights, or the checkpoint, that a path stands for."""
     if str(path) == PRETRAINED:
         path = Path(__file__).parent.parent / "pretrained"
     path = Path(path)
@@ -168,7 +168,7 @@ def _load_folder(folder: Path) -> LoadedWeights:
 
 
 def _ability(content: dict[str, Any], name: str, probability: Any, folder: Path) -> bool:
-    """What weights say of themselves; older ones said with what probability it was trained."""
+    """Whether `config.json` claims an ability; older weights state only the probability it was trained with."""
     able = content.get(name, isinstance(probability, int | float) and probability > 0)
     require(isinstance(able, bool), f"{folder / 'config.json'} is damaged: {name} must be true or false")
     return bool(able)
@@ -214,7 +214,7 @@ def _model_tensors(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]
 
 
 def _model_config(settings: Any, path: Path) -> ModelConfig:
-    """The settings of a model from elsewhere, checked."""
+    """The settings of an untrusted model, checked."""
     require(isinstance(settings, dict), f"the settings of the model in {path} are no JSON object")
     unknown = sorted(str(name)[:40] for name in set(settings) - {field.name for field in fields(ModelConfig)})
     require(
@@ -225,7 +225,7 @@ def _model_config(settings: Any, path: Path) -> ModelConfig:
         config = ModelConfig(**settings)
         require(config.vocab_size >= 1, f"model.vocab_size ({config.vocab_size}) must be at least 1")
     except UserError as error:
-        raise UserError(f"the model in {path} cannot be: {error}") from error
+        raise UserError(f"the settings of the model in {path} are not valid: {error}") from error
     return config
 
 

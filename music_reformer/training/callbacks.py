@@ -2,7 +2,7 @@
 
 Lightning's own validation loop, CSV logger and checkpoint callback are not used, because a run that was killed must
 go on exactly: there, a kill between a checkpoint and the validation of the same step loses that validation, and a
-resumed run begins a new CSV. Here a checkpoint is the last thing of its step, and knows all that was done until then.
+resumed run begins a new CSV. Here a checkpoint is written last in its step, and records everything done until then.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Stopper(AfterStep):
 
     Args:
         max_hours: since this start; None: never.
-        progress: where to say so.
+        progress: shows why the run ends.
     """
 
     def __init__(self, *, max_hours: float | None, progress: ProgressLine) -> None:
@@ -70,7 +70,7 @@ class Stopper(AfterStep):
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        """Let the other processes know with the sums of this step, which the module adds up next."""
+        """Tell the other processes to stop: the module sends it along with the sums of this step."""
         assert isinstance(module, LanguageModule)
         if self.received is None and time.monotonic() - self._begin > self.seconds:
             self.received = "trainer.max_hours"
@@ -89,7 +89,7 @@ class Validator(AfterStep):
 
     Args:
         every: steps.
-        average: of the weights; it is what is looked at.
+        average: of the weights; this is what is validated.
         progress: where to show it.
     """
 
@@ -234,7 +234,7 @@ class Saver(AfterStep):
         self.num_worse = 0  # validations since the best
 
     def state_dict(self) -> dict[str, Any]:
-        """The best loss so far, and how long ago it was."""
+        """The best loss so far, and the number of validations since."""
         return {"best_loss": self.best_loss, "num_worse": self.num_worse}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -243,7 +243,7 @@ class Saver(AfterStep):
         self.num_worse = state_dict.get("num_worse", 0)
 
     def after_step(self, trainer: pl.Trainer, module: LanguageModule, step: int) -> None:
-        """Save when it is time; stop when nothing gets better any more."""
+        """Save when a checkpoint is due; stop after too many validations without improvement."""
         loss = self.validator.loss
         best = loss is not None and loss < self.best_loss
         if loss is not None:

@@ -92,7 +92,7 @@ class Checkpoints:
         return {name: digest for name, digest in found.items() if not known or digest in known}
 
     def _read_sums(self) -> dict[str, str]:
-        """By name of the checkpoint; empty where they are lost, or of a run from before there were sums."""
+        """Sums by name of the checkpoint; empty if they are missing, as in runs of earlier versions."""
         with contextlib.suppress(UserError):
             return {name: str(digest) for name, digest in read_json(self.sums).items()}
         return {}
@@ -115,7 +115,7 @@ def _digest(path: Path) -> str:
 
 
 def _link(file: Path, name: Path) -> None:
-    """Give a file a second name, in the place of what has it."""
+    """Give a file a second name, replacing the file that has it."""
     temporary = name.with_name(f"{name.name}.tmp")
     temporary.unlink(missing_ok=True)
     os.link(file, temporary)

@@ -37,7 +37,7 @@ class _Batches(Dataset[dict[str, Tensor]]):
 
 
 def _ignore_interrupts(worker: int) -> None:
-    """Ctrl-C reaches all processes of a terminal; a worker goes on until the last step is done."""
+    """Ignore Ctrl-C, which reaches all processes of a terminal: workers are needed until the last step is done."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

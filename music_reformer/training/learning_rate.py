@@ -19,7 +19,7 @@ from music_reformer.training.progress_line import ProgressLine
 from music_reformer.training.run import build_module, build_trainer, open_store, quiet
 
 LOWEST, HIGHEST, STEPS = 1e-5, 0.3, 100
-# Steps until the smoothed loss tells anything.
+# Steps until the smoothed loss is meaningful.
 SETTLING = 10
 
 

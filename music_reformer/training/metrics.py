@@ -1,4 +1,4 @@
-"""The loss curves of a run as a CSV that survives kills: one row per step, none lost, none twice."""
+"""The loss curves of a run as a CSV: when a run is killed and resumed, no row is lost or written twice."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class MetricsFile:
         self.path = path
 
     def append(self, row: Mapping[str, Any]) -> None:
-        """Add one row, on the disk when this returns; None is written as nothing."""
+        """Add one row, which is on the disk when this returns; None becomes an empty field."""
         with naming(self.path), self.path.open("a", newline="") as file:
             csv.writer(file).writerow(["" if row[name] is None else row[name] for name in COLUMNS])
             file.flush()

@@ -43,7 +43,7 @@ class StepResult:
 
     Attributes:
         total: loss in nats, summed over the targets.
-        num_targets: how many they are.
+        num_targets: number of targets.
         stop: whether any process wants to stop.
         gradient_norm: before clipping; a scalar tensor, so that nothing waits for it.
     """
@@ -69,12 +69,12 @@ class LanguageModule(pl.LightningModule):
         self.config = config
         self.tokenizer_settings = tokenizer_settings
         self.last_step: StepResult | None = None
-        # Set by a callback of this process; the others learn of it with the sums of the step.
+        # Set by a callback of this process; passed to the other processes with the sums of the step.
         self.wants_to_stop = False
         self._sums: Tensor | None = None
 
     def configure_model(self) -> None:
-        """Put the weights in parts where the strategy asks for it."""
+        """Shard the weights if the strategy asks for it."""
         if isinstance(self.trainer.strategy, ShardedStrategy):
             self.trainer.strategy.shard(self.model)
 
@@ -116,7 +116,7 @@ class LanguageModule(pl.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip to `optimizer.clip_norm` (0: do not), and keep the norm that was found for the log."""
+        """Clip to `optimizer.clip_norm` (0: do not), and keep the norm before clipping for the log."""
         assert self.last_step is not None
         limit = self.config.optimizer.clip_norm or math.inf
         self.last_step.gradient_norm = whole(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))

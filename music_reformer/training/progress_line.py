@@ -92,7 +92,7 @@ class ProgressLine:
             self._write(f"\r\x1b[K{text}")
 
     def _write(self, text: str) -> None:
-        # A training of days goes on when the terminal that started it is gone.
+        # A training goes on even if the terminal that started it has been closed.
         with contextlib.suppress(OSError):
             self.stream.write(text)
             self.stream.flush()

@@ -117,7 +117,7 @@ def open_store(config: TrainConfig) -> TokenStore:
 
 
 def build_module(config: TrainConfig, store: TokenStore, *, is_new: bool) -> LanguageModule:
-    """As it is before the first step, or (not `is_new`) for a checkpoint to fill."""
+    """The module before the first step, or (not `is_new`) one that a checkpoint will be loaded into."""
     torch.manual_seed(config.seed)
     model = ReformerLM(config.model)
     if config.initial is not None and is_new:
@@ -141,7 +141,7 @@ def _load_initial(model: ReformerLM, path: str, store: TokenStore) -> None:
 
 
 def _callbacks(config: TrainConfig, folder: RunFolder, store: TokenStore, progress: ProgressLine) -> list[Callback]:
-    """What happens after each step, in this order, behind the look whether to stop."""
+    """The callbacks after each step, in this order; `Stopper` comes before them."""
     settings = config.trainer
     average = WeightAverage(settings.ema)
     validator = Validator(every=settings.validate_every, average=average, progress=progress)
@@ -171,7 +171,7 @@ def _callbacks(config: TrainConfig, folder: RunFolder, store: TokenStore, progre
 
 
 def build_trainer(config: TrainConfig, first_step: int, callbacks: list[Callback]) -> pl.Trainer:
-    """Lightning's trainer for these settings; raises `UserError` where this machine cannot do them."""
+    """Lightning's trainer for these settings; raises `UserError` if this machine does not support them."""
     settings = config.trainer
     # Steps at and after purge_step are written again.
     logger = TensorBoardLogger(
@@ -187,7 +187,7 @@ def build_trainer(config: TrainConfig, first_step: int, callbacks: list[Callback
             max_steps=settings.max_steps,
             max_epochs=-1,
             accumulate_grad_batches=settings.accumulate,
-            # The data module strides rows by process itself.
+            # The data module itself distributes rows to processes.
             use_distributed_sampler=False,
             logger=logger,
             callbacks=callbacks,

@@ -34,11 +34,11 @@ def whole(value: Any) -> Any:
 
 
 def placed_like(value: Tensor, parameter: Tensor) -> Tensor:
-    """A whole tensor, in parts where the parameter is in parts, on its device."""
+    """A whole tensor, sharded and placed like the parameter."""
     value = value.detach().to(parameter.device)
     if not isinstance(parameter, DTensor) or isinstance(value, DTensor):
         return value
-    # Every process has it whole: nothing needs to be sent.
+    # Every process has the whole tensor: nothing needs to be sent.
     return distribute_tensor(value, parameter.device_mesh, parameter.placements, src_data_rank=None)
 
 
@@ -82,7 +82,7 @@ class ShardedStrategy(ModelParallelStrategy):
         state: dict[str, Any] = whole(optimizer.state_dict())
         return state
 
-    # Lightning's own would read a checkpoint into parts that its own saving has named.
+    # Lightning's own method expects a checkpoint in the sharded format that its own saving writes.
     @property
     def lightning_restore_optimizer(self) -> bool:
         """Lightning calls `load_optimizer_state_dict`."""

@@ -17,7 +17,7 @@ from torch import Tensor
 from music_reformer.model.kernels.triton_attention import form_for, triton_hash
 from music_reformer.model.precision import full_precision
 
-# Components of rotated queries computed at a time: what the cache of a core holds, or on a GPU 128 MB.
+# Components of rotated queries computed at a time: as many as fit in the cache of a core, or in 128 MB on a GPU.
 ROTATED_AT_A_TIME, ROTATED_AT_A_TIME_ON_GPU = 1 << 18, 1 << 25
 # More buckets than these are the product of two hashes.
 LARGEST_SINGLE_HASH = 128
@@ -46,7 +46,7 @@ def drawn_rotations(row_seeds: range, *, like_RHDK: Tensor) -> Tensor:
     rotations_BRHDK, device = torch.stack(draws), like_RHDK.device
     if device.type != "cuda":
         return rotations_BRHDK.to(device)
-    # From pinned memory they are copied to a GPU without waiting for what it still has to do.
+    # From pinned memory they are copied to a GPU without waiting for its pending work.
     return rotations_BRHDK.pin_memory().to(device, non_blocking=True)
 
 

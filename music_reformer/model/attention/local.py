@@ -151,7 +151,7 @@ def local_example(device: torch.device) -> tuple[Tensor, Tensor, Tensor, RowOrde
 class TorchLocalAttention(torch.autograd.Function):
     """Rotation and attention, one head after another: nothing rotated of the size of the input is kept or made.
 
-    The gradient takes the place of the input, which nothing else needs: at a million tokens it is 3 GB. Autograd
+    The gradient overwrites the input, which nothing else needs: at a million tokens it is 3 GB. Autograd
     refuses a second backward through the same graph.
     """
 

@@ -10,8 +10,8 @@ depends on the tokens up to it alone, whereas the chunks of the paper's implemen
 tokens: here the likelihood is exact, cached decoding equals the parallel pass, and padding or packing changes nothing.
 
 With `successor_values` a key brings the value of the token *after* it. Since queries and keys are shared, a token finds
-the earlier places that are like its own; what it wants to know of them is how they went on (an induction head, arXiv
-2209.11895, in one layer). A token attends to strictly earlier ones, so what came after each of them is past or present:
+earlier places that resemble its own, and reads how they continued (an induction head, arXiv 2209.11895, in one
+layer). A token attends to strictly earlier ones, so what came after each of them is past or present:
 nothing leaks. See docs/decisions/001 and 003.
 """
 
@@ -175,9 +175,9 @@ def shared_example(device: torch.device) -> tuple[Tensor, Tensor, Tensor, int, b
 class TorchSharedAttention(torch.autograd.Function):
     """Attention with shared queries and keys, one head after another.
 
-    Keys and successor values are made from queries and values in here, because nothing of their size should be kept.
-    The gradient takes the place of the input, which nothing else needs; autograd refuses a second backward through the
-    same graph.
+    Keys and successor values are computed inside from queries and values, so that they need not be kept for backward.
+    The gradient overwrites the input, which nothing else needs; autograd refuses a second backward through the same
+    graph.
     """
 
     @staticmethod
@@ -246,7 +246,7 @@ def _head(query_value_BLTD: Tensor, successor_values: bool, work: Workspace) -> 
     if successor_values:
         rows_BL2D[:, :, 0] = query_value_BLTD[:, :, 0]
         rows_BL2D[:, :-1, 1] = query_value_BLTD[:, 1:, 1]
-        # No token is seen by one of the next row: what the last one would bring does not matter.
+        # No token of the next row sees this one, so the value of the last token does not matter.
         rows_BL2D[:, -1, 1] = 0.0
     else:
         rows_BL2D.copy_(query_value_BLTD)

@@ -8,7 +8,7 @@ Weights are packed by blocks of columns, so that a product reads them once, in o
 its sums in registers.
 """
 
-# Numba reads the bodies, and types are not what it goes by.
+# Numba compiles the bodies, and infers their types itself.
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, call-arg, misc"
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ LARGEST_EXPONENT = np.float32(87.0)
 
 
 def _compiled(*, any_order: bool = False) -> Callable[[Any], Any]:
-    """Compile at the first call, kept on disk where that can be. `any_order`: sums may be taken in vectors."""
+    """Compile at the first call, and cache on disk if possible. `any_order`: sums may be vectorised."""
     flags = {"contract", "reassoc", "nsz"} if any_order else {"contract"}
 
     def compile_it(function: Any) -> Any:
         try:
             return numba.njit(nogil=True, fastmath=flags, cache=True, error_model="numpy")(function)
-        except RuntimeError:  # There is no folder that could be written to.
+        except RuntimeError:  # No cache folder is writable.
             return numba.njit(nogil=True, fastmath=flags, error_model="numpy")(function)
 
     return compile_it
@@ -49,7 +49,7 @@ def _compiled(*, any_order: bool = False) -> Callable[[Any], Any]:
 
 @intrinsic
 def _sums(typing_context: Any) -> Any:
-    """Room for the sums of a block, on the stack: LLVM keeps it in registers."""
+    """An array for the sums of a block, on the stack: LLVM keeps it in registers."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         room = cgutils.alloca_once(builder, ir.ArrayType(ir.FloatType(), ROWS_AT_ONCE * COLUMNS))
@@ -70,7 +70,7 @@ def add_product(x_BE, weight_GEN, out_BF):
         count = min(COLUMNS, num_columns - first)
         row = 0
         while row + 1 < num_rows:
-            # Where there are two or three, the last stands for those that lack: the weights take longer to read.
+            # With two or three rows left, the last fills up the four: reading the weights dominates the time.
             row1, row2, row3 = row + 1, min(row + 2, num_rows - 1), min(row + 3, num_rows - 1)
             for n in range(ROWS_AT_ONCE * COLUMNS):
                 sums[n] = 0.0
@@ -195,7 +195,7 @@ def _score(query_D, pair_MPD, scores_M):
 
 @_compiled()
 def _weigh(scores):
-    """Softmax, in place, of all but its division; what to divide by."""
+    """Exponentials of a softmax, in place; returns their sum, by which to divide."""
     largest = scores[0]
     for i in range(len(scores)):
         largest = max(largest, scores[i])
@@ -206,7 +206,7 @@ def _weigh(scores):
 
 @_compiled()
 def _add_values(weights_M, pair_MPD, out_D):
-    """Add what the keys bring, by their weights."""
+    """Add the values, weighted."""
     whole = len(weights_M) // 4 * 4
     for m in range(0, whole, 4):
         w0, w1, w2, w3 = weights_M[m], weights_M[m + 1], weights_M[m + 2], weights_M[m + 3]

@@ -76,7 +76,7 @@ class Workspace:
         self._buffers: dict[str, Tensor] = {}
 
     def take(self, name: str, *shape: int) -> Tensor:
-        """Float32 of this shape with anything in it, valid until the same name is taken again."""
+        """An uninitialised float32 tensor of this shape, valid until the same name is taken again."""
         if name not in self._buffers:
             self._buffers[name] = torch.empty(shape, device=self._device)
         return self._buffers[name]
@@ -152,7 +152,7 @@ def head_backward(
     """
     num_rows, _, width = rows_NXD.shape
     d_query, d_key, d_value = (work.take(f"gradient of {x}", num_rows, width) for x in ("q", "k", "v"))
-    # In sorted order, with W places before the first row for what is before the first block.
+    # In sorted order, with W places before the first row, which the first block can look back at.
     sorted_length = window + _padded_length(num_rows, window)
     d_key_sorted, d_value_sorted = (work.take(f"sorted gradient of {x}", sorted_length, width) for x in ("k", "v"))
     for number, order in enumerate(rounds):
@@ -172,7 +172,7 @@ def head_backward(
 
 @dataclass
 class _Group:
-    """Some consecutive blocks of one round: which rows they are and what they may see.
+    """Some consecutive blocks of one round: their rows, and the rows that they may see.
 
     Attributes:
         start: sorted place of the first row.
@@ -220,7 +220,7 @@ class _Group:
         return lse.view(num_blocks, 1, block)
 
     def results(self, x: Tensor) -> Tensor:
-        """What came out for the blocks' own rows, [n, 1, S, ...], as [rows, ...]."""
+        """The results of the blocks' own rows: [n, 1, S, ...] as [rows, ...], without padding."""
         return x.flatten(0, 2)[: len(self.rows)]
 
     def add_keys(self, x: Tensor, total: Tensor) -> None:
@@ -240,7 +240,7 @@ class _Group:
 
 
 def _block_rows(window: int) -> int:
-    """S: divides W, so that what blocks share with one another are whole blocks."""
+    """S, a divisor of W, so that blocks overlap in whole blocks."""
     return math.gcd(window, LARGEST_BLOCK)
 
 
@@ -265,7 +265,7 @@ def _groups(order: RowOrder, window: int, see_itself: bool) -> Iterator[_Group]:
     distance = torch.arange(window, num_keys, device=device).unsqueeze(1) - key_place
     nearest = 0 if see_itself else 1
     band = torch.where((distance >= nearest) & (distance < window), 0.0, MASKED)
-    # What is hidden from a row that sees from there on: looking it up is faster than comparing.
+    # The mask of a row by the first place that it sees: a table look-up is faster than comparisons.
     hidden = torch.where(key_place < torch.arange(num_keys + 1, device=device).unsqueeze(1), MASKED, 0.0)
     step = max(1, ROWS_PER_GROUP // block) * block
     for start in range(0, length, step):

@@ -126,7 +126,7 @@ class Heads:
         return self.query_NHD, self.query_NHD if self.key_NHD is None else self.key_NHD, self.value_NHD
 
     def _launches(self) -> Iterator[tuple[tuple[Tensor, Tensor, int], tuple[int, int, int], Fixed]]:
-        """Of each round: order, segments and their stride from head to head; the grid of programs; what is fixed."""
+        """For each round: order, segments and their stride from head to head; the grid; the compile-time arguments."""
         num_rows, num_heads, width = self.query_NHD.shape
         num_rounds = len(self.rounds.order_RHN)
         for number in range(num_rounds):
@@ -148,7 +148,7 @@ class Heads:
 
 @functools.cache
 def _fixed(dtype: torch.dtype, float32_precision: str, *, WIDTH: int, WINDOW: int, **flags: int) -> Fixed:
-    """What a kernel of attention is compiled for.
+    """The compile-time arguments of an attention kernel.
 
     The size of a block and of its program are chosen so that what a program holds stays in registers (decision 7).
     """
@@ -297,7 +297,7 @@ def _float(x: Tensor) -> Tensor:
 
 
 def _padded(width: int) -> int:
-    """The power of two that so many columns take, as many as a product needs at least."""
+    """The number of columns rounded up to a power of two, and at least what a Triton product needs."""
     return max(SMALLEST_BLOCK, 1 << (width - 1).bit_length())
 
 

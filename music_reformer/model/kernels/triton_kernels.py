@@ -4,12 +4,12 @@ Shapes: B batch, L tokens, N = B L rows, R rounds, H heads, D = WIDTH head width
 power of two, BLOCK the rows of a program.
 
 A program handles the rows at BLOCK consecutive sorted places of one head in one round. It looks up its rows, and those
-of the blocks that its window reaches, where they lie in memory, and writes what comes out to where its own rows lie: in
-one round every row belongs to one program, so that no two write to one place. Numbers are as in `torch_banded.py`,
-where the same is written in plain torch.
+of the blocks that its window reaches, where they lie in memory, and writes the results to its own rows: in one round
+every row belongs to one program, so no two programs write to the same place. The computation is that of
+`torch_banded.py`, which is in plain torch.
 """
 
-# Triton reads the bodies, and types are not what it annotates with.
+# Triton compiles the bodies, and its annotations are not types.
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, misc"
 
 import triton
@@ -163,7 +163,7 @@ def backward_queries(
     NEAREST: tl.constexpr, SHARED: tl.constexpr, SUCCESSOR: tl.constexpr, FIRST: tl.constexpr, LAST: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """One block of one head in one round: the gradient of its queries, without what comes to them through shared keys.
+    """One block of one head in one round: the gradient of its queries, without their part through shared keys.
 
     `delta` [H, N], the sum of gradient times output over D, is written in the first round, for all that comes after.
     `lse` [H, N]: the logsumexp of all rounds.
@@ -232,7 +232,7 @@ def backward_keys(
         d_scores = share * (d_share - along[:, None])
         d_k += tl.dot(tl.trans(d_scores.to(q.dtype)), q, input_precision=PRECISION)
     if SHARED:
-        # Through k = q sqrt(D) / |q|: what points along q does not change it.
+        # Through k = q sqrt(D) / |q|: the component along q has no effect on k.
         per_norm = _per_norm(k)
         x = k.to(tl.float32) * per_norm[:, None]
         d_k = (d_k - x * tl.sum(x * d_k, axis=1)[:, None]) * per_norm[:, None]
