@@ -129,6 +129,8 @@ def main() -> None:
                 tab, other = (opened(browser, address, width, height, scheme) for _ in range(2))
                 for state in walk(tab, other):
                     tab.evaluate("document.activeElement.blur()")
+                    tab.evaluate("document.querySelector('#advanced').open = false")
+                    tab.mouse.move(0, 0)  # no button looks as if the pointer were on it
                     drawn(tab)
                     picture = Image.open(io.BytesIO(tab.screenshot())).convert("RGB")
                     pictures.setdefault(state, []).append(picture)

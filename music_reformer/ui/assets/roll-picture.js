@@ -88,10 +88,11 @@ function drawGrid(roll, context, palette, { width, height, floor, drumsTall }) {
   context.textBaseline = "middle";
   bars.forEach((bar, index) => {
     if (index % ruleEvery === 0) vertical(bar, palette.bar, index % labelEvery === 0 ? 6 : RULER);
-    if (index % labelEvery === 0 && roll.x(bar) >= roll.keys - 1) {
-      context.fillStyle = palette.muted;
-      context.fillText(String(index + 1), roll.x(bar) + 5, RULER / 2 + 1);
-    }
+    if (index % labelEvery !== 0 || roll.x(bar) < roll.keys - 1) return;
+    const label = String(index + 1), left = roll.x(bar) + 5;
+    if (left + context.measureText(label).width > width) return;
+    context.fillStyle = palette.muted;
+    context.fillText(label, left, RULER / 2 + 1);
   });
   context.fillStyle = palette.line;
   context.fillRect(0, RULER, width, 1);

@@ -11,9 +11,9 @@ export class Welcome {
   constructor({ element, list, art, examples, onExample, onNothing }) {
     Object.assign(this, { element, list, art });
     this.pictures = new Map();
-    const blank = { title: "From nothing", character: "Key, metre and tempo of your choice", roll: null };
+    const blank = { title: "From nothing", character: "Key, metre and tempo of your choice" };
     list.append(
-      ...examples.map((example) => this.#button(example, () => onExample(example.key))),
+      ...examples.map(({ key, roll, ...example }) => this.#button({ ...example, score: scoreOf(roll) }, () => onExample(key))),
       this.#button(blank, onNothing),
     );
     this.first = scoreOf(examples[0].roll);
@@ -34,22 +34,25 @@ export class Welcome {
   #former({ list, current }, onClick) {
     const { name, score } = list[current];
     const character = `Continue where you left off${list.length > 1 ? ` · ${count(list.length, "version")}` : ""}`;
-    const item = this.#button({ title: name, character, roll: null }, onClick);
-    this.pictures.set(item.querySelector("canvas"), score);
+    const item = this.#button({ title: name, character, score }, onClick);
     item.className = "former";
     return item;
   }
 
-  #button({ title, character, roll }, onClick) {
+  /** `score`: for a small picture, if there is one. */
+  #button({ title, character, score = null }, onClick) {
     const item = document.createElement("li");
     const button = Object.assign(document.createElement("button"), { type: "button" });
     const text = document.createElement("div");
     text.append(Object.assign(document.createElement("b"), { textContent: title }));
     text.append(Object.assign(document.createElement("span"), { textContent: character }));
-    const canvas = document.createElement("canvas");
-    canvas.setAttribute("aria-hidden", "true");
-    button.append(text, canvas);
-    this.pictures.set(canvas, roll ? scoreOf(roll) : { notes: [], seconds: 1 });
+    button.append(text);
+    if (score) {
+      const canvas = document.createElement("canvas");
+      canvas.setAttribute("aria-hidden", "true");
+      button.append(canvas);
+      this.pictures.set(canvas, score);
+    }
     button.addEventListener("click", onClick);
     item.append(button);
     return item;
