@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,15 @@ def ray_installed() -> None:
     """Skips where Ray, an optional extra, is not."""
     if importlib.util.find_spec("ray") is None:
         pytest.skip("Ray is not installed: pip install 'music-reformer[ray]'")
+
+
+@pytest.fixture(autouse=True)
+def _same_log_handlers() -> Iterator[None]:
+    """A command that configures logging in this process must not leave handlers of a closed stream behind."""
+    root = logging.getLogger()
+    before = list(root.handlers)
+    yield
+    root.handlers[:] = before
 
 
 @pytest.fixture(autouse=True)

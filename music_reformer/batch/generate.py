@@ -8,6 +8,7 @@ manifest.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ def generate(config: GenerateConfig, *, progress: bool = True) -> list[Path]:
     weights = fingerprint_of(config.checkpoint)
     if config.data:
         _ = TokenStore.open(config.data).music_tokenizer  # a store of bare integers has no music to be copied
+    is_new = not output.exists()
     _make_folder(output)
     # A setting that is newer than a manifest has its default there.
     manifest = Manifest(output / MANIFEST, defaults=to_plain(Request()))
@@ -61,6 +63,11 @@ def generate(config: GenerateConfig, *, progress: bool = True) -> list[Path]:
             leftover.unlink()
         run = _Run(config, weights, manifest, BatchReport(num_jobs=len(jobs), shown=progress))
         run.run([job for job in jobs if run.is_waiting(job)])
+    except UserError:
+        # The weights or the device cannot be used: nothing was composed, and nothing is left behind.
+        if is_new:
+            _remove_if_unused(output)
+        raise
     finally:
         manifest.close()
     run.report.close()
@@ -70,6 +77,14 @@ def generate(config: GenerateConfig, *, progress: bool = True) -> list[Path]:
             f"{len(run.failed)} of {num_prompts} prompts could not be continued; the reasons are above"
         )
     return [path for job in jobs for path in job.outputs]
+
+
+def _remove_if_unused(output: Path) -> None:
+    manifest = output / MANIFEST
+    if manifest.is_file() and not manifest.stat().st_size:
+        manifest.unlink()
+    with contextlib.suppress(OSError):  # it is not empty
+        output.rmdir()
 
 
 class _Run:

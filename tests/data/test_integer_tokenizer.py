@@ -36,7 +36,7 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read"):
         load_tokenizer(tmp_path / "nowhere.json")
     (tmp_path / "list.json").write_text(json.dumps([1]))
-    with pytest.raises(UserError, match="not a JSON object"):
+    with pytest.raises(UserError, match="holds no JSON object"):
         load_tokenizer(tmp_path / "list.json")
     with pytest.raises(UserError, match="not the settings of a Music Reformer tokenizer"):
         tokenizer_from_json({"settings": 5})

@@ -142,7 +142,7 @@ def test_mistakes_are_one_sentence(store: TokenStore, weights: Path, tmp_path: P
         ({"checkpoint": str(store.path)}, "holds no weights of Music Reformer"),
         ({"split": "test"}, "the test split of .* is empty"),
         ({"split": "dev"}, "must be one of train, validation, test"),
-        ({"rounds": 99}, r"rounds \(99\) must be 1 to 8"),
+        ({"rounds": 9}, r"rounds \(9\) must be 1 to 8"),
         ({"device": "toaster"}, r"device \('toaster'\) is not available"),
     ):
         settings = {"checkpoint": str(weights), "data": str(store.path), **changes}

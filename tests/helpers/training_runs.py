@@ -6,13 +6,15 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from music_reformer.config import AugmentConfig, ModelConfig, OptimizerConfig, TrainConfig, TrainerConfig
+from music_reformer.errors import Stopped
+from music_reformer.training.processes import leave
 
 # Generous: the machine may be busy with a training.
 JOIN_SECONDS = 240
@@ -68,8 +70,14 @@ def run_in_process(config: TrainConfig, before: Callable[..., None] | None = Non
     return process.exitcode
 
 
-def run_distributed(config: TrainConfig, world_size: int, before: Callable[..., None], *arguments: Any) -> None:
-    """Train in `world_size` processes over gloo."""
+def run_distributed(
+    config: TrainConfig,
+    world_size: int,
+    before: Callable[..., None],
+    *arguments: Any,
+    exit_codes: Sequence[int] | None = None,
+) -> None:
+    """Train in `world_size` processes over gloo, which must end with these exit codes (None: with 0)."""
     port = 20_000 + os.getpid() % 20_000
     processes = [
         _CONTEXT.Process(target=_ranked_child, args=(config, rank, world_size, port, before, arguments))
@@ -79,7 +87,9 @@ def run_distributed(config: TrainConfig, world_size: int, before: Callable[..., 
         process.start()
     for process in processes:
         process.join(JOIN_SECONDS)
-    assert [process.exitcode for process in processes] == [0] * world_size
+    expected = [0] * world_size if exit_codes is None else list(exit_codes)
+    found = [process.exitcode for process in processes]
+    assert found == expected, f"exit codes {found}, not {expected}"
 
 
 def _child(config: TrainConfig, before: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
@@ -99,7 +109,11 @@ def _ranked_child(
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), WORLD_SIZE=str(world_size))
     os.environ.update(NODE_RANK="0", LOCAL_RANK=str(rank), RANK=str(rank))
     rank_zero_only.rank = rank  # Lightning reads it when it is imported, which the server has done before.
-    _child(config, before, arguments)
+    try:
+        _child(config, before, arguments)
+    except Stopped as stopped:
+        leave(128 + stopped.signal)
+    leave(0)
 
 
 def signal_in_batch(number: int, signal_name: str) -> None:

@@ -18,6 +18,7 @@ from music_reformer.midi.tokenizer import MusicTokenizer
 
 # The grid of the default settings: 8 positions a beat, so an onset moves by half of that at the most.
 HALF_STEP = 1 / 16
+DRUM_PITCHES = range(27, 89)  # of General MIDI 2
 
 
 def onsets(score: symusic.Score) -> dict[tuple[int, int], np.ndarray]:
@@ -30,8 +31,12 @@ def onsets(score: symusic.Score) -> dict[tuple[int, int], np.ndarray]:
 
 
 def assert_notes_survive(before: symusic.Score, after: symusic.Score) -> None:
-    """Every note is there on its instrument and pitch, within half a step of the grid; none is new."""
+    """Every note is there on its instrument and pitch, within half a step of the grid; none is new.
+
+    Electronic kits play drums beside General MIDI's, which have no token.
+    """
     old, new = onsets(before), onsets(after)
+    old = {(program, pitch): times for (program, pitch), times in old.items() if program >= 0 or pitch in DRUM_PITCHES}
     assert old.keys() == new.keys()
     for key, times in old.items():
         nearest = np.abs(times[:, None] - new[key][None]).min(axis=1)
@@ -123,5 +128,5 @@ def test_foreign_tokenizers_are_refused(tmp_path: Path) -> None:
         MusicTokenizer.load(tmp_path / "nothing.json")
     content = MusicTokenizer(TokenizerConfig()).to_json()
     content["tokens"][5] = "Pitch_999"
-    with pytest.raises(UserError, match="names differ"):
+    with pytest.raises(UserError, match="names of the tokens differ"):
         MusicTokenizer.from_json(content)

@@ -25,6 +25,7 @@ from music_reformer.data.prepare.command import prepare
 from music_reformer.data.prepare.journal import ResultJournal
 from music_reformer.data.store import TokenStore
 from music_reformer.errors import UserError
+from music_reformer.files import write_atomically
 from music_reformer.midi.score import clean_score, read_score, write_score
 
 pytestmark = pytest.mark.timeout(1200)  # worker processes start slowly on a busy machine
@@ -216,7 +217,9 @@ def test_stopped_at_the_very_end_it_gives_the_same_bytes(
     config = config_for(midi_folder, tmp_path / "store")
 
     def fail(path: Path, data: bytes) -> None:
-        raise KeyboardInterrupt
+        if path.name == "store.json":
+            raise KeyboardInterrupt
+        write_atomically(path, data)
 
     with monkeypatch.context() as patch:
         patch.setattr(assemble, "write_atomically", fail)
