@@ -78,6 +78,7 @@ def test_muted_and_soloed_in_sound_and_picture(visit: Callable[..., Any]) -> Non
         tab.click("#zoom-in")
     tab.click("#play")
     until_level(tab, "> 0.01")
+    drawn(tab)
     assert min(tab.evaluate(COUNT_COLOUR, [f"--track-{track}", 0.1, 1]) for track in (0, 1)) > 100
     tab.click("[aria-label='Solo High']")
     drawn(tab)
