@@ -74,7 +74,7 @@ def duet(seconds: int = 300) -> bytes:
 def test_muted_and_soloed_in_sound_and_picture(visit: Callable[..., Any]) -> None:
     tab = visit()
     upload(tab, midi("duet.mid", duet()))
-    for _ in range(8):
+    for _ in range(6):
         tab.click("#zoom-in")
     tab.click("#play")
     until_level(tab, "> 0.01")
