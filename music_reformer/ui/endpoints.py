@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import wraps
 from typing import Any
 
@@ -48,8 +48,9 @@ def add_endpoints(server: gr.Server, operations: Operations, uploads: Uploads) -
     @server.api(name="compose", concurrency_id="compose", concurrency_limit=operations.at_once)
     def compose(order: dict) -> Iterator[dict]:
         """Continue a piece (see `Order`); streams "start", "progress" ... and "done" reports."""
-        with _telling_the_visitor():
-            for report in operations.compose(Order.read(order)):
+        # Closed at once when the visitor has gone: the session stops and its turn is free.
+        with _telling_the_visitor(), closing(operations.compose(Order.read(order))) as reports:
+            for report in reports:
                 if report["event"] == "done":
                     variations = [_with_roll_as_text(each) for each in report["variations"]]
                     yield {**report, "variations": variations}
