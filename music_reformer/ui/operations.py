@@ -10,7 +10,7 @@ import re
 import secrets
 import time
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator as Reports
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ class Operations:
         path = self.shelf.path(key)
         return _piece(key, path.stem, open_guarded(path, limits=KEPT_LIMITS))
 
-    def compose(self, order: Order) -> Generator[dict[str, Any], None, None]:
+    def compose(self, order: Order) -> Reports[dict[str, Any], None, None]:
         """Compose and report: one "start", many "progress", one "done" with the finished files.
 
         "progress" carries only the notes made since the last one, as [variation, program, drum, pitch, start_s, end_s,
