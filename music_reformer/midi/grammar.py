@@ -106,8 +106,11 @@ class GrammarState(StreamDecoder):
         other._sounding = {key: list(notes) for key, notes in self._sounding.items()}
         return other
 
-    def hold(self, program: int, pitch: int, until_tick: int) -> None:
-        """Mark a key as pressed: `allowed` offers no other note of it before `until_tick`."""
+    def hold(self, program: int, pitch: int, until_tick: int, part: int = 1) -> None:
+        """Mark a key as pressed: `allowed` offers no other note of it before `until_tick`.
+
+        `part` matters only where the encoding knows parts (`parts_grammar.py`).
+        """
         self._held[program, pitch] = max(until_tick, self._held.get((program, pitch), 0))
 
     def allowed(self) -> np.ndarray:
@@ -132,9 +135,10 @@ class GrammarState(StreamDecoder):
                 mask = narrowed if narrowed.any() else mask
         return mask
 
-    def forward(self, tick: int) -> list[int]:
+    def forward(self, tick: int, metre: tuple[int, int] | None = None) -> list[int]:
         """Advance to `tick`, and return the tokens for that. Nothing can be written before it afterwards.
 
+        `metre` matters only where bar lines name theirs (`parts_grammar.py`).
         Call it only when an event is complete. If shifts cannot reach `tick` exactly, they stop at the last point
         before it.
         """

@@ -24,6 +24,7 @@ MAX_SECONDS = 24 * 3600.0
 MAX_QUARTERS = 400_000
 MAX_BPM = 10_000
 DEFAULT_METRE = (4, 4)
+HAIR = 48  # a quarter divided by this is less than anybody hears or writes
 
 
 @dataclass(frozen=True)
@@ -225,15 +226,27 @@ def write_score(score: symusic.Score, path: str | Path) -> None:
 
 
 def metres(score: symusic.Score) -> list[tuple[int, int, int]]:
-    """(tick, beats, unit) of every time signature in force, the first at tick 0."""
+    """(tick, beats, unit) of every time signature in force, the first at tick 0.
+
+    One that misses a bar line by a hair (some programs write it a tick late) belongs to that bar line.
+    """
     found: list[tuple[int, int, int]] = [(0, *DEFAULT_METRE)]
     for metre in sorted(score.time_signatures, key=lambda metre: metre.time):
         if metre.numerator <= 0 or metre.denominator <= 0:
             continue
-        if metre.time <= found[-1][0]:
+        tick = max(metre.time, 0)
+        past = (tick - found[-1][0]) % _bar_ticks(score, *found[-1][1:])
+        if past * HAIR < score.ticks_per_quarter:
+            tick -= past
+        if tick <= found[-1][0]:
             found.pop()
-        found.append((max(metre.time, 0) if found else 0, metre.numerator, metre.denominator))
+        found.append((tick if found else 0, metre.numerator, metre.denominator))
     return found
+
+
+def _bar_ticks(score: symusic.Score, beats: int, unit: int) -> int:
+    """Ticks of a whole bar of a metre."""
+    return max(1, round(score.ticks_per_quarter * 4 * beats / unit))
 
 
 def bar_starts(score: symusic.Score) -> list[int]:
@@ -255,7 +268,7 @@ def _bar_sections(score: symusic.Score) -> list[range]:
     sections: list[range] = []
     changes = metres(score)
     for index, (tick, numerator, denominator) in enumerate(changes):
-        length = max(1, round(score.ticks_per_quarter * 4 * numerator / denominator))
+        length = _bar_ticks(score, numerator, denominator)
         lines = range(tick, max(tick, end) + length, length)  # the first at or after the end is the last
         until = changes[index + 1][0] if index + 1 < len(changes) else None
         if until is None or (lines[-1] <= until and end < until):

@@ -1,13 +1,15 @@
 """Decodes a stream one token at a time.
 
 `MusicTokenizer.decode` turns a whole stream into a score. Generation reports notes while it composes and must know its
-position in the music, so `StreamDecoder` decodes token by token; tests compare the two"""
+position in the music, so `StreamDecoder` decodes token by token; tests compare the
+two. The Parts encoding has a decoder of its own (`parts_stream.py`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from music_reformer.midi.performance import NUM_VELOCITIES
 from music_reformer.midi.score import DEFAULT_METRE
@@ -18,7 +20,10 @@ DEFAULT_TEMPO = 120.0
 
 @dataclass(slots=True)
 class Note:
-    """A decoded note. Ticks are those of the tokenizer's grid, from the start of the stream. Drums have program 0."""
+    """A decoded note. Ticks are those of the tokenizer's grid, from the start of the stream. Drums have program 0.
+
+    `part` is the number of the track among those of its program, always 1 where the encoding knows no parts.
+    """
 
     program: int
     drum: bool
@@ -26,6 +31,7 @@ class Note:
     velocity: int
     start_tick: int
     end_tick: int
+    part: int = 1
 
 
 @dataclass(slots=True)
@@ -58,6 +64,8 @@ class StreamDecoder:
         ticks_per_bar: of that metre.
         bends, presses: decoded so far (notes are returned by `advance`).
     """
+
+    handlers: ClassVar[dict[str, Callable[[Any, Any], list[Note] | None]]]  # by kind of token; set below
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
@@ -109,7 +117,7 @@ class StreamDecoder:
         kind = self.vocabulary.kinds[token]
         if kind == "PAD" or kind == "BOS":
             return []
-        notes = _ADVANCE[kind](self, self.vocabulary.values[token])
+        notes = self.handlers[kind](self, self.vocabulary.values[token])
         self._last = kind
         return notes or []
 
@@ -211,7 +219,7 @@ class StreamDecoder:
         """Chords and EOS do not affect decoding."""
 
 
-_ADVANCE: dict[str, Callable[[StreamDecoder, Any], list[Note] | None]] = {
+StreamDecoder.handlers = {
     "Bar": StreamDecoder._on_bar,
     "Position": StreamDecoder._on_position,
     "TimeShift": StreamDecoder._on_time_shift,

@@ -1,8 +1,8 @@
 """Scores to tokens and back. This is the only module that imports miditok.
 
 REMI, TSD and MIDILike come from miditok (arXiv 2310.17202), with all instruments in one stream; `Performance` is in
-`performance.py`. Token ids are stable: PAD 0, BOS 1, EOS 2, then the vocabulary in miditok's order, which depends on
-the settings alone.
+`performance.py`, `Parts` in `parts.py`. Token ids are stable: PAD 0, BOS 1, EOS 2, then the vocabulary in the order of
+miditok or of these modules, which depends on the settings alone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from music_reformer.config import TokenizerConfig, require
 from music_reformer.errors import UserError
 from music_reformer.files import read_json, write_json
-from music_reformer.midi import performance
+from music_reformer.midi import parts, performance
+from music_reformer.midi.parts_stream import PartsDecoder
 from music_reformer.midi.vocabulary import BOS, EOS, PAD, SPECIAL, Vocabulary
 
 
@@ -46,6 +47,11 @@ class MusicTokenizer:
             self.tokens = SPECIAL + performance.TOKENS
             self.ticks_per_beat = performance.TICKS_PER_BEAT
             return
+        if config.encoding == "Parts":
+            self._miditok = None
+            self.tokens = SPECIAL + parts.TOKENS
+            self.ticks_per_beat = parts.GRID
+            return
         self._miditok = getattr(miditok, config.encoding)(_miditok_config(config))
         by_id = sorted(self._miditok.vocab.items(), key=lambda item: item[1])
         self.tokens = [name.removesuffix("_None") if i < len(SPECIAL) else name for i, (name, _) in enumerate(by_id)]
@@ -58,7 +64,9 @@ class MusicTokenizer:
         return Vocabulary(
             self.tokens,
             ticks_per_beat=self.ticks_per_beat,
-            positions_per_beat=max(self.config.beat_resolution.values()),
+            positions_per_beat=parts.GRID
+            if self.config.encoding == "Parts"
+            else max(self.config.beat_resolution.values()),
         )
 
     @property
@@ -75,8 +83,11 @@ class MusicTokenizer:
     def encode(self, score: symusic.Score) -> NDArray[np.uint16]:
         """Tokens of a score in ticks, without BOS and EOS, uint16 [L].
 
-        They do not depend on the order of the tracks. Without programs, all instruments but drums become one piano.
+        They do not depend on the order of the tracks (in the Parts encoding: of tracks of different programs). Without
+        programs, all instruments but drums become one piano.
         """
+        if self.config.encoding == "Parts":
+            return parts.encode(score)
         if self._miditok is None:
             return np.array(performance.encode(score), dtype=np.uint16) + len(SPECIAL)
         if self.config.use_programs:
@@ -87,6 +98,8 @@ class MusicTokenizer:
     def decode(self, ids: NDArray[np.uint16] | list[int]) -> symusic.Score:
         """The score of some tokens, in ticks. PAD, BOS and EOS are skipped."""
         plain = [int(i) for i in ids if i >= len(SPECIAL)]
+        if self.config.encoding == "Parts":
+            return PartsDecoder.score(self.vocabulary, plain)
         if self._miditok is None:
             return performance.decode([i - len(SPECIAL) for i in plain])
         sequence = miditok.TokSequence(ids=plain)

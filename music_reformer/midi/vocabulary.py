@@ -37,14 +37,15 @@ class Vocabulary:
 
     Attributes:
         kinds, values: by token id. The value is an int for most kinds, a float for "Tempo", (beats, unit) for
-            "TimeSig", (beats, parts, parts per beat) for lengths of time, a string for "Chord", and None for "Bar" and
-            the special tokens.
+            "TimeSig" and for "Bar" in the Parts encoding, (beats, parts, parts per beat) for lengths of time (in the
+            Parts encoding an int, in positions), a string for "Chord", and None for "Bar" and the special tokens.
         ids: token id by (kind, value).
         ids_of: token ids by kind.
         has_bars, has_programs, has_drum_kinds: whether there are tokens for bar lines, for instruments, and for drums
             apart from pitches.
         notes_are_pairs: whether a note is two events, NoteOn and NoteOff.
         is_performance: whether this is the Performance encoding, whose time shifts count absolute time.
+        part_by_part: whether this is the Parts encoding, in whose bars one part follows another.
 
     Raises:
         UserError: a name cannot be parsed.
@@ -64,6 +65,7 @@ class Vocabulary:
         self.has_drum_kinds = bool(DRUM_KINDS & self.ids_of.keys())
         self.notes_are_pairs = "NoteOn" in self.ids_of
         self.is_performance = any(isinstance(self.values[i], int) for i in self.ids_of.get("TimeShift", []))
+        self.part_by_part = "Part" in self.ids_of
         self._shifts: dict[int, tuple[list[int], list[int]]] = {}
 
     def __len__(self) -> int:
@@ -125,7 +127,7 @@ def _parse(name: str) -> tuple[str, Any]:
     if text in ("", "None"):
         return kind, None
     try:
-        if kind == "TimeSig":
+        if "/" in text:
             beats, unit = text.split("/")
             return kind, (int(beats), int(unit))
         if kind == "Tempo":

@@ -14,7 +14,7 @@ from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.model.decoder import Decoder
 from music_reformer.model.reformer import ReformerLM
 
-ENCODINGS = ("REMI", "TSD", "MIDILike", "Performance")
+ENCODINGS = ("REMI", "TSD", "MIDILike", "Performance", "Parts")
 
 
 def stand_in(encoding: str = "REMI", **settings: float) -> Generator:

@@ -53,7 +53,7 @@ def busy_score() -> symusic.Score:
     return score
 
 
-ENCODINGS = ("REMI", "TSD", "MIDILike", "Performance")
+ENCODINGS = ("REMI", "TSD", "MIDILike", "Performance", "Parts")
 
 
 SETTINGS = [

@@ -6,7 +6,7 @@ import pytest
 
 from helpers.streams import ENCODINGS, SETTINGS, as_set, busy_score, notes_of, random_walk
 from music_reformer.config import TokenizerConfig
-from music_reformer.midi.grammar import Grammar
+from music_reformer.midi.parts_grammar import grammar_for
 from music_reformer.midi.tokenizer import MusicTokenizer
 
 
@@ -14,7 +14,7 @@ from music_reformer.midi.tokenizer import MusicTokenizer
 @pytest.mark.parametrize("config", SETTINGS)
 def test_random_streams_decode_to_the_notes_that_were_told(config: TokenizerConfig, seed: int) -> None:
     tokenizer = MusicTokenizer(config)
-    state = Grammar(tokenizer).start([tokenizer.bos_id])
+    state = grammar_for(tokenizer).start([tokenizer.bos_id])
     ids, notes = random_walk(state, 3000, seed)
     assert len(notes) > 20
     assert as_set(notes) == notes_of(tokenizer.decode([tokenizer.bos_id, *ids]))
@@ -24,7 +24,7 @@ def test_random_streams_decode_to_the_notes_that_were_told(config: TokenizerConf
 @pytest.mark.parametrize("encoding", ENCODINGS[:3])
 def test_pedals_and_bends_decode_alike(encoding: str) -> None:
     tokenizer = MusicTokenizer(TokenizerConfig(encoding=encoding, use_sustain_pedals=True, use_pitch_bends=True))
-    state = Grammar(tokenizer).start()
+    state = grammar_for(tokenizer).start()
     ids, _ = random_walk(state, 4000, 5)
     tracks = {(-1 if track.is_drum else track.program): track for track in tokenizer.decode(ids).tracks}
     bends = sorted((p, bend.time, bend.value) for p, track in tracks.items() for bend in track.pitch_bends)
@@ -38,7 +38,7 @@ def test_pedals_and_bends_decode_alike(encoding: str) -> None:
 def test_seconds_follow_the_tempo() -> None:
     tokenizer = MusicTokenizer(TokenizerConfig(encoding="TSD"))
     score = busy_score()
-    state = Grammar(tokenizer).start(tokenizer.encode(score))
+    state = grammar_for(tokenizer).start(tokenizer.encode(score))
     decoded = tokenizer.decode(tokenizer.encode(score))
     tempos = [(tempo.time, tempo.qpm) for tempo in decoded.tempos]
     assert len(tempos) == 2
@@ -51,7 +51,7 @@ def test_bars_are_counted_alike_with_and_without_bar_tokens() -> None:
     bars = set()
     for encoding in ("REMI", "TSD", "MIDILike"):
         tokenizer = MusicTokenizer(TokenizerConfig(encoding=encoding))
-        state = Grammar(tokenizer).start()
+        state = grammar_for(tokenizer).start()
         seen = {}
         for token in map(int, tokenizer.encode(busy_score())):
             state.advance(token)

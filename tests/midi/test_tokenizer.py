@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import defaultdict
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import symusic
 from helpers.scores import random_score
 from music_reformer.config import ENCODINGS, TokenizerConfig
 from music_reformer.errors import UserError
-from music_reformer.midi.score import clean_score, metres, read_score
 from music_reformer.midi.tokenizer import MusicTokenizer
 
 # The grid of the default settings: 8 positions a beat, so an onset moves by half of that at the most.
@@ -64,39 +62,6 @@ def test_round_trip_of_made_scores(encoding: str, seed: int) -> None:
     assert_notes_survive(score, again)
     assert [(m.numerator, m.denominator) for m in again.time_signatures] == [(4, 4), (3, 4)]
     assert [round(tempo.qpm) for tempo in again.tempos] == pytest.approx([100, 140], abs=4)
-
-
-def _files(corpora: Path, count: int | None) -> list[Path]:
-    files = sorted(corpora.rglob("*.mid"))
-    return files if count is None else random.Random(1).sample(files, count)
-
-
-def _assert_corpus_survives(files: list[Path]) -> None:
-    tokenizer = MusicTokenizer(TokenizerConfig())
-    for path in files:
-        score = clean_score(read_score(path))
-        ids = tokenizer.encode(score)
-        again = tokenizer.decode(ids)
-        assert_notes_survive(score, again)
-        assert np.array_equal(tokenizer.encode(again), ids), f"{path}: decoding and encoding again changes tokens"
-        # The metre at the first note: before it, a file may say one metre at tick 0 and another at once.
-        known = {(beats, unit) for unit, many in tokenizer.config.time_signatures.items() for beats in many}
-        first_note = min(note.time / score.ticks_per_quarter for track in score.tracks for note in track.notes)
-        before = [metre[1:] for metre in metres(score) if metre[0] / score.ticks_per_quarter <= first_note][-1]
-        after = [metre[1:] for metre in metres(again) if metre[0] / again.ticks_per_quarter <= first_note + HALF_STEP]
-        if before in known:
-            assert after[-1] == before, path
-        if len(score.tempos) and 40 <= score.tempos[0].qpm <= 250:
-            assert again.tempos[0].qpm == pytest.approx(score.tempos[0].qpm, abs=3.5)
-
-
-def test_round_trip_of_real_files(corpora: Path) -> None:
-    _assert_corpus_survives(_files(corpora, 25))
-
-
-@pytest.mark.slow
-def test_round_trip_of_every_real_file(corpora: Path) -> None:
-    _assert_corpus_survives(_files(corpora, None))
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)

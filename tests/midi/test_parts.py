@@ -1,0 +1,260 @@
+"""The Parts encoding: what a score keeps in tokens, shown on made scores and on every real file at hand."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import symusic
+
+from helpers.scores import random_score, two_pianos_and_drums
+from music_reformer.config import TokenizerConfig
+from music_reformer.errors import UserError
+from music_reformer.midi.parts import DURATIONS, GRID, LONGEST, MAX_DURATION, METRES, TEMPOS, part_numbers, part_order
+from music_reformer.midi.parts_grammar import grammar_for
+from music_reformer.midi.parts_stream import PartsDecoder
+from music_reformer.midi.score import bar_starts, clean_score, metres, read_score
+from music_reformer.midi.tokenizer import MusicTokenizer
+from music_reformer.midi.vocabulary import program_of
+
+TOKENIZER = MusicTokenizer(TokenizerConfig(encoding="Parts"))
+VOCABULARY = TOKENIZER.vocabulary
+ROUNDING = 1e-6
+
+
+def names(score: symusic.Score) -> list[str]:
+    return [TOKENIZER.tokens[token] for token in TOKENIZER.encode(score)]
+
+
+def coarseness(quarters: np.ndarray) -> np.ndarray:
+    """Distance of the durations that can be written, in quarters, around each of these."""
+    steps = np.array(DURATIONS)
+    rest = (np.round(quarters * GRID) - 1) % LONGEST + 1
+    above = np.searchsorted(steps, rest).clip(1, len(steps) - 1)
+    return np.maximum(steps[above] - steps[above - 1], 1) / GRID
+
+
+def tracks_in_order(score: symusic.Score) -> list[symusic.core.TrackTick]:
+    """The tracks with notes, in the order of their parts."""
+    programs = [program_of(track) for track in score.tracks]
+    order = [part_order(program, number) for program, number in zip(programs, part_numbers(programs), strict=True)]
+    return [score.tracks[i] for i in np.argsort(order, kind="stable") if len(score.tracks[i].notes)]
+
+
+def matched(track: symusic.core.TrackTick, ticks_per_quarter: int) -> list[tuple[int, int, float, float, int]]:
+    """(position, pitch, onset and duration in quarters, velocity); of equal notes, the longest."""
+    longest: dict[tuple[int, int], tuple[float, float, int]] = {}
+    for note in track.notes:
+        onset, duration = note.time / ticks_per_quarter, note.duration / ticks_per_quarter
+        key = int(np.floor(onset * GRID + 0.5)), note.pitch
+        if key not in longest or duration > longest[key][1]:
+            longest[key] = onset, duration, note.velocity
+    return sorted((*key, *value) for key, value in longest.items())
+
+
+def assert_same_music(before: symusic.Score, after: symusic.Score) -> None:
+    """Every part on a track of its own; onsets and durations within half a step; metres and bars; tempos."""
+    old, new = tracks_in_order(before), list(after.tracks)
+    assert [program_of(track) for track in old] == [program_of(track) for track in new]
+    for old_track, new_track in zip(old, new, strict=True):
+        then = np.array(matched(old_track, before.ticks_per_quarter))
+        now = np.array([(n.time, n.pitch, n.time / GRID, n.duration / GRID, n.velocity) for n in new_track.notes])
+        now = now[np.lexsort((now[:, 1], now[:, 0]))]
+        assert np.array_equal(then[:, :2], now[:, :2])
+        assert np.abs(then[:, 2] - now[:, 2]).max() <= 0.5 / GRID + ROUNDING
+        asked = np.clip(then[:, 3], 1 / GRID, MAX_DURATION / GRID)
+        # Rounding to the grid, and from there to a duration that has a token.
+        assert (np.abs(asked - now[:, 3]) <= coarseness(asked) / 2 + 0.5 / GRID + ROUNDING).all()
+        short = asked < 2
+        assert (np.abs(asked - now[:, 3])[short] <= 0.5 / GRID + ROUNDING).all()
+        assert np.abs(then[:, 4] - now[:, 4]).max() <= 3
+    last = max(note.time for track in new for note in track.notes)
+    lines = np.array(bar_starts(before)) * GRID / before.ticks_per_quarter
+    kept = np.array(bar_starts(after))
+    both = min(len(lines), len(kept))
+    assert (np.abs(lines[:both] - kept[:both]) <= 0.5).all()
+    assert len(lines) >= len(kept) - 1  # a last note may be rounded into a bar of its own
+    assert kept[-1] > last
+    assert_same_states(before, after, last)
+
+
+def assert_same_states(before: symusic.Score, after: symusic.Score, last: int) -> None:
+    """The metre in force is the same in each bar, and the tempo at each quarter within 1 %."""
+    old = [(tick * GRID / before.ticks_per_quarter, *metre) for tick, *metre in metres(before)]
+    new = [(float(tick), *metre) for tick, *metre in metres(after)]
+    for line in bar_starts(after)[:-1]:
+        then = [metre for tick, *metre in old if tick <= line + 0.5][-1]
+        now = [metre for tick, *metre in new if tick <= line][-1]
+        assert then == now or tuple(then) not in METRES
+    marks = np.arange(0, last + 1, GRID)
+    assert np.abs(np.log(tempo_at(before, marks) / tempo_at(after, marks))).max() <= np.log(TEMPOS[1] / TEMPOS[0])
+
+
+def tempo_at(score: symusic.Score, marks: np.ndarray) -> np.ndarray:
+    """Quarters a minute in force at each position, within the range that has tokens."""
+    at: dict[int, float] = {0: 120.0}
+    for tempo in sorted(score.tempos, key=lambda tempo: tempo.time):
+        at[int(np.floor(tempo.time * GRID / score.ticks_per_quarter + 0.5))] = tempo.qpm
+    times = np.array(list(at))
+    return np.clip(np.array(list(at.values()))[np.searchsorted(times, marks, side="right") - 1], TEMPOS[0], TEMPOS[-1])
+
+
+@pytest.mark.parametrize("tpq", [96, 480, 1024])
+@pytest.mark.parametrize("seed", range(4))
+def test_made_scores_survive(seed: int, tpq: int) -> None:
+    score = random_score(seed, programs=(0, 0, 40, 40, 40, 73), tpq=tpq)
+    ids = TOKENIZER.encode(score)
+    again = TOKENIZER.decode(ids)
+    assert_same_music(score, again)
+    assert np.array_equal(TOKENIZER.encode(again), ids)
+
+
+def test_two_hands_in_unison_stay_two_parts() -> None:
+    score = two_pianos_and_drums(in_unison=True)
+    again = TOKENIZER.decode(TOKENIZER.encode(score))
+    assert [len(track.notes) for track in again.tracks] == [8, 8, 8]
+    assert_same_music(score, again)
+
+
+def test_a_bar_as_it_is_written() -> None:
+    score = symusic.Score(480)
+    score.tempos.append(symusic.Tempo(0, 120))
+    score.time_signatures.append(symusic.TimeSignature(0, 3, 4))
+    violin = symusic.Track("", 40, False)
+    violin.notes.extend([symusic.Note(0, 480, 76, 63), symusic.Note(480, 160, 74, 63), symusic.Note(640, 160, 76, 71)])
+    cello = symusic.Track("", 42, False)
+    cello.notes.extend([symusic.Note(480, 960, 48, 63), symusic.Note(480, 960, 55, 63)])
+    score.tracks.extend([violin, cello])
+    assert names(score) == [
+        "Bar_3/4", "Tempo_120.8",
+        "Program_42", "Position_24", "Velocity_63", "Duration_48", "Pitch_48", "Pitch_55",
+        "Program_40", "Velocity_63", "Duration_24", "Pitch_76", "Position_24", "Duration_8", "Pitch_74",
+        "Position_32", "Velocity_71", "Pitch_76",
+    ]  # fmt: skip
+
+
+def test_a_bar_that_is_cut_short_keeps_its_length() -> None:
+    score = symusic.Score(480)
+    score.time_signatures.extend([symusic.TimeSignature(0, 4, 4), symusic.TimeSignature(480, 4, 4)])
+    track = symusic.Track("", 0, False)
+    track.notes.extend([symusic.Note(0, 480, 60, 63), symusic.Note(480, 480, 62, 63)])
+    score.tracks.append(track)
+    assert names(score)[:3] == ["Bar_4/4", "Cut", "Position_24"]
+    assert bar_starts(TOKENIZER.decode(TOKENIZER.encode(score))) == [0, 24, 120]
+
+
+@pytest.mark.parametrize("metre", [(3, 64), (33, 4), (5, 3), (130, 4), (1, 1)])
+def test_metres_without_a_token_keep_their_bars(metre: tuple[int, int]) -> None:
+    score = symusic.Score(480)
+    score.time_signatures.append(symusic.TimeSignature(0, *metre))
+    track = symusic.Track("", 0, False)
+    bar = 480 * 4 * metre[0] / metre[1]
+    track.notes.extend([symusic.Note(round(number * bar), 40, 60, 63) for number in range(6)])
+    score.tracks.append(track)
+    again = TOKENIZER.decode(TOKENIZER.encode(score))
+    lines = np.array(bar_starts(score)) * GRID / 480
+    assert all(np.abs(line - np.array(bar_starts(again))).min() <= 0.5 for line in lines[:-1])
+    assert [note.time for note in again.tracks[0].notes] == [int(np.floor(line + 0.5)) for line in lines[:6]]
+
+
+@pytest.mark.parametrize("quarters", [1 / 48, 1.5, 31, 33, 64, 65.5, 500, 4000])
+def test_long_notes_are_not_cut(quarters: float) -> None:
+    score = symusic.Score(480)
+    track = symusic.Track("", 0, False)
+    track.notes.append(symusic.Note(0, round(quarters * 480), 60, 63))
+    score.tracks.append(track)
+    again = TOKENIZER.decode(TOKENIZER.encode(score))
+    assert again.tracks[0].notes[0].duration / GRID == pytest.approx(min(max(quarters, 1 / GRID), 512), abs=0.5)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_sampled_stream_decodes(seed: int) -> None:
+    """Whatever the grammar offers decodes, and means in the score what its tokens say."""
+    noise = np.random.default_rng(seed)
+    state = grammar_for(TOKENIZER, programs={0, 40, -1}, num_parts={40: 3}).start()
+    weights = np.ones(len(VOCABULARY))
+    weights[VOCABULARY.is_kind("Pitch", "PitchDrum")] = 5
+    weights[VOCABULARY.is_kind("EOS")] = 0
+    ids: list[int] = []
+    while len(ids) < 1500 or not state.allowed()[TOKENIZER.eos_id]:
+        odds = state.allowed() * weights
+        assert odds.any()
+        ids.append(int(noise.choice(len(odds), p=odds / odds.sum())))
+        state.advance(ids[-1])
+    score = TOKENIZER.decode(ids)
+    starts = {"Pitch", "PitchDrum"}
+    assert score.note_num() == sum(VOCABULARY.kinds[token] in starts for token in ids)
+    assert len(bar_starts(score)) - 1 <= sum(VOCABULARY.kinds[token] == "Bar" for token in ids) + 64
+    again = TOKENIZER.decode(TOKENIZER.encode(score))
+    assert [list(track.notes) for track in again.tracks] == [list(track.notes) for track in score.tracks]
+    assert {(program_of(track)) for track in score.tracks} <= {0, 40, -1}
+
+
+def test_pressed_keys_are_not_offered_in_their_part_alone() -> None:
+    state = grammar_for(TOKENIZER, programs={40}, num_parts={40: 2}).start()
+    state.hold(40, 60, 100, part=2)
+    ids = VOCABULARY.ids
+    for token in [("Bar", (4, 4)), ("Program", 40), ("Velocity", 63), ("Duration", 24)]:
+        state.advance(ids[token])
+    assert state.allowed()[ids["Pitch", 60]]
+    for token in [("Pitch", 50), ("Program", 40), ("Part", 2), ("Velocity", 63), ("Duration", 24)]:
+        assert state.allowed()[ids[token]]
+        state.advance(ids[token])
+    assert not state.allowed()[ids["Pitch", 60]]
+    assert state.allowed()[ids["Pitch", 61]]
+
+
+def _assert_file_survives(path: Path) -> int:
+    try:
+        score = clean_score(read_score(path))
+    except UserError:  # some of the wild files are no music
+        return 0
+    ids = TOKENIZER.encode(score)
+    if not len(ids):
+        return 0
+    again = TOKENIZER.decode(ids)
+    assert_same_music(score, again)
+    assert np.array_equal(TOKENIZER.encode(again), ids)
+    state = grammar_for(TOKENIZER).start()
+    for token in ids[:2000]:
+        assert state.allowed()[token], (path.name, TOKENIZER.tokens[token])
+        state.advance(int(token))
+    return 1
+
+
+def _survivors(files: list[Path]) -> int:
+    num = 0
+    for path in files:
+        try:
+            num += _assert_file_survives(path)
+        except AssertionError as error:
+            raise AssertionError(f"{path}: {error}") from error
+    return num
+
+
+def test_real_files_survive(corpora: Path) -> None:
+    files = random.Random(1).sample(sorted(corpora.rglob("*.mid")), 60)
+    assert _survivors(files) == 60
+
+
+def test_wild_files_survive(corpora: Path) -> None:
+    """The odd files beside the corpora, those of them that hold music."""
+    assert _survivors(sorted((corpora.parent / "cases").rglob("*.mid"))) >= 5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_every_real_file_survives(corpora: Path) -> None:
+    files = sorted(corpora.rglob("*.mid"))
+    assert _survivors(files) == len(files)
+
+
+def test_a_stream_decodes_alike_token_by_token() -> None:
+    score = random_score(3, programs=(0, 0, 40))
+    decoder = PartsDecoder(VOCABULARY)
+    notes = [note for token in TOKENIZER.encode(score) for note in decoder.advance(int(token))]
+    whole = TOKENIZER.decode(TOKENIZER.encode(score))
+    assert len(notes) == whole.note_num()
+    assert decoder.tick == bar_starts(whole)[-2] or decoder.tick <= max(n.start_tick for n in notes)
