@@ -81,7 +81,7 @@ _LENGTHS = sorted({(4 * GRID * beats // unit, -unit, beats) for beats, unit in M
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class GridBar:
     """A bar on the grid: where it begins, how long it is, and the metre whose token it gets."""
 
     start: int
@@ -121,7 +121,7 @@ def on_grid(ticks: NDArray[np.int64], ticks_per_quarter: int) -> NDArray[np.int6
     return (2 * ticks * GRID + ticks_per_quarter) // (2 * ticks_per_quarter)
 
 
-def grid_bars(score: symusic.Score) -> list[Bar]:
+def grid_bars(score: symusic.Score) -> list[GridBar]:
     """The bars of a score on the grid, to the end of the last note, and one more: a late note may be rounded into it.
 
     None is without length.
@@ -130,14 +130,14 @@ def grid_bars(score: symusic.Score) -> list[Bar]:
     lines = on_grid(ticks, score.ticks_per_quarter)
     changes = metres(score)
     which = np.searchsorted([tick for tick, _, _ in changes], ticks[:-1], side="right") - 1
-    bars: list[Bar] = []
+    bars: list[GridBar] = []
     for start, end, change in zip(lines[:-1].tolist(), lines[1:].tolist(), which.tolist(), strict=True):
         metre = changes[change][1:]
         for begin in range(start, end, MAX_BAR):  # a bar of a metre that no music has is written as several
             length = min(end - begin, MAX_BAR)
-            bars.append(Bar(begin, length, _metre_for(metre, length)))
+            bars.append(GridBar(begin, length, _metre_for(metre, length)))
     metre = bars[-1].metre
-    return [*bars, Bar(int(lines[-1]), bar_length(metre), metre)]
+    return [*bars, GridBar(int(lines[-1]), bar_length(metre), metre)]
 
 
 def _metre_for(metre: tuple[int, int], length: int) -> tuple[int, int]:
@@ -241,7 +241,7 @@ def _nearest_duration(length: NDArray[np.int64]) -> NDArray[np.int64]:
     return table[length]
 
 
-def _tempo_tokens(score: symusic.Score, bars: Sequence[Bar]) -> dict[int, list[int]]:
+def _tempo_tokens(score: symusic.Score, bars: Sequence[GridBar]) -> dict[int, list[int]]:
     """Tokens of the tempos of each bar that has a new one; the first bar states the one in force."""
     starts = [bar.start for bar in bars]
     found: dict[tuple[int, int], int] = {(0, 0): nearest_tempo(120.0)}
