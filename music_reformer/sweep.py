@@ -10,21 +10,25 @@ Hydra's own settings (`hydra/launcher=submitit_slurm`) are passed on; see docs/c
 from __future__ import annotations
 
 import itertools
+import logging
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import CompactHydraException, HydraException
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from music_reformer.cli import compose_config, conf_folder, path_keys, plain_override
 from music_reformer.config import TrainConfig, require
-from music_reformer.errors import Stopped, UserError, sentence_of
-from music_reformer.training.run import train
+from music_reformer.errors import UserError, sentence_of
+
+log = logging.getLogger(__name__)
 
 FOLDER = "runs/sweep"
 # More is taken for a typing error, such as "seed=range(1000000)".
@@ -39,10 +43,10 @@ def sweep(overrides: Sequence[str], *, show: bool = False) -> int:
         show: print the settings of each instead.
 
     Returns:
-        The exit code: 1 where one of them failed.
+        The exit code.
 
     Raises:
-        UserError: a combination of settings is not valid.
+        UserError: a combination of settings is not valid, or one of the trainings failed; the others are run, too.
     """
     of_hydra = [override for override in overrides if override.lstrip("+~").startswith("hydra")]
     ours = [override for override in overrides if override not in of_hydra]
@@ -61,15 +65,11 @@ def sweep(overrides: Sequence[str], *, show: bool = False) -> int:
     if not any(override.startswith("hydra.sweep.dir=") for override in of_hydra):
         arguments.append(plain_override("train", f"output={folder}").replace("output=", "hydra.sweep.dir=", 1))
     run = hydra.main(version_base="1.3", config_path=str(conf_folder().resolve()), config_name="train")(train_one)
-    typed, sys.argv = sys.argv, arguments  # Hydra reads no other list
     try:
-        run()
-    except Stopped:
-        raise
-    except SystemExit as failed:
-        return int(failed.code or 0)
-    finally:
-        sys.argv = typed
+        with _as_typed(arguments):
+            run()
+    except HydraException as error:  # a launcher that is not installed, say
+        raise UserError(str(error).splitlines()[0].rstrip(".")) from error
     return 0
 
 
@@ -93,14 +93,33 @@ def train_one(composed: DictConfig) -> None:
     config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrainConfig), composed))
     assert isinstance(config, TrainConfig)
     config.output = str(Path(HydraConfig.get().runtime.output_dir))
+    from music_reformer.training.run import train  # slow to import, and `--show` trains nothing
+
     try:
         train(config)
     except Exception as error:
         sentence = sentence_of(error)
         if sentence is None:
             raise
-        # Hydra goes on with the others, then shows this kind of error without a traceback.
-        raise CompactHydraException(f"music-reformer: {sentence}") from None
+        log.error("failed: %s", sentence)  # in the training's own log, too; Hydra goes on with the others
+        # Hydra raises the first of these when all have been run.
+        raise UserError(f"the training in {os.path.relpath(config.output)} failed: {sentence}") from None
+
+
+@contextmanager
+def _as_typed(arguments: list[str]) -> Iterator[None]:
+    """Let Hydra read `arguments`, and raise its errors instead of printing them and exiting."""
+    typed, sys.argv = sys.argv, arguments  # Hydra reads no other list
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        sys.argv = typed
+        if before is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before
 
 
 def _values(override: str) -> list[str]:

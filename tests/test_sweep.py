@@ -75,11 +75,24 @@ def test_a_training_that_fails_is_told_without_a_traceback(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["sweep", "data=nowhere", "seed=1,2", "output=swept here"]) == 1
+    assert main(["sweep", "data=nowhere", "seed=1,2", "output=swept here"]) == 2
+    # Hydra says which settings they were.
+    settings, sentence, *rest = capsys.readouterr().err.splitlines()
+    assert "seed=1" in settings
+    assert sentence.startswith("music-reformer: the training in swept here/0 failed: nowhere holds no prepared data")
+    assert not rest
+    for number in ("0", "1"):  # the others are tried, too
+        assert "failed: nowhere holds no" in (tmp_path / "swept here" / number / "sweep.log").read_text()
+
+
+def test_a_launcher_that_is_not_installed_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["sweep", "data=nowhere", "seed=1,2", "hydra/launcher=nobody"]) == 2
     shown = capsys.readouterr().err
-    assert "music-reformer: nowhere holds no prepared data" in shown
-    assert "Traceback" not in shown
-    assert (tmp_path / "swept here" / "1").is_dir(), "the others are tried, too"
+    assert "hydra/launcher/nobody" in shown
+    assert shown.count("\n") == 1
 
 
 def test_show_prints_the_settings_of_each(capsys: pytest.CaptureFixture[str]) -> None:

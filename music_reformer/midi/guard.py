@@ -20,7 +20,7 @@ import symusic
 
 from music_reformer.errors import UserError
 from music_reformer.midi.limited import run_limited, serve_limited
-from music_reformer.midi.roll import roll_data
+from music_reformer.midi.roll import roll_json
 from music_reformer.midi.score import UPLOAD_LIMITS, Limits, parse, read_bytes, with_likely_metre
 from music_reformer.midi.smf import FileLimits, normalised, read_file
 
@@ -36,13 +36,13 @@ class Opened:
     Attributes:
         midi: the plain MIDI file.
         plain: the same, as `smf.normalised` writes it.
-        roll: its piano roll (`roll_data`), in the metre that is meant.
+        roll: its piano roll (`roll_json`), in the metre that is meant.
         notices: a clause for each fault that was repaired.
     """
 
     midi: bytes
     plain: bytes
-    roll: dict[str, Any]
+    roll: str
     notices: list[str]
 
 
@@ -106,10 +106,8 @@ def open_guarded(
         cpu_seconds=cpu_seconds,
         megabytes=megabytes,
     )
-    midi_size, plain_size = struct.unpack(">II", answer[:8])
-    midi, plain = answer[8 : 8 + midi_size], answer[8 + midi_size : 8 + midi_size + plain_size]
-    about = json.loads(answer[8 + midi_size + plain_size :])
-    opened = Opened(midi or data, plain or midi or data, about["roll"], about["notices"])
+    midi, plain, roll, notices = _unpacked(answer)
+    opened = Opened(midi or data, plain or midi or data, roll.decode("ascii"), json.loads(notices))
     _kept.put(opened.midi, opened.plain)
     return opened
 
@@ -127,18 +125,32 @@ def read_score_guarded(
 
 
 def _open(data: bytes, name: str, limits_json: str) -> bytes:
-    """The answer of the other process: two sizes, the plain file and its normalised bytes (each empty if it is the same
-    as what came before it), roll and notices.
+    """The answer of the other process: the plain file (empty: `data` is plain), its normalised bytes (empty: those of
+    the plain file), the piano roll and the notices.
     """
     given = json.loads(limits_json)
     limits = Limits(**{**given, "file": FileLimits(**given["file"])})
     file = read_file(data, name, limits.file)
     plain = normalised(file)
     score = parse(plain, name, limits)
-    about = json.dumps({"roll": roll_data(with_likely_metre(score)), "notices": file.notices}).encode()
+    roll = roll_json(with_likely_metre(score)).encode("ascii")
     midi = b"" if file.data == data else file.data
     plain = b"" if plain == file.data else plain
-    return struct.pack(">II", len(midi), len(plain)) + midi + plain + about
+    return _packed(midi, plain, roll, json.dumps(file.notices).encode())
+
+
+def _packed(*parts: bytes) -> bytes:
+    """Four parts of an answer in one, with their sizes in front."""
+    return struct.pack(">4I", *map(len, parts)) + b"".join(parts)
+
+
+def _unpacked(answer: bytes) -> list[bytes]:
+    """The parts that `_packed` put together."""
+    parts, begin = [], struct.calcsize(">4I")
+    for size in struct.unpack(">4I", answer[:begin]):
+        parts.append(answer[begin : begin + size])
+        begin += size
+    return parts
 
 
 if __name__ == "__main__":

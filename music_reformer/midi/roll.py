@@ -1,7 +1,8 @@
-"""A score as a piano roll: notes in seconds by the tempo map, bar and beat lines, instrument names; ready for JSON."""
+"""A score as a piano roll, which is drawn by the browser: notes in seconds by the tempo map, lines, instruments."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from itertools import pairwise
 from typing import Any
@@ -74,6 +75,11 @@ def roll_data(
         "seconds": round(float(seconds_at(score, last_tick(score))), 4),
         "cut": continuation_start,
     }
+
+
+def roll_json(score: symusic.Score, **options: Any) -> str:
+    """`roll_data` as the JSON text that is sent to the browser; nothing on the way looks into it again."""
+    return json.dumps(roll_data(score, **options), separators=(",", ":"))
 
 
 def _notes(

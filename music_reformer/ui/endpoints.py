@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -31,31 +30,26 @@ def add_endpoints(server: gr.Server, operations: Operations, uploads: Uploads) -
         with uploads.taken(sent) as path:
             original = sent.get("orig_name")
             name = original if isinstance(original, str) else path.name
-            return _with_roll_as_text(operations.open_file(path, name=name))
+            return operations.open_file(path, name=name)
 
     @server.api(name="example", concurrency_id="example", concurrency_limit=2)
     @_tell_the_visitor
     def open_example(name: str) -> dict:
         """One of the example pieces, as if it had been opened."""
-        return _with_roll_as_text(operations.open_example(name))
+        return operations.open_example(name)
 
     @server.api(name="piece", concurrency_id="piece", concurrency_limit=2)
     @_tell_the_visitor
     def open_kept(key: str) -> dict:
         """A file that the server keeps (a variation, say), as /open would return it."""
-        return _with_roll_as_text(operations.open_kept(key))
+        return operations.open_kept(key)
 
     @server.api(name="compose", concurrency_id="compose", concurrency_limit=operations.at_once)
     def compose(order: dict) -> Iterator[dict]:
         """Continue a piece (see `Order`); streams "start", "progress" ... and "done" reports."""
         # Closed at once when the visitor has gone: the session stops and its turn is free.
         with _telling_the_visitor(), closing(operations.compose(Order.read(order))) as reports:
-            for report in reports:
-                if report["event"] == "done":
-                    variations = [_with_roll_as_text(each) for each in report["variations"]]
-                    yield {**report, "variations": variations}
-                else:
-                    yield report
+            yield from reports
 
     @server.api(name="export", concurrency_id="export", concurrency_limit=1)
     @_tell_the_visitor
@@ -72,13 +66,6 @@ def add_endpoints(server: gr.Server, operations: Operations, uploads: Uploads) -
     def stop(ticket: str) -> bool:
         """End a composition early, by the ticket from its "start" report; its "done" report follows."""
         return operations.stop(ticket)
-
-
-def _with_roll_as_text(piece: dict[str, Any]) -> dict[str, Any]:
-    """The piece with its piano roll as JSON text: Gradio looks into every number of an answer, and meanwhile the server
-    answers nobody.
-    """
-    return {**piece, "roll": json.dumps(piece["roll"], separators=(",", ":"))}
 
 
 @contextmanager

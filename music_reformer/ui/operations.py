@@ -1,5 +1,7 @@
 """What the page can ask for: open a file, take an example, compose, stop, export. No Gradio in here.
 
+A piano roll is JSON text: of lists, Gradio would look at every number, and meanwhile the server answer nobody.
+
 Everything a visitor has is behind keys and tickets that only this visitor has been told (see `Shelf`); what is shared
 between visitors is the generator and nothing else.
 """
@@ -23,7 +25,7 @@ from music_reformer.generation.prompt import PIANO
 from music_reformer.midi.cut import blank_score, end_stuck_notes
 from music_reformer.midi.examples import EXAMPLES
 from music_reformer.midi.guard import Opened, open_guarded, read_score_guarded
-from music_reformer.midi.roll import roll_data
+from music_reformer.midi.roll import roll_json
 from music_reformer.midi.score import KEPT_LIMITS, with_likely_metre
 from music_reformer.midi.splice import Writer
 from music_reformer.ui.export import ExportFields, export
@@ -82,7 +84,7 @@ class Operations:
         example = EXAMPLES[name]
         score = example.score()
         key = self.shelf.put(score.dumps_midi(), stem=example.title)
-        return {"key": key, "name": example.title, "roll": roll_data(with_likely_metre(score)), "notices": []}
+        return {"key": key, "name": example.title, "roll": roll_json(with_likely_metre(score)), "notices": []}
 
     def open_kept(self, key: str) -> dict[str, Any]:
         """A piece on the shelf, to go on from. Raises `UserError` where it is not kept any more."""
@@ -94,7 +96,7 @@ class Operations:
 
         "progress" carries only the notes made since the last one, as [variation, program, drum, pitch, start_s, end_s,
         velocity, track], in seconds of the whole piece; `track` is the index of the note's track in the finished score,
-        as in `roll_data`. The rolls of "done" carry only what is new, too. Raises `UserError` where the order or the
+        as in its roll. The rolls of "done" carry only what is new, too. Raises `UserError` where the order or the
         piece cannot be used.
         """
         path = self.shelf.path(order.piece) if order.piece else None
@@ -178,7 +180,7 @@ class Operations:
 
     def _variation(self, data: bytes, lossy: bool, score: symusic.Score, session: Any, *, name: str) -> dict[str, Any]:
         prompt = session.prompt
-        roll = roll_data(
+        roll = roll_json(
             with_likely_metre(score),
             continuation_start=prompt.cut_seconds,
             continuation_end=session.hole_end_seconds,

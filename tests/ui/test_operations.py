@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ def test_an_opened_file_is_kept_byte_for_byte(operations: Operations, midi_file:
     piece = operations.open_file(midi_file, name=midi_file.name)
     assert piece["name"] == "my song"
     assert operations.shelf.path(piece["key"]).read_bytes() == midi_file.read_bytes()
-    assert len(piece["roll"]["tracks"]) == 2
-    assert piece["roll"]["cut"] is None
+    assert len(json.loads(piece["roll"])["tracks"]) == 2
+    assert json.loads(piece["roll"])["cut"] is None
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_reports_come_in_order_and_their_notes_are_those_of_the_files(operations
         streamed = sorted(note[3:6] for report in progress for note in report["notes"] if note[0] == number)
         filed = sorted(
             [pitch, round(begin, 3), round(end, 3)]
-            for track in variation["roll"]["tracks"]
+            for track in json.loads(variation["roll"])["tracks"]
             for pitch, begin, end, _, is_new in track["notes"]
             if is_new
         )
@@ -79,12 +80,12 @@ def test_streamed_notes_name_their_track_of_the_finished_roll(
     for number, variation in enumerate(done["variations"]):
         rows = [note for report in progress for note in report["notes"] if note[0] == number]
         streamed = sorted((note[7], note[3], note[6]) for note in rows)
-        tracks = variation["roll"]["tracks"]
+        tracks = json.loads(variation["roll"])["tracks"]
         assert [track["program"] for track in tracks] == [0, 0, 0, 40]
         assert [track["drum"] for track in tracks] == [False, False, True, False]
         filed = sorted((track["index"], pitch, loud) for track in tracks for pitch, _, _, loud, _ in track["notes"])
         assert streamed == filed
-        kept = operations.open_kept(variation["key"])["roll"]["tracks"]
+        kept = json.loads(operations.open_kept(variation["key"])["roll"])["tracks"]
         again = sorted(
             (place, pitch, loud)
             for place, track in enumerate(kept)
@@ -120,7 +121,7 @@ def test_a_kept_variation_is_a_piece_like_any_other(operations: Operations, midi
     piece = operations.open_file(midi_file, name=midi_file.name)
     first = compose(operations, piece=piece["key"])[-1]["variations"][0]
     kept = operations.open_kept(first["key"])
-    assert len(kept["roll"]["bars"]) == len(piece["roll"]["bars"]) + 2
+    assert len(json.loads(kept["roll"])["bars"]) == len(json.loads(piece["roll"])["bars"]) + 2
     second = compose(operations, piece=kept["key"], seed=4)[-1]["variations"][0]
     assert second["name"] == "my song - seed 4 - 1"
     notes = symusic.Score(operations.shelf.path(second["key"])).note_num()
@@ -163,7 +164,7 @@ def test_stop_keeps_what_is_there(operations: Operations) -> None:
     ticket = next(reports)["ticket"]
     threading.Timer(1.5, operations.stop, [ticket]).start()
     *_, done = reports
-    notes = [note for track in done["variations"][0]["roll"]["tracks"] for note in track["notes"]]
+    notes = [note for track in json.loads(done["variations"][0]["roll"])["tracks"] for note in track["notes"]]
     assert 1 <= len(notes) < 16 * 8
     assert operations.stop(ticket) is False
 
