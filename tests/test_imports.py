@@ -51,7 +51,7 @@ HOMES = {
     "omegaconf": ("cli.py", "sweep.py"),
     "music21": "midi/notation.py",
     "safetensors": "model/weights.py",
-    "matplotlib": ("training/plots.py", "evaluation/report_plots.py"),
+    "matplotlib": ("training/plots.py", "evaluation/report_plots.py", "ui/page.py"),
     "pebble": ("data/prepare/encoders.py", "midi/", "batch/workers.py"),
     "triton": "model/kernels/triton_kernels.py",
     "numba": "model/kernels/numba_kernels.py",

@@ -27,8 +27,12 @@ from pathlib import Path
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 # It makes a table of so many of the last calls after each call.
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "10")
+# Gradio asks matplotlib for its backend in every call. Unless one is set, the first visitor's call loads pyplot to
+# choose one, and the server answers nobody for a second; so this is set, and matplotlib loaded before visitors come.
+os.environ.setdefault("MPLBACKEND", "agg")
 
 import gradio as gr
+import matplotlib  # noqa: F401
 from starlette.types import ASGIApp
 
 from music_reformer.cores import num_cores

@@ -6,6 +6,8 @@ import importlib.util
 import json
 import os
 import re
+import subprocess
+import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -35,6 +37,36 @@ def test_the_example_in_the_docstring(address: str, midi_file: Path, tmp_path: P
     for variation in done["variations"]:
         score = symusic.Score.from_midi(CLIENT.get(f"{address}file/{variation['key']}").content)
         assert score.note_num() == symusic.Score(midi_file).note_num() + 16
+
+
+# Prints what is imported while the first visitor's calls are answered: meanwhile, nobody else is.
+FIRST_CALLS = """
+import sys
+from helpers.page_calls import CLIENT, call, upload
+from helpers.stand_in_generator import StandInGenerator
+from music_reformer.midi.examples import EXAMPLES
+from music_reformer.ui.page import build_page, close_page, launch_page
+
+page = build_page(generator=StandInGenerator(seconds=0.1))
+address = launch_page(page, host="127.0.0.1", port=None, open_browser=False, block=False)
+path = upload(address, EXAMPLES["waltz"].score().dumps_midi())
+CLIENT.get(f"{address}waiting")
+before = set(sys.modules)
+piece = call(address, "open", {"path": path})
+call(address, "example", "waltz")
+call(address, "compose", {"piece": piece["key"], "length": "1bars"})
+print(sorted(set(sys.modules) - before))
+close_page(page)
+"""
+
+
+def test_the_first_visitors_calls_import_nothing() -> None:
+    paths = os.pathsep.join([str(REPOSITORY / "tests"), str(REPOSITORY)])
+    environment = {**os.environ, "PYTHONPATH": paths}
+    command = [sys.executable, "-c", FIRST_CALLS]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def example_of_the_docs() -> str:
