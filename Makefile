@@ -10,7 +10,7 @@ app: .venv/app.stamp
 	$(BIN)/python app.py
 
 test: .venv/dev.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .

@@ -10,9 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# Tests run side by side must not fight over threads, in the processes that they start neither.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
-# Two tests at once on two cores must not fight over threads, and results must not depend on their number.
+from music_reformer.cores import num_cores
+
 torch.set_num_threads(1)
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 if not torch.cuda.is_available():
@@ -24,6 +28,14 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).parent.parent
+WORKER_MEMORY = 3e9  # of a worker with what its tests start: trainings in two processes, a browser
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """How many tests `make test` runs at once: one for each core that may be used, as far as memory goes."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(num_cores(), 8, int(memory / WORKER_MEMORY)))
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,7 @@ from music_reformer.ui.hosts import Hosts
 from music_reformer.ui.operations import Operations
 from music_reformer.ui.routes import add_files, add_uploading
 from music_reformer.ui.shelf import MAX_BYTES, Shelf
-from music_reformer.ui.turns import Turns
+from music_reformer.ui.turns import PATIENCE, Turns
 from music_reformer.ui.uploads import Uploads
 
 # A step holds a core, and what Python does between steps holds up the others.
@@ -68,13 +68,18 @@ class PageServer(gr.Server):
             super().build_middleware_stack(),
             endpoints=endpoints,
             direct=direct,
-            turns=Turns(self.get_blocks()._queue),
+            turns=Turns(self.get_blocks()._queue, patience=self.state.patience),
             hosts=self.state.hosts,
         )
 
 
 def build_page(
-    *, generator: Generator, folder: Path | None = None, at_once: int | None = None, max_bytes: int = MAX_BYTES
+    *,
+    generator: Generator,
+    folder: Path | None = None,
+    at_once: int | None = None,
+    max_bytes: int = MAX_BYTES,
+    patience: float = PATIENCE,
 ) -> gr.Server:
     """The page as a Gradio server, ready for `launch_page`.
 
@@ -85,6 +90,7 @@ def build_page(
         at_once: visitors that are composed for at the same time; others wait in the queue and are told their place.
             None: one for each core, up to `MOST_AT_ONCE`.
         max_bytes: of all pieces that are kept; the longest unused go first.
+        patience: seconds for which an order is kept that nobody listens to.
     """
     temporary = TemporaryFolder()
     uploads = Uploads(temporary.path / "uploads")
@@ -94,6 +100,7 @@ def build_page(
     operations = Operations(generator=generator, shelf=shelf, at_once=at_once)
     server = PageServer(title="Music Reformer", docs_url=None, redoc_url=None)
     server.state.operations, server.state.uploads, server.state.temporary = operations, uploads, temporary
+    server.state.patience = patience
     add_files(server, operations)
     add_uploading(server, uploads)
     add_endpoints(server, operations, uploads)

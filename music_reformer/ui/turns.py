@@ -29,7 +29,7 @@ class Turns:
         patience: seconds for which an order is kept that nobody listens to.
     """
 
-    def __init__(self, queue: Any, *, patience: float = PATIENCE) -> None:
+    def __init__(self, queue: Any, *, patience: float) -> None:
         self._queue = queue
         self._patience = patience
         self._listeners: Counter[str] = Counter()

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from helpers.served_site import free_port, served
+from helpers.ports import free_port
+from helpers.served_site import served
 from helpers.visited_site import Site
 from helpers.visitor import (
     copied_link,

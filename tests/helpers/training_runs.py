@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from helpers.ports import free_port
 from music_reformer.config import AugmentConfig, ModelConfig, OptimizerConfig, TrainConfig, TrainerConfig
 from music_reformer.errors import Stopped
 from music_reformer.training.processes import leave
@@ -78,7 +79,7 @@ def run_distributed(
     exit_codes: Sequence[int] | None = None,
 ) -> None:
     """Train in `world_size` processes over gloo, which must end with these exit codes (None: with 0)."""
-    port = 20_000 + os.getpid() % 20_000
+    port = free_port()
     processes = [
         _CONTEXT.Process(target=_ranked_child, args=(config, rank, world_size, port, before, arguments))
         for rank in range(world_size)

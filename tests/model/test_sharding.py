@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 
 import pytest
 
+from helpers.ports import free_port
 from helpers.sharded_training import compare_with_one_process
 
 
 @pytest.mark.parametrize("recompute", [True, False])
 def test_sharded_over_two_processes_gradients_and_steps_are_those_of_one(recompute: bool) -> None:
     context = multiprocessing.get_context("spawn")
-    port = 20_000 + os.getpid() % 20_000 + recompute
+    port = free_port()
     processes = [context.Process(target=compare_with_one_process, args=(rank, 2, port, recompute)) for rank in range(2)]
     for process in processes:
         process.start()

@@ -15,6 +15,10 @@ from music_reformer.ui.page import build_page, launch_page
 from music_reformer.ui.shelf import Shelf
 
 
+# Seconds for which the server keeps an order that nobody listens to: a busy machine needs a few to begin to listen.
+PATIENCE = 4.0
+
+
 @pytest.fixture
 def operations(tmp_path: Path) -> Operations:
     return Operations(generator=StandInGenerator(seconds=0.1), shelf=Shelf(tmp_path / "shelf"))
@@ -34,7 +38,7 @@ def site_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(site_folder: Path) -> Iterator[gr.Server]:
-    server = build_page(generator=StandInGenerator(seconds=0.2), folder=site_folder, at_once=2)
+    server = build_page(generator=StandInGenerator(seconds=0.2), folder=site_folder, at_once=2, patience=PATIENCE)
     yield server
     server.get_blocks().close(verbose=False)
 

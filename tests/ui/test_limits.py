@@ -178,7 +178,7 @@ def test_an_order_whose_visitor_has_gone_leaves_the_queue(
 ) -> None:
     visitors = [Listener(address, f"gone-{number}") for number in range(5)]
     wait_until(lambda: served.num_running == 2)
-    time.sleep(2 * turns.PATIENCE)
+    time.sleep(2 * server.state.patience)
     assert (served.num_running, num_waiting(server)) == (2, 3), "who listens keeps their place"
     for visitor in visitors:
         visitor.leave()
