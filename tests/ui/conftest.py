@@ -14,7 +14,6 @@ from music_reformer.ui.operations import Operations
 from music_reformer.ui.page import build_page, launch_page
 from music_reformer.ui.shelf import Shelf
 
-
 # Seconds for which the server keeps an order that nobody listens to: a busy machine needs a few to begin to listen.
 PATIENCE = 4.0
 
