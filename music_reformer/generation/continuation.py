@@ -10,7 +10,7 @@ import symusic
 from music_reformer.generation.prompt import Prompt
 from music_reformer.midi.cut import SUSTAIN, new_track
 from music_reformer.midi.stream import Bend, Note, Press
-from music_reformer.midi.vocabulary import DRUMS
+from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
 REGISTER_NOTES = 32  # a track's register is the median of its last so many pitches
 REGISTER_BARS = 8  # tracks silent for so many bars before the cut take no new notes, if others of their kind play
@@ -35,7 +35,7 @@ def write_continuation(
     for note in notes:
         start = prompt.tick(note.start_tick)
         length = max(1, round((note.end_tick - note.start_tick) * prompt.ticks_per_grid))
-        track = tracks.of(DRUMS if note.drum else note.program, note.pitch)
+        track = tracks.of(DRUMS if note.drum else note.program, note.pitch, note.part)
         by_key[track, note.pitch].append(symusic.Note(start, length, note.pitch, note.velocity))
     by_track: dict[int, list[symusic.Note]] = defaultdict(list)
     for (track, pitch), group in by_key.items():
@@ -70,8 +70,9 @@ def write_continuation(
 class NewNoteTracks:
     """The rule that says to which track of the written score a new note belongs.
 
-    It goes to the track of its instrument; where several have it (two hands of a piano, say), to the one in whose
-    register it lies; where none has it, to a new track behind the others. Where the encoding knows no instruments, all
+    It goes to the track of its part, where the encoding knows parts. Otherwise it goes to the track of its instrument;
+    where several have it (two hands of a piano, say), to the one in whose register it lies; where none has it, to a new
+    track behind the others. Where the encoding knows no instruments, all
     tracks but drums are candidates. The page shows each note on the same track while it is composed.
 
     Attributes:
@@ -79,17 +80,19 @@ class NewNoteTracks:
 
     Args:
         prompt: its score has the tracks there are.
-        has_programs: whether the encoding tells instruments apart.
+        vocabulary: says whether the encoding tells instruments and parts apart.
     """
 
-    def __init__(self, prompt: Prompt, *, has_programs: bool) -> None:
+    def __init__(self, prompt: Prompt, vocabulary: Vocabulary) -> None:
         self.added: list[int] = []
         self._prompt = prompt
-        self._has_programs = has_programs
+        self._has_programs, self._has_parts = vocabulary.has_programs, vocabulary.part_by_part
         self._candidates: dict[int, list[tuple[int, float]]] = {}
 
-    def of(self, program: int, pitch: int) -> int:
+    def of(self, program: int, pitch: int, part: int = 1) -> int:
         """Index in the score of the track for a note of this instrument; a track is added where there is none."""
+        if self._has_parts and (program, part) in self._prompt.track_of_part:
+            return self._prompt.track_of_part[program, part]
         if program not in self._candidates:
             self._candidates[program] = self._find(program)
         return min(self._candidates[program], key=lambda candidate: abs(candidate[1] - pitch))[0]

@@ -6,6 +6,8 @@ instruments play in these bars are kept. The token layout that tells the model a
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import symusic
 from numpy.typing import NDArray
@@ -14,10 +16,12 @@ from music_reformer.config import require
 from music_reformer.generation.prompt import Prompt
 from music_reformer.midi.bars import BarReader
 from music_reformer.midi.cut import keep_before, programs_of, score_from, tempo_at, without_notes
-from music_reformer.midi.grammar import Grammar
 from music_reformer.midi.infill import ALL, cut_hole
+from music_reformer.midi.parts import tracks_of_parts
+from music_reformer.midi.parts_grammar import grammar_for
 from music_reformer.midi.score import bar_starts, clean_upload, metres, seconds_at
 from music_reformer.midi.tokenizer import MusicTokenizer
+from music_reformer.midi.vocabulary import program_of
 
 
 def read_hole(
@@ -54,7 +58,9 @@ def read_hole(
     bars = reader.bars(ids)
     hole = cut_hole(reader, ids, first_bar - low, min(until_bar - low, len(bars)) - (first_bar - low), missing)
     past = [tokenizer.bos_id, *ids[: int(bars[first_bar - low])].tolist(), *hole.opening]
-    state = Grammar(tokenizer, programs=set(missing) or playing).start(past)
+    num_parts = Counter(program_of(track) for track in clean.tracks)
+    grammar = grammar_for(tokenizer, programs=set(missing) or playing, num_parts=num_parts, keeps_tempo=True)
+    state = grammar.start(past)
     ticks_per_grid = score.ticks_per_quarter / tokenizer.vocabulary.ticks_per_beat
     require(
         abs(state.tick * ticks_per_grid - (cut - lines[low])) < 1,
@@ -74,6 +80,7 @@ def read_hole(
         dropped_bars=num_dropped,
         until_tick=until,
         missing=missing,
+        track_of_part=tracks_of_parts(score),
     )
     prompt.hold_across(keep_before(clean, cut))
     return prompt

@@ -27,19 +27,22 @@ class PolyphonyGuard:
 
     def __init__(self, vocabulary: Vocabulary, prompt: Iterable[int], *, most: int) -> None:
         self._kinds = vocabulary.kinds
-        self._has_programs = vocabulary.has_programs
-        # Performance writes the velocity first.
-        first = NOTE_BEGINNINGS | {"Velocity"} if vocabulary.is_performance else NOTE_BEGINNINGS
+        # Whether a note begins with its program, so that forbidding the program forbids the note.
+        self._has_programs = vocabulary.has_programs and not vocabulary.part_by_part
+        self._part_by_part = vocabulary.part_by_part
+        # Performance writes the velocity first, and Parts the duration, too.
+        first = NOTE_BEGINNINGS | ({"Velocity"} if vocabulary.is_performance else set())
+        first |= {"Velocity", "Duration"} if vocabulary.part_by_part else set()
         self._first = [i for kind in sorted(first) for i in vocabulary.ids_of.get(kind, [])]
-        # Token of the current instrument; -1 in encodings that name none.
-        self._program = -1
-        self._together: Counter[int] = Counter()
-        heard: Counter[int] = Counter()
+        # Tokens that name the current instrument, or part; none in encodings that name none.
+        self._player: tuple[int, ...] = ()
+        self._together: Counter[tuple[int, ...]] = Counter()
+        heard: Counter[tuple[int, ...]] = Counter()
         for token in prompt:
             self.take(token)
-            heard[self._program] = max(heard[self._program], self._together[self._program])
+            heard[self._player] = max(heard[self._player], self._together[self._player])
         self._default = most
-        self._most = {program: count for program, count in heard.items() if count > most}
+        self._most = {player: count for player, count in heard.items() if count > most}
 
     def copy(self) -> PolyphonyGuard:
         """An independent guard in the same state."""
@@ -53,11 +56,15 @@ class PolyphonyGuard:
         if kind in _TIME:
             self._together.clear()
         elif kind == "Program":
-            self._program = token
+            self._player = (token,)
+            if self._part_by_part:
+                self._together.clear()
+        elif kind == "Part":
+            self._player = (*self._player, token)
         elif kind in NOTE_BEGINNINGS:
-            self._together[self._program] += 1
+            self._together[self._player] += 1
 
     def excessive(self) -> list[int]:
         """Tokens that would begin one note too many; mostly none."""
-        full = [p for p, count in self._together.items() if count >= self._most.get(p, self._default)]
-        return full if self._has_programs or not full else self._first
+        full = [player for player, count in self._together.items() if count >= self._most.get(player, self._default)]
+        return [player[0] for player in full] if self._has_programs or not full else self._first

@@ -9,7 +9,8 @@ tempo and metre are those in force at the cut, so one factor converts the grid t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from math import floor
 
 import symusic
@@ -19,6 +20,8 @@ from music_reformer.midi.bars import BarReader
 from music_reformer.midi.cut import find_cut, keep_before, lift_pedals, programs_of, score_from, tempo_at
 from music_reformer.midi.grammar import Grammar, GrammarState
 from music_reformer.midi.instrumentation import with_names
+from music_reformer.midi.parts import part_numbers, tracks_of_parts
+from music_reformer.midi.parts_grammar import grammar_for
 from music_reformer.midi.score import clean_upload, metres, seconds_at
 from music_reformer.midi.stream import DEFAULT_TEMPO
 from music_reformer.midi.tokenizer import MusicTokenizer
@@ -47,6 +50,7 @@ class Prompt:
         until_tick: end of the hole; None: the piece is continued.
         missing: instruments that are recomposed in the hole, -1 for drums; none: all.
         reminder: names the instruments to the model again and again; None: they are not named.
+        track_of_part: index in `score` of the track of each (program or -1 for drums, number among its tracks).
     """
 
     score: symusic.Score
@@ -63,6 +67,7 @@ class Prompt:
     until_tick: int | None = None
     missing: frozenset[int] = frozenset()
     reminder: InstrumentReminder | None = None
+    track_of_part: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def tick(self, grid_tick: float) -> int:
         """A moment behind the cut (ticks of the grid) in ticks of the score; never before the cut."""
@@ -93,11 +98,12 @@ class Prompt:
 
     def hold_across(self, before: symusic.Score, *, origin: int = 0) -> None:
         """Tell the grammar which keys are still down at the cut; `before` ends there and begins at tick `origin`."""
-        for track in before.tracks:
+        programs = [program_of(track) for track in before.tracks]
+        for track, program, part in zip(before.tracks, programs, part_numbers(programs), strict=True):
             for note in track.notes:
                 until = self.cut_grid + (note.end + origin - self.cut_tick) / self.ticks_per_grid
                 if until > self.cut_grid:
-                    self.state.hold(program_of(track), note.pitch, round(until))
+                    self.state.hold(program, note.pitch, round(until), part)
 
 
 def read_prompt(
@@ -129,7 +135,8 @@ def read_prompt(
     heard = keep_before(clean, cut_tick)
     playing = programs_of(heard)
     wanted = programs or playing or programs_of(clean) or {PIANO}
-    grammar = Grammar(tokenizer, programs=wanted)
+    num_parts = Counter(program_of(track) for track in clean.tracks)
+    grammar = grammar_for(tokenizer, programs=wanted, num_parts=num_parts, keeps_tempo=True)
     prompt = Prompt(
         score=keep_before(score, cut_tick),
         cut_tick=cut_tick,
@@ -141,6 +148,7 @@ def read_prompt(
         state=grammar.start(),
         cut_grid=0,
         ticks_per_grid=0.0,
+        track_of_part=tracks_of_parts(score),
     )
     lift_pedals(prompt.score, cut_tick)
     _tokenize_end(prompt, heard, tokenizer, grammar, bars=bars, max_tokens=max_tokens)
@@ -195,5 +203,5 @@ def _tokenize(
             ids = ids[:count]
             break
     prompt.state = grammar.start(ids)
-    prompt.ids = prompt.past_ids = [tokenizer.bos_id, *ids, *prompt.state.forward(prompt.cut_grid)]
+    prompt.ids = prompt.past_ids = [tokenizer.bos_id, *ids, *prompt.state.forward(prompt.cut_grid, prompt.metre)]
     prompt.hold_across(score, origin=origin)

@@ -27,8 +27,8 @@ FOREIGN_LOGIT = -3.0
 # Added to the logits of notes that continue a repetition: 150 times rarer, and a bar has several notes.
 REPETITION_LOGIT = -5.0
 # Kinds of tokens that a continuation never uses. No end: it gets the length that was asked for. No change of metre or
-# tempo: those of the piece stay in force, and the length was counted in them.
-EXCLUDED_KINDS = ("PAD", "BOS", "EOS", "Tempo", "TimeSig")
+# tempo: those of the piece stay in force, and the length was counted in them. No directions: those are for the model.
+EXCLUDED_KINDS = ("PAD", "BOS", "EOS", "Tempo", "TimeSig", "Cut", "Hole", "Directions")
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,10 @@ def _permitted(state: GrammarState) -> np.ndarray:
     permitted_V = np.ones(len(vocabulary.kinds), dtype=bool)
     for kind in EXCLUDED_KINDS:
         permitted_V[vocabulary.ids_of.get(kind, [])] = False
-    if vocabulary.has_bars and ("TimeSig", state.metre) in vocabulary.ids:
+    if vocabulary.part_by_part:
+        permitted_V[vocabulary.ids_of["Bar"]] = False
+        permitted_V[vocabulary.ids["Bar", state.metre]] = True
+    elif vocabulary.has_bars and ("TimeSig", state.metre) in vocabulary.ids:
         permitted_V[vocabulary.ids["TimeSig", state.metre]] = True  # every bar repeats it
     return permitted_V
 

@@ -64,7 +64,7 @@ class Variation:
     _tokens_in_bar: int = 0
 
     def __post_init__(self) -> None:
-        self._tracks = NewNoteTracks(self.prompt, has_programs=self.state.vocabulary.has_programs)
+        self._tracks = NewNoteTracks(self.prompt, self.state.vocabulary)
 
     def allowed(self, permitted: np.ndarray) -> np.ndarray:
         """Tokens that may come next, bool [V]: grammar and request permit them, and no bar or chord is endless."""
@@ -106,11 +106,12 @@ class Variation:
                 self.finished = True
 
     def _keep(self, note: Note) -> None:
-        # Where note ends are events, the stream also ends notes of the prompt: those are not new.
-        if note.start_tick >= self.prompt.cut_grid:
+        # Where note ends are events, the stream also ends notes of the prompt: those are not new. Where a bar is written
+        # part after part, the last one is written whole.
+        if self.prompt.cut_grid <= note.start_tick < self.end:
             self.notes.append(note)
             # The same key cannot be struck again at the same moment.
-            self.state.hold(DRUMS if note.drum else note.program, note.pitch, note.start_tick + 1)
+            self.state.hold(DRUMS if note.drum else note.program, note.pitch, note.start_tick + 1, note.part)
 
     def done(self) -> float:
         """Composed fraction of the length, 0 to 1."""
@@ -123,8 +124,11 @@ class Variation:
         return self.state.tick < self.end
 
     def fresh_notes(self) -> list[NewNote]:
-        """Notes decoded since the last call."""
-        fresh, self._num_told = self.notes[self._num_told :], len(self.notes)
+        """Notes decoded since the last call; where a bar is written part after part, those of complete bars."""
+        fresh = self.notes[self._num_told :]
+        if self.state.vocabulary.part_by_part and not self.finished:
+            fresh = [note for note in fresh if note.start_tick < self.state.tick]
+        self._num_told += len(fresh)
         return [self._told(note) for note in fresh]
 
     def _told(self, note: Note) -> NewNote:
@@ -132,7 +136,7 @@ class Variation:
         length = max(1, round((note.end_tick - note.start_tick) * self.prompt.ticks_per_grid))
         return NewNote(
             variation=self.number,
-            track=self._tracks.of(DRUMS if note.drum else note.program, note.pitch),
+            track=self._tracks.of(DRUMS if note.drum else note.program, note.pitch, note.part),
             program=note.program,
             drum=note.drum,
             pitch=note.pitch,

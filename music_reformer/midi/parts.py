@@ -116,6 +116,20 @@ def part_numbers(programs: Sequence[int]) -> list[int]:
     return numbers
 
 
+def tracks_of_parts(score: symusic.Score) -> dict[tuple[int, int], int]:
+    """Index of the track of each (program or -1 for drums, number of the part), among those that hold notes.
+
+    These are the tracks that `clean_score` keeps, so that the numbers are those of the tokens.
+    """
+    playing = [
+        index
+        for index, track in enumerate(score.tracks)
+        if any(note.duration > 0 and note.velocity > 0 for note in track.notes)
+    ]
+    programs = [program_of(score.tracks[index]) for index in playing]
+    return dict(zip(zip(programs, part_numbers(programs), strict=True), playing, strict=True))
+
+
 def on_grid(ticks: NDArray[np.int64], ticks_per_quarter: int) -> NDArray[np.int64]:
     """Ticks in positions of the grid, rounded; halves upwards, so that equal distances stay equal."""
     return (2 * ticks * GRID + ticks_per_quarter) // (2 * ticks_per_quarter)

@@ -25,7 +25,11 @@ HIGHEST_PITCH = 127
 
 
 def grammar_for(
-    tokenizer: MusicTokenizer, *, programs: set[int] | None = None, num_parts: Mapping[int, int] | None = None
+    tokenizer: MusicTokenizer,
+    *,
+    programs: set[int] | None = None,
+    num_parts: Mapping[int, int] | None = None,
+    keeps_tempo: bool = False,
 ) -> Grammar:
     """The grammar of a tokenizer's streams.
 
@@ -34,9 +38,10 @@ def grammar_for(
         programs: instruments that may play, -1 for drums; None: all.
         num_parts: tracks of each program, where the encoding tells them apart; a program that is not there has one.
             None: any number.
+        keeps_tempo: whether the tempo must not change; other encodings are not asked.
     """
     if tokenizer.vocabulary.part_by_part:
-        return PartsGrammar(tokenizer, programs=programs, num_parts=num_parts)
+        return PartsGrammar(tokenizer, programs=programs, num_parts=num_parts, keeps_tempo=keeps_tempo)
     return Grammar(tokenizer, programs=programs)
 
 
@@ -49,8 +54,10 @@ class PartsGrammar(Grammar):
         *,
         programs: set[int] | None = None,
         num_parts: Mapping[int, int] | None = None,
+        keeps_tempo: bool = False,
     ) -> None:
         super().__init__(tokenizer, programs=programs)
+        self.keeps_tempo = keeps_tempo
         self._num_parts = num_parts
         # A group of consecutive ids for each kind of token: its first id, the first value, and how many there are.
         values = self.vocabulary.values
@@ -147,13 +154,20 @@ class PartsState(PartsDecoder, GrammarState):
         self._after_music(may)
 
     def _after_music(self, may: NDArray[np.bool_]) -> None:
-        self._allow(may, "Tempo")
-        self._after_tempo(may)
+        if self.grammar.keeps_tempo:
+            self._begin_chord(may)
+            self._leave(may)
+        else:
+            self._allow(may, "Tempo")
+            self._after_tempo(may)
 
     def _after_tempo(self, may: NDArray[np.bool_]) -> None:
+        self._begin_chord(may)
+        self._go_on(may)
+
+    def _begin_chord(self, may: NDArray[np.bool_]) -> None:
         self._allow(may, "ChordRoot")
         self._allow(may, "NoChord")
-        self._go_on(may)
 
     def _after_quality(self, may: NDArray[np.bool_]) -> None:
         self._allow(may, "ChordBass")
@@ -161,8 +175,12 @@ class PartsState(PartsDecoder, GrammarState):
         self._go_on(may)
 
     def _go_on(self, may: NDArray[np.bool_]) -> None:
-        """A later position, another part, the next bar, or the end."""
+        """A later position, or whatever follows."""
         self._allow(may, "Position", above=self._position, below=self.ticks_per_bar)
+        self._leave(may)
+
+    def _leave(self, may: NDArray[np.bool_]) -> None:
+        """Another part, the next bar, or the end."""
         for program, token, order in self.grammar.programs_in_order:
             number = max(1, self._order - order + 1)
             may[token] = number <= self.grammar.num_parts(program)
@@ -176,8 +194,7 @@ class PartsState(PartsDecoder, GrammarState):
         if self._place == "part":
             self._note_here(may)
         elif self._place == "chord":
-            self._allow(may, "ChordRoot")
-            self._allow(may, "NoChord")
+            self._begin_chord(may)
         elif self._position:
             self._allow(may, "Tempo")
         else:  # where a bar is cut short

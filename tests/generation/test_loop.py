@@ -114,7 +114,9 @@ def test_sessions_side_by_side_report_as_they_would_alone(monkeypatch: pytest.Mo
         assert sorted(told[session], key=key) == sorted(run(generator, alone), key=key)
 
 
-@pytest.mark.parametrize(("encoding", "length"), zip(ENCODINGS, ("2bars", "8bars", "8bars", "2bars"), strict=True))
+@pytest.mark.parametrize(
+    ("encoding", "length"), zip(ENCODINGS, ("2bars", "8bars", "8bars", "2bars", "20bars"), strict=True)
+)
 def test_cached_steps_are_the_plain_model(encoding: str, length: str) -> None:
     """What the loop samples from, step by step, against one parallel pass over all that came out."""
     generator = small_reformer(encoding)

@@ -225,12 +225,13 @@ def _assert_file_survives(path: Path) -> int:
 
 
 def _survivors(files: list[Path]) -> int:
-    num = 0
+    num, faults = 0, []
     for path in files:
         try:
             num += _assert_file_survives(path)
         except AssertionError as error:
-            raise AssertionError(f"{path}: {error}") from error
+            faults.append(f"{path}: {error}")
+    assert not faults, f"{len(faults)} of {len(files)} files: " + "\n".join(faults[:20])
     return num
 
 
