@@ -240,7 +240,7 @@ class ModelConfig(Checked):
 
 @dataclass
 class OptimizerConfig(Checked):
-    """Linear warm-up, then a cosine down to `final_fraction` of the peak. See `music_reformer.training.optimizer`."""
+    """Linear warm-up, then down to `final_fraction` of the peak. See `music_reformer.training.optimizer`."""
 
     prefix: ClassVar[str] = "optimizer."
 
@@ -254,6 +254,9 @@ class OptimizerConfig(Checked):
     beta1: float = bounded(0.9, 0, 1, below=True)
     beta2: float = bounded(0.98, 0, 1, below=True)
     warmup_steps: int = bounded(100, 0, MANY)
+    # The last steps, in which the rate falls linearly after it was constant: a run may go on for as long as one likes,
+    # and every checkpoint is worth something after so many steps more. null: a cosine over all steps.
+    cooldown_steps: int | None = bounded(None, 0, MANY)
     final_fraction: float = bounded(0.1, 0, 1)
     clip_norm: float = bounded(1.0, 0, 1_000_000, hint="0 is off")
 

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from music_reformer.config import AugmentConfig, require
-from music_reformer.midi.bars import BarReader
 from music_reformer.midi.infill import ALL, permuted
 from music_reformer.midi.instrumentation import Section, arrange, can_name
+from music_reformer.midi.parts import MAX_PARTS
+from music_reformer.midi.parts_reader import PartsReader, reader_for
 from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
 MAX_HOLE_BARS = 16
@@ -34,7 +35,8 @@ class Augmenter:
     """
 
     def __init__(self, vocabulary: Vocabulary, config: AugmentConfig) -> None:
-        self._reader = BarReader(vocabulary)
+        self._reader = reader_for(vocabulary)
+        self._parts = self._reader if isinstance(self._reader, PartsReader) else None
         require(
             not config.infill or self._reader.has_whole_bars,
             f"augment.infill ({config.infill}) must be 0 for a tokenizer without bars or durations, or with rests",
@@ -60,6 +62,9 @@ class Augmenter:
         self.tempo_values = np.array([values[token] for token in self.tempo_ids])
         melodic = [token for token in ids_of.get("Program", []) if values[token] != DRUMS]
         self.program_ids = np.array(melodic, dtype=np.int64)
+        programs = vocabulary.is_kind("Program")
+        self._program_of_id = [values[token] if programs[token] else None for token in range(self.num_ids)]
+        self._pitch_classes = _pitch_class_groups(vocabulary)
         shifts = ids_of.get("TimeShift", []) if vocabulary.is_performance else []
         self.id_of_shift = {values[token]: token for token in shifts}
         self.shift_of_id = np.zeros(self.num_ids, dtype=np.int64)
@@ -120,7 +125,10 @@ class Augmenter:
         return arrange(self._reader, tokens, sections)
 
     def transpose(self, tokens: NDArray[np.uint16], draw: float) -> NDArray[np.uint16]:
-        """Transpose all melodic notes. `draw` in [0, 1) chooses among the shifts that keep all pitches in range."""
+        """Transpose all melodic notes, chords and keys.
+
+        `draw` in [0, 1) chooses among the shifts that keep all pitches in range.
+        """
         melodic = self._melodic(tokens)
         if not self.config.transpose or not melodic.any():
             return tokens
@@ -130,6 +138,9 @@ class Augmenter:
         semitones = lowest + int(draw * (highest - lowest + 1))
         changed = tokens.copy()
         changed[melodic] = self._shifted(semitones)[tokens[melodic]]
+        for group in self._pitch_classes:
+            there = np.flatnonzero((changed >= group[0]) & (changed < group[0] + 12))
+            changed[there] = group[0] + (changed[there] - group[0] + semitones) % 12
         return changed
 
     def change_tempo(self, tokens: NDArray[np.uint16], factor: float) -> NDArray[np.uint16]:
@@ -145,14 +156,22 @@ class Augmenter:
     def change_programs(self, tokens: NDArray[np.uint16], random: np.random.Generator) -> NDArray[np.uint16]:
         """Replace at least one melodic instrument, each half of the time. Different instruments stay different."""
         table = self._identity()
-        used = random.permutation(np.intersect1d(tokens, self.program_ids))
+        playing = np.intersect1d(tokens, self.program_ids)
+        if not len(playing):
+            return tokens
+        used = random.permutation(playing)
         count = max(1, int((random.random(len(used)) < 0.5).sum()))
         replaced = used[:count]
         others = np.setdiff1d(self.program_ids, used)
         if len(others) < len(replaced):  # Too many instruments: they are exchanged among themselves.
             others = replaced
         table[replaced] = random.permutation(others)[: len(replaced)]
-        return table[tokens]
+        if self._parts is None:
+            return table[tokens]
+        program = {old: int(self._program_of_id[table[token]]) for token, old in enumerate(self._program_of_id)}
+        return self._parts.reassigned(
+            tokens, {part: (program[part[0]], part[1]) for part in self._parts.parts(tokens) if part[0] != DRUMS}
+        )
 
     def merge_programs(self, tokens: NDArray[np.uint16], random: np.random.Generator) -> NDArray[np.uint16]:
         """Give all melodic notes to one instrument: a piano two times in three, else any. Drums stay drums.
@@ -160,6 +179,8 @@ class Augmenter:
         Notes that begin together are sorted by pitch and duplicates are removed, as if the part of one player had been
         tokenized. Encodings in which a note is not Program, Pitch, Velocity, Duration are left unchanged.
         """
+        if self._parts is not None:
+            return self._as_tracks_of_one_program(self._parts, tokens, random)
         begins = np.flatnonzero(np.isin(tokens[:-1], self.program_ids))
         begins = begins[self.pitch_of_id[tokens[begins + 1]] >= 0]  # A program may also belong to a pedal.
         if not self.has_durations or not len(begins):
@@ -178,6 +199,16 @@ class Augmenter:
         keep = np.ones(len(tokens), dtype=bool)
         keep[(begins[same][:, None] + np.arange(4)).ravel()] = False
         return changed[keep]
+
+    def _as_tracks_of_one_program(
+        self, reader: PartsReader, tokens: NDArray[np.uint16], random: np.random.Generator
+    ) -> NDArray[np.uint16]:
+        """All melodic parts as tracks of one program: of a piano two times in three, else of any."""
+        program = 0 if random.random() < 2 / 3 else int(random.integers(128))
+        melodic = [part for part in reader.parts(tokens) if part[0] != DRUMS]
+        if len(melodic) > MAX_PARTS:
+            return tokens
+        return reader.reassigned(tokens, {part: (program, number) for number, part in enumerate(melodic, start=1)})
 
     def _identity(self) -> NDArray[np.uint16]:
         return np.arange(self.num_ids, dtype=np.uint16)
@@ -214,3 +245,11 @@ class Augmenter:
         changed[rests] = id_of_units[rest[rest > 0]]
         changed[ends - 1] = tokens[events]
         return changed
+
+
+def _pitch_class_groups(vocabulary: Vocabulary) -> list[range]:
+    """Groups of twelve consecutive ids for the pitch classes: of roots and basses of chords, and of keys."""
+    if not vocabulary.part_by_part:
+        return []
+    firsts = [(vocabulary.ids[kind, 0]) for kind in ("ChordRoot", "ChordBass", "Key")]
+    return [range(first, first + 12) for first in (*firsts, firsts[-1] + 12)]

@@ -19,6 +19,7 @@ from music_reformer.midi.cut import keep_before, programs_of, score_from, tempo_
 from music_reformer.midi.infill import ALL, cut_hole
 from music_reformer.midi.parts import tracks_of_parts
 from music_reformer.midi.parts_grammar import grammar_for
+from music_reformer.midi.parts_reader import reader_for
 from music_reformer.midi.score import bar_starts, clean_upload, metres, seconds_at
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.midi.vocabulary import program_of
@@ -44,7 +45,7 @@ def read_hole(
     Raises:
         UserError: the piece has no such bars, their metre changes, or the model's encoding has no bars.
     """
-    reader = BarReader(tokenizer.vocabulary)
+    reader = reader_for(tokenizer.vocabulary)
     require(
         reader.has_whole_bars,
         "this model writes no bars, so it cannot recompose bars; use a model of the REMI encoding",

@@ -16,12 +16,12 @@ from math import floor
 import symusic
 
 from music_reformer.generation.instrument_reminder import InstrumentReminder
-from music_reformer.midi.bars import BarReader
 from music_reformer.midi.cut import find_cut, keep_before, lift_pedals, programs_of, score_from, tempo_at
 from music_reformer.midi.grammar import Grammar, GrammarState
 from music_reformer.midi.instrumentation import with_names
 from music_reformer.midi.parts import part_numbers, tracks_of_parts
 from music_reformer.midi.parts_grammar import grammar_for
+from music_reformer.midi.parts_reader import reader_for
 from music_reformer.midi.score import clean_upload, metres, seconds_at
 from music_reformer.midi.stream import DEFAULT_TEMPO
 from music_reformer.midi.tokenizer import MusicTokenizer
@@ -153,7 +153,7 @@ def read_prompt(
     lift_pedals(prompt.score, cut_tick)
     _tokenize_end(prompt, heard, tokenizer, grammar, bars=bars, max_tokens=max_tokens)
     if named:
-        reader = BarReader(tokenizer.vocabulary)
+        reader = reader_for(tokenizer.vocabulary)
         prompt.reminder = InstrumentReminder(reader, prompt.past_ids, () if wanted == playing else wanted)
         if names := prompt.reminder.names():
             prompt.ids = with_names(reader, prompt.past_ids, names)

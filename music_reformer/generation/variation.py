@@ -106,8 +106,8 @@ class Variation:
                 self.finished = True
 
     def _keep(self, note: Note) -> None:
-        # Where note ends are events, the stream also ends notes of the prompt: those are not new. Where a bar is written
-        # part after part, the last one is written whole.
+        # Where note ends are events, the stream also ends notes of the prompt: those are not new. And where a bar is
+        # written part after part, the last one is written whole.
         if self.prompt.cut_grid <= note.start_tick < self.end:
             self.notes.append(note)
             # The same key cannot be struck again at the same moment.

@@ -29,7 +29,10 @@ class BarReader:
         vocabulary: of the tokenizer.
     """
 
+    names_behind_line = False  # whether directions stand behind the bar line; otherwise names stand in front of it
+
     def __init__(self, vocabulary: Vocabulary) -> None:
+        self.hole_mark = PAD  # stands for the notes that are missing from a bar
         kinds = vocabulary.ids_of
         self._program_ids = {vocabulary.values[token]: token for token in kinds.get("Program", [])}
         self._programs = {token: program for program, token in self._program_ids.items()}

@@ -5,7 +5,7 @@
 The bars behind the hole come first, then the bars before it, then the hole, so that the model continues from the past
 as in any other piece (suffix, prefix, middle: arXiv 2207.14255, section 4.3). At the very front stand the bars of the
 hole, with a PAD after each bar line (and time signature) in place of the missing notes. No token is new, so weights of
-any vocabulary with bars can learn it.
+any vocabulary with bars can learn it; the Parts encoding has a token for it, `Hole`.
 
 A hole is a number of whole bars, of all instruments or of some. If it is of some, the notes of the others stay in the
 bars 3' 4', and the missing instruments are named in front of the hole, after another PAD.
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from music_reformer.midi.bars import BarReader
-from music_reformer.midi.vocabulary import BOS, PAD
+from music_reformer.midi.vocabulary import BOS
 
 ALL: frozenset[int] = frozenset()  # stands for all instruments
 
@@ -32,9 +32,10 @@ class CutOut:
     Attributes:
         before: the bars before the hole.
         behind: the bars of the hole without the missing notes, and the bars behind the hole.
-        naming: PAD and the missing instruments, to be written in front of the hole; empty if all are missing.
+        naming: PAD and the missing instruments, to be written in front of the hole; empty if all are missing, and where
+            directions name them behind the first bar line of the hole.
         hole: the bars of the hole with the missing notes alone.
-        opening: the bar line (and time signature) that begins the hole.
+        opening: the bar line (and time signature or directions) that begins the hole.
     """
 
     before: list[int]
@@ -68,13 +69,17 @@ def cut_hole(
     bars = ids[begin:end]
     kept, taken = reader.divide(bars, programs)
     line_ends = reader.line_ends(bars)
-    emptied = np.insert(bars[kept], np.cumsum(kept)[line_ends - 1], PAD)
+    emptied = np.insert(bars[kept], np.cumsum(kept)[line_ends - 1], reader.hole_mark)
+    naming = reader.naming(programs) if programs else []
+    hole, opening = bars[taken].tolist(), bars[: line_ends[0]].tolist()
+    if reader.names_behind_line:
+        hole, opening, naming = [*opening, *naming, *hole[len(opening) :]], [*opening, *naming], []
     return CutOut(
         before=ids[:begin].tolist(),
         behind=emptied.tolist() + ids[end:].tolist(),
-        naming=reader.naming(programs) if programs else [],
-        hole=bars[taken].tolist(),
-        opening=bars[: line_ends[0]].tolist(),
+        naming=naming,
+        hole=hole,
+        opening=opening,
     )
 
 

@@ -38,8 +38,8 @@ class Section:
 
 
 def can_name(reader: BarReader) -> bool:
-    """Whether a vocabulary has both whole bars and programs."""
-    return reader.has_whole_bars and reader.names_instruments
+    """Whether a vocabulary has both whole bars and programs, and no directions to name them in."""
+    return reader.has_whole_bars and reader.names_instruments and not reader.names_behind_line
 
 
 def arrange(reader: BarReader, ids: NDArray[np.uint16], sections: Sequence[Section]) -> NDArray[np.uint16]:

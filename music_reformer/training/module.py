@@ -33,8 +33,12 @@ def learning_rate_factor(step: int, *, config: OptimizerConfig, max_steps: int) 
     """Part of the peak learning rate at an optimizer step: linear warm-up, then half a cosine."""
     if step < config.warmup_steps:
         return (step + 1) / config.warmup_steps
-    done = min(1.0, (step - config.warmup_steps) / max(1, max_steps - config.warmup_steps))
-    return config.final_fraction + (1 - config.final_fraction) * 0.5 * (1 + math.cos(math.pi * done))
+    if config.cooldown_steps is None:
+        done = min(1.0, (step - config.warmup_steps) / max(1, max_steps - config.warmup_steps))
+        left = 0.5 * (1 + math.cos(math.pi * done))
+    else:
+        left = min(1.0, max(0, max_steps - step) / max(1, config.cooldown_steps))
+    return config.final_fraction + (1 - config.final_fraction) * left
 
 
 @dataclass

@@ -118,6 +118,16 @@ def test_learning_rate_rises_then_falls_as_half_a_cosine() -> None:
     assert factors[4:] == sorted(factors[4:], reverse=True)
 
 
+def test_the_rate_is_constant_until_it_cools_down() -> None:
+    config = OptimizerConfig(warmup_steps=4, final_fraction=0.0, cooldown_steps=10)
+    rates = [learning_rate_factor(step, config=config, max_steps=50) for step in range(51)]
+    assert rates[:4] == [0.25, 0.5, 0.75, 1.0]
+    assert rates[4:41] == [1.0] * 37
+    assert rates[40:] == pytest.approx([1 - part / 10 for part in range(11)])
+    # A run that goes on has the same rates up to where it would have begun to cool down.
+    assert [learning_rate_factor(step, config=config, max_steps=500) for step in range(41)] == rates[:41]
+
+
 def test_no_decay_on_embeddings_norms_and_biases(store: Path, tmp_path: Path) -> None:
     config = runs.small_config(store, tmp_path)
     config.model.vocab_size = 30
