@@ -138,9 +138,11 @@ class Augmenter:
         semitones = lowest + int(draw * (highest - lowest + 1))
         changed = tokens.copy()
         changed[melodic] = self._shifted(semitones)[tokens[melodic]]
-        for group in self._pitch_classes:
-            there = np.flatnonzero((changed >= group[0]) & (changed < group[0] + 12))
-            changed[there] = group[0] + (changed[there] - group[0] + semitones) % 12
+        if self._pitch_classes:
+            table = self._identity()
+            for group in self._pitch_classes:
+                table[group] = np.roll(group, -semitones)
+            changed = table[changed]
         return changed
 
     def change_tempo(self, tokens: NDArray[np.uint16], factor: float) -> NDArray[np.uint16]:
@@ -247,9 +249,9 @@ class Augmenter:
         return changed
 
 
-def _pitch_class_groups(vocabulary: Vocabulary) -> list[range]:
+def _pitch_class_groups(vocabulary: Vocabulary) -> list[NDArray[np.int64]]:
     """Groups of twelve consecutive ids for the pitch classes: of roots and basses of chords, and of keys."""
     if not vocabulary.part_by_part:
         return []
-    firsts = [(vocabulary.ids[kind, 0]) for kind in ("ChordRoot", "ChordBass", "Key")]
-    return [range(first, first + 12) for first in (*firsts, firsts[-1] + 12)]
+    firsts = [vocabulary.ids[kind, 0] for kind in ("ChordRoot", "ChordBass", "Key")]
+    return [np.arange(first, first + 12) for first in (*firsts, firsts[-1] + 12)]
