@@ -62,8 +62,7 @@ class Augmenter:
         self.tempo_values = np.array([values[token] for token in self.tempo_ids])
         melodic = [token for token in ids_of.get("Program", []) if values[token] != DRUMS]
         self.program_ids = np.array(melodic, dtype=np.int64)
-        programs = vocabulary.is_kind("Program")
-        self._program_of_id = [values[token] if programs[token] else None for token in range(self.num_ids)]
+        self._program_of_id = {token: int(values[token]) for token in melodic}
         self._pitch_classes = _pitch_class_groups(vocabulary)
         shifts = ids_of.get("TimeShift", []) if vocabulary.is_performance else []
         self.id_of_shift = {values[token]: token for token in shifts}
@@ -170,7 +169,7 @@ class Augmenter:
         table[replaced] = random.permutation(others)[: len(replaced)]
         if self._parts is None:
             return table[tokens]
-        program = {old: int(self._program_of_id[table[token]]) for token, old in enumerate(self._program_of_id)}
+        program = {self._program_of_id[token]: self._program_of_id[table[token]] for token in self.program_ids}
         return self._parts.reassigned(
             tokens, {part: (program[part[0]], part[1]) for part in self._parts.parts(tokens) if part[0] != DRUMS}
         )

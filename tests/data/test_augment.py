@@ -14,7 +14,7 @@ from music_reformer.errors import UserError
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.midi.vocabulary import DRUMS, program_of
 
-ENCODINGS = ["REMI", "TSD", "MIDILike", "Performance"]
+ENCODINGS = ["REMI", "TSD", "MIDILike", "Performance", "Parts"]
 
 
 def make_score(*, low: int = 40, high: int = 90) -> symusic.Score:
@@ -253,6 +253,24 @@ def test_the_other_draws_do_not_depend_on_holes_and_names() -> None:
 
 @pytest.mark.parametrize("change", ["infill", "named"])
 def test_holes_and_names_need_bars(tokenizer: MusicTokenizer, change: str) -> None:
-    if tokenizer.config.encoding != "REMI":
+    can = {"REMI": {"infill", "named"}, "Parts": {"infill"}}  # Parts names instruments in directions
+    if change not in can.get(tokenizer.config.encoding, set()):
         with pytest.raises(UserError, match=change):
             Augmenter(tokenizer.vocabulary, AugmentConfig(**{change: 0.1}))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_other_programs_leave_each_part_what_it_plays(seed: int) -> None:
+    """In the Parts encoding, where a bar has its parts in the order of their programs."""
+    tokenizer = MusicTokenizer(TokenizerConfig(encoding="Parts"))
+    tokens = whole(tokenizer, random_score(seed, programs=(0, 0, 40, 73)))
+    settings = {"programs": 0.5, "one_program": 0.5} if seed else {"one_program": 1.0}
+    changed = augmenter(tokenizer, **settings)(tokens, np.random.default_rng(seed))
+    assert not np.array_equal(changed, tokens)
+
+    def played(ids: NDArray[np.uint16]) -> list[list[tuple[int, ...]]]:
+        return sorted([(n.time, n.duration, n.pitch) for n in track.notes] for track in tokenizer.decode(ids).tracks)
+
+    assert played(changed) == played(tokens)
+    # As it would be encoded: the grammar takes it, and the order within bars is that of the new programs.
+    assert np.array_equal(changed[1:-1], tokenizer.encode(tokenizer.decode(changed)))
