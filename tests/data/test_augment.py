@@ -8,6 +8,7 @@ import pytest
 import symusic
 from numpy.typing import NDArray
 
+from helpers.scores import random_score
 from music_reformer.config import AugmentConfig, TokenizerConfig
 from music_reformer.data.augment import Augmenter
 from music_reformer.errors import UserError
