@@ -13,7 +13,7 @@ import torch
 
 from helpers.composing import ENCODINGS, new_notes, run, small_reformer, stand_in
 from helpers.stand_in_model import StandIn, full_score
-from music_reformer.config import TokenizerConfig
+from music_reformer.config import SamplingConfig, TokenizerConfig
 from music_reformer.generation import loop
 from music_reformer.generation.generator import Generator
 from music_reformer.generation.request import Request
@@ -120,7 +120,9 @@ def test_sessions_side_by_side_report_as_they_would_alone(monkeypatch: pytest.Mo
 def test_cached_steps_are_the_plain_model(encoding: str, length: str) -> None:
     """What the loop samples from, step by step, against one parallel pass over all that came out."""
     generator = small_reformer(encoding)
-    session = generator.start(full_score(bars=3), Request(length=length, variations=3, seed=0))
+    no_guards = SamplingConfig(most_repeats=0, most_at_once=0)
+    request = Request(length=length, variations=3, seed=0, sampling=no_guards)
+    session = generator.start(full_score(bars=3), request)
     ids, logits = list(session.prompt.ids), []
     inner = session._sampler.choose
 
