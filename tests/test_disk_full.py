@@ -13,13 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from helpers.small_models import save_smallest
 from helpers.small_store import write_store
 from music_reformer.cli import main
-from music_reformer.config import ModelConfig, TokenizerConfig
 from music_reformer.midi.examples import write_in_all_keys
-from music_reformer.midi.tokenizer import MusicTokenizer
-from music_reformer.model.reformer import ReformerLM
-from music_reformer.model.weights import save_weights
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -46,22 +43,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def weights(folder: Path) -> None:
-    tokenizer = MusicTokenizer(TokenizerConfig())
-    config = ModelConfig(
-        vocab_size=tokenizer.vocab_size,
-        width=16,
-        num_layers=2,
-        num_heads=2,
-        head_width=8,
-        feed_forward_width=32,
-        window=4,
-        num_buckets=4,
-        axial_shape=[256, 128],
-    )
-    save_weights(folder, ReformerLM(config), tokenizer.to_json(), {})
-
-
 def full(capsys: pytest.CaptureFixture[str], arguments: list[str], num_bytes: int) -> str:
     """The sentence with which a command ends."""
     capsys.readouterr()
@@ -79,7 +60,7 @@ def no_leftovers(folder: Path) -> None:
 
 
 def test_generate(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    weights(here / "weights")
+    save_smallest(here / "weights", axial_shape=[256, 128])
     (here / "prompts").mkdir()
     write_in_all_keys(here / "demo")
     example = sorted((here / "demo").glob("*.mid"))[0]
@@ -118,7 +99,7 @@ def test_train(here: Path, capsys: pytest.CaptureFixture[str], num_bytes: int) -
 @pytest.mark.parametrize("num_bytes", [20, 2_000])
 def test_evaluate(here: Path, capsys: pytest.CaptureFixture[str], num_bytes: int) -> None:
     write_store(here / "store", num_pieces=8)
-    weights(here / "weights")
+    save_smallest(here / "weights", axial_shape=[256, 128])
     shown = full(capsys, ["evaluate", "checkpoint=weights", "data=store", "output=report"], num_bytes)
     assert "report/" in shown, shown
 

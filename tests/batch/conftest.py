@@ -4,29 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from helpers.small_models import save_smallest
 from helpers.stand_in_model import full_score
-from music_reformer.config import ModelConfig, TokenizerConfig
-from music_reformer.midi.tokenizer import MusicTokenizer
-from music_reformer.model.reformer import ReformerLM
-from music_reformer.model.weights import save_weights
 
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    tokenizer = MusicTokenizer(TokenizerConfig())
-    config = ModelConfig(
-        vocab_size=tokenizer.vocab_size,
-        width=16,
-        num_layers=2,
-        num_heads=1,
-        head_width=16,
-        feed_forward_width=16,
-        window=8,
-        num_buckets=4,
-    )
-    folder = tmp_path_factory.mktemp("weights")
-    save_weights(folder, ReformerLM(config), tokenizer.to_json(), {})
-    return folder
+    return save_smallest(tmp_path_factory.mktemp("weights"), window=8)
 
 
 @pytest.fixture

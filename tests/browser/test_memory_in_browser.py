@@ -36,6 +36,16 @@ def come_back(tab: Any, address: str) -> Any:
     return other
 
 
+def compose_twice(tab: Any) -> None:
+    """Open a piece, keep one of two variations, and compose two from that."""
+    upload(tab)
+    order(tab, bars=2, variations=2)
+    phase(tab, "done")
+    kept(tab, 2)
+    order(tab, bars=2, variations=2)
+    phase(tab, "done")
+
+
 def test_a_reload_finds_versions_and_what_was_composed_from_them(visit: Callable[..., Any], site: Site) -> None:
     tab = visit()
     upload(tab)
@@ -97,12 +107,7 @@ def test_after_starting_over_a_reload_is_empty_and_the_last_piece_is_offered(
 def test_a_link_does_not_cost_the_versions_at_a_reload(visit: Callable[..., Any], *, has_clipboard: bool) -> None:
     """Where the link cannot be copied, it stands in the address, which is not what the reload is to follow."""
     tab = visit(script="" if has_clipboard else "delete Navigator.prototype.clipboard;")
-    upload(tab)
-    order(tab, bars=2, variations=2)
-    phase(tab, "done")
-    kept(tab, 2)
-    order(tab, bars=2, variations=2)
-    phase(tab, "done")
+    compose_twice(tab)
     if has_clipboard:
         link = copied_link(tab)
     else:
@@ -167,12 +172,7 @@ def test_after_a_restart_of_the_server_the_versions_are_there(visit: Callable[..
     port = free_port()
     with served(tmp_path, port) as address:
         tab = visit(address=address)
-        upload(tab)
-        order(tab, bars=2, variations=2)
-        phase(tab, "done")
-        kept(tab, 2)
-        order(tab, bars=2, variations=2)
-        phase(tab, "done")
+        compose_twice(tab)
         before = tree(tab), current(tab), exported_notes(tab)
         until_remembered(tab)
     with served(tmp_path, port):

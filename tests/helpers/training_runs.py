@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from helpers.ports import free_port
+from helpers.small_models import SMALLEST
 from music_reformer.config import AugmentConfig, ModelConfig, OptimizerConfig, TrainConfig, TrainerConfig
 from music_reformer.errors import Stopped
 from music_reformer.training.processes import leave
@@ -32,17 +33,7 @@ def small_config(data: Path, output: Path, **trainer: Any) -> TrainConfig:
         data=str(data),
         output=str(output),
         seed=5,
-        model=ModelConfig(
-            width=16,
-            num_layers=2,
-            num_heads=2,
-            head_width=8,
-            feed_forward_width=32,
-            window=4,
-            num_buckets=4,
-            axial_shape=[32, 16],
-            dropout=0.1,
-        ),
+        model=ModelConfig(**SMALLEST, axial_shape=[32, 16], dropout=0.1),
         optimizer=OptimizerConfig(warmup_steps=3, learning_rate=3e-3),
         augment=AugmentConfig(programs=0.5, position_offset=True),
         trainer=TrainerConfig(

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 import torch
 
-from music_reformer.config import ModelConfig, TokenizerConfig
+from helpers.small_models import save_smallest
+from music_reformer.config import TokenizerConfig
 from music_reformer.errors import UserError
 from music_reformer.midi.tokenizer import MusicTokenizer
-from music_reformer.model.reformer import ReformerLM
-from music_reformer.model.weights import load_weights, save_weights
+from music_reformer.model.weights import load_weights
 
 # A broken file is refused within this time, on a machine that may be busy, and with this much more memory.
 MOST_SECONDS = 20
@@ -37,21 +37,8 @@ def tokenizer() -> MusicTokenizer:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: MusicTokenizer) -> Path:
-    config = ModelConfig(
-        vocab_size=tokenizer.vocab_size,
-        width=16,
-        num_layers=2,
-        num_heads=2,
-        head_width=8,
-        feed_forward_width=32,
-        window=4,
-        num_buckets=4,
-        axial_shape=[16, 16],
-    )
-    folder = tmp_path_factory.mktemp("weights") / "whole"
-    save_weights(folder, ReformerLM(config), tokenizer.to_json(), {"step": 3}, can_infill=True)
-    return folder
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_smallest(tmp_path_factory.mktemp("weights") / "whole", can_infill=True, axial_shape=[16, 16])
 
 
 @pytest.fixture

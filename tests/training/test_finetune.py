@@ -9,11 +9,10 @@ import pytest
 import symusic
 import torch
 
-from music_reformer.config import FinetuneConfig, ModelConfig, TokenizerConfig
+from helpers.small_models import save_smallest
+from music_reformer.config import FinetuneConfig
 from music_reformer.errors import UserError
-from music_reformer.midi.tokenizer import MusicTokenizer
-from music_reformer.model.reformer import ReformerLM
-from music_reformer.model.weights import load_weights, save_weights
+from music_reformer.model.weights import load_weights
 from music_reformer.training.finetune import finetune
 
 pytestmark = pytest.mark.timeout(600)
@@ -21,22 +20,8 @@ pytestmark = pytest.mark.timeout(600)
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    tokenizer = MusicTokenizer(TokenizerConfig())
-    torch.manual_seed(0)
-    config = ModelConfig(
-        vocab_size=tokenizer.vocab_size,
-        width=32,
-        num_layers=2,
-        num_heads=2,
-        head_width=16,
-        feed_forward_width=64,
-        window=8,
-        num_buckets=4,
-        axial_shape=[64, 64],
-    )
-    folder = tmp_path_factory.mktemp("initial") / "weights"
-    save_weights(folder, ReformerLM(config), tokenizer.to_json(), {})
-    return folder
+    shape = {"width": 32, "head_width": 16, "feed_forward_width": 64, "window": 8, "axial_shape": [64, 64]}
+    return save_smallest(tmp_path_factory.mktemp("initial") / "weights", **shape)
 
 
 @pytest.fixture(scope="module")
