@@ -79,6 +79,5 @@ def top_line(notes: Notes) -> Notes:
 
 def _steps_per_beat(tokenizer: MusicTokenizer) -> int | None:
     """The grid of an encoding; None for Performance, which has no beats."""
-    if tokenizer.config.encoding == "Performance":
-        return None
-    return max(tokenizer.config.beat_resolution.values())
+    vocabulary = tokenizer.vocabulary
+    return None if vocabulary.is_performance else vocabulary.positions_per_beat

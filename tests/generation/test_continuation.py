@@ -14,6 +14,7 @@ from music_reformer.config import TokenizerConfig
 from music_reformer.generation.generator import Generator
 from music_reformer.generation.request import Request
 from music_reformer.midi.score import bar_starts, read_score, seconds_at
+from music_reformer.midi.splice import Writer
 from music_reformer.midi.tokenizer import MusicTokenizer
 
 
@@ -105,6 +106,48 @@ def test_notes_go_to_the_hand_in_whose_register_they_lie() -> None:
     assert all(note.pitch > 60 for note in right.notes if note.time >= cut)
     assert all(note.pitch < 66 for note in left.notes if note.time >= cut)
     assert all(any(note.time >= cut for note in track.notes) for track in (right, left))
+
+
+def four_staves(bars: int = 4) -> symusic.Score:
+    """Four voices on four piano staves; tenor and alto sing the same keys in every other bar, and cross in the rest."""
+    score = symusic.Score(480)
+    score.time_signatures.append(symusic.TimeSignature(0, 4, 4))
+    score.tempos.append(symusic.Tempo(0, 90))
+    for number, name in enumerate(("Soprano", "Alto", "Tenor", "Bass")):
+        track = symusic.Track(name, 0, False)
+        for beat in range(4 * bars):
+            pitch = 72 - 7 * number + (beat * 5 + number) % 4
+            if number in (1, 2):
+                pitch = 60 + beat % 3 if beat // 4 % 2 else (62 - beat % 4 if number == 1 else 64 + beat % 4)
+            track.notes.append(symusic.Note(beat * 480, 480, pitch, 70))
+        score.tracks.append(track)
+    return score
+
+
+@pytest.mark.parametrize("hole", [None, (1, 3)])
+def test_voices_of_one_instrument_never_exchange_notes(hole: tuple[int, int] | None) -> None:
+    """Four parts of one program: in the file, as in what was told, each note is where its part has it."""
+    original = four_staves().dumps_midi()
+    score = read_score(original)
+    generator = stand_in("Parts")
+    cut_bar, until_bar = hole or (None, None)
+    session = generator.start(score, Request(length="6bars", cut_bar=cut_bar, until_bar=until_bar, variations=6))
+    told = run(generator, session)
+    assert {note.track for note in told} == {0, 1, 2, 3}
+    prompt = session.prompt
+    writer = Writer(original, score, prompt.cut_tick, until=prompt.until_tick, missing=prompt.missing)
+    for variation, continued in enumerate(session.scores):
+        data, is_lossy = writer.write(continued)
+        again = read_score(data)
+        assert not is_lossy
+        assert [track.name for track in again.tracks] == ["Soprano", "Alto", "Tenor", "Bass"]
+        kept = [note for note in told if note.variation == variation]
+        for number, track in enumerate(again.tracks):
+            old = [(n.time, n.pitch) for n in score.tracks[number].notes]
+            gone = [n for n in old if prompt.until_tick and prompt.cut_tick <= n[0] < prompt.until_tick]
+            new = [(round(n.start_s * 90 / 60 * 480), n.pitch) for n in kept if n.track == number]
+            there = sorted((n.time, n.pitch) for n in track.notes)
+            assert there == sorted([*(n for n in old if n not in gone), *new])
 
 
 def test_no_key_sounds_twice_in_one_track() -> None:
