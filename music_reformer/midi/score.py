@@ -104,7 +104,7 @@ def read_score(
     name = name or ("the MIDI data" if isinstance(source, bytes) else str(source))
     file = read_file(read_bytes(source, name, limits.file.max_bytes), name, limits.file)
     if file.notices and tell is not None:
-        tell(f"{name} has faults that were put right: {'; '.join(file.notices)}")
+        tell(f"{name} has faults that were repaired: {'; '.join(file.notices)}")
     return parse(normalised(file), name, limits)
 
 

@@ -125,7 +125,7 @@ class MidiFile:
 
     Attributes:
         data: its bytes, out of their wrapping.
-        notices: a clause for each fault that was put right, such as "2 notes never end".
+        notices: a clause for each fault that was repaired, such as "2 notes never end".
         is_plain: symusic reads `data` the same way.
     """
 
@@ -148,7 +148,7 @@ def without_suffix(path: PurePath) -> PurePath:
 
 
 def unwrapped(data: bytes, name: str, max_bytes: int) -> bytes:
-    """The plain MIDI file inside a gzip or RIFF (.rmi) file; any other bytes as they are.
+    """The plain MIDI file inside a gzip or RIFF (.rmi) file; other bytes are returned unchanged.
 
     Raises:
         UserError: it holds none, or more than `max_bytes`.
@@ -178,7 +178,7 @@ def read_file(data: bytes, name: str, limits: FileLimits) -> MidiFile:
     """Read a MIDI file, plain or wrapped; `name` is what messages call it.
 
     Raises:
-        UserError: it is no MIDI, damaged beyond what players put up with, or larger than the limits.
+        UserError: it is no MIDI, damaged more than players tolerate, or larger than the limits.
     """
     data = unwrapped(data, name, limits.max_bytes)
     header_size, midi_format, num_tracks, division = _read_header(data, name)
@@ -227,7 +227,7 @@ def normalised(file: MidiFile) -> bytes:
 
 
 def stuck_notes(file: MidiFile) -> set[tuple[int, int, int]]:
-    """(start, end, pitch) of the notes that the file never ends, with the ends that they were given."""
+    """(start, end, pitch) of each note that the file never ends; the end is the one that `read_file` added."""
     stuck = set()
     for track in file.tracks:
         starts: dict[tuple[int, int], list[int]] = defaultdict(list)  # by channel and pitch, of the notes that sound
@@ -311,7 +311,7 @@ def _track_chunks(data: bytes, place: int, name: str, most: int) -> tuple[list[b
 
 
 def read_track(data: bytes, name: str = "the track", max_events: int = 10_000_000) -> Track:
-    """The events of a track chunk; of more than `max_events` only the first, but always more than that.
+    """The events of a track chunk. Reading stops soon after `max_events`, so that the caller notices too many.
 
     Raises:
         UserError: it is cut short, or holds bytes that are not an event.

@@ -1,9 +1,9 @@
 """Writes new events into the uploaded file, so that nothing of it is lost.
 
-Between reading and writing, symusic drops text, copyright, instrument names, system exclusive messages, aftertouch and
-a change of program within a track. So the continuation is put into the file's own tracks: every event before the cut
-stays as it is, and behind it come the ends of notes that sound across the cut, and what was composed. Where a hole was
-filled, every event stays except the notes that were removed from it.
+symusic does not keep text, copyright, instrument names, system exclusive messages, aftertouch and changes of program
+within a track. So the new events are inserted into the file's own tracks. Every event before the cut stays unchanged;
+after it follow the ends of notes that sound across the cut, and the new notes. Where a hole was filled, every event
+stays except the notes that were removed from it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from music_reformer.midi.smf import (
 from music_reformer.midi.vocabulary import DRUMS, program_of
 
 NUM_PORTS = 128
-# Of events at one tick, new notes end before the file's own events, and new notes begin after all others.
+# Order of events at one tick: new notes end before the file's own events, and begin after all others.
 ENDS, KEPT, MOVES, BEGINS = 0, 1, 2, 3
 
 
@@ -67,10 +67,10 @@ class Place:
 
 
 class Writer:
-    """How continued scores become files: spliced into the original, or written anew where that cannot be done.
+    """Writes continued scores as files: spliced into the original or, where that is impossible, as new files.
 
     Args:
-        original: bytes of the file that is continued; None: there is none, and nothing to lose.
+        original: bytes of the file that is continued; None: the piece was composed from nothing.
         score: the same, as symusic reads it.
         cut: tick of the cut.
         until: tick at which the hole ends, if the cut is the beginning of one.
@@ -98,7 +98,7 @@ class Writer:
                 self._tell(error)
 
     def write(self, continued: symusic.Score) -> tuple[bytes, bool]:
-        """The file, and whether something of the original may be lost in it (text, system exclusive messages)."""
+        """The file, and whether it may lack something of the original (text, system exclusive messages)."""
         if self._splicer is not None:
             try:
                 return self._splicer.write(continued), False
@@ -108,7 +108,7 @@ class Writer:
 
     def _tell(self, error: SpliceError) -> None:
         logging.getLogger(__name__).warning(
-            "%s is written anew, without what only the original holds (text, system messages): %s", self._name, error
+            "%s is written as a new file, without the text and system messages of the original: %s", self._name, error
         )
 
 
@@ -156,7 +156,7 @@ class Splicer:
         self._kept = [list(self._keep(number, events)) for number, events in enumerate(chunks)]
 
     def write(self, continued: symusic.Score) -> bytes:
-        """The file with what `continued` (the same tracks first, then new ones) has from the cut on, or in the hole."""
+        """The file with what `continued` has after the cut or in the hole; its tracks are the file's, then new ones."""
         chunks = [list(events) for events in self._kept]
         news: dict[int, list[Event]] = defaultdict(list)
         ports = list(self._ports)
@@ -167,7 +167,7 @@ class Splicer:
                 continue
             place = self._place(number)
             if place is None or not self._still_plays(place, program):
-                # The channel plays another instrument by now, or there is none: the track moves to one of its own.
+                # The channel has changed its instrument, or the track has no channel: it gets one of its own.
                 place = self._new_place(program, place, free, ports)
                 if place.chunk == len(chunks):
                     chunks.append(list(_opening(track.name, place.port)))
@@ -197,7 +197,7 @@ class Splicer:
         ]
 
     def _new_place(self, program: int, before: Place | None, free: list[tuple[int, int]], ports: list[int]) -> Place:
-        """A place for a track that has none of its own (yet); a chunk that is not there yet is the next one."""
+        """A place for a track that has none of its own; `chunk` may be the number of a chunk yet to be added."""
         if program == DRUMS:
             port, channel = 0, DRUM_CHANNEL
         elif free:
@@ -251,7 +251,7 @@ class Splicer:
         return not self.missing or program in self.missing
 
     def _find_places(self) -> None:
-        """Where each track of the score plays. Tracks may play in unison, so all notes are asked."""
+        """Where each track of the score plays. Tracks may play in unison, so all notes vote."""
         for track in self.score.tracks:
             program = program_of(track)
             votes = Counter(
@@ -263,11 +263,11 @@ class Splicer:
             self._places.append(next(iter(free or likeliest), None))
 
     def _place(self, number: int) -> Place | None:
-        """Where a track of the original score plays; None: it has no notes, or it is new."""
+        """Where a track of the original score plays; None if it has no notes or is new."""
         return self._places[number] if number < len(self._places) else None
 
     def _keep(self, number: int, events: Iterable[Event]) -> Iterator[Event]:
-        """Events before the cut; tempo, metre and key at it; behind it the ends of notes that sound across it.
+        """Events before the cut; tempo, metre and key at it; after it the ends of notes that sound across it.
 
         A note that never ends is ended at the cut. In a piece with a hole all events stay except the removed notes.
         """
@@ -293,7 +293,7 @@ class Splicer:
 
 
 def merged(kept: list[Event], news: list[Event], cut: int) -> Iterator[Event]:
-    """Events of a track in order of time: what is kept stays in its order, but for ends that moved to the cut."""
+    """Events of a track by time. Kept events keep their order, except the ends that were moved to the cut."""
     before = [event for event in kept if event.tick < cut]
     rows = [(event.tick, KEPT, event) for event in kept if event.tick >= cut]
     rows += [(event.tick, _turn(event), event) for event in news]
@@ -332,7 +332,7 @@ def _has_news(track: symusic.core.TrackTick, cut: int, until: int | None) -> boo
 
 
 def _news(track: symusic.core.TrackTick, cut: int, until: int | None, channel: int) -> Iterator[Event]:
-    """What a track has from the cut on, or the notes that it has in a hole, as events of a channel."""
+    """Events of a track after the cut, or its notes in a hole, as events of a channel."""
     if until is not None:
         yield from _notes((note for note in track.notes if cut <= note.time < until), channel)
         return

@@ -80,7 +80,7 @@ def read_fields(schema: type[Fields], data: Any, *, name: str) -> Fields:
 
 
 def plain_call(endpoint: Endpoint, sent: dict[str, Any]) -> dict[str, Any]:
-    """What Gradio is told of a call: its arguments, all of them, and the session that hears of it.
+    """A call as it is passed on to Gradio: all arguments, and the session that receives its reports.
 
     Raises:
         UserError: too few or too many arguments, a session that is none, or a file where none is taken.

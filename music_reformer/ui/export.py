@@ -1,4 +1,4 @@
-"""What a piece can be taken home as, besides the MIDI file itself."""
+"""The forms in which a piece can be downloaded besides the MIDI file itself."""
 
 from __future__ import annotations
 

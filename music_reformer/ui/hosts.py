@@ -22,7 +22,7 @@ class Hosts:
 
     Args:
         host: address that it listens on.
-        allowed: further names, of a proxy in front of it, say.
+        allowed: further names, such as that of a proxy.
     """
 
     def __init__(self, host: str, allowed: Collection[str] = ()) -> None:

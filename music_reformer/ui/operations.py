@@ -102,6 +102,8 @@ class Operations:
         path = self.shelf.path(order.piece) if order.piece else None
         original = path.read_bytes() if path else None
         score = read_score_guarded(original, name=path.name, limits=KEPT_LIMITS) if original and path else _blank(order)
+        # `end_stuck_notes` and `Writer` read the original in this process. They do so with our own reader, in Python,
+        # which cannot touch memory that is not its own, and the guarded process has read these bytes with it before.
         if original and order.request.until_bar is None:
             score = end_stuck_notes(score, original, order.request.cut_bar)
         session = self.generator.start(score, order.request)

@@ -12,7 +12,7 @@ from music_reformer.generation.request import Length, Request
 from music_reformer.midi.key import MAJORS, MINORS
 from music_reformer.ui.calls import read_fields
 
-MAX_VARIATIONS = 8
+MAX_ORDERED_VARIATIONS = 8
 MAX_BARS = 256
 MAX_SECONDS = 600
 MAX_BAR = 1_000_000
@@ -38,7 +38,7 @@ class OrderFields(Checked):
 
     piece: str = ""
     length: str = "16bars"
-    variations: int = bounded(1, 1, MAX_VARIATIONS)
+    variations: int = bounded(1, 1, MAX_ORDERED_VARIATIONS)
     seed: int = bounded(-1, -1, MAX_SEED, hint="-1 is drawn")
     style: str = one_of("balanced", tuple(STYLES))
     sampling: dict[str, float] = field(default_factory=dict)

@@ -113,7 +113,7 @@ def _setup(operations: Operations, *, has_sound: bool) -> dict[str, Any]:
         "styles": {name: to_plain(config) for name, config in limits.STYLES.items()},
         "limits": {
             "bytes": UPLOAD_BYTES,
-            "variations": limits.MAX_VARIATIONS,
+            "variations": limits.MAX_ORDERED_VARIATIONS,
             "instruments": limits.MAX_INSTRUMENTS,
             "bars": limits.MAX_BARS,
             "seconds": limits.MAX_SECONDS,

@@ -249,4 +249,4 @@ def test_what_cannot_be_spliced_is_written_anew_and_says_so(caplog: pytest.LogCa
             data, is_lossy = Writer(kept, score, 4 * BAR, name="song.mid").write(composed)
         assert (notes_of(symusic.Score.from_midi(data)), is_lossy) == (notes_of(composed), lossy)
     (said,) = caplog.messages
-    assert said.startswith("song.mid is written anew")
+    assert said.startswith("song.mid is written as a new file")

@@ -153,6 +153,21 @@ def test_results_that_nobody_fetches_are_forgotten(server: gr.Server, address: s
     wait_until(lambda: not server.get_blocks()._queue.pending_messages_per_session)
 
 
+def test_places_are_counted_by_the_address_that_a_proxy_reports(
+    server: gr.Server, address: str, served: Operations, slow: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sent(visitor: str) -> int:
+        headers = {"X-Forwarded-For": visitor}
+        return CLIENT.post(f"{address}gradio_api/call/compose", json={"data": [ORDER]}, headers=headers).status_code
+
+    monkeypatch.setattr(turns, "MAX_OF_ONE_ADDRESS", 1)
+    monkeypatch.setattr(turns, "MAX_UNHEARD", 100)
+    for visitor in ("10.0.0.1", "10.0.0.2"):
+        assert sent(visitor) == 200
+    wait_until(lambda: served.num_running == 2)
+    assert [sent("10.0.0.3"), sent("10.0.0.3"), sent("10.0.0.4")] == [200, 503, 200]
+
+
 class Listener:
     """A visitor who listens to an order until told to leave."""
 

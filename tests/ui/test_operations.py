@@ -12,7 +12,7 @@ from helpers.scores import two_pianos_and_drums
 from music_reformer.errors import UserError
 from music_reformer.generation.request import Request
 from music_reformer.ui.operations import Operations
-from music_reformer.ui.order import MAX_VARIATIONS, STYLES, Order
+from music_reformer.ui.order import MAX_ORDERED_VARIATIONS, STYLES, Order
 
 
 def compose(operations: Operations, **order: Any) -> list[dict[str, Any]]:
@@ -196,7 +196,7 @@ def test_nobody_stops_another_by_guessing(operations: Operations) -> None:
         ({"length": "100000bars"}, "at most|from 1 to"),
         ({"length": "9999s"}, "at most"),
         ({"variations": 0}, "variations"),
-        ({"variations": MAX_VARIATIONS + 1}, "variations"),
+        ({"variations": MAX_ORDERED_VARIATIONS + 1}, "variations"),
         ({"variations": 1.5}, "variations"),
         ({"seed": -2}, "seed"),
         ({"seed": 2**40}, "seed"),

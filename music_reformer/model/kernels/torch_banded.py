@@ -107,8 +107,8 @@ def head_forward(
             up in one go. With `key_scale_N` queries and values only, [N, 2, D].
         rounds: the orders of the rows.
         window: W, how many members of its segment a row sees, itself included; at least 2.
-        see_itself: whether a row attends to itself. If not, what comes out for rows without another to attend to
-            (`rows_alone`) has no meaning.
+        see_itself: whether a row attends to itself. If not, the output of rows that see no other
+            (`rows_alone`) is meaningless.
         work: where the output is.
         key_scale_N: a key is its row's query times this.
 

@@ -6,7 +6,7 @@ import { fileAddress } from "./api.js";
 const DOWNLOAD = '<svg viewBox="0 0 20 20"><path d="M9 3h2v7h3l-4 4.500L6 10h3zM4 15h12v2H4z"/></svg>';
 
 export class Cards {
-  /** `onSelect(index)` is told which variation the visitor chose, `onKeep(index)` which one is to become the piece. */
+  /** `onSelect(index)` receives the chosen variation, `onKeep(index)` the one that becomes the piece. */
   constructor({ element, onSelect, onKeep }) {
     Object.assign(this, { element, onSelect, onKeep });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());

@@ -1,4 +1,4 @@
-// One order to the server, from its place in the queue to its finished variations. A `run` is what comes of it:
+// One order to the server, from its place in the queue to its finished variations. A `run` is its result:
 // {order, cutBar, untilBar, variations, seed, cut, cutTick, end, until, untilTick, missing, dropped}; each variation has a
 // score from its first note on. `until` and its like are null where the piece does not go on behind the new music.
 
@@ -43,7 +43,7 @@ export class Composition {
   #queued(ahead) {
     clearTimeout(this.#placeTimer);
     if (!ahead || this.started) return;
-    // A place in the queue is told even where nobody waits; it is worth showing only if it lasts.
+    // The server reports a place in the queue even if nobody waits; show it only if it lasts.
     this.#placeTimer = setTimeout(() => this.#tellPlace(ahead), 300);
   }
 

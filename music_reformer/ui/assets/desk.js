@@ -6,7 +6,7 @@ import { cutNote, droppedBars, facts, handleLabels, losses, repairs } from "./wo
 const $ = (id) => document.getElementById(id);
 
 export class Desk {
-  /** `parts`: {roll, transport, player, tracks, cards, instruments, phase}; `onSeed(seed)` is told a seed to use again. */
+  /** `parts`: {roll, transport, player, tracks, cards, instruments, phase}; `onSeed(seed)` receives a seed to use again. */
   constructor({ piece, parts, onSeed }) {
     Object.assign(this, parts, { piece, onSeed });
   }

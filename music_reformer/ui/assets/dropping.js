@@ -1,6 +1,6 @@
 // Files dropped anywhere on the page.
 
-/** `onFile(file)` is told the first file of what was dropped. */
+/** `onFile(file)` receives the first file that was dropped. */
 export function listenToDrops(onFile) {
   let depth = 0;
   const carriesFile = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");

@@ -9,7 +9,7 @@ const MAX_MINUTES = 30;
 
 export class Exports {
   /** `shown()` gives {key, name, score, silent, span} of what is on the roll, `link()` the address with its settings;
-   *  `onLinkInAddress(link)` is told to put it into the address bar. */
+   *  `onLinkInAddress(link)` puts it into the address bar. */
   constructor({ menu, status, keptDays, shown, link, onLinkInAddress, onError }) {
     Object.assign(this, { menu, status, keptDays, shown, link, onLinkInAddress, onError });
     menu.addEventListener("click", (event) => {

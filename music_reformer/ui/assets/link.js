@@ -1,4 +1,4 @@
-// Links that bring back a piece and its settings. They stand behind the # of the address, which no server is told.
+// Links that bring back a piece and its settings. They follow the # of the address, which browsers do not send to servers.
 
 import { Settings } from "./settings.js";
 

@@ -1,5 +1,5 @@
 // What is open, without its looks: the versions of the piece, the variation on show, and the bars that the visitor wants
-// composed. A version is {key, name, label, source, score}; its `notices` say what was put right in its file, its `run` is
+// composed. A version is {key, name, label, source, score}; its `notices` name the faults that were repaired in its file, its `run` is
 // what was last composed from it, `selected` the variation on show (null: the version itself), `wanted` the bars {cut,
 // until} between which new music is wanted (until null: to the end). A run was asked for its own, `cutBar` and `untilBar`.
 

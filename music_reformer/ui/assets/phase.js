@@ -8,7 +8,7 @@ const $ = (id) => document.getElementById(id);
 export class Phase {
   name = "empty";
 
-  /** `onSettled()` is told when what is open is worth remembering. */
+  /** `onSettled()` is called when the open piece should be remembered. */
   constructor({ piece, transport, onSettled }) {
     Object.assign(this, { piece, transport, onSettled });
   }

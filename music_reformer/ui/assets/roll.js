@@ -9,8 +9,8 @@ const MAX_PIXELS_PER_SECOND = 400;
 export class Roll {
   silent = new Set();
 
-  /** `onSeek(seconds)` is told where the visitor clicked, `onCut(bars)` how many bars they want kept, `onUntil(bars)` from
-   *  which on they want the rest kept, too. */
+  /** `onSeek(seconds)` receives where the visitor clicked, `onCut(bars)` how many bars to keep, `onUntil(bars)` the bar
+   *  from which the rest is kept, too. */
   constructor({ element, overview, handle, untilHandle, onSeek, onCut, onUntil }) {
     Object.assign(this, { element, handle, untilHandle, onSeek });
     [this.canvas, this.over] = element.querySelectorAll("canvas");

@@ -6,7 +6,7 @@ export class Tracks {
   #states = new Map();  // identity of a track -> {muted, solo}
   #identities = [];  // of the tracks on show
 
-  /** `instruments` are the names of the 128 programs. `onSilence(places)` is told the tracks that are not to be heard. */
+  /** `instruments` are the names of the 128 programs. `onSilence(places)` receives the silent tracks. */
   constructor({ element, instruments, onSilence }) {
     Object.assign(this, { element, instruments, onSilence });
   }

@@ -10,7 +10,7 @@ export class Versions {
   #list = [];
   current = null;
 
-  /** `onGo(version)` is told which version the visitor wants. */
+  /** `onGo(version)` receives the version that the visitor wants. */
   constructor({ element, onGo }) {
     Object.assign(this, { element, onGo });
   }

@@ -7,7 +7,7 @@ import { scoreOf } from "./score.js";
 const MAX_OFFERS = 3;
 
 export class Welcome {
-  /** `onExample(key)` and `onNothing()` are told what the visitor starts from. */
+  /** `onExample(key)` or `onNothing()` is called with the visitor's choice. */
   constructor({ element, list, art, examples, onExample, onNothing }) {
     Object.assign(this, { element, list, art });
     this.pictures = new Map();

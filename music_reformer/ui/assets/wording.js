@@ -1,4 +1,4 @@
-// The page's words where they depend on what is open: what buttons and handles say, and what is told of a finished run.
+// The page's words where they depend on what is open: the texts of buttons, handles and finished runs.
 
 import { clock, count } from "./draw.js";
 import { wholeBars } from "./score.js";
@@ -12,7 +12,7 @@ export function facts({ tempos, metres, seconds, ...score }) {
   return [count(wholeBars(score), "bar"), clock(seconds), `${metres[0][1]}/${metres[0][2]}`, tempo].join(" · ");
 }
 
-/** What was put right in the file of a version, if anything was. */
+/** The faults that were repaired in the file of a version, as a sentence; "" if there were none. */
 export function repairs({ notices = [] }) {
   return notices.length ? `Opened with small repairs: ${notices.join("; ")}.` : "";
 }
