@@ -26,6 +26,29 @@ def test_on_a_phone_a_message_is_in_sight_however_far_the_page_is_scrolled(visit
     assert tab.is_hidden("#message")
 
 
+BOX = "(name => document.querySelector(name).getBoundingClientRect())"
+IN_REACH = """() => {
+  const box = document.querySelector('#compose').getBoundingClientRect();
+  const there = document.elementFromPoint(box.left + box.width / 2, box.top + box.height / 2);
+  return there?.id === 'compose' && box.bottom <= innerHeight;
+}"""
+
+
+@pytest.mark.parametrize("height", [667, 844])
+def test_on_a_phone_the_button_that_composes_is_in_reach_and_covers_no_setting(
+    visit: Callable[..., Any], height: int
+) -> None:
+    tab = visit(width=390, height=height)
+    upload(tab)
+    assert tab.evaluate(IN_REACH)
+    order(tab, bars=2, variations=2)
+    phase(tab, "done")
+    for place in (0, "document.documentElement.scrollHeight"):
+        tab.evaluate(f"scrollTo(0, {place})")
+        assert tab.evaluate(IN_REACH)
+    assert tab.evaluate(f"{BOX}('#rewrite-row').bottom <= {BOX}('.go-now').top")
+
+
 @pytest.mark.parametrize(
     ("width", "height"),
     [
