@@ -1,13 +1,18 @@
-"""Chords such as "Am7/C": root, quality and bass, and how they are written."""
+"""Chords such as "Am7/C": how they are written, and which of them a score has."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-from music_reformer.errors import UserError
+import numpy as np
+import symusic
 
-# Semitones above the root of every quality, in the shorthand of Harte (2010). "N" is the absence of a chord.
+from music_reformer.errors import UserError
+from music_reformer.midi.harmony import Harmony, harmony_of
+
+# Semitones above the root of every quality, in the shorthand of Harte (2010). "N" is the absence of a chord. The fitted
+# weights of `harmony.py` are in this order.
 INTERVALS: dict[str, tuple[int, ...]] = {
     "maj": (0, 4, 7),
     "min": (0, 3, 7),
@@ -120,6 +125,21 @@ def parse(text: str) -> Chord:
     if not bass:
         return Chord(root, quality, root)
     return Chord(root, quality, _pitch_class(bass) if bass[0] in _NATURALS else (root + _interval(bass)) % 12)
+
+
+def recognise(score: symusic.Score) -> list[tuple[int, Chord]]:
+    """The chords of a score in ticks, drums ignored: (tick, chord) of every change, at beats, the first at tick 0."""
+    return changes(harmony_of(score))
+
+
+def changes(harmony: Harmony) -> list[tuple[int, Chord]]:
+    """(tick, chord) of every change."""
+    states = np.stack([harmony.root, harmony.quality, harmony.bass], axis=1)
+    new = np.flatnonzero(np.any(np.diff(states, axis=0, prepend=-1) != 0, axis=1))
+    return [
+        (tick, Chord(root, QUALITIES[quality], bass))
+        for tick, (root, quality, bass) in zip(harmony.beats.tick[new].tolist(), states[new].tolist(), strict=True)
+    ]
 
 
 def _pitch_class(name: str) -> int:

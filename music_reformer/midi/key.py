@@ -29,10 +29,20 @@ class Key:
         require(tonic in tonics, f"key ({text!r}) must be a tonic and a mode, such as C major or F# minor")
         return cls(sharps=tonics.index(tonic) - 7, is_minor=mode == "minor")
 
+    @classmethod
+    def of(cls, tonic: int, *, is_minor: bool) -> Key:
+        """The key on a pitch class, 0 to 11, spelt with the fewest accidentals; with sharps where six are as many."""
+        signature = (tonic + (3 if is_minor else 0)) * 7 % 12
+        return cls(sharps=signature if signature <= 6 else signature - 12, is_minor=is_minor)
+
     @property
     def tonic(self) -> int:
         """Pitch class of the tonic, 0 to 11 (0 is C)."""
         return (self.sharps * 7 + (9 if self.is_minor else 0)) % 12
+
+    def __str__(self) -> str:
+        """As `parse` reads it: "Eb major"."""
+        return f"{(MINORS if self.is_minor else MAJORS)[self.sharps + 7]} {'minor' if self.is_minor else 'major'}"
 
     @property
     def pitch_classes(self) -> frozenset[int]:

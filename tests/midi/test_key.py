@@ -28,3 +28,12 @@ def test_relatives_share_a_signature() -> None:
 def test_what_is_no_key_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="such as C major or F# minor"):
         Key.parse(text)
+
+
+def test_keys_on_a_pitch_class_are_spelt_simply_and_read_as_they_are_written() -> None:
+    for is_minor in (False, True):
+        for tonic in range(12):
+            key = Key.of(tonic, is_minor=is_minor)
+            assert (key.tonic, key.is_minor) == (tonic, is_minor)
+            assert -5 <= key.sharps <= 6
+            assert Key.parse(str(key)) == key

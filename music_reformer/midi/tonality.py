@@ -1,0 +1,68 @@
+"""Finds the keys of a score: by bar, with a penalty for changes, from how long each pitch class sounds.
+
+The profiles and the penalty are fitted by `benchmarks/keys.py` on labelled songs and on scores with key signatures.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import symusic
+from numpy.typing import NDArray
+
+from music_reformer.midi.beats import beats_of, pitched_notes, sounding_ticks
+from music_reformer.midi.harmony import best_path
+from music_reformer.midi.key import Key
+
+# Score of a bar that is filled by a pitch class, by semitones above the tonic.
+MAJOR_PROFILE = (0.59, -0.16, 0.35, -0.32, 0.49, 0.09, -0.49, 0.56, -0.10, 0.20, -0.55, 0.20)
+MINOR_PROFILE = (0.76, -0.92, 0.32, 0.43, -0.80, 0.21, -0.53, 0.60, 0.14, -1.04, 0.13, -0.20)
+# Score of a change of key, and a factor of the scores of bars. Labels and signatures mostly stay through modulations, so
+# what is fitted to them hears one only after 16 bars; with the factor, 8 bars are enough.
+CHANGE, RAISED = -7.62, 3.0
+
+
+def keys_of(score: symusic.Score) -> list[tuple[int, Key]]:
+    """The keys of a score in ticks, drums ignored: (tick, key) of every change, at bar lines, the first at tick 0.
+
+    A score without pitched notes has none.
+    """
+    ticks, profiles = bar_profiles(score)
+    if not profiles.any():
+        return []
+    path = key_path(profiles)
+    new = np.flatnonzero(np.diff(path, prepend=-1) != 0)
+    return [(int(ticks[bar]), _key(int(path[bar]))) for bar in new]
+
+
+def estimate_key(sounding: NDArray[np.float64]) -> Key | None:
+    """The one key that fits best; None if nothing sounds.
+
+    Args:
+        sounding: how long each pitch class sounds, [12].
+    """
+    return _key(int(key_scores(sounding).argmax())) if sounding.any() else None
+
+
+def bar_profiles(score: symusic.Score) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Ticks of the bar lines, [bars + 1], and the share of each pitch class in what sounds in each bar, [bars, 12]."""
+    notes, ticks = pitched_notes(score), beats_of(score).bar_ticks
+    sounding = sounding_ticks(notes, notes.pitch % 12, 12, ticks, np.ones(len(notes)))
+    return ticks, sounding / np.maximum(sounding.sum(axis=1, keepdims=True), 1e-9)
+
+
+def key_scores(sounding: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Fit of the keys to sounding times by pitch class, [..., 12] to [..., 24]: the major keys from C on, the minor."""
+    from_tonic = (np.arange(12)[:, None] + np.arange(12)) % 12
+    turned = sounding[..., from_tonic]
+    return np.concatenate([turned @ np.array(MAJOR_PROFILE), turned @ np.array(MINOR_PROFILE)], axis=-1)
+
+
+def key_path(profiles: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The key of each bar, 0 to 23 as in `key_scores`, from shares of pitch classes, [bars, 12] to [bars]."""
+    moves = np.full((1, 24, 24), CHANGE)
+    moves[:, np.arange(24), np.arange(24)] = 0
+    return best_path(RAISED * key_scores(profiles), np.zeros(len(profiles), np.int64), moves)
+
+
+def _key(number: int) -> Key:
+    return Key.of(number % 12, is_minor=number >= 12)
