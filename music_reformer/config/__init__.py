@@ -21,6 +21,7 @@ OPTIMIZERS = ("muon", "adamw")
 ENCODINGS = ("REMI", "TSD", "MIDILike", "Performance", "Parts")
 ENGINES = ("local", "ray")
 TRAINABLE = ("all", "last", "lora")
+MEMBER_SPLITS = ("groups", "own")
 NEAR_DUPLICATES = ("drop", "report", "off")
 SPLITS = ("train", "validation", "test")
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
@@ -98,10 +99,38 @@ class TokenizerConfig(Checked):
 
 
 @dataclass
-class CorpusConfig(Checked):
-    """Where MIDI files come from and how they are split. See `music_reformer.data.corpora.splits`."""
+class ReadingConfig(Checked):
+    """How the MIDI files of one corpus are read. See `music_reformer.data.prepare.encode`."""
 
     prefix: ClassVar[str] = "corpus."
+
+    # Time signatures that stand for "not known" in this corpus, and what to read instead, e.g. {"1/4": "4/4"}.
+    metre_aliases: dict[str, str] = field(default_factory=dict)
+    # General MIDI program by track name, for corpora that write every part as a piano, e.g. {"MELODY": 73}.
+    program_by_track: dict[str, int] = bounded({}, 0, 127)
+    # Fraction of the pieces whose notes are shifted onto the grid, if they lie on one (`midi.align`).
+    align: float = bounded(0.0, 0, 1)
+    # Fraction of these that get a bass and drums by rule, if in 4/4 and without either (`midi.rhythm_section`).
+    rhythm_section: float = bounded(0.0, 0, 1)
+
+
+@dataclass
+class MemberConfig(ReadingConfig):
+    """One corpus of several that are prepared together; its name is that of its manifest."""
+
+    prefix: ClassVar[str] = "corpus.members."
+
+    # Its folder, relative to `corpus.path`.
+    folder: str = location("???")
+    # groups: split by the groups that `corpus.groups` lists; own: as when it is prepared alone.
+    split: str = one_of("groups", MEMBER_SPLITS)
+    # Join the short drum grooves of a session to longer pieces; for files named as in the Groove MIDI Dataset.
+    join_grooves: bool = False
+
+
+@dataclass
+class CorpusConfig(ReadingConfig):
+    """Where MIDI files come from and how they are split. See `music_reformer.data.corpora.splits`."""
 
     name: str = "folder"
     # midi; or a file of integers at `path`: tokens (as they are) or chorales (frames of four pitches).
@@ -115,14 +144,14 @@ class CorpusConfig(Checked):
     url: str | None = location(None)
     validation_fraction: float = bounded(0.05, 0, 1)
     test_fraction: float = bounded(0.05, 0, 1)
-    # Time signatures that stand for "not known" in this corpus, and what to read instead, e.g. {"1/4": "4/4"}.
-    metre_aliases: dict[str, str] = field(default_factory=dict)
-    # General MIDI program by track name, for corpora that write every part as a piano, e.g. {"MELODY": 73}.
-    program_by_track: dict[str, int] = bounded({}, 0, 127)
-    # Fraction of the pieces whose notes are shifted onto the grid, if they lie on one (`midi.align`).
-    align: float = bounded(0.0, 0, 1)
-    # Fraction of these that get a bass and drums by rule, if in 4/4 and without either (`midi.rhythm_section`).
-    rhythm_section: float = bounded(0.0, 0, 1)
+    # Several corpora in one store, by name, the most trusted first: of near-duplicates in two of them, the first
+    # keeps its piece. Empty: one corpus.
+    members: dict[str, MemberConfig] = field(default_factory=dict)
+    # Names of members that are left out.
+    without: list[str] = field(default_factory=list)
+    # A table (CSV with corpus, file and group_id) of files that must be in one split, relative to `path`; a file that
+    # it does not list is a group of its own.
+    groups: str | None = location(None)
     # Of integers: the value that fills sequences up to one length; null: NaN alone does.
     padding: int | None = bounded(None, -(2**31), 2**31)
 
@@ -134,6 +163,10 @@ class CorpusConfig(Checked):
             f"corpus.validation_fraction + corpus.test_fraction ({self.validation_fraction} + {self.test_fraction}) "
             "must leave something to train on",
         )
+        for name in self.without:
+            require(
+                name in self.members, f"corpus.without ({name!r}) must name one of {', '.join(self.members) or 'none'}"
+            )
 
 
 @dataclass

@@ -13,6 +13,7 @@ from music_reformer.config import require
 from music_reformer.errors import UserError
 
 COMPOSITION_RULES = ("file", "folder", "name")
+PATTERNS = ("variant", "exclude", "only_training")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -62,10 +63,14 @@ class CorpusManifest:
 
     Attributes:
         name, source, licence, citation: shown to the user.
+        commit: of the source repository, from which the known copy was made.
+        attribution: what the licence, or courtesy, asks to be said of weights and files made from the corpus.
+        conversion: how the files became MIDI; empty if they were.
         composition: what a composition is named by. "file": the path of each file; "name": its name without the folder,
             so that files may be moved; "folder": the folder, whose files are all one composition.
         variant: regular expression for endings of names that distinguish variants of one composition.
         exclude: regular expression for paths that are not part of the corpus.
+        only_training: regular expression for paths that are in the training split, whatever their group.
         table: the publisher's own split, if there is one.
         archive: where to download the corpus; None if that is impossible.
         by_hand: what to do in that case.
@@ -76,9 +81,13 @@ class CorpusManifest:
     source: str = ""
     licence: str = ""
     citation: str = ""
+    commit: str = ""
+    attribution: str = ""
+    conversion: str = ""
     composition: str = "file"
     variant: re.Pattern[str] = field(default=re.compile(r"(?!)"))  # matches nothing
     exclude: re.Pattern[str] = field(default=re.compile(r"(?!)"))
+    only_training: re.Pattern[str] = field(default=re.compile(r"(?!)"))
     table: Table | None = None
     archive: Archive | None = None
     by_hand: ByHand | None = None
@@ -101,12 +110,12 @@ def read_manifest(name: str | None) -> CorpusManifest:
     require(not unknown, f"the manifest {name} has an unknown key {', '.join(unknown)}; it may have {', '.join(known)}")
     rule = values.get("composition", "file")
     require(rule in COMPOSITION_RULES, f"{name}: composition ({rule!r}) must be one of {', '.join(COMPOSITION_RULES)}")
-    for key in ("name", "source", "licence", "citation", "variant", "exclude"):
+    texts = ("name", "source", "licence", "citation", "commit", "attribution", "conversion", *PATTERNS)
+    for key in texts:
         require(isinstance(values.get(key, ""), str), f"{name}: {key} ({values.get(key)!r}) must be text")
-    if "variant" in values:
-        values["variant"] = _pattern(name, "variant", values["variant"], "(?:{})$")
-    if "exclude" in values:
-        values["exclude"] = _pattern(name, "exclude", values["exclude"], "(?:{})")
+    for key in PATTERNS:
+        if key in values:
+            values[key] = _pattern(name, key, values[key], "(?:{})$" if key == "variant" else "(?:{})")
     for key, kind in (("archive", Archive), ("by_hand", ByHand), ("table", Table)):
         if key in values:
             try:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from music_reformer.config import SPLITS, PrepareConfig
+from music_reformer.data.corpora.collection import member_of
 from music_reformer.data.corpora.corpus_manifest import CorpusManifest
 from music_reformer.data.prepare import near_duplicates
 from music_reformer.data.prepare.corpus_report import report_page
@@ -122,12 +123,16 @@ def _find_groups(journal: ResultJournal, config: PrepareConfig, partial: Path) -
             sources[place] = outcome.file.source
             by_first.setdefault(int(first[place]), []).append(place)
     keepers, entries = {}, []
+    names = [config.corpus.name, *config.corpus.members]
     for places in by_first.values():
-        # Pieces of the test and validation splits are kept before those of the training split.
+        # Pieces of the test and validation splits are kept before those of the training split; then those of the first
+        # corpus.
         best = max(splits[place] for place in places)
-        keeper = next(place for place in places if splits[place] == best)
-        dropped = [place for place in places if splits[place] != best] if config.near_duplicates == "drop" else []
-        keepers.update(dict.fromkeys(dropped, (sources[keeper], SPLITS[best])))
+        corpora = {place: names.index(member_of(config.corpus, sources[place])[0]) for place in places}
+        keeper = min((place for place in places if splits[place] == best), key=lambda place: (corpora[place], place))
+        dropped = [place for place in places if (splits[place], corpora[place]) != (best, corpora[keeper])]
+        if config.near_duplicates == "drop":
+            keepers.update(dict.fromkeys(dropped, (sources[keeper], SPLITS[best])))
         entries.append(
             {
                 "pieces": [
@@ -184,7 +189,7 @@ def _piece(outcome: FileOutcome, counts: CorpusCounts, config: PrepareConfig) ->
         split=outcome.file.split,
         source=outcome.file.source,
         sha256=details["sha256"],
-        corpus=config.corpus.name,
+        corpus=member_of(config.corpus, outcome.file.source)[0],
         composition=outcome.file.composition,
         num_notes=details["num_notes"],
         seconds=details["seconds"],

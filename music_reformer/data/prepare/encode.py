@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import symusic
 
-from music_reformer.config import CorpusConfig, PrepareConfig
+from music_reformer.config import CorpusConfig, PrepareConfig, ReadingConfig
+from music_reformer.data.corpora import grooves
+from music_reformer.data.corpora.collection import files_behind, member_of
 from music_reformer.data.prepare.near_duplicates import signature
 from music_reformer.data.prepare.quality import fault_of
 from music_reformer.data.prepare.statistics import describe
@@ -47,20 +50,21 @@ def encode_file(source: str) -> Result:
     """The result of one file (`encoders.Encoders.results`), in a worker."""
     assert _worker is not None
     config, tokenizer = _worker
-    path = Path(config.corpus.path or "") / source
+    _, reading = member_of(config.corpus, source)
     try:
+        files = files_behind(config.corpus, source)
         score = clean_score(
-            read_score(path, name=source),
-            metre_aliases=config.corpus.metre_aliases,
-            program_by_track=config.corpus.program_by_track,
+            _read(config.corpus, source, files),
+            metre_aliases=reading.metre_aliases,
+            program_by_track=reading.program_by_track,
         )
         fault = fault_of(score, config.quality)
         if fault is not None:
             kind, lacks = fault
             return {"kind": kind, "reason": f"{source} {lacks}"}
-        score = arranged(score, source, config.corpus)
+        score = arranged(score, source, reading)
         body = tokenizer.encode(score)
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        sha256 = _digest(config.corpus, files)
         # Within the try: a damaged file may break these, too.
         details = describe(score)
         notes = signature(score) if config.near_duplicates != "off" else None
@@ -88,7 +92,23 @@ def encode_file(source: str) -> Result:
     }
 
 
-def arranged(score: symusic.Score, source: str, config: CorpusConfig) -> symusic.Score:
+def _read(config: CorpusConfig, source: str, files: Sequence[str]) -> symusic.Score:
+    """The score of a source: of its file, or of the grooves that are joined to it."""
+    root = Path(config.path or "")
+    if list(files) == [source]:
+        return read_score(root / source, name=source)
+    return grooves.join([(file, read_score(root / file, name=file)) for file in files])
+
+
+def _digest(config: CorpusConfig, files: Sequence[str]) -> str:
+    """Hash of the content of the files, one behind the other."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update((Path(config.path or "") / file).read_bytes())
+    return digest.hexdigest()
+
+
+def arranged(score: symusic.Score, source: str, config: ReadingConfig) -> symusic.Score:
     """The score aligned to its grid and given bass and drums, as often as the corpus settings ask for.
 
     The draws depend on the name of the source alone.

@@ -22,9 +22,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from music_reformer.config import PrepareConfig
 from music_reformer.cores import num_cores
+from music_reformer.data.corpora.collection import corpus_files
 from music_reformer.data.corpora.corpus_manifest import read_manifest
 from music_reformer.data.corpora.obtain import obtain
-from music_reformer.data.corpora.splits import PassedOver, find_files
+from music_reformer.data.corpora.splits import PassedOver
 from music_reformer.data.prepare.assemble import write_store
 from music_reformer.data.prepare.encode import Result
 from music_reformer.data.prepare.encoders import encode_files
@@ -61,13 +62,13 @@ def prepare_midi(config: PrepareConfig, output: Path, *, progress: bool) -> Toke
     _check_output(output, partial, settings)
     path = obtain(config.corpus, manifest, Path(config.downloads), console)
     config = replace(config, corpus=replace(config.corpus, path=str(path)))
-    next(find_files(config.corpus, manifest))  # raises if there is nothing to prepare
+    next(corpus_files(config.corpus, manifest))  # raises if there is nothing to prepare
     _claim(output, partial, settings)
     with _naming(output):
         journal = ResultJournal(partial)
         try:
             passed_over = PassedOver()
-            journal.set_files(find_files(config.corpus, manifest, passed_over))
+            journal.set_files(corpus_files(config.corpus, manifest, passed_over))
             if passed_over.num_files:
                 console.print(f"{passed_over.num_files:,} files passed over: their names do not end as MIDI files' do")
             _encode_all(config, journal, console)
