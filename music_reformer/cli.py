@@ -269,6 +269,10 @@ def _mapping(key: str, value: str, hint: Any) -> dict[Any, Any]:
 
 def _typed(text: Any, hint: Any) -> Any:
     """Convert text from YAML to the type of the setting; raises `ValueError` where it does not fit."""
+    from omegaconf import OmegaConf
+
+    if is_dataclass(hint) and isinstance(text, dict):
+        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(hint), text))
     if get_origin(hint) is list:
         if not isinstance(text, list):
             raise ValueError(f"{text} must be a list")

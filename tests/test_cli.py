@@ -17,6 +17,7 @@ import yaml
 from helpers.commands import REQUIRED
 from helpers.small_store import write_store
 from music_reformer.cli import VERBS, compose_config, main, setting_types
+from music_reformer.errors import UserError
 
 # A model small enough to train in a second.
 TINY = [
@@ -105,6 +106,8 @@ def test_typed_values_arrive() -> None:
     )
     assert (config.data, config.trainer.max_steps, config.trainer.max_hours) == ("datasets/pop909", 200, 0.5)
     assert (config.model.width, config.seed) == (128, 7)
+    mixed = compose_config("train", ["data=x", "mixture.power=0.25", "mixture.weights={groove-midi: 2}"])
+    assert (mixed.mixture.power, mixed.mixture.weights) == (0.25, {"groove-midi": 2.0})
     generate = compose_config("generate", ["output=out", "length=16bars", "variations=2", "sampling.top_p=0.9"])
     assert (generate.length, generate.variations, generate.sampling.top_p) == ("16bars", 2, 0.9)
 
@@ -118,7 +121,10 @@ def leaves(settings: dict, prefix: str = "") -> Iterator[tuple[str, object]]:
             yield prefix + key, value
 
 
-GROUPS = {"corpus", "tokenizer", "quality", "model", "optimizer", "augment", "trainer", "sampling", "request"}
+GROUPS = {
+    *("corpus", "corpus.mixture", "tokenizer", "quality"),
+    *("mixture", "model", "optimizer", "augment", "trainer", "sampling", "request"),
+}
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -260,3 +266,24 @@ def test_the_four_verbs_as_typed(tmp_path: Path, corpora: Path) -> None:
     assert len(made) == 2
     for path in made:
         assert symusic.Score(path).end() > 0
+
+
+def test_a_collection_of_corpora_can_be_typed() -> None:
+    members = "corpus.members={rags: {folder: my rags, align: 0.5}, hymns: {folder: hymns}}"
+    config = compose_config("prepare", ["output=out", "corpus.path=in", members, "corpus.without=[hymns]"])
+    assert {name: member.folder for name, member in config.corpus.members.items()} == {
+        "rags": "my rags",
+        "hymns": "hymns",
+    }
+    assert config.corpus.members["rags"].align == 0.5
+    with pytest.raises(UserError, match=r"corpus\.without \('waltzes'\) must name one of rags, hymns"):
+        compose_config("prepare", ["output=out", "corpus.path=in", members, "corpus.without=[waltzes]"])
+
+
+def test_the_open_corpora_bring_their_encoding_and_keep_drums() -> None:
+    config = compose_config("prepare", ["output=out", "corpus=open", "corpus.path=in"])
+    assert config.tokenizer.encoding == "Parts"
+    assert config.quality.drums_only
+    assert config.corpus.mixture.power == 0.5
+    other = compose_config("prepare", ["output=out", "corpus=open", "corpus.path=in", "tokenizer=remi"])
+    assert other.tokenizer.encoding == "REMI"

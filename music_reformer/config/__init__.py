@@ -129,6 +129,31 @@ class MemberConfig(ReadingConfig):
 
 
 @dataclass
+class MixtureConfig(Checked):
+    """How often each of several corpora is trained on. See `music_reformer.data.mixture`."""
+
+    prefix: ClassVar[str] = "mixture."
+
+    # A corpus gets a share of the training tokens in proportion to weight * tokens ** power. 1: as many as it has;
+    # 0: the weights alone decide.
+    power: float = bounded(0.5, 0, 1)
+    # By name of the corpus; 1 for those that are not named, 0 leaves one out.
+    weights: dict[str, float] = bounded({}, 0, 1_000_000)
+
+
+@dataclass
+class TrainMixtureConfig(Checked):
+    """Changes to the mixture that a token store was prepared with."""
+
+    prefix: ClassVar[str] = "mixture."
+
+    # null: as the store says.
+    power: float | None = bounded(None, 0, 1)
+    # By name of the corpus, in place of those of the store.
+    weights: dict[str, float] = bounded({}, 0, 1_000_000)
+
+
+@dataclass
 class CorpusConfig(ReadingConfig):
     """Where MIDI files come from and how they are split. See `music_reformer.data.corpora.splits`."""
 
@@ -149,6 +174,7 @@ class CorpusConfig(ReadingConfig):
     members: dict[str, MemberConfig] = field(default_factory=dict)
     # Names of members that are left out.
     without: list[str] = field(default_factory=list)
+    mixture: MixtureConfig = field(default_factory=MixtureConfig)
     # A table (CSV with corpus, file and group_id) of files that must be in one split, relative to `path`; a file that
     # it does not list is a group of its own.
     groups: str | None = location(None)
@@ -391,6 +417,8 @@ class TrainConfig(Checked):
     trainable: str = one_of("all", TRAINABLE)
     last_layers: int = bounded(2, 1, 512)
     lora_rank: int = bounded(8, 1, 32_768)
+    # How often each corpus of the store is trained on, if it holds several.
+    mixture: TrainMixtureConfig = field(default_factory=TrainMixtureConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)

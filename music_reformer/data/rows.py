@@ -9,9 +9,10 @@ number of loader workers. What the classes remember only saves time.
 from __future__ import annotations
 
 import bisect
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from music_reformer.config import AugmentConfig, TrainerConfig, require
 from music_reformer.data.augment import Augmenter
+from music_reformer.data.mixture import Mixture, Visits, every_piece
 from music_reformer.midi.vocabulary import Vocabulary
 from music_reformer.model.loss import IGNORED
 
@@ -39,6 +41,8 @@ _ORDER, _AUGMENT, _OFFSET = range(3)
 class _Piece(Protocol):
     piece_id: int
     length: int
+    corpus: str
+    num_notes: int
 
 
 class _Tokenizer(Protocol):
@@ -63,7 +67,7 @@ class Span:
     """Consecutive input tokens of a piece: one document of a row.
 
     Attributes:
-        piece: index into the list of pieces.
+        piece: index into the list of pieces that was packed.
         begin: index of the first input token within the piece.
         length: number of input tokens; the targets are the tokens one later.
     """
@@ -139,7 +143,8 @@ def padding_share(rows: Sequence[Sequence[Span]], *, row_tokens: int) -> float:
 class TrainingBatches:
     """The endless sequence of training batches of one process: `batches[n]` is a function of n alone.
 
-    An epoch visits every piece once, with its own random augmentation. Each epoch packs its rows anew and in another
+    An epoch visits every piece once, with its own random augmentation; with a mixture of corpora, some pieces several
+    times and others not in every epoch. Each epoch packs its rows anew and in another
     order, so that pieces longer than a row are cut at different places. Rows are shuffled; those that do not fill the
     last batch are left out (different ones in each epoch). Process r of w takes every w-th row, starting at row r, so
     that w processes together see what one process with w times as many rows per batch sees.
@@ -156,6 +161,7 @@ class TrainingBatches:
         world_size: number of processes.
         known: an epoch and the number of its first batch, taken from "epoch" of an earlier batch of the same sequence.
             Epochs before it are planned only if one of their batches is requested.
+        mixture: how often the corpora of the pieces are visited; None: every piece once in an epoch.
 
     Raises:
         UserError: the split is empty, or the rows are longer than the model's positions.
@@ -174,8 +180,10 @@ class TrainingBatches:
         rank: int = 0,
         world_size: int = 1,
         known: tuple[int, int] = (0, 0),
+        mixture: Mixture | None = None,
     ) -> None:
         _check(pieces, row_tokens, max_length, split="training")
+        self.mixture = mixture
         self.store, self.pieces = store, pieces
         self.row_tokens, self.rows_per_batch, self.max_length = row_tokens, rows_per_batch, max_length
         self.seed, self.rank, self.world_size = seed, rank, world_size
@@ -184,7 +192,8 @@ class TrainingBatches:
         # Number of the first batch of each epoch planned so far, from the known one on, and of the following one.
         self._first_batch = dict([known])
         self._planned: tuple[int, list[list[Span]]] | None = None
-        # An epoch, and the lengths of its first pieces after augmentation.
+        self._visits: dict[int, Visits] = {}
+        # An epoch, and the lengths of its first visits after augmentation.
         self._measured: tuple[int, list[int]] = (0, [])
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
@@ -199,10 +208,19 @@ class TrainingBatches:
         begun = torch.tensor([epoch, self._first_batch[epoch]])
         return {**stack_rows(filled), "number": torch.tensor(number), "epoch": begun}
 
+    def visits(self, epoch: int) -> Visits:
+        """The pieces of an epoch; the spans of `plan` count these."""
+        if epoch not in self._visits:
+            mixed = self.mixture and self.mixture.visits(epoch, seed=self.seed)
+            # The epoch before is still in use while this one is looked ahead to.
+            kept = {number: visits for number, visits in self._visits.items() if abs(number - epoch) == 1}
+            self._visits = {**kept, epoch: mixed or every_piece(len(self.pieces), epoch)}
+        return self._visits[epoch]
+
     def plan(self, epoch: int) -> list[list[Span]]:
         """The rows of an epoch, in order."""
         if self._planned is None or self._planned[0] != epoch:
-            lengths = self._lengths(epoch, len(self.pieces))
+            lengths = self._lengths(epoch, len(self.visits(epoch)))
             shuffle = self._random(_ORDER, epoch)
             rows = pack(lengths, row_tokens=self.row_tokens, order=shuffle.permutation(len(lengths)).tolist())
             self._planned = epoch, [rows[i] for i in shuffle.permutation(len(rows))]
@@ -225,31 +243,33 @@ class TrainingBatches:
         """Compute some lengths of the next epoch with each batch, so that a GPU need not wait for all at its start."""
         if not self.augmenter.keeps_length:
             done = (number + 1 - self._first_batch[epoch]) / (self._first_batch[epoch + 1] - self._first_batch[epoch])
-            self._lengths(epoch + 1, math.ceil(LOOK_AHEAD * done * len(self.pieces)))
+            self._lengths(epoch + 1, math.ceil(LOOK_AHEAD * done * len(self.visits(epoch + 1))))
 
     def _lengths(self, epoch: int, count: int) -> list[int]:
-        """Lengths of at least the first `count` pieces after the augmentation of an epoch; computed once."""
+        """Lengths of at least the first `count` visits after the augmentation of an epoch; computed once."""
         if self._measured[0] != epoch:
             self._measured = epoch, []
-        lengths = self._measured[1]
-        lengths += [self._length(piece, epoch) for piece in self.pieces[len(lengths) : count]]
+        lengths, visits = self._measured[1], self.visits(epoch)
+        for visit in range(len(lengths), min(count, len(visits))):
+            lengths.append(self._length(self.pieces[int(visits.pieces[visit])], int(visits.passes[visit])))
         return lengths
 
-    def _length(self, piece: _Piece, epoch: int) -> int:
-        return piece.length if self.augmenter.keeps_length else len(self._augmented(piece, epoch))
+    def _length(self, piece: _Piece, number: int) -> int:
+        return piece.length if self.augmenter.keeps_length else len(self._augmented(piece, number))
 
-    def _augmented(self, piece: _Piece, epoch: int) -> NDArray[np.uint16]:
-        return self.augmenter(self.store.tokens(piece), self._random(_AUGMENT, epoch, piece.piece_id))
+    def _augmented(self, piece: _Piece, number: int) -> NDArray[np.uint16]:
+        """A piece as it is on pass `number` over its corpus."""
+        return self.augmenter(self.store.tokens(piece), self._random(_AUGMENT, number, piece.piece_id))
 
     def _fill(self, row: list[Span], epoch: int) -> dict[str, NDArray[np.int64]]:
-        documents = []
+        documents, visits = [], self.visits(epoch)
         for span in row:
-            piece = self.pieces[span.piece]
-            tokens = self._augmented(piece, epoch)
+            piece, number = self.pieces[int(visits.pieces[span.piece])], int(visits.passes[span.piece])
+            tokens = self._augmented(piece, number)
             offset = 0
             if self.position_offset:
                 room = self.max_length - min(len(tokens) - 1, self.max_length)
-                offset = int(self._random(_OFFSET, epoch, piece.piece_id).integers(0, room + 1))
+                offset = int(self._random(_OFFSET, number, piece.piece_id).integers(0, room + 1))
             documents.append((tokens, span, offset))
         return fill_row(documents, self.row_tokens, self.max_length, self.store.tokenizer.pad_id)
 
@@ -280,17 +300,20 @@ class CurriculumBatches:
 
 
 class ValidationBatches:
-    """The rows of a split, without augmentation and always the same.
+    """The rows of a split, without augmentation and always the same. A row and a batch hold pieces of one corpus.
 
     Args:
         store: token store.
         pieces: the split.
         row_tokens: L.
-        rows_per_batch: B; the last batch may have fewer rows.
+        rows_per_batch: B; a batch may have fewer rows.
         max_length: number of positions of the model.
-        max_rows: number of rows to use; 0: all.
+        max_rows: number of rows to use, of all corpora alike; 0: all.
         rank: number of this process, which takes every `world_size`-th row.
         world_size: number of processes.
+
+    Attributes:
+        corpora: names of the corpora of the pieces, the same in all processes.
     """
 
     def __init__(
@@ -307,25 +330,61 @@ class ValidationBatches:
     ) -> None:
         _check(pieces, row_tokens, max_length, split="validation")
         self.store, self.pieces = store, pieces
-        self.row_tokens, self.rows_per_batch, self.max_length = row_tokens, rows_per_batch, max_length
-        rows = pack([piece.length for piece in pieces], row_tokens=row_tokens, order=range(len(pieces)))
-        # Packing puts long pieces first; the first `max_rows` rows must hold pieces of all lengths.
+        self.row_tokens, self.max_length = row_tokens, max_length
+        of_corpus: dict[str, list[int]] = {}
+        for number, piece in enumerate(pieces):
+            of_corpus.setdefault(piece.corpus, []).append(number)
+        self.corpora = sorted(of_corpus)
+        rows = [self._rows_of(of_corpus[name]) for name in self.corpora]
+        chosen = _shared_out([len(each) for each in rows], max_rows)
+        self.rows = [row for each, count in zip(rows, chosen, strict=True) for row in each[:count]][rank::world_size]
+        self._batches = [
+            same[begin : begin + rows_per_batch]
+            for _, found in itertools.groupby(self.rows, key=self._corpus)
+            for same in [list(found)]
+            for begin in range(0, len(same), rows_per_batch)
+        ]
+
+    def _rows_of(self, numbers: Sequence[int]) -> list[list[Span]]:
+        """The rows of some pieces, shuffled."""
+        # Packing puts long pieces first; the rows that are taken must hold pieces of all lengths.
+        rows = pack([self.pieces[i].length for i in numbers], row_tokens=self.row_tokens, order=range(len(numbers)))
         shuffled = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))]
-        self.rows = shuffled[: max_rows or len(rows)][rank::world_size]
+        return [[replace(span, piece=numbers[span.piece]) for span in row] for row in shuffled]
+
+    def _corpus(self, row: Sequence[Span]) -> str:
+        return self.pieces[row[0].piece].corpus
 
     def __len__(self) -> int:
-        return math.ceil(len(self.rows) / self.rows_per_batch)
+        return len(self._batches)
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
-        """Batch `number` as tensors."""
+        """Batch `number` as tensors. "corpus" is the index of its corpus; "notes" its number of notes, of which a piece
+        that is cut gets its part."""
         if number >= len(self):
             raise IndexError(number)
-        begin = number * self.rows_per_batch
-        return stack_rows([self._fill(row) for row in self.rows[begin : begin + self.rows_per_batch]])
+        rows = self._batches[number]
+        corpus = torch.tensor(self.corpora.index(self._corpus(rows[0])))
+        notes = torch.tensor(sum(self._notes(span) for row in rows for span in row), dtype=torch.float64)
+        return {**stack_rows([self._fill(row) for row in rows]), "corpus": corpus, "notes": notes}
+
+    def _notes(self, span: Span) -> float:
+        piece = self.pieces[span.piece]
+        return piece.num_notes * span.length / (piece.length - 1)
 
     def _fill(self, row: list[Span]) -> dict[str, NDArray[np.int64]]:
         documents = [(self.store.tokens(self.pieces[span.piece]), span, 0) for span in row]
         return fill_row(documents, self.row_tokens, self.max_length, self.store.tokenizer.pad_id)
+
+
+def _shared_out(available: Sequence[int], most: int) -> list[int]:
+    """How many of each kind to take, `most` of all (0: all) and as evenly as they last."""
+    taken = [0] * len(available)
+    for place in range(max(available)):
+        for kind, count in enumerate(available):
+            if place < count and (not most or sum(taken) < most):
+                taken[kind] += 1
+    return taken
 
 
 def _check(pieces: Sequence[_Piece], row_tokens: int, max_length: int, *, split: str) -> None:

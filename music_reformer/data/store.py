@@ -5,7 +5,7 @@ per piece), `tokenizer.json`, `skipped.jsonl` (one line per skipped file, with t
 written last: a folder without it is unfinished.
 
 The index is read line by line on demand. Of a million pieces the whole index would take half a gigabyte in each process
-of a training; `PieceIndex` keeps the offset of each line and its split, 9 bytes per piece.
+of a training; `PieceIndex` keeps the offset of each line, its split, corpus and length, 19 bytes per piece.
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ class Piece:
 
 LARGEST = 2**53
 LONGEST_TEXT = 10_000
+MOST_CORPORA = 10_000
 LONGEST_LINE = 100_000  # bytes
 TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("piece_id", "offset", "length", "num_notes", "num_bars"), (int,)),
@@ -95,10 +96,23 @@ class PieceIndex(Sequence[Piece]):
         path: `index.jsonl`.
         begins: offset of each piece's line in the file, int64 [pieces].
         splits: index of each piece's split in `SPLITS`, int8 [pieces].
+        corpora: names of the corpora.
+        corpus_of: index of each piece's corpus in `corpora`, int16 [pieces].
+        lengths: tokens of each piece, int64 [pieces].
     """
 
-    def __init__(self, path: Path, begins: NDArray[np.int64], splits: NDArray[np.int8]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        begins: NDArray[np.int64],
+        splits: NDArray[np.int8],
+        *,
+        corpora: Sequence[str],
+        corpus_of: NDArray[np.int16],
+        lengths: NDArray[np.int64],
+    ) -> None:
         self._path, self._begins, self._splits = path, begins, splits
+        self.corpora, self.corpus_of, self.lengths = corpora, corpus_of, lengths
         self._map: mmap.mmap | None = None
 
     @classmethod
@@ -114,6 +128,9 @@ class PieceIndex(Sequence[Piece]):
         """
         begins: list[int] = []
         splits: list[int] = []
+        corpora: dict[str, int] = {}
+        corpus_of: list[int] = []
+        lengths: list[int] = []
         place = end = 0
         with open(path, "rb") as lines:
             while line := lines.readline(LONGEST_LINE):
@@ -123,13 +140,31 @@ class PieceIndex(Sequence[Piece]):
                 end = piece.offset + piece.length
                 begins.append(place)
                 splits.append(SPLITS.index(piece.split))
+                corpus_of.append(corpora.setdefault(piece.corpus, len(corpora)))
+                lengths.append(piece.length)
                 place += len(line)
-        return cls(path, np.array(begins, dtype=np.int64), np.array(splits, dtype=np.int8))
+        if len(corpora) > MOST_CORPORA:
+            raise ValueError(f"more than {MOST_CORPORA:,} corpora")
+        return cls(
+            path,
+            np.array(begins, dtype=np.int64),
+            np.array(splits, dtype=np.int8),
+            corpora=tuple(corpora),
+            corpus_of=np.array(corpus_of, dtype=np.int16),
+            lengths=np.array(lengths, dtype=np.int64),
+        )
 
     def of_split(self, name: str) -> PieceIndex:
         """The pieces of one of `SPLITS`."""
         chosen = self._splits == SPLITS.index(name)
-        return PieceIndex(self._path, self._begins[chosen], self._splits[chosen])
+        return PieceIndex(
+            self._path,
+            self._begins[chosen],
+            self._splits[chosen],
+            corpora=self.corpora,
+            corpus_of=self.corpus_of[chosen],
+            lengths=self.lengths[chosen],
+        )
 
     def __len__(self) -> int:
         return len(self._begins)

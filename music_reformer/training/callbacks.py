@@ -11,6 +11,7 @@ import math
 import signal
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -84,6 +85,32 @@ class Stopper(AfterStep):
             self.progress.say(f"Stopping after step {step:,} ({self.received or 'asked by another process'}).")
 
 
+@dataclass(frozen=True)
+class CorpusLoss:
+    """The validation loss of one corpus.
+
+    Attributes:
+        corpus: its name.
+        total: loss in nats, summed over the targets.
+        num_targets, num_notes: of the rows looked at.
+    """
+
+    corpus: str
+    total: float
+    num_targets: float
+    num_notes: float
+
+    @property
+    def per_token(self) -> float:
+        """Nats per token."""
+        return self.total / self.num_targets
+
+    @property
+    def per_note(self) -> float | None:
+        """Nats per note; None for a corpus of integers."""
+        return self.total / self.num_notes if self.num_notes else None
+
+
 class Validator(AfterStep):
     """Computes the loss of the validation rows, every `every` steps and after the last.
 
@@ -97,19 +124,25 @@ class Validator(AfterStep):
         self.every, self.average, self.progress = every, average, progress
         # This process's share of the rows; None: there is no validation split.
         self.batches: ValidationBatches | None = None
-        # Nats per token at the step just done; None when it was not looked at.
+        # Nats per token at the step just done, corpora weighed as in training; None when it was not looked at.
         self.loss: float | None = None
+        # The same by corpus, if there are several.
+        self.by_corpus: list[CorpusLoss] = []
+        self._shares: dict[str, float] = {}
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Load the rows of this process, whose rank is known by now."""
         data = trainer.datamodule  # type: ignore[attr-defined]
         assert isinstance(data, RowDataModule)
         self.batches = data.validation_batches()
+        mixture = data.mixture
+        if mixture is not None:
+            self._shares = dict(zip(mixture.names, mixture.shares_C.tolist(), strict=True))
 
     @torch.no_grad()
     def after_step(self, trainer: pl.Trainer, module: LanguageModule, step: int) -> None:
-        """Set `loss`."""
-        self.loss = None
+        """Set `loss` and `by_corpus`."""
+        self.loss, self.by_corpus = None, []
         if self.batches is None or (step % self.every and step < trainer.max_steps):
             return
         with self.progress.pause(), self.average.applied(module), gathered(module.model):
@@ -117,17 +150,25 @@ class Validator(AfterStep):
 
     def _look(self, trainer: pl.Trainer, module: LanguageModule, batches: ValidationBatches) -> float:
         strategy = trainer.strategy
-        sums = torch.zeros(2, dtype=torch.float64, device=strategy.root_device)
+        sums = torch.zeros(len(batches.corpora), 3, dtype=torch.float64, device=strategy.root_device)
         module.eval()
         for number in range(len(batches)):
             batch = strategy.batch_to_device(batches[number])
             result = strategy.validation_step(batch, number)
             assert isinstance(result, Mapping)
-            sums += torch.stack([result["total"].double(), result["num_targets"].double()])
+            found = (result["total"], result["num_targets"], batch["notes"])
+            sums[int(batch["corpus"])] += torch.stack([each.double().to(sums.device) for each in found])
             self.progress.validating(number + 1, len(batches))
         module.train()
-        total, num_targets = strategy.reduce(sums, reduce_op="sum").tolist()
-        return float(total / num_targets)
+        rows = zip(batches.corpora, strategy.reduce(sums, reduce_op="sum").tolist(), strict=True)
+        losses = [CorpusLoss(name, total, targets, notes) for name, (total, targets, notes) in rows if targets]
+        if len(batches.corpora) > 1:
+            self.by_corpus = losses
+        # A corpus that is only validated on counts for nothing, unless none is trained on.
+        weights = [self._shares.get(loss.corpus, 0.0) for loss in losses]
+        if not sum(weights):
+            weights = [loss.num_targets for loss in losses]
+        return sum(weight * loss.per_token for weight, loss in zip(weights, losses, strict=True)) / sum(weights)
 
 
 class Journal(AfterStep):
@@ -137,13 +178,17 @@ class Journal(AfterStep):
 
     Args:
         file: the CSV.
+        by_corpus: another CSV, of the validation loss of each corpus, if there are several.
         every: steps between rows; a validation has a row too.
         validator: whose losses to write.
         progress: where to show it.
     """
 
-    def __init__(self, *, file: MetricsFile, every: int, validator: Validator, progress: ProgressLine) -> None:
-        self.file, self.every, self.validator, self.progress = file, every, validator, progress
+    def __init__(
+        self, *, file: MetricsFile, by_corpus: MetricsFile, every: int, validator: Validator, progress: ProgressLine
+    ) -> None:
+        self.file, self.by_corpus, self.every = file, by_corpus, every
+        self.validator, self.progress = validator, progress
         # Since the row before: loss in nats, targets. Since the start of the run: targets, seconds of training.
         self.state = {"interval_total": 0.0, "interval_targets": 0, "targets": 0, "seconds": 0.0}
         self._mark = self._interval_begin = time.monotonic()
@@ -160,6 +205,8 @@ class Journal(AfterStep):
         """Drop the rows of steps that will be done again."""
         if trainer.is_global_zero:
             self.file.keep_until(trainer.global_step)
+            if self.by_corpus.path.exists():
+                self.by_corpus.keep_until(trainer.global_step)
         self.progress.start(trainer.global_step)
         self._mark = self._interval_begin = time.monotonic()
 
@@ -181,6 +228,29 @@ class Journal(AfterStep):
         self.progress.step(step, loss=result.total / result.num_targets, num_targets=result.num_targets)
         if step % self.every == 0 or self.validator.loss is not None:
             self._write(trainer, module, step)
+            self._write_by_corpus(trainer, step)
+
+    def _write_by_corpus(self, trainer: pl.Trainer, step: int) -> None:
+        losses = self.validator.by_corpus
+        if not losses:
+            return
+        self.progress.say("  " + "  ".join(f"{loss.corpus} {loss.per_token:.3f}" for loss in losses))
+        if not trainer.is_global_zero:
+            return
+        for loss in losses:
+            self.by_corpus.append(
+                {
+                    "step": step,
+                    "corpus": loss.corpus,
+                    "nats_per_token": loss.per_token,
+                    "nats_per_note": loss.per_note,
+                    "targets": int(loss.num_targets),
+                    "notes": round(loss.num_notes),
+                }
+            )
+        if trainer.logger is not None:
+            scalars = {f"validation/{loss.corpus}": loss.per_token for loss in losses}
+            trainer.logger.log_metrics(scalars, step=step)
 
     def _write(self, trainer: pl.Trainer, module: LanguageModule, step: int) -> None:
         state, config = self.state, module.config

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from music_reformer.config import TrainConfig
+from music_reformer.data.mixture import Mixture, mixture_config
 from music_reformer.data.rows import CurriculumBatches, TrainingBatches, ValidationBatches
 
 # Distance between the seeds of curriculum stages, so that each stage draws different augmentations.
@@ -41,6 +42,15 @@ def _ignore_interrupts(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+def training_mixture(store: Any, config: TrainConfig) -> Mixture | None:
+    """How often each corpus of a store is trained on; None if there is one only."""
+    pieces = store.split("train")
+    if len(pieces.corpora) < 2:
+        return None
+    asked = mixture_config(store.info.get("mixture", {}), config.mixture)
+    return Mixture.of(pieces.corpora, pieces.corpus_of, pieces.lengths, asked)
+
+
 class RowDataModule(pl.LightningDataModule):
     """Batches for one run.
 
@@ -52,6 +62,8 @@ class RowDataModule(pl.LightningDataModule):
     def __init__(self, *, store: Any, config: TrainConfig) -> None:
         super().__init__()
         self.store, self.config = store, config
+        # None: the store holds one corpus.
+        self.mixture = training_mixture(store, config)
         # Stage, epoch and the number of its first batch, of the batch seen last.
         self._epoch = (0, 0, 0)
 
@@ -102,6 +114,7 @@ class RowDataModule(pl.LightningDataModule):
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
             known=(epoch, first_batch) if stage == number else (0, 0),
+            mixture=self.mixture,
         )
 
     def validation_batches(self) -> ValidationBatches | None:

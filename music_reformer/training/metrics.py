@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ COLUMNS = (
     "targets_per_second",
     "seconds",
 )
+BY_CORPUS = ("step", "corpus", "nats_per_token", "nats_per_note", "targets", "notes")
 
 
 class MetricsFile:
@@ -27,15 +28,19 @@ class MetricsFile:
 
     Args:
         path: of the CSV.
+        columns: its names; the first is "step".
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, columns: Sequence[str] = COLUMNS) -> None:
+        self.path, self.columns = path, columns
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Add one row, which is on the disk when this returns; None becomes an empty field."""
+        is_new = not self.path.exists()
         with naming(self.path), self.path.open("a", newline="") as file:
-            csv.writer(file).writerow(["" if row[name] is None else row[name] for name in COLUMNS])
+            if is_new:
+                csv.writer(file).writerow(self.columns)
+            csv.writer(file).writerow(["" if row[name] is None else row[name] for name in self.columns])
             file.flush()
             os.fsync(file.fileno())
 
@@ -44,10 +49,10 @@ class MetricsFile:
         kept = []
         if self.path.exists():
             with self.path.open(newline="") as file:
-                whole = [line for line in csv.reader(file) if len(line) == len(COLUMNS)]
+                whole = [line for line in csv.reader(file) if len(line) == len(self.columns)]
             kept = [line for line in whole if line[0].isdigit() and int(line[0]) <= step]
         with replacing(self.path) as temporary, temporary.open("w", newline="") as file:
-            csv.writer(file).writerows([COLUMNS, *kept])
+            csv.writer(file).writerows([self.columns, *kept])
 
     def rows(self) -> list[dict[str, float | None]]:
         """All rows; None where nothing was measured."""

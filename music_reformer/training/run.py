@@ -24,8 +24,8 @@ from music_reformer.model.reformer import ReformerLM
 from music_reformer.model.weights import load_weights
 from music_reformer.training.average import WeightAverage
 from music_reformer.training.callbacks import Journal, Saver, Stopper, Validator
-from music_reformer.training.datamodule import RowDataModule
-from music_reformer.training.metrics import MetricsFile
+from music_reformer.training.datamodule import RowDataModule, training_mixture
+from music_reformer.training.metrics import BY_CORPUS, MetricsFile
 from music_reformer.training.module import LanguageModule
 from music_reformer.training.muon import has_bfloat16
 from music_reformer.training.plots import plot
@@ -77,6 +77,10 @@ def train(config: TrainConfig) -> Path:
         f"{sum(piece.length for piece in train_pieces):,} training tokens in {len(train_pieces):,} pieces; "
         f"{len(store.split('validation')):,} pieces for validation."
     )
+    mixture = training_mixture(store, config)
+    if mixture is not None:
+        shares = sorted(zip(mixture.names, mixture.shares_C, strict=True), key=lambda named: -named[1])
+        progress.say("Shares of the training tokens: " + ", ".join(f"{name} {share:.1%}" for name, share in shares))
     _fit(trainer, module, config, store, checkpoint)
     if lock is not None:
         plot([folder.path], folder.path / "loss.png")
@@ -155,6 +159,7 @@ def _callbacks(config: TrainConfig, folder: RunFolder, store: TokenStore, progre
         validator,
         Journal(
             file=MetricsFile(folder.path / "metrics.csv"),
+            by_corpus=MetricsFile(folder.path / "validation.csv", BY_CORPUS),
             every=settings.log_every,
             validator=validator,
             progress=progress,

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from helpers.small_store import write_store
-from music_reformer.config import AugmentConfig
+from music_reformer.config import AugmentConfig, MixtureConfig
+from music_reformer.data.mixture import Mixture
 from music_reformer.data.rows import (
     IGNORED,
     Span,
@@ -207,6 +208,84 @@ def test_validation_rows_are_always_the_same_and_are_shared(store: TokenStore) -
     assert len(batches(max_rows=3)) == 3
     with pytest.raises(IndexError):
         batches()[len(batches())]
+
+
+@pytest.fixture(scope="module")
+def mixed_store(tmp_path_factory: pytest.TempPathFactory) -> TokenStore:
+    folder = tmp_path_factory.mktemp("mixed")
+    return write_store(folder, num_pieces=40, num_validation=12, corpora=("a", "b", "b", "b"))
+
+
+def mixed(store: TokenStore, **changes: object) -> TrainingBatches:
+    pieces = store.split("train")
+    mixture = Mixture.of(pieces.corpora, pieces.corpus_of, pieces.lengths, MixtureConfig(power=0.0))
+    return training(store, mixture=mixture, **changes)
+
+
+def test_a_mixture_shows_every_target_of_its_visits(mixed_store: TokenStore) -> None:
+    batches = mixed(mixed_store, augment=NO_CHANGE, rows_per_batch=1)
+    visits, pieces = batches.visits(0), mixed_store.split("train")
+    shown, expected = Counter[int](), Counter[int]()
+    for number in range(len(batches.plan(0))):
+        targets = batches[number]["targets"]
+        shown.update(targets[targets != IGNORED].tolist())
+    for visited in visits.pieces.tolist():
+        expected.update(mixed_store.tokens(pieces[visited])[1:].tolist())
+    assert shown == expected
+    times = Counter(visits.pieces.tolist())
+    assert {times[i] for i in range(len(pieces)) if pieces[i].corpus == "a"} <= {1, 2, 3}
+    assert {times[i] for i in range(len(pieces)) if pieces[i].corpus == "b"} <= {0, 1}
+
+
+def test_a_mixed_batch_is_a_function_of_its_number(mixed_store: TokenStore) -> None:
+    in_order = mixed(mixed_store)
+    batches = [in_order[number] for number in range(100)]
+    for number in (99, 0, 57, 58, 3):
+        assert same(mixed(mixed_store)[number], batches[number])
+        assert same(in_order[number], batches[number])
+    epoch, first = batches[70]["epoch"].tolist()
+    assert epoch > 0
+    assert same(mixed(mixed_store, known=(epoch, first))[99], batches[99])
+    halves = [mixed(mixed_store, rows_per_batch=1, rank=rank, world_size=2) for rank in range(2)]
+    for number in (0, 40):
+        parts = [half[number]["tokens"] for half in halves]
+        assert torch.equal(torch.cat(parts), batches[number]["tokens"])
+
+
+def test_two_visits_of_a_piece_in_one_epoch_are_augmented_apart(mixed_store: TokenStore) -> None:
+    batches = mixed(mixed_store, augment=AugmentConfig(transpose=6, tempo=0.0), row_tokens=512, rows_per_batch=1)
+    visits = batches.visits(0)
+    twice = [piece for piece, times in Counter(visits.pieces.tolist()).items() if times > 1]
+    assert twice
+    copies = [
+        batches._augmented(batches.pieces[piece], int(number)).tolist()
+        for piece in twice
+        for number in visits.passes[visits.pieces == piece]
+    ]
+    assert len({tuple(copy) for copy in copies}) > len(twice)
+
+
+@pytest.mark.parametrize("rows_per_batch", [1, 3])
+def test_validation_batches_hold_one_corpus_each(mixed_store: TokenStore, rows_per_batch: int) -> None:
+    pieces = mixed_store.split("validation")
+
+    def batches(**changes: int) -> ValidationBatches:
+        settings = {"row_tokens": 128, "rows_per_batch": rows_per_batch, "max_length": 4096, **changes}
+        return ValidationBatches(store=mixed_store, pieces=pieces, **settings)
+
+    whole = batches()
+    assert whole.corpora == ["a", "b"]
+    targets, notes = Counter[int](), Counter[int]()
+    for batch in (whole[i] for i in range(len(whole))):
+        targets[int(batch["corpus"])] += int((batch["targets"] != IGNORED).sum())
+        notes[int(batch["corpus"])] += float(batch["notes"])
+    for number, corpus in enumerate(whole.corpora):
+        of_corpus = [piece for piece in pieces if piece.corpus == corpus]
+        assert targets[number] == sum(piece.length - 1 for piece in of_corpus)
+        assert notes[number] == pytest.approx(sum(piece.num_notes for piece in of_corpus))
+    few = batches(max_rows=4)
+    assert sum(len(few[i]["tokens"]) for i in range(len(few))) == 4
+    assert sum(len(few[i]["tokens"]) for i in range(len(few)) if few[i]["corpus"] == 0) == 2
 
 
 def test_mistakes_are_named(store: TokenStore) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,8 +21,9 @@ def write_store(
     lengths: tuple[int, int] = (20, 300),
     config: TokenizerConfig | None = None,
     num_validation: int = 4,
+    corpora: Sequence[str] = ("made up",),
 ) -> TokenStore:
-    """Pieces of random tokens; the first `num_validation` are for validation."""
+    """Pieces of random tokens, of the corpora in turn; the first `num_validation` are for validation."""
     tokenizer = MusicTokenizer(config or TokenizerConfig())
     random = np.random.default_rng(0)
     folder.mkdir(parents=True, exist_ok=True)
@@ -38,7 +40,7 @@ def write_store(
                 split="validation" if piece_id < num_validation else "train",
                 source=f"{piece_id}.mid",
                 sha256="",
-                corpus="made up",
+                corpus=corpora[piece_id % len(corpora)],
                 composition=str(piece_id),
                 num_notes=len(tokens) // 4 + 1,
                 seconds=len(tokens) / 10,

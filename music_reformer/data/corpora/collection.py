@@ -1,7 +1,7 @@
 """Several corpora in one store: their files, and splits that hold across them.
 
-A collection is a `CorpusConfig` with members. A table lists groups of files (compositions and near-duplicates, across the
-corpora); the name of its group alone decides the split of a file: see `split_of`.
+A collection is a `CorpusConfig` with members. A table lists groups of files (compositions and near-duplicates, across
+the corpora); the name of its group alone decides the split of a file: see `split_of`.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def member_of(config: CorpusConfig, source: str) -> tuple[str, ReadingConfig]:
 
 
 def files_behind(config: CorpusConfig, source: str) -> list[str]:
-    """The files, relative to `corpus.path`, that a file of `corpus_files` is made of: itself, or grooves to be joined."""
+    """What a file of `corpus_files` is made of: itself, or grooves to be joined; paths relative to `corpus.path`."""
     name, reading = member_of(config, source)
     if not isinstance(reading, MemberConfig) or not reading.join_grooves:
         return [source]

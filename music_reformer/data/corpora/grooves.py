@@ -1,9 +1,9 @@
 """Joins the drum grooves of a session, most of them one bar long, to pieces long enough to learn from.
 
-The files of the Groove MIDI Dataset are named DRUMMER__SESSION__NUMBER_STYLE_TEMPO_KIND_METRE, where KIND is "beat" (up to
-minutes long) or "fill" (mostly one bar). The files of one group, style and metre whose tempos are near become one piece:
-the beats in their order, cut into phrases of some bars, and a fill after each phrase for as long as there are fills.
-Every note is kept, except where the last hit of a file falls on the first beat of what follows and is played there too.
+The files of the Groove MIDI Dataset are named DRUMMER__SESSION__NUMBER_STYLE_TEMPO_KIND_METRE, where KIND is "beat" (up
+to minutes long) or "fill" (mostly one bar). The files of one group, style and metre whose tempos are near become one
+piece: the beats in their order, cut into phrases of four bars, with the fills spread evenly behind them. Every note is
+kept, except where the last hit of a file falls on the first beat of what follows and is played there, too.
 """
 
 from __future__ import annotations
@@ -70,15 +70,16 @@ def plan_joins(files: Iterable[str], group_of: Mapping[str, str]) -> dict[str, l
         else:
             key = (group_of[file], *groove.session, groove.style, groove.metre)
             sets.setdefault(key, []).append(groove)
-    joined = {}
+    joined: dict[str, list[str]] = {}
     for grooves in sets.values():
         for near in _by_tempo(grooves):
             first = near[0]
             drummer, session = first.session
             tempo, metre = min(groove.bpm for groove in near), "-".join(map(str, first.metre))
-            name = f"{drummer}__{session}__{first.style}_{tempo}_{metre}.mid"
-            folder, _, _ = first.file.rpartition("/")
-            joined[f"{folder}/{name}" if folder else name] = [groove.file for groove in near]
+            folder = first.file.rpartition("/")[0]
+            name = f"{folder}/" * bool(folder) + f"{drummer}__{session}__{first.style}_{tempo}_{metre}"
+            same = sum(each.startswith(f"{name}.") for each in joined)  # of another group
+            joined[f"{name}.{same + 1}.mid" if same else f"{name}.mid"] = [groove.file for groove in near]
     return alone | joined
 
 

@@ -62,6 +62,7 @@ def write_store(
         "num_pieces": dict(sorted(counts.pieces.items())),
         "num_skipped": counts.num_skipped,
         "skipped": dict(sorted(counts.skipped.items())),
+        "mixture": asdict(config.corpus.mixture),
         "settings": settings,
     }
     for name in FILES:

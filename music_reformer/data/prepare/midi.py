@@ -95,9 +95,9 @@ def _naming(output: Path) -> Iterator[None]:
 
 
 def _settings(config: PrepareConfig) -> dict[str, Any]:
-    """The settings that decide the bytes of a store: not the place of the corpus, nor the number of workers."""
+    """The settings that decide the pieces of a store: not the place of the corpus, nor the number of workers."""
     corpus = asdict(config.corpus)
-    del corpus["path"], corpus["url"]
+    del corpus["path"], corpus["url"], corpus["mixture"]
     corpus["manifest"] = Path(corpus["manifest"]).name if corpus["manifest"] else None
     duplicates = {"near_duplicates": config.near_duplicates, "similarity": config.near_duplicate_similarity}
     settings = {

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from music_reformer.cli import compose_config
 from music_reformer.data.corpora.corpus_manifest import CorpusManifest, manifest_path, read_manifest
 from music_reformer.errors import UserError
 
@@ -20,6 +21,17 @@ def test_every_manifest_of_the_package_is_complete(name: str) -> None:
     assert manifest.licence
     assert manifest.citation
     assert (manifest.archive is None) != (manifest.by_hand is None)
+
+
+@pytest.mark.parametrize("name", compose_config("prepare", ["corpus=open", "corpus.path=i"]).corpus.members)
+def test_what_may_be_shipped_says_where_it_is_from(name: str) -> None:
+    manifest = read_manifest(name)
+    assert "may be shipped" in manifest.licence
+    assert "NC" not in manifest.licence
+    if name != "pop909":  # which is downloaded as an archive
+        assert len(manifest.commit) == 40
+        assert manifest.attribution
+        assert manifest.sha256
 
 
 def test_without_a_manifest_each_file_is_a_composition() -> None:
