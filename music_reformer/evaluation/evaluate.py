@@ -6,6 +6,7 @@ with human music (`generated.py`). Prints the figures and writes them as an HTML
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -198,7 +199,20 @@ def _pieces(store: TokenStore, config: EvaluateConfig, loaded: LoadedWeights) ->
         f"all pieces of the {config.split} split are longer than the model's {max_length} positions; train one with "
         "a larger model.axial_shape",
     )
-    return fitting[: config.max_pieces or len(fitting)], len(split) - len(fitting)
+    return _some(fitting, config.max_pieces), len(split) - len(fitting)
+
+
+def _some(pieces: list[Piece], most: int) -> list[Piece]:
+    """At most so many pieces (0: all): the first of each corpus, then the second, and so on."""
+    if not most:
+        return pieces
+    seen: Counter[str] = Counter()
+    turn = {}
+    for piece in pieces:
+        turn[piece.piece_id] = seen[piece.corpus]
+        seen[piece.corpus] += 1
+    chosen = sorted(pieces, key=lambda piece: (turn[piece.piece_id], piece.piece_id))[:most]
+    return sorted(chosen, key=lambda piece: piece.piece_id)
 
 
 def _device(name: str) -> torch.device:

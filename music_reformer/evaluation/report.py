@@ -158,8 +158,31 @@ def _likelihood(figures: dict[str, Any]) -> str:
         )
     return (
         "<h2>Likelihood</h2><p>Exact: every piece is scored whole, from its first token to its end. Intervals are "
-        "95 % bootstrap intervals over pieces.</p>" + ngram + f'<div class="pair">{"".join(cards)}</div>\n'
+        "95 % bootstrap intervals over pieces.</p>"
+        + ngram
+        + _by_corpus(figures["by_corpus"])
+        + f'<div class="pair">{"".join(cards)}</div>\n'
     )
+
+
+def _by_corpus(found: dict[str, dict[str, Any]]) -> str:
+    if not found:
+        return ""
+    rows = "".join(
+        f"<tr><td>{escape(name)}</td><td>{row['pieces']:,}</td><td>{row['targets']:,}</td>"
+        f"{_interval(row['nats_per_token'])}{_interval(row['nats_per_note'])}</tr>"
+        for name, row in found.items()
+    )
+    return (
+        '<div class="card scroll"><table><thead><tr><th>corpus</th><th>pieces</th><th>tokens</th>'
+        f"<th>nats per token</th><th>nats per note</th></tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _interval(value: dict[str, float] | None) -> str:
+    if value is None:
+        return "<td></td>"
+    return f'<td>{value["value"]:.3f} <span class="soft">{value["low"]:.3f} to {value["high"]:.3f}</span></td>'
 
 
 def _musical(found: dict[str, Any], split: str) -> str:

@@ -2,7 +2,8 @@
 
 Shapes: P pieces, K kinds of token or octaves of position.
 
-Nats per token compare models with the same tokenizer; bits per note and per second compare different tokenizers, too.
+Nats per token compare models with the same tokenizer; nats or bits per note and per second compare different
+tokenizers, too.
 """
 
 from __future__ import annotations
@@ -40,12 +41,14 @@ def summary(losses: Sequence[PieceLoss], vocabulary: Vocabulary) -> dict[str, An
     }
     # A corpus of integers has neither notes nor seconds.
     if notes_P.sum() > 0:
+        figures["nats_per_note"] = ratio(nats_P, notes_P)
         figures["bits_per_note"] = ratio(bits_P, notes_P)
     if seconds_P.sum() > 0:
         figures["bits_per_second"] = ratio(bits_P, seconds_P)
     return {
         **figures,
         "nats_per_token_without_end": without_end(losses),
+        "by_corpus": _by_corpus(losses),
         "by_type": _by_type(losses, vocabulary),
         "by_position": _by_position(losses),
         "by_piece": [
@@ -65,6 +68,27 @@ def without_end(losses: Sequence[PieceLoss]) -> dict[str, float]:
     return ratio(
         np.array([loss.nats[:-1].sum() for loss in losses]), np.array([float(len(loss.nats) - 1) for loss in losses])
     )
+
+
+def _by_corpus(losses: Sequence[PieceLoss]) -> dict[str, dict[str, Any]]:
+    """The figures of each corpus; empty if all pieces are of one."""
+    of_corpus: dict[str, list[PieceLoss]] = {}
+    for loss in losses:
+        of_corpus.setdefault(loss.piece.corpus, []).append(loss)
+    if len(of_corpus) < 2:
+        return {}
+    found = {}
+    for name, some in sorted(of_corpus.items()):
+        nats_P = np.array([loss.nats.sum() for loss in some])
+        notes_P = np.array([loss.piece.num_notes for loss in some], dtype=float)
+        found[name] = {
+            "pieces": len(some),
+            "targets": sum(len(loss.nats) for loss in some),
+            "notes": int(notes_P.sum()),
+            "nats_per_token": per_token(some),
+            "nats_per_note": ratio(nats_P, notes_P) if notes_P.sum() > 0 else None,
+        }
+    return found
 
 
 def _by_type(losses: Sequence[PieceLoss], vocabulary: Vocabulary) -> dict[str, dict[str, Any]]:

@@ -29,7 +29,7 @@ def _print_likelihood(figures: dict[str, Any], console: Console) -> None:
             f"{figures['pieces_too_long']:,} more pieces are longer than the model's positions and were skipped"
         )
     table = Table("", "value", "95 % interval over pieces")
-    for key in ("nats_per_token", "nats_per_token_without_end", "bits_per_note", "bits_per_second"):
+    for key in ("nats_per_token", "nats_per_token_without_end", "nats_per_note", "bits_per_note", "bits_per_second"):
         if key in figures:
             row = figures[key]
             table.add_row(key.replace("_", " "), f"{row['value']:.4f}", f"{row['low']:.4f} to {row['high']:.4f}")
@@ -38,6 +38,13 @@ def _print_likelihood(figures: dict[str, Any], console: Console) -> None:
         name = f"nats per token of an interpolated {figures['ngram']['order']}-gram"
         table.add_row(name, f"{row['value']:.4f}", f"{row['low']:.4f} to {row['high']:.4f}")
     console.print(table)
+    if figures["by_corpus"]:
+        table = Table("corpus", "pieces", "tokens", "nats per token", "nats per note")
+        for name, row in figures["by_corpus"].items():
+            per_note = f"{row['nats_per_note']['value']:.4f}" if row["nats_per_note"] else ""
+            per_token = f"{row['nats_per_token']['value']:.4f}"
+            table.add_row(name, f"{row['pieces']:,}", f"{row['targets']:,}", per_token, per_note)
+        console.print(table)
     table = Table("kind of token", "tokens", "nats per token", "share of all nats")
     for kind, row in figures["by_type"].items():
         table.add_row(kind, f"{row['targets']:,}", f"{row['nats_per_token']:.4f}", f"{row['share']:.1%}")

@@ -228,3 +228,17 @@ def test_mistakes_leave_nothing_behind(config: EvaluateConfig, tmp_path: Path) -
     ):
         with pytest.raises(UserError, match=text):
             replace(config, **change)
+
+
+def test_a_few_pieces_are_of_all_corpora(tmp_path: Path) -> None:
+    from helpers.small_store import write_store
+    from music_reformer.evaluation.evaluate import _some
+
+    corpora = ("a", "b", "b", "b", "b", "c")
+    pieces = write_store(tmp_path, num_pieces=30, num_validation=24, corpora=corpora).split("validation")[:]
+    assert _some(pieces, 0) == pieces
+    few = _some(pieces, 6)
+    assert [piece.corpus for piece in few] == ["a", "b", "b", "c", "a", "c"]
+    assert few == [pieces[i] for i in (0, 1, 2, 5, 6, 11)]
+    alone = [piece for piece in pieces if piece.corpus == "b"]
+    assert _some(alone, 3) == alone[:3]

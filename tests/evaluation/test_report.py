@@ -37,6 +37,7 @@ def figures(**changes: Any) -> dict[str, Any]:
         "nats_per_token": value(1.5),
         "nats_per_token_without_end": value(1.6),
         "bits_per_note": value(5.0),
+        "by_corpus": {},
         "by_type": by_type,
         "by_position": positions,
         "by_context": [],
@@ -47,6 +48,14 @@ def figures(**changes: Any) -> dict[str, Any]:
         "ngram": None,
         **changes,
     }
+
+
+def test_corpora_have_a_table() -> None:
+    row = {"pieces": 1, "targets": 31, "notes": 9, "nats_per_token": value(1.25), "nats_per_note": None}
+    page = report(figures(by_corpus={"<hymns>": row, "rags": {**row, "nats_per_note": value(7.75)}}))
+    assert "<td>&lt;hymns&gt;</td><td>1</td><td>31</td><td>1.250" in page
+    assert "<td>7.750" in page
+    assert "nats per note" not in report(figures())
 
 
 def test_the_page_shows_the_figures_and_escapes_names() -> None:

@@ -22,3 +22,26 @@ def test_by_position_is_by_octave_from_one() -> None:
     ]
     assert figures["by_type"]["Pitch"] == {"targets": 2, "nats_per_token": 4.5, "low": 4.5, "high": 4.5, "share": 0.6}
     assert figures["nats_per_token_without_end"]["value"] == pytest.approx(7 / 3)
+
+
+def test_by_corpus_is_the_summary_of_its_pieces() -> None:
+    random = np.random.default_rng(0)
+    losses = [
+        PieceLoss(
+            Piece(i, 0, 9, "test", f"{i}.mid", "", corpus, "", num_notes=i + 1, seconds=3.0, num_bars=1),
+            random.random(8),
+            np.zeros(8, dtype=np.int64),
+        )
+        for i, corpus in enumerate(["hymns", "rags", "rags", "hymns", "rags"])
+    ]
+    vocabulary = Vocabulary(["Pitch_1", "Bar_None"])
+    figures = summary(losses, vocabulary)
+    assert list(figures["by_corpus"]) == ["hymns", "rags"]
+    for name, row in figures["by_corpus"].items():
+        own = [loss for loss in losses if loss.piece.corpus == name]
+        alone = summary(own, vocabulary)
+        assert row == {key: alone[key] for key in row}
+        assert alone["by_corpus"] == {}
+        assert row["nats_per_note"]["value"] == pytest.approx(
+            sum(loss.nats.sum() for loss in own) / sum(loss.piece.num_notes for loss in own)
+        )

@@ -29,6 +29,10 @@ def test_likelihood_with_and_without_notes() -> None:
         "nats_per_token_without_end": value,
         "bits_per_note": value,
         "ngram": {"order": 5, "nats_per_token": value},
+        "by_corpus": {
+            name: {"pieces": 1, "targets": 500, "nats_per_token": value, "nats_per_note": per_note}
+            for name, per_note in (("hymns", {**value, "value": 7.5}), ("numbers", None))
+        },
         "by_type": {"Pitch": {"targets": 250, "nats_per_token": 2.0, "share": 0.5}},
         "by_position": [{"from": 1, "to": 1, "targets": 2, "nats_per_token": 3.0}],
         "by_context": [{"context": 256, "pieces": 2, "nats_per_token": value}, {"context": 0, "nats_per_token": value}],
@@ -41,9 +45,12 @@ def test_likelihood_with_and_without_notes() -> None:
     assert "interpolated 5-gram" in text
     assert "50.0%" in text
     assert "whole piece" in text
-    text = shown({**figures, "notes": 0, "ngram": None, "by_context": [], "pieces_too_long": 0})
+    assert "hymns" in text
+    assert "7.5000" in text
+    text = shown({**figures, "by_corpus": {}, "notes": 0, "ngram": None, "by_context": [], "pieces_too_long": 0})
     assert "1,000 tokens, 4 hash rounds" in text
     assert "gram" not in text
+    assert "hymns" not in text
     assert "whole piece" not in text
 
 

@@ -62,6 +62,7 @@ def write_store(
         "num_pieces": dict(sorted(counts.pieces.items())),
         "num_skipped": counts.num_skipped,
         "skipped": dict(sorted(counts.skipped.items())),
+        "corpora": {name: dict(sorted(found.items())) for name, found in counts.corpora.items()},
         "mixture": asdict(config.corpus.mixture),
         "settings": settings,
     }
@@ -79,14 +80,15 @@ def _write_pieces(journal: ResultJournal, groups: _Groups, config: PrepareConfig
             _write_line(pairs, entry)
         for place, outcome in _numbered(journal):
             reason = _reason(outcome, place, groups)
+            corpus, _ = member_of(config.corpus, outcome.file.source)
             if reason is None:
-                _write_line(index, asdict(_piece(outcome, counts, config)))
+                _write_line(index, asdict(_piece(outcome, counts, corpus)))
                 tokens.write(journal.tokens(outcome).tobytes())
-                counts.add(outcome)
+                counts.add(outcome, corpus=corpus)
             else:
                 kind, sentence = reason
                 _write_line(skipped, {"source": outcome.file.source, "kind": kind, "reason": sentence})
-                counts.skip(kind, sentence.replace(outcome.file.source, "it"))
+                counts.skip(kind, sentence.replace(outcome.file.source, "it"), corpus=corpus)
     return counts
 
 
@@ -181,7 +183,7 @@ def _reason(outcome: FileOutcome, place: int, groups: _Groups) -> tuple[str, str
     return None
 
 
-def _piece(outcome: FileOutcome, counts: CorpusCounts, config: PrepareConfig) -> Piece:
+def _piece(outcome: FileOutcome, counts: CorpusCounts, corpus: str) -> Piece:
     details = outcome.details
     return Piece(
         piece_id=counts.num_pieces,
@@ -190,7 +192,7 @@ def _piece(outcome: FileOutcome, counts: CorpusCounts, config: PrepareConfig) ->
         split=outcome.file.split,
         source=outcome.file.source,
         sha256=details["sha256"],
-        corpus=member_of(config.corpus, outcome.file.source)[0],
+        corpus=corpus,
         composition=outcome.file.composition,
         num_notes=details["num_notes"],
         seconds=details["seconds"],

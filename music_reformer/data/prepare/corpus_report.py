@@ -31,7 +31,7 @@ KINDS_OF_REASONS = {
     "too costly": "took too long or too much memory, or killed the process that read it",
     "not listed": "not in the publisher's table of splits",
     "duplicate": "the same notes as an earlier file",
-    "near-duplicate": "nearly the same notes as a piece in another split",
+    "near-duplicate": "nearly the same notes as a piece in another split or corpus",
 }
 
 
@@ -52,6 +52,7 @@ def report_page(
         about=_about(manifest),
         tiles=_tiles(counts),
         splits=_splits(counts),
+        corpora=_corpora(counts),
         skipped=_skipped(counts),
         charts=_charts(counts),
         groups=_groups(groups, config),
@@ -96,6 +97,22 @@ def _splits(counts: CorpusCounts) -> str:
         f'<th scope="col" class="number">{name}</th>' for name in ("pieces", "share", "tokens", "hours")
     )
     return f"<table>{head}</tr>{''.join(rows)}</table>"
+
+
+def _corpora(counts: CorpusCounts) -> str:
+    """A section with a table of the corpora, if there are several."""
+    if len(counts.corpora) < 2:
+        return ""
+    names = ("pieces", "notes", "tokens", *SPLITS)
+    head = "".join(f'<th scope="col" class="number">{name}</th>' for name in (*names, "left out"))
+    rows = []
+    for corpus, found in sorted(counts.corpora.items()):
+        left_out = sum(found[kind] for kind in KINDS_OF_REASONS)
+        values = "".join(f'<td class="number">{value:,}</td>' for value in (*(found[name] for name in names), left_out))
+        rows.append(f'<tr><th scope="row">{html.escape(corpus)}</th>{values}</tr>')
+    return (
+        f'<section><h2>Corpora</h2><table><tr><th scope="col">corpus</th>{head}</tr>{"".join(rows)}</table></section>'
+    )
 
 
 def _skipped(counts: CorpusCounts) -> str:

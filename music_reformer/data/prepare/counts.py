@@ -33,6 +33,8 @@ class CorpusCounts:
         programs, keys, metres: number of pieces by program (`statistics.DRUM_PROGRAM` for drums), by key (an index into
             `KEY_NAMES`) and by metre.
         longest: tokens of the longest piece.
+        corpora: of each corpus, its numbers of pieces, notes and tokens, of pieces by split, and of skipped files by
+            kind.
     """
 
     def __init__(self) -> None:
@@ -50,6 +52,7 @@ class CorpusCounts:
         self.keys: Counter[int] = Counter()
         self.metres: Counter[str] = Counter()
         self.longest = 0
+        self.corpora: dict[str, Counter[str]] = {}
 
     @property
     def num_pieces(self) -> int:
@@ -71,8 +74,8 @@ class CorpusCounts:
         """The most frequent reason for which files were skipped."""
         return self.reasons.most_common(1)[0][0]
 
-    def add(self, outcome: FileOutcome) -> None:
-        """Add a piece."""
+    def add(self, outcome: FileOutcome, *, corpus: str = "") -> None:
+        """Add a piece of a corpus."""
         split, details = outcome.file.split, outcome.details
         self.pieces[split] += 1
         self.tokens[split] += outcome.length
@@ -88,9 +91,12 @@ class CorpusCounts:
             self.keys[details["key"]] += 1
         self.metres[details["metre"]] += 1
         self.longest = max(self.longest, outcome.length)
+        of_corpus = self.corpora.setdefault(corpus, Counter())
+        of_corpus.update({"pieces": 1, "notes": details["num_notes"], "tokens": outcome.length, split: 1})
 
-    def skip(self, kind: str, reason: str) -> None:
-        """Add a skipped file."""
+    def skip(self, kind: str, reason: str, *, corpus: str = "") -> None:
+        """Add a skipped file of a corpus."""
+        self.corpora.setdefault(corpus, Counter())[kind] += 1
         self.skipped[kind] += 1
         if reason in self.reasons or len(self.reasons) < 1000:
             self.reasons[reason] += 1

@@ -113,6 +113,12 @@ def test_near_duplicates_in_two_corpora_are_kept_once(tmp_path: Path) -> None:
         "deep/2/a.mid": "near-duplicate",
         "deep/2/b.mid": "near-duplicate",
     }
+    assert {
+        name: (found["pieces"], found.get("near-duplicate", 0)) for name, found in store.info["corpora"].items()
+    } == {
+        "first": (1, 0),
+        "second": (1, 2),
+    }
     assert store.info["mixture"] == {"power": 0.5, "weights": {}}
     assert store.split("train").corpora == ("first", "second")
 

@@ -43,6 +43,18 @@ def outcome(number: int, **details: object) -> FileOutcome:
     )
 
 
+def test_several_corpora_have_a_table() -> None:
+    summary = CorpusCounts()
+    for number, corpus in enumerate(["hymns", "rags & more", "rags & more", "hymns"]):
+        summary.add(outcome(number), corpus=corpus)
+    summary.skip("duplicate", "the same", corpus="hymns")
+    page = report_page(summary, [], MANIFEST, CONFIG)
+    row = "".join(f'<td class="number">{value}</td>' for value in (2, 20, "5,000", 2, 0, 0, 1))
+    assert f'<th scope="row">hymns</th>{row}' in page
+    assert "rags &amp; more" in page
+    assert "<h2>Corpora</h2>" not in report_page(summary_of([0, 1]), [], MANIFEST, CONFIG)
+
+
 def summary_of(numbers: list[int]) -> CorpusCounts:
     summary = CorpusCounts()
     for number in numbers:
