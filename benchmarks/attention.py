@@ -107,7 +107,7 @@ def _ours(length: int, rounds: int, device: str) -> Any:
                 num_heads=HEADS,
                 head_width=HEAD_WIDTH,
                 window=WINDOW,
-                num_buckets=length // WINDOW,
+                num_buckets=[length // WINDOW],
                 num_rounds=rounds,
                 max_rounds=rounds,
                 successor_values=True,

@@ -58,7 +58,7 @@ def build() -> Any:
             feed_forward_width=512,
             attention=["lsh"],
             window=WINDOW,
-            num_buckets=NUM_BUCKETS,
+            num_buckets=[NUM_BUCKETS],
             num_rounds=4,
             max_rounds=8,
             successor_values=False,

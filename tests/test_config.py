@@ -95,7 +95,7 @@ def test_the_configuration_of_a_checkout_is_that_of_the_wheel() -> None:
     ("override", "sentence"),
     [
         ("model.window=1", r"model.window \(1\) must be 2 to 65,536; 2 is a token and one to attend to"),
-        ("model.num_buckets=7", "must be even"),
+        ("model.num_buckets=[7]", "must be even"),
         ("model.attention=[lsh,sparse]", r"model.attention \('sparse'\) must be one of"),
         ("model.num_rounds=9", "must be 1 to model.max_rounds"),
     ],

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(900)
 
 TINY = [
     *("model.width=16", "model.num_layers=2", "model.num_heads=2", "model.head_width=8"),
-    *("model.feed_forward_width=32", "model.window=4", "model.num_buckets=4", "model.axial_shape=[256,128]"),
+    *("model.feed_forward_width=32", "model.window=4", "model.num_buckets=[4]", "model.axial_shape=[256,128]"),
     *("trainer.max_steps=2", "trainer.row_tokens=256", "trainer.log_every=1", "trainer.accelerator=cpu"),
 ]
 

@@ -257,7 +257,8 @@ class ModelConfig(Checked):
     # Kinds of attention, repeated over the layers.
     attention: list[str] = field(default_factory=lambda: ["local", "lsh"])
     window: int = bounded(64, 2, 65_536, hint="2 is a token and one to attend to")
-    num_buckets: int = bounded(64, 2, 32_768)
+    # Buckets of the hash of each round, repeated over the rounds.
+    num_buckets: list[int] = bounded([64, 4096], 2, 32_768, size=(1, 64))
     # Rounds in training; evaluation may use up to max_rounds.
     num_rounds: int = bounded(2, 1, 64)
     max_rounds: int = bounded(8, 1, 64)
@@ -278,7 +279,7 @@ class ModelConfig(Checked):
             require(kind in ATTENTION_KINDS, f"model.attention ({kind!r}) must be one of {', '.join(ATTENTION_KINDS)}")
         require(1 <= len(self.attention) <= 512, "model.attention must name 1 to 512 kinds of attention")
         require(
-            self.num_buckets % 2 == 0,
+            all(number % 2 == 0 for number in self.num_buckets),
             f"model.num_buckets ({self.num_buckets}) must be even: a hash is argmax [xR; -xR]",
         )
         require(

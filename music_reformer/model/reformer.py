@@ -44,7 +44,7 @@ class ReformerLM(nn.Module):
             blocks=[
                 ReversibleBlock(
                     width=config.width,
-                    attention=_attention(config, config.attention[layer % len(config.attention)]),
+                    attention=_attention(config, layer),
                     feed_forward=FeedForward(width=config.width, inner_width=config.feed_forward_width),
                     dropout=config.dropout,
                 )
@@ -189,8 +189,9 @@ class ReformerLM(nn.Module):
         )
 
 
-def _attention(config: ModelConfig, kind: str) -> nn.Module:
-    """The attention sublayer of one kind."""
+def _attention(config: ModelConfig, layer: int) -> nn.Module:
+    """The attention sublayer of one layer."""
+    kind = config.attention[layer % len(config.attention)]
     if kind == "full":
         return FullAttention(width=config.width, num_heads=config.num_heads, head_width=config.head_width)
     if kind == "local":
@@ -206,4 +207,5 @@ def _attention(config: ModelConfig, kind: str) -> nn.Module:
         num_rounds=config.num_rounds,
         max_rounds=config.max_rounds,
         successor_values=config.successor_values,
+        seed=layer,
     )

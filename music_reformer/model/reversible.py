@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from music_reformer.model.attention.documents import Documents
+from music_reformer.model.attention.lsh import LSHAttention
 from music_reformer.model.feed_forward import FeedForward
 
 
@@ -41,6 +42,8 @@ class ReversibleBlock(nn.Module):
         self.feed_forward = feed_forward
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
         self.is_random = dropout > 0
+        if isinstance(attention, LSHAttention):
+            attention.hash_across(self.attention_norm)
 
     def attend(
         self, x_BLE: Tensor, documents: Documents, choices: Tensor | None = None

@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -29,6 +29,7 @@ PRETRAINED = "pretrained"
 TENSORS = "model.safetensors"
 FORMAT = 1
 
+Anything = TypeVar("Anything")
 
 # Special tokens in front of the values of a corpus of integers.
 NUM_SPECIAL = 3
@@ -153,8 +154,8 @@ def _load_folder(folder: Path) -> LoadedWeights:
     try:
         with naming(path), safe_open(path, framework="pt") as opened:
             shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118 - no dict
-        _check_shapes(config, shapes, folder)
-        tensors = load_file(path)
+        _check_shapes(config, _learnt(shapes), folder)
+        tensors = _learnt(load_file(path))
     except SafetensorError as error:
         raise UserError(f"{path} cannot be read ({error}); it is damaged or of another program") from error
     return LoadedWeights(
@@ -203,10 +204,15 @@ def _load_checkpoint(path: Path) -> LoadedWeights:
     )
 
 
+def _learnt(tensors: Mapping[str, Anything]) -> dict[str, Anything]:
+    """Without the hash rotations that older files hold; they are made from a seed now."""
+    return {name: tensor for name, tensor in tensors.items() if not name.endswith(".rotations_RHDK")}
+
+
 def _model_tensors(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The model's part of the state of a training."""
     prefix = "model."
-    tensors = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    tensors = _learnt({name.removeprefix(prefix): x for name, x in state.items() if name.startswith(prefix)})
     # One that is not contiguous can be larger than the bytes behind it.
     if not all(tensor.is_contiguous() for tensor in tensors.values()):
         raise ValueError("a tensor is not contiguous")
@@ -216,6 +222,8 @@ def _model_tensors(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]
 def _model_config(settings: Any, path: Path) -> ModelConfig:
     """The settings of an untrusted model, checked."""
     require(isinstance(settings, dict), f"the settings of the model in {path} are no JSON object")
+    if isinstance(settings.get("num_buckets"), int):  # Older weights: of all rounds.
+        settings = settings | {"num_buckets": [settings["num_buckets"]]}
     unknown = sorted(str(name)[:40] for name in set(settings) - {field.name for field in fields(ModelConfig)})
     require(
         not unknown,

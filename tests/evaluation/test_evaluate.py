@@ -92,7 +92,7 @@ def generated(store: TokenStore) -> Path:
 def weights(store: TokenStore) -> Path:
     shape = {"width": 16, "num_layers": 2, "num_heads": 2, "head_width": 8, "feed_forward_width": 32}
     vocabulary = store.tokenizer.vocab_size
-    model = ReformerLM(ModelConfig(vocab_size=vocabulary, window=4, num_buckets=4, axial_shape=[64, 64], **shape))
+    model = ReformerLM(ModelConfig(vocab_size=vocabulary, window=4, num_buckets=[4], axial_shape=[64, 64], **shape))
     folder = store.path.parent / "weights"
     save_weights(folder, model.eval(), store.tokenizer.to_json(), {})
     return folder

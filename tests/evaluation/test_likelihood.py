@@ -24,7 +24,7 @@ SHAPE = {
     "head_width": 8,
     "feed_forward_width": 32,
     "window": 4,
-    "num_buckets": 4,
+    "num_buckets": [4],
     "axial_shape": [32, 16],
 }
 

@@ -74,7 +74,7 @@ def test_what_is_composed_has_no_larger_chords(encoding: str, use_programs: bool
         pytest.skip("Performance has no programs")
     tokenizer = MusicTokenizer(TokenizerConfig(encoding=encoding, use_programs=use_programs))
     shape = {"width": 16, "num_layers": 2, "num_heads": 2, "head_width": 8, "feed_forward_width": 32}
-    config = ModelConfig(vocab_size=tokenizer.vocab_size, window=8, num_buckets=4, axial_shape=[64, 64], **shape)
+    config = ModelConfig(vocab_size=tokenizer.vocab_size, window=8, num_buckets=[4], axial_shape=[64, 64], **shape)
     generator = Generator(Decoder(ReformerLM(config)), tokenizer)
     vocabulary = tokenizer.vocabulary
     logits_V = np.zeros(tokenizer.vocab_size, np.float32)

@@ -25,7 +25,7 @@ def stand_in(encoding: str = "REMI", **settings: float) -> Generator:
 def small_reformer(encoding: str = "REMI", **settings: object) -> Generator:
     tokenizer = MusicTokenizer(TokenizerConfig(encoding=encoding))
     shape = {"width": 32, "num_layers": 4, "num_heads": 2, "head_width": 16, "feed_forward_width": 64}
-    config = ModelConfig(vocab_size=tokenizer.vocab_size, window=16, num_buckets=8, **shape, **settings)
+    config = ModelConfig(vocab_size=tokenizer.vocab_size, window=16, num_buckets=[8], **shape, **settings)
     model = ReformerLM(config)
     with torch.no_grad():
         model.token_embedding.weight.mul_(20)  # opinions, so that a wrong cache would be seen

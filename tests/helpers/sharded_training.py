@@ -29,7 +29,7 @@ def build(recompute: bool, **place: int) -> ReformerLM:
             head_width=16,
             feed_forward_width=64,
             window=8,
-            num_buckets=8,
+            num_buckets=[8],
             axial_shape=[16, 16],
             recompute=recompute,
         )

@@ -21,7 +21,7 @@ SMALLEST = {
     "head_width": 8,
     "feed_forward_width": 32,
     "window": 4,
-    "num_buckets": 4,
+    "num_buckets": [4],
 }
 
 
@@ -36,7 +36,7 @@ def build(*, std: float = 0.2, **changes: object) -> ReformerLM:
         "feed_forward_width": 64,
         "attention": ["local", "lsh"],
         "window": 8,
-        "num_buckets": 8,
+        "num_buckets": [8],
         "axial_shape": [64, 64],
         "chunk": 37,
     }

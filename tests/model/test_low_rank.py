@@ -23,7 +23,7 @@ def build(**changes: object) -> ReformerLM:
         "head_width": 16,
         "feed_forward_width": 32,
         "window": 4,
-        "num_buckets": 4,
+        "num_buckets": [4],
     }
     return ReformerLM(ModelConfig(**(settings | changes)))
 

@@ -24,7 +24,7 @@ from music_reformer.ui.shelf import Shelf
 def generator() -> Generator:
     tokenizer = MusicTokenizer(TokenizerConfig())
     shape = {"width": 16, "num_layers": 2, "num_heads": 1, "head_width": 16, "feed_forward_width": 16}
-    config = ModelConfig(vocab_size=tokenizer.vocab_size, window=16, num_buckets=8, **shape)
+    config = ModelConfig(vocab_size=tokenizer.vocab_size, window=16, num_buckets=[8], **shape)
     return Generator(Decoder(ReformerLM(config)), tokenizer)
 
 

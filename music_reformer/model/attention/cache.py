@@ -1,18 +1,16 @@
 """What a model remembers between decoding steps: one cache per layer, all preallocated.
 
-Shapes: B rows, L tokens, H heads, D head width, C = 2 D key and value, R rounds, K buckets, W window, Z rings (H R K of
-each slot), N = B H R.
+Shapes: B rows, L tokens, H heads, D head width, C = 2 D key and value, R rounds, K buckets of all rounds, W window, N
+places of a pool, T = PAGE.
 
 Key and value of a token stand side by side, so that one write stores both and one look-up reads both. Every step has
-the same shapes: a bias, looked up by how far a ring is filled, hides places that are still empty. Rows may stand at
-different positions. A state can be repeated (one prompt, many variations), lose rows (finished variations) and gain
-rows (new prompts).
+the same shapes: a bias hides places that hold nothing. Rows may stand at different positions. A state can be repeated
+(one prompt, many variations), lose rows (finished variations) and gain rows (new prompts).
 """
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
@@ -26,6 +24,8 @@ from music_reformer.model.kernels.torch_banded import MASKED
 
 # A token's score with itself is lowered by this (paper, section 2): it counts when there is no other.
 SELF_PENALTY = 1e5
+# Tokens of a page of a `BucketCache`, and pages of room that a new one has for the tokens to come.
+PAGE, SPARE_PAGES = 128, 32
 
 
 @dataclass
@@ -65,127 +65,180 @@ class Moment:
         return self._recent[num_heads, window]
 
 
-@dataclass
 class BucketCache:
-    """For LSH attention: the last W keys and values of every bucket, in rings.
+    """For LSH attention: every key and value once, and for each round the chain of the members of a bucket.
 
-    Each row has its rings in a slot. Removing a row moves no memory; a new row takes a free slot.
+    Tokens lie in pages of T places, which a pool holds. A place has the token's key and value, and for each round a
+    link to the member of its bucket before it; a table has the newest member of every bucket. Neither keys nor values
+    are repeated for a bucket or a round, so that thousands of buckets cost little. Copies of a row share all pages but
+    the last: nothing ever writes to a page that is full, except the value of its last token, which is why a row's
+    newest token is always in a page of its own.
+
+    A link is place * (H R) + head * R + round. Place 0 is no token: its links lead to itself, and end every chain.
 
     Attributes:
-        pair: keys and values [Z, W, C], rings over (slots, H, R, K) flattened; the n-th member of a bucket is in
-            place n % W.
-        filled_Z: how far each ring is filled, int64: n below W are n members; W + p is a full ring whose next member
-            comes to place p.
-        last_N: place of each row's last token in each round, as an index of (Z, W) flattened, int64.
-        slots: slot of each row.
-        shape: (H, R, K).
+        pair: the pool, keys and values [N, H, C].
+        link_Y: links of all (N, H, R), flattened, int32.
+        newest_BHK: for each row and head the newest members of the buckets of round 0, then those of round 1 and so on,
+            as links, int32; K is the sum of the rounds' buckets.
+        pages: numbers of the pages of each row, oldest first.
+        lengths: number of tokens of each row.
+        window: W.
+        num_buckets: of each round.
     """
 
-    pair: Tensor
-    filled_Z: Tensor
-    last_N: Tensor
-    slots: list[int]
-    shape: tuple[int, int, int]
+    def __init__(
+        self,
+        *,
+        pair: Tensor,
+        link_Y: Tensor,
+        newest_BHK: Tensor,
+        pages: list[list[int]],
+        lengths: list[int],
+        window: int,
+        num_buckets: Sequence[int],
+    ) -> None:
+        self.pair, self.link_Y, self.newest_BHK = pair, link_Y, newest_BHK
+        self.pages, self.lengths = pages, lengths
+        self.window, self.num_buckets = window, list(num_buckets)
+        device, self.num_heads = pair.device, pair.shape[1]
+        first_bucket = list(itertools.accumulate(self.num_buckets[:-1], initial=0))
+        self.first_bucket_R = torch.tensor(first_bucket, device=device)
+        self._chain_HR = torch.arange(self._links_of_place, device=device).view(self.num_heads, -1)
+        self._set_last_places()
 
-    def __post_init__(self) -> None:
-        device = self.pair.device
-        self.window = self.pair.shape[1]
-        self._rings_of_slot = math.prod(self.shape)
-        # Tables by how far a ring is filled: its state after one more member, and the bias as that member sees it.
-        filled = torch.arange(2 * self.window, device=device)
-        self._next_filled = torch.where(filled + 1 < 2 * self.window, filled + 1, self.window)
-        self._place_W = torch.arange(self.window, device=device)
-        self._bias_by_filled = torch.where(self._place_W <= filled.unsqueeze(1), 0.0, MASKED)
-        self._bias_by_filled[filled, filled % self.window] = -SELF_PENALTY
-        self._find_rings()
+    @property
+    def num_rounds(self) -> int:
+        """R."""
+        return len(self.num_buckets)
 
-    def _find_rings(self) -> None:
-        """Set the first ring of each (row, head, round), [N]; bucket k is k rings behind it."""
-        heads, rounds, buckets = self.shape
-        slot_B1 = torch.tensor(self.slots, dtype=torch.int64, device=self.pair.device).unsqueeze(1)
-        ring = torch.arange(heads * rounds, device=self.pair.device) * buckets
-        self.first_ring_N = (slot_B1 * self._rings_of_slot + ring).flatten()
+    @property
+    def _links_of_place(self) -> int:
+        return self.num_heads * self.num_rounds
 
     @classmethod
     def empty(
-        cls, num_slots: int, *, window: int, width: int, shape: tuple[int, int, int], device: torch.device
+        cls, num_pages: int, *, window: int, heads: int, width: int, num_buckets: Sequence[int], device: torch.device
     ) -> BucketCache:
-        """A cache without rows that has room for `num_slots`; C is `width`."""
-        num_rings = num_slots * math.prod(shape)
-        room = (num_rings, window, width)
-        return cls(
-            # From numpy on the CPU: pages take no memory until they are written to; torch.zeros writes all at once.
-            pair=torch.from_numpy(np.zeros(room, np.float32))
-            if device.type == "cpu"
-            else torch.zeros(room, device=device),
-            filled_Z=torch.zeros(num_rings, dtype=torch.int64, device=device),
-            last_N=torch.zeros(0, dtype=torch.int64, device=device),
-            slots=[],
-            shape=shape,
+        """A cache without rows that has room for `num_pages`; C is `width`."""
+        num_places = (1 + num_pages) * PAGE
+        cache = cls(
+            pair=_zeros((num_places, heads, width), torch.float32, device),
+            link_Y=_zeros((num_places * heads * len(num_buckets),), torch.int32, device),
+            newest_BHK=torch.zeros(0, heads, sum(num_buckets), dtype=torch.int32, device=device),
+            pages=[],
+            lengths=[],
+            window=window,
+            num_buckets=num_buckets,
         )
+        cache.link_Y[: cache._links_of_place] = cache._chain_HR.flatten()
+        return cache
 
     @classmethod
     def filled(
-        cls, key_BLHD: Tensor, value_BLHD: Tensor, buckets_RBLH: Tensor, *, window: int, num_buckets: int
+        cls,
+        key_BLHD: Tensor,
+        value_BLHD: Tensor,
+        buckets_RBLH: Tensor,
+        *,
+        window: int,
+        num_buckets: Sequence[int],
     ) -> BucketCache:
         """The cache after the given tokens."""
         batch, length, heads, width = key_BLHD.shape
-        rounds = buckets_RBLH.shape[0]
-        shape, device = (heads, rounds, num_buckets), key_BLHD.device
-        cache = cls.empty(batch, window=window, width=2 * width, shape=shape, device=device)
-        first_ring_BHR = torch.arange(batch * heads * rounds, device=device).view(batch, heads, rounds)
-        ring_BHRL = buckets_RBLH.permute(1, 3, 0, 2).long() + first_ring_BHR.unsqueeze(-1) * num_buckets
-        ring, order = torch.sort(ring_BHRL.flatten(), stable=True)
-        count_Z = torch.bincount(ring, minlength=len(cache.pair))
-        rank = torch.arange(ring.numel(), device=ring.device) - (count_Z.cumsum(0) - count_Z)[ring]
-        kept = rank >= count_Z[ring] - window
-        ring, order, rank = ring[kept], order[kept], rank[kept]
-        place = ring * window + rank % window
-        token = order % length
-        row = order // (length * rounds)  # (B, H) flattened
-        source = ((row // heads) * length + token) * heads + row % heads
-        places = cache.pair.view(-1, 2 * width)
-        places[place, :width] = key_BLHD.reshape(-1, width)[source]
-        places[place, width:] = value_BLHD.reshape(-1, width)[source]
-        cache.filled_Z = torch.where(count_Z < window, count_Z, window + count_Z % window)
-        last_ring_N = ring_BHRL[..., -1].flatten()
-        cache.last_N = last_ring_N * window + (count_Z[last_ring_N] - 1) % window
-        cache.slots = list(range(batch))
-        cache._find_rings()
+        device, of_row = key_BLHD.device, -(-length // PAGE)
+        cache = cls.empty(
+            batch * of_row + SPARE_PAGES,
+            window=window,
+            heads=heads,
+            width=2 * width,
+            num_buckets=num_buckets,
+            device=device,
+        )
+        place_BL = (torch.arange(batch * of_row * PAGE, device=device) + PAGE).view(batch, -1)[:, :length]
+        for row in range(batch):
+            places = slice(int(place_BL[row, 0]), int(place_BL[row, 0]) + length)
+            cache.pair[places, :, :width] = key_BLHD[row]
+            cache.pair[places, :, width:] = value_BLHD[row]
+        newest_BHK = cache._no_members(batch)
+        for round_, bucket_BLH in enumerate(buckets_RBLH):
+            link_BHL = (place_BL * cache._links_of_place).unsqueeze(1) + cache._chain_HR[:, round_].view(-1, 1)
+            segment_BHL = bucket_BLH.transpose(1, 2).long() + cache.first_bucket_R[round_]
+            segment_BHL += torch.arange(batch * heads, device=device).view(batch, heads, 1) * newest_BHK.shape[2]
+            segment_M, order_M = torch.sort(segment_BHL.flatten(), stable=True)
+            link_M = link_BHL.flatten()[order_M]
+            follows = segment_M[1:] == segment_M[:-1]
+            before_M = cache._chain_HR[:, round_].view(1, -1, 1).expand_as(link_BHL).flatten()[order_M]
+            before_M[1:] = torch.where(follows, link_M[:-1], before_M[1:])
+            cache.link_Y[link_M] = before_M.int()
+            is_newest = torch.ones_like(segment_M, dtype=torch.bool)
+            is_newest[:-1] = ~follows
+            newest_BHK.view(-1)[segment_M[is_newest]] = link_M[is_newest].int()
+        cache.newest_BHK = newest_BHK
+        cache.pages = [list(range(1 + row * of_row, 1 + (row + 1) * of_row)) for row in range(batch)]
+        cache.lengths = [length] * batch
+        cache._set_last_places()
         return cache
 
+    def _no_members(self, rows: int) -> Tensor:
+        """`newest_BHK` of rows without tokens."""
+        chain_HR = self._chain_HR.int()
+        return torch.repeat_interleave(chain_HR, torch.tensor(self.num_buckets, device=chain_HR.device), dim=1).repeat(
+            rows, 1, 1
+        )
+
+    def _set_last_places(self) -> None:
+        """Set the place of each row's last token, int64 [B]."""
+        last = [pages[-1] * PAGE + (length - 1) % PAGE for pages, length in zip(self.pages, self.lengths, strict=True)]
+        self.last_place_B = torch.tensor(last, dtype=torch.int64, device=self.pair.device)
+
     def replace_last_value(self, value_BHD: Tensor) -> None:
-        """Set the value that belongs to the last token's key, in the ring of each round."""
-        values = self._places()[:, value_BHD.shape[-1] :]
-        values.index_copy_(0, self.last_N, self._in_each_round(value_BHD))
+        """Set the value that belongs to the last token's key."""
+        self.pair[self.last_place_B, :, value_BHD.shape[-1] :] = value_BHD
+
+    def next_places(self) -> Tensor:
+        """Give each row a place for one token more, and return it, int64 [B]; `last_place_B` is that place, too."""
+        starts = [row for row, length in enumerate(self.lengths) if length % PAGE == 0]
+        for row, page in zip(starts, self._free_pages(len(starts)), strict=True):
+            self.pages[row].append(page)
+        self.lengths = [length + 1 for length in self.lengths]
+        if starts:
+            self._set_last_places()
+        else:
+            self.last_place_B = self.last_place_B + 1
+        return self.last_place_B
 
     def append(self, key_BHD: Tensor, value_BHD: Tensor, bucket_BHR: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Add a token to its bucket of each round.
 
         Returns:
-            The members of those buckets, keys and values [B, H, R W, D], and what to add to their scores
-            [B, H, 1, R W]: very low where there is no member, low for the token itself.
+            The token itself and up to W - 1 members of each of those buckets before it, keys and values
+            [B, H, 1 + R (W - 1), D], and what to add to their scores [B, H, 1, 1 + R (W - 1)]: very low where there is
+            no member, low for the token itself.
         """
-        ring_N = self.first_ring_N + bucket_BHR.flatten()
-        filled_N = self.filled_Z.index_select(0, ring_N)
-        self.filled_Z.index_copy_(0, ring_N, self._next_filled.index_select(0, filled_N))
-        self.last_N = torch.add(filled_N % self.window, ring_N, alpha=self.window)
-        self._places().index_copy_(0, self.last_N, self._in_each_round(torch.cat([key_BHD, value_BHD], dim=-1)))
-        pair_NWC, bias_NW = self.pair.index_select(0, ring_N), self._bias_by_filled.index_select(0, filled_N)
-        batch, heads, _ = key_BHD.shape
-        key, value = pair_NWC.view(batch, heads, -1, pair_NWC.shape[2]).chunk(2, dim=-1)
-        return key, value, bias_NW.view(batch, heads, 1, -1)
-
-    def _places(self) -> Tensor:
-        return self.pair.view(-1, self.pair.shape[2])
-
-    def _in_each_round(self, x_BHC: Tensor) -> Tensor:
-        rounds = self.shape[1]
-        return x_BHC.flatten(0, 1).unsqueeze(1).expand(-1, rounds, -1).reshape(-1, x_BHC.shape[-1])
+        place_B = self.next_places()
+        self.pair[place_B] = torch.cat([key_BHD, value_BHD], dim=-1)
+        bucket_BHR = bucket_BHR + self.first_bucket_R
+        link_BHR = self.newest_BHK.gather(2, bucket_BHR)
+        own_BHR = place_B.view(-1, 1, 1) * self._links_of_place + self._chain_HR
+        self.link_Y[own_BHR] = link_BHR
+        self.newest_BHK.scatter_(2, bucket_BHR, own_BHR.int())
+        links = [link_BHR.flatten()]
+        for _ in range(self.window - 2):
+            links.append(self.link_Y.index_select(0, links[-1]))
+        batch, heads, rounds = link_BHR.shape
+        place_BHN = (torch.stack(links, dim=-1) // self._links_of_place).view(batch, heads, rounds * len(links))
+        bias_BHN = torch.where(place_BHN > 0, 0.0, MASKED)
+        place_BHN = torch.cat([place_B.view(-1, 1, 1).expand(batch, heads, 1), place_BHN], dim=-1)
+        bias_BHN = torch.nn.functional.pad(bias_BHN, (1, 0), value=-SELF_PENALTY)
+        head = torch.arange(heads, device=place_BHN.device).view(-1, 1)
+        key, value = self.pair[place_BHN, head].chunk(2, dim=-1)
+        return key, value, bias_BHN.unsqueeze(2)
 
     def select(self, rows: Sequence[int]) -> BucketCache:
         """A copy of the given rows; one may be given more than once."""
-        cache = self._with_slots(len(rows))
+        num_pages = len({page for row in rows for page in self.pages[row]}) + len(rows) + SPARE_PAGES
+        cache = self._empty_like(num_pages)
         cache._copy(self, rows)
         return cache
 
@@ -193,50 +246,92 @@ class BucketCache:
         """The same on another device."""
         return BucketCache(
             pair=self.pair.to(device),
-            filled_Z=self.filled_Z.to(device),
-            last_N=self.last_N.to(device),
-            slots=self.slots,
-            shape=self.shape,
+            link_Y=self.link_Y.to(device),
+            newest_BHK=self.newest_BHK.to(device),
+            pages=[list(pages) for pages in self.pages],
+            lengths=self.lengths,
+            window=self.window,
+            num_buckets=self.num_buckets,
         )
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Keep the given rows and drop the others; nothing is copied."""
-        index = torch.tensor(rows, dtype=torch.int64, device=self.pair.device)
-        self.last_N = self.last_N.view(len(self.slots), -1)[index].flatten()
-        self.slots = [self.slots[row] for row in rows]
-        self._find_rings()
+        """Keep the given rows and drop the others; no key is copied."""
+        self.newest_BHK = self.newest_BHK[list(rows)]
+        self.pages = [self.pages[row] for row in rows]
+        self.lengths = [self.lengths[row] for row in rows]
+        self._set_last_places()
 
     def admit(self, other: BucketCache) -> None:
         """Append copies of all rows of another cache."""
-        rows, num_slots = range(len(other.slots)), len(self.filled_Z) // self._rings_of_slot
-        if len(self.slots) + len(rows) > num_slots:
-            wider = self._with_slots(max(2 * num_slots, len(self.slots) + len(rows)))
-            wider._copy(self, range(len(self.slots)))
-            self.pair, self.filled_Z, self.last_N, self.slots = wider.pair, wider.filled_Z, wider.last_N, wider.slots
-        self._copy(other, rows)
+        self._copy(other, range(len(other.lengths)))
 
-    def _with_slots(self, num_slots: int) -> BucketCache:
-        width, device = self.pair.shape[2], self.pair.device
-        return BucketCache.empty(num_slots, window=self.window, width=width, shape=self.shape, device=device)
+    def _empty_like(self, num_pages: int) -> BucketCache:
+        return BucketCache.empty(
+            num_pages,
+            window=self.window,
+            heads=self.num_heads,
+            width=self.pair.shape[2],
+            num_buckets=self.num_buckets,
+            device=self.pair.device,
+        )
+
+    def _free_pages(self, count: int) -> list[int]:
+        """Pages that no row uses; the pool grows by half where there are not enough."""
+        if not count:
+            return []
+        used = {page for pages in self.pages for page in pages}
+        num_pages = len(self.pair) // PAGE
+        free = [page for page in range(1, num_pages) if page not in used][:count]
+        if len(free) < count:
+            more = max(count, num_pages // 2)
+            self.pair = _grown(self.pair, more * PAGE)
+            self.link_Y = _grown(self.link_Y, more * PAGE * self._links_of_place)
+            free += range(num_pages, num_pages + count - len(free))
+        return free
 
     def _copy(self, other: BucketCache, rows: Sequence[int]) -> None:
-        """Copy rows of another cache into free slots. Only filled places are copied, mostly a small part."""
-        device = self.pair.device
-        free = (slot for slot in itertools.count() if slot not in self.slots)
-        slots = list(itertools.islice(free, len(rows)))
-        to = torch.tensor(slots, dtype=torch.int64, device=device)
-        source = torch.tensor([other.slots[row] for row in rows], dtype=torch.int64, device=device)
-        filled_Bn = other.filled_Z.view(-1, self._rings_of_slot)[source]
-        self.filled_Z.view(-1, self._rings_of_slot)[to] = filled_Bn
-        places = self._rings_of_slot * self.window
-        number = (self._place_W < filled_Bn.unsqueeze(-1)).flatten().nonzero().squeeze(1)
-        row, place = number // places, number % places
-        brought = other._places().index_select(0, source[row] * places + place)
-        self._places().index_copy_(0, to[row] * places + place, brought)
-        last_BN = other.last_N.view(len(other.slots), -1)[torch.tensor(rows, dtype=torch.int64, device=device)]
-        self.last_N = torch.cat([self.last_N, (last_BN + ((to - source) * places).unsqueeze(1)).flatten()])
-        self.slots = self.slots + slots
-        self._find_rings()
+        """Append copies of rows of another cache: what rows share they go on sharing, except their last pages."""
+        shared = list(dict.fromkeys(page for row in rows for page in other.pages[row][:-1]))
+        free = self._free_pages(len(shared) + len(rows))
+        new_page = torch.zeros(len(other.pair) // PAGE, dtype=torch.int64, device=self.pair.device)
+        new_page[shared] = torch.tensor(free[: len(shared)], dtype=torch.int64, device=self.pair.device)
+        self._copy_pages(other, shared, new_page)
+        newest = []
+        for row, page in zip(rows, free[len(shared) :], strict=True):
+            new_page[other.pages[row][-1]] = page
+            self._copy_pages(other, other.pages[row][-1:], new_page)
+            newest.append(self._moved(other.newest_BHK[row], new_page))
+            self.pages.append([*new_page[other.pages[row]].tolist()])
+        self.newest_BHK = torch.cat([self.newest_BHK, *(x.unsqueeze(0) for x in newest)])
+        self.lengths = self.lengths + [other.lengths[row] for row in rows]
+        self._set_last_places()
+
+    def _copy_pages(self, other: BucketCache, pages: Sequence[int], new_page: Tensor) -> None:
+        index = torch.tensor(pages, dtype=torch.int64, device=self.pair.device)
+        for mine, theirs in ((self.pair, other.pair), (self.link_Y, other.link_Y)):
+            of_pages = theirs.view(len(other.pair) // PAGE, -1)[index]
+            if mine is self.link_Y:
+                of_pages = self._moved(of_pages, new_page)
+            mine.view(len(self.pair) // PAGE, -1)[new_page[index]] = of_pages
+
+    def _moved(self, link: Tensor, new_page: Tensor) -> Tensor:
+        """Links after pages were copied to others; those that end a chain, on page 0, stay."""
+        links_of_page = PAGE * self._links_of_place
+        return ((new_page[link // links_of_page] * links_of_page) + link % links_of_page).int()
+
+
+def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Zeros; on the CPU from numpy, whose pages take no memory until they are written to."""
+    if device.type == "cpu":
+        return torch.from_numpy(np.zeros(shape, np.float32 if dtype == torch.float32 else np.int32))
+    return torch.zeros(shape, dtype=dtype, device=device)
+
+
+def _grown(x: Tensor, count: int) -> Tensor:
+    """A copy with so many zeros more along the first dimension."""
+    grown = _zeros((len(x) + count, *x.shape[1:]), x.dtype, x.device)
+    grown[: len(x)] = x
+    return grown
 
 
 @dataclass

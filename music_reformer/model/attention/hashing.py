@@ -10,6 +10,7 @@ vectors separated by a bucket border in one round may share a bucket in another.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -21,6 +22,8 @@ from music_reformer.model.precision import full_precision
 ROTATED_AT_A_TIME, ROTATED_AT_A_TIME_ON_GPU = 1 << 18, 1 << 25
 # More buckets than these are the product of two hashes.
 LARGEST_SINGLE_HASH = 128
+# Seeds of fixed rotations: so many for each layer, one for each round.
+SEEDS_OF_LAYER = 1024
 
 
 def bucket_factors(num_buckets: int) -> list[int]:
@@ -35,9 +38,22 @@ def bucket_factors(num_buckets: int) -> list[int]:
     return max(([a, b] for a, b in pairs if a * b == num_buckets and b % 2 == 0), default=[num_buckets])
 
 
-def stored_rotations(*, num_heads: int, head_width: int, num_buckets: int, max_rounds: int) -> Tensor:
-    """Random rotations to be kept with a layer, float32 [R, H, D, K]; the factors of a hash stand side by side."""
-    return torch.randn(max_rounds, num_heads, head_width, sum(bucket_factors(num_buckets)) // 2)
+def factors_of_rounds(num_buckets: Sequence[int], num_rounds: int) -> list[list[int]]:
+    """The factors of each round, when `num_buckets` are those of the first rounds and repeat over the others."""
+    return [bucket_factors(num_buckets[number % len(num_buckets)]) for number in range(num_rounds)]
+
+
+def fixed_rotations(factors: Sequence[Sequence[int]], *, num_heads: int, head_width: int, seed: int) -> Tensor:
+    """Random rotations that the seed decides, float32 [R, H, D, K]; those of a round do not depend on other rounds.
+
+    The factors of a hash stand side by side; a round whose hash needs fewer columns than another has zeros behind them.
+    """
+    columns = [sum(of_round) // 2 for of_round in factors]
+    rotations_RHDK = torch.zeros(len(factors), num_heads, head_width, max(columns))
+    for number, used in enumerate(columns):
+        generator = torch.Generator().manual_seed(SEEDS_OF_LAYER * seed + number)
+        rotations_RHDK[number, ..., :used] = torch.randn(num_heads, head_width, used, generator=generator, device="cpu")
+    return rotations_RHDK
 
 
 def drawn_rotations(row_seeds: range, *, like_RHDK: Tensor) -> Tensor:
@@ -50,36 +66,63 @@ def drawn_rotations(row_seeds: range, *, like_RHDK: Tensor) -> Tensor:
     return rotations_BRHDK.pin_memory().to(device, non_blocking=True)
 
 
-def hash_queries(query_BLHD: Tensor, rotations_GRHDK: Tensor, factors: list[int]) -> Tensor:
+def across(rotations_RHDK: Tensor, common_HD: Tensor, factors: Sequence[Sequence[int]]) -> Tensor:
+    """Rotations [..., R, H, D, K] whose fine rounds ignore one direction of each head; the others are as they were.
+
+    Where all queries share a direction, a hash sees little else. That suits a coarse round, whose largest bucket then
+    holds the recent past, and defeats a fine one, which is there to tell the far past apart.
+
+    Args:
+        rotations_RHDK: any further dimensions come first.
+        common_HD: the direction, of any length.
+        factors: of each round; a fine round has two.
+    """
+    fine_R = torch.tensor([len(of_round) > 1 for of_round in factors], device=rotations_RHDK.device)
+    direction_H1D = torch.nn.functional.normalize(common_HD.float(), dim=-1).unsqueeze(-2)
+    with full_precision(rotations_RHDK.device):
+        along = direction_H1D @ rotations_RHDK
+    return rotations_RHDK - fine_R.view(-1, 1, 1, 1) * direction_H1D.transpose(-1, -2) * along
+
+
+def hash_queries(query_BLHD: Tensor, rotations_GRHDK: Tensor, factors: Sequence[Sequence[int]]) -> Tensor:
     """Bucket of every query in every round, by the form that suits the device: int16 [R, B, L, H].
 
     Args:
         query_BLHD: float32 or bfloat16.
         rotations_GRHDK: of each row (G = B), or of all rows alike (G = 1).
-        factors: the buckets of each of the one or two hashes (`bucket_factors`).
+        factors: for each round the buckets of each of its one or two hashes (`bucket_factors`).
     """
     form = form_for(query_BLHD.device, torch_hash, triton_hash, hash_example)
     return form(query_BLHD.detach(), rotations_GRHDK, factors)
 
 
-def torch_hash(query_BLHD: Tensor, rotations_GRHDK: Tensor, factors: list[int]) -> Tensor:
+def torch_hash(query_BLHD: Tensor, rotations_GRHDK: Tensor, factors: Sequence[Sequence[int]]) -> Tensor:
     """`hash_queries` in plain torch."""
-    groups, num_rounds, num_heads, _, columns = rotations_GRHDK.shape
+    groups, num_heads = len(rotations_GRHDK), rotations_GRHDK.shape[2]
     query_GHND = query_BLHD.float().reshape(groups, -1, *query_BLHD.shape[2:]).transpose(1, 2)
-    rotation_GHDC = rotations_GRHDK.permute(0, 2, 3, 1, 4).flatten(3)  # C: the columns of all rounds
+    halves = [[factor // 2 for factor in of_round] for of_round in factors]
+    # C: the columns that the rounds use, side by side.
+    used = [rotations_GRHDK[:, number, ..., : sum(half)] for number, half in enumerate(halves)]
+    rotation_GHDC = torch.cat(used, dim=-1)
     parts = []
     # A part at a time, so that what was rotated is still in the cache when its largest component is looked for.
     at_a_time = ROTATED_AT_A_TIME if query_BLHD.device.type == "cpu" else ROTATED_AT_A_TIME_ON_GPU
-    for query_GHnD in query_GHND.split(max(1, at_a_time // (groups * num_heads * num_rounds * columns)), dim=2):
+    for query_GHnD in query_GHND.split(max(1, at_a_time // (groups * num_heads * rotation_GHDC.shape[-1])), dim=2):
         with full_precision(query_BLHD.device):
-            rotated_GHnRK = (query_GHnD @ rotation_GHDC).unflatten(-1, (num_rounds, columns))
-        of_factors = rotated_GHnRK.split([factor // 2 for factor in factors], dim=-1)
-        bucket_GHnR1 = _largest(of_factors[0])
-        for factor, of_factor_GHnRK in zip(factors[1:], of_factors[1:], strict=True):
-            bucket_GHnR1 = _largest(of_factor_GHnRK).add_(bucket_GHnR1, alpha=factor)
-        parts.append(bucket_GHnR1.to(torch.int16))
-    bucket_GHNR1 = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
-    return bucket_GHNR1.permute(3, 0, 2, 1, 4).reshape(num_rounds, *query_BLHD.shape[:3])
+            rotated_GHnC = query_GHnD @ rotation_GHDC
+        of_rounds = rotated_GHnC.split([sum(half) for half in halves], dim=-1)
+        parts.append(torch.stack([_bucket(x, half) for x, half in zip(of_rounds, halves, strict=True)]))
+    bucket_RGHN = parts[0] if len(parts) == 1 else torch.cat(parts, dim=3)
+    return bucket_RGHN.transpose(2, 3).reshape(len(factors), *query_BLHD.shape[:3])
+
+
+def _bucket(rotated: Tensor, halves: Sequence[int]) -> Tensor:
+    """The bucket of rotated queries [..., C] in one round, int16 [...]."""
+    first, *others = rotated.split(list(halves), dim=-1)
+    bucket = _largest(first)
+    for half, x in zip(halves[1:], others, strict=True):
+        bucket = _largest(x).add_(bucket, alpha=2 * half)
+    return bucket.squeeze(-1).to(torch.int16)
 
 
 def _largest(rotated: Tensor) -> Tensor:
@@ -88,8 +131,8 @@ def _largest(rotated: Tensor) -> Tensor:
     return torch.add(largest, rotated.gather(-1, largest) < 0, alpha=rotated.shape[-1])
 
 
-def hash_example(device: torch.device) -> tuple[Tensor, Tensor, list[int]]:
-    """Example arguments for comparing implementations of the hash: two factors, and rotations for each row."""
+def hash_example(device: torch.device) -> tuple[Tensor, Tensor, list[list[int]]]:
+    """Example arguments for comparing implementations of the hash: rounds of one and two hashes, rotations by row."""
     noise = torch.Generator().manual_seed(0)
     query_BLHD = torch.randn(2, 150, 2, 64, generator=noise).to(device)
-    return query_BLHD, torch.randn(2, 2, 2, 64, 12, generator=noise).to(device), [16, 8]
+    return query_BLHD, torch.randn(2, 2, 2, 64, 12, generator=noise).to(device), [[20], [16, 8]]

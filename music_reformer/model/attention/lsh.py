@@ -17,13 +17,22 @@ nothing leaks. See docs/decisions/001 and 003.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from music_reformer.model.attention.cache import BucketCache, Moment
 from music_reformer.model.attention.documents import Documents
-from music_reformer.model.attention.hashing import bucket_factors, drawn_rotations, hash_queries, stored_rotations
+from music_reformer.model.attention.hashing import (
+    across,
+    drawn_rotations,
+    factors_of_rounds,
+    fixed_rotations,
+    hash_queries,
+)
 from music_reformer.model.kernels.torch_banded import (
     MASKED,
     Workspace,
@@ -47,12 +56,14 @@ class LSHAttention(nn.Module):
         num_heads: H.
         head_width: D.
         window: W, members of its bucket that a token sees in one round.
-        num_buckets: K, a constant of the model whatever the length; even. Many are the product of two hashes
+        num_buckets: K of the first rounds, whose pattern the others repeat: few buckets hold the recent past, many
+            reach far back. A constant of the model, whatever the length; even. Many are the product of two hashes
             (`bucket_factors`).
         num_rounds: R used in training and by default afterwards.
-        max_rounds: rounds whose rotations are stored, so that evaluation may use more of them.
+        max_rounds: rounds that there are rotations for, so that evaluation may use more of them.
         successor_values: keys bring the value of the token after them; False: their own, as in the paper. A token
             that has only itself takes its own value either way.
+        seed: of the rotations in evaluation. They are made, not learnt, so files of weights do not hold them.
     """
 
     def __init__(
@@ -62,23 +73,39 @@ class LSHAttention(nn.Module):
         num_heads: int,
         head_width: int,
         window: int,
-        num_buckets: int,
+        num_buckets: Sequence[int],
         num_rounds: int,
         max_rounds: int,
         successor_values: bool,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         self.successor_values = successor_values
         self.num_heads, self.head_width = num_heads, head_width
-        self.window, self.num_buckets, self.num_rounds = window, num_buckets, num_rounds
+        self.window, self.num_rounds = window, num_rounds
+        self.factors = factors_of_rounds(num_buckets, max_rounds)
+        self.num_buckets = [math.prod(of_round) for of_round in self.factors]
         self.to_query_value = nn.Linear(width, 2 * num_heads * head_width, bias=False)
         self.to_out = nn.Linear(num_heads * head_width, width, bias=False)
         self.rotations_RHDK: Tensor
-        rotations_RHDK = stored_rotations(
-            num_heads=num_heads, head_width=head_width, num_buckets=num_buckets, max_rounds=max_rounds
-        )
-        self.register_buffer("rotations_RHDK", rotations_RHDK)
+        rotations_RHDK = fixed_rotations(self.factors, num_heads=num_heads, head_width=head_width, seed=seed)
+        self.register_buffer("rotations_RHDK", rotations_RHDK, persistent=False)
         self._row_seeds: range | None = None
+        # In a list, so that its parameters are not counted as this layer's, too.
+        self._norm: list[nn.LayerNorm] = []
+        self.register_load_state_dict_pre_hook(_without_stored_rotations)
+
+    def hash_across(self, norm: nn.LayerNorm) -> None:
+        """Leave out of fine hashes what the queries have in common: the direction that the shift of `norm` gives them.
+
+        In trained weights the mean query points that way (a cosine of 0.97 or so), and is longer than what tells
+        queries from one another: a hash of the whole query puts a quarter of all tokens into one bucket, whatever the
+        number of buckets. The direction depends on parameters alone, so the attention stays exactly causal.
+
+        Args:
+            norm: what this layer's input comes from.
+        """
+        self._norm = [norm]
 
     def redraw_rotations(self, row_seeds: range | None) -> None:
         """Draw rotations for training; None goes back to the stored ones. `eval()` always uses the stored ones.
@@ -93,12 +120,24 @@ class LSHAttention(nn.Module):
 
     def buckets(self, query_BLHD: Tensor, num_rounds: int | None = None) -> Tensor:
         """Hash of every query in so many rounds (None: those in use): int16 [R, B, L, H], each below K."""
-        rotations_RHDK = self.rotations_RHDK[: self.num_rounds if num_rounds is None else num_rounds]
+        num_rounds = self.num_rounds if num_rounds is None else num_rounds
+        rotations_RHDK = self.rotations_RHDK[:num_rounds]
         if self.training and self._row_seeds is not None:
             rotations_GRHDK = drawn_rotations(self._row_seeds[: len(query_BLHD)], like_RHDK=rotations_RHDK)
         else:
             rotations_GRHDK = rotations_RHDK.unsqueeze(0)
-        return hash_queries(query_BLHD, rotations_GRHDK, bucket_factors(self.num_buckets))
+        return hash_queries(query_BLHD, self.turned(rotations_GRHDK), self.factors[:num_rounds])
+
+    @torch.no_grad()
+    def turned(self, rotations_RHDK: Tensor) -> Tensor:
+        """Rotations [..., R, H, D, K] that do not see what all queries have in common (`hash_across`)."""
+        factors = self.factors[: rotations_RHDK.shape[-4]]
+        if not self._norm or all(len(of_round) == 1 for of_round in factors):
+            return rotations_RHDK
+        weight_HDE = self.to_query_value.weight.unflatten(0, (2, self.num_heads, self.head_width))[0]
+        with full_precision(rotations_RHDK.device):
+            common_HD = weight_HDE.float() @ self._norm[0].bias.float()
+        return across(rotations_RHDK, common_HD, factors)
 
     def forward(self, x_BLE: Tensor, documents: Documents, buckets_RBLH: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Attend; `buckets_RBLH` of an earlier pass over the same input are reused when given.
@@ -122,14 +161,14 @@ class LSHAttention(nn.Module):
             successors(value_BLHD.float()) if self.successor_values else value_BLHD.float(),
             buckets_RBLH,
             window=self.window,
-            num_buckets=self.num_buckets,
+            num_buckets=self.num_buckets[:num_rounds],
         )
         return out_BLE, cache
 
     def step(self, x_BE: Tensor, cache: BucketCache, moment: Moment) -> Tensor:
         """One token more for every row; the cache is updated in place. Costs O(R W), whatever the length."""
         query_BHD, value_BHD = self._project(x_BE).float().unbind(dim=1)
-        buckets_BHR = self.buckets(query_BHD.unsqueeze(1), cache.shape[1])[:, :, 0].permute(1, 2, 0)
+        buckets_BHR = self.buckets(query_BHD.unsqueeze(1), cache.num_rounds)[:, :, 0].permute(1, 2, 0).long()
         if self.successor_values:
             cache.replace_last_value(value_BHD)
         key_BHND, value_BHND, bias = cache.append(shared_key(query_BHD), value_BHD, buckets_BHR)
@@ -142,9 +181,14 @@ class LSHAttention(nn.Module):
 
     def _attend(self, query_value_BLTHD: Tensor, documents: Documents, buckets_RBLH: Tensor) -> Tensor:
         attention = form_for(query_value_BLTHD.device, TorchSharedAttention, TritonSharedAttention, shared_example)
-        segment_BL = documents.segments(self.num_buckets)
+        segment_BL = documents.segments(max(self.num_buckets))
         out_BLHD = attention.apply(query_value_BLTHD, segment_BL, buckets_RBLH, self.window, self.successor_values)
         return self.to_out(out_BLHD.flatten(2))
+
+
+def _without_stored_rotations(layer: LSHAttention, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Drop the rotations that older checkpoints hold."""
+    state.pop(prefix + "rotations_RHDK", None)
 
 
 def shared_key(query: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """A decoding step on the CPU in compiled loops (Numba): what `decoder.plain_step` does in hundreds of operations.
 
-Shapes: B rows, E width, F outputs of a product, H heads, D head width, R rounds, K buckets, W window, P = 2 key and
-value, Z rings (`cache.py`), M places of a ring of one head, G blocks of columns, N columns of a block.
+Shapes: B rows, E width, F outputs of a product, H heads, D head width, R rounds, K buckets of all rounds, W window,
+P = 2 key and value, M places of a ring of one head, T places of a pool and Y their links (`cache.py`), G blocks of
+columns, N columns of a block.
 
 Every row is computed by itself, and each sum in one order: the result of a row does not depend on the number of rows.
 Weights are packed by blocks of columns, so that a product reads them once, in order, for four rows at a time, and keeps
@@ -30,7 +31,6 @@ NORM_EPSILON = 1e-5  # torch.nn.LayerNorm
 SMALLEST_NORM = 1e-12
 LOG2_E = np.float32(1.4426950408889634)
 LN_2_HIGH, LN_2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)  # Cody and Waite: n * high is exact
-MASKED = np.float32(-1e30)
 LARGEST_EXPONENT = np.float32(87.0)
 
 
@@ -260,9 +260,11 @@ def rotary_attention(first_BE, second_BE, scale_E, shift_E, in_GEN, out_GFN, pai
 
 @_compiled()
 def _bucket(rotated, factors):
-    """argmax of [xR; -xR] of each factor, given xR of all, as one number."""
+    """argmax of [xR; -xR] of each factor, given xR of all, as one number; factors end with the first 0."""
     bucket, first = 0, 0
     for factor in factors:
+        if factor == 0:
+            break
         largest = first
         for i in range(first + 1, first + factor // 2):
             if abs(rotated[i]) > abs(rotated[largest]):
@@ -273,16 +275,42 @@ def _bucket(rotated, factors):
 
 
 @_compiled()
-def _append(pair_WPD, filled_Z, ring, query_D, key_scale, value_D):
-    """Put a token into its ring; returns its place there, and how many members the ring had before (W at most)."""
-    window = len(pair_WPD)
-    filled = filled_Z[ring]
-    place, count = filled % window, min(filled, window)
-    filled_Z[ring] = filled + 1 if filled + 1 < 2 * window else window
-    for d in range(len(query_D)):
-        pair_WPD[place, 0, d] = query_D[d] * key_scale
-    pair_WPD[place, 1] = value_D
-    return place, count
+def _follow(link, link_Y, links_of_place, places):
+    """Write the places of a chain of links, newest first, as many as `places` has room for; returns how many."""
+    count = 0
+    while count < len(places) and link >= links_of_place:
+        places[count] = link // links_of_place
+        link = link_Y[link]
+        count += 1
+    return count
+
+
+@_compiled(any_order=True)
+def _score_places(query_D, pair_THPD, head, places_M, scores_M):
+    """Scores of the keys at some places."""
+    scale = np.float32(len(query_D) ** -0.5)
+    for m in range(len(places_M)):
+        place = places_M[m]
+        score = np.float32(0.0)
+        for d in range(len(query_D)):
+            score += query_D[d] * pair_THPD[place, head, 0, d]
+        scores_M[m] = score * scale
+
+
+@_compiled()
+def _add_values_of_places(weights_M, pair_THPD, head, places_M, out_D):
+    """Add the values at some places, weighted."""
+    whole = len(weights_M) // 4 * 4
+    for m in range(0, whole, 4):
+        w0, w1, w2, w3 = weights_M[m], weights_M[m + 1], weights_M[m + 2], weights_M[m + 3]
+        t0, t1, t2, t3 = places_M[m], places_M[m + 1], places_M[m + 2], places_M[m + 3]
+        for d in range(len(out_D)):
+            first = w0 * pair_THPD[t0, head, 1, d] + w1 * pair_THPD[t1, head, 1, d]
+            out_D[d] += first + (w2 * pair_THPD[t2, head, 1, d] + w3 * pair_THPD[t3, head, 1, d])
+    for m in range(whole, len(weights_M)):
+        place = places_M[m]
+        for d in range(len(out_D)):
+            out_D[d] += weights_M[m] * pair_THPD[place, head, 1, d]
 
 
 @_compiled()
@@ -294,53 +322,52 @@ def lsh_attention(
     in_GEN,
     out_GFN,
     rotations_HGDN,
-    factors,
+    factors_RF,
     successor_values,
-    pair_ZWPD,
-    filled_Z,
-    first_ring_N,
-    last_N,
-    num_heads,
-    num_rounds,
+    pair_THPD,
+    link_Y,
+    newest_BHK,
+    first_bucket_R,
+    last_place_B,
+    place_B,
+    window,
 ):
-    """Add LSH attention (paper, section 2) of the second stream to the first; the token is put into its rings."""
-    num_rows = len(first_BE)
-    _, window, _, width = pair_ZWPD.shape
+    """Add LSH attention (paper, section 2) of the second stream to the first; the token joins its buckets."""
+    num_rows, (_, num_heads, _, width), num_rounds = len(first_BE), pair_THPD.shape, len(first_bucket_R)
+    links_of_place = num_heads * num_rounds
     projected_BF = product(normed(second_BE, scale_E, shift_E), in_GEN, 2 * num_heads * width)
     out_BF = np.zeros((num_rows, num_heads * width), np.float32)
-    num_rotated = factors.sum() // 2
-    scores = np.empty(num_rounds * window, np.float32)
-    rings, ends = np.empty(num_rounds, np.int64), np.zeros(num_rounds + 1, np.int64)
+    num_rotated = factors_RF[:num_rounds].sum() // 2
+    places = np.empty(num_rounds * (window - 1), np.int64)
+    all_scores = np.empty(num_rounds * (window - 1), np.float32)
     for h in range(num_heads):
         query_BD = np.ascontiguousarray(projected_BF[:, h * width : (h + 1) * width])
-        rotated_BF = product(query_BD, rotations_HGDN[h], num_rounds * num_rotated)
+        rotated_BF = product(query_BD, rotations_HGDN[h], num_rotated)
         for b in range(num_rows):
             query_D = query_BD[b]
             value_D = projected_BF[b, (num_heads + h) * width : (num_heads + h + 1) * width]
-            norm = max(np.sqrt(_dot(query_D, query_D)), np.float32(SMALLEST_NORM))
-            key_scale = np.float32(math.sqrt(width)) / norm
-            num_others = 0
+            key_scale = np.float32(math.sqrt(width)) / max(np.sqrt(_dot(query_D, query_D)), np.float32(SMALLEST_NORM))
+            if successor_values:
+                pair_THPD[last_place_B[b], h, 1] = value_D
+            for d in range(width):
+                pair_THPD[place_B[b], h, 0, d] = query_D[d] * key_scale
+            pair_THPD[place_B[b], h, 1] = value_D
+            count, first_rotated = 0, 0
             for r in range(num_rounds):
-                n = (b * num_heads + h) * num_rounds + r
-                if successor_values:
-                    pair_ZWPD[last_N[n] // window, last_N[n] % window, 1] = value_D
-                bucket = _bucket(rotated_BF[b, r * num_rotated : (r + 1) * num_rotated], factors)
-                ring = first_ring_N[n] + bucket
-                place, count = _append(pair_ZWPD[ring], filled_Z, ring, query_D, key_scale, value_D)
-                last_N[n] = ring * window + place
-                rings[r], ends[r + 1] = ring, ends[r] + count
-                _score(query_D, pair_ZWPD[ring], scores[ends[r] : ends[r + 1]])
-                if count == window:  # The token itself is among them.
-                    scores[ends[r] + place] = MASKED
-                    num_others -= 1
-                num_others += count
+                bucket = first_bucket_R[r] + _bucket(rotated_BF[b, first_rotated:], factors_RF[r])
+                first_rotated += factors_RF[r].sum() // 2
+                link, own = newest_BHK[b, h, bucket], place_B[b] * links_of_place + h * num_rounds + r
+                count += _follow(link, link_Y, links_of_place, places[count : count + window - 1])
+                link_Y[own] = link
+                newest_BHK[b, h, bucket] = own
             out_D = out_BF[b, h * width : (h + 1) * width]
-            if num_others == 0:  # It has only itself.
+            if count == 0:  # It has only itself.
                 out_D[:] = value_D
                 continue
-            total = _weigh(scores[: ends[num_rounds]])
-            for r in range(num_rounds):
-                _add_values(scores[ends[r] : ends[r + 1]], pair_ZWPD[rings[r]], out_D)
+            scores = all_scores[:count]
+            _score_places(query_D, pair_THPD, h, places[:count], scores)
+            total = _weigh(scores)
+            _add_values_of_places(scores, pair_THPD, h, places[:count], out_D)
             for d in range(width):
                 out_D[d] /= total
     add_product(out_BF, out_GFN, first_BE)

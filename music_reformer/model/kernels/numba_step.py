@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from music_reformer.model.attention.cache import BucketCache, Cache, DecodeState, GrowingCache
-from music_reformer.model.attention.hashing import bucket_factors
 from music_reformer.model.attention.lsh import LSHAttention
 from music_reformer.model.kernels import numba_kernels
 from music_reformer.model.reformer import ReformerLM
@@ -71,8 +70,8 @@ class _Layer:
         inner_GEN, outer_GFN, in_GEN, out_GFN, *rotations = packed
         self._attention: tuple[Any, ...] = (*_norm(block.attention_norm), in_GEN, out_GFN)
         if isinstance(attention, LSHAttention):
-            factors = np.array(bucket_factors(attention.num_buckets))
-            self._attention += (*rotations, factors, attention.successor_values)
+            factors_RF = np.array([[*of_round, 0][:2] for of_round in attention.factors])
+            self._attention += (*rotations, factors_RF, attention.successor_values)
         self._feed_forward = (
             *_norm(block.feed_forward_norm),
             inner_GEN,
@@ -84,14 +83,14 @@ class _Layer:
     def step(self, first_BE: Array, second_BE: Array, cache: Cache, position_B: Array) -> None:
         """Add the sublayers to the streams, in place; the cache takes the token."""
         streams = first_BE, second_BE
-        if isinstance(cache, GrowingCache):
-            cache.make_room(int(position_B.max()))
-        pair = cache.pair.unflatten(-1, (2, -1)).numpy()
         if isinstance(cache, BucketCache):
-            rings = pair, cache.filled_Z.numpy(), cache.first_ring_N.numpy(), cache.last_N.numpy()
-            numba_kernels.lsh_attention(*streams, *self._attention, *rings, *cache.shape[:2])
+            places = cache.last_place_B.numpy(), cache.next_places().numpy()
+            chains = cache.link_Y.numpy(), cache.newest_BHK.numpy(), cache.first_bucket_R.numpy()
+            numba_kernels.lsh_attention(*streams, *self._attention, _pair(cache), *chains, *places, cache.window)
         else:
-            numba_kernels.rotary_attention(*streams, *self._attention, pair, position_B)
+            if isinstance(cache, GrowingCache):
+                cache.make_room(int(position_B.max()))
+            numba_kernels.rotary_attention(*streams, *self._attention, _pair(cache), position_B)
         numba_kernels.feed_forward(*streams, *self._feed_forward)
 
 
@@ -123,9 +122,21 @@ def _matrices(block: ReversibleBlock) -> list[Tensor]:
         block.feed_forward.to_out.weight,
         attention.to_query_value.weight if is_lsh else attention.to_query_key_value.weight,
         attention.to_out.weight,
-        # Of each head, the rotated components of all rounds, one round after another.
-        *([attention.rotations_RHDK.permute(1, 0, 3, 2).flatten(1, 2)] if is_lsh else []),
+        *([_used_rotations(attention)] if is_lsh else []),
     ]
+
+
+def _used_rotations(attention: LSHAttention) -> Tensor:
+    """Of each head the columns that the rounds use, one round after another, [H, F, D]."""
+    turned_RHDK = attention.turned(attention.rotations_RHDK)
+    used = [x_HDK[..., : sum(of_round) // 2] for x_HDK, of_round in zip(turned_RHDK, attention.factors, strict=True)]
+    return torch.cat(used, dim=-1).transpose(1, 2)
+
+
+def _pair(cache: Cache) -> Array:
+    """Keys and values of a cache, as two rows."""
+    found: Array = cache.pair.unflatten(-1, (2, -1)).numpy()
+    return found
 
 
 def _norm(norm: nn.LayerNorm) -> tuple[Array, Array]:

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -257,13 +258,13 @@ def _fixed_rotation(pairs: int) -> Fixed:
     return Fixed(num_warps=None, PAIRS=pairs, PADDED=_padded(pairs), BLOCK=ROTATED_BLOCK)
 
 
-def triton_hash(query_BLHD: Tensor, rotations_GRHDK: Tensor, factors: list[int]) -> Tensor:
-    """`attention.hashing.hash_queries` in one Triton kernel; int16 [R, B, L, H].
+def triton_hash(query_BLHD: Tensor, rotations_GRHDK: Tensor, factors: Sequence[Sequence[int]]) -> Tensor:
+    """`attention.hashing.hash_queries` by a Triton kernel; int16 [R, B, L, H].
 
     Args:
         query_BLHD: float32 or bfloat16; its last dimension stands side by side.
         rotations_GRHDK: of each row (G = B), or of all rows alike (G = 1).
-        factors: the buckets of each of the one or two hashes.
+        factors: for each round the buckets of each of its one or two hashes.
     """
     from music_reformer.model.kernels.triton_kernels import hash_rows
 
@@ -271,21 +272,26 @@ def triton_hash(query_BLHD: Tensor, rotations_GRHDK: Tensor, factors: list[int])
     groups, num_rounds, _, _, columns = rotations_GRHDK.shape
     rotations_GRHDK = rotations_GRHDK.contiguous()
     buckets_RBLH = torch.empty((num_rounds, batch, length, num_heads), dtype=torch.int16, device=query_BLHD.device)
-    strides = (*query_BLHD.stride()[:3], rotations_GRHDK.stride(0) if groups > 1 else 0)
-    grid = (-(-length // LARGEST_BLOCK), batch * num_heads, num_rounds)
-    to_buckets = (query_BLHD, rotations_GRHDK, buckets_RBLH, length, num_heads, *strides)
-    launch(hash_rows, grid, to_buckets, _fixed_hash(width, columns, *factors))
+    strides = (*query_BLHD.stride()[:3], rotations_GRHDK.stride(0) if groups > 1 else 0, columns)
+    first = 0
+    # One launch for rounds side by side that have equally many buckets.
+    for of_round, equal in itertools.groupby(map(tuple, factors)):
+        count = len(list(equal))
+        grid = (-(-length // LARGEST_BLOCK), batch * num_heads, count)
+        rounds = (rotations_GRHDK[:, first:], buckets_RBLH[first:])
+        launch(hash_rows, grid, (query_BLHD, *rounds, length, num_heads, *strides), _fixed_hash(width, *of_round))
+        first += count
     return buckets_RBLH
 
 
 @functools.cache
-def _fixed_hash(width: int, columns: int, first: int, second: int = 0) -> Fixed:
+def _fixed_hash(width: int, first: int, second: int = 0) -> Fixed:
     return Fixed(
         num_warps=None,
         WIDTH=width,
         PADDED=_padded(width),
         BLOCK=LARGEST_BLOCK,
-        COLUMNS=_padded(columns),
+        COLUMNS=_padded((first + second) // 2),
         FIRST_HALF=first // 2,
         SECOND_HALF=second // 2,
     )

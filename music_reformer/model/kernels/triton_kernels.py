@@ -285,13 +285,15 @@ def _largest(rotated, column, first, count):
 @triton.jit
 def hash_rows(
     query, rotations, buckets, length, num_heads, batch_stride, stride, head_stride, rotation_stride,
+    num_columns,
     WIDTH: tl.constexpr, PADDED: tl.constexpr, BLOCK: tl.constexpr, COLUMNS: tl.constexpr, FIRST_HALF: tl.constexpr,
     SECOND_HALF: tl.constexpr,
 ):  # fmt: skip
     """Buckets [R, B, L, H] of a block of tokens of one head in one round: argmax of [xR; -xR], of one or two hashes.
 
-    `rotations` [B or 1, R, H, WIDTH, FIRST_HALF + SECOND_HALF]; `rotation_stride` is 0 where all rows of the batch have
-    the same. SECOND_HALF is 0 where there is one hash; COLUMNS are both, up to a power of two.
+    `rotations` [B or 1, R, H, WIDTH, num_columns], of which the first FIRST_HALF + SECOND_HALF columns are used;
+    `rotation_stride` is 0 where all rows of the batch have the same. SECOND_HALF is 0 where there is one hash; COLUMNS
+    are both, up to a power of two.
     """
     sample, head, turn = tl.program_id(1) // num_heads, tl.program_id(1) % num_heads, tl.program_id(2)
     batch = tl.num_programs(1) // num_heads
@@ -302,9 +304,9 @@ def hash_rows(
     )
     row, column = tl.arange(0, PADDED), tl.arange(0, COLUMNS)
     used = FIRST_HALF + SECOND_HALF
-    matrix = rotations + sample * rotation_stride + (turn * num_heads + head) * WIDTH * used
+    matrix = rotations + sample * rotation_stride + (turn * num_heads + head) * WIDTH * num_columns
     inside = (row < WIDTH)[:, None] & (column < used)[None, :]
-    rotation = tl.load(matrix + row[:, None] * used + column[None, :], mask=inside, other=0.0)
+    rotation = tl.load(matrix + row[:, None] * num_columns + column[None, :], mask=inside, other=0.0)
     rotated = tl.dot(q.to(tl.float32), rotation, input_precision="tf32x3")
     bucket = _largest(rotated, column, 0, FIRST_HALF)
     if SECOND_HALF > 0:

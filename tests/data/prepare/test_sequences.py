@@ -165,7 +165,7 @@ def test_an_output_that_is_there_is_left_alone(tmp_path: Path) -> None:
 def music_weights(folder: Path) -> Path:
     tokenizer = MusicTokenizer(TokenizerConfig())
     shape = {"width": 16, "num_layers": 1, "num_heads": 1, "head_width": 16, "feed_forward_width": 16}
-    model = ReformerLM(ModelConfig(vocab_size=tokenizer.vocab_size, window=4, num_buckets=4, **shape))
+    model = ReformerLM(ModelConfig(vocab_size=tokenizer.vocab_size, window=4, num_buckets=[4], **shape))
     save_weights(folder / "music", model, tokenizer.to_json(), {})
     return folder / "music"
 
@@ -182,7 +182,7 @@ def test_training_learns_it_and_evaluation_tells_nats(
     assert main(["prepare", "corpus=tokens", "corpus.path=words.jsonl", "output=store"]) == 0
     tiny = [
         *("model.width=32", "model.num_layers=2", "model.num_heads=2", "model.head_width=16"),
-        *("model.feed_forward_width=64", "model.window=16", "model.num_buckets=4", "model.axial_shape=[16,16]"),
+        *("model.feed_forward_width=64", "model.window=16", "model.num_buckets=[4]", "model.axial_shape=[16,16]"),
         *("trainer.max_steps=40", "trainer.row_tokens=256", "trainer.accelerator=cpu", "optimizer.learning_rate=1e-2"),
         *("optimizer.warmup_steps=10", "trainer.validate_every=40"),
     ]

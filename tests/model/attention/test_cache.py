@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from helpers.small_models import decoder, tokens
+from music_reformer.model.attention import cache as cache_module
 from music_reformer.model.attention.cache import BucketCache, DecodeState, GrowingCache, Moment, RecentCache
 from music_reformer.model.kernels.torch_banded import MASKED
 
-HEADS, WIDTH, WINDOW, ROUNDS, BUCKETS = 2, 4, 3, 2, 4
+HEADS, WIDTH, WINDOW, BUCKETS = 2, 4, 3, [4, 6]
+ROUNDS = len(BUCKETS)
 
 
 def moment(position: list[int]) -> Moment:
@@ -50,22 +52,54 @@ def test_a_growing_cache_holds_all_tokens_and_makes_room() -> None:
 
 
 class _Lists:
-    """What a bucket cache should hold: for each row, head, round and bucket the last W keys and values."""
+    """What a bucket cache should hold: for each row, head, round and bucket the last W members, by their number.
+
+    A member is looked up in `pairs`, the tokens of its row, so that its value may change after it was added.
+    """
 
     def __init__(self, rows: int) -> None:
-        self.rings: list[dict[tuple[int, int, int], list[torch.Tensor]]] = [{} for _ in range(rows)]
+        self.pairs: list[list[torch.Tensor]] = [[] for _ in range(rows)]
+        self.members: list[dict[tuple[int, int, int], list[int]]] = [{} for _ in range(rows)]
 
     def append(self, key_BHD: torch.Tensor, value_BHD: torch.Tensor, bucket_BHR: torch.Tensor) -> None:
-        for row, rings in enumerate(self.rings):
+        for row, members in enumerate(self.members):
+            number = len(self.pairs[row])
+            self.pairs[row].append(torch.cat([key_BHD[row], value_BHD[row]], dim=-1))
             for head in range(HEADS):
                 for round_ in range(ROUNDS):
-                    ring = rings.setdefault((head, round_, int(bucket_BHR[row, head, round_])), [])
-                    ring.append(torch.cat([key_BHD[row, head], value_BHD[row, head]]))
+                    ring = members.setdefault((head, round_, int(bucket_BHR[row, head, round_])), [])
+                    ring.append(number)
                     del ring[:-WINDOW]
 
+    def replace_last_value(self, value_BHD: torch.Tensor) -> None:
+        for pairs, value_HD in zip(self.pairs, value_BHD, strict=True):
+            pairs[-1] = torch.cat([pairs[-1][:, :WIDTH], value_HD], dim=-1)
+
     def seen(self, row: int, head: int, bucket_R: torch.Tensor) -> set[tuple[float, ...]]:
-        rings = [self.rings[row][head, round_, int(bucket)] for round_, bucket in enumerate(bucket_R)]
-        return {tuple(pair.tolist()) for ring in rings for pair in ring}
+        rings = [self.members[row][head, round_, int(bucket)] for round_, bucket in enumerate(bucket_R)]
+        return {tuple(self.pairs[row][number][head].tolist()) for ring in rings for number in ring}
+
+    def select(self, rows: list[int]) -> _Lists:
+        found = _Lists(len(rows))
+        found.pairs = [list(self.pairs[row]) for row in rows]
+        found.members = [{place: list(ring) for place, ring in self.members[row].items()} for row in rows]
+        return found
+
+    def admit(self, other: _Lists) -> None:
+        self.pairs += other.select(list(range(len(other.pairs)))).pairs
+        self.members += other.select(list(range(len(other.pairs)))).members
+
+
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages that are often full, and hardly any to spare."""
+    monkeypatch.setattr(cache_module, "PAGE", 5)
+    monkeypatch.setattr(cache_module, "SPARE_PAGES", 1)
+
+
+def random_buckets(*shape: int) -> torch.Tensor:
+    """[..., H, R]."""
+    return torch.stack([torch.randint(0, number, (*shape, HEADS)) for number in BUCKETS], dim=-1)
 
 
 def filled(keys: torch.Tensor, values: torch.Tensor, buckets_BLHR: torch.Tensor) -> tuple[BucketCache, _Lists]:
@@ -77,10 +111,13 @@ def filled(keys: torch.Tensor, values: torch.Tensor, buckets_BLHR: torch.Tensor)
     return BucketCache.filled(keys, values, buckets_RBLH, window=WINDOW, num_buckets=BUCKETS), lists
 
 
-def step(cache: BucketCache, lists: _Lists, rows: int) -> None:
-    """One token more for both: they show the same."""
-    key_BHD, value_BHD = noise(rows)
-    bucket_BHR = torch.randint(0, BUCKETS, (rows, HEADS, ROUNDS))
+def step(cache: BucketCache, lists: _Lists) -> None:
+    """One token more for both, after the value of the last one has changed: they show the same."""
+    rows = len(lists.pairs)
+    (key_BHD, value_BHD), (_, later_BHD) = noise(rows), noise(rows)
+    bucket_BHR = random_buckets(rows)
+    cache.replace_last_value(later_BHD)
+    lists.replace_last_value(later_BHD)
     found = cache.append(key_BHD, value_BHD, bucket_BHR)
     lists.append(key_BHD, value_BHD, bucket_BHR)
     for row in range(rows):
@@ -88,11 +125,11 @@ def step(cache: BucketCache, lists: _Lists, rows: int) -> None:
             assert seen(*found, row, head) == lists.seen(row, head, bucket_BHR[row, head])
 
 
-@pytest.mark.parametrize("length", [1, 4, 30])
+@pytest.mark.parametrize("length", [1, 4, 5, 30])
 def test_a_bucket_cache_holds_the_last_members_of_every_bucket(length: int) -> None:
-    cache, lists = filled(*noise(2, length), torch.randint(0, BUCKETS, (2, length, HEADS, ROUNDS)))
+    cache, lists = filled(*noise(2, length), random_buckets(2, length))
     for _ in range(40):
-        step(cache, lists, 2)
+        step(cache, lists)
 
 
 def test_the_token_itself_counts_only_where_there_is_no_other() -> None:
@@ -107,32 +144,49 @@ def test_the_token_itself_counts_only_where_there_is_no_other() -> None:
     torch.testing.assert_close((share @ values).squeeze(2), value_BHD, msg="the one before it is all that it sees")
 
 
-def test_the_value_of_the_last_token_may_be_replaced_wherever_it_is_kept() -> None:
-    keys, values = noise(2, 9)
-    buckets = torch.randint(0, BUCKETS, (2, 9, HEADS, ROUNDS))
-    later = values.clone()
-    later[:, -1] = torch.randn(2, HEADS, WIDTH)
-    cache, _ = filled(keys, values, buckets)
-    cache.replace_last_value(later[:, -1])
-    expected, _ = filled(keys, later, buckets)
-    assert torch.equal(cache.pair, expected.pair)
-
-
-def test_rows_of_a_bucket_cache_are_copied_leave_and_come() -> None:
-    caches = [filled(*noise(rows, 12), torch.randint(0, BUCKETS, (rows, 12, HEADS, ROUNDS))) for rows in (3, 2)]
-    (cache, lists), (other, other_lists) = caches
-    copy = cache.select([2, 0, 2])
-    copied = _Lists(3)
-    copied.rings = [{ring: list(members) for ring, members in lists.rings[row].items()} for row in (2, 0, 2)]
+@pytest.mark.parametrize("length", [10, 12])
+def test_rows_of_a_bucket_cache_are_copied_leave_and_come(length: int) -> None:
+    """Rows whose last page is full, and rows whose last page is not."""
+    cache, lists = filled(*noise(3, length), random_buckets(3, length))
+    other, other_lists = filled(*noise(2, length + 7), random_buckets(2, length + 7))
+    copy, copied = cache.select([2, 0, 2]), lists.select([2, 0, 2])
     cache.keep([2, 1])
-    lists.rings = [lists.rings[2], lists.rings[1]]
-    cache.admit(other)  # One goes to the slot that was left, for the other there has to be made room.
-    lists.rings += [{ring: list(members) for ring, members in rings.items()} for rings in other_lists.rings]
-    assert len(set(cache.slots)) == 4
-    for _ in range(15):
-        step(cache, lists, 4)
-        step(copy, copied, 3)
-        step(other, other_lists, 2)
+    lists = lists.select([2, 1])
+    cache.admit(other)
+    lists.admit(other_lists)
+    for _ in range(8):
+        step(cache, lists)
+        step(copy, copied)
+        step(other, other_lists)
+    again, again_lists = copy.select([1, 1, 0, 2]), copied.select([1, 1, 0, 2])
+    copy.keep([0])
+    copied = copied.select([0])
+    copy.admit(again)
+    copied.admit(again_lists)
+    for _ in range(8):
+        step(again, again_lists)
+        step(copy, copied)
+
+
+def test_variations_share_the_pages_of_their_prompt() -> None:
+    cache, lists = filled(*noise(1, 503), random_buckets(1, 503))
+    many, of_many = cache.select([0] * 10), lists.select([0] * 10)
+    assert len(many.pair) < 1.2 * len(cache.pair)
+    for _ in range(20):
+        step(many, of_many)
+
+
+def test_a_long_row_makes_room_and_a_row_that_leaves_frees_it() -> None:
+    cache, lists = filled(*noise(2, 3), random_buckets(2, 3))
+    for _ in range(100):
+        step(cache, lists)
+    places = len(cache.pair)
+    assert places < 2 * 2 * 103, "it grows by half"
+    cache.keep([1])
+    lists = lists.select([1])
+    for _ in range(90):
+        step(cache, lists)
+    assert len(cache.pair) == places
 
 
 @pytest.mark.parametrize("kind", ["lsh", "local", "full"])

@@ -13,9 +13,9 @@ HEADS, WIDTH = 2, 8
 
 
 def _layer(
-    *, window: int = 8, num_buckets: int = 6, num_rounds: int = 2, successor_values: bool = True
+    *, window: int = 8, num_buckets: tuple[int, ...] = (6,), num_rounds: int = 2, successor_values: bool = True
 ) -> LSHAttention:
-    return LSHAttention(
+    layer = LSHAttention(
         width=24,
         num_heads=HEADS,
         head_width=WIDTH,
@@ -25,6 +25,10 @@ def _layer(
         max_rounds=8,
         successor_values=successor_values,
     ).eval()
+    norm = torch.nn.LayerNorm(24)
+    torch.nn.init.normal_(norm.bias)
+    layer.hash_across(norm)
+    return layer
 
 
 def _by_definition(layer: LSHAttention, x_BLE: torch.Tensor, document_BL: torch.Tensor) -> torch.Tensor:
@@ -39,18 +43,33 @@ def _by_definition(layer: LSHAttention, x_BLE: torch.Tensor, document_BL: torch.
             k = q / q.norm(dim=-1, keepdim=True) * WIDTH**0.5
             visible = []
             for r in range(layer.num_rounds):
-                rotated = q @ layer.rotations_RHDK[r, h]
-                bucket = torch.cat([rotated, -rotated], dim=-1).argmax(-1)
-                visible.append(visible_keys(document_BL[b] * layer.num_buckets + bucket, layer.window))
+                bucket = _bucket(layer, q, r, h)
+                visible.append(visible_keys(document_BL[b] * layer.num_buckets[r] + bucket, layer.window))
             heads.append(attend(q, k, v, torch.stack(visible), avoid_self=True, successors=layer.successor_values))
         rows.append(torch.cat(heads, dim=-1))
     return layer.to_out(torch.stack(rows))
 
 
+def _bucket(layer: LSHAttention, q_LD: torch.Tensor, round_: int, head: int) -> torch.Tensor:
+    """[L]; a fine hash, one of two factors, takes what is left of a query across the image of the norm's shift."""
+    factors = layer.factors[round_]
+    if len(factors) > 1:
+        shift_D = (layer.to_query_value.weight @ layer._norm[0].bias)[head * WIDTH : (head + 1) * WIDTH]
+        q_LD = q_LD - (q_LD @ shift_D / shift_D.square().sum()).unsqueeze(1) * shift_D
+    bucket, first = 0, 0
+    for factor in factors:
+        rotated = q_LD @ layer.rotations_RHDK[round_, head, :, first : first + factor // 2]
+        bucket = bucket * factor + torch.cat([rotated, -rotated], dim=-1).argmax(-1)
+        first += factor // 2
+    return bucket
+
+
 @pytest.mark.parametrize("successor_values", [True, False])
-@pytest.mark.parametrize("num_rounds", [1, 2, 4, 8])
-def test_is_the_definition(num_rounds: int, successor_values: bool) -> None:
-    layer = _layer(num_rounds=num_rounds, successor_values=successor_values)
+@pytest.mark.parametrize(
+    ("num_rounds", "num_buckets"), [(1, (6,)), (2, (6,)), (2, (4, 160)), (4, (4, 160)), (8, (6,))], ids=str
+)
+def test_is_the_definition(num_rounds: int, num_buckets: tuple[int, ...], successor_values: bool) -> None:
+    layer = _layer(num_rounds=num_rounds, num_buckets=num_buckets, successor_values=successor_values)
     x = torch.randn(2, 70, 24, requires_grad=True)
     document = torch.zeros(2, 70, dtype=torch.int64)
     document[0, 30:] = 1
@@ -68,7 +87,7 @@ def test_is_the_definition(num_rounds: int, successor_values: bool) -> None:
 
 def test_the_set_of_attended_keys_does_not_depend_on_the_future() -> None:
     """Exactly: with one-hot values the output names the keys, so two passes must agree to the last key."""
-    layer = _layer(num_buckets=4)
+    layer = _layer(num_buckets=(4,))
     x = torch.randn(1, 120, 24)
     changed = x.clone()
     changed[:, 60:] = torch.randn(1, 60, 24)

@@ -45,13 +45,19 @@ def test_a_bucket_is_the_largest_component_of_the_rotation_and_its_opposite() ->
         assert numba_kernels._bucket(row, np.array([8, 12])) == first * 12 + second
 
 
-def test_a_ring_keeps_the_last_members() -> None:
-    pair_ZWPD, filled_Z = np.zeros((2, 3, 2, 4), np.float32), np.zeros(2, np.int64)
-    for number in range(1, 9):
-        query, value = np.full(4, number, np.float32), np.full(4, -number, np.float32)
-        place, count = numba_kernels._append(pair_ZWPD[1], filled_Z, 1, query, np.float32(0.5), value)
-        assert (place, count) == ((number - 1) % 3, min(number - 1, 3))
-        held = {(float(key[0]), float(brought[0])) for key, brought in pair_ZWPD[1]} - {(0.0, 0.0)}
-        assert held == {(n / 2, -n) for n in range(max(1, number - 2), number + 1)}
-    assert not pair_ZWPD[0].any()
-    assert filled_Z[0] == 0
+def test_a_single_hash_ends_with_a_zero() -> None:
+    rotated = np.array([0.5, -2.0, 1.0, 9.0], np.float32)
+    assert numba_kernels._bucket(rotated, np.array([6, 0])) == 3 + 1
+
+
+def test_a_chain_is_followed_to_its_end_or_as_far_as_there_is_room() -> None:
+    """Two heads of two rounds: places 5, 3 and 2 are one chain of head 1, round 0; place 0 ends it."""
+    links_of_place, chain = 4, 2
+    link_Y = np.full(10 * links_of_place, -1, np.int32)
+    for place, before in ((5, 3), (3, 2), (2, 0)):
+        link_Y[place * links_of_place + chain] = before * links_of_place + chain
+    for room, expected in ((8, [5, 3, 2]), (3, [5, 3, 2]), (2, [5, 3])):
+        places = np.zeros(room, np.int64)
+        count = numba_kernels._follow(np.int32(5 * links_of_place + chain), link_Y, links_of_place, places)
+        assert places[:count].tolist() == expected
+    assert numba_kernels._follow(np.int32(chain), link_Y, links_of_place, np.zeros(3, np.int64)) == 0

@@ -30,9 +30,9 @@ def prefilled(plain: Decoder, *lengths: int) -> DecodeState:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"num_rounds": 1, "num_buckets": 2, "window": 2},
+        {"num_rounds": 1, "num_buckets": [2], "window": 2},
         {"num_rounds": 4, "window": 5, "successor_values": False},
-        {"num_buckets": 160, "head_width": 6, "num_heads": 3, "width": 30},  # Buckets of two hashes.
+        {"num_buckets": [6, 160], "head_width": 6, "num_heads": 3, "width": 30},  # Buckets of two hashes.
         {"attention": ["full", "lsh"], "head_width": 70, "width": 90, "feed_forward_width": 130},
     ],
 )

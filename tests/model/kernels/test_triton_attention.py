@@ -113,12 +113,16 @@ def test_local_attention_is_the_plain_form(length: int, window: int, heads: int,
     assert attention_difference(*FORMS["local"][:2], lambda device: arguments, DEVICE) < 2e-5
 
 
-@pytest.mark.parametrize("factors", [[6], [128], [8, 6], [16, 32]], ids=str)
+@pytest.mark.parametrize(
+    "factors",
+    [[[6], [6]], [[128], [128]], [[8, 6], [8, 6]], [[16, 32], [16, 32]], [[6], [16, 32], [16, 32], [6]]],
+    ids=str,
+)
 @pytest.mark.parametrize("groups", [1, 2])
-def test_hashes_are_those_of_the_plain_form(factors: list[int], groups: int) -> None:
+def test_hashes_are_those_of_the_plain_form(factors: list[list[int]], groups: int) -> None:
     """Two rows of a batch of a length that no block divides, heads of a width that is no power of two."""
     query_BLTHD = torch.randn(2, 70, 2, 3, 24).to(DEVICE)
-    rotations_GRHDK = torch.randn(groups, 2, 3, 24, sum(factors) // 2).to(DEVICE)
+    rotations_GRHDK = torch.randn(groups, len(factors), 3, 24, max(map(sum, factors)) // 2).to(DEVICE)
     query_BLTHD[0, 0, 0] = 0.0
     plain, found = (form(query_BLTHD[:, :, 0], rotations_GRHDK, factors) for form in (hashing.torch_hash, triton_hash))
     assert found.dtype == plain.dtype
@@ -174,7 +178,7 @@ def test_layers_are_the_same_with_either_form(batch: int, kind: str, monkeypatch
             num_heads=2,
             head_width=16,
             window=8,
-            num_buckets=6,
+            num_buckets=[6, 160],
             num_rounds=2,
             max_rounds=2,
             successor_values=True,
