@@ -175,8 +175,8 @@ class CorpusConfig(ReadingConfig):
     # Names of members that are left out.
     without: list[str] = field(default_factory=list)
     mixture: MixtureConfig = field(default_factory=MixtureConfig)
-    # A table (CSV with corpus, file and group_id) of files that must be in one split, relative to `path`; a file that
-    # it does not list is a group of its own.
+    # A table (CSV with corpus, file and group_id) of files that must be in one split: by name, from datasets/manifests,
+    # or a file relative to `path`. A file that it does not list is a group of its own.
     groups: str | None = location(None)
     # Of integers: the value that fills sequences up to one length; null: NaN alone does.
     padding: int | None = bounded(None, -(2**31), 2**31)

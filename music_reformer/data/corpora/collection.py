@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import csv
 import functools
+import gzip
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from music_reformer.config import CorpusConfig, MemberConfig, ReadingConfig, require
-from music_reformer.data.corpora.corpus_manifest import CorpusManifest, read_manifest
+from music_reformer.data.corpora.corpus_manifest import CorpusManifest, groups_path, read_manifest
 from music_reformer.data.corpora.grooves import plan_joins
 from music_reformer.data.corpora.splits import CorpusFile, PassedOver, find_files
 from music_reformer.errors import UserError
@@ -84,9 +85,10 @@ def read_groups(config: CorpusConfig) -> dict[tuple[str, str], str]:
     """The group of each file in the table, by (corpus, file); empty without a table."""
     if config.groups is None:
         return {}
-    path = Path(config.path or "") / config.groups
+    path = groups_path(config.groups) or Path(config.path or "") / config.groups
+    opened = gzip.open if path.suffix == ".gz" else open
     try:
-        with open(path, newline="", encoding="utf-8") as file:
+        with opened(path, "rt", newline="", encoding="utf-8") as file:
             return {(row["corpus"], row["file"]): row["group_id"] for row in csv.DictReader(file)}
     except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(

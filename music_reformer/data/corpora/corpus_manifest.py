@@ -144,11 +144,20 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 def manifest_path(name: str) -> Path:
     """The path of a manifest that comes with the package, or `name` as a path."""
+    return _shipped(f"{name}.yaml") or Path(name)
+
+
+def groups_path(name: str) -> Path | None:
+    """The path of a table of groups that comes with the package; None if there is none of this name."""
+    return _shipped(f"{name}.csv.gz")
+
+
+def _shipped(file: str) -> Path | None:
     package = Path(__file__).parents[2]
     for folder in (package / "manifests", package.parent / "datasets" / "manifests"):
-        if (folder / f"{name}.yaml").is_file():
-            return folder / f"{name}.yaml"
-    return Path(name)
+        if (folder / file).is_file():
+            return folder / file
+    return None
 
 
 def _pattern(name: str, key: str, text: str, form: str) -> re.Pattern[str]:

@@ -151,6 +151,7 @@ def test_the_prompts_of_benchmarks_are_never_trained_on(corpora: Path) -> None:
     assert len(held_out) >= 50
     assert {prompt: split[prompt] for prompt in held_out if split[prompt] == "train"} == {}
     groups = read_groups(config)
+    assert groups == read_groups(replace(config, groups="open/groups.csv"))
     splits: dict[str, set[str]] = {}
     for part, its in split.items():
         name, member = member_of(config, part)
