@@ -333,14 +333,14 @@ class AugmentConfig(Checked):
     tempo: float = bounded(0.1, 0, 1, below=True)
     # Probability that some instruments of a piece are replaced by others (drums stay drums).
     programs: float = bounded(0.0, 0, 1)
-    # Probability that all instruments of a piece become one (drums stay drums; REMI and TSD only).
+    # Probability that all instruments of a piece become one (drums stay drums; REMI, TSD and Parts).
     one_program: float = bounded(0.0, 0, 1)
     # Probability that some bars, or an instrument of some bars, are written at the end, behind what follows them (REMI
-    # only): the model learns to compose them with both sides in view (docs/decisions/005).
+    # and Parts): the model learns to compose them with both sides in view (docs/decisions/005).
     infill: float = bounded(0.0, 0, 1)
-    # Probability that a piece without such a hole is divided into sections, each for some of the instruments, which are
-    # named in front of it (REMI with programs only): the model learns to bring in those that are asked for
-    # (docs/decisions/008).
+    # Probability that a piece without such a hole is divided into sections: with REMI each for some of the instruments,
+    # which are named in front of it, so that the model learns to bring in what is asked for (docs/decisions/008);
+    # with Parts each with directions (who plays, how densely, how high ...).
     named: float = bounded(0.0, 0, 1)
     # Start the positions of a row anywhere in the axial table, so that all of it is trained.
     position_offset: bool = False

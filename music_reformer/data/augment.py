@@ -6,20 +6,26 @@ Performance encoding is different: it means rewriting all time shifts.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
 from music_reformer.config import AugmentConfig, require
+from music_reformer.midi.directions import DIRECTION_KINDS, describe, leave_out, with_directions
 from music_reformer.midi.infill import ALL, permuted
 from music_reformer.midi.instrumentation import Section, arrange, can_name
 from music_reformer.midi.parts import MAX_PARTS
-from music_reformer.midi.parts_reader import PartsReader, reader_for
+from music_reformer.midi.parts_reader import Part, PartsReader, reader_for
 from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
 MAX_HOLE_BARS = 16
 # The longest section of a piece is one of these. If all sections have one or two bars, only the names tell which
 # instruments play, so such pieces teach the model to read them (docs/decisions/008).
 LONGEST_SECTIONS_BARS = (1, 2, 4, 16)
+# Of pieces with directions: the share from which parts are taken away, and how often a kind, or a section, is told.
+THINNED = 0.3
+GIVEN = 0.75
 _PITCH_KINDS = ("Pitch", "NoteOn", "NoteOff")
 
 
@@ -36,13 +42,14 @@ class Augmenter:
 
     def __init__(self, vocabulary: Vocabulary, config: AugmentConfig) -> None:
         self._reader = reader_for(vocabulary)
+        self._vocabulary = vocabulary
         self._parts = self._reader if isinstance(self._reader, PartsReader) else None
         require(
             not config.infill or self._reader.has_whole_bars,
             f"augment.infill ({config.infill}) must be 0 for a tokenizer without bars or durations, or with rests",
         )
         require(
-            not config.named or can_name(self._reader),
+            not config.named or can_name(self._reader) or vocabulary.part_by_part,
             f"augment.named ({config.named}) must be 0 for a tokenizer without bars, durations or programs, or with "
             "rests",
         )
@@ -110,6 +117,8 @@ class Augmenter:
 
         Half of the time the first section has no names, because a prompt mostly has none either.
         """
+        if self._parts is not None:
+            return self._direct(self._parts, tokens, random)
         playing = sorted(self._reader.programs(tokens))
         num_bars = len(self._reader.bars(tokens))
         if not playing:
@@ -122,6 +131,39 @@ class Augmenter:
             sections.append(Section(bar, kept, named=bool(sections) or random.random() < 0.5))
             bar += int(random.integers(1, longest + 1))
         return arrange(self._reader, tokens, sections)
+
+    def _direct(
+        self, reader: PartsReader, tokens: NDArray[np.uint16], random: np.random.Generator
+    ) -> NDArray[np.uint16]:
+        """Divide a piece into sections with directions; from some pieces, parts are taken away in each section."""
+        parts, num_bars = reader.parts(tokens), len(reader.bars(tokens))
+        if not parts:
+            return tokens
+        firsts = [0]
+        longest = int(random.choice(LONGEST_SECTIONS_BARS))
+        while firsts[-1] < num_bars:
+            firsts.append(firsts[-1] + int(random.integers(1, longest + 1)))
+        firsts.pop()
+        if random.random() < THINNED:
+            tokens = reader.without(tokens, self._drawn_silences(parts, [*firsts, num_bars], random))
+        kinds = frozenset(kind for kind in DIRECTION_KINDS if random.random() < GIVEN)
+        told = [
+            (first, leave_out(directions, kinds, random))
+            for first, directions in zip(firsts, describe(reader.notes(tokens), firsts), strict=True)
+            if random.random() < GIVEN and (first or random.random() < 0.5)
+        ]
+        return with_directions(reader, self._vocabulary, tokens, told)
+
+    def _drawn_silences(
+        self, parts: list[Part], firsts: list[int], random: np.random.Generator
+    ) -> set[tuple[int, Part]]:
+        """(bar, part) of parts that are silent: in each section, a random number of them keeps playing."""
+        silent = set()
+        for first, until in pairwise(firsts):
+            kept = int(random.integers(1, len(parts) + 1))
+            gone = [parts[i] for i in random.permutation(len(parts))[kept:]]
+            silent |= {(bar, part) for bar in range(first, until) for part in gone}
+        return silent
 
     def transpose(self, tokens: NDArray[np.uint16], draw: float) -> NDArray[np.uint16]:
         """Transpose all melodic notes, chords and keys.

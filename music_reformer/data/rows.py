@@ -23,7 +23,7 @@ from torch import Tensor
 from music_reformer.config import AugmentConfig, TrainerConfig, require
 from music_reformer.data.augment import Augmenter
 from music_reformer.data.mixture import Mixture, Visits, every_piece
-from music_reformer.midi.vocabulary import Vocabulary
+from music_reformer.midi.vocabulary import PAD, Vocabulary
 from music_reformer.model.loss import IGNORED
 
 # Rows that packing keeps open: more leave less padding, and cost more time per piece.
@@ -271,7 +271,7 @@ class TrainingBatches:
                 room = self.max_length - min(len(tokens) - 1, self.max_length)
                 offset = int(self._random(_OFFSET, number, piece.piece_id).integers(0, room + 1))
             documents.append((tokens, span, offset))
-        return fill_row(documents, self.row_tokens, self.max_length, self.store.tokenizer.pad_id)
+        return fill_row(documents, self.row_tokens, self.max_length, self.store.tokenizer.vocabulary)
 
 
 class CurriculumBatches:
@@ -374,7 +374,7 @@ class ValidationBatches:
 
     def _fill(self, row: list[Span]) -> dict[str, NDArray[np.int64]]:
         documents = [(self.store.tokens(self.pieces[span.piece]), span, 0) for span in row]
-        return fill_row(documents, self.row_tokens, self.max_length, self.store.tokenizer.pad_id)
+        return fill_row(documents, self.row_tokens, self.max_length, self.store.tokenizer.vocabulary)
 
 
 def _shared_out(available: Sequence[int], most: int) -> list[int]:
@@ -398,11 +398,11 @@ def _check(pieces: Sequence[_Piece], row_tokens: int, max_length: int, *, split:
 
 
 def fill_row(
-    documents: Sequence[tuple[NDArray[np.uint16], Span, int]], row_tokens: int, max_length: int, pad_id: int
+    documents: Sequence[tuple[NDArray[np.uint16], Span, int]], row_tokens: int, max_length: int, vocabulary: Vocabulary
 ) -> dict[str, NDArray[np.int64]]:
     """A row from its documents: (tokens of a piece, the span to take, position of the first token of the piece)."""
     row = {
-        "tokens": np.full(row_tokens, pad_id, dtype=np.int64),
+        "tokens": np.full(row_tokens, PAD, dtype=np.int64),
         "targets": np.full(row_tokens, IGNORED, dtype=np.int64),
         # Padding is a separate document, so that no piece attends to it.
         "documents": np.full(row_tokens, len(documents), dtype=np.int64),
@@ -414,9 +414,8 @@ def fill_row(
         end = span.begin + span.length
         row["tokens"][at] = tokens[span.begin : end]
         targets = tokens[span.begin + 1 : end + 1].astype(np.int64)
-        row["targets"][at] = np.where(
-            targets == pad_id, IGNORED, targets
-        )  # PAD marks holes and names; it is never predicted.
+        given = vocabulary.is_given(tokens[: end + 1])[span.begin + 1 :]  # from the beginning: a row may cut directions
+        row["targets"][at] = np.where(given, IGNORED, targets)
         row["documents"][at] = document
         # A span beyond the end of the position table counts from 0.
         start = offset + span.begin if offset + end <= max_length else 0

@@ -129,7 +129,7 @@ def _score(
     for row in rows:
         used = sum(span.length for span in row)
         documents = [(store.tokens(pieces[span.piece]), span, 0) for span in row]
-        batch = stack_rows([fill_row(documents, used, model.config.max_length, store.tokenizer.pad_id)])
+        batch = stack_rows([fill_row(documents, used, model.config.max_length, store.tokenizer.vocabulary)])
         nats_L = model.token_losses(
             batch["tokens"].to(device),
             batch["targets"].to(device),

@@ -1,142 +1,151 @@
-"""What each part does in a few bars, in coarse numbers that a composer can ask for: density, register, polyphony, end.
+"""Directions: tokens behind a bar line that say what the coming bars are to be like (Parts encoding).
 
-A direction is a bin: coarse enough to be obeyed, fine enough to be heard. `describe` computes them for a score, so that
-a model can learn what they mean; the page asks for them by the same bins.
+    Bar_4/4 Directions EndsIn_8 Program_40 Density_8 Register_9 Polyphony_0 Program_0 Density_10 Music  Program_40 ...
 
-Shapes: N notes, P parts, R ranges of bars.
+They hold until the next ones. The parts that are named are those that play; each may say how dense it is, where it lies
+and how many of its notes begin together. In training, directions describe the bars that follow, and each kind is given
+or left out at random, so that each can be left to the model. They are never predicted: the model is told them, by
+`Vocabulary.is_given`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-import symusic
 from numpy.typing import NDArray
 
-from music_reformer.midi.beats import beats_of, notes_of, sounding_ticks
+from music_reformer.midi.parts import GRID, MAX_COUNT, NUM_LEVELS, part_order
+from music_reformer.midi.parts_reader import Part, PartsReader, StreamNotes
+from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
-# Notes that begin per quarter: a bin is half an octave wide, the first is below 1/4, the last from 8 on.
-DENSITY_EDGES = tuple(2 ** (step / 2) for step in range(-4, 7))
-# Mean pitch, weighted by duration: bin 15 is C4 to Eb4.
-REGISTER_SEMITONES = 4
-# Notes that sound at once, in the mean over the time in which any does: about 1, 1.5, 2, 3, 4, 6, more.
-POLYPHONY_EDGES = (1.25, 1.75, 2.5, 3.5, 5.0, 7.0)
-# Bars from the beginning of the range to the end of the piece: a bin goes up to and with its number; more is the last.
-ENDS_IN_BARS = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 48, 64)
+DIRECTION_KINDS = ("parts", "density", "register", "polyphony", "ends_in")
 
 
 @dataclass(frozen=True)
-class PartDirections:
-    """What a part does in a range of bars.
+class PartDirection:
+    """What a part is to be like; None: as the model likes.
 
     Attributes:
-        track: its index in the score.
-        density: bin of `DENSITY_EDGES`, 0 to 11; None where no note begins.
-        register: mean pitch // `REGISTER_SEMITONES`, 0 to 31; None where it does not play, and for drums.
-        polyphony: bin of `POLYPHONY_EDGES`, 0 to 6; None where it does not play, and for drums.
+        part: program (-1 for drums) and number among the tracks of that program.
+        density: notes per quarter, by `density_level`.
+        register: mean pitch, by `register_level`; drums have none.
+        polyphony: notes that begin together, by `polyphony_level`.
     """
 
-    track: int
-    density: int | None
-    register: int | None
-    polyphony: int | None
-
-    @property
-    def plays(self) -> bool:
-        """Whether a note begins there."""
-        return self.density is not None
+    part: Part
+    density: int | None = None
+    register: int | None = None
+    polyphony: int | None = None
 
 
 @dataclass(frozen=True)
-class RangeDirections:
-    """What a range of bars holds.
+class Directions:
+    """What some bars are to be like.
 
     Attributes:
-        first_bar: counted from 0.
-        num_bars: how many.
-        parts: of every track with notes, in the order of the score.
-        ends_in: bin of `ENDS_IN_BARS`, 0 to 14.
+        parts: who plays; None: whoever the model likes.
+        ends_in: bars until the end of the piece, at most `MAX_COUNT`; None: that is open.
     """
 
-    first_bar: int
-    num_bars: int
-    parts: tuple[PartDirections, ...]
-    ends_in: int
+    parts: tuple[PartDirection, ...] | None = None
+    ends_in: int | None = None
+
+    def tokens(self, vocabulary: Vocabulary) -> list[int]:
+        """The token ids, to be written behind a bar line; none where there is nothing to say."""
+        if self.parts is None and self.ends_in is None:
+            return []
+        ids = vocabulary.ids
+        written = [ids["Directions", None]]
+        written += [ids["EndsIn", self.ends_in]] if self.ends_in is not None else []
+        for direction in sorted(self.parts or (), key=lambda direction: part_order(*direction.part)):
+            program, number = direction.part
+            written += [ids["Program", program], *([ids["Part", number]] if number > 1 else [])]
+            for kind in ("density", "register", "polyphony"):
+                level = getattr(direction, kind)
+                written += [ids[kind.capitalize(), level]] if level is not None else []
+        return [*written, ids["Music", None]]
 
 
-def describe(score: symusic.Score, first_bars: Sequence[int]) -> list[RangeDirections]:
-    """Directions that are true of a score.
+def density_level(notes_per_quarter: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Half octaves of notes per quarter: 4 is one note in four quarters, 8 one in each, 12 four, 15 eleven and more."""
+    return _level(2 * np.log2(np.maximum(notes_per_quarter, 1e-6)) + 8)
+
+
+def register_level(mean_pitch: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Two thirds of an octave each: 7 holds the mean pitches 52 to 60."""
+    return _level(mean_pitch / 8 - 0.5)
+
+
+def polyphony_level(notes_together: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Halves of a note: 0 is one note at a time, 2 two, 4 three."""
+    return _level(2 * notes_together - 2)
+
+
+def _level(value: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.rint(value).clip(0, NUM_LEVELS - 1).astype(np.int64)
+
+
+def describe(notes: StreamNotes, firsts: Sequence[int]) -> list[Directions]:
+    """The full directions of each section of a piece.
 
     Args:
-        score: in ticks.
-        first_bars: where each range begins, ascending; it lasts to the next one, the last one to the end of the piece.
-            Bars before the first range are left out.
+        notes: of the piece.
+        firsts: number of the first bar of each section, from 0, rising; the last section goes to the end.
     """
-    beats = beats_of(score)
-    num_bars = len(beats.bar_ticks) - 1
-    first = np.asarray(first_bars, dtype=np.int64)
-    assert (np.diff(first, prepend=-1, append=num_bars) > 0).all(), "ranges ascend, and begin before the end"
-    limits = beats.bar_ticks[np.append(first, num_bars)]
-    tracks = [(index, track) for index, track in enumerate(score.tracks) if len(track.notes)]
-    columns = _columns(score, tracks, limits)
-    lengths = np.diff(np.append(first, num_bars)).tolist()
-    ends_in = np.searchsorted(ENDS_IN_BARS, num_bars - first, side="left").tolist()
+    num_bars, num_parts = len(notes.bar_lengths), len(notes.parts)
+    section_of = np.searchsorted(firsts, np.arange(num_bars), side="right") - 1
+    quarters = np.bincount(section_of, weights=notes.bar_lengths, minlength=len(firsts)) / GRID
+    cell = section_of[notes.bar] * num_parts + notes.part  # of (section, part)
+    size = len(firsts) * num_parts
+    count = np.bincount(cell, minlength=size).reshape(-1, num_parts)
+    mean = np.bincount(cell, weights=notes.pitch, minlength=size).reshape(-1, num_parts) / np.maximum(count, 1)
+    moment = (notes.bar * num_parts + notes.part) * (notes.bar_lengths.max() + 1) + notes.position
+    _, at = np.unique(moment, return_index=True)
+    moments = np.bincount(cell[at], minlength=size).reshape(-1, num_parts)
+    density = density_level(count / np.maximum(quarters, 1e-6)[:, None])
+    register, polyphony = register_level(mean), polyphony_level(count / np.maximum(moments, 1))
     found = []
-    for row, (bar, length) in enumerate(zip(first.tolist(), lengths, strict=True)):
-        parts = tuple(
-            PartDirections(index, *(None if value < 0 else value for value in columns[:, row, part].tolist()))
-            for part, (index, _) in enumerate(tracks)
-        )
-        found.append(RangeDirections(bar, length, parts, ends_in[row]))
+    for section, first in enumerate(firsts):
+        playing = np.flatnonzero(count[section])
+        parts = [
+            PartDirection(
+                notes.parts[part],
+                int(density[section, part]),
+                None if notes.parts[part][0] == DRUMS else int(register[section, part]),
+                int(polyphony[section, part]),
+            )
+            for part in playing.tolist()
+        ]
+        left = num_bars - first
+        found.append(Directions(tuple(parts), left if left <= MAX_COUNT else None))
     return found
 
 
-def _columns(
-    score: symusic.Score, tracks: Sequence[tuple[int, symusic.core.TrackTick]], limits: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Bins of density, register and polyphony, [3, R, P]; -1 where there is none.
+def with_directions(
+    reader: PartsReader, vocabulary: Vocabulary, ids: NDArray[np.uint16], sections: Iterable[tuple[int, Directions]]
+) -> NDArray[np.uint16]:
+    """A piece with directions behind the line of some bars, given as (number of the bar, directions)."""
+    ends = reader.line_ends(ids)
+    places, written = [], []
+    for bar, directions in sections:
+        tokens = directions.tokens(vocabulary)
+        places += [int(ends[bar])] * len(tokens)
+        written += tokens
+    return np.insert(ids, places, np.array(written, dtype=ids.dtype))
 
-    Args:
-        score: where the tracks are from.
-        tracks: (index, track) of the parts.
-        limits: tick at which each range begins, and the end of the last, [R + 1].
+
+def leave_out(directions: Directions, kinds: frozenset[str], random: np.random.Generator) -> Directions:
+    """Directions of some of the `DIRECTION_KINDS` alone.
+
+    Of what a part is to be like, each is left out once more with a chance of one half.
     """
-    notes = notes_of(tracks)
-    num_ranges, num_parts = len(limits) - 1, len(tracks)
-    part = np.searchsorted([index for index, _ in tracks], notes.track)
-    row = np.searchsorted(limits, notes.onset, side="right") - 1
-    inside = (row >= 0) & (row < num_ranges)
-    begins = np.bincount(row[inside] * num_parts + part[inside], minlength=num_ranges * num_parts)
-    begins = begins.reshape(num_ranges, num_parts)
-    quarters = np.diff(limits)[:, None] / score.ticks_per_quarter
-    density = np.digitize(begins / quarters, DENSITY_EDGES)
-
-    sounding = sounding_ticks(notes, part, num_parts, limits, np.ones(len(notes)))
-    pitched = sounding_ticks(notes, part, num_parts, limits, notes.pitch.astype(np.float64))
-    register = (np.round(pitched / np.maximum(sounding, 1e-9), 6) // REGISTER_SEMITONES).astype(np.int64)
-    union = np.stack([_union(notes.onset[part == one], notes.end[part == one], limits) for one in range(num_parts)], 1)
-    polyphony = np.digitize(sounding / np.maximum(union, 1e-9), POLYPHONY_EDGES)
-
-    silent = begins == 0
-    is_drum = np.array([track.is_drum for _, track in tracks])
-    without_pitch = silent | is_drum | (sounding <= 0)
-    return np.stack(
-        [
-            np.where(silent, -1, density),
-            np.where(without_pitch, -1, register),
-            np.where(without_pitch, -1, polyphony),
-        ]
-    )
-
-
-def _union(onset: NDArray[np.int64], end: NDArray[np.int64], limits: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Ticks of each range in which at least one of the notes sounds, [R]; the notes are in the order of onsets."""
-    covered_until = np.maximum.accumulate(np.append(0, end))[:-1]
-    start = np.maximum(onset, covered_until)
-    stop = np.maximum(end, start)  # start to stop is what a note adds to the notes before it
-    covered = np.cumsum(stop - start)
-    edges = np.stack([start, stop], axis=1).ravel()
-    covered_at_edges = np.stack([covered - (stop - start), covered], axis=1).ravel()
-    return np.diff(np.interp(limits, edges, covered_at_edges))
+    parts = None
+    if directions.parts is not None and "parts" in kinds:
+        told = [kind for kind in ("density", "register", "polyphony") if kind in kinds]
+        parts = tuple(
+            PartDirection(each.part, **{kind: getattr(each, kind) for kind in told if random.random() < 0.5})
+            for each in directions.parts
+        )
+    return replace(directions, parts=parts, ends_in=directions.ends_in if "ends_in" in kinds else None)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from music_reformer.midi.bars import NOBODY, BarReader
-from music_reformer.midi.parts import part_order
+from music_reformer.midi.parts import bar_length, part_order
 from music_reformer.midi.vocabulary import Vocabulary
 
 Part = tuple[int, int]  # program (-1 for drums), and number among the tracks of that program
@@ -18,6 +19,25 @@ Part = tuple[int, int]  # program (-1 for drums), and number among the tracks of
 def reader_for(vocabulary: Vocabulary) -> BarReader:
     """The reader of a vocabulary's streams."""
     return PartsReader(vocabulary) if vocabulary.part_by_part else BarReader(vocabulary)
+
+
+@dataclass(frozen=True)
+class StreamNotes:
+    """The notes of a piece, in the order of the stream.
+
+    Attributes:
+        bar, part, position, duration, pitch: of each note; the part is an index into `parts`, times are in positions.
+        parts: all parts, in their order.
+        bar_lengths: of every bar, in positions.
+    """
+
+    bar: NDArray[np.int64]
+    part: NDArray[np.int64]
+    position: NDArray[np.int64]
+    duration: NDArray[np.int64]
+    pitch: NDArray[np.int64]
+    parts: list[Part]
+    bar_lengths: NDArray[np.int64]
 
 
 class PartsReader(BarReader):
@@ -40,6 +60,10 @@ class PartsReader(BarReader):
         self._directions, self._music = ids["Directions", None], ids["Music", None]
         self._program = np.array([value if kind == "Program" else NOBODY for kind, value in _pairs(vocabulary)])
         self._number = np.array([value if kind == "Part" else 1 for kind, value in _pairs(vocabulary)])
+        self._is_pitch = vocabulary.is_kind("Pitch", "PitchDrum")
+        self._is_duration = vocabulary.is_kind("Duration")
+        self._value = np.array([value if isinstance(value, int) else 0 for _, value in _pairs(vocabulary)])
+        self._bar_length = np.array([bar_length(value) if kind == "Bar" else 0 for kind, value in _pairs(vocabulary)])
         self._part_ids = {vocabulary.values[token]: token for token in ids_of["Part"]}
 
     def bars(self, ids: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -89,6 +113,42 @@ class PartsReader(BarReader):
         found = np.unique(np.stack([self._program[ids[starts]], self._numbers(ids, starts)]), axis=1)
         return sorted(((int(program), int(number)) for program, number in found.T), key=lambda part: part_order(*part))
 
+    def notes(self, ids: NDArray[np.integer]) -> StreamNotes:
+        """The notes of a piece. Behind a hole or in permuted bars, bars are counted as they stand in the stream."""
+        index = np.arange(len(ids))
+        starts = self.part_starts(ids)
+        place = np.flatnonzero(self._is_pitch[ids])
+        # The last position and duration before each token; a part begins at 0.
+        begins = np.zeros(len(ids), dtype=np.bool_)
+        begins[starts] = True
+        position = np.maximum.accumulate(np.where(self._is_position[ids] | begins, index, 0))
+        states_duration = self._is_duration[ids]
+        duration = np.maximum.accumulate(np.where(states_duration, index, 0))
+        length = np.where(states_duration, self._value[ids], 0)
+        for again in np.flatnonzero(states_duration[1:] & states_duration[:-1]) + 1:  # rare: more than 32 quarters
+            length[again] += length[again - 1]
+        parts = self.parts(ids)
+        number = {part: i for i, part in enumerate(parts)}
+        of_start = np.array(
+            [number[part] for part in zip(self._program[ids[starts]].tolist(), self._numbers(ids, starts).tolist(),
+                                          strict=True)], dtype=np.int64)  # fmt: skip
+        return StreamNotes(
+            bar=np.searchsorted(self.bars(ids), place, side="right") - 1,
+            part=of_start[np.searchsorted(starts, place, side="right") - 1] if len(place) else place,
+            position=np.where(begins[position[place]], 0, self._value[ids[position[place]]]),
+            duration=length[duration[place]],
+            pitch=self._value[ids[place]],
+            parts=parts,
+            bar_lengths=self._bar_lengths(ids),
+        )
+
+    def _bar_lengths(self, ids: NDArray[np.integer]) -> NDArray[np.int64]:
+        lines = self.bars(ids)
+        cut = np.flatnonzero(ids[np.minimum(lines + 1, len(ids) - 1)] == self._cut)
+        lengths = self._bar_length[ids[lines]]
+        lengths[cut] = self._value[ids[lines[cut] + 2]]
+        return lengths
+
     def reassigned(self, ids: NDArray[np.uint16], new: Mapping[Part, Part]) -> NDArray[np.uint16]:
         """The piece with other programs for some parts, in each bar in the order that these have.
 
@@ -96,18 +156,12 @@ class PartsReader(BarReader):
             ids: a piece, with or without BOS and EOS.
             new: by old part; different parts stay different.
         """
-        starts, lines = self.part_starts(ids), self.bars(ids)
+        starts, ends, bar, old = self._blocks(ids)
         numbers = self._numbers(ids, starts)
-        last = len(ids) - int(self._is_end[ids[-1]])
-        ends = np.minimum.reduce([
-            np.append(starts[1:], last), np.append(lines, last)[np.searchsorted(lines, starts, side="right")]
-        ])  # fmt: skip
-        old = list(zip(self._program[ids[starts]].tolist(), numbers.tolist(), strict=True))
         parts = [new.get(part, part) for part in old]
-        bar = np.searchsorted(lines, starts, side="right")
         order = np.lexsort((np.array([part_order(*part) for part in parts]), bar))
         written: list[NDArray[np.uint16]] = []
-        done, bars_done = 0, 0
+        done, bars_done = 0, -1
         for place in order.tolist():
             if bar[place] != bars_done:  # everything up to the first part of this bar
                 first = int(starts[np.searchsorted(bar, bar[place])])
@@ -117,6 +171,25 @@ class PartsReader(BarReader):
             content = ids[starts[place] + 1 + (numbers[place] > 1) : ends[place]]
             written += [np.array(self._name(parts[place]), dtype=np.uint16), content]
         return np.concatenate([*written, ids[done:]])
+
+    def without(self, ids: NDArray[np.uint16], silent: Collection[tuple[int, Part]]) -> NDArray[np.uint16]:
+        """The piece without what some parts play in some bars, given as (number of the bar, part)."""
+        kept = np.ones(len(ids), dtype=np.bool_)
+        for start, end, bar, part in zip(*self._blocks(ids), strict=True):
+            if (int(bar), part) in silent:
+                kept[start:end] = False
+        return ids[kept]
+
+    def _blocks(
+        self, ids: NDArray[np.integer]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], list[Part]]:
+        """Where each part of each bar begins and ends, the number of its bar, from 0, and the part."""
+        starts, lines = self.part_starts(ids), self.bars(ids)
+        last = len(ids) - int(self._is_end[ids[-1]])
+        bar = np.searchsorted(lines, starts, side="right") - 1
+        ends = np.minimum(np.append(starts[1:], last)[: len(starts)], np.append(lines, last)[bar + 1])
+        programs, numbers = self._program[ids[starts]].tolist(), self._numbers(ids, starts).tolist()
+        return starts, ends, bar, list(zip(programs, numbers, strict=True))
 
     def _name(self, part: Part) -> list[int]:
         program, number = part

@@ -79,6 +79,16 @@ class Vocabulary:
             found[self.ids_of.get(kind, [])] = True
         return found
 
+    def is_given(self, ids: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Which tokens of a piece are told to the model and never predicted: PAD, marks of holes, and directions."""
+        given: NDArray[np.bool_] = ids == PAD
+        if self.part_by_part:
+            given |= ids == self.ids["Hole", None]
+            opened = np.cumsum(ids == self.ids["Directions", None])
+            closed = np.cumsum(np.concatenate([[False], ids[:-1] == self.ids["Music", None]]))
+            given |= opened > closed
+        return given
+
     def unit(self, denominator: int) -> int:
         """Ticks of one beat of a metre with this denominator; durations and shifts count in such beats."""
         return self.ticks_per_beat * 4 // denominator

@@ -1,106 +1,128 @@
-from __future__ import annotations
+"""Directions say of the bars behind them what is true of them, and the model is never asked to predict them."""
 
-import bisect
+from __future__ import annotations
 
 import numpy as np
 import pytest
 import symusic
 
-from music_reformer.midi.beats import beats_of
+from helpers.scores import random_score
+from music_reformer.config import AugmentConfig, TokenizerConfig
+from music_reformer.data.augment import Augmenter
 from music_reformer.midi.directions import (
-    DENSITY_EDGES,
-    ENDS_IN_BARS,
-    POLYPHONY_EDGES,
-    REGISTER_SEMITONES,
-    PartDirections,
-    RangeDirections,
+    Directions,
+    PartDirection,
+    density_level,
     describe,
+    polyphony_level,
+    register_level,
+    with_directions,
 )
+from music_reformer.midi.parts import GRID
+from music_reformer.midi.parts_grammar import grammar_for
+from music_reformer.midi.parts_reader import PartsReader
+from music_reformer.midi.tokenizer import MusicTokenizer
+from music_reformer.midi.vocabulary import program_of
 
-QUARTER = 24
-
-
-def score_of(*parts: list[tuple[int, int, int]], drums: tuple[int, ...] = ()) -> symusic.Score:
-    """A score of parts of (onset, length, pitch), in ticks."""
-    score = symusic.Score(QUARTER)
-    score.time_signatures = [symusic.TimeSignature(0, 4, 4)]
-    for index, part in enumerate(parts):
-        track = symusic.Track(is_drum=index in drums)
-        for onset, length, pitch in part:
-            track.notes.append(symusic.Note(onset, length, pitch, 80))
-        score.tracks.append(track)
-    return score
+TOKENIZER = MusicTokenizer(TokenizerConfig(encoding="Parts"))
+VOCABULARY = TOKENIZER.vocabulary
+READER = PartsReader(VOCABULARY)
 
 
-def slowly(score: symusic.Score, first_bars: list[int]) -> list[RangeDirections]:
-    """`describe`, tick by tick."""
-    lines = beats_of(score).bar_ticks.tolist()
-    num_bars = len(lines) - 1
-    found = []
-    for number, bar in enumerate(first_bars):
-        until = first_bars[number + 1] if number + 1 < len(first_bars) else num_bars
-        parts = []
-        for index, track in enumerate(score.tracks):
-            if not len(track.notes):
-                continue
-            begins = sum(lines[bar] <= note.time < lines[until] for note in track.notes)
-            at_once = [
-                [note.pitch for note in track.notes if note.time <= tick < note.time + note.duration]
-                for tick in range(lines[bar], lines[until])
-            ]
-            sounding = [pitches for pitches in at_once if pitches]
-            all_pitches = [pitch for pitches in sounding for pitch in pitches]
-            density = bisect.bisect_right(DENSITY_EDGES, begins / ((lines[until] - lines[bar]) / QUARTER))
-            has_pitch = bool(begins and sounding and not track.is_drum)
-            parts.append(
-                PartDirections(
-                    index,
-                    density if begins else None,
-                    int(round(float(np.mean(all_pitches)), 6) // REGISTER_SEMITONES) if has_pitch else None,
-                    bisect.bisect_right(POLYPHONY_EDGES, len(all_pitches) / len(sounding)) if has_pitch else None,
-                )
-            )
-        left = num_bars - bar
-        ends_in = next((bin_ for bin_, most in enumerate(ENDS_IN_BARS) if left <= most), len(ENDS_IN_BARS))
-        found.append(RangeDirections(bar, until - bar, tuple(parts), ends_in))
+def piece(seed: int) -> np.ndarray:
+    score = random_score(seed, programs=(0, 0, 40, 73))
+    return np.array([TOKENIZER.bos_id, *TOKENIZER.encode(score), TOKENIZER.eos_id], dtype=np.uint16)
+
+
+def names(ids: np.ndarray | list[int]) -> list[str]:
+    return [TOKENIZER.tokens[token] for token in ids]
+
+
+def counted(score: symusic.Score, begin: int, end: int) -> dict[tuple[int, int], tuple[float, float, float]]:
+    """The slow way: (notes per quarter, mean pitch, notes together) of each part from one position to another."""
+    found, seen = {}, {}
+    for track in score.tracks:
+        program = program_of(track)
+        seen[program] = seen.get(program, 0) + 1
+        notes = [note for note in track.notes if begin <= note.time < end]
+        if notes:
+            moments = {note.time for note in notes}
+            mean = sum(note.pitch for note in notes) / len(notes)
+            found[program, seen[program]] = len(notes) / ((end - begin) / GRID), mean, len(notes) / len(moments)
     return found
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_directions_are_those_of_counting_tick_by_tick(seed: int) -> None:
-    random = np.random.default_rng(seed)
-    parts = [
-        [
-            (int(onset), int(random.integers(1, 150)), int(pitch))
-            for onset, pitch in zip(random.integers(0, 1200, count), random.integers(20, 100, count), strict=True)
-        ]
-        for count in random.integers(0, 40, 4)
-    ]
-    score = score_of(*parts, [(0, 10, 60)], drums=(1,))
-    num_bars = len(beats_of(score).bar_ticks) - 1
-    first = sorted(random.choice(num_bars, size=min(num_bars, 4), replace=False).tolist())
-    assert describe(score, first) == slowly(score, first)
+@pytest.mark.parametrize("seed", range(5))
+def test_directions_are_what_counting_gives(seed: int) -> None:
+    ids = piece(seed)
+    firsts = [0, 3, 4, 9]
+    score = TOKENIZER.decode(ids)
+    lines = [4 * GRID * bar if bar <= 8 else 4 * GRID * 8 + 3 * GRID * (bar - 8) for bar in range(40)]
+    num_bars = len(READER.bars(ids))
+    for directions, (first, until) in zip(
+        describe(READER.notes(ids), firsts), zip(firsts, [*firsts[1:], num_bars], strict=True), strict=True
+    ):
+        expected = {
+            part: (
+                int(density_level(np.array(density))),
+                None if part[0] < 0 else int(register_level(np.array(mean))),
+                int(polyphony_level(np.array(together))),
+            )
+            for part, (density, mean, together) in counted(score, lines[first], lines[until]).items()
+        }
+        assert directions.parts is not None
+        assert {each.part: (each.density, each.register, each.polyphony) for each in directions.parts} == expected
+        assert directions.ends_in == (num_bars - first if num_bars - first <= 32 else None)
 
 
-def test_a_plain_piece() -> None:
-    melody = [(beat * QUARTER, QUARTER, 72) for beat in range(16)]
-    chords = [(bar * 96, 96, pitch) for bar in range(2) for pitch in (48, 52, 55)]
-    beat = [(eighth * 12, 1, 42) for eighth in range(32)]
-    first, second = describe(score_of(melody, chords, beat, drums=(2,)), [0, 2])
-    one_a_quarter, three_in_four, two_a_quarter = (np.digitize(x, DENSITY_EDGES) for x in (1, 0.75, 2))
-    assert first.parts == (
-        PartDirections(0, one_a_quarter, 18, 0),
-        PartDirections(1, three_in_four, 12, 3),
-        PartDirections(2, two_a_quarter, None, None),
-    )
-    assert [part.plays for part in second.parts] == [True, False, True]
-    assert (first.first_bar, first.num_bars, first.ends_in) == (0, 2, ENDS_IN_BARS.index(4))
-    assert second.ends_in == ENDS_IN_BARS.index(2)
+def test_levels() -> None:
+    assert density_level(np.array([0.25, 1, 4, 100])).tolist() == [4, 8, 12, 15]
+    assert register_level(np.array([0, 52.1, 59.9, 127])).tolist() == [0, 6, 7, 15]
+    assert polyphony_level(np.array([1, 2, 3, 40])).tolist() == [0, 2, 4, 15]
 
 
-def test_order_of_tracks_only_changes_their_order() -> None:
-    one, other = [(0, 30, 60), (50, 20, 64)], [(10, 5, 40)]
-    straight, turned = (describe(score_of(*parts), [0])[0].parts for parts in ([one, other], [other, one]))
-    assert [(part.density, part.register, part.polyphony) for part in straight] == [
-        (part.density, part.register, part.polyphony) for part in turned[::-1]
-    ]
+def test_how_they_are_written() -> None:
+    given = Directions((PartDirection((0, 2), polyphony=4), PartDirection((40, 1), 8, 9, 0)), ends_in=3)
+    assert names(given.tokens(VOCABULARY)) == [
+        "Directions", "EndsIn_3", "Program_40", "Density_8", "Register_9", "Polyphony_0",
+        "Program_0", "Part_2", "Polyphony_4", "Music",
+    ]  # fmt: skip
+    assert Directions().tokens(VOCABULARY) == []
+    ids = piece(1)
+    directed = with_directions(READER, VOCABULARY, ids, [(0, Directions()), (2, given), (5, Directions((), 1))])
+    is_given = VOCABULARY.is_given(directed)
+    assert np.array_equal(directed[~is_given], ids)
+    assert names(directed[is_given]) == [*names(given.tokens(VOCABULARY)), "Directions", "EndsIn_1", "Music"]
+    assert TOKENIZER.decode(directed).note_num() == TOKENIZER.decode(ids).note_num()
+    assert READER.programs(directed) == READER.programs(ids)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_training_pieces_with_directions_are_pieces(seed: int) -> None:
+    augment = Augmenter(VOCABULARY, AugmentConfig(transpose=0, tempo=0.0, named=1.0))
+    ids = piece(seed % 5)
+    directed = augment(ids, np.random.default_rng(seed))
+    music = directed[~VOCABULARY.is_given(directed)]
+    state = grammar_for(TOKENIZER).start()
+    for token in directed[1:]:
+        assert state.allowed()[token], names(directed[:10])
+        state.advance(int(token))
+    # Parts may be silent, but no note is new, and what is said of who plays is true.
+    whole = {(t.program, t.is_drum, n.time, n.pitch) for t in TOKENIZER.decode(ids).tracks for n in t.notes}
+    kept = {(t.program, t.is_drum, n.time, n.pitch) for t in TOKENIZER.decode(music).tracks for n in t.notes}
+    assert kept <= whole
+    opened = np.flatnonzero(directed == VOCABULARY.ids["Directions", None])
+    closed = np.flatnonzero(directed == VOCABULARY.ids["Music", None])
+    lines = np.append(READER.bars(directed), len(directed))
+    for begin, end in zip(opened, closed, strict=True):
+        told = {VOCABULARY.values[i] for i in directed[begin:end] if VOCABULARY.kinds[i] == "Program"}
+        playing = READER.programs(directed[end : lines[np.searchsorted(lines, end)]])
+        assert not told or playing <= told
+
+
+def test_directions_are_given_often_and_left_out_often() -> None:
+    augment = Augmenter(VOCABULARY, AugmentConfig(transpose=0, tempo=0.0, named=1.0))
+    seen = [set(names(augment(piece(1), np.random.default_rng(seed)))) for seed in range(60)]
+    for kind in ("Density", "Register", "Polyphony", "EndsIn"):
+        share = np.mean([any(name.startswith(kind) for name in each) for each in seen])
+        assert 0.3 < share < 0.95, kind
