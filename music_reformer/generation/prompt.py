@@ -10,18 +10,20 @@ tempo and metre are those in force at the cut, so one factor converts the grid t
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from math import floor
 
 import symusic
 
+from music_reformer.generation.director import Director
 from music_reformer.generation.instrument_reminder import InstrumentReminder
 from music_reformer.midi.cut import find_cut, keep_before, lift_pedals, programs_of, score_from, tempo_at
 from music_reformer.midi.grammar import Grammar, GrammarState
 from music_reformer.midi.instrumentation import with_names
 from music_reformer.midi.parts import part_numbers, tracks_of_parts
 from music_reformer.midi.parts_grammar import grammar_for
-from music_reformer.midi.parts_reader import reader_for
+from music_reformer.midi.parts_reader import PartsReader, reader_for
 from music_reformer.midi.score import clean_upload, metres, seconds_at
 from music_reformer.midi.stream import DEFAULT_TEMPO
 from music_reformer.midi.tokenizer import MusicTokenizer
@@ -49,7 +51,7 @@ class Prompt:
             hole the farthest ones.
         until_tick: end of the hole; None: the piece is continued.
         missing: instruments that are recomposed in the hole, -1 for drums; none: all.
-        reminder: names the instruments to the model again and again; None: they are not named.
+        reminder: tells the model again and again who plays; None: it is not told.
         track_of_part: index in `score` of the track of each (program or -1 for drums, number among its tracks).
     """
 
@@ -66,7 +68,7 @@ class Prompt:
     dropped_bars: int = 0
     until_tick: int | None = None
     missing: frozenset[int] = frozenset()
-    reminder: InstrumentReminder | None = None
+    reminder: InstrumentReminder | Director | None = None
     track_of_part: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def tick(self, grid_tick: float) -> int:
@@ -124,8 +126,8 @@ def read_prompt(
             nothing does, all of the score, or a piano).
         cut_bar: bars to keep; None: all, through the one in which the last note begins.
         max_tokens: of a longer prompt only the end is read, from a bar line on.
-        named: name the instruments to the model: `programs`, or, if these are the ones that play before the cut, the
-            ones among them that were heard last. Only for models that have learnt the names (`augment.named`).
+        named: tell the model who plays: `programs`, or, if these are the ones that play before the cut, the ones among
+            them that were heard last. Only for models that have learnt it (`augment.named`).
 
     Raises:
         UserError: the score has fewer bars.
@@ -153,11 +155,20 @@ def read_prompt(
     lift_pedals(prompt.score, cut_tick)
     _tokenize_end(prompt, heard, tokenizer, grammar, bars=bars, max_tokens=max_tokens)
     if named:
-        reader = reader_for(tokenizer.vocabulary)
-        prompt.reminder = InstrumentReminder(reader, prompt.past_ids, () if wanted == playing else wanted)
-        if names := prompt.reminder.names():
-            prompt.ids = with_names(reader, prompt.past_ids, names)
+        _tell_who_plays(prompt, tokenizer, () if wanted == playing else wanted)
     return prompt
+
+
+def _tell_who_plays(prompt: Prompt, tokenizer: MusicTokenizer, asked: Collection[int]) -> None:
+    """Tell the model at the cut, and again and again behind it, who plays (and, with directions, how)."""
+    reader = reader_for(tokenizer.vocabulary)
+    if isinstance(reader, PartsReader):
+        prompt.reminder = Director(reader, tokenizer.vocabulary, prompt.past_ids, asked)
+        prompt.ids = [*prompt.past_ids, *prompt.reminder.opening()]
+        return
+    prompt.reminder = InstrumentReminder(reader, prompt.past_ids, asked)
+    if names := prompt.reminder.names():
+        prompt.ids = with_names(reader, prompt.past_ids, names)
 
 
 def _tokenize_end(

@@ -8,6 +8,7 @@ import numpy as np
 import symusic
 
 from music_reformer.generation.continuation import NewNoteTracks, write_continuation
+from music_reformer.generation.director import Director
 from music_reformer.generation.instrument_reminder import InstrumentReminder
 from music_reformer.generation.polyphony_guard import PolyphonyGuard
 from music_reformer.generation.prompt import Prompt
@@ -54,7 +55,7 @@ class Variation:
     end: float
     repetition_guard: RepetitionGuard | None = None
     polyphony_guard: PolyphonyGuard | None = None
-    reminder: InstrumentReminder | None = None
+    reminder: InstrumentReminder | Director | None = None
     unread: list[int] = field(default_factory=list)
     finished: bool = False
     notes: list[Note] = field(default_factory=list)
@@ -87,7 +88,9 @@ class Variation:
     def take(self, token: int) -> None:
         """Append a token. The variation is finished when the length is reached and all its notes have ended."""
         state = self.state
-        self.unread += [*(self.reminder.take(token) if self.reminder is not None else []), token]
+        told = self.reminder.take(token) if self.reminder is not None else []
+        # Names stand in front of a bar line, directions behind it.
+        self.unread += [token, *told] if isinstance(self.reminder, Director) else [*told, token]
         for guard in (self.repetition_guard, self.polyphony_guard):
             if guard is not None:
                 guard.take(token)

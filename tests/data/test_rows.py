@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from helpers.small_store import write_store
-from music_reformer.config import AugmentConfig, MixtureConfig
+from music_reformer.config import AugmentConfig, MixtureConfig, TokenizerConfig
 from music_reformer.data.mixture import Mixture
 from music_reformer.data.rows import (
     IGNORED,
@@ -21,7 +21,9 @@ from music_reformer.data.rows import (
 )
 from music_reformer.data.store import TokenStore
 from music_reformer.errors import UserError
+from music_reformer.midi.tokenizer import MusicTokenizer
 
+VOCABULARY = MusicTokenizer(TokenizerConfig()).vocabulary
 NO_CHANGE = AugmentConfig(transpose=0, tempo=0.0)
 
 
@@ -74,7 +76,9 @@ def test_little_padding() -> None:
 
 def test_row_holds_documents_apart() -> None:
     one, two = np.arange(1, 8, dtype=np.uint16), np.arange(20, 24, dtype=np.uint16)
-    row = fill_row([(one, Span(0, 2, 4), 100), (two, Span(1, 0, 3), 0)], row_tokens=9, max_length=200, pad_id=0)
+    row = fill_row(
+        [(one, Span(0, 2, 4), 100), (two, Span(1, 0, 3), 0)], row_tokens=9, max_length=200, vocabulary=VOCABULARY
+    )
     assert row["tokens"].tolist() == [3, 4, 5, 6, 20, 21, 22, 0, 0]
     assert row["targets"].tolist() == [4, 5, 6, 7, 21, 22, 23, IGNORED, IGNORED]
     assert row["documents"].tolist() == [0, 0, 0, 0, 1, 1, 1, 2, 2]
@@ -83,7 +87,7 @@ def test_row_holds_documents_apart() -> None:
 
 def test_a_hole_is_read_but_not_to_be_foretold() -> None:
     tokens = np.array([1, 5, 0, 6, 1, 7, 2], dtype=np.uint16)
-    row = fill_row([(tokens, Span(0, 0, 6), 0)], row_tokens=6, max_length=200, pad_id=0)
+    row = fill_row([(tokens, Span(0, 0, 6), 0)], row_tokens=6, max_length=200, vocabulary=VOCABULARY)
     assert row["tokens"].tolist() == [1, 5, 0, 6, 1, 7]
     assert row["targets"].tolist() == [5, IGNORED, 6, 1, 7, 2]
 

@@ -1,0 +1,71 @@
+"""Director: tells the model, while it composes, to go on as the piece was (`midi/directions.py`).
+
+Left to itself, a continuation drifts: instruments fall silent, the texture thins out or thickens. So the directions
+that describe the last bars before the cut are given again and again: who plays, how densely, in which register, and how
+many notes at once.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from music_reformer.midi.directions import Directions, PartDirection, describe
+from music_reformer.midi.parts_reader import PartsReader
+from music_reformer.midi.vocabulary import Vocabulary
+
+HEARD_BARS = 16  # that are described
+DIRECTED_BARS = 4  # after so many, the directions are given again
+
+
+class Director:
+    """Follows one stream of the Parts encoding, token by token.
+
+    Args:
+        reader: of the vocabulary.
+        vocabulary: of the tokenizer.
+        prompt: the tokens before the first new one, the bar line of the first new bar included.
+        asked: instruments that were asked for, -1 for drums; none: those heard in the last bars go on.
+    """
+
+    def __init__(
+        self, reader: PartsReader, vocabulary: Vocabulary, prompt: Sequence[int], asked: Collection[int] = ()
+    ) -> None:
+        self._reader = reader
+        self.directions = _as_before(reader, np.array(prompt), asked)
+        self._tokens = self.directions.tokens(vocabulary)
+        self._bars_told = 1
+
+    def copy(self) -> Director:
+        """An independent director in the same state."""
+        return copy.copy(self)
+
+    def opening(self) -> list[int]:
+        """The directions, to be read behind the prompt."""
+        return list(self._tokens)
+
+    def take(self, token: int) -> list[int]:
+        """Note the next token; returns what the model reads behind it, which is mostly nothing."""
+        if not self._reader.is_bar(token):
+            return []
+        if self._bars_told < DIRECTED_BARS:
+            self._bars_told += 1
+            return []
+        self._bars_told = 1
+        return list(self._tokens)
+
+
+def _as_before(reader: PartsReader, ids: np.ndarray, asked: Collection[int]) -> Directions:
+    """Directions that describe the last bars in which anything plays, for the instruments asked for."""
+    lines, starts = reader.bars(ids), reader.part_starts(ids)
+    if not len(starts):
+        return Directions(tuple(PartDirection((program, 1)) for program in sorted(asked)) or None)
+    end = int(np.searchsorted(lines, starts[-1], side="right"))  # bars up to the last that is not empty
+    begin = max(0, end - HEARD_BARS)
+    stop = lines[end] if end < len(lines) else len(ids)
+    (heard,) = describe(reader.notes(ids[lines[begin] : stop]), [0])
+    parts = tuple(each for each in heard.parts or () if not asked or each.part[0] in asked)
+    new = set(asked) - {each.part[0] for each in parts}
+    return Directions((*parts, *(PartDirection((program, 1)) for program in sorted(new))) or None)

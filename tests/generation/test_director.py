@@ -1,0 +1,65 @@
+"""The model is told to go on as the piece was: at the cut, and again every few bars; what it composes stays its own."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from helpers.composing import run, stand_in
+from helpers.stand_in_model import full_score
+from music_reformer.generation.director import DIRECTED_BARS, Director
+from music_reformer.generation.generator import Generator
+from music_reformer.generation.request import Request
+from music_reformer.midi.directions import describe
+from music_reformer.midi.parts_reader import PartsReader
+
+
+def directed() -> Generator:
+    generator = stand_in("Parts")
+    generator.knows_names = True
+    return generator
+
+
+def test_the_directions_describe_the_last_bars() -> None:
+    generator = directed()
+    session = generator.start(full_score(), Request(length="2bars"))
+    vocabulary = generator.tokenizer.vocabulary
+    reader = PartsReader(vocabulary)
+    ids = np.array(session.prompt.past_ids)
+    (expected,) = describe(reader.notes(ids[: reader.bars(ids)[-1]]), [0])  # the piece has fewer bars than are heard
+    reminder = session.prompt.reminder
+    assert isinstance(reminder, Director)
+    assert reminder.directions.parts == expected.parts
+    assert session.prompt.ids == [*session.prompt.past_ids, *reminder.directions.tokens(vocabulary)]
+
+
+def test_instruments_that_are_asked_for_are_named() -> None:
+    generator = directed()
+    session = generator.start(full_score(), Request(length="2bars", programs=[0, 73]))
+    assert isinstance(session.prompt.reminder, Director)
+    parts = session.prompt.reminder.directions.parts
+    assert parts is not None
+    assert {each.part[0] for each in parts} == {0, 73}
+    assert next(each for each in parts if each.part[0] == 73).density is None
+
+
+def test_a_piece_from_nothing_has_its_instruments_named() -> None:
+    generator = directed()
+    session = generator.start(None, Request(length="2bars", programs=[40, -1]))
+    assert isinstance(session.prompt.reminder, Director)
+    parts = session.prompt.reminder.directions.parts
+    assert parts is not None
+    assert {each.part for each in parts} == {(40, 1), (-1, 1)}
+
+
+def test_they_are_given_again_and_leave_the_music_alone() -> None:
+    """The model reads them behind every few bar lines; every note that it wrote is in the piece, and no other."""
+    generator = directed()
+    session = generator.start(full_score(), Request(length="12bars", seed=2))
+    notes = run(generator, session)
+    vocabulary = generator.tokenizer.vocabulary
+    read = [tokens[0] for tokens in generator.decoder.steps]
+    bars = [place for place, token in enumerate(read) if vocabulary.kinds[token] == "Bar"]
+    told = [place for place, token in enumerate(read) if vocabulary.kinds[token] == "Directions"]
+    assert told == [place + 1 for place in bars[DIRECTED_BARS - 1 :: DIRECTED_BARS]]
+    assert len(told) >= 2
+    assert len(notes) == sum(vocabulary.kinds[token] in ("Pitch", "PitchDrum") for token in read)
