@@ -3,7 +3,7 @@
     Bar_4/4 Directions EndsIn_8 Program_40 Density_8 Register_9 Polyphony_0 Program_0 Density_10 Music  Program_40 ...
 
 They hold until the next ones. The parts that are named are those that play; each may say how dense it is, where it lies
-and how many of its notes begin together. In training, directions describe the bars that follow, and each kind is given
+and how many of its notes sound at once. In training, directions describe the bars that follow, and each kind is given
 or left out at random, so that each can be left to the model. They are never predicted: the model is told them, by
 `Vocabulary.is_given`.
 """
@@ -31,7 +31,7 @@ class PartDirection:
         part: program (-1 for drums) and number among the tracks of that program.
         density: notes per quarter, by `density_level`.
         register: mean pitch, by `register_level`; drums have none.
-        polyphony: notes that begin together, by `polyphony_level`.
+        polyphony: notes that sound at once, by `polyphony_level`.
     """
 
     part: Part
@@ -70,21 +70,21 @@ class Directions:
 
 def density_level(notes_per_quarter: NDArray[np.float64]) -> NDArray[np.int64]:
     """Half octaves of notes per quarter: 4 is one note in four quarters, 8 one in each, 12 four, 15 eleven and more."""
-    return _level(2 * np.log2(np.maximum(notes_per_quarter, 1e-6)) + 8)
+    return _level("Density", 2 * np.log2(np.maximum(notes_per_quarter, 1e-6)) + 8)
 
 
 def register_level(mean_pitch: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Two thirds of an octave each: 7 holds the mean pitches 52 to 60."""
-    return _level(mean_pitch / 8 - 0.5)
+    """A third of an octave each: 15 holds the mean pitches 60 (middle C) to 64."""
+    return _level("Register", np.floor(mean_pitch / 4))
 
 
-def polyphony_level(notes_together: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Halves of a note: 0 is one note at a time, 2 two, 4 three."""
-    return _level(2 * notes_together - 2)
+def polyphony_level(notes_at_once: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Halves of a note, in the mean over the time in which any sounds: 0 is one note at a time, 2 two, 4 three."""
+    return _level("Polyphony", 2 * notes_at_once - 2)
 
 
-def _level(value: NDArray[np.float64]) -> NDArray[np.int64]:
-    return np.rint(value).clip(0, NUM_LEVELS - 1).astype(np.int64)
+def _level(kind: str, value: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.rint(value).clip(0, NUM_LEVELS[kind] - 1).astype(np.int64)
 
 
 def describe(notes: StreamNotes, firsts: Sequence[int]) -> list[Directions]:
@@ -101,11 +101,11 @@ def describe(notes: StreamNotes, firsts: Sequence[int]) -> list[Directions]:
     size = len(firsts) * num_parts
     count = np.bincount(cell, minlength=size).reshape(-1, num_parts)
     mean = np.bincount(cell, weights=notes.pitch, minlength=size).reshape(-1, num_parts) / np.maximum(count, 1)
-    moment = (notes.bar * num_parts + notes.part) * (notes.bar_lengths.max() + 1) + notes.position
-    _, at = np.unique(moment, return_index=True)
-    moments = np.bincount(cell[at], minlength=size).reshape(-1, num_parts)
     density = density_level(count / np.maximum(quarters, 1e-6)[:, None])
-    register, polyphony = register_level(mean), polyphony_level(count / np.maximum(moments, 1))
+    register, polyphony = (
+        register_level(mean),
+        polyphony_level(_sounding_at_once(notes, cell, size)).reshape(-1, num_parts),
+    )
     found = []
     for section, first in enumerate(firsts):
         playing = np.flatnonzero(count[section])
@@ -121,6 +121,18 @@ def describe(notes: StreamNotes, firsts: Sequence[int]) -> list[Directions]:
         left = num_bars - first
         found.append(Directions(tuple(parts), left if left <= MAX_COUNT else None))
     return found
+
+
+def _sounding_at_once(notes: StreamNotes, cell: NDArray[np.int64], size: int) -> NDArray[np.float64]:
+    """Notes that sound at once in the mean over the time in which any does, of each group of notes (`cell`), [size]."""
+    begin = (np.cumsum(notes.bar_lengths) - notes.bar_lengths)[notes.bar] + notes.position
+    order = np.lexsort((begin, cell))
+    begin, cell, end = begin[order], cell[order], (begin + notes.duration)[order]
+    # When the notes before it in its group have ended: groups are kept apart by adding more than any time to each.
+    apart = cell * (int(end.max(initial=0)) + 1)
+    ended = np.concatenate([[0], np.maximum.accumulate(end + apart)[:-1]]) - apart
+    busy = np.bincount(cell, weights=np.maximum(0, end - np.maximum(begin, ended)), minlength=size)
+    return np.bincount(cell, weights=end - begin, minlength=size) / np.maximum(busy, 1)
 
 
 def with_directions(

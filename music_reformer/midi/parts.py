@@ -44,7 +44,8 @@ VELOCITIES = [4 * level - 1 for level in range(1, 33)]
 TEMPOS = [round(float(tempo), 1) for tempo in np.geomspace(20, 300, 138)]
 METRES = [(beats, unit) for unit in (1, 2, 4, 8, 16, 32) for beats in range(1, 33) if 4 * beats <= 32 * unit]
 NUM_QUALITIES = 14  # of chords
-NUM_LEVELS = 16  # of density, register and polyphony
+NUM_LEVELS = {"Density": 16, "Register": 32, "Polyphony": 16}
+NUM_SECTIONS = 16  # letters of sections
 MAX_COUNT = 32  # of the bars that a direction counts
 
 TOKENS = [
@@ -66,10 +67,10 @@ TOKENS = [
     *(f"Pitch_{pitch}" for pitch in range(128)),
     *(f"PitchDrum_{pitch}" for pitch in range(128)),
     *(f"Key_{key}" for key in range(24)),
-    *(f"Section_{letter}" for letter in range(NUM_LEVELS)),
+    *(f"Section_{letter}" for letter in range(NUM_SECTIONS)),
     *(f"SectionBars_{bars}" for bars in range(1, MAX_COUNT + 1)),
     *(f"EndsIn_{bars}" for bars in range(1, MAX_COUNT + 1)),
-    *(f"{kind}_{level}" for kind in ("Density", "Register", "Polyphony") for level in range(NUM_LEVELS)),
+    *(f"{kind}_{level}" for kind, count in NUM_LEVELS.items() for level in range(count)),
 ]
 _ID = {token: len(SPECIAL) + i for i, token in enumerate(TOKENS)}
 _DURATIONS, _VELOCITIES, _TEMPOS = np.array(DURATIONS), np.array(VELOCITIES), np.log(TEMPOS)

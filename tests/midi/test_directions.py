@@ -39,16 +39,20 @@ def names(ids: np.ndarray | list[int]) -> list[str]:
 
 
 def counted(score: symusic.Score, begin: int, end: int) -> dict[tuple[int, int], tuple[float, float, float]]:
-    """The slow way: (notes per quarter, mean pitch, notes together) of each part from one position to another."""
+    """The slow way: (notes per quarter, mean pitch, notes at once) of each part from one position to another."""
     found, seen = {}, {}
     for track in score.tracks:
         program = program_of(track)
         seen[program] = seen.get(program, 0) + 1
         notes = [note for note in track.notes if begin <= note.time < end]
         if notes:
-            moments = {note.time for note in notes}
+            busy = {time for note in notes for time in range(note.time, note.time + note.duration)}
             mean = sum(note.pitch for note in notes) / len(notes)
-            found[program, seen[program]] = len(notes) / ((end - begin) / GRID), mean, len(notes) / len(moments)
+            found[program, seen[program]] = (
+                len(notes) / ((end - begin) / GRID),
+                mean,
+                sum(note.duration for note in notes) / len(busy),
+            )
     return found
 
 
@@ -77,7 +81,7 @@ def test_directions_are_what_counting_gives(seed: int) -> None:
 
 def test_levels() -> None:
     assert density_level(np.array([0.25, 1, 4, 100])).tolist() == [4, 8, 12, 15]
-    assert register_level(np.array([0, 52.1, 59.9, 127])).tolist() == [0, 6, 7, 15]
+    assert register_level(np.array([0, 60, 63.9, 127])).tolist() == [0, 15, 15, 31]
     assert polyphony_level(np.array([1, 2, 3, 40])).tolist() == [0, 2, 4, 15]
 
 
