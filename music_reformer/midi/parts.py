@@ -14,7 +14,7 @@ position where it ends. Behind that come directions (`Directions` ... `Music`), 
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ import numpy as np
 import symusic
 from numpy.typing import NDArray
 
+from music_reformer.midi.chords import NO_CHORD, QUALITIES, Chord
 from music_reformer.midi.score import bar_starts, metres
 from music_reformer.midi.vocabulary import DRUMS, SPECIAL, program_of
 
@@ -43,7 +44,6 @@ VELOCITIES = [4 * level - 1 for level in range(1, 33)]
 # Steps of 2 %, less than listeners notice.
 TEMPOS = [round(float(tempo), 1) for tempo in np.geomspace(20, 300, 138)]
 METRES = [(beats, unit) for unit in (1, 2, 4, 8, 16, 32) for beats in range(1, 33) if 4 * beats <= 32 * unit]
-NUM_QUALITIES = 14  # of chords
 NUM_LEVELS = {"Density": 16, "Register": 32, "Polyphony": 16}
 NUM_SECTIONS = 16  # letters of sections
 MAX_COUNT = 32  # of the bars that a direction counts
@@ -56,9 +56,9 @@ TOKENS = [
     *(f"Bar_{beats}/{unit}" for beats, unit in METRES),
     *(f"Position_{position}" for position in range(MAX_BAR)),
     *(f"Tempo_{tempo}" for tempo in TEMPOS),
-    "NoChord",
+    "NoChord",  # the last quality, "N"
     *(f"ChordRoot_{root}" for root in range(12)),
-    *(f"ChordQuality_{quality}" for quality in range(NUM_QUALITIES)),
+    *(f"ChordQuality_{quality}" for quality in range(len(QUALITIES) - 1)),
     *(f"ChordBass_{bass}" for bass in range(12)),
     *(f"Program_{program}" for program in range(DRUMS, 128)),
     *(f"Part_{number}" for number in range(2, MAX_PARTS + 1)),
@@ -163,11 +163,15 @@ def _metre_for(metre: tuple[int, int], length: int) -> tuple[int, int]:
     return beats, -unit
 
 
-def encode(score: symusic.Score) -> NDArray[np.uint16]:
+def encode(score: symusic.Score, chords: Sequence[tuple[int, Chord]] = ()) -> NDArray[np.uint16]:
     """Token ids of a score in ticks, without BOS and EOS, uint16 [L]; the bars behind the last note that begins are
     left out.
 
     Notes of one part that begin at one position with the same pitch become one, the longest.
+
+    Args:
+        score: the score.
+        chords: (tick, chord) of every change, to be written in front of the notes; none: no bar has chords.
     """
     bars = grid_bars(score)
     starts = np.array([bar.start for bar in bars], dtype=np.int64)
@@ -176,8 +180,11 @@ def encode(score: symusic.Score) -> NDArray[np.uint16]:
         return np.zeros(0, dtype=np.uint16)
     tokens, ends = _note_tokens(notes)
     heads = _tempo_tokens(score, bars)
+    last_bar = int(notes["bar"][-1])
+    for number, tokens_of_bar in enumerate(_chord_tokens(chords, bars[: last_bar + 1], score.ticks_per_quarter)):
+        heads.setdefault(number, []).extend(tokens_of_bar)
     # Notes are sorted by bar: the tokens of bar b end where its last note does.
-    upto = np.concatenate([[0], ends])[np.searchsorted(notes["bar"], np.arange(notes["bar"][-1] + 1), side="right")]
+    upto = np.concatenate([[0], ends])[np.searchsorted(notes["bar"], np.arange(last_bar + 1), side="right")]
     written: list[NDArray[np.uint16]] = []
     begin = 0
     for number, end in enumerate(upto.tolist()):
@@ -273,6 +280,31 @@ def _tempo_tokens(score: symusic.Score, bars: Sequence[GridBar]) -> dict[int, li
             tokens[bar].append(_FIRST["Tempo"] + tempo)
             last = tempo
     return tokens
+
+
+def _chord_tokens(
+    chords: Sequence[tuple[int, Chord]], bars: Sequence[GridBar], ticks_per_quarter: int
+) -> list[list[int]]:
+    """Tokens of the chords of each bar: the one in force at its beginning, and every change in it."""
+    if all(chord == NO_CHORD for _, chord in chords):
+        return []
+    begins = on_grid(np.array([tick for tick, _ in chords], dtype=np.int64), ticks_per_quarter).tolist()
+    written = []
+    for bar in bars:
+        first = max(0, bisect_right(begins, bar.start) - 1)
+        tokens = _chord(chords[first][1])
+        for i in range(first + 1, bisect_left(begins, bar.start + bar.length)):
+            tokens += [_FIRST["Position"] + begins[i] - bar.start, *_chord(chords[i][1])]
+        written.append(tokens)
+    return written
+
+
+def _chord(chord: Chord) -> list[int]:
+    if chord == NO_CHORD:
+        return [_ID["NoChord"]]
+    quality = QUALITIES.index(chord.quality)
+    tokens = [_ID[f"ChordRoot_{chord.root}"], _ID[f"ChordQuality_{quality}"]]
+    return tokens if chord.bass == chord.root else [*tokens, _ID[f"ChordBass_{chord.bass}"]]
 
 
 def nearest_tempo(quarters_a_minute: float) -> int:

@@ -24,6 +24,7 @@ from music_reformer.config import TokenizerConfig, require
 from music_reformer.errors import UserError
 from music_reformer.files import read_json, write_json
 from music_reformer.midi import parts, performance
+from music_reformer.midi.chords import recognise
 from music_reformer.midi.parts_stream import PartsDecoder
 from music_reformer.midi.vocabulary import BOS, EOS, PAD, SPECIAL, Vocabulary
 
@@ -87,7 +88,7 @@ class MusicTokenizer:
         programs, all instruments but drums become one piano.
         """
         if self.config.encoding == "Parts":
-            return parts.encode(score)
+            return parts.encode(score, recognise(score) if self.config.use_chords else ())
         if self._miditok is None:
             return np.array(performance.encode(score), dtype=np.uint16) + len(SPECIAL)
         if self.config.use_programs:

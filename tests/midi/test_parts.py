@@ -192,6 +192,39 @@ def test_every_sampled_stream_decodes(seed: int) -> None:
     assert {(program_of(track)) for track in score.tracks} <= {0, 40, -1}
 
 
+def test_chords_stand_in_front_of_the_notes_of_their_bar() -> None:
+    tokenizer = MusicTokenizer(TokenizerConfig(encoding="Parts", use_chords=True))
+    score = symusic.Score(480)
+    track = symusic.Track("", 0, False)
+    chords = [(60, 64, 67), (57, 60, 64), (53, 57, 60), (55, 59, 62)]  # C, Am, F, G: two in a bar, then one in each
+    for begin, length, pitches in zip((0, 2, 4, 8), (2, 2, 4, 4), chords, strict=True):
+        for beat in range(begin, begin + length):
+            track.notes.extend([symusic.Note(beat * 480, 480, pitch, 80) for pitch in (pitches[0] - 12, *pitches)])
+    score.tracks.append(track)
+    ids = tokenizer.encode(score)
+    written = [tokenizer.tokens[token] for token in ids]
+    assert written[:7] == [
+        "Bar_4/4", "Tempo_120.8", "ChordRoot_0", "ChordQuality_0", "Position_48", "ChordRoot_9", "ChordQuality_1",
+    ]  # fmt: skip
+    bars = [place for place, token in enumerate(written) if token.startswith("Bar")]
+    assert written[bars[1] : bars[1] + 3] == ["Bar_4/4", "ChordRoot_5", "ChordQuality_0"]
+    assert written[bars[2] : bars[2] + 3] == ["Bar_4/4", "ChordRoot_7", "ChordQuality_0"]
+    state = grammar_for(tokenizer).start()
+    for token in ids:
+        assert state.allowed()[token]
+        state.advance(int(token))
+    plain = TOKENIZER.encode(score)
+    assert tokenizer.decode(ids).note_num() == TOKENIZER.decode(plain).note_num() == 48
+    assert "NoChord" in tokenizer.tokens
+
+
+def test_drums_have_no_chords() -> None:
+    tokenizer = MusicTokenizer(TokenizerConfig(encoding="Parts", use_chords=True))
+    score = two_pianos_and_drums()
+    score.tracks = score.tracks[2:]
+    assert np.array_equal(tokenizer.encode(score), TOKENIZER.encode(score))
+
+
 def test_pressed_keys_are_not_offered_in_their_part_alone() -> None:
     state = grammar_for(TOKENIZER, programs={40}, num_parts={40: 2}).start()
     state.hold(40, 60, 100, part=2)
