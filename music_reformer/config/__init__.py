@@ -342,6 +342,8 @@ class AugmentConfig(Checked):
     # which are named in front of it, so that the model learns to bring in what is asked for (docs/decisions/008);
     # with Parts each with directions (who plays, how densely, how high ...).
     named: float = bounded(0.0, 0, 1)
+    # Probability that the chords of a piece are left out, so that the model learns to do without (Parts only).
+    without_chords: float = bounded(0.2, 0, 1)
     # Start the positions of a row anywhere in the axial table, so that all of it is trained.
     position_offset: bool = False
 

@@ -82,15 +82,19 @@ class Augmenter:
     def keeps_length(self) -> bool:
         """Whether changes never alter the number of tokens of a piece."""
         config = self.config
-        return not (config.tempo and self.id_of_shift) and not (config.one_program or config.infill or config.named)
+        changes_parts = self._parts is not None and config.without_chords
+        changes_time = config.tempo and self.id_of_shift
+        return not (changes_parts or changes_time or config.one_program or config.infill or config.named)
 
     def __call__(self, tokens: NDArray[np.uint16], random: np.random.Generator) -> NDArray[np.uint16]:
         """A changed copy of the tokens of a piece, which depends on the random draws alone."""
         config = self.config
         # Draws are made whether used or not, so that changing one setting does not alter the draws of the others.
         key, speed, replace = random.random(3)
-        holes, names = random.spawn(2)
+        holes, names, chords = random.spawn(3)
         tokens = self.transpose(tokens, key)
+        if self._parts is not None and chords.random() < config.without_chords:
+            tokens = self._parts.without_chords(tokens)
         if config.tempo:
             tokens = self.change_tempo(tokens, 1 + config.tempo * (2 * speed - 1))
         if replace < config.programs:

@@ -60,6 +60,8 @@ class PartsReader(BarReader):
         self._directions, self._music = ids["Directions", None], ids["Music", None]
         self._program = np.array([value if kind == "Program" else NOBODY for kind, value in _pairs(vocabulary)])
         self._number = np.array([value if kind == "Part" else 1 for kind, value in _pairs(vocabulary)])
+        self._begins_chord = vocabulary.is_kind("NoChord", "ChordRoot")
+        self._goes_on_chord = vocabulary.is_kind("ChordQuality", "ChordBass")
         self._is_pitch = vocabulary.is_kind("Pitch", "PitchDrum")
         self._is_duration = vocabulary.is_kind("Duration")
         self._value = np.array([value if isinstance(value, int) else 0 for _, value in _pairs(vocabulary)])
@@ -95,9 +97,12 @@ class PartsReader(BarReader):
     def divide(
         self, ids: NDArray[np.integer], programs: Collection[int]
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Divide whole bars into what some instruments play and what the others play, as `BarReader.divide` does."""
+        """Divide whole bars into what some instruments play and what the others play, as `BarReader.divide` does.
+
+        Chords are with the others, but with the notes where all instruments are meant.
+        """
         is_event, owner = self._events_and_owners(ids)
-        theirs = np.isin(owner, list(programs)) if programs else is_event
+        theirs = np.isin(owner, list(programs)) if programs else is_event | self._chords(ids)
         lines = np.zeros(len(ids), dtype=np.bool_)
         for begin, end in zip(self.bars(ids), self.line_ends(ids), strict=True):
             lines[begin:end] = True
@@ -106,6 +111,16 @@ class PartsReader(BarReader):
     def empty_positions(self, ids: NDArray[np.integer], kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """None: positions belong to the notes behind them."""
         return np.zeros(len(ids), dtype=np.bool_)
+
+    def without_chords(self, ids: NDArray[np.uint16]) -> NDArray[np.uint16]:
+        """The piece without its chords."""
+        return ids[~self._chords(ids)]
+
+    def _chords(self, ids: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Which tokens say a chord, or its position."""
+        names = self._begins_chord[ids]
+        names[:-1] |= self._is_position[ids[:-1]] & names[1:]
+        return names | self._goes_on_chord[ids]
 
     def parts(self, ids: NDArray[np.integer]) -> list[Part]:
         """All parts, in the order of `part_order`."""

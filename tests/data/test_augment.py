@@ -274,3 +274,25 @@ def test_other_programs_leave_each_part_what_it_plays(seed: int) -> None:
     assert played(changed) == played(tokens)
     # As it would be encoded: the grammar takes it, and the order within bars is that of the new programs.
     assert np.array_equal(changed[1:-1], tokenizer.encode(tokenizer.decode(changed)))
+
+
+def test_chords_are_transposed_and_left_out() -> None:
+    tokenizer = MusicTokenizer(TokenizerConfig(encoding="Parts", use_chords=True))
+    plain = MusicTokenizer(TokenizerConfig(encoding="Parts"))
+    score = random_score(2, programs=(0, 40))
+    tokens = whole(tokenizer, score)
+    bare = augmenter(tokenizer, without_chords=1.0)(tokens, np.random.default_rng(0))
+    assert np.array_equal(bare, whole(plain, score))
+    change = augmenter(tokenizer, transpose=6, without_chords=0.0)
+    for seed in range(12):
+        changed = change(tokens, np.random.default_rng(seed))
+        shift = {(new[2] - old[2]) for old, new in zip(notes(tokenizer, tokens), notes(tokenizer, changed), strict=True)
+                 if old[1] != DRUMS}  # fmt: skip
+        (semitones,) = shift
+        for kind in ("ChordRoot", "ChordBass"):
+            before, after = (
+                [tokenizer.vocabulary.values[i] for i in ids if tokenizer.vocabulary.kinds[i] == kind]
+                for ids in (tokens, changed)
+            )
+            assert after == [(root + semitones) % 12 for root in before]
+            assert before

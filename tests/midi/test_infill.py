@@ -12,6 +12,8 @@ from helpers.scores import random_score
 from music_reformer.config import TokenizerConfig
 from music_reformer.midi.bars import BarReader
 from music_reformer.midi.infill import ALL, cut_hole, permuted
+from music_reformer.midi.parts_grammar import grammar_for
+from music_reformer.midi.parts_reader import reader_for
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.midi.vocabulary import BOS, PAD
 from reference.bars import divide
@@ -80,6 +82,32 @@ def test_a_permuted_piece_is_context_hole_and_end() -> None:
 @pytest.mark.parametrize("encoding", ["TSD", "MIDILike", "Performance"])
 def test_encodings_without_bars_cannot_be_cut(encoding: str) -> None:
     assert not BarReader(MusicTokenizer(TokenizerConfig(encoding=encoding)).vocabulary).has_whole_bars
+
+
+PARTS = MusicTokenizer(TokenizerConfig(encoding="Parts", use_chords=True))
+
+
+@pytest.mark.parametrize(("first", "count"), [(0, 1), (3, 4), (0, 16), (17, 1), (5, 13)])
+@pytest.mark.parametrize("programs", [ALL, frozenset({40}), frozenset({-1, 0})])
+def test_a_hole_in_the_parts_encoding(first: int, count: int, programs: frozenset[int]) -> None:
+    reader = reader_for(PARTS.vocabulary)
+    ids = np.array([BOS, *PARTS.encode(random_score(1, programs=(0, 0, 40))), PARTS.eos_id], dtype=np.uint16)
+    lines = reader.bars(ids)
+    cut = cut_hole(reader, ids, min(first, len(lines) - 1), min(count, len(lines) - first), programs)
+    others, alone = (notes(PARTS, cut.before + rest) for rest in (cut.behind, cut.hole))
+    assert others + (alone - notes(PARTS, cut.before)) == notes(PARTS, ids.tolist())
+    assert cut.behind.count(PARTS.vocabulary.ids["Hole", None]) == len(reader.bars(np.array(cut.hole)))
+    assert cut.hole[: len(cut.opening)] == cut.opening
+    assert ("Directions" in [PARTS.tokens[i] for i in cut.opening]) == bool(programs)
+    if programs:
+        assert reader.programs(np.array(cut.hole)) <= programs
+    # The chords of the missing bars are hidden where everything is to be composed, and known where some of it stays.
+    missing = np.array(cut.hole)
+    assert PARTS.vocabulary.is_kind("ChordRoot", "NoChord")[missing].any() == (not programs)
+    state = grammar_for(PARTS).start()
+    for token in [*cut.before, *cut.hole]:
+        assert state.allowed()[token] or token == cut.hole[0]
+        state.advance(token)
 
 
 def test_pedals_stay_with_their_instrument() -> None:
