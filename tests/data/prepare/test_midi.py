@@ -32,7 +32,9 @@ pytestmark = pytest.mark.timeout(1200)  # worker processes start slowly on a bus
 
 NUM_GOOD = 14
 # For processes of their own.
-IMPORT_CONFIG = "from music_reformer.config import CorpusConfig, PrepareConfig, QualityConfig, TokenizerConfig"
+IMPORT_CONFIG = (
+    "from music_reformer.config import CorpusConfig, MixtureConfig, PrepareConfig, QualityConfig, TokenizerConfig"
+)
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 STORE_FILES = {
     *("tokens.bin", "index.jsonl", "skipped.jsonl", "near_duplicates.jsonl"),
