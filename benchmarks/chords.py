@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from benchmarks.fit_chords import songs
 from benchmarks.harness import machine, show, write
-from music_reformer.data.corpora.pop909_labels import LabelledSong, Span
+from music_reformer.data.corpora.pop909_labels import LabelledSong, LabelSpan
 from music_reformer.errors import UserError
 from music_reformer.midi.beats import beats_of, pitched_notes, sounding_ticks
 from music_reformer.midi.chords import INTERVALS, Chord, recognise
@@ -59,7 +59,9 @@ def agrees(found: Chord, label: Chord) -> dict[str, bool]:
     }
 
 
-def shared_time(found: Sequence[tuple[int, Chord]], labels: Sequence[Span[Chord]]) -> list[tuple[float, Chord, Chord]]:
+def shared_time(
+    found: Sequence[tuple[int, Chord]], labels: Sequence[LabelSpan[Chord]]
+) -> list[tuple[float, Chord, Chord]]:
     """(ticks, found, label) of every stretch of labelled time."""
     starts = np.array([tick for tick, _ in found])
     parts = []

@@ -30,7 +30,7 @@ from torch.nn.utils.rnn import pad_sequence
 from benchmarks.made_harmony import made_piece
 from music_reformer.config import CorpusConfig
 from music_reformer.data.corpora.corpus_manifest import read_manifest
-from music_reformer.data.corpora.pop909_labels import LabelledSong, Span, read_song
+from music_reformer.data.corpora.pop909_labels import LabelledSong, LabelSpan, read_song
 from music_reformer.data.corpora.splits import find_files
 from music_reformer.midi.beats import beats_of, pitched_notes
 from music_reformer.midi.chords import INTERVALS, QUALITIES, Chord
@@ -60,7 +60,7 @@ def state_of(chord: Chord) -> int:
     return NUM_STATES - 1 if chord.quality == "N" else chord.root * len(NAMES) + NAMES.index(chord.quality)
 
 
-def by_beat(tick: NDArray[np.int64], spans: list[Span[Chord]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def by_beat(tick: NDArray[np.int64], spans: list[LabelSpan[Chord]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """State and bass of the label that fills most of each beat, [B] each; -1 where there is none."""
     longest = np.zeros(len(tick) - 1)
     states, bass = np.full((2, len(longest)), -1)

@@ -30,7 +30,7 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class Span(Generic[Value]):
+class LabelSpan(Generic[Value]):
     """What holds from `start` to `end`, in ticks."""
 
     start: float
@@ -54,14 +54,14 @@ class LabelledSong:
 
     score: symusic.Score
     is_aligned: bool
-    chords: list[Span[Chord]]
-    keys: list[Span[tuple[int, bool]]]
-    beat_chords: list[Span[Chord]] = field(default_factory=list)
-    form: list[Span[Section]] = field(default_factory=list)
+    chords: list[LabelSpan[Chord]]
+    keys: list[LabelSpan[tuple[int, bool]]]
+    beat_chords: list[LabelSpan[Chord]] = field(default_factory=list)
+    form: list[LabelSpan[LabelledSection]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class Section:
+class LabelledSection:
     """A section of a song, labelled by hand.
 
     Attributes:
@@ -87,9 +87,12 @@ def read_song(midi: Path, labels: Path) -> LabelledSong:
     moved = aligned(clean)
     score = clean if moved is None else moved
     shift = _first_onset(score) - _first_onset(clean)
-    chords = [Span(start, end, parse(name)) for start, end, name in _spans(labels / "chord_midi.txt", published, shift)]
+    chords = [
+        LabelSpan(start, end, parse(name)) for start, end, name in _spans(labels / "chord_midi.txt", published, shift)
+    ]
     keys = [
-        Span(start, end, parse_key(name)) for start, end, name in _spans(labels / "key_audio.txt", published, shift)
+        LabelSpan(start, end, parse_key(name))
+        for start, end, name in _spans(labels / "key_audio.txt", published, shift)
     ]
     song = LabelledSong(score, moved is not None, chords, keys)
     beats, form = labels / "finalized_chord.txt", labels / "human_label1.txt"
@@ -113,11 +116,11 @@ def _with_beats(song: LabelledSong, beats: Path, form: Path) -> LabelledSong:
     )
 
 
-def _laid_out(lengths: Sequence[tuple[Value, int]], begin: int) -> list[Span[Value]]:
+def _laid_out(lengths: Sequence[tuple[Value, int]], begin: int) -> list[LabelSpan[Value]]:
     """Spans one behind the other."""
     spans = []
     for value, length in lengths:
-        spans.append(Span(float(begin), float(begin + length), value))
+        spans.append(LabelSpan(float(begin), float(begin + length), value))
         begin += length
     return spans
 
@@ -151,9 +154,9 @@ def parse_beat_chords(text: str) -> list[tuple[Chord, int]]:
     return found
 
 
-def parse_form(text: str) -> list[Section]:
+def parse_form(text: str) -> list[LabelledSection]:
     """The sections of a `human_label1.txt`, such as "i4A8B8o3"."""
-    return [Section(letter, int(num_bars)) for letter, num_bars in re.findall(r"([A-Za-z])(\d+)", text)]
+    return [LabelledSection(letter, int(num_bars)) for letter, num_bars in re.findall(r"([A-Za-z])(\d+)", text)]
 
 
 def parse_key(text: str) -> tuple[int, bool]:

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 import symusic
 
-from music_reformer.data.corpora.pop909_labels import Section, parse_beat_chords, parse_form, parse_key, read_song
+from music_reformer.data.corpora.pop909_labels import (
+    LabelledSection,
+    parse_beat_chords,
+    parse_form,
+    parse_key,
+    read_song,
+)
 from music_reformer.midi.chords import NO_CHORD, Chord
 from music_reformer.midi.score import bar_starts, write_score
 
@@ -35,7 +41,7 @@ def test_lines_of_chords_by_beat() -> None:
 
 
 def test_sections_and_keys() -> None:
-    assert parse_form("i4A16o3\n") == [Section("i", 4), Section("A", 16), Section("o", 3)]
+    assert parse_form("i4A16o3\n") == [LabelledSection("i", 4), LabelledSection("A", 16), LabelledSection("o", 3)]
     assert parse_key("Gb:maj") == (6, False)
     assert parse_key("B:min") == (11, True)
 
