@@ -274,27 +274,24 @@ def _bucket(rotated, factors):
     return bucket
 
 
-@_compiled()
-def _follow(link, link_Y, links_of_place, places):
-    """Write the places of a chain of links, newest first, as many as `places` has room for; returns how many."""
-    count = 0
-    while count < len(places) and link >= links_of_place:
-        places[count] = link // links_of_place
-        link = link_Y[link]
-        count += 1
-    return count
-
-
 @_compiled(any_order=True)
-def _score_places(query_D, pair_THPD, head, places_M, scores_M):
-    """Scores of the keys at some places."""
+def _score_chain(query_D, pair_THPD, head, link, link_Y, links_of_place, places_M, scores_M):
+    """Follow a chain of links, newest first, as far as there is room; write places and scores; returns how many.
+
+    A score is computed while the next link is still on its way from memory.
+    """
     scale = np.float32(len(query_D) ** -0.5)
-    for m in range(len(places_M)):
-        place = places_M[m]
+    count = 0
+    while count < len(places_M) and link >= links_of_place:
+        place = link // links_of_place
+        link = link_Y[link]
+        places_M[count] = place
         score = np.float32(0.0)
         for d in range(len(query_D)):
             score += query_D[d] * pair_THPD[place, head, 0, d]
-        scores_M[m] = score * scale
+        scores_M[count] = score * scale
+        count += 1
+    return count
 
 
 @_compiled()
@@ -357,7 +354,10 @@ def lsh_attention(
                 bucket = first_bucket_R[r] + _bucket(rotated_BF[b, first_rotated:], factors_RF[r])
                 first_rotated += factors_RF[r].sum() // 2
                 link, own = newest_BHK[b, h, bucket], place_B[b] * links_of_place + h * num_rounds + r
-                count += _follow(link, link_Y, links_of_place, places[count : count + window - 1])
+                room = slice(count, count + window - 1)
+                count += _score_chain(
+                    query_D, pair_THPD, h, link, link_Y, links_of_place, places[room], all_scores[room]
+                )
                 link_Y[own] = link
                 newest_BHK[b, h, bucket] = own
             out_D = out_BF[b, h * width : (h + 1) * width]
@@ -365,7 +365,6 @@ def lsh_attention(
                 out_D[:] = value_D
                 continue
             scores = all_scores[:count]
-            _score_places(query_D, pair_THPD, h, places[:count], scores)
             total = _weigh(scores)
             _add_values_of_places(scores, pair_THPD, h, places[:count], out_D)
             for d in range(width):

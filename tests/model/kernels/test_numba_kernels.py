@@ -56,8 +56,11 @@ def test_a_chain_is_followed_to_its_end_or_as_far_as_there_is_room() -> None:
     link_Y = np.full(10 * links_of_place, -1, np.int32)
     for place, before in ((5, 3), (3, 2), (2, 0)):
         link_Y[place * links_of_place + chain] = before * links_of_place + chain
-    for room, expected in ((8, [5, 3, 2]), (3, [5, 3, 2]), (2, [5, 3])):
-        places = np.zeros(room, np.int64)
-        count = numba_kernels._follow(np.int32(5 * links_of_place + chain), link_Y, links_of_place, places)
+    noise = np.random.default_rng(0)
+    query = noise.standard_normal(4).astype(np.float32)
+    pair = noise.standard_normal((10, 2, 2, 4)).astype(np.float32)
+    for room, newest, expected in ((8, 5, [5, 3, 2]), (3, 5, [5, 3, 2]), (2, 5, [5, 3]), (3, 0, [])):
+        places, scores, link = np.zeros(room, np.int64), np.zeros(room, np.float32), newest * links_of_place + chain
+        count = numba_kernels._score_chain(query, pair, 1, np.int32(link), link_Y, links_of_place, places, scores)
         assert places[:count].tolist() == expected
-    assert numba_kernels._follow(np.int32(chain), link_Y, links_of_place, np.zeros(3, np.int64)) == 0
+        np.testing.assert_allclose(scores[:count], pair[expected, 1, 0] @ query / 2, rtol=1e-5, atol=1e-6)
