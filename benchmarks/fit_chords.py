@@ -11,7 +11,7 @@ a string quartet had no chord.
 
     python -m benchmarks.fit_chords --corpora ../shared/corpora
 
-Takes some ten minutes on one core.
+Takes some fifteen minutes on one core.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ from music_reformer.midi.harmony import FEATURES, WEIGHTS, pitch_class_profiles
 NAMES = [quality for quality in QUALITIES if quality != "N"]
 NUM_STATES = 12 * len(NAMES) + 1
 MADE_PIECES = 3500
+# Added to the score of power chords after the fit: pop songs call a chord major or minor that has no third. It costs
+# 0.4 points of agreement on the validation songs.
+POWER_BONUS = 0.5
 MIN_AGAINST_SILENCE = 0.3  # of a pitch class that sounds through the beat, by feature
 STRETCH, STRETCHES = 48, 320  # beats of a stretch, stretches of a step
 RATE, DECAY = 0.05, 1e-4
@@ -243,13 +246,15 @@ def fit(corpora: Path, epochs: float) -> dict[str, NDArray[np.float32]]:
     arrays = {name: getattr(chord_field, name) for name in ("quality", "stay", "change", "leave", "enter")}
     arrays |= {"chord": chord_field.chord(), "silence": chord_field.silence(), "bass": bass_field.prior()}
     arrays |= {"bass_sounds": bass_field.sounds, "bass_stays": bass_field.stays}
-    return {name: value.detach().numpy().astype(np.float32) for name, value in arrays.items()}
+    fitted = {name: value.detach().numpy().astype(np.float32) for name, value in arrays.items()}
+    fitted["quality"][NAMES.index("5")] += POWER_BONUS
+    return fitted
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpora", type=Path, required=True, help="holds pop909/ and pop909-labels/")
-    parser.add_argument("--epochs", type=float, default=6.0)
+    parser.add_argument("--epochs", type=float, default=4.0)
     parser.add_argument("--output", type=Path, default=WEIGHTS)
     options = parser.parse_args()
     torch.set_num_threads(1)
