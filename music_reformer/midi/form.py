@@ -34,7 +34,7 @@ SIGNS = (
 
 
 @dataclass(frozen=True)
-class Section:
+class FoundSection:
     """Some consecutive bars that belong together.
 
     Attributes:
@@ -67,12 +67,12 @@ class FormWeights:
     same: float
 
 
-def sections_of(score: symusic.Score, weights: FormWeights | None = None) -> list[Section]:
+def sections_of(score: symusic.Score, weights: FormWeights | None = None) -> list[FoundSection]:
     """The sections of a score in ticks, drums ignored, from its first bar to its last."""
     weights = weights or FITTED
     contents = bar_contents(score)
     num_bars = len(contents[0])
-    sections: list[Section] = []
+    sections: list[FoundSection] = []
     for start in range(0, num_bars, BLOCK):
         block = [content[start : start + BLOCK] for content in contents]
         likeness = standardised_likeness(block)
@@ -81,7 +81,7 @@ def sections_of(score: symusic.Score, weights: FormWeights | None = None) -> lis
         letters = letters_of(starts, likeness, weights.same)
         ends = [*starts[1:], len(likeness)]
         sections += [
-            Section(start + first, end - first, letter)
+            FoundSection(start + first, end - first, letter)
             for first, end, letter in zip(starts, ends, letters, strict=True)
         ]
     return sections
