@@ -137,7 +137,7 @@ def _parse(name: str) -> tuple[str, Any]:
     if text in ("", "None"):
         return kind, None
     try:
-        if "/" in text:
+        if kind in ("TimeSig", "Bar"):
             beats, unit = text.split("/")
             return kind, (int(beats), int(unit))
         if kind == "Tempo":

@@ -115,7 +115,7 @@ def test_sessions_side_by_side_report_as_they_would_alone(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    ("encoding", "length"), zip(ENCODINGS, ("2bars", "8bars", "8bars", "2bars", "20bars"), strict=True)
+    ("encoding", "length"), zip(ENCODINGS, ("2bars", "8bars", "16bars", "2bars", "20bars"), strict=True)
 )
 def test_cached_steps_are_the_plain_model(encoding: str, length: str) -> None:
     """What the loop samples from, step by step, against one parallel pass over all that came out."""
