@@ -41,7 +41,8 @@ class TokenizerConfig(Checked):
     """How a score becomes tokens. See `music_reformer.midi.tokenizer`.
 
     `Performance` is the 388-event encoding of Music Transformer (128 note-on, 128 note-off, 100 time shifts of 10 ms,
-    32 velocities), `Parts` the project's own (in each bar one part after another); both fix every other field.
+    32 velocities), `Parts` the project's own (in each bar one part after another); both fix every other field, except
+    that `Parts` may have chords.
     """
 
     prefix: ClassVar[str] = "tokenizer."
