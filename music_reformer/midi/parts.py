@@ -167,7 +167,8 @@ def encode(score: symusic.Score, chords: Sequence[tuple[int, Chord]] = ()) -> ND
     """Token ids of a score in ticks, without BOS and EOS, uint16 [L]; the bars behind the last note that begins are
     left out.
 
-    Notes of one part that begin at one position with the same pitch become one, the longest.
+    Notes of one part that begin at one position with the same pitch become one: the longest, and of several the
+    loudest.
 
     Args:
         score: the score.
@@ -215,8 +216,8 @@ def _notes(score: symusic.Score, starts: NDArray[np.int64]) -> dict[str, NDArray
     bar = np.searchsorted(starts, begin, side="right") - 1
     names = ("bar", "order", "begin", "pitch", "length", "velocity", "program", "number")
     table = np.stack([bar, order, begin, pitch, length, velocity, program, number])
-    # The longest of equal notes comes first, and the others go.
-    table = table[:, np.lexsort((length, pitch, begin, order))]
+    # The longest of equal notes comes first, of several the loudest, and the others go.
+    table = table[:, np.lexsort((-velocity, length, pitch, begin, order))]
     table = table[:, np.concatenate([[True], (np.diff(table[1:4]) != 0).any(axis=0)])]
     table = table[:, np.lexsort((table[3], table[2], table[1], table[0]))]
     notes = dict(zip(names, table, strict=True))

@@ -44,14 +44,14 @@ def tracks_in_order(score: symusic.Score) -> list[symusic.core.TrackTick]:
 
 
 def matched(track: symusic.core.TrackTick, ticks_per_quarter: int) -> list[tuple[int, int, float, float, int]]:
-    """(position, pitch, onset and duration in quarters, velocity); of equal notes, the longest."""
-    longest: dict[tuple[int, int], tuple[float, float, int]] = {}
+    """(position, pitch, onset and duration in quarters, velocity); of equal notes the longest, of these the loudest."""
+    kept: dict[tuple[int, int], tuple[int, int, float, float]] = {}
     for note in track.notes:
         onset, duration = note.time / ticks_per_quarter, note.duration / ticks_per_quarter
         key = int(np.floor(onset * GRID + 0.5)), note.pitch
-        if key not in longest or duration > longest[key][1]:
-            longest[key] = onset, duration, note.velocity
-    return sorted((*key, *value) for key, value in longest.items())
+        steps = max(1, int(np.floor(duration * GRID + 0.5)))
+        kept[key] = max(kept.get(key, (0, 0, 0.0, 0.0)), (steps, note.velocity, onset, duration))
+    return sorted((*key, onset, duration, velocity) for key, (_, velocity, onset, duration) in kept.items())
 
 
 def assert_same_music(before: symusic.Score, after: symusic.Score) -> None:
@@ -263,7 +263,7 @@ def _survivors(files: list[Path]) -> int:
         try:
             num += _assert_file_survives(path)
         except AssertionError as error:
-            faults.append(f"{path}: {error}")
+            faults.append(f"{path}: {error!r}")
     assert not faults, f"{len(faults)} of {len(files)} files: " + "\n".join(faults[:20])
     return num
 
