@@ -144,10 +144,10 @@ class TrainingBatches:
     """The endless sequence of training batches of one process: `batches[n]` is a function of n alone.
 
     An epoch visits every piece once, with its own random augmentation; with a mixture of corpora, some pieces several
-    times and others not in every epoch. Each epoch packs its rows anew and in another
-    order, so that pieces longer than a row are cut at different places. Rows are shuffled; those that do not fill the
-    last batch are left out (different ones in each epoch). Process r of w takes every w-th row, starting at row r, so
-    that w processes together see what one process with w times as many rows per batch sees.
+    times and others not in every epoch. Each epoch packs its rows anew and in another order, so that pieces longer than
+    a row are cut at different places. Rows are shuffled; those that do not fill the last batch are left out (different
+    ones in each epoch). Process r of w takes every w-th row, starting at row r, so that w processes together see what
+    one process with w times as many rows per batch sees.
 
     Args:
         store: token store.

@@ -18,8 +18,8 @@ from music_reformer.midi.stream import Note
 from music_reformer.midi.vocabulary import DRUMS
 
 # A stuck model could fill one bar for ever: past this many tokens in a bar, only tokens that move time on are allowed.
-# The densest REMI bar in a sample of POP909 has 276 tokens, in one of ASAP 366; the densest
-# Parts bar of 3,360 pieces, orchestras among them, has 788.
+# The densest REMI bar in a sample of POP909 has 276 tokens, in one of ASAP 366; the densest Parts bar of 3,360 pieces,
+# orchestras among them, has 788.
 MAX_TOKENS_PER_BAR = 2048
 
 

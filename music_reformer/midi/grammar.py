@@ -51,10 +51,14 @@ class Grammar:
 
     def start(self, prompt_ids: Iterable[int] = ()) -> GrammarState:
         """The state after the given tokens; BOS and PAD change nothing."""
-        state = GrammarState(self)
+        state = self._beginning()
         for token in prompt_ids:
             state.advance(int(token))
         return state
+
+    def _beginning(self) -> GrammarState:
+        """The state in front of the first token."""
+        return GrammarState(self)
 
     def opening(self, *, tempo: float, metre: tuple[int, int]) -> list[int]:
         """The first tokens of a piece in this tempo and metre, or the nearest ones that the vocabulary has."""

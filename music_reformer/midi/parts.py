@@ -73,7 +73,9 @@ TOKENS = [
     *(f"{kind}_{level}" for kind, count in NUM_LEVELS.items() for level in range(count)),
 ]
 _ID = {token: len(SPECIAL) + i for i, token in enumerate(TOKENS)}
-_DURATIONS, _VELOCITIES, _TEMPOS = np.array(DURATIONS), np.array(VELOCITIES), np.log(TEMPOS)
+_DURATIONS, _TEMPOS = np.array(DURATIONS), np.log(TEMPOS)
+# Index of the nearest duration for each length up to the longest, the shorter of two that are equally near.
+_NEAREST_DURATION = np.abs(np.arange(LONGEST + 1)[:, None] - _DURATIONS).argmin(axis=1)
 _FIRST = {kind: _ID[token] for kind, token in (
     ("Position", "Position_0"), ("Program", f"Program_{DRUMS}"), ("Part", "Part_2"), ("Velocity", "Velocity_3"),
     ("Duration", "Duration_1"), ("Pitch", "Pitch_0"), ("PitchDrum", "PitchDrum_0"), ("Tempo", f"Tempo_{TEMPOS[0]}"),
@@ -230,7 +232,7 @@ def _note_tokens(notes: dict[str, NDArray[np.int64]]) -> tuple[NDArray[np.uint16
     """The tokens of all notes, and the index behind each note's last."""
     first = np.concatenate([[True], (np.diff(notes["bar"]) != 0) | (np.diff(notes["order"]) != 0)])
     whole, rest = np.divmod(notes["length"] - 1, LONGEST)
-    step = _nearest_duration(rest + 1)
+    step = _NEAREST_DURATION[rest + 1]
     length = whole * LONGEST + _DURATIONS[step]
     level = ((notes["velocity"] + 3) // 4 - 1).clip(0, len(VELOCITIES) - 1)
 
@@ -256,12 +258,6 @@ def _note_tokens(notes: dict[str, NDArray[np.int64]]) -> tuple[NDArray[np.uint16
         tokens = np.insert(tokens, places, _FIRST["Duration"] + len(DURATIONS) - 1)
         ends = ends + np.cumsum(longer)
     return tokens, ends
-
-
-def _nearest_duration(length: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Index of the nearest duration for each length up to the longest, the shorter of two that are equally near."""
-    table = np.abs(np.arange(LONGEST + 1)[:, None] - _DURATIONS).argmin(axis=1)
-    return table[length]
 
 
 def _tempo_tokens(score: symusic.Score, bars: Sequence[GridBar]) -> dict[int, list[int]]:

@@ -8,7 +8,7 @@ gives the same tokens (but for part numbers that were left out, and a first temp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,12 +72,8 @@ class PartsGrammar(Grammar):
         """How many parts of a program there may be."""
         return MAX_PARTS if self._num_parts is None else min(MAX_PARTS, max(1, self._num_parts.get(program, 1)))
 
-    def start(self, prompt_ids: Iterable[int] = ()) -> PartsState:
-        """The state after the given tokens; BOS and PAD change nothing."""
-        state = PartsState(self)
-        for token in prompt_ids:
-            state.advance(int(token))
-        return state
+    def _beginning(self) -> PartsState:
+        return PartsState(self)
 
     def opening(self, *, tempo: float, metre: tuple[int, int]) -> list[int]:
         """The first tokens of a piece in this tempo and metre, or the nearest ones that the vocabulary has."""

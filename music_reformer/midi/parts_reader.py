@@ -117,21 +117,19 @@ class PartsReader(BarReader):
         return ids[~self._chords(ids)]
 
     def _chords(self, ids: NDArray[np.integer]) -> NDArray[np.bool_]:
-        """Which tokens say a chord, or its position."""
+        """Which tokens state a chord, or its position."""
         names = self._begins_chord[ids]
         names[:-1] |= self._is_position[ids[:-1]] & names[1:]
         return names | self._goes_on_chord[ids]
 
     def parts(self, ids: NDArray[np.integer]) -> list[Part]:
         """All parts, in the order of `part_order`."""
-        starts = self.part_starts(ids)
-        found = np.unique(np.stack([self._program[ids[starts]], self._numbers(ids, starts)]), axis=1)
-        return sorted(((int(program), int(number)) for program, number in found.T), key=lambda part: part_order(*part))
+        return _in_order(self._blocks(ids)[3])
 
     def notes(self, ids: NDArray[np.integer]) -> StreamNotes:
         """The notes of a piece. Behind a hole or in permuted bars, bars are counted as they stand in the stream."""
         index = np.arange(len(ids))
-        starts = self.part_starts(ids)
+        starts, _, _, part_of_start = self._blocks(ids)
         place = np.flatnonzero(self._is_pitch[ids])
         # The last position and duration before each token; a part begins at 0.
         begins = np.zeros(len(ids), dtype=np.bool_)
@@ -142,11 +140,9 @@ class PartsReader(BarReader):
         length = np.where(states_duration, self._value[ids], 0)
         for again in np.flatnonzero(states_duration[1:] & states_duration[:-1]) + 1:  # rare: more than 32 quarters
             length[again] += length[again - 1]
-        parts = self.parts(ids)
+        parts = _in_order(part_of_start)
         number = {part: i for i, part in enumerate(parts)}
-        of_start = np.array(
-            [number[part] for part in zip(self._program[ids[starts]].tolist(), self._numbers(ids, starts).tolist(),
-                                          strict=True)], dtype=np.int64)  # fmt: skip
+        of_start = np.array([number[part] for part in part_of_start], dtype=np.int64)
         return StreamNotes(
             bar=np.searchsorted(self.bars(ids), place, side="right") - 1,
             part=of_start[np.searchsorted(starts, place, side="right") - 1] if len(place) else place,
@@ -222,6 +218,10 @@ class PartsReader(BarReader):
         line = np.maximum.accumulate(np.where(self._is_bar[ids] | self._is_end[ids], index, -1))
         is_event = begin > line
         return is_event, np.where(is_event, self._program[ids[begin]], NOBODY)
+
+
+def _in_order(parts: Iterable[Part]) -> list[Part]:
+    return sorted(set(parts), key=lambda part: part_order(*part))
 
 
 def _pairs(vocabulary: Vocabulary) -> Iterable[tuple[str, Any]]:

@@ -24,7 +24,7 @@ from music_reformer.model.reformer import ReformerLM
 from music_reformer.model.weights import load_weights
 from music_reformer.training.average import WeightAverage
 from music_reformer.training.callbacks import Journal, Saver, Stopper, Validator
-from music_reformer.training.datamodule import RowDataModule, training_mixture
+from music_reformer.training.datamodule import RowDataModule
 from music_reformer.training.metrics import BY_CORPUS, MetricsFile
 from music_reformer.training.module import LanguageModule
 from music_reformer.training.muon import has_bfloat16
@@ -77,11 +77,11 @@ def train(config: TrainConfig) -> Path:
         f"{sum(piece.length for piece in train_pieces):,} training tokens in {len(train_pieces):,} pieces; "
         f"{len(store.split('validation')):,} pieces for validation."
     )
-    mixture = training_mixture(store, config)
-    if mixture is not None:
+    data = RowDataModule(store=store, config=config)
+    if (mixture := data.mixture) is not None:
         shares = sorted(zip(mixture.names, mixture.shares_C, strict=True), key=lambda named: -named[1])
         progress.say("Shares of the training tokens: " + ", ".join(f"{name} {share:.1%}" for name, share in shares))
-    _fit(trainer, module, config, store, checkpoint)
+    _fit(trainer, module, data, checkpoint)
     if lock is not None:
         plot([folder.path], folder.path / "loss.png")
         lock.close()
@@ -90,20 +90,18 @@ def train(config: TrainConfig) -> Path:
     return folder.weights
 
 
-def _fit(
-    trainer: pl.Trainer, module: LanguageModule, config: TrainConfig, store: TokenStore, checkpoint: Path | None
-) -> None:
+def _fit(trainer: pl.Trainer, module: LanguageModule, data: RowDataModule, checkpoint: Path | None) -> None:
     """Train, from a checkpoint if there is one; raises `UserError` where memory runs out."""
     try:
         trainer.fit(
             module,
-            datamodule=RowDataModule(store=store, config=config),
+            datamodule=data,
             ckpt_path=checkpoint,
             weights_only=True,
         )
     except (torch.OutOfMemoryError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-            raise UserError(_out_of_memory(config)) from error
+            raise UserError(_out_of_memory(data.config)) from error
         raise
 
 

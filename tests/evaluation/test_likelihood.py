@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.small_models import SMALLEST
 from helpers.small_store import write_store
 from music_reformer.config import EvaluateConfig, ModelConfig, TokenizerConfig
 from music_reformer.data.store import TokenStore
@@ -17,16 +18,7 @@ from music_reformer.evaluation.likelihood import num_short_context_tokens, piece
 from music_reformer.model.reformer import ReformerLM
 from music_reformer.model.weights import save_weights
 
-SHAPE = {
-    "width": 16,
-    "num_layers": 2,
-    "num_heads": 2,
-    "head_width": 8,
-    "feed_forward_width": 32,
-    "window": 4,
-    "num_buckets": [4],
-    "axial_shape": [32, 16],
-}
+SHAPE = {**SMALLEST, "axial_shape": [32, 16]}
 
 
 @pytest.fixture(scope="module")
