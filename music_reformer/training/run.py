@@ -63,7 +63,7 @@ def train(config: TrainConfig) -> Path:
     stopper = Stopper(max_hours=config.trainer.max_hours, progress=progress)
     trainer = build_trainer(config, first_step, [stopper, *_callbacks(config, folder, store, progress)])
     lock = folder.claim() if first_process else None
-    if first_process and checkpoint is None:
+    if first_process:
         folder.write_settings()
     progress.say(
         f"A new run in {folder.path}."

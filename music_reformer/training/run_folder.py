@@ -76,10 +76,12 @@ class RunFolder:
         # A setting that is newer than the run had its default then.
         before = _filled(read_json(settings), _as_json(to_plain(TrainConfig())))
         before.get("trainer", {}).pop("find_learning_rate", None)  # a verb of its own now
+        # Before it cools down, a run with a constant rate does not depend on where it ends.
+        free = FREE_KEYS | ({"trainer.max_steps"} if self.settings["optimizer"]["cooldown_steps"] is not None else set())
         changed = [
             f"{key} ({old} before, {new} now)"
             for key, old, new in _differences(before, self.settings)
-            if key not in FREE_KEYS
+            if key not in free
         ]
         if changed:
             advice = (

@@ -11,6 +11,7 @@ import torch
 
 from helpers import training_runs as runs
 from helpers.small_store import write_store
+from music_reformer.config import TrainConfig
 from music_reformer.errors import UserError
 from music_reformer.model.weights import load_weights
 from music_reformer.training.run import train
@@ -147,6 +148,22 @@ def test_more_steps_for_a_finished_run_are_refused_with_the_way_to_get_them(stor
     advice = f"to train its weights further, begin a new run with initial={uninterrupted / 'weights'} output=NEW"
     with pytest.raises(UserError, match=re.escape(f"trainer.max_steps (12 before, 24 now); {advice}")):
         train(runs.small_config(store, uninterrupted, max_steps=24))
+
+
+def test_a_run_that_cools_down_in_the_end_may_end_earlier_or_later(store: Path, tmp_path: Path) -> None:
+    def config(max_steps: int, **trainer: float) -> TrainConfig:
+        whole = runs.small_config(store, tmp_path, max_steps=max_steps, **trainer)
+        whole.optimizer.cooldown_steps = 2
+        return whole
+
+    train(config(12, max_hours=1e-9))
+    train(config(6))
+    train(config(9))
+    rates = [float(row["learning_rate"]) for row in curve(tmp_path)]
+    assert len(rates) == 9
+    assert rates[4] == rates[6] == max(rates)
+    assert rates[5] < rates[4]
+    assert rates[8] < rates[7]
 
 
 def test_settings_that_leave_the_curve_alone_may_change(store: Path, uninterrupted: Path) -> None:
