@@ -526,6 +526,8 @@ class SamplingConfig(Checked):
     most_repeats: int = bounded(2, 0, 10_000, hint="0 is off")
     # Notes that one instrument may begin at once, or as many as it does in the prompt; 0: any number.
     most_at_once: int = bounded(10, 0, 128, hint="0 is off")
+    # How firmly a continuation holds to the players of the piece, their pitches and its pitch classes; 0: not at all.
+    hold: float = bounded(1.0, 0, 10)
 
 
 @dataclass

@@ -57,15 +57,21 @@ class Director:
         return list(self._tokens)
 
 
-def _as_before(reader: PartsReader, ids: np.ndarray, asked: Collection[int]) -> Directions:
-    """Directions that describe the last bars in which anything plays, for the instruments asked for."""
+def heard_bars(reader: PartsReader, ids: np.ndarray) -> slice | None:
+    """The tokens of the last bars, up to the last in which anything plays; None if nothing does."""
     lines, starts = reader.bars(ids), reader.part_starts(ids)
     if not len(starts):
+        return None
+    end = int(np.searchsorted(lines, starts[-1], side="right"))
+    return slice(int(lines[max(0, end - HEARD_BARS)]), int(lines[end]) if end < len(lines) else len(ids))
+
+
+def _as_before(reader: PartsReader, ids: np.ndarray, asked: Collection[int]) -> Directions:
+    """Directions that describe the last bars in which anything plays, for the instruments asked for."""
+    span = heard_bars(reader, ids)
+    if span is None:
         return Directions(tuple(PartDirection((program, 1)) for program in sorted(asked)) or None)
-    end = int(np.searchsorted(lines, starts[-1], side="right"))  # bars up to the last that is not empty
-    begin = max(0, end - HEARD_BARS)
-    stop = lines[end] if end < len(lines) else len(ids)
-    (heard,) = describe(reader.notes(ids[lines[begin] : stop]), [0])
+    (heard,) = describe(reader.notes(ids[span]), [0])
     parts = tuple(each for each in heard.parts or () if not asked or each.part[0] in asked)
     new = set(asked) - {each.part[0] for each in parts}
     return Directions((*parts, *(PartDirection((program, 1)) for program in sorted(new))) or None)

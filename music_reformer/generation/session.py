@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import symusic
 
+from music_reformer.generation.ensemble import Ensemble
 from music_reformer.generation.polyphony_guard import PolyphonyGuard
 from music_reformer.generation.prompt import Prompt
 from music_reformer.generation.repetition_guard import RepetitionGuard
@@ -21,11 +22,10 @@ from music_reformer.generation.sampling import Sampler
 from music_reformer.generation.variation import NewNote, Variation
 from music_reformer.midi.grammar import GrammarState
 from music_reformer.midi.key import Key
+from music_reformer.midi.parts_reader import PartsReader, reader_for
 
 # Added to the logits of notes outside the requested key: 20 times rarer, yet a strong preference still wins.
 FOREIGN_LOGIT = -3.0
-# Added to the logits of notes that continue a repetition: 150 times rarer, and a bar has several notes.
-REPETITION_LOGIT = -5.0
 # Kinds of tokens that a continuation never uses. No end: it gets the length that was asked for. No change of metre or
 # tempo: those of the piece stay in force, and the length was counted in them. No directions: those are for the model.
 EXCLUDED_KINDS = ("PAD", "BOS", "EOS", "Tempo", "TimeSig", "Cut", "Hole", "Directions")
@@ -131,8 +131,7 @@ class Session:
         rows, tokens = self._rows, []
         for row, wanted_V in zip(rows, logits_BV + self._key_V, strict=True):
             if not row.unread:
-                if repeating := row.repeating():
-                    wanted_V[repeating] += REPETITION_LOGIT
+                row.lower(wanted_V)
                 row.take(self._sampler.choose(wanted_V, row.allowed(self._permitted_V), row.number))
                 self.num_tokens += 1
             tokens.append(row.unread.pop(0))
@@ -167,6 +166,7 @@ def _variations(prompt: Prompt, request: Request, end: float) -> list[Variation]
     vocabulary, past, sampling = prompt.state.vocabulary, prompt.past_ids, request.sampling
     repetition_guard = RepetitionGuard(vocabulary, past, most=sampling.most_repeats) if sampling.most_repeats else None
     polyphony_guard = PolyphonyGuard(vocabulary, past, most=sampling.most_at_once) if sampling.most_at_once else None
+    ensemble = _ensemble(prompt, sampling.hold)
     return [
         Variation(
             number=number,
@@ -175,10 +175,20 @@ def _variations(prompt: Prompt, request: Request, end: float) -> list[Variation]
             end=end,
             repetition_guard=repetition_guard and repetition_guard.copy(),
             polyphony_guard=polyphony_guard and polyphony_guard.copy(),
+            ensemble=ensemble and ensemble.copy(),
             reminder=prompt.reminder and prompt.reminder.copy(),
         )
         for number in range(request.variations)
     ]
+
+
+def _ensemble(prompt: Prompt, hold: float) -> Ensemble | None:
+    """The players of the piece; None where it is not continued, or the encoding does not write part after part."""
+    vocabulary = prompt.state.vocabulary
+    reader = reader_for(vocabulary)
+    if not hold or prompt.until_tick is not None or not isinstance(reader, PartsReader):
+        return None
+    return Ensemble(reader, vocabulary, prompt.past_ids, programs=prompt.state.grammar.programs, weight=hold)
 
 
 def _permitted(state: GrammarState) -> np.ndarray:

@@ -9,6 +9,7 @@ import symusic
 
 from music_reformer.generation.continuation import NewNoteTracks, write_continuation
 from music_reformer.generation.director import Director
+from music_reformer.generation.ensemble import Ensemble
 from music_reformer.generation.instrument_reminder import InstrumentReminder
 from music_reformer.generation.polyphony_guard import PolyphonyGuard
 from music_reformer.generation.prompt import Prompt
@@ -21,6 +22,8 @@ from music_reformer.midi.vocabulary import DRUMS
 # The densest REMI bar in a sample of POP909 has 276 tokens, in one of ASAP 366; the densest Parts bar of 3,360 pieces,
 # orchestras among them, has 788.
 MAX_TOKENS_PER_BAR = 2048
+# Added to the logits of notes that continue a repetition: 150 times rarer, and a bar has several notes.
+REPETITION_LOGIT = -5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class Variation:
     end: float
     repetition_guard: RepetitionGuard | None = None
     polyphony_guard: PolyphonyGuard | None = None
+    ensemble: Ensemble | None = None
     reminder: InstrumentReminder | Director | None = None
     unread: list[int] = field(default_factory=list)
     finished: bool = False
@@ -71,6 +75,8 @@ class Variation:
     def allowed(self, permitted: np.ndarray) -> np.ndarray:
         """Tokens that may come next, bool [V]: grammar and request permit them, and no bar or chord is endless."""
         mask = self.state.allowed() & permitted
+        if self.ensemble is not None:
+            mask = self.ensemble.narrowed(mask)
         if self._tokens_in_bar > MAX_TOKENS_PER_BAR:
             time_only = mask & self.state.grammar.time_mask
             if time_only.any():  # else a note that has begun is completed first
@@ -82,9 +88,12 @@ class Variation:
             mask = narrowed if narrowed.any() else mask  # a note that has begun is completed first
         return mask
 
-    def repeating(self) -> list[int]:
-        """Tokens that would continue a repetition of bars."""
-        return self.repetition_guard.repeating() if self.repetition_guard is not None else []
+    def lower(self, logits_V: np.ndarray) -> None:
+        """Lower the logits, in place, of what would continue a repetition of bars or does not suit the piece."""
+        if self.repetition_guard is not None and (repeating := self.repetition_guard.repeating()):
+            logits_V[repeating] += REPETITION_LOGIT
+        if self.ensemble is not None:
+            self.ensemble.lean(logits_V)
 
     def take(self, token: int) -> None:
         """Append a token. The variation is finished when the length is reached and all its notes have ended."""
@@ -92,7 +101,7 @@ class Variation:
         told = self.reminder.take(token) if self.reminder is not None else []
         # Names stand in front of a bar line, directions behind it.
         self.unread += [token, *told] if isinstance(self.reminder, Director) else [*told, token]
-        for guard in (self.repetition_guard, self.polyphony_guard):
+        for guard in (self.repetition_guard, self.polyphony_guard, self.ensemble):
             if guard is not None:
                 guard.take(token)
         for note in state.advance(token):

@@ -120,7 +120,7 @@ def test_sessions_side_by_side_report_as_they_would_alone(monkeypatch: pytest.Mo
 def test_cached_steps_are_the_plain_model(encoding: str, length: str) -> None:
     """What the loop samples from, step by step, against one parallel pass over all that came out."""
     generator = small_reformer(encoding)
-    no_guards = SamplingConfig(most_repeats=0, most_at_once=0)
+    no_guards = SamplingConfig(most_repeats=0, most_at_once=0, hold=0)
     request = Request(length=length, variations=3, seed=0, sampling=no_guards)
     session = generator.start(full_score(bars=3), request)
     ids, logits = list(session.prompt.ids), []

@@ -1,0 +1,156 @@
+"""Ensemble: holds a continuation to the players of the piece (Parts encoding).
+
+A part that played in the last bars before the cut does not fall silent for longer than it did there, no bar is empty
+unless one was, every part stays near the pitches that it has played, and pitch classes that the piece hardly uses stay
+rare. The first two are rules, the others lower logits: what the model strongly wants still comes.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from music_reformer.generation.director import heard_bars
+from music_reformer.midi.parts import part_order
+from music_reformer.midi.parts_reader import Part, PartsReader, StreamNotes
+from music_reformer.midi.vocabulary import DRUMS, NOTE_BEGINNINGS, Vocabulary
+
+# A part may be silent for one bar more than it was, and for so many at least.
+SHORTEST_REST = 2
+# Parts that begin fewer notes in these bars are guests, and may be silent for good.
+FEWEST_NOTES = 8
+# Semitones beyond a part's lowest and highest pitch that cost nothing, and what each further one adds to a logit.
+MARGIN, PER_SEMITONE, LOWEST_LOGIT = 2, -0.5, -6.0
+# Added to the logit of a drum that has not been heard.
+NEW_DRUM_LOGIT = -2.0
+# A pitch class below this share of the notes gets a logit lower by the logarithm of what is missing, in part.
+USUAL_SHARE, SMALLEST_SHARE, SHARE_WEIGHT = 0.03, 0.002, 0.7
+
+
+class Ensemble:
+    """Follows one stream of the Parts encoding, token by token.
+
+    Args:
+        reader: of the vocabulary.
+        vocabulary: of the tokenizer.
+        prompt: the tokens before the first new one, the bar line of the first new bar included.
+        programs: instruments that may play, -1 for drums; None: all.
+        weight: of what lowers logits; 0 leaves the rules alone.
+    """
+
+    def __init__(
+        self,
+        reader: PartsReader,
+        vocabulary: Vocabulary,
+        prompt: Sequence[int],
+        *,
+        programs: Collection[int] | None,
+        weight: float = 1.0,
+    ) -> None:
+        ids_of = vocabulary.ids_of
+        self._kinds, self._values = vocabulary.kinds, vocabulary.values
+        self._bar_and_end = [*ids_of["Bar"], *ids_of["EOS"]]
+        self._programs = np.array(ids_of["Program"])
+        self._program_orders = np.array([part_order(vocabulary.values[token]) for token in ids_of["Program"]])
+        self._numbers = np.array(ids_of["Part"])  # tokens of the numbers 2, 3, ...
+        self._pitches, self._drums = (slice(ids[0], ids[-1] + 1) for ids in (ids_of["Pitch"], ids_of["PitchDrum"]))
+        self._rests: dict[Part, int] = {}  # bars for which each part has been silent
+        self._most: dict[Part, int] = {}  # bars for which it may be
+        self._lean: dict[Part, NDArray[np.float32]] = {}
+        self._may_be_empty = True
+        self._begin_bar()
+        ids = np.array(prompt)
+        span = heard_bars(reader, ids)
+        if span is not None:
+            last = reader.notes(ids[span])
+            self._hear_rests(last, programs)
+            self._hear_pitches(reader.notes(ids), last, weight)
+            self._due = self._find_due()
+
+    def copy(self) -> Ensemble:
+        """An independent ensemble in the same state."""
+        other = copy.copy(self)
+        other._rests, other._played = dict(self._rests), set(self._played)
+        return other
+
+    def _begin_bar(self) -> None:
+        self._played: set[Part] = set()
+        self._part: Part = (0, 0)  # the current one; no part yet
+        self._before = 0  # order of the part before it
+        self._names_program = False  # whether the last token does
+        self._due: list[int] = []  # orders of the parts that must play in this bar
+
+    def _hear_rests(self, notes: StreamNotes, programs: Collection[int] | None) -> None:
+        num_bars = len(notes.bar_lengths)
+        self._may_be_empty = len(np.unique(notes.bar)) < num_bars
+        for number, part in enumerate(notes.parts):
+            bars = np.unique(notes.bar[notes.part == number])
+            is_guest = np.count_nonzero(notes.part == number) < min(FEWEST_NOTES, num_bars)
+            if (programs is None or part[0] in programs) and not is_guest:
+                silent = np.diff(bars, prepend=-1, append=num_bars) - 1
+                self._most[part] = max(SHORTEST_REST, int(silent.max()) + 1)
+                self._rests[part] = int(silent[-1])
+
+    def _hear_pitches(self, whole: StreamNotes, last: StreamNotes, weight: float) -> None:
+        """Find what is added to the logits of the 128 pitches, for each part of the piece."""
+        melodic = np.array([program != DRUMS for program, _ in last.parts])[last.part]
+        time = np.bincount(last.pitch[melodic] % 12, weights=last.duration[melodic], minlength=12)
+        share = np.clip(time / max(1.0, time.sum()), SMALLEST_SHARE, USUAL_SHARE) / USUAL_SHARE
+        rare = SHARE_WEIGHT * np.log(share) if time.any() else np.zeros(12)
+        pitches = np.arange(128)
+        for number, part in enumerate(whole.parts):
+            heard = whole.pitch[whole.part == number]
+            if part[0] == DRUMS:
+                lean = np.where(np.isin(pitches, heard), 0.0, NEW_DRUM_LOGIT)
+            else:
+                beyond = np.maximum(heard.min() - MARGIN - pitches, pitches - heard.max() - MARGIN).clip(min=0)
+                lean = np.maximum(PER_SEMITONE * beyond, LOWEST_LOGIT) + rare[pitches % 12]
+            self._lean[part] = (weight * lean).astype(np.float32)
+
+    def _find_due(self) -> list[int]:
+        return sorted(part_order(*part) for part, rest in self._rests.items() if rest >= self._most[part])
+
+    def take(self, token: int) -> None:
+        """Note the next token."""
+        kind = self._kinds[token]
+        if kind == "Bar":
+            self._rests = {part: 0 if part in self._played else rest + 1 for part, rest in self._rests.items()}
+            self._begin_bar()
+            self._due = self._find_due()
+        elif kind == "Program":
+            self._before, self._part = self._order, (self._values[token], 1)
+        elif kind == "Part":
+            self._part = (self._part[0], self._values[token])
+        elif kind in NOTE_BEGINNINGS:
+            self._played.add(self._part)
+        self._names_program = kind == "Program"
+
+    @property
+    def _order(self) -> int:
+        return part_order(*self._part) if self._part[1] else 0
+
+    def narrowed(self, allowed_V: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The allowed tokens without those that would pass over a part that is due, or leave a bar empty."""
+        nothing_yet = not self._part[1]
+        done = self._before if self._names_program else self._order
+        due = next((order for order in self._due if order > done), None)
+        if due is None and (self._may_be_empty or not nothing_yet):
+            return allowed_V
+        narrowed_V = allowed_V.copy()
+        if due is not None and self._names_program:
+            number = due - part_order(self._part[0], 0)
+            narrowed_V[self._numbers[max(0, number - 1) :]] = False
+        else:
+            narrowed_V[self._bar_and_end] = False
+            if due is not None:
+                narrowed_V[self._programs[self._program_orders > due]] = False
+        return narrowed_V if narrowed_V.any() else allowed_V
+
+    def lean(self, logits_V: NDArray[np.float32]) -> None:
+        """Lower the logits, in place, of pitches that the current part does not play in the piece."""
+        lean = self._lean.get(self._part)
+        if lean is not None:
+            logits_V[self._drums if self._part[0] == DRUMS else self._pitches] += lean

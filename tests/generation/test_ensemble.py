@@ -1,0 +1,105 @@
+"""A continuation keeps the players of the piece: none falls silent for good, no bar is empty, pitches stay in range."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+import pytest
+import symusic
+
+from helpers.composing import run, stand_in
+from helpers.stand_in_model import full_score
+from music_reformer.config import SamplingConfig
+from music_reformer.generation.ensemble import SHORTEST_REST, Ensemble
+from music_reformer.generation.request import Request
+from music_reformer.generation.variation import NewNote
+from music_reformer.midi.parts_reader import PartsReader
+
+BARS = 24
+
+
+def four_voices() -> symusic.Score:
+    """Four tracks of one program and drums, in 4/4, eight bars; the fourth voice plays only in every fourth bar."""
+    score = symusic.Score(480)
+    for voice, pitch in enumerate((72, 67, 60, 48)):
+        track = symusic.Track(f"voice {voice}", 52, False)
+        for bar in range(0, 8, 4 if voice == 3 else 1):
+            for beat, step in enumerate((0, 2, 4, 5)):
+                track.notes.append(symusic.Note((4 * bar + beat) * 480, 480, pitch + step, 80))
+        score.tracks.append(track)
+    drums = symusic.Track("kit", 0, True)
+    drums.notes.extend([symusic.Note(beat * 480, 120, 36, 100) for beat in range(32)])
+    score.tracks.append(drums)
+    return score
+
+
+def composed(score: symusic.Score, hold: float, seed: int) -> list[NewNote]:
+    # A model that knows nothing and is impatient: most bars have a part or two, and many are empty.
+    generator = stand_in("Parts", time_bias=3.0)
+    request = Request(length=f"{BARS}bars", seed=seed, sampling=SamplingConfig(hold=hold))
+    return run(generator, generator.start(score, request))
+
+
+def bars_of_tracks(notes: list[NewNote], first_s: float) -> dict[int, set[int]]:
+    bars = defaultdict(set)
+    for note in notes:
+        bars[note.track].add(int((note.start_s - first_s) // 2 + 1e-6))
+    return bars
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_player_is_silent_for_longer_than_in_the_piece_and_no_bar_is_empty(seed: int) -> None:
+    bars = bars_of_tracks(composed(four_voices(), 1.0, seed), first_s=16.0)
+    for track, most in ((0, SHORTEST_REST), (1, SHORTEST_REST), (2, SHORTEST_REST), (3, 4), (4, SHORTEST_REST)):
+        already = 3 if track == 3 else 0  # bars that it has rested at the cut
+        played = np.array([-1 - already, *sorted(bars[track]), BARS])
+        assert (np.diff(played) - 1).max() <= most, (track, played)
+    assert set.union(*bars.values()) == set(range(BARS))
+
+
+def test_without_it_players_fall_silent_and_bars_are_empty() -> None:
+    bars = bars_of_tracks(composed(four_voices(), 0.0, 0), first_s=16.0)
+    assert set.union(*bars.values()) != set(range(BARS))
+
+
+def test_notes_beyond_the_range_of_a_part_become_rare() -> None:
+    def far_off(hold: float) -> float:
+        notes = composed(four_voices(), hold, 1)
+        ranges = ((72, 77), (67, 72), (60, 65), (48, 53))
+        far = [
+            not ranges[note.track][0] - 12 <= note.pitch <= ranges[note.track][1] + 12
+            for note in notes
+            if not note.drum
+        ]
+        return float(np.mean(far))
+
+    assert far_off(1.0) < 0.7 * far_off(0.0)  # the model draws from 128 pitches alike, and pitches only rise in a chord
+
+
+def test_pitch_classes_that_the_piece_does_not_use_become_rare() -> None:
+    def foreign(hold: float) -> float:
+        return float(np.mean([(note.pitch % 12) in (1, 3, 6, 10) for note in composed(four_voices(), hold, 2)]))
+
+    assert foreign(1.0) < 0.6 * foreign(0.0)
+
+
+def test_instruments_that_are_not_asked_for_are_not_due() -> None:
+    generator = stand_in("Parts")
+    notes = run(generator, generator.start(full_score(), Request(length="12bars", programs=[33])))
+    assert {note.program for note in notes} == {33}
+
+
+def test_a_copy_goes_its_own_way() -> None:
+    generator = stand_in("Parts")
+    prompt = generator.start(four_voices(), Request(length="2bars")).prompt
+    vocabulary = generator.tokenizer.vocabulary
+    ensemble = Ensemble(PartsReader(vocabulary), vocabulary, prompt.past_ids, programs=None)
+    other = ensemble.copy()
+    everything = np.ones(len(vocabulary), dtype=np.bool_)
+    before = ensemble.narrowed(everything)
+    line = vocabulary.ids["Bar", (4, 4)]
+    for _ in range(3):
+        other.take(line)
+    assert np.array_equal(ensemble.narrowed(everything), before)
+    assert not np.array_equal(other.narrowed(everything), before)
