@@ -29,7 +29,15 @@ BARS_SHOWN = 16  # of the prompt, in pictures
 
 
 def continue_genre(
-    *, checkpoint: str, corpora: str, genre: str, bars: int, variations: int, rounds: int, threads: int, pictures: str
+    *,
+    checkpoint: str,
+    corpora: str,
+    genre: str,
+    bars: int,
+    settings: dict[str, Any],
+    pieces: int,
+    threads: int,
+    pictures: str,
 ) -> dict[str, Any]:
     """In a child process: the checks that each continuation of a genre's pieces fails, and each piece itself."""
     from music_reformer.evaluation.checks import failed_checks
@@ -39,12 +47,15 @@ def continue_genre(
 
     use_threads(threads)
     generator = Generator.load(checkpoint, "cpu")
-    pieces = []
-    for prompt in prompts_of(genre):
+    results = []
+    for prompt in prompts_of(genre)[:pieces]:
         path, cut = Path(corpora) / prompt["file"], int(prompt["cut_bar"])
         piece = with_likely_metre(read_score(path))
-        request = Request(length=f"{bars}bars", variations=variations, cut_bar=cut, rounds=rounds)
-        session = generator.start(piece, request)
+        request = Request(length=f"{bars}bars", cut_bar=cut, **settings)
+        study = generator.study(piece, request)
+        for _ in study:
+            pass
+        session = generator.taught(study.lesson).start(piece, request)
         for _ in generator.compose(session):
             pass
         composed = [with_likely_metre(score) for score in session.scores]
@@ -54,10 +65,10 @@ def continue_genre(
             "failed": [failed_checks(score, cut, bars) for score in composed],
             "piece_failed": failed_checks(piece, cut, bars) if long_enough else None,
         }
-        pieces.append(found)
+        results.append(found)
         if pictures:
             _draw(Path(pictures) / f"{genre}-{path.stem[:40]}-{bars}.png", piece, composed, cut, bars, found)
-    return {"pieces": pieces}
+    return {"pieces": results}
 
 
 def prompts_of(genre: str | None = None) -> list[dict[str, str]]:
@@ -98,12 +109,15 @@ def main() -> None:
     parser.add_argument("--bars", nargs="+", type=int, default=[16])
     parser.add_argument("--variations", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=0, help="hash rounds; 0: as the weights were trained")
+    parser.add_argument("--study", type=int, default=0, help="steps of studying each piece")
+    parser.add_argument("--pieces", type=int, default=100, help="of each genre, for a quick look")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2, help="genres at a time")
     parser.add_argument("--pictures", default="", help="a folder for a picture of each prompt and its variations")
     options = parser.parse_args()
     print(machine("cpu"))
-    common = {name: getattr(options, name) for name in ("corpora", "variations", "rounds", "threads", "pictures")}
+    common = {name: getattr(options, name) for name in ("corpora", "pieces", "threads", "pictures")}
+    common["settings"] = {name: getattr(options, name) for name in ("variations", "rounds", "study")}
     tasks = [
         {"checkpoint": checkpoint, "bars": bars, "genre": genre, **common}
         for checkpoint in options.checkpoints

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import symusic
@@ -20,6 +21,7 @@ from music_reformer.evaluation.musical import statistics
 from music_reformer.evaluation.notes import Notes
 from music_reformer.files import write_atomically
 from music_reformer.generation.generator import Generator
+from music_reformer.generation.request import Request
 from music_reformer.generation.session import Session, SessionProgress
 from music_reformer.midi.cut import end_stuck_notes
 from music_reformer.midi.score import MAX_BYTES, clean_upload, read_bytes, read_score
@@ -76,6 +78,8 @@ class Runner:
         self.config = config
         self.generator = generator
         self.training = training
+        # The prompt that was studied last, and by whom: jobs of one prompt with other seeds follow each other.
+        self._studied: tuple[Path | None, Generator] = (None, generator)
 
     @classmethod
     def load(cls, config: GenerateConfig, device: str) -> Runner:
@@ -136,7 +140,18 @@ class Runner:
         request = self.config.request(seed=job.seed, has_prompt=job.prompt is not None)
         if score is not None and original is not None and request.until_bar is None:
             score = end_stuck_notes(score, original, request.cut_bar)
-        return _Started(job, self.generator.start(score, request), original, score, began)
+        return _Started(job, self._generator(job, score, request).start(score, request), original, score, began)
+
+    def _generator(self, job: Job, score: symusic.Score | None, request: Request) -> Generator:
+        """What composes a job: the generator of the batch, or one that has studied the prompt."""
+        if not request.study or score is None:
+            return self.generator
+        if self._studied[0] != job.prompt:
+            study = self.generator.study(score, request)
+            for _ in study:
+                pass
+            self._studied = (job.prompt, self.generator.taught(study.lesson))
+        return self._studied[1]
 
     def _finish(self, started: _Started) -> Outcome:
         """Write the files of a job whose session is over."""

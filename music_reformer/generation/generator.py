@@ -14,6 +14,7 @@ one piece in some hundred differs.
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ from music_reformer.generation.loop import compose
 from music_reformer.generation.prompt import PIANO, Prompt, read_prompt
 from music_reformer.generation.request import Request
 from music_reformer.generation.session import Session, SessionProgress
+from music_reformer.generation.study import Lesson, Study
 from music_reformer.midi.cut import blank_score
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.model.decoder import Decoder
@@ -95,18 +97,37 @@ class Generator:
         if score is None:
             score = blank_score(request.programs or [PIANO], key=request.parsed_key())
         prompt = self._read(score, request)
-        return Session(prompt, request, max_length=self.decoder.config.max_length, stop=stop or threading.Event())
+        return Session(prompt, request, decoder=self.decoder, stop=stop or threading.Event())
+
+    def study(self, score: symusic.Score, request: Request) -> Study:
+        """Studying what the model is given of a piece, in up to `request.study` steps; see `Study`.
+
+        Raises:
+            UserError: as `start`.
+        """
+        prompt = self._read(score, request)
+        ids = prompt.past_ids if prompt.until_tick is None else prompt.ids
+        return Study(self.decoder.model, ids, self.tokenizer.vocabulary, steps=request.study)
+
+    def taught(self, lesson: Lesson) -> Generator:
+        """A generator that knows a lesson; this one where nothing was learnt."""
+        if not lesson.changes:
+            return self
+        decoder = Decoder(lesson.applied(self.decoder.model), compile_step=self.decoder.steps_are_compiled)
+        taught = copy.copy(self)
+        taught.decoder = decoder
+        return taught
 
     def compose(self, session: Session) -> Iterator[SessionProgress]:
         """Compose a session and report several times a second; the last report comes when the session is over."""
-        for _, progress in compose(self.decoder, [session]):
+        for _, progress in compose([session]):
             yield progress
 
     def compose_together(
         self, sessions: Iterable[Session], *, max_rows: int
     ) -> Iterator[tuple[Session, SessionProgress]]:
         """Compose sessions side by side, up to `max_rows` variations in a step; see `loop.compose`."""
-        return compose(self.decoder, sessions, max_rows=max_rows)
+        return compose(sessions, max_rows=max_rows)
 
     def _read(self, score: symusic.Score, request: Request) -> Prompt:
         """The part of a piece that the model is given."""

@@ -18,25 +18,22 @@ import torch
 
 from music_reformer.generation.session import Session, SessionProgress
 from music_reformer.model.attention.cache import DecodeState
-from music_reformer.model.decoder import Decoder
 
 SECONDS_BETWEEN_REPORTS = 0.2
 
 
-def compose(
-    decoder: Decoder, sessions: Iterable[Session], *, max_rows: int = 1
-) -> Iterator[tuple[Session, SessionProgress]]:
+def compose(sessions: Iterable[Session], *, max_rows: int = 1) -> Iterator[tuple[Session, SessionProgress]]:
     """Compose sessions side by side and report on them.
 
     Each session is reported when it joins, several times a second while it runs, and when it is over: then `num_rows`
     is 0, and the report carries its last notes.
 
     Args:
-        decoder: the model.
-        sessions: the next one is taken when there is room; sessions with different hash rounds never run together.
+        sessions: the next one is taken when there is room; sessions of different weights or with different hash rounds
+            never run together.
         max_rows: variations in one step. A session of more variations is composed by itself.
     """
-    batch = _Batch(decoder)
+    batch = _Batch()
     waiting = iter(sessions)
     following = next(waiting, None)
     while batch.sessions or following is not None:
@@ -53,9 +50,8 @@ def compose(
 class _Batch:
     """Sessions that share a state of the model; each owns `num_rows` consecutive rows, in order."""
 
-    def __init__(self, decoder: Decoder) -> None:
+    def __init__(self) -> None:
         self.sessions: list[Session] = []
-        self._decoder = decoder
         self._state: DecodeState | None = None
         self._logits_BV = np.empty((0, 0), np.float32)
         self._reported: dict[Session, float] = {}  # when, by the monotonic clock
@@ -64,12 +60,14 @@ class _Batch:
         """Whether a session may join now."""
         if not self.sessions:
             return True
-        same_rounds = session.request.rounds == self.sessions[0].request.rounds
-        return same_rounds and sum(one.num_rows for one in self.sessions) + session.num_rows <= max_rows
+        first = self.sessions[0]
+        alike = session.decoder is first.decoder and session.request.rounds == first.request.rounds
+        return alike and sum(one.num_rows for one in self.sessions) + session.num_rows <= max_rows
 
     def admit(self, session: Session) -> None:
         """Read the prompt of a session, once for all its variations."""
-        logits_BV, state = self._decoder.prefill(torch.tensor([session.prompt.ids]), num_rounds=session.request.rounds)
+        ids_BL = torch.tensor([session.prompt.ids])
+        logits_BV, state = session.decoder.prefill(ids_BL, num_rounds=session.request.rounds)
         first_BV, state = logits_BV.expand(session.num_rows, -1).cpu().numpy(), state.expand(session.num_rows)
         if self._state is None:
             self._state, self._logits_BV = state, first_BV
@@ -84,6 +82,7 @@ class _Batch:
         """Append one token to every row; returns the sessions that are over."""
         state = self._state
         assert state is not None
+        decoder = self.sessions[0].decoder
         tokens: list[int] = []
         going: list[int] = []
         first = 0
@@ -102,7 +101,7 @@ class _Batch:
             return over
         if len(going) < first:
             state.keep(going)
-        self._logits_BV = self._decoder.step(torch.tensor(tokens), state).cpu().numpy()
+        self._logits_BV = decoder.step(torch.tensor(tokens), state).cpu().numpy()
         return over
 
     def due(self) -> list[Session]:

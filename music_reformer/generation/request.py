@@ -72,6 +72,8 @@ class Request(Checked):
     # Such as "A minor": pitches outside this key become rare; null: the model alone decides.
     key: str | None = None
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    # Steps for which the weights learn from the piece before they continue it, at most; 0: none.
+    study: int = bounded(0, 0, 1000, hint="0 is none")
     # Hash rounds; 0: as the model was trained.
     rounds: int = bounded(0, 0, 64, hint="0 is as trained")
 

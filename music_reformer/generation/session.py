@@ -23,6 +23,7 @@ from music_reformer.generation.variation import NewNote, Variation
 from music_reformer.midi.grammar import GrammarState
 from music_reformer.midi.key import Key
 from music_reformer.midi.parts_reader import PartsReader, reader_for
+from music_reformer.model.decoder import Decoder
 
 # Added to the logits of notes outside the requested key: 20 times rarer, yet a strong preference still wins.
 FOREIGN_LOGIT = -3.0
@@ -56,7 +57,7 @@ class Session:
     Args:
         prompt: the piece up to the cut, and the tokens that the model reads.
         request: what is asked for.
-        max_length: tokens, those of the prompt included, at which the model is full.
+        decoder: the model that composes; it is full at its number of positions, those of the prompt included.
         stop: ends the session when it is set, from any thread.
 
     Attributes:
@@ -64,10 +65,10 @@ class Session:
         end_seconds: end of the requested length, in seconds from the beginning of the piece.
     """
 
-    def __init__(self, prompt: Prompt, request: Request, *, max_length: int, stop: threading.Event) -> None:
-        self.prompt, self.request = prompt, request
+    def __init__(self, prompt: Prompt, request: Request, *, decoder: Decoder, stop: threading.Event) -> None:
+        self.prompt, self.request, self.decoder = prompt, request, decoder
         self.num_tokens = 0
-        self._max_length = max_length
+        self._max_length = decoder.config.max_length
         self._stop = stop
         length, vocabulary = request.parsed_length(), prompt.state.vocabulary
         end = prompt.grid_after(bars=length.bars, seconds=length.seconds)

@@ -28,6 +28,9 @@ WEIGHTS = Path(__file__).with_name("harmony.npz")
 FEATURES = ("low", "high", "bass", "first half", "before", "after", "presence")
 # Voices count as low around so many semitones below the mean pitch of the piece, and gradually as high above it.
 LOW_BELOW_MEAN, LOW_SOFTNESS = 3.0, 3.0
+# Two hours of quick beats. Beyond that no chords are found: time and memory grow with the beats, and a file of a few
+# bytes in 64/128 can have millions.
+MAX_BEATS = 30_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,9 +112,15 @@ class Harmony:
 
 
 def harmony_of(score: symusic.Score, weights: HarmonyWeights | None = None) -> Harmony:
-    """The chord of every beat of a score in ticks, drums ignored, by the fitted weights or others."""
+    """The chord of every beat of a score in ticks, drums ignored, by the fitted weights or others.
+
+    A score of more than `MAX_BEATS` has none.
+    """
     weights = weights or fitted()
     beats = beats_of(score)
+    if len(beats) > MAX_BEATS:
+        nothing = np.zeros(len(beats), np.int64)
+        return Harmony(beats, nothing, np.full(len(beats), len(weights.quality)), nothing)
     profiles = pitch_class_profiles(pitched_notes(score), beats)
     path = best_path(chord_scores(profiles, weights), beats.strength, weights.moves)
     num_qualities = len(weights.quality)

@@ -77,7 +77,8 @@ class RunFolder:
         before = _filled(read_json(settings), _as_json(to_plain(TrainConfig())))
         before.get("trainer", {}).pop("find_learning_rate", None)  # a verb of its own now
         # Before it cools down, a run with a constant rate does not depend on where it ends.
-        free = FREE_KEYS | ({"trainer.max_steps"} if self.settings["optimizer"]["cooldown_steps"] is not None else set())
+        cools_down = self.settings["optimizer"]["cooldown_steps"] is not None
+        free = FREE_KEYS | ({"trainer.max_steps"} if cools_down else set())
         changed = [
             f"{key} ({old} before, {new} now)"
             for key, old, new in _differences(before, self.settings)

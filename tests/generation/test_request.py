@@ -79,6 +79,7 @@ def test_the_command_line_takes_every_field_of_a_request_without_a_prefix() -> N
         "programs": "[33,-1]",
         "key": "'A minor'",
         "sampling.temperature": "0.5",
+        "study": "8",
         "rounds": "4",
     }
     assert {name.partition(".")[0] for name in typed} == {each.name for each in fields(Request)}
@@ -92,6 +93,7 @@ def test_the_command_line_takes_every_field_of_a_request_without_a_prefix() -> N
         programs=[-1, 33],
         key="A minor",
         sampling=SamplingConfig(temperature=0.5),
+        study=8,
         rounds=4,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 import symusic
 
+from music_reformer.midi.beats import beats_of
 from music_reformer.midi.chords import INTERVALS, NO_CHORD, QUALITIES, parse, recognise
-from music_reformer.midi.harmony import best_path, fitted
+from music_reformer.midi.harmony import MAX_BEATS, best_path, fitted
 
 QUARTER = 480
 
@@ -202,3 +204,19 @@ def test_agrees_with_labels_of_pop_songs(corpora: Path) -> None:
     time_ = sum(song["time"] for song in sums)
     assert sum(song["root"] for song in sums) / time_ > 0.85
     assert sum(song["root and third"] for song in sums) / time_ > 0.78
+
+
+def test_a_score_of_millions_of_beats_has_no_chords_and_costs_little() -> None:
+    score = symusic.Score(480)
+    score.time_signatures.append(symusic.TimeSignature(0, 64, 128))
+    track = symusic.Track("", 0, False)
+    track.notes.extend([symusic.Note(0, 480, pitch, 80) for pitch in (60, 64, 67)])
+    track.notes.append(symusic.Note(10_000 * 480, 480, 60, 80))
+    score.tracks.append(track)
+    tracemalloc.start()
+    chords = recognise(score)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(beats_of(score)) > 10 * MAX_BEATS
+    assert chords == [(0, NO_CHORD)]
+    assert peak < 200e6

@@ -1,0 +1,153 @@
+"""Study: the weights learn from the piece itself before they continue it (test-time training, arXiv 1909.13231).
+
+A few steps on the music before the cut, part of it transposed, make what follows more likely: the model has then not
+only read the piece but practised it. The last part of that music is kept out and decides how many steps were good, so
+studying never makes the music that it is judged by less likely; where nothing helps, the weights stay as they are.
+Only the matrices of the layers learn.
+
+Shapes: L tokens of the music, R tokens of a row.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from music_reformer.config import AugmentConfig
+from music_reformer.data.augment import Augmenter
+from music_reformer.midi.vocabulary import Vocabulary
+from music_reformer.model.loss import IGNORED
+from music_reformer.model.reformer import ReformerLM
+
+ROW = 2048
+# Less than this is not enough to learn from and to judge by.
+FEWEST = 512
+# Of the music: the last part, which decides; in tokens and as a share.
+KEPT, KEPT_SHARE = 1024, 0.2
+LEARNING_RATE, WARM_UP = 3e-4, 2
+STEPS_BETWEEN_CHECKS = 4
+TRANSPOSE = 5  # semitones at most
+SHARE_TRANSPOSED = 0.5
+
+
+@dataclass(frozen=True)
+class StudyProgress:
+    """After a step of studying.
+
+    Attributes:
+        done: steps taken of those planned, 0 to 1.
+        before, now: nats per token of the music that was kept out, with the weights as they came and at the last check.
+    """
+
+    done: float
+    before: float
+    now: float
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What was learnt from a piece.
+
+    Attributes:
+        changes: what is added to the weights, by name, bfloat16; none: nothing helped.
+        steps: taken for it.
+        before, after: nats per token of the music that was kept out, without and with the changes.
+    """
+
+    changes: dict[str, Tensor]
+    steps: int
+    before: float
+    after: float
+
+    def applied(self, model: ReformerLM) -> ReformerLM:
+        """A copy of the model that it was learnt with, with the changes."""
+        changed = copy.deepcopy(model)
+        with torch.no_grad():
+            for name, parameter in changed.named_parameters():
+                if name in self.changes:
+                    parameter += self.changes[name].to(parameter)
+        return changed
+
+
+class Study:
+    """Studies one piece; iterate over it for the progress, then take the `lesson`. Leaving it early keeps the best.
+
+    Args:
+        model: not changed.
+        ids: BOS and the tokens of the music before the cut.
+        vocabulary: of the tokenizer.
+        steps: to take at most.
+        seed: decides rows and transpositions; same seed, same lesson.
+    """
+
+    def __init__(
+        self, model: ReformerLM, ids: Sequence[int], vocabulary: Vocabulary, *, steps: int, seed: int = 0
+    ) -> None:
+        self._model = model
+        self._ids = np.array(ids, dtype=np.uint16)
+        self._steps = steps if len(ids) >= FEWEST else 0
+        self._num_learnt = len(ids) - min(KEPT, int(KEPT_SHARE * len(ids)))
+        self._transposer = Augmenter(vocabulary, AugmentConfig(transpose=TRANSPOSE, tempo=0.0))
+        self._random = np.random.default_rng(seed)
+        self.lesson = Lesson({}, 0, math.nan, math.nan)
+
+    def __iter__(self) -> Iterator[StudyProgress]:
+        if not self._steps:
+            return
+        pupil = copy.deepcopy(self._model)
+        pupil.stack.recompute = False  # a row is short
+        pupil.requires_grad_(False)
+        learning = {name: p for name, p in pupil.named_parameters() if name.startswith("stack.") and p.dim() == 2}
+        for parameter in learning.values():
+            parameter.requires_grad_(True)
+        optimizer = torch.optim.AdamW(learning.values(), lr=LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.0)
+        before = now = self._kept_loss(pupil)
+        self.lesson = Lesson({}, 0, before, before)
+        origin = dict(self._model.named_parameters())
+        for step in range(self._steps):
+            for group in optimizer.param_groups:
+                group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / WARM_UP)
+            tokens_BL, targets_BL, position_BL = self._row()
+            total, count = pupil.loss(tokens_BL, targets_BL, position_BL=position_BL)
+            (total / count).backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(learning.values(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            if (step + 1) % STEPS_BETWEEN_CHECKS == 0 or step + 1 == self._steps:
+                now = self._kept_loss(pupil)
+                if now < self.lesson.after:
+                    changes = {name: (p.detach() - origin[name].detach()).bfloat16() for name, p in learning.items()}
+                    self.lesson = Lesson(changes, step + 1, before, now)
+            yield StudyProgress((step + 1) / self._steps, before, now)
+
+    def _row(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Inputs, targets and positions of a row from anywhere in the music, some of them transposed, int64 [1, R]."""
+        length = min(ROW, self._num_learnt - 1)
+        begin = int(self._random.integers(0, self._num_learnt - length))
+        tokens = self._ids[begin : begin + length + 1]
+        if self._random.random() < SHARE_TRANSPOSED:
+            tokens = self._transposer.transpose(tokens, float(self._random.random()))
+        row = torch.from_numpy(tokens.astype(np.int64)).unsqueeze(0)
+        return self._on_device(row[:, :-1], row[:, 1:], torch.arange(begin, begin + length).unsqueeze(0))
+
+    @torch.no_grad()
+    def _kept_loss(self, model: ReformerLM) -> float:
+        """Nats per token of the music that is kept out, read with what precedes it."""
+        begin = max(0, len(self._ids) - 1 - ROW)
+        row = torch.from_numpy(self._ids[begin:].astype(np.int64)).unsqueeze(0)
+        targets = row[:, 1:].clone()
+        targets[:, : self._num_learnt - begin - 1] = IGNORED
+        position = torch.arange(begin, len(self._ids) - 1).unsqueeze(0)
+        tokens_BL, targets_BL, position_BL = self._on_device(row[:, :-1], targets, position)
+        total, count = model.loss(tokens_BL, targets_BL, position_BL=position_BL)
+        return float(total / count)
+
+    def _on_device(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        device = next(self._model.parameters()).device
+        return tuple(tensor.to(device) for tensor in tensors)

@@ -1,0 +1,98 @@
+"""Studying a piece: never worse on what was kept out, the same every time, and the generator itself stays as it was."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import symusic
+import torch
+
+from helpers.composing import run, small_reformer
+from helpers.stand_in_model import full_score
+from music_reformer.generation.generator import Generator
+from music_reformer.generation.request import Request
+from music_reformer.generation.study import FEWEST, Lesson, Study
+
+STEPS = 8
+
+
+@pytest.fixture(scope="module", params=["REMI", "Parts"])
+def generator(request: pytest.FixtureRequest) -> Generator:
+    return small_reformer(request.param)
+
+
+def studied(generator: Generator, score: symusic.Score, **settings: int) -> Study:
+    study = generator.study(score, Request(study=STEPS, **settings))
+    for _ in study:
+        pass
+    return study
+
+
+def test_what_was_kept_out_becomes_likelier_and_the_generator_is_unchanged(generator: Generator) -> None:
+    before = {name: tensor.clone() for name, tensor in generator.decoder.model.state_dict().items()}
+    score = full_score(bars=60)
+    lesson = studied(generator, score).lesson
+    assert lesson.after < lesson.before - 0.01
+    assert 0 < lesson.steps <= STEPS
+    after = generator.decoder.model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    # The taught generator has what was promised, but for the rounding of the changes.
+    taught = generator.taught(lesson)
+    again = taught.study(score, Request(study=1))
+    next(iter(again))
+    assert again.lesson.before == pytest.approx(lesson.after, abs=0.02)
+
+
+def test_the_same_piece_gives_the_same_lesson_and_the_same_notes(generator: Generator) -> None:
+    score = full_score(bars=60)
+    first, second = (studied(generator, score).lesson for _ in range(2))
+    assert first.changes.keys() == second.changes.keys()
+    assert all(torch.equal(first.changes[name], second.changes[name]) for name in first.changes)
+    taught = generator.taught(first)
+    request = Request(length="4bars", seed=3)
+    plain = run(generator, generator.start(score, request))
+    notes = run(taught, taught.start(score, request))
+    assert notes == run(taught, taught.start(score, request))
+    assert notes != plain
+
+
+def test_nothing_behind_the_cut_is_studied(generator: Generator) -> None:
+    score, other = full_score(bars=60), full_score(bars=60)
+    cut = 40 * 3 * 384
+    for track in other.tracks:
+        for note in track.notes:
+            if note.time >= cut:
+                note.pitch = 60
+    lessons = [studied(generator, each, cut_bar=40).lesson for each in (score, other)]
+    assert all(torch.equal(lessons[0].changes[name], lessons[1].changes[name]) for name in lessons[0].changes)
+
+
+def test_a_short_piece_is_not_studied(generator: Generator) -> None:
+    score = full_score(bars=3)
+    study = studied(generator, score)
+    assert len(generator.start(score, Request()).prompt.ids) < FEWEST
+    assert study.lesson.changes == {}
+    assert math.isnan(study.lesson.after)
+    assert generator.taught(study.lesson) is generator
+
+
+def test_one_that_is_left_early_keeps_what_it_has(generator: Generator) -> None:
+    study = generator.study(full_score(bars=60), Request(study=400))
+    num_steps = 0
+    for _ in study:
+        num_steps += 1
+        if study.lesson.changes:
+            break
+    assert num_steps < 100
+    assert study.lesson.after < study.lesson.before
+
+
+def test_a_lesson_is_smaller_than_25_megabytes_for_the_shipped_size() -> None:
+    from music_reformer.config import ModelConfig
+    from music_reformer.model.reformer import ReformerLM
+
+    model = ReformerLM(ModelConfig(vocab_size=512))
+    matrices = [p for name, p in model.named_parameters() if name.startswith("stack.") and p.dim() == 2]
+    assert 2 * sum(p.numel() for p in matrices) < 25e6
+    assert isinstance(Lesson({}, 0, 0.0, 0.0).applied(model), ReformerLM)
