@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from music_reformer.errors import UserError
-from music_reformer.midi.smf import MIDI_SUFFIXES, is_midi_name, without_suffix
+from music_reformer.midi.sheet import MUSIC_SUFFIXES, is_music_name
+from music_reformer.midi.smf import without_suffix
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def _stems(prompts: str | None, output: Path) -> list[tuple[Path | None, Path]]:
         return [(None, output / "piece")]
     root = Path(prompts)
     if not root.exists():
-        raise UserError(f"there are no prompts at {root}; name a MIDI file or a folder of them")
+        raise UserError(f"there are no prompts at {root}; name a file of music or a folder of them")
     if root.is_file():
         return [(root, output / without_suffix(root).name)]
     # The output may lie inside the folder of prompts; what we wrote there is no prompt.
@@ -75,12 +76,14 @@ def _stems(prompts: str | None, output: Path) -> list[tuple[Path | None, Path]]:
     if inside == root.resolve():
         raise UserError(f"output ({output}) must be another folder than that of the prompts")
     inputs = sorted(path for path in root.rglob("*") if path.is_file() and inside not in path.resolve().parents)
-    files = [path for path in inputs if is_midi_name(path.name)]
+    files = [path for path in inputs if is_music_name(path.name)]
     if not files:
-        raise UserError(f"there is no MIDI file ({', '.join(MIDI_SUFFIXES)}) in {root}")
+        raise UserError(f"there is no file of music ({', '.join(MUSIC_SUFFIXES)}) in {root}")
     if len(files) < len(inputs):
         logging.getLogger(__name__).warning(
-            "%d files in %s are passed over: their names do not end as MIDI files' do", len(inputs) - len(files), root
+            "%d files in %s are passed over: their names do not end as files of music do",
+            len(inputs) - len(files),
+            root,
         )
     stems: list[tuple[Path | None, Path]] = []
     taken = set()

@@ -25,6 +25,7 @@ from music_reformer.generation.request import Request
 from music_reformer.generation.session import Session, SessionProgress
 from music_reformer.midi.cut import end_stuck_notes
 from music_reformer.midi.score import MAX_BYTES, clean_upload, read_bytes, read_score
+from music_reformer.midi.sheet import as_midi
 from music_reformer.midi.splice import Writer
 from music_reformer.midi.vocabulary import program_of
 
@@ -134,8 +135,12 @@ class Runner:
         """Read a prompt. Raises `UserError` if it cannot be used."""
         began = time.monotonic()
         name = str(job.prompt)
-        original = read_bytes(job.prompt, name, MAX_BYTES) if job.prompt is not None else None
         tell = logging.getLogger(__name__).warning
+        original = None
+        if job.prompt is not None:
+            original, not_kept = as_midi(read_bytes(job.prompt, name, MAX_BYTES), name)
+            if not_kept:
+                tell(f"{name}: {'; '.join(not_kept)}")
         score = read_score(original, name=name, tell=tell) if original is not None else None
         request = self.config.request(seed=job.seed, has_prompt=job.prompt is not None)
         if score is not None and original is not None and request.until_bar is None:

@@ -18,7 +18,7 @@ from music_reformer.data.store import Piece, TokenStore
 from music_reformer.errors import UserError
 from music_reformer.evaluation.notes import Notes
 from music_reformer.midi.score import clean_upload, read_score
-from music_reformer.midi.smf import is_midi_name
+from music_reformer.midi.sheet import is_music_name
 
 MANIFEST = "manifest.jsonl"
 
@@ -70,10 +70,12 @@ def read_generated(folder: str | Path) -> tuple[list[Generated], list[str]]:
         raise UserError(f"generated ({root}) is not a folder; name the output of music-reformer generate")
     cuts = _cuts(root / MANIFEST)
     inside = sorted(path for path in root.rglob("*") if path.is_file() and path.name != MANIFEST)
-    files = [path for path in inside if is_midi_name(path.name)]
+    files = [path for path in inside if is_music_name(path.name)]
     if len(files) < len(inside):
         logging.getLogger(__name__).warning(
-            "%d files in %s are passed over: their names do not end as MIDI files' do", len(inside) - len(files), root
+            "%d files in %s are passed over: their names do not end as files of music do",
+            len(inside) - len(files),
+            root,
         )
     found, refused = [], []
     for path in files:

@@ -61,7 +61,11 @@ class Ensemble:
         self._most: dict[Part, int] = {}  # bars for which it may be
         self._lean: dict[Part, NDArray[np.float32]] = {}
         self._may_be_empty = True
-        self._begin_bar()
+        self._played: set[Part] = set()  # parts that have played in this bar
+        self._part: Part = (0, 0)  # the current one; (0, 0): none yet
+        self._before = 0  # order of the part before it
+        self._names_program = False  # whether the last token does
+        self._due: list[int] = []  # orders of the parts that must play in this bar
         ids = np.array(prompt)
         span = heard_bars(reader, ids)
         if span is not None:
@@ -75,13 +79,6 @@ class Ensemble:
         other = copy.copy(self)
         other._rests, other._played = dict(self._rests), set(self._played)
         return other
-
-    def _begin_bar(self) -> None:
-        self._played: set[Part] = set()
-        self._part: Part = (0, 0)  # the current one; no part yet
-        self._before = 0  # order of the part before it
-        self._names_program = False  # whether the last token does
-        self._due: list[int] = []  # orders of the parts that must play in this bar
 
     def _hear_rests(self, notes: StreamNotes, programs: Collection[int] | None) -> None:
         num_bars = len(notes.bar_lengths)
@@ -118,8 +115,7 @@ class Ensemble:
         kind = self._kinds[token]
         if kind == "Bar":
             self._rests = {part: 0 if part in self._played else rest + 1 for part, rest in self._rests.items()}
-            self._begin_bar()
-            self._due = self._find_due()
+            self._played, self._part, self._before, self._due = set(), (0, 0), 0, self._find_due()
         elif kind == "Program":
             self._before, self._part = self._order, (self._values[token], 1)
         elif kind == "Part":

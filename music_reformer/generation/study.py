@@ -71,7 +71,7 @@ class Lesson:
         with torch.no_grad():
             for name, parameter in changed.named_parameters():
                 if name in self.changes:
-                    parameter += self.changes[name].to(parameter)
+                    parameter.add_(self.changes[name].to(parameter))
         return changed
 
 
@@ -115,7 +115,7 @@ class Study:
                 group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / WARM_UP)
             tokens_BL, targets_BL, position_BL = self._row()
             total, count = pupil.loss(tokens_BL, targets_BL, position_BL=position_BL)
-            (total / count).backward()  # type: ignore[no-untyped-call]
+            (total / count).backward()
             torch.nn.utils.clip_grad_norm_(learning.values(), 1.0)
             optimizer.step()
             optimizer.zero_grad()
@@ -133,21 +133,20 @@ class Study:
         tokens = self._ids[begin : begin + length + 1]
         if self._random.random() < SHARE_TRANSPOSED:
             tokens = self._transposer.transpose(tokens, float(self._random.random()))
-        row = torch.from_numpy(tokens.astype(np.int64)).unsqueeze(0)
-        return self._on_device(row[:, :-1], row[:, 1:], torch.arange(begin, begin + length).unsqueeze(0))
+        return self._as_row(torch.from_numpy(tokens.astype(np.int64)).unsqueeze(0), begin)
 
     @torch.no_grad()
     def _kept_loss(self, model: ReformerLM) -> float:
         """Nats per token of the music that is kept out, read with what precedes it."""
         begin = max(0, len(self._ids) - 1 - ROW)
         row = torch.from_numpy(self._ids[begin:].astype(np.int64)).unsqueeze(0)
-        targets = row[:, 1:].clone()
-        targets[:, : self._num_learnt - begin - 1] = IGNORED
-        position = torch.arange(begin, len(self._ids) - 1).unsqueeze(0)
-        tokens_BL, targets_BL, position_BL = self._on_device(row[:, :-1], targets, position)
+        tokens_BL, targets_BL, position_BL = self._as_row(row, begin)
+        targets_BL[:, : self._num_learnt - begin - 1] = IGNORED
         total, count = model.loss(tokens_BL, targets_BL, position_BL=position_BL)
         return float(total / count)
 
-    def _on_device(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        device = next(self._model.parameters()).device
-        return tuple(tensor.to(device) for tensor in tensors)
+    def _as_row(self, tokens: Tensor, begin: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Inputs, targets and positions of the music from token `begin` on, on the device of the model."""
+        tokens = tokens.to(next(self._model.parameters()).device)
+        position = torch.arange(begin, begin + tokens.shape[1] - 1, device=tokens.device).unsqueeze(0)
+        return tokens[:, :-1], tokens[:, 1:].clone(), position

@@ -22,6 +22,7 @@ from music_reformer.errors import UserError
 from music_reformer.midi.limited import run_limited, serve_limited
 from music_reformer.midi.roll import roll_json
 from music_reformer.midi.score import UPLOAD_LIMITS, Limits, parse, read_bytes, with_likely_metre
+from music_reformer.midi.sheet import as_midi
 from music_reformer.midi.smf import FileLimits, normalised, read_file
 
 # How files begin that may hold MIDI: plain, RIFF, gzip.
@@ -93,9 +94,10 @@ def open_guarded(
         UserError: as `read_score`, or it took more than the limits.
     """
     name = name or ("the MIDI data" if isinstance(source, bytes) else Path(source).name)
-    data = read_bytes(source, name, limits.file.max_bytes)
+    sent = read_bytes(source, name, limits.file.max_bytes)
+    data, not_kept = as_midi(sent, name)
     if not data.startswith(BEGINNINGS):  # costs no process
-        raise UserError(f"{name} is not a MIDI file: it does not begin with a MIDI header")
+        raise UserError(f"{name} is neither a MIDI file nor sheet music (MusicXML or ABC)")
     answer = run_limited(
         "music_reformer.midi.guard",
         [name.replace("\0", ""), json.dumps(asdict(limits))],
@@ -107,7 +109,8 @@ def open_guarded(
         megabytes=megabytes,
     )
     midi, plain, roll, notices = _unpacked(answer)
-    opened = Opened(midi or data, plain or midi or data, roll.decode("ascii"), json.loads(notices))
+    told = [*not_kept, *json.loads(notices)]
+    opened = Opened(midi or data, plain or midi or data, roll.decode("ascii"), told)
     _kept.put(opened.midi, opened.plain)
     return opened
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from music_reformer.errors import UserError
 from music_reformer.files import write_atomically
+from music_reformer.midi.sheet import as_midi
 from music_reformer.midi.smf import FileLimits, normalised, read_file
 
 MAX_SECONDS = 24 * 3600.0
@@ -89,10 +90,10 @@ def read_score(
     name: str | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> symusic.Score:
-    """Read a MIDI file, or its bytes.
+    """Read a file of music, or its bytes.
 
     Args:
-        source: path or bytes, plain, gzip or RIFF.
+        source: path or bytes of MIDI, plain, gzip or RIFF, or of sheet music (`sheet.py`).
         limits: the most that is read.
         name: what messages call it; None: its path.
         tell: called with a sentence if faults of the file were repaired.
@@ -102,7 +103,8 @@ def read_score(
         NoNotesError: it is empty, or holds no notes.
     """
     name = name or ("the MIDI data" if isinstance(source, bytes) else str(source))
-    file = read_file(read_bytes(source, name, limits.file.max_bytes), name, limits.file)
+    data, _ = as_midi(read_bytes(source, name, limits.file.max_bytes), name)
+    file = read_file(data, name, limits.file)
     if file.notices and tell is not None:
         tell(f"{name} has faults that were repaired: {'; '.join(file.notices)}")
     return parse(normalised(file), name, limits)

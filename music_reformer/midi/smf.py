@@ -34,7 +34,6 @@ SYSTEM_SIZES = {0xF1: 1, 0xF2: 2, 0xF3: 1}
 MAX_TICK = 2**31 - 1  # symusic counts in 32 bits
 
 _PLAIN_SUFFIXES = (".mid", ".midi", ".kar", ".rmi", ".smf")
-# Endings of the files that every command reads.
 MIDI_SUFFIXES = (*_PLAIN_SUFFIXES, *(f"{suffix}.gz" for suffix in _PLAIN_SUFFIXES))
 
 
@@ -137,13 +136,8 @@ class MidiFile:
     is_plain: bool
 
 
-def is_midi_name(name: str) -> bool:
-    """Whether a file's name ends as MIDI files' do (`MIDI_SUFFIXES`)."""
-    return name.lower().endswith(MIDI_SUFFIXES)
-
-
 def without_suffix(path: PurePath) -> PurePath:
-    """A path without the ending of a MIDI file, both endings of `song.mid.gz`."""
+    """A path without the ending of a file of music, both endings of `song.mid.gz`."""
     return path.with_suffix("").with_suffix("") if path.suffix.lower() == ".gz" else path.with_suffix("")
 
 

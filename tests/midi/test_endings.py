@@ -12,7 +12,7 @@ from music_reformer.config import CorpusConfig
 from music_reformer.data.corpora.corpus_manifest import CorpusManifest
 from music_reformer.data.corpora.splits import PassedOver, find_files
 from music_reformer.evaluation.groups import read_generated
-from music_reformer.midi.smf import MIDI_SUFFIXES
+from music_reformer.midi.sheet import MUSIC_SUFFIXES
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def folder(tmp_path: Path) -> Path:
     """A file of every ending, and three that are none."""
     folder = tmp_path / "in"
     folder.mkdir()
-    for number, suffix in enumerate(MIDI_SUFFIXES):
+    for number, suffix in enumerate(MUSIC_SUFFIXES):
         (folder / f"song{number}{suffix}").write_bytes(b"")
     for name in ("notes.txt", "song.wav", "list.gz"):
         (folder / name).write_bytes(b"")
@@ -32,8 +32,8 @@ def test_prompts_of_every_ending_are_found_and_others_are_counted(
 ) -> None:
     with caplog.at_level(logging.WARNING):
         jobs = find_jobs(str(folder), tmp_path / "out", variations=1, seed=1, seeds=())
-    assert len(jobs) == len(MIDI_SUFFIXES)
-    assert {job.outputs[0].name for job in jobs} == {f"song{number}_1.mid" for number in range(len(MIDI_SUFFIXES))}
+    assert len(jobs) == len(MUSIC_SUFFIXES)
+    assert {job.outputs[0].name for job in jobs} == {f"song{number}_1.mid" for number in range(len(MUSIC_SUFFIXES))}
     (said,) = caplog.messages
     assert said.startswith(f"3 files in {folder} are passed over")
 
@@ -48,7 +48,7 @@ def test_prompts_that_differ_in_their_ending_have_outputs_of_their_own(tmp_path:
 def test_a_corpus_has_the_same_endings(folder: Path) -> None:
     passed_over = PassedOver()
     found = list(find_files(CorpusConfig(path=str(folder)), CorpusManifest(), passed_over))
-    assert len(found) == len(MIDI_SUFFIXES)
+    assert len(found) == len(MUSIC_SUFFIXES)
     assert passed_over.num_files == 3
 
 

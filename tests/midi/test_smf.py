@@ -18,7 +18,8 @@ from helpers.scores import random_score
 from music_reformer.errors import UserError
 from music_reformer.midi import smf
 from music_reformer.midi.score import read_score
-from music_reformer.midi.smf import FileLimits, is_midi_name, normalised, quantity, read_file, without_suffix
+from music_reformer.midi.sheet import is_music_name
+from music_reformer.midi.smf import FileLimits, normalised, quantity, read_file, without_suffix
 
 Rows = list[tuple[int, int, int]]
 PLAIN = [(80 + 480 * index, 400, pitch) for index, pitch in enumerate(SCALE)]
@@ -309,13 +310,27 @@ def test_more_tracks_or_events_than_the_limits_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["a.mid", "a.MID", "a.midi", "a.kar", "a.rmi", "a.smf", "a.mid.gz", "A.Kar.GZ", "b.c.midi"]
+    "name",
+    [
+        "a.mid",
+        "a.MID",
+        "a.midi",
+        "a.kar",
+        "a.rmi",
+        "a.smf",
+        "a.mid.gz",
+        "A.Kar.GZ",
+        "b.c.midi",
+        "a.mxl",
+        "a.MusicXML",
+        "a.abc",
+    ],
 )
-def test_endings_of_midi_files(name: str) -> None:
-    assert is_midi_name(name)
+def test_endings_of_files_of_music(name: str) -> None:
+    assert is_music_name(name)
     assert str(without_suffix(PurePath("in") / name)).lower() in (str(Path("in/a")), str(Path("in/b.c")))
 
 
 @pytest.mark.parametrize("name", ["a.gz", "mid", "a.mid.zip", "a.txt", "a.mid.bak", "a.wav"])
 def test_endings_of_other_files(name: str) -> None:
-    assert not is_midi_name(name)
+    assert not is_music_name(name)

@@ -17,7 +17,8 @@ from pathlib import Path, PurePosixPath
 from music_reformer.config import SPLITS, CorpusConfig
 from music_reformer.data.corpora.corpus_manifest import CorpusManifest, Table
 from music_reformer.errors import UserError
-from music_reformer.midi.smf import MIDI_SUFFIXES, is_midi_name, without_suffix
+from music_reformer.midi.sheet import MUSIC_SUFFIXES, SHEET_SUFFIXES, is_music_name
+from music_reformer.midi.smf import without_suffix
 
 
 @dataclass(frozen=True, order=True)
@@ -39,7 +40,7 @@ class CorpusFile:
 
 @dataclass
 class PassedOver:
-    """How many files of a folder are no MIDI files by their names."""
+    """How many files of a folder are no files of music by their names."""
 
     num_files: int = 0
 
@@ -60,6 +61,8 @@ def find_files(
     for source in _walk(str(root), "", passed_over or PassedOver()):
         if manifest.exclude.fullmatch(source):
             continue
+        if listed is not None and source not in listed and source.lower().endswith(SHEET_SUFFIXES):
+            continue  # scores beside the performances that the table lists
         empty = False
         if listed is None:
             yield _place(source, manifest, config)
@@ -71,7 +74,7 @@ def find_files(
             reason = f"{source} is not in {manifest.table.file}"
             yield CorpusFile(source=source, composition=source, split="train", reason=reason)
     if empty:
-        raise UserError(f"corpus.path ({config.path}) holds no MIDI files ({', '.join(MIDI_SUFFIXES)})")
+        raise UserError(f"corpus.path ({config.path}) holds no files of music ({', '.join(MUSIC_SUFFIXES)})")
 
 
 def _walk(root: str, below: str, passed_over: PassedOver) -> Iterator[str]:
@@ -83,7 +86,7 @@ def _walk(root: str, below: str, passed_over: PassedOver) -> Iterator[str]:
             if entry.is_dir(follow_symlinks=False):
                 folders.append(path)
             elif entry.is_file():
-                if is_midi_name(entry.name):
+                if is_music_name(entry.name):
                     yield path
                 else:
                     passed_over.num_files += 1

@@ -70,7 +70,9 @@ def prepare_midi(config: PrepareConfig, output: Path, *, progress: bool) -> Toke
             passed_over = PassedOver()
             journal.set_files(corpus_files(config.corpus, manifest, passed_over))
             if passed_over.num_files:
-                console.print(f"{passed_over.num_files:,} files passed over: their names do not end as MIDI files' do")
+                console.print(
+                    f"{passed_over.num_files:,} files passed over: their names do not end as files of music do"
+                )
             _encode_all(config, journal, console)
             with console.status("removing duplicates and writing the store"):
                 write_store(output, journal, config, manifest, settings)

@@ -269,7 +269,7 @@ def test_a_folder_of_something_else_is_refused(midi_folder: Path, tmp_path: Path
 def test_nothing_is_written_where_nothing_can_be_prepared(tmp_path: Path) -> None:
     (tmp_path / "midi").mkdir()
     config = config_for(tmp_path / "midi", tmp_path / "store")
-    with pytest.raises(UserError, match="holds no MIDI files"):
+    with pytest.raises(UserError, match="holds no files of music"):
         prepare(config, progress=False)
     (tmp_path / "midi" / "bad.mid").write_text("no music")
     with pytest.raises(UserError, match=r"none of the 1 files .* could be used; most often: it is not a MIDI file"):
