@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from helpers import midi_bytes
+from helpers.sheets import ABC, compressed, song
 from helpers.visited_site import Site
 from helpers.visitor import (
     BAD_FILES,
@@ -27,7 +28,7 @@ from music_reformer.midi.examples import EXAMPLES
 
 def test_the_first_view_says_what_to_do(visit: Callable[..., Any]) -> None:
     tab = visit()
-    assert tab.is_visible("text=Choose a MIDI file")
+    assert tab.is_visible("text=Choose a file")
     assert tab.locator("#examples button").count() == len(EXAMPLES) + 1
     assert tab.is_disabled("#compose")
     assert tab.locator("footer").count() == 0
@@ -41,6 +42,18 @@ def test_a_page_that_cannot_reach_its_server_says_so(chromium: Any, site: Site) 
     tab.wait_for_selector("#message:not([hidden])")
     assert tab.inner_text("#message p") == "The connection to the server was lost. Reload the page to continue."
     context.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("song.musicxml", song().encode()), ("song.mxl", compressed(song())), ("song.abc", ABC.encode())],
+)
+def test_sheet_music_is_opened_and_continued(visit: Callable[..., Any], name: str, content: bytes) -> None:
+    tab = visit()
+    upload(tab, midi(name, content))
+    assert tab.inner_text("#piece-name") == "song"
+    order(tab)
+    phase(tab, "done")
 
 
 def test_a_new_file_clears_what_the_old_one_left(visit: Callable[..., Any]) -> None:
@@ -73,7 +86,7 @@ def test_a_bad_file_is_a_clear_message_and_nothing_else(visit: Callable[..., Any
     assert "/" not in sentence
     assert "Traceback" not in sentence
     phase(tab, "empty")
-    assert tab.is_visible("text=Choose a MIDI file")
+    assert tab.is_visible("text=Choose a file")
     upload(tab)  # and the page goes on working
     assert tab.is_hidden("#message")
 

@@ -107,7 +107,7 @@ def test_as_many_visitors_as_the_page_is_told_are_composed_for_at_once(address: 
 def test_a_bad_file_is_refused_in_a_sentence(address: str, tmp_path: Path) -> None:
     path = tmp_path / "bad.mid"
     path.write_bytes(b"no music")
-    with pytest.raises(Exception, match=r"bad\.mid is not a MIDI file"):
+    with pytest.raises(Exception, match=r"bad\.mid is neither a MIDI file nor sheet music"):
         Client(address, verbose=False).predict(handle_file(path), api_name="/open")
 
 

@@ -20,7 +20,7 @@ async function request(path, options) {
 
 /** Why the server refused, in its own sentence where it sent one. */
 async function refusal(response) {
-  if (response.status === 413) return "This file is larger than 5 MB; choose a smaller MIDI file.";
+  if (response.status === 413) return "This file is larger than 5 MB; choose a smaller one.";
   const { error } = await response.json().catch(() => ({}));
   if (typeof error === "string") return error;
   return response.status === 503 ? "Too many visitors are waiting just now; try again in a minute." : FAILED;
