@@ -65,6 +65,11 @@ class Lesson:
     before: float
     after: float
 
+    @property
+    def gain(self) -> float:
+        """How many nats per token the music that was kept out has become likelier by."""
+        return self.before - self.after if self.changes else 0.0
+
     def applied(self, model: ReformerLM) -> ReformerLM:
         """A copy of the model that it was learnt with, with the changes."""
         changed = copy.deepcopy(model)

@@ -13,7 +13,7 @@ import gradio as gr
 from music_reformer.errors import UserError
 from music_reformer.ui.export import ExportFields
 from music_reformer.ui.operations import Operations
-from music_reformer.ui.order import Order
+from music_reformer.ui.order import Order, StudyFields
 from music_reformer.ui.uploads import Uploads
 
 FAILED = "Something went wrong on the server; its log says what. Please try again."
@@ -49,6 +49,13 @@ def add_endpoints(server: gr.Server, operations: Operations, uploads: Uploads) -
         """Continue a piece (see `Order`); streams "start", "progress" ... and "done" reports."""
         # Closed at once when the visitor has gone: the session stops and its turn is free.
         with _telling_the_visitor(), closing(operations.compose(Order.read(order))) as reports:
+            yield from reports
+
+    @server.api(name="study", concurrency_id="study", concurrency_limit=1)
+    def study(piece: str, cut_bar: int = -1, until_bar: int = -1) -> Iterator[dict]:
+        """Let the weights learn from a piece before it is composed on; streams "study" reports, at last "studied"."""
+        fields = StudyFields(piece=piece, cut_bar=cut_bar, until_bar=until_bar)
+        with _telling_the_visitor(), closing(operations.study(fields)) as reports:
             yield from reports
 
     @server.api(name="export", concurrency_id="export", concurrency_limit=1)

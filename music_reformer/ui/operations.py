@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Generator as Reports
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ import symusic
 from music_reformer.config import require
 from music_reformer.generation.generator import Generator
 from music_reformer.generation.prompt import PIANO
+from music_reformer.generation.study import Lesson
 from music_reformer.midi.cut import blank_score, end_stuck_notes
 from music_reformer.midi.examples import EXAMPLES
 from music_reformer.midi.guard import Opened, open_guarded, read_score_guarded
@@ -29,11 +30,14 @@ from music_reformer.midi.roll import roll_json
 from music_reformer.midi.score import KEPT_LIMITS, with_likely_metre
 from music_reformer.midi.splice import Writer
 from music_reformer.ui.export import ExportFields, export
-from music_reformer.ui.order import Order
+from music_reformer.ui.order import Order, StudyFields
 from music_reformer.ui.shelf import Shelf, safe_name, safe_stem
 
 # What our own names end in; a kept variation that is continued takes the piece's name, not its own.
 SEED_IN_NAME = re.compile(r" - seed \d+ - \d+$")
+
+MAX_LESSONS = 16  # that are kept, some 10 MB each
+SECONDS_BETWEEN_LOOKS = 0.25
 
 
 @dataclass
@@ -60,6 +64,8 @@ class Operations:
         # By the ticket with which their visitor can stop them.
         self._running: dict[str, Running] = {}
         self._durations: deque[float] = deque(maxlen=10)  # of the last ones
+        # What was learnt, by piece, cut and end of the hole; the oldest go.
+        self._lessons: OrderedDict[tuple[str, int | None, int | None], Lesson] = OrderedDict()
 
     @property
     def num_running(self) -> int:
@@ -91,6 +97,35 @@ class Operations:
         path = self.shelf.path(key)
         return _piece(key, path.stem, open_guarded(path, limits=KEPT_LIMITS))
 
+    def study(self, fields: StudyFields) -> Reports[dict[str, Any], None, None]:
+        """Study what is before a cut, or around a hole, and report: "study" after each step, at last "studied".
+
+        Orders that ask for the same bars of the piece are then composed with what was learnt. Compositions go first:
+        while one is under way, studying waits. Raises `UserError` where the piece cannot be used.
+        """
+        bars = fields.bars
+        if bars not in self._lessons:
+            score = self._read(self.shelf.path(fields.piece))
+            study = self.generator.study(score, fields.request())
+            for progress in study:
+                yield {"event": "study", "done": round(progress.done, 3)}
+                while self.num_running:
+                    time.sleep(SECONDS_BETWEEN_LOOKS)
+                    yield {"event": "study", "done": round(progress.done, 3)}
+            self._lessons[bars] = study.lesson
+            while len(self._lessons) > MAX_LESSONS:
+                self._lessons.popitem(last=False)
+        lesson = self._lessons[bars]
+        yield {"event": "studied", "steps": lesson.steps, "likelier": round(lesson.gain, 3)}
+
+    def _read(self, path: Path) -> symusic.Score:
+        return read_score_guarded(path.read_bytes(), name=path.name, limits=KEPT_LIMITS)
+
+    def _taught(self, order: Order) -> Generator:
+        """The generator with what was learnt from the bars of an order, if they have been studied."""
+        lesson = self._lessons.get((order.piece, order.request.cut_bar, order.request.until_bar))
+        return self.generator.taught(lesson) if lesson is not None and order.study else self.generator
+
     def compose(self, order: Order) -> Reports[dict[str, Any], None, None]:
         """Compose and report: one "start", many "progress", one "done" with the finished files.
 
@@ -106,7 +141,8 @@ class Operations:
         # which cannot touch memory that is not its own, and the guarded process has read these bytes with it before.
         if original and order.request.until_bar is None:
             score = end_stuck_notes(score, original, order.request.cut_bar)
-        session = self.generator.start(score, order.request)
+        generator = self._taught(order)
+        session = generator.start(score, order.request)
         prompt, seed = session.prompt, order.request.seed
         stem = SEED_IN_NAME.sub("", safe_stem(path.name)) if path else "New piece"
         ticket = secrets.token_urlsafe(16)
@@ -123,8 +159,9 @@ class Operations:
                 "until_tick": prompt.until_tick,
                 "missing": sorted(prompt.missing),
                 "dropped_bars": session.dropped_bars,
+                "studied": generator is not self.generator,
             }
-            for progress in self.generator.compose(session):
+            for progress in generator.compose(session):
                 running.seconds_left = progress.seconds_left or 0.0
                 yield {
                     "event": "progress",

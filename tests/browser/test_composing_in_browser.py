@@ -8,7 +8,19 @@ from typing import Any
 import pytest
 
 from helpers.visited_site import Site
-from helpers.visitor import COUNT_COLOUR, PAPER, WALTZ, download, drawn, notes_of, order, phase, until, upload
+from helpers.visitor import (
+    COUNT_COLOUR,
+    PAPER,
+    WALTZ,
+    download,
+    drawn,
+    notes_of,
+    order,
+    phase,
+    until,
+    until_progress,
+    upload,
+)
 
 
 def test_from_a_file_to_downloads_with_notes_appearing_on_the_way(visit: Callable[..., Any], site: Site) -> None:
@@ -79,3 +91,55 @@ def test_eight_variations_side_by_side(visit: Callable[..., Any]) -> None:
     tab.keyboard.press("7")
     assert tab.get_attribute(".card >> nth=6", "data-selected") is not None
     assert len({str(notes_of(download(tab, number)[1])) for number in range(1, 9)}) == 8
+
+
+def test_a_piece_is_studied_while_it_is_looked_at(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit()
+    upload(tab)
+    until(tab, "document.querySelector('#study-note').textContent === 'Your piece has been studied.'")
+    taught = site.generator.num_taught
+    order(tab)
+    phase(tab, "done")
+    assert site.generator.num_taught == taught + 1
+    # Without it, too.
+    tab.evaluate("document.querySelector('#advanced').open = true")
+    tab.uncheck("#study")
+    assert tab.inner_text("#study-note") == ""
+    order(tab)
+    phase(tab, "done")
+    assert site.generator.num_taught == taught + 1
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_composing_waits_for_it_unless_the_visitor_does_not(
+    visit: Callable[..., Any], site: Site, *, waits: bool
+) -> None:
+    site.generator.study_seconds = 3.0 if waits else 30.0
+    tab = visit()
+    upload(tab)
+    taught = site.generator.num_taught
+    order(tab)
+    until_progress(tab, "Studying your piece")
+    if not waits:
+        tab.click("#compose-now")
+    phase(tab, "done")
+    assert site.generator.num_taught == taught + waits
+    assert tab.is_hidden("#compose-now")
+    site.generator.study_seconds = 0.1
+
+
+def test_a_visitor_who_cancels_while_the_piece_is_studied_composes_nothing(
+    visit: Callable[..., Any], site: Site
+) -> None:
+    site.generator.study_seconds = 30.0
+    tab = visit()
+    upload(tab)
+    num_orders = len(site.generator.requests)
+    order(tab)
+    until_progress(tab, "Studying your piece")
+    assert tab.inner_text("#stop") == "Cancel"
+    tab.click("#stop")
+    phase(tab, "ready")
+    assert tab.is_hidden("#compose-now")
+    assert len(site.generator.requests) == num_orders
+    site.generator.study_seconds = 0.1

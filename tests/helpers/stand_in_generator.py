@@ -13,11 +13,14 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import symusic
+import torch
 
 from music_reformer.generation.request import Length, Request
 from music_reformer.generation.session import SessionProgress
+from music_reformer.generation.study import Lesson, StudyProgress
 from music_reformer.generation.variation import NewNote
 from music_reformer.midi.cut import programs_of
 from music_reformer.midi.vocabulary import DRUMS
@@ -39,6 +42,8 @@ class StandInGenerator:
         self.seconds = seconds
         self.can_infill = True
         self.requests: list[Request] = []
+        self.study_seconds = 0.1
+        self.num_taught = 0
 
     def start(self, prompt: symusic.Score, request: Request, *, stop: threading.Event | None = None) -> StandInSession:
         self.requests.append(request)
@@ -50,8 +55,38 @@ class StandInGenerator:
             session.keep_behind(prompt, frozenset(request.programs))
         return session
 
+    def study(self, score: symusic.Score, request: Request) -> StandInStudy:
+        return StandInStudy(self.study_seconds)
+
+    def taught(self, lesson: Lesson) -> Taught:
+        self.num_taught += 1
+        return Taught(self)
+
     def compose(self, session: StandInSession) -> Iterator[SessionProgress]:
         return session.reports()
+
+
+class Taught:
+    """The same generator, but another object."""
+
+    def __init__(self, generator: StandInGenerator) -> None:
+        self._generator = generator
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._generator, name)
+
+
+class StandInStudy:
+    """Takes ten steps, and finds the piece likelier by a tenth of a nat."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.lesson = Lesson({"weight": torch.ones(1)}, 10, 1.0, 0.9)
+
+    def __iter__(self) -> Iterator[StudyProgress]:
+        for step in range(10):
+            time.sleep(self._seconds / 10)
+            yield StudyProgress((step + 1) / 10, 1.0, 0.9)
 
 
 class StandInSession:

@@ -11,8 +11,8 @@ import symusic
 from helpers.scores import two_pianos_and_drums
 from music_reformer.errors import UserError
 from music_reformer.generation.request import Request
-from music_reformer.ui.operations import Operations
-from music_reformer.ui.order import MAX_ORDERED_VARIATIONS, STYLES, Order
+from music_reformer.ui.operations import MAX_LESSONS, Operations
+from music_reformer.ui.order import MAX_ORDERED_VARIATIONS, STYLES, Order, StudyFields
 
 
 def compose(operations: Operations, **order: Any) -> list[dict[str, Any]]:
@@ -253,3 +253,46 @@ def test_no_seed_is_a_new_seed_and_it_is_told(operations: Operations) -> None:
     seeds = {compose(operations, seed=-1, length="1bars")[0]["seed"] for _ in range(5)}
     assert len(seeds) > 1
     assert seeds == {request.seed for request in operations.generator.requests}
+
+
+def studied(operations: Operations, piece: str, **bars: int) -> list[dict[str, Any]]:
+    return list(operations.study(StudyFields(piece=piece, **bars)))
+
+
+def test_what_was_studied_is_used_for_the_same_bars_and_no_others(operations: Operations, midi_file: Path) -> None:
+    piece = operations.open_file(midi_file, name=midi_file.name)["key"]
+    assert compose(operations, piece=piece)[0]["studied"] is False
+    *steps, last = studied(operations, piece, cut_bar=8)
+    assert [report["event"] for report in steps] == ["study"] * 10
+    assert steps[-1]["done"] == 1
+    assert last == {"event": "studied", "steps": 10, "likelier": 0.1}
+    assert compose(operations, piece=piece, cut_bar=8)[0]["studied"] is True
+    assert compose(operations, piece=piece, cut_bar=8, study=False)[0]["studied"] is False
+    assert compose(operations, piece=piece, cut_bar=9)[0]["studied"] is False
+    assert compose(operations, piece=piece, cut_bar=8, until_bar=10)[0]["studied"] is False
+
+
+def test_a_piece_is_studied_once_and_few_lessons_are_kept(operations: Operations, midi_file: Path) -> None:
+    piece = operations.open_file(midi_file, name=midi_file.name)["key"]
+    operations.generator.study_seconds = 0.0
+    assert len(studied(operations, piece, cut_bar=1)) == 11
+    assert len(studied(operations, piece, cut_bar=1)) == 1
+    for bar in range(2, 2 + MAX_LESSONS):
+        studied(operations, piece, cut_bar=bar)
+    assert len(studied(operations, piece, cut_bar=1)) == 11
+
+
+def test_studying_waits_while_something_is_composed(operations: Operations, midi_file: Path) -> None:
+    piece = operations.open_file(midi_file, name=midi_file.name)["key"]
+    running = operations.compose(Order.read({"piece": piece, "length": "2bars"}))
+    next(running)
+    study = operations.study(StudyFields(piece=piece))
+    assert [next(study)["done"] for _ in range(4)] == [0.1] * 4
+    running.close()
+    assert next(study)["done"] == 0.2
+    study.close()
+
+
+def test_a_piece_that_is_not_there_cannot_be_studied(operations: Operations) -> None:
+    with pytest.raises(UserError, match=r"not kept any more|no longer"):
+        studied(operations, "0" * 32)

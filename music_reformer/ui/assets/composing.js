@@ -11,8 +11,8 @@ export class Composing {
   #former = null;  // {run, selected} of the version before the run that is under way
 
   /** `keep(index)` makes a variation the piece, and resolves to whether it did; `instruments` are the 128 names. */
-  constructor({ piece, desk, settings, instruments, keep }) {
-    Object.assign(this, { piece, desk, settings, instruments, keep });
+  constructor({ piece, desk, settings, studying, instruments, keep }) {
+    Object.assign(this, { piece, desk, settings, studying, instruments, keep });
   }
 
   /** Compose the bars that are wanted, or with `rewrite`, that many bars at the end anew. */
@@ -46,6 +46,7 @@ export class Composing {
     piece.composition = composition;
     this.#showStart();
     try {
+      await this.#study();
       const run = await composition.compose();
       if (piece.composition !== composition) return;
       if (run) this.#finish(run);
@@ -55,6 +56,22 @@ export class Composing {
       this.#giveUp();
       complain(error);
     }
+  }
+
+  /** Wait until the piece has been studied, unless the visitor does not want to. */
+  async #study() {
+    const { studying } = this;
+    if (!studying.isUnderWay) return;
+    const now = $("compose-now");
+    now.hidden = false;
+    const impatient = new Promise((resolve) => {
+      for (const button of [now, $("stop")]) button.addEventListener("click", resolve, { once: true });
+    });
+    const ended = studying.ended();
+    studying.listen((done) => { if (!now.hidden) showProgress(done, "Studying your piece…"); });
+    showProgress(studying.done, "Studying your piece…");
+    await Promise.race([ended, impatient]);
+    now.hidden = true;
   }
 
   #showStart() {

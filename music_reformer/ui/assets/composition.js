@@ -19,6 +19,7 @@ export class Composition {
 
   /** Resolves to the finished run, or to null if the visitor left. */
   async compose() {
+    if (this.left) return null;
     try {
       await call("compose", [this.run.order], {
         signal: this.#job.signal,

@@ -23,6 +23,7 @@ import { Player } from "./player.js";
 import { Roll } from "./roll.js";
 import { EMPTY } from "./score.js";
 import { Settings } from "./settings.js";
+import { Studying } from "./studying.js";
 import { Tracks } from "./tracks.js";
 import { Transport } from "./transport.js";
 import { Versions } from "./versions.js";
@@ -51,9 +52,10 @@ const settings = new Settings({ ...offer, form: $("controls"), instruments });
 const memory = new Memory({ keptDays: offer.kept_days });
 
 const piece = new OpenPiece({ versions, canInfill: offer.can_infill });
-const phase = new Phase({ piece, transport, onSettled: () => memory.save(versions.whole) });
+const studying = new Studying({ piece });
+const phase = new Phase({ piece, transport, onSettled: () => { memory.save(versions.whole); studying.follow(); } });
 const desk = new Desk({ piece, parts: { roll, transport, player, tracks, cards, instruments, phase }, onSeed: useSeed });
-const composing = new Composing({ piece, desk, settings, instruments: offer.instruments, keep: (index) => keeping.keep(index) });
+const composing = new Composing({ piece, desk, settings, studying, instruments: offer.instruments, keep: (index) => keeping.keep(index) });
 const keeping = new Keeping({ piece, desk, player, composing });
 const opening = new Opening({ piece, desk, composing, settings, memory, limits: offer.limits });
 const welcome = new Welcome({

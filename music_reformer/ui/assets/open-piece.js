@@ -18,6 +18,7 @@ export class OpenPiece {
   /** The score on show. */
   get score() { return this.variation?.score ?? this.version?.score ?? EMPTY; }
   get numBars() { return wholeBars(this.score); }
+  get numBarsOfVersion() { return wholeBars(this.version.score); }
   /** Whether an empty piece is open, which has no file yet. */
   get isEmptyPiece() { return this.version !== null && !this.version.key; }
 

@@ -1,6 +1,6 @@
 // The form: how long, how many, in what style; and the link that brings all of it back.
 
-const SLIDERS = ["temperature", "top_p", "min_p", "repetition_penalty"];
+const SLIDERS = ["temperature", "top_p", "min_p", "repetition_penalty", "hold"];
 const HINTS = {
   calm: "Stays close to the piece.",
   balanced: "Follows the piece, with ideas of its own.",
@@ -60,6 +60,7 @@ export class Settings {
       style: this.style,
       sampling: Object.fromEntries(SLIDERS.map((name) => [name, Number(this.find(`#${name}`).value)])),
       instruments: this.instruments.read(),
+      study: this.find("#study").checked,
     };
     if (!fromNothing) return order;
     const [key, metre, tempo] = ["#key", "#metre", "#tempo"].map((selector) => this.find(selector).value);
@@ -91,6 +92,7 @@ export class Settings {
       const select = this.find(`#${name}`);
       if ([...select.options].some((option) => option.value === words.get(name))) select.value = words.get(name);
     }
+    if (words.has("study")) this.find("#study").checked = words.get("study") !== "false";
     if (/^\d+$/.test(words.get("seed") ?? "")) this.seed.value = words.get("seed");
     const programs = (words.get("instruments") ?? "").split(",").filter(Boolean).map(Number);
     if (programs.length && programs.every((program) => Number.isInteger(program) && program >= -1 && program < 128)) this.instruments.choose(programs);
