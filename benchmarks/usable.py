@@ -40,7 +40,7 @@ def continue_genre(
     pictures: str,
 ) -> dict[str, Any]:
     """In a child process: the checks that each continuation of a genre's pieces fails, and each piece itself."""
-    from music_reformer.evaluation.checks import failed_checks
+    from music_reformer.evaluation.checks import distances, failed_checks
     from music_reformer.generation.generator import Generator
     from music_reformer.generation.request import Request
     from music_reformer.midi.score import count_bars, read_score, with_likely_metre
@@ -63,6 +63,7 @@ def continue_genre(
         found = {
             "file": prompt["file"],
             "failed": [failed_checks(score, cut, bars) for score in composed],
+            "distances": [distances(score, cut, bars) for score in composed],
             "piece_failed": failed_checks(piece, cut, bars) if long_enough else None,
         }
         results.append(found)

@@ -19,6 +19,7 @@ from music_reformer.errors import UserError
 from music_reformer.evaluation.copies import TrainingSet
 from music_reformer.evaluation.musical import statistics
 from music_reformer.evaluation.notes import Notes
+from music_reformer.evaluation.ranking import kept
 from music_reformer.files import write_atomically
 from music_reformer.generation.generator import Generator
 from music_reformer.generation.request import Request
@@ -172,7 +173,8 @@ class Runner:
         )
         hole_end = session.hole_end_seconds
         records = []
-        for path, composed in zip(started.job.outputs, session.scores, strict=True):
+        scores = kept(session)
+        for path, composed in zip(started.job.outputs, scores, strict=True):
             data, lossy = writer.write(composed)
             write_atomically(path, data)
             records.append(

@@ -42,7 +42,7 @@ class GenerateConfig(Request):
     @property
     def max_rows(self) -> int:
         """Most variations that one step of the model takes."""
-        return max(self.rows, self.variations)
+        return max(self.rows, self.num_composed)
 
     def request(self, *, seed: int, has_prompt: bool) -> Request:
         """The request with one of the seeds; without a prompt, the cut is left out."""

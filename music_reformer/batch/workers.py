@@ -86,7 +86,7 @@ def run_in_processes(
 
 def parcels_of(jobs: Sequence[Job], config: GenerateConfig, *, workers: int) -> list[list[Job]]:
     """Jobs in parcels for the workers: single jobs, or where jobs are composed together, equal shares of several."""
-    size = min(_REFILLS * config.rows // config.variations, math.ceil(len(jobs) / workers)) if config.rows else 1
+    size = min(_REFILLS * config.rows // config.num_composed, math.ceil(len(jobs) / workers)) if config.rows else 1
     size = max(1, size)
     return [list(jobs[begin : begin + size]) for begin in range(0, len(jobs), size)]
 

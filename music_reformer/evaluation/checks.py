@@ -83,9 +83,15 @@ class Bars:
 
 
 def failed_checks(score: symusic.Score, cut_bar: int, num_bars: int) -> list[str]:
-    """Names of the checks that bars `cut_bar` to `cut_bar + num_bars` fail, held against the 16 bars before them.
+    """Names of the checks that new bars fail; arguments as of `distances`."""
+    return [name for name, distance in distances(score, cut_bar, num_bars).items() if distance > 1]
 
-    Checks of pitch pass where either side has drums alone; a piece without notes before the cut is not to be judged.
+
+def distances(score: symusic.Score, cut_bar: int, num_bars: int) -> dict[str, float]:
+    """How far bars `cut_bar` to `cut_bar + num_bars` are from the 16 bars before them, by check: beyond 1 it is failed.
+
+    Checks of pitch are left out where either side has drums alone; a piece without notes before the cut is not to be
+    judged.
 
     Args:
         score: the whole piece in ticks, new bars included.
@@ -94,32 +100,40 @@ def failed_checks(score: symusic.Score, cut_bar: int, num_bars: int) -> list[str
     """
     first = max(0, cut_bar - BARS_BEFORE)
     before, after = Bars.of(score, first, cut_bar - first), Bars.of(score, cut_bar, num_bars)
-    passed = {
-        "density": DENSITY[0] <= _density(after) / max(_density(before), 1e-9) <= DENSITY[1],
-        "rhythm": _correlation(_rhythm(before), _rhythm(after)) >= RHYTHM_CORRELATION,
-        "empty bars": not _has_empty_bar(after),
-        "loops": _most_in_a_row(after) <= max(SAME_BARS_IN_A_ROW, _most_in_a_row(before))
-        and _likeness(after) <= max(LIKENESS, _likeness(before) + LIKENESS_MARGIN),
-        "instruments": _instruments(before) <= set(after.program.tolist()),
+    wanted = _instruments(before)
+    missing = len(wanted - set(after.program.tolist()))
+    found = {
+        "density": _ratio_distance(_density(after) / max(_density(before), 1e-9)),
+        "rhythm": (1 - _correlation(_rhythm(before), _rhythm(after))) / (1 - RHYTHM_CORRELATION),
+        "empty bars": 1 + _share_of_empty_bars(after) if _share_of_empty_bars(after) else 0.0,
+        "loops": max(
+            _most_in_a_row(after) / max(SAME_BARS_IN_A_ROW, _most_in_a_row(before)),
+            _likeness(after) / max(LIKENESS, _likeness(before) + LIKENESS_MARGIN),
+        ),
+        "instruments": 1 + missing / len(wanted) if missing else 0.0,
     }
     if len(before.pitched) and len(after.pitched):
-        passed |= _checks_of_pitch(before.pitched, after.pitched)
-    return [name for name, fine in passed.items() if not fine]
+        found |= _distances_of_pitch(before.pitched, after.pitched)
+    return found
 
 
-def _checks_of_pitch(before: Bars, after: Bars) -> dict[str, bool]:
+def _distances_of_pitch(before: Bars, after: Bars) -> dict[str, float]:
     profiles = _pitch_classes(before), _pitch_classes(after)
     scale = key_scale(profiles[0])
     in_key_before, in_key_after = (float(profile[list(scale)].sum()) for profile in profiles)
+    in_key = min(IN_KEY, IN_KEY_RELATIVE * in_key_before)
+    higher = float(np.percentile(after.pitch, 95) - np.percentile(before.pitch, 95))
     return {
-        "key": in_key_after >= min(IN_KEY, IN_KEY_RELATIVE * in_key_before),
-        "pitch classes": _correlation(*profiles) >= PITCH_CLASS_CORRELATION,
-        "register": bool(
-            abs(after.pitch.mean() - before.pitch.mean()) <= MEAN_PITCH
-            and np.percentile(after.pitch, 95) <= np.percentile(before.pitch, 95) + HIGH_PITCH
-        ),
-        "polyphony": _polyphony(after) <= POLYPHONY_FACTOR * _polyphony(before) + POLYPHONY_MARGIN,
+        "key": (1 - in_key_after) / (1 - in_key),
+        "pitch classes": (1 - _correlation(*profiles)) / (1 - PITCH_CLASS_CORRELATION),
+        "register": max(abs(float(after.pitch.mean() - before.pitch.mean())) / MEAN_PITCH, higher / HIGH_PITCH),
+        "polyphony": _polyphony(after) / (POLYPHONY_FACTOR * _polyphony(before) + POLYPHONY_MARGIN),
     }
+
+
+def _ratio_distance(ratio: float) -> float:
+    """0 where densities are alike, 1 at either limit."""
+    return float(np.log(max(ratio, 1e-9)) / np.log(DENSITY[1] if ratio > 1 else DENSITY[0]))
 
 
 def key_scale(pitch_classes: NDArray[np.float64]) -> tuple[int, ...]:
@@ -160,11 +174,11 @@ def _positions(bars: Bars) -> NDArray[np.int64]:
     return np.minimum(np.round((bars.onset % 1) * POSITIONS), POSITIONS - 1).astype(np.int64)
 
 
-def _has_empty_bar(bars: Bars) -> bool:
+def _share_of_empty_bars(bars: Bars) -> float:
     sounds = np.zeros(bars.num_bars, dtype=bool)
     for onset, end in zip(bars.onset, bars.end, strict=True):
         sounds[int(onset) : max(int(np.ceil(end - 1e-6)), int(onset) + 1)] = True
-    return not sounds.all()
+    return float(1 - sounds.mean()) if bars.num_bars else 0.0
 
 
 def _contents(bars: Bars) -> list[frozenset[tuple[int, ...]]]:

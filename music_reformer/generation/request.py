@@ -61,6 +61,8 @@ class Request(Checked):
     length: str = "16bars"
     # Continuations, composed side by side.
     variations: int = bounded(1, 1, MAX_VARIATIONS, hint="give several seeds for more")
+    # So many times as many are composed, and those that stay closest to the piece are kept (`evaluation/ranking.py`).
+    best_of: int = bounded(1, 1, MAX_VARIATIONS, hint="1 keeps all")
     # Requests that differ in the seed differ in every variation.
     seed: int = bounded(1, 0, MAX_SEED)
     # Bars of the piece to keep and go on from; null: all, through the one in which the last note begins.
@@ -88,12 +90,21 @@ class Request(Checked):
             f"until_bar ({self.until_bar}) must be above cut_bar ({cut}): the bars from cut_bar up to until_bar are "
             "recomposed",
         )
+        require(
+            self.num_composed <= MAX_VARIATIONS,
+            f"variations ({self.variations}) times best_of ({self.best_of}) must be at most {MAX_VARIATIONS}",
+        )
         self.programs = sorted(set(self.programs))
 
     @classmethod
     def of(cls: type[AnyRequest], settings: Request, **changes: Any) -> AnyRequest:
         """A request with the fields of `settings`, which may have further fields, and the given changes."""
         return cls(**{each.name: getattr(settings, each.name) for each in fields(cls)} | changes)
+
+    @property
+    def num_composed(self) -> int:
+        """Continuations that are composed, of which `variations` are kept."""
+        return self.variations * self.best_of
 
     def parsed_length(self) -> Length:
         """`length` as bars or seconds."""

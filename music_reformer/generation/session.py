@@ -62,7 +62,7 @@ class Session:
 
     Attributes:
         num_tokens: tokens composed so far, of all variations together.
-        end_seconds: end of the requested length, in seconds from the beginning of the piece.
+        end_tick, end_seconds: end of the requested length, in ticks of the score and in seconds from its beginning.
     """
 
     def __init__(self, prompt: Prompt, request: Request, *, decoder: Decoder, stop: threading.Event) -> None:
@@ -74,13 +74,14 @@ class Session:
         end = prompt.grid_after(bars=length.bars, seconds=length.seconds)
         if prompt.until_tick is not None:
             end = prompt.until_grid
-        self.end_seconds = prompt.seconds(prompt.tick(end))
+        self.end_tick = prompt.tick(end)
+        self.end_seconds = prompt.seconds(self.end_tick)
         self._variations = _variations(prompt, request, end)
         pitch_tokens = [i for kind in ("Pitch", "NoteOn") for i in vocabulary.ids_of.get(kind, ())]
         self._sampler = Sampler(
-            request.sampling, seed=request.seed, num_variations=request.variations, pitch_tokens=pitch_tokens
+            request.sampling, seed=request.seed, num_variations=request.num_composed, pitch_tokens=pitch_tokens
         )
-        for number in range(request.variations):
+        for number in range(request.num_composed):
             self._sampler.hear(number, prompt.past_ids)
         self._permitted_V = _permitted(prompt.state)
         self._key_V = _foreign_to(request.parsed_key(), prompt.state) * np.float32(FOREIGN_LOGIT)
@@ -179,7 +180,7 @@ def _variations(prompt: Prompt, request: Request, end: float) -> list[Variation]
             ensemble=ensemble and ensemble.copy(),
             reminder=prompt.reminder and prompt.reminder.copy(),
         )
-        for number in range(request.variations)
+        for number in range(request.num_composed)
     ]
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import symusic
 
 from music_reformer.config import require
+from music_reformer.evaluation.ranking import kept
 from music_reformer.generation.generator import Generator
 from music_reformer.generation.prompt import PIANO
 from music_reformer.generation.study import Lesson
@@ -177,7 +178,7 @@ class Operations:
             )
             written = [
                 self._variation(*writer.write(result), result, session, name=f"{stem} - seed {seed} - {number}")
-                for number, result in enumerate(session.scores, start=1)
+                for number, result in enumerate(kept(session), start=1)
             ]
             yield {"event": "done", "variations": written}
         finally:

@@ -79,6 +79,7 @@ def test_the_command_line_takes_every_field_of_a_request_without_a_prefix() -> N
         "programs": "[33,-1]",
         "key": "'A minor'",
         "sampling.temperature": "0.5",
+        "best_of": "2",
         "study": "8",
         "rounds": "4",
     }
@@ -93,6 +94,7 @@ def test_the_command_line_takes_every_field_of_a_request_without_a_prefix() -> N
         programs=[-1, 33],
         key="A minor",
         sampling=SamplingConfig(temperature=0.5),
+        best_of=2,
         study=8,
         rounds=4,
     )

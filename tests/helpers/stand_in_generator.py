@@ -51,6 +51,7 @@ class StandInGenerator:
         players = sorted(set(request.programs) or programs_of(prompt) or {0}, reverse=True)
         length = Length(bars=until_bar - (cut_bar or 0)) if until_bar is not None else request.parsed_length()
         session = StandInSession(self, prompt, length, request.variations, request.seed, cut_bar, players)
+        session.request = request
         if until_bar is not None:
             session.keep_behind(prompt, frozenset(request.programs))
         return session
@@ -91,6 +92,7 @@ class StandInStudy:
 
 class StandInSession:
     dropped_bars = 0
+    request: Request
 
     def __init__(
         self,

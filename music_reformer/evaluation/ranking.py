@@ -1,0 +1,51 @@
+"""Which of several continuations stays closest to the piece: the order in which they are shown, or kept.
+
+By the nine checks of `checks.py`, whose distances are added up: a continuation that fails one is worse than one that
+comes near the limit of several. What the harness finds with this choice is reported apart (docs/benchmarks.md), because
+it measures by the same checks.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+
+import symusic
+
+from music_reformer.evaluation.checks import distances
+from music_reformer.generation.session import Session
+from music_reformer.midi.score import bar_starts, with_likely_metre
+
+FARTHEST = 3.0  # a distance beyond this is no worse
+
+
+def cost(found: Mapping[str, float]) -> float:
+    """The sum of squared distances, each up to `FARTHEST`; lower is closer to the piece."""
+    return sum(min(distance, FARTHEST) ** 2 for distance in found.values())
+
+
+def kept(session: Session) -> list[symusic.Score]:
+    """What is kept of a session that is over: the variations asked for, the closest first if more were composed."""
+    scores, request = session.scores, session.request
+    if request.best_of == 1:
+        return scores
+    order = ranked(scores, cut_tick=session.prompt.cut_tick, end_tick=session.end_tick)
+    return [scores[index] for index in order[: request.variations]]
+
+
+def ranked(scores: Sequence[symusic.Score], *, cut_tick: int, end_tick: int) -> list[int]:
+    """Indices of the scores, the closest to the piece first; in their order where there is no piece before the cut.
+
+    Args:
+        scores: the same piece with other new music in each, in ticks.
+        cut_tick, end_tick: where the new music begins and ends.
+    """
+    costs = []
+    for score in scores:
+        played = with_likely_metre(score)
+        lines = bar_starts(played)
+        cut_bar = bisect_left(lines, cut_tick)
+        if cut_bar == 0:
+            return list(range(len(scores)))
+        costs.append(cost(distances(played, cut_bar, max(1, bisect_left(lines, end_tick) - cut_bar))))
+    return sorted(range(len(scores)), key=lambda index: costs[index])

@@ -1,0 +1,43 @@
+"""Choosing among continuations: the closest to the piece comes first, and of more than asked for the best are kept."""
+
+from __future__ import annotations
+
+import pytest
+
+from helpers.composing import run, stand_in
+from helpers.continued_piece import BAR, FAULTS, NEW, piece
+from helpers.stand_in_model import full_score
+from music_reformer.evaluation.checks import BARS_BEFORE
+from music_reformer.evaluation.ranking import FARTHEST, cost, kept, ranked
+from music_reformer.generation.request import Request
+
+CUT, END = BARS_BEFORE * BAR, (BARS_BEFORE + NEW) * BAR
+
+
+def test_what_goes_on_as_it_was_comes_before_what_has_a_fault_and_that_before_nothing_at_all() -> None:
+    nothing, good = piece(lambda note: []), piece()
+    for fault in FAULTS.values():
+        assert ranked([nothing, piece(fault), good], cut_tick=CUT, end_tick=END) == [2, 1, 0]
+
+
+def test_one_absurd_distance_does_not_drown_the_others() -> None:
+    assert cost({"key": 100.0, "rhythm": 0.0}) == FARTHEST**2
+    assert cost({"key": 2.0, "rhythm": 2.0}) == 8.0
+
+
+def test_where_there_is_nothing_before_the_cut_the_order_stays() -> None:
+    assert ranked([piece(), piece()], cut_tick=0, end_tick=END) == [0, 1]
+
+
+@pytest.mark.parametrize("encoding", ["REMI", "Parts"])
+def test_of_six_composed_the_two_closest_are_kept(encoding: str) -> None:
+    generator = stand_in(encoding)
+    request = Request(length="4bars", variations=2, best_of=3, seed=4)
+    session = generator.start(full_score(bars=20), request)
+    run(generator, session)
+    everything = generator.start(full_score(bars=20), Request(length="4bars", variations=6, seed=4))
+    run(generator, everything)
+    assert len(session.scores) == 6
+    order = ranked(everything.scores, cut_tick=everything.prompt.cut_tick, end_tick=everything.end_tick)
+    expected = [everything.scores[index] for index in order[:2]]
+    assert [score.dumps_midi() for score in kept(session)] == [score.dumps_midi() for score in expected]
