@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -35,11 +36,13 @@ def continue_genre(
     genre: str,
     bars: int,
     settings: dict[str, Any],
+    sampling: dict[str, Any],
     pieces: int,
     threads: int,
     pictures: str,
 ) -> dict[str, Any]:
     """In a child process: the checks that each continuation of a genre's pieces fails, and each piece itself."""
+    from music_reformer.config import SamplingConfig
     from music_reformer.evaluation.checks import distances, failed_checks
     from music_reformer.generation.generator import Generator
     from music_reformer.generation.request import Request
@@ -51,7 +54,7 @@ def continue_genre(
     for prompt in prompts_of(genre)[:pieces]:
         path, cut = Path(corpora) / prompt["file"], int(prompt["cut_bar"])
         piece = with_likely_metre(read_score(path))
-        request = Request(length=f"{bars}bars", cut_bar=cut, **settings)
+        request = Request(length=f"{bars}bars", cut_bar=cut, sampling=SamplingConfig(**sampling), **settings)
         study = generator.study(piece, request)
         for _ in study:
             pass
@@ -111,6 +114,7 @@ def main() -> None:
     parser.add_argument("--variations", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=0, help="hash rounds; 0: as the weights were trained")
     parser.add_argument("--study", type=int, default=0, help="steps of studying each piece")
+    parser.add_argument("--sampling", default="{}", help='what differs from the default, such as {"hold": 0}')
     parser.add_argument("--pieces", type=int, default=100, help="of each genre, for a quick look")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2, help="genres at a time")
@@ -118,6 +122,7 @@ def main() -> None:
     options = parser.parse_args()
     print(machine("cpu"))
     common = {name: getattr(options, name) for name in ("corpora", "pieces", "threads", "pictures")}
+    common["sampling"] = json.loads(options.sampling)
     common["settings"] = {name: getattr(options, name) for name in ("variations", "rounds", "study")}
     tasks = [
         {"checkpoint": checkpoint, "bars": bars, "genre": genre, **common}

@@ -52,6 +52,7 @@ def test_sheet_music_is_opened_and_continued(visit: Callable[..., Any], name: st
     tab = visit()
     upload(tab, midi(name, content))
     assert tab.inner_text("#piece-name") == "song"
+    assert ("4/4" if name.endswith(".abc") else "3/4") in tab.inner_text("#piece-facts")  # not that of the pickup
     order(tab)
     phase(tab, "done")
 

@@ -9,7 +9,17 @@ const barsFromTo = (from, to) => (from + 1 === to ? `bar ${to}` : `bars ${from +
 /** Length, metre and tempo of a piece. */
 export function facts({ tempos, metres, seconds, ...score }) {
   const tempo = `${Math.round(tempos[0]?.[1] ?? 120)} bpm`;
-  return [count(wholeBars(score), "bar"), clock(seconds), `${metres[0][1]}/${metres[0][2]}`, tempo].join(" · ");
+  return [count(wholeBars(score), "bar"), clock(seconds), mainMetre(metres, seconds), tempo].join(" · ");
+}
+
+/** The metre that lasts longest, such as "4/4": a pickup is written as a bar of 1/4. */
+function mainMetre(metres, seconds) {
+  const lasting = new Map();
+  metres.forEach(([begin, beats, unit], index) => {
+    const name = `${beats}/${unit}`;
+    lasting.set(name, (lasting.get(name) ?? 0) + (metres[index + 1]?.[0] ?? seconds) - begin);
+  });
+  return [...lasting].reduce((longest, each) => (each[1] > longest[1] ? each : longest))[0];
 }
 
 /** The faults that were repaired in the file of a version, as a sentence; "" if there were none. */
