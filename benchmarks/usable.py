@@ -142,6 +142,40 @@ def _report(checkpoint: str, bars: int, rows: Sequence[dict[str, Any]]) -> None:
     lines = [[row["genre"], *_figures(row["pieces"])] for row in rows]
     lines.append(["all", *_figures(everything)])
     show(f"{checkpoint}, {bars} bars", ["genre", "pieces", "pass", "the pieces pass", "most frequent faults"], lines)
+    _report_choice(everything)
+
+
+# Halves of the checks: what is chosen by one is measured by the other.
+HALVES = (
+    ("density", "register", "pitch classes", "loops"),
+    ("rhythm", "key", "instruments", "polyphony", "empty bars"),
+)
+
+
+def chosen_and_all(pieces: Sequence[dict[str, Any]], choose: Sequence[str], judge: Sequence[str]) -> tuple[str, str]:
+    """Share of continuations that pass the checks `judge`: of the half closest to the piece by `choose`, and of all."""
+    from music_reformer.evaluation.ranking import cost
+
+    halves, everything = [], []
+    for piece in pieces:
+        costs = [cost({name: each[name] for name in choose if name in each}) for each in piece["distances"]]
+        failed = [[name for name in judge if each.get(name, 0) > 1] for each in piece["distances"]]
+        closest = sorted(range(len(costs)), key=costs.__getitem__)[: len(costs) // 2]
+        halves.append({"failed": [failed[index] for index in closest]})
+        everything.append({"failed": failed})
+    return share_that_passes(halves), share_that_passes(everything)
+
+
+def _report_choice(pieces: Sequence[dict[str, Any]]) -> None:
+    """What choosing half of the continuations gives."""
+    first, second = HALVES
+    ways = [
+        ("all nine", "all nine", (*first, *second), (*first, *second)),
+        (", ".join(first), ", ".join(second), first, second),
+        (", ".join(second), ", ".join(first), second, first),
+    ]
+    lines = [[by, judge_by, *chosen_and_all(pieces, choose, judge)] for by, judge_by, choose, judge in ways]
+    show("the half closest to the piece", ["chosen by", "passes", "the half", "all"], lines)
 
 
 def _figures(pieces: Sequence[dict[str, Any]]) -> list[str]:

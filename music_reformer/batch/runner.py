@@ -173,8 +173,7 @@ class Runner:
         )
         hole_end = session.hole_end_seconds
         records = []
-        scores = kept(session)
-        for path, composed in zip(started.job.outputs, scores, strict=True):
+        for path, (_, composed) in zip(started.job.outputs, kept(session), strict=True):
             data, lossy = writer.write(composed)
             write_atomically(path, data)
             records.append(

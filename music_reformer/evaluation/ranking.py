@@ -24,13 +24,16 @@ def cost(found: Mapping[str, float]) -> float:
     return sum(min(distance, FARTHEST) ** 2 for distance in found.values())
 
 
-def kept(session: Session) -> list[symusic.Score]:
-    """What is kept of a session that is over: the variations asked for, the closest first if more were composed."""
+def kept(session: Session) -> list[tuple[int, symusic.Score]]:
+    """What is kept of a session that is over: the variations asked for, the closest first if more were composed.
+
+    Each is given with its index among those that were composed.
+    """
     scores, request = session.scores, session.request
-    if request.best_of == 1:
-        return scores
-    order = ranked(scores, cut_tick=session.prompt.cut_tick, end_tick=session.end_tick)
-    return [scores[index] for index in order[: request.variations]]
+    order = list(range(len(scores)))
+    if request.best_of > 1:
+        order = ranked(scores, cut_tick=session.prompt.cut_tick, end_tick=session.end_tick)
+    return [(index, scores[index]) for index in order[: request.variations]]
 
 
 def ranked(scores: Sequence[symusic.Score], *, cut_tick: int, end_tick: int) -> list[int]:

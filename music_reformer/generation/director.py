@@ -2,17 +2,19 @@
 
 Left to itself, a continuation drifts: instruments fall silent, the texture thins out or thickens. So the directions
 that describe the last bars before the cut are given again and again: who plays, how densely, in which register, and how
-many notes at once.
+many notes at once; and, where the piece is to end, in how many bars.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from music_reformer.midi.directions import Directions, PartDirection, describe
+from music_reformer.midi.parts import MAX_COUNT
 from music_reformer.midi.parts_reader import PartsReader
 from music_reformer.midi.vocabulary import Vocabulary
 
@@ -28,14 +30,21 @@ class Director:
         vocabulary: of the tokenizer.
         prompt: the tokens before the first new one, the bar line of the first new bar included.
         asked: instruments that were asked for, -1 for drums; none: those heard in the last bars go on.
+        ends_in: bars, the first new one included, after which the piece is over; None: it goes on.
     """
 
     def __init__(
-        self, reader: PartsReader, vocabulary: Vocabulary, prompt: Sequence[int], asked: Collection[int] = ()
+        self,
+        reader: PartsReader,
+        vocabulary: Vocabulary,
+        prompt: Sequence[int],
+        asked: Collection[int] = (),
+        *,
+        ends_in: int | None = None,
     ) -> None:
-        self._reader = reader
+        self._reader, self._vocabulary = reader, vocabulary
         self.directions = _as_before(reader, np.array(prompt), asked)
-        self._tokens = self.directions.tokens(vocabulary)
+        self._left = ends_in  # bars until the end, the current one included
         self._bars_told = 1
 
     def copy(self) -> Director:
@@ -43,18 +52,21 @@ class Director:
         return copy.copy(self)
 
     def opening(self) -> list[int]:
-        """The directions, to be read behind the prompt."""
-        return list(self._tokens)
+        """The directions, to be read behind the prompt, and again every `DIRECTED_BARS`."""
+        left = self._left if self._left is not None and 1 <= self._left <= MAX_COUNT else None
+        return replace(self.directions, ends_in=left).tokens(self._vocabulary)
 
     def take(self, token: int) -> list[int]:
         """Note the next token; returns what the model reads behind it, which is mostly nothing."""
         if not self._reader.is_bar(token):
             return []
+        if self._left is not None:
+            self._left -= 1
         if self._bars_told < DIRECTED_BARS:
             self._bars_told += 1
             return []
         self._bars_told = 1
-        return list(self._tokens)
+        return self.opening()
 
 
 def heard_bars(reader: PartsReader, ids: np.ndarray) -> slice | None:

@@ -142,6 +142,7 @@ class Generator:
                 cut_bar=request.cut_bar,
                 max_tokens=max_tokens,
                 named=self.knows_names,
+                ending=request.parsed_length() if request.ending else None,
             )
         require(self.can_infill, "these weights cannot recompose bars; train them with augment.infill")
         return read_hole(

@@ -12,12 +12,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from math import floor
+from math import ceil, floor
 
 import symusic
 
+from music_reformer.config import require
 from music_reformer.generation.director import Director
 from music_reformer.generation.instrument_reminder import InstrumentReminder
+from music_reformer.generation.request import Length
 from music_reformer.midi.cut import find_cut, keep_before, lift_pedals, programs_of, score_from, tempo_at
 from music_reformer.midi.grammar import Grammar, GrammarState
 from music_reformer.midi.instrumentation import with_names
@@ -116,6 +118,7 @@ def read_prompt(
     cut_bar: int | None = None,
     max_tokens: int,
     named: bool = False,
+    ending: Length | None = None,
 ) -> Prompt:
     """Cut a score and tokenize what lies before the cut.
 
@@ -128,9 +131,10 @@ def read_prompt(
         max_tokens: of a longer prompt only the end is read, from a bar line on.
         named: tell the model who plays: `programs`, or, if these are the ones that play before the cut, the ones among
             them that were heard last. Only for models that have learnt it (`augment.named`).
+        ending: the piece is to end after so long; None: it goes on.
 
     Raises:
-        UserError: the score has fewer bars.
+        UserError: the score has fewer bars, or the model cannot be told that the piece is to end.
     """
     clean = clean_upload(score)
     cut_tick, bars = find_cut(clean, cut_bar)
@@ -154,16 +158,22 @@ def read_prompt(
     )
     lift_pedals(prompt.score, cut_tick)
     _tokenize_end(prompt, heard, tokenizer, grammar, bars=bars, max_tokens=max_tokens)
+    can_end = named and tokenizer.vocabulary.part_by_part
+    require(ending is None or can_end, "these weights cannot be told to end a piece (ending); continue it instead")
     if named:
-        _tell_who_plays(prompt, tokenizer, () if wanted == playing else wanted)
+        _tell_who_plays(prompt, tokenizer, () if wanted == playing else wanted, ending)
     return prompt
 
 
-def _tell_who_plays(prompt: Prompt, tokenizer: MusicTokenizer, asked: Collection[int]) -> None:
-    """Tell the model at the cut, and again and again behind it, who plays (and, with directions, how)."""
+def _tell_who_plays(prompt: Prompt, tokenizer: MusicTokenizer, asked: Collection[int], ending: Length | None) -> None:
+    """Tell the model at the cut, and again and again behind it, who plays (and, with directions, how, and the end)."""
     reader = reader_for(tokenizer.vocabulary)
     if isinstance(reader, PartsReader):
-        prompt.reminder = Director(reader, tokenizer.vocabulary, prompt.past_ids, asked)
+        ends_in = None
+        if ending is not None:
+            ticks = prompt.grid_after(bars=ending.bars, seconds=ending.seconds) - prompt.cut_grid
+            ends_in = ceil(ticks / prompt.state.ticks_per_bar)
+        prompt.reminder = Director(reader, tokenizer.vocabulary, prompt.past_ids, asked, ends_in=ends_in)
         prompt.ids = [*prompt.past_ids, *prompt.reminder.opening()]
         return
     prompt.reminder = InstrumentReminder(reader, prompt.past_ids, asked)

@@ -67,6 +67,8 @@ class Request(Checked):
     seed: int = bounded(1, 0, MAX_SEED)
     # Bars of the piece to keep and go on from; null: all, through the one in which the last note begins.
     cut_bar: int | None = bounded(None, 0, 1_000_000)
+    # Bring the piece to its end within the length; for weights that follow directions.
+    ending: bool = False
     # Recompose the bars from cut_bar (the first is 0) up to this one, not included; null: go on from the cut.
     until_bar: int | None = bounded(None, 1, 1_000_000)
     # Instruments that may play, -1 for drums; empty: those of the piece, or a piano. With until_bar the others stay.

@@ -160,6 +160,7 @@ class Operations:
                 "until_tick": prompt.until_tick,
                 "missing": sorted(prompt.missing),
                 "dropped_bars": session.dropped_bars,
+                "composed": order.request.num_composed,
                 "studied": generator is not self.generator,
             }
             for progress in generator.compose(session):
@@ -178,7 +179,8 @@ class Operations:
             )
             written = [
                 self._variation(*writer.write(result), result, session, name=f"{stem} - seed {seed} - {number}")
-                for number, result in enumerate(kept(session), start=1)
+                | {"candidate": candidate}
+                for number, (candidate, result) in enumerate(kept(session), start=1)
             ]
             yield {"event": "done", "variations": written}
         finally:

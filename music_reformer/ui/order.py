@@ -26,6 +26,7 @@ KEYS = tuple(f"{tonic} major" for tonic in MAJORS[1:13]) + tuple(f"{tonic} minor
 
 # Of the weights, on a piece that was opened: some ten seconds on two cores.
 STUDY_STEPS = 12
+MAX_BEST_OF = 4
 
 # What "calm" and "adventurous" mean; the page shows these numbers under "Advanced", where they can be changed.
 STYLES = {
@@ -42,6 +43,7 @@ class OrderFields(Checked):
     piece: str = ""
     length: str = "16bars"
     variations: int = bounded(1, 1, MAX_ORDERED_VARIATIONS)
+    best_of: int = bounded(1, 1, MAX_BEST_OF, hint="1 keeps all that is composed")
     seed: int = bounded(-1, -1, MAX_SEED, hint="-1 is drawn")
     style: str = one_of("balanced", tuple(STYLES))
     sampling: dict[str, float] = field(default_factory=dict)
@@ -107,6 +109,7 @@ class Order:
         request = Request(
             length=sent.length,
             variations=sent.variations,
+            best_of=sent.best_of,
             seed=sent.seed if sent.seed >= 0 else random.SystemRandom().randrange(100_000),
             cut_bar=None if is_new or sent.cut_bar < 0 else sent.cut_bar,
             until_bar=None if is_new or sent.until_bar < 0 else sent.until_bar,

@@ -41,13 +41,19 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def visit(chromium: Any, site: Site) -> Iterator[Callable[..., Any]]:
     """Open the page as a new visitor: `visit(width=..., height=..., scheme=..., address=...)` returns their tab.
 
-    `script` is run before the page's own.
+    `script` is run before the page's own. Unless the visitor chooses (`chooses`), all that is composed is kept.
     """
     site.generator.seconds = 1.0
     contexts, outside, errors = [], [], []
 
     def open_tab(
-        *, width: int = 1280, height: int = 800, scheme: str = "light", address: str | None = None, script: str = ""
+        *,
+        width: int = 1280,
+        height: int = 800,
+        scheme: str = "light",
+        address: str | None = None,
+        script: str = "",
+        chooses: bool = False,
     ) -> Any:
         context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
         context.add_init_script(WATCH_PHASES + script)
@@ -59,6 +65,8 @@ def visit(chromium: Any, site: Site) -> Iterator[Callable[..., Any]]:
         tab.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         tab.goto(address or site.address)
         tab.wait_for_selector("#examples button", state="attached")
+        if not chooses:
+            tab.evaluate("document.querySelector('#choose').checked = false")
         return tab
 
     yield open_tab

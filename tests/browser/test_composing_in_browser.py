@@ -143,3 +143,18 @@ def test_a_visitor_who_cancels_while_the_piece_is_studied_composes_nothing(
     assert tab.is_hidden("#compose-now")
     assert len(site.generator.requests) == num_orders
     site.generator.study_seconds = 0.1
+
+
+def test_of_twice_as_many_the_closest_are_kept(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit(chooses=True)
+    upload(tab)
+    site.generator.seconds = 100
+    order(tab, bars=4, variations=2, seed=5)
+    until(tab, "document.querySelectorAll('.card').length === 4")
+    tab.keyboard.press("4")
+    site.generator.seconds = 1
+    phase(tab, "done")
+    assert tab.locator(".card").count() == 2
+    assert tab.locator(".card[data-selected]").count() == 1
+    assert "The 2 variations closest to the piece, of 4." in tab.inner_text("#result-text")
+    assert len({name for name, _ in (download(tab, number) for number in (1, 2))}) == 2

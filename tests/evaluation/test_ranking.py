@@ -40,4 +40,5 @@ def test_of_six_composed_the_two_closest_are_kept(encoding: str) -> None:
     assert len(session.scores) == 6
     order = ranked(everything.scores, cut_tick=everything.prompt.cut_tick, end_tick=everything.end_tick)
     expected = [everything.scores[index] for index in order[:2]]
-    assert [score.dumps_midi() for score in kept(session)] == [score.dumps_midi() for score in expected]
+    assert [score.dumps_midi() for _, score in kept(session)] == [score.dumps_midi() for score in expected]
+    assert [index for index, _ in kept(session)] == order[:2]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from helpers.composing import run, stand_in
 from helpers.stand_in_model import full_score
+from music_reformer.errors import UserError
 from music_reformer.generation.director import DIRECTED_BARS, Director
 from music_reformer.generation.generator import Generator
 from music_reformer.generation.request import Request
@@ -63,3 +65,30 @@ def test_they_are_given_again_and_leave_the_music_alone() -> None:
     assert told == [place + 1 for place in bars[DIRECTED_BARS - 1 :: DIRECTED_BARS]]
     assert len(told) >= 2
     assert len(notes) == sum(vocabulary.kinds[token] in ("Pitch", "PitchDrum") for token in read)
+
+
+def test_a_piece_that_is_to_end_is_told_in_how_many_bars() -> None:
+    generator = directed()
+    session = generator.start(full_score(), Request(length="12bars", seed=2, ending=True))
+    run(generator, session)
+    vocabulary = generator.tokenizer.vocabulary
+    read = [*session.prompt.ids, *(tokens[0] for tokens in generator.decoder.steps)]
+    told = [vocabulary.values[token] for token in read if vocabulary.kinds[token] == "EndsIn"]
+    assert told == list(range(12, 0, -DIRECTED_BARS))
+
+
+def test_the_end_is_told_only_when_it_is_near_and_never_behind_it() -> None:
+    generator = directed()
+    session = generator.start(full_score(), Request(length="40bars", ending=True))
+    reminder = session.prompt.reminder
+    vocabulary = generator.tokenizer.vocabulary
+    line = vocabulary.ids["Bar", (3, 4)]
+    told = [reminder.opening(), *(reminder.take(line) for _ in range(48))]
+    ends = [[vocabulary.values[t] for t in tokens if vocabulary.kinds[t] == "EndsIn"] for tokens in told if tokens]
+    assert ends == [[], [], *([left] for left in range(32, 0, -DIRECTED_BARS)), [], [], []]
+
+
+def test_weights_that_cannot_be_told_to_end_say_so() -> None:
+    for generator in (stand_in("Parts"), stand_in("REMI")):
+        with pytest.raises(UserError, match="cannot be told to end a piece"):
+            generator.start(full_score(), Request(length="4bars", ending=True))

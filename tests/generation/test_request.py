@@ -80,6 +80,7 @@ def test_the_command_line_takes_every_field_of_a_request_without_a_prefix() -> N
         "key": "'A minor'",
         "sampling.temperature": "0.5",
         "best_of": "2",
+        "ending": "true",
         "study": "8",
         "rounds": "4",
     }
@@ -95,6 +96,7 @@ def test_the_command_line_takes_every_field_of_a_request_without_a_prefix() -> N
         key="A minor",
         sampling=SamplingConfig(temperature=0.5),
         best_of=2,
+        ending=True,
         study=8,
         rounds=4,
     )

@@ -50,7 +50,7 @@ class StandInGenerator:
         cut_bar, until_bar = request.cut_bar, request.until_bar
         players = sorted(set(request.programs) or programs_of(prompt) or {0}, reverse=True)
         length = Length(bars=until_bar - (cut_bar or 0)) if until_bar is not None else request.parsed_length()
-        session = StandInSession(self, prompt, length, request.variations, request.seed, cut_bar, players)
+        session = StandInSession(self, prompt, length, request.num_composed, request.seed, cut_bar, players)
         session.request = request
         if until_bar is not None:
             session.keep_behind(prompt, frozenset(request.programs))

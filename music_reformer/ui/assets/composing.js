@@ -87,6 +87,10 @@ export class Composing {
   #finish(run) {
     const { desk, piece } = this;
     piece.composition = null;
+    // Of more than were asked for, the best are left, in another order: what is being heard stays on show if it is one.
+    const { selected } = piece.version;
+    const place = run.variations.findIndex(({ candidate }) => candidate === selected);
+    piece.version.selected = selected === null ? null : Math.max(place, 0);
     desk.showCards(run);
     desk.cards.select(piece.version.selected);
     desk.show({ keepView: true });

@@ -1,6 +1,6 @@
 // One order to the server, from its place in the queue to its finished variations. A `run` is its result:
-// {order, cutBar, untilBar, variations, seed, cut, cutTick, end, until, untilTick, missing, dropped}; each variation has a
-// score from its first note on. `until` and its like are null where the piece does not go on behind the new music.
+// {order, cutBar, untilBar, variations, seed, cut, cutTick, end, until, untilTick, missing, dropped, composed}; each variation
+// has a score from its first note on. While it is under way there may be more (`composed`) than are kept in the end. `until` and its like are null where the piece does not go on behind the new music.
 
 import { call, stop, waiting } from "./api.js";
 import { duration } from "./draw.js";
@@ -62,11 +62,11 @@ export class Composition {
     else this.#finish(news);
   }
 
-  #begin({ ticket, seed, cut, cut_tick: cutTick, end, until_tick: untilTick, missing, dropped_bars: dropped }) {
+  #begin({ ticket, seed, cut, cut_tick: cutTick, end, until_tick: untilTick, missing, dropped_bars: dropped, composed }) {
     clearTimeout(this.#placeTimer);
     this.#ticket = ticket;
-    Object.assign(this.run, { seed, cut, cutTick, end, until: untilTick === null ? null : end, untilTick, missing, dropped });
-    this.run.variations = Array.from({ length: this.run.order.variations }, () => (
+    Object.assign(this.run, { seed, cut, cutTick, end, until: untilTick === null ? null : end, untilTick, missing, dropped, composed });
+    this.run.variations = Array.from({ length: composed }, () => (
       { score: new Live(this.version.score, this.run), fresh: [], done: 0, frontier: cut }
     ));
     this.onStart(this.run);
@@ -87,10 +87,10 @@ export class Composition {
   }
 
   #finish({ variations }) {
-    this.run.variations = variations.map(({ key, name, roll, lossy }) => {
+    this.run.variations = variations.map(({ key, name, roll, lossy, candidate }) => {
       const score = continued(this.version.score, this.run, roll);
       const fresh = score.notes.filter((note) => note.isNew);
-      return { key, name, score, fresh, lossy, done: 1, frontier: Infinity };
+      return { key, name, score, fresh, lossy, candidate, done: 1, frontier: Infinity };
     });
     this.run.finished = true;
   }

@@ -1,7 +1,7 @@
 // The desk: roll, tracks, transport, cards and tree, brought in line with the piece that is open.
 
 import { EMPTY } from "./score.js";
-import { cutNote, droppedBars, facts, handleLabels, losses, repairs } from "./wording.js";
+import { chosenFrom, cutNote, droppedBars, facts, handleLabels, losses, repairs } from "./wording.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -141,7 +141,7 @@ export class Desk {
     const again = Object.assign(document.createElement("button"), { type: "button", textContent: `seed ${run.seed}` });
     again.title = "Use this seed again";
     again.addEventListener("click", () => this.onSeed(run.seed));
-    text.replaceChildren("Made with ", again, `. ${droppedBars(run)} ${losses(run)}`);
+    text.replaceChildren("Made with ", again, `. ${chosenFrom(run)} ${droppedBars(run)} ${losses(run)}`);
   }
 
   /** Where to listen from when new music comes: two bars before it, so that the join is heard. */

@@ -61,6 +61,7 @@ export class Settings {
       sampling: Object.fromEntries(SLIDERS.map((name) => [name, Number(this.find(`#${name}`).value)])),
       instruments: this.instruments.read(),
       study: this.find("#study").checked,
+      best_of: this.find("#choose").checked ? 2 : 1,
     };
     if (!fromNothing) return order;
     const [key, metre, tempo] = ["#key", "#metre", "#tempo"].map((selector) => this.find(selector).value);
@@ -92,6 +93,7 @@ export class Settings {
       const select = this.find(`#${name}`);
       if ([...select.options].some((option) => option.value === words.get(name))) select.value = words.get(name);
     }
+    if (words.has("best_of")) this.find("#choose").checked = words.get("best_of") !== "1";
     if (words.has("study")) this.find("#study").checked = words.get("study") !== "false";
     if (/^\d+$/.test(words.get("seed") ?? "")) this.seed.value = words.get("seed");
     const programs = (words.get("instruments") ?? "").split(",").filter(Boolean).map(Number);

@@ -72,6 +72,11 @@ export function droppedBars({ dropped, until }) {
   return `The piece is longer than the model can read: it does not see ${which}.`;
 }
 
+/** How many were composed for the variations that are there. */
+export function chosenFrom({ composed, variations }) {
+  return composed > variations.length ? `The ${count(variations.length, "variation")} closest to the piece, of ${composed}.` : "";
+}
+
 /** Nothing is lost silently: files that could not be spliced are written anew, with their music only. */
 export function losses({ variations }) {
   return variations.some(({ lossy }) => lossy)
