@@ -83,6 +83,11 @@ class Generator:
             knows_names=loaded.knows_names,
         )
 
+    @property
+    def can_end(self) -> bool:
+        """Whether the model can be asked to bring a piece to its end."""
+        return self.knows_names and self.tokenizer.vocabulary.part_by_part
+
     def start(self, score: symusic.Score | None, request: Request, *, stop: threading.Event | None = None) -> Session:
         """Prepare a session; nothing is composed before `compose` is iterated over.
 

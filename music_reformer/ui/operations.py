@@ -43,10 +43,10 @@ SECONDS_BETWEEN_LOOKS = 0.25
 
 @dataclass
 class Running:
-    """A composition under way."""
+    """A composition under way; `seconds_left` is None while nobody can tell, because the piece is being read."""
 
     session: Any
-    seconds_left: float = 0.0
+    seconds_left: float | None = None
 
 
 class Operations:
@@ -164,7 +164,7 @@ class Operations:
                 "studied": generator is not self.generator,
             }
             for progress in generator.compose(session):
-                running.seconds_left = progress.seconds_left or 0.0
+                running.seconds_left = progress.seconds_left
                 yield {
                     "event": "progress",
                     "done": [round(float(done), 4) for done in progress.done],
@@ -201,11 +201,19 @@ class Operations:
         for running in list(self._running.values()):
             running.session.stop()
 
-    def waiting(self) -> dict[str, float]:
-        """How long the queue takes: seconds until the next composition ends, and seconds from one end to another."""
-        typical = sum(self._durations) / len(self._durations) / self.at_once if self._durations else 0.0
-        seconds_left = min((running.seconds_left for running in list(self._running.values())), default=0.0)
-        return {"seconds_left": round(seconds_left, 1), "typical": round(typical, 1)}
+    def waiting(self) -> dict[str, float | None]:
+        """How long the queue takes: seconds until the next composition ends, and seconds from one end to another.
+
+        None is what is not known.
+        """
+        running = list(self._running.values())
+        known = [each.seconds_left for each in running if each.seconds_left is not None]
+        seconds_left = min(known) if known else None if running else 0.0
+        typical = sum(self._durations) / len(self._durations) / self.at_once if self._durations else None
+        return {
+            "seconds_left": None if seconds_left is None else round(seconds_left, 1),
+            "typical": None if typical is None else round(typical, 1),
+        }
 
     def export(self, fields: ExportFields) -> dict[str, Any]:
         """A kept piece in another form; returns the key and the name of the file."""

@@ -54,6 +54,8 @@ class OrderFields(Checked):
     metre: str = one_of("4/4", METRES)
     tempo: float = bounded(120.0, MIN_TEMPO, MAX_TEMPO, hint="in beats a minute")
     rounds: int = bounded(0, 0, MAX_ROUNDS, hint="0 is as trained")
+    # Bring the piece to its end within the length.
+    ending: bool = False
     # Compose with what /study has learnt from the piece.
     study: bool = True
 
@@ -116,6 +118,7 @@ class Order:
             programs=sent.instruments,
             key=sent.key if is_new and sent.key else None,
             sampling=sent.sampling_config(),
+            ending=sent.ending,
             rounds=sent.rounds,
         )
         return cls(piece=sent.piece, metre=sent.metre, tempo=sent.tempo, study=sent.study, request=request)

@@ -124,5 +124,6 @@ def _setup(operations: Operations, *, has_sound: bool) -> dict[str, Any]:
         "instruments": [instrument_name(program, drum=False) for program in range(128)],
         "has_sound": has_sound,
         "can_infill": operations.generator.can_infill,
+        "can_end": operations.generator.can_end,
         "kept_days": round(operations.shelf.max_age / 86_400),
     }

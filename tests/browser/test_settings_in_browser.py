@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from helpers.visited_site import Site
-from helpers.visitor import download, kept, order, phase
+from helpers.visitor import download, kept, order, phase, upload
 
 
 def test_who_may_play_is_limited_and_added_to(visit: Callable[..., Any], site: Site) -> None:
@@ -57,3 +57,16 @@ def test_from_nothing_with_key_metre_tempo_and_instruments(visit: Callable[..., 
     kept(tab, 1)
     assert "3/4 · 90 bpm" in tab.inner_text("#piece-facts")
     assert tab.is_hidden("#blank-settings")
+
+
+def test_a_piece_can_be_asked_to_end(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit()
+    upload(tab)
+    tab.check("#ending")
+    order(tab)
+    phase(tab, "done")
+    assert site.generator.requests[-1].ending
+    tab.uncheck("#ending")
+    order(tab)
+    phase(tab, "done")
+    assert not site.generator.requests[-1].ending

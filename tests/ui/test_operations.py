@@ -129,7 +129,7 @@ def test_a_kept_variation_is_a_piece_like_any_other(operations: Operations, midi
 
 
 def test_the_queue_knows_how_long_it_takes(operations: Operations) -> None:
-    assert operations.waiting() == {"seconds_left": 0, "typical": 0}
+    assert operations.waiting() == {"seconds_left": 0, "typical": None}
     operations.generator.seconds = 1.0
     reports = operations.compose(Order(request=Request(length="4bars", seed=1)))
     for report in reports:
@@ -296,3 +296,12 @@ def test_studying_waits_while_something_is_composed(operations: Operations, midi
 def test_a_piece_that_is_not_there_cannot_be_studied(operations: Operations) -> None:
     with pytest.raises(UserError, match=r"not kept any more|no longer"):
         studied(operations, "0" * 32)
+
+
+def test_nobody_can_tell_how_long_it_takes_while_a_piece_is_read(operations: Operations, midi_file: Path) -> None:
+    piece = operations.open_file(midi_file, name=midi_file.name)["key"]
+    running = operations.compose(Order.read({"piece": piece, "length": "2bars"}))
+    next(running)
+    assert operations.waiting() == {"seconds_left": None, "typical": None}
+    running.close()
+    assert operations.waiting()["seconds_left"] == 0

@@ -49,9 +49,10 @@ export class Composition {
   }
 
   async #tellPlace(ahead) {
-    const { seconds_left: left, typical } = await waiting().catch(() => ({ seconds_left: 0, typical: 0 }));
+    const { seconds_left: left, typical } = await waiting().catch(() => ({ seconds_left: null, typical: null }));
     if (this.left || this.started) return;
-    const wait = left + (ahead - 1) * typical;
+    const isKnown = left !== null && (ahead === 1 || typical !== null);
+    const wait = isKnown ? left + (ahead - 1) * typical : 0;
     this.onProgress(0, `Waiting: ${ahead} ahead of you${wait > 0 ? ` · about ${duration(wait)}` : ""}`);
     this.#placeTimer = setTimeout(() => this.#tellPlace(ahead), 2000);
   }

@@ -8,13 +8,14 @@ const HINTS = {
 };
 
 export class Settings {
-  constructor({ form, instruments, styles, limits, keys, metres }) {
+  constructor({ form, instruments, styles, limits, keys, metres, can_end: canEnd }) {
     Object.assign(this, { form, instruments, styles, limits });
     this.find("#variation-choice").innerHTML = Array.from({ length: limits.variations }, (_, index) => {
       const number = index + 1;
       return `<input type="radio" name="variations" id="variations-${number}" value="${number}" ${number === 2 ? "checked" : ""}>`
         + `<label for="variations-${number}">${number}</label>`;
     }).join("");
+    this.find("#ending-row").hidden = !canEnd;
     this.find("#key").append(new Option("As it comes", ""), ...keys.map((key) => new Option(key)));
     this.find("#metre").append(...metres.map((metre) => new Option(metre)));
     [this.find("#tempo").min, this.find("#tempo").max] = limits.tempo;
@@ -60,6 +61,7 @@ export class Settings {
       style: this.style,
       sampling: Object.fromEntries(SLIDERS.map((name) => [name, Number(this.find(`#${name}`).value)])),
       instruments: this.instruments.read(),
+      ending: this.find("#ending").checked,
       study: this.find("#study").checked,
       best_of: this.find("#choose").checked ? 2 : 1,
     };
@@ -93,6 +95,7 @@ export class Settings {
       const select = this.find(`#${name}`);
       if ([...select.options].some((option) => option.value === words.get(name))) select.value = words.get(name);
     }
+    if (words.has("ending")) this.find("#ending").checked = words.get("ending") === "true";
     if (words.has("best_of")) this.find("#choose").checked = words.get("best_of") !== "1";
     if (words.has("study")) this.find("#study").checked = words.get("study") !== "false";
     if (/^\d+$/.test(words.get("seed") ?? "")) this.seed.value = words.get("seed");
