@@ -1,8 +1,9 @@
 """Ensemble: holds a continuation to the players of the piece (Parts encoding).
 
 A part that played in the last bars before the cut does not fall silent for longer than it did there, no bar is empty
-unless one was, every part stays near the pitches that it has played, and pitch classes that the piece hardly uses stay
-rare. The first two are rules, the others lower logits: what the model strongly wants still comes.
+unless one was, every part stays near the pitches and in the rhythm that it has played, and pitch classes and roots of
+chords that the piece hardly uses stay rare. The first two are rules, the others lower logits: what the model strongly
+wants still comes.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ FEWEST_NOTES = 8
 MARGIN, PER_SEMITONE, LOWEST_LOGIT = 2, -0.5, -6.0
 # Added to the logit of a drum that has not been heard.
 NEW_DRUM_LOGIT = -2.0
-# A pitch class below this share of the notes gets a logit lower by the logarithm of what is missing, in part.
+# Added to the logit of a position in the bar at which the part has begun no note, but another has; and nobody has.
+OTHERS_POSITION_LOGIT, NEW_POSITION_LOGIT = -1.0, -2.0
+# A pitch class or root below this share of the time gets a logit lower by the logarithm of what is missing, in part.
 USUAL_SHARE, SMALLEST_SHARE, SHARE_WEIGHT = 0.03, 0.002, 0.7
 
 
@@ -60,6 +63,10 @@ class Ensemble:
         self._rests: dict[Part, int] = {}  # bars for which each part has been silent
         self._most: dict[Part, int] = {}  # bars for which it may be
         self._lean: dict[Part, NDArray[np.float32]] = {}
+        self._lean_on_positions: dict[Part, NDArray[np.float32]] = {}
+        self._positions = slice(ids_of["Position"][0], ids_of["Position"][-1] + 1)
+        self._roots = slice(ids_of["ChordRoot"][0], ids_of["ChordRoot"][-1] + 1)
+        self._lean_on_roots = np.zeros(12, np.float32)
         self._may_be_empty = True
         self._played: set[Part] = set()  # parts that have played in this bar
         self._part: Part = (0, 0)  # the current one; (0, 0): none yet
@@ -72,6 +79,9 @@ class Ensemble:
             last = reader.notes(ids[span])
             self._hear_rests(last, programs)
             self._hear_pitches(reader.notes(ids), last, weight)
+            self._hear_positions(last, weight)
+            roots = [vocabulary.values[token] for token in prompt[span] if vocabulary.kinds[token] == "ChordRoot"]
+            self._lean_on_roots = weight * _rare(np.bincount(np.array(roots, np.int64), minlength=12))
             self._due = self._find_due()
 
     def copy(self) -> Ensemble:
@@ -95,8 +105,7 @@ class Ensemble:
         """Find what is added to the logits of the 128 pitches, for each part of the piece."""
         melodic = np.array([program != DRUMS for program, _ in last.parts])[last.part]
         time = np.bincount(last.pitch[melodic] % 12, weights=last.duration[melodic], minlength=12)
-        share = np.clip(time / max(1.0, time.sum()), SMALLEST_SHARE, USUAL_SHARE) / USUAL_SHARE
-        rare = SHARE_WEIGHT * np.log(share) if time.any() else np.zeros(12)
+        rare = _rare(time)
         pitches = np.arange(128)
         for number, part in enumerate(whole.parts):
             heard = whole.pitch[whole.part == number]
@@ -106,6 +115,17 @@ class Ensemble:
                 beyond = np.maximum(heard.min() - MARGIN - pitches, pitches - heard.max() - MARGIN).clip(min=0)
                 lean = np.maximum(PER_SEMITONE * beyond, LOWEST_LOGIT) + rare[pitches % 12]
             self._lean[part] = (weight * lean).astype(np.float32)
+
+    def _hear_positions(self, last: StreamNotes, weight: float) -> None:
+        """Find what is added to the logits of the positions in a bar, for each part that has begun enough notes."""
+        size = self._positions.stop - self._positions.start
+        by_anybody = np.bincount(last.position, minlength=size)[:size] > 0
+        for number, part in enumerate(last.parts):
+            theirs = last.position[last.part == number]
+            if len(theirs) >= FEWEST_NOTES:
+                by_part = np.bincount(theirs, minlength=size)[:size] > 0
+                lean = np.where(by_part, 0.0, np.where(by_anybody, OTHERS_POSITION_LOGIT, NEW_POSITION_LOGIT))
+                self._lean_on_positions[part] = (weight * lean).astype(np.float32)
 
     def _find_due(self) -> list[int]:
         return sorted(part_order(*part) for part, rest in self._rests.items() if rest >= self._most[part])
@@ -146,7 +166,19 @@ class Ensemble:
         return narrowed_V if narrowed_V.any() else allowed_V
 
     def lean(self, logits_V: NDArray[np.float32]) -> None:
-        """Lower the logits, in place, of pitches that the current part does not play in the piece."""
+        """Lower the logits, in place, of roots, and of the current part's pitches and positions, that the piece lacks."""
+        logits_V[self._roots] += self._lean_on_roots
+        positions = self._lean_on_positions.get(self._part)
+        if positions is not None:
+            logits_V[self._positions] += positions
         lean = self._lean.get(self._part)
         if lean is not None:
             logits_V[self._drums if self._part[0] == DRUMS else self._pitches] += lean
+
+
+def _rare(amount: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.float32]:
+    """What is added to the logits of the twelve pitch classes, by how much there is of each."""
+    if not amount.any():
+        return np.zeros(12, np.float32)
+    share = np.clip(amount / amount.sum(), SMALLEST_SHARE, USUAL_SHARE) / USUAL_SHARE
+    return (SHARE_WEIGHT * np.log(share)).astype(np.float32)

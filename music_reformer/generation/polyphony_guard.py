@@ -1,8 +1,9 @@
 """PolyphonyGuard: limits how many notes an instrument begins at once.
 
 Without it, a model that has stacked too many notes on top of each other may go on through all the keys. The limit is
-the request's, or what the instrument does in the prompt if that is more. An instrument that has reached it cannot begin
-another note before time moves on.
+the request's, or what the instrument does in the prompt if that is more. Where parts are told apart, a part that has
+been heard begins no more notes at once than it did: a flute plays no chords. An instrument that has reached its limit
+cannot begin another note before time moves on.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from collections import Counter
 from collections.abc import Iterable
 
 from music_reformer.midi.vocabulary import NOTE_BEGINNINGS, Vocabulary
+
+# A part that has begun fewer notes has not shown yet what it can do.
+FEWEST_NOTES = 8
 
 _TIME = frozenset({"Bar", "Position", "TimeShift", "Rest"})
 
@@ -38,11 +42,17 @@ class PolyphonyGuard:
         self._player: tuple[int, ...] = ()
         self._together: Counter[tuple[int, ...]] = Counter()
         heard: Counter[tuple[int, ...]] = Counter()
+        num_notes: Counter[tuple[int, ...]] = Counter()
         for token in prompt:
             self.take(token)
+            num_notes[self._player] += self._kinds[token] in NOTE_BEGINNINGS
             heard[self._player] = max(heard[self._player], self._together[self._player])
         self._default = most
-        self._most = {player: count for player, count in heard.items() if count > most}
+        self._most = {
+            player: count
+            for player, count in heard.items()
+            if count > most or (self._part_by_part and num_notes[player] >= FEWEST_NOTES)
+        }
 
     def copy(self) -> PolyphonyGuard:
         """An independent guard in the same state."""

@@ -103,3 +103,25 @@ def test_a_copy_goes_its_own_way() -> None:
         other.take(line)
     assert np.array_equal(ensemble.narrowed(everything), before)
     assert not np.array_equal(other.narrowed(everything), before)
+
+
+def test_positions_at_which_a_part_has_begun_nothing_become_rare() -> None:
+    def off_the_beat(hold: float) -> float:
+        notes = composed(four_voices(), hold, 3)
+        return float(np.mean([abs(note.start_s * 2 - round(note.start_s * 2)) > 1e-3 for note in notes]))
+
+    assert off_the_beat(1.0) < 0.8 * off_the_beat(0.0)
+
+
+def test_roots_of_chords_that_the_piece_does_not_use_become_rare() -> None:
+    generator = stand_in("Parts")
+    vocabulary = generator.tokenizer.vocabulary
+    ids = vocabulary.ids
+    bar = [ids["Bar", (4, 4)], ids["ChordRoot", 7], ids["ChordQuality", 0], ids["Program", 0], ids["Velocity", 63]]
+    bar += [ids["Duration", 24], ids["Pitch", 67]]
+    ensemble = Ensemble(PartsReader(vocabulary), vocabulary, [1, *bar * 4, ids["Bar", (4, 4)]], programs=None)
+    logits_V = np.zeros(len(vocabulary), np.float32)
+    ensemble.lean(logits_V)
+    roots = logits_V[vocabulary.ids_of["ChordRoot"]]
+    assert roots[7] == 0
+    assert (np.delete(roots, 7) < -1).all()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import symusic
 
+from helpers.composing import run, stand_in
 from music_reformer.config import ModelConfig, SamplingConfig, TokenizerConfig
 from music_reformer.errors import UserError
 from music_reformer.generation.generator import Generator
@@ -96,3 +97,21 @@ def test_what_is_composed_has_no_larger_chords(encoding: str, use_programs: bool
 def test_the_setting_is_checked() -> None:
     with pytest.raises(UserError, match=r"sampling.most_at_once \(-1\) must be 0 to"):
         SamplingConfig(most_at_once=-1)
+
+
+def test_a_part_that_plays_one_note_at_a_time_goes_on_so_and_one_that_plays_chords_may() -> None:
+    generator = stand_in("Parts")
+    score = symusic.Score(480)
+    for program, chord in ((73, (72,)), (0, (48, 52, 55)), (40, (60,))):
+        track = symusic.Track("", program, False)
+        for beat in range(4 if program == 40 else 16):
+            track.notes.extend([symusic.Note(480 * beat, 480, pitch, 80) for pitch in chord])
+        score.tracks.append(track)
+    session = generator.start(score, Request(length="16bars", seed=1))
+    together = Counter((note.program, note.start_s) for note in run(generator, session))
+    most = {
+        program: max(count for (other, _), count in together.items() if other == program) for program in (73, 0, 40)
+    }
+    assert most[73] == 1
+    assert most[0] == 3
+    assert most[40] > 1  # four notes do not tell
