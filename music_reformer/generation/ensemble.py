@@ -166,7 +166,7 @@ class Ensemble:
         return narrowed_V if narrowed_V.any() else allowed_V
 
     def lean(self, logits_V: NDArray[np.float32]) -> None:
-        """Lower the logits, in place, of roots, and of the current part's pitches and positions, that the piece lacks."""
+        """Lower, in place, the logits of roots and of the current part's pitches and positions that the piece lacks."""
         logits_V[self._roots] += self._lean_on_roots
         positions = self._lean_on_positions.get(self._part)
         if positions is not None:
