@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import symusic
 
-from helpers.visitor import BAR_SECONDS, WALTZ, export, midi, notes_of, order, phase, upload
+from helpers.visitor import BAR_SECONDS, WALTZ, download, export, midi, notes_of, order, phase, upload
 
 
 def test_exports(visit: Callable[..., Any]) -> None:
@@ -114,3 +114,23 @@ def test_drums_pedal_and_pitch_bend_are_honoured(visit: Callable[..., Any]) -> N
     tone = np.abs(np.fft.rfft(stretch(4.1, 4.3)))
     # A snare drum is noise: its sound is spread over all frequencies, that of a note is not.
     assert np.sum(drum[1000:]) / np.sum(drum) > 3 * np.sum(tone[1000:]) / np.sum(tone)
+
+
+def test_a_variation_is_dragged_out_as_its_file(visit: Callable[..., Any]) -> None:
+    tab = visit()
+    upload(tab)
+    order(tab, variations=2, seed=5)
+    phase(tab, "done")
+    carried = tab.evaluate(
+        """() => {
+            const dataTransfer = new DataTransfer();
+            const card = document.querySelectorAll('.card')[1];
+            if (!card.draggable) return null;
+            card.dispatchEvent(new DragEvent('dragstart', { dataTransfer, bubbles: true }));
+            return dataTransfer.getData('DownloadURL');
+        }"""
+    )
+    kind, name, address = carried.split(":", 2)
+    assert (kind, name) == ("audio/midi", "my song - seed 5 - 2.mid")
+    dragged = symusic.Score.from_midi(tab.request.get(address).body())
+    assert notes_of(dragged) == notes_of(download(tab, 2)[1])

@@ -55,7 +55,10 @@ export class Cards {
       card.querySelector("small").textContent = fresh.length ? count(fresh.length, "note") + length : "";
       card.querySelector(".card-done").style.width = variation.key ? "0" : `${variation.done * 100}%`;
       const actions = card.querySelector(".card-actions");
-      if (variation.key && !actions.children.length) actions.append(this.keep(index), this.download(variation, index));
+      if (variation.key && !actions.children.length) {
+        actions.append(this.keep(index), this.download(variation, index));
+        this.letDragOut(card, variation);
+      }
     });
     this.draw();
   }
@@ -77,6 +80,17 @@ export class Cards {
     link.setAttribute("aria-label", `Download variation ${index + 1} as MIDI`);
     link.innerHTML = DOWNLOAD;
     return link;
+  }
+
+  /** Dragged to the desktop or into another program, a card is its file: as one in Chromium, elsewhere as an address. */
+  letDragOut(card, { key, name }) {
+    const address = new URL(fileAddress(key), document.baseURI).href;
+    card.draggable = true;
+    card.addEventListener("dragstart", ({ dataTransfer }) => {
+      dataTransfer.effectAllowed = "copy";
+      dataTransfer.setData("DownloadURL", `audio/midi:${name}.mid:${address}`);
+      dataTransfer.setData("text/uri-list", address);
+    });
   }
 
   draw() {
