@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -158,3 +159,43 @@ def test_over_plain_http_the_page_says_why_there_is_no_sound(visit: Callable[...
     order(tab, bars=2)
     phase(tab, "done")
     assert download(tab, 1)[0].endswith(".mid")
+
+
+def test_a_loop_comes_round_and_goes_on_sounding(visit: Callable[..., Any]) -> None:
+    tab = visit()
+    upload(tab)
+    order(tab, bars=1)
+    phase(tab, "done")
+    tab.keyboard.press("l")
+    assert tab.get_attribute("#loop", "aria-pressed") == "true"
+    begin, end = 14 * BAR_SECONDS, 17 * BAR_SECONDS  # two bars before the new one, and its end
+    now = "Number(document.querySelector('#roll').getAttribute('aria-valuenow'))"
+    assert abs(tab.evaluate(now) - begin) < 0.1
+    tab.select_option("#speed", "1.5")
+    tab.click("#play")
+    until(tab, f"{now} > {end - 1}")
+    until(tab, f"{now} < {begin + 1.5}")  # it has come round
+    until_level(tab, "> 0.005")
+    assert tab.evaluate(now) >= begin - 0.1
+    tab.keyboard.press("l")
+    assert tab.get_attribute("#loop", "aria-pressed") == "false"
+    until(tab, "!document.body.hasAttribute('data-playing')")  # it plays to its end
+
+
+def test_half_the_speed_takes_twice_as_long(visit: Callable[..., Any]) -> None:
+    tab = visit()
+    upload(tab)
+
+    def seconds_for_two(speed: str) -> float:
+        tab.select_option("#speed", speed)
+        tab.keyboard.press("Home")
+        tab.click("#play")
+        now = "Number(document.querySelector('#roll').getAttribute('aria-valuenow'))"
+        until(tab, f"{now} > 0.3")
+        began, from_ = time.monotonic(), tab.evaluate(now)
+        until(tab, f"{now} > 2.3")
+        passed = (time.monotonic() - began) / (tab.evaluate(now) - from_)
+        tab.click("#play")
+        return passed
+
+    assert seconds_for_two("0.5") > 1.5 * seconds_for_two("1")

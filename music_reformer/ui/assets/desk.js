@@ -31,6 +31,7 @@ export class Desk {
   arrive({ from = null, keepView = false } = {}) {
     const { cards, instruments, phase, piece, player } = this;
     const { run, selected, score } = piece.version;
+    this.transport.endLoop();
     if (run) this.showCards(run);
     else cards.clear();
     cards.select(selected);
@@ -48,6 +49,7 @@ export class Desk {
   clear() {
     const { cards, instruments, piece, player, roll, tracks } = this;
     player.pause();
+    this.transport.endLoop();
     player.choose(EMPTY, { from: 0 });
     piece.versions.clear();
     cards.clear();
@@ -107,6 +109,7 @@ export class Desk {
   /** A run has begun: show its first variation, and the bars around the cut. */
   begin(run) {
     const { cards, phase, piece, player, roll } = this;
+    this.transport.endLoop();
     Object.assign(piece.version, { run, selected: 0 });
     cards.show(run.variations, { from: run.cut, to: run.end });
     cards.select(0);

@@ -41,7 +41,9 @@ const roll = new Roll({
   onSeek: (seconds) => transport.seek(seconds),
   onCut: (cut) => desk.want({ ...piece.wanted, cut }), onUntil: (until) => desk.want({ ...piece.wanted, until }),
 });
-const transport = new Transport({ player, roll, obstacle: Player.obstacle({ hasSound: offer.has_sound }) });
+const transport = new Transport({
+  player, roll, obstacle: Player.obstacle({ hasSound: offer.has_sound }), newMusic: () => piece.newMusic,
+});
 const tracks = new Tracks({ element: $("tracks"), instruments: offer.instruments, onSilence: (places) => desk.silence(places) });
 const cards = new Cards({ element: $("variations"), onSelect: (index) => desk.select(index), onKeep: (index) => keeping.keep(index) });
 const versions = new Versions({ element: $("versions"), onGo: (version) => keeping.go(version) });
@@ -116,6 +118,7 @@ listenToKeys({
   ArrowRight: whenOpen(() => transport.step(1)),
   ArrowLeft: whenOpen(() => transport.step(-1)),
   Home: whenOpen(() => transport.seek(0)),
+  L: whenOpen(() => transport.loop()),
   K: whenOpen(() => piece.variation !== null && !piece.composition && keeping.keep(piece.version.selected)),
   Escape: () => (closeMenus() || !piece.version ? undefined : composing.halt()),
   "+": whenOpen(() => roll.zoomBy(1.6)),

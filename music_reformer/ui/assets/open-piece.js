@@ -29,6 +29,12 @@ export class OpenPiece {
     return here.wanted ?? (variation ? { cut: here.cutBar, until: here.untilBar } : { cut: wholeBars(here.score), until: null });
   }
 
+  /** Seconds {from, to} of the new music of the variation on show, once it is complete; null without one. */
+  get newMusic() {
+    const run = this.variation?.key ? this.version.run : null;
+    return run && { from: run.cut, to: run.until ?? this.variation.score.seconds };
+  }
+
   want({ cut, until }) {
     if (this.composition) return;
     const end = this.numBars;

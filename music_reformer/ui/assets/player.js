@@ -44,6 +44,9 @@ export class Player extends EventTarget {
   #frontier = Infinity;  // up to where the music is there, in seconds
   #position = 0;  // where it stands, or stood at #anchor
   #anchor = 0;  // the context's time at #position
+  #former = null;  // {position, anchor} until the context's time is #anchor: a loop is sent before it has come round
+  #loop = null;  // {from, to} in seconds
+  #speed = 1;
   #sent = 0;  // up to where notes have been sent
   #active = [];  // notes that sound: {channel, note}
   #channels = [];
@@ -161,8 +164,26 @@ export class Player extends EventTarget {
     if (sounding) this.#begin();
   }
 
-  /** Seconds of music that have been sent and are still to sound. */
-  get #ahead() { return Math.max(AHEAD, this.#sent - this.time) + 0.01; }
+  /** Play from `from` to `to` seconds again and again; null: to the end of the piece. */
+  loop(range) {
+    this.#loop = range;
+    if (!range) return;
+    if (this.time < range.from || this.time > range.to) this.seek(range.from);
+    else this.seek(this.time);  // what was sent ahead may go beyond
+  }
+
+  /** Play so many times as fast. */
+  set speed(factor) {
+    const stood = this.time;
+    this.#speed = factor;
+    this.seek(stood);
+  }
+
+  /** Seconds until all that was sent has sounded. */
+  get #ahead() { return Math.max(AHEAD, (this.#sent - this.#position) / this.#speed - this.context.currentTime + this.#anchor) + 0.01; }
+
+  /** The context's time at which a moment of the piece sounds. */
+  #at(seconds) { return this.#anchor + (seconds - this.#position) / this.#speed; }
 
   #hush() {
     clearInterval(this.#timer);
@@ -171,6 +192,7 @@ export class Player extends EventTarget {
     this.#quiet = this.context.currentTime + ahead;
     this.#sounding = this.waiting = false;
     this.#active = [];
+    this.#former = null;
     const now = this.context.currentTime;
     this.volume.gain.cancelScheduledValues(now);
     this.volume.gain.setTargetAtTime(0, now, 0.008);
@@ -185,7 +207,7 @@ export class Player extends EventTarget {
       if (!places.has(note.track)) continue;
       this.synth.noteOff(channel, note.pitch);
       // Its beginning may have been sent ahead; an end before that would leave it sounding for ever.
-      this.synth.noteOff(channel, note.pitch, { time: this.#anchor + this.#sent - this.#position });
+      this.synth.noteOff(channel, note.pitch, { time: this.#at(this.#sent) });
     }
     this.#active = this.#active.filter(({ note }) => !places.has(note.track));
   }
@@ -193,7 +215,9 @@ export class Player extends EventTarget {
   /** Seconds from the start of the piece. */
   get time() {
     if (!this.#sounding || this.waiting) return this.#position;
-    return Math.max(this.#position, this.#position + this.context.currentTime - this.#anchor);
+    const now = this.context.currentTime;
+    const { position, anchor } = this.#former && now < this.#anchor ? this.#former : { position: this.#position, anchor: this.#anchor };
+    return Math.max(position, position + (now - anchor) * this.#speed);
   }
 
   /** Instruments and controllers as they stand at `seconds`. */
@@ -221,8 +245,15 @@ export class Player extends EventTarget {
       this.waiting = false;
       this.#anchor = now;
     }
-    const until = Math.min(this.time + (document.hidden ? AHEAD_HIDDEN : AHEAD), this.#frontier);
+    if (this.#former && now >= this.#anchor) this.#former = null;
+    const ahead = (document.hidden ? AHEAD_HIDDEN : AHEAD) * this.#speed;
+    const end = Math.min(this.#frontier, this.#loop?.to ?? Infinity);
+    const until = Math.min((this.#former ? this.#position : this.time) + ahead, end);
     if (until > this.#sent) this.#sendUntil(until);
+    if (this.#loop && !this.#former && this.#sent >= this.#loop.to) {
+      this.#comeRound();
+      return;
+    }
     if (this.time >= this.#frontier) {
       this.#position = this.#frontier;
       this.waiting = true;
@@ -231,8 +262,19 @@ export class Player extends EventTarget {
     } else if (this.#frontier === Infinity && this.time >= this.#score.seconds + 0.3) this.#end();
   }
 
+  /** Go on from the beginning of the loop, at the moment at which its end sounds. */
+  #comeRound() {
+    const time = this.#at(this.#loop.to);
+    for (const { channel, note } of this.#active) this.synth.noteOff(channel, note.pitch, { time });
+    this.#active = [];
+    this.#former = { position: this.#position, anchor: this.#anchor };
+    this.#position = this.#sent = this.#loop.from;
+    this.#anchor = time;
+    for (const move of settingsAt(this.#score.moves, this.#loop.from)) this.#send(move, { time });
+  }
+
   #sendUntil(until) {
-    const at = (seconds) => ({ time: this.#anchor + seconds - this.#position });
+    const at = (seconds) => ({ time: this.#at(seconds) });
     const { moves, notes } = this.#score;
     for (let index = firstFrom(moves, this.#sent, "time"); index < moves.length && moves[index].time < until; index++) {
       this.#send(moves[index], at(moves[index].time));

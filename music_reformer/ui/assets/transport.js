@@ -5,9 +5,11 @@ import { clock } from "./draw.js";
 const $ = (id) => document.getElementById(id);
 
 export class Transport {
-  /** `obstacle`: why there can be no sound, or null. */
-  constructor({ player, roll, obstacle }) {
-    Object.assign(this, { player, roll, obstacle });
+  /** `obstacle`: why there can be no sound, or null. `newMusic()` gives {from, to} of the new music on show, or null. */
+  constructor({ player, roll, obstacle, newMusic }) {
+    Object.assign(this, { player, roll, obstacle, newMusic });
+    $("loop").addEventListener("click", () => this.loop());
+    $("speed").addEventListener("change", () => { player.speed = Number($("speed").value); });
     $("play").addEventListener("click", () => this.toggle());
     $("rewind").addEventListener("click", () => this.seek(0));
     $("zoom-in").addEventListener("click", () => roll.zoomBy(1.6));
@@ -38,6 +40,20 @@ export class Transport {
     this.player.seek(seconds);
     this.show();
   }
+
+  /** Begin or end a loop: over the new music and two bars before it, or over the whole piece. */
+  loop() {
+    const { player, roll } = this;
+    const wanted = $("loop").getAttribute("aria-pressed") !== "true";
+    $("loop").setAttribute("aria-pressed", wanted);
+    const range = this.newMusic();
+    const before = range ? roll.barLines().filter((line) => line < range.from - 0.05).at(-2) ?? 0 : 0;
+    player.loop(wanted ? { from: before, to: range?.to ?? player.score.seconds } : null);
+    this.show();
+  }
+
+  /** Another piece or variation is on show: a loop is about what was there before. */
+  endLoop() { if ($("loop").getAttribute("aria-pressed") === "true") this.loop(); }
 
   /** A bar on, or back from where the playhead is. */
   step(bars) {
