@@ -105,3 +105,32 @@ def test_a_failure_of_ours_is_not_swallowed(
     monkeypatch.setattr(Session, "take_turn", broken)
     with pytest.raises(RuntimeError, match="defect"):
         generate(config(weights, prompts, tmp_path / "out"), progress=False)
+
+
+@pytest.mark.parametrize("rows", [0, 8])
+def test_each_prompt_is_studied_once_for_all_its_seeds(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, rows: int
+) -> None:
+    for name in ("a.mid", "b.mid"):
+        full_score(bars=40).dump_midi(tmp_path / name)
+    studied = []
+    study = Generator.study
+    monkeypatch.setattr(Generator, "study", lambda *args: studied.append(study(*args)) or studied[-1])
+    common = {"variations": 1, "seeds": [1, 2], "length": "2bars", "rows": rows}
+    taught = generate(config(weights, tmp_path, tmp_path / "out" / "taught", study=4, **common), progress=False)
+    assert len(studied) == 2
+    assert all(each.lesson.changes for each in studied)
+    plain = generate(config(weights, tmp_path / "a.mid", tmp_path / "out" / "plain", **common), progress=False)
+    assert taught[0].read_bytes() != plain[0].read_bytes()
+    assert taught[0].read_bytes() == taught[2].read_bytes()  # the same piece, studied twice
+
+
+def test_of_more_that_are_composed_the_closest_are_written(weights: Path, tmp_path: Path) -> None:
+    full_score(bars=12).dump_midi(tmp_path / "a.mid")
+    common = {"length": "2bars", "seed": 3}
+    best = generate(
+        config(weights, tmp_path / "a.mid", tmp_path / "best", variations=2, best_of=3, **common), progress=False
+    )
+    everything = generate(config(weights, tmp_path / "a.mid", tmp_path / "all", variations=6, **common), progress=False)
+    assert [path.name for path in best] == ["a_1.mid", "a_2.mid"]
+    assert {path.read_bytes() for path in best} < {path.read_bytes() for path in everything}
