@@ -19,7 +19,7 @@ from music_reformer.errors import UserError
 from music_reformer.evaluation.copies import TrainingSet
 from music_reformer.evaluation.musical import statistics
 from music_reformer.evaluation.notes import Notes
-from music_reformer.evaluation.ranking import kept
+from music_reformer.evaluation.ranking import best
 from music_reformer.files import write_atomically
 from music_reformer.generation.generator import Generator
 from music_reformer.generation.request import Request
@@ -173,7 +173,8 @@ class Runner:
         )
         hole_end = session.hole_end_seconds
         records = []
-        for path, (_, composed) in zip(started.job.outputs, kept(session), strict=True):
+        kept = best(session.scores, session.request.variations, cut_tick=prompt.cut_tick, end_tick=session.end_tick)
+        for path, (_, composed) in zip(started.job.outputs, kept, strict=True):
             data, lossy = writer.write(composed)
             write_atomically(path, data)
             records.append(

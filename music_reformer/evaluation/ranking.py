@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 import symusic
 
 from music_reformer.evaluation.checks import distances
-from music_reformer.generation.session import Session
 from music_reformer.midi.score import bar_starts, with_likely_metre
 
 FARTHEST = 3.0  # a distance beyond this is no worse
@@ -24,16 +23,14 @@ def cost(found: Mapping[str, float]) -> float:
     return sum(min(distance, FARTHEST) ** 2 for distance in found.values())
 
 
-def kept(session: Session) -> list[tuple[int, symusic.Score]]:
-    """What is kept of a session that is over: the variations asked for, the closest first if more were composed.
-
-    Each is given with its index among those that were composed.
-    """
-    scores, request = session.scores, session.request
+def best(
+    scores: Sequence[symusic.Score], most: int, *, cut_tick: int, end_tick: int
+) -> list[tuple[int, symusic.Score]]:
+    """The scores that are kept, with their indices: all in order, or if there are more than `most`, the closest."""
     order = list(range(len(scores)))
-    if request.best_of > 1:
-        order = ranked(scores, cut_tick=session.prompt.cut_tick, end_tick=session.end_tick)
-    return [(index, scores[index]) for index in order[: request.variations]]
+    if len(scores) > most:
+        order = ranked(scores, cut_tick=cut_tick, end_tick=end_tick)[:most]
+    return [(index, scores[index]) for index in order]
 
 
 def ranked(scores: Sequence[symusic.Score], *, cut_tick: int, end_tick: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""A score as MusicXML, for notation programs: quantised, in bars and voices, by music21 (its only importer)."""
+"""A score as MusicXML, for notation programs: quantised, in bars and voices, by music21 (`sheet.py` reads)."""
 
 from __future__ import annotations
 

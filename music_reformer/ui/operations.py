@@ -20,7 +20,7 @@ from typing import Any
 import symusic
 
 from music_reformer.config import require
-from music_reformer.evaluation.ranking import kept
+from music_reformer.evaluation.ranking import best
 from music_reformer.generation.generator import Generator
 from music_reformer.generation.prompt import PIANO
 from music_reformer.generation.study import Lesson
@@ -177,10 +177,11 @@ class Operations:
             writer = Writer(
                 original, score, prompt.cut_tick, until=prompt.until_tick, missing=prompt.missing, name=stem
             )
+            kept = best(session.scores, order.request.variations, cut_tick=prompt.cut_tick, end_tick=session.end_tick)
             written = [
                 self._variation(*writer.write(result), result, session, name=f"{stem} - seed {seed} - {number}")
                 | {"candidate": candidate}
-                for number, (candidate, result) in enumerate(kept(session), start=1)
+                for number, (candidate, result) in enumerate(kept, start=1)
             ]
             yield {"event": "done", "variations": written}
         finally:

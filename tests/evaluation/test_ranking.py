@@ -8,7 +8,7 @@ from helpers.composing import run, stand_in
 from helpers.continued_piece import BAR, FAULTS, NEW, piece
 from helpers.stand_in_model import full_score
 from music_reformer.evaluation.checks import BARS_BEFORE
-from music_reformer.evaluation.ranking import FARTHEST, cost, kept, ranked
+from music_reformer.evaluation.ranking import FARTHEST, best, cost, ranked
 from music_reformer.generation.request import Request
 
 CUT, END = BARS_BEFORE * BAR, (BARS_BEFORE + NEW) * BAR
@@ -38,7 +38,10 @@ def test_of_six_composed_the_two_closest_are_kept(encoding: str) -> None:
     everything = generator.start(full_score(bars=20), Request(length="4bars", variations=6, seed=4))
     run(generator, everything)
     assert len(session.scores) == 6
-    order = ranked(everything.scores, cut_tick=everything.prompt.cut_tick, end_tick=everything.end_tick)
-    expected = [everything.scores[index] for index in order[:2]]
-    assert [score.dumps_midi() for _, score in kept(session)] == [score.dumps_midi() for score in expected]
-    assert [index for index, _ in kept(session)] == order[:2]
+    span = {"cut_tick": session.prompt.cut_tick, "end_tick": session.end_tick}
+    order = ranked(everything.scores, **span)
+    expected = [everything.scores[index].dumps_midi() for index in order[:2]]
+    kept = best(session.scores, 2, **span)
+    assert [score.dumps_midi() for _, score in kept] == expected
+    assert [index for index, _ in kept] == order[:2]
+    assert [index for index, _ in best(session.scores, 6, **span)] == list(range(6))

@@ -118,6 +118,7 @@ class StandInSession:
             track.notes.filter(lambda note: note.time < self._cut, inplace=True)
         self.prompt = StandInPrompt(cut_seconds=self._cut * self._seconds_per_tick, cut_tick=self._cut)
         self._bars = length.bars or max(1, round((length.seconds or 0) / (self._bar_ticks * self._seconds_per_tick)))
+        self.end_tick = self._cut + self._bars * self._bar_ticks
         self.end_seconds = (self._cut + self._bars * self._bar_ticks) * self._seconds_per_tick
         self.hole_end_seconds: float | None = None
         self._variations = variations
