@@ -101,8 +101,10 @@ class Operations:
     def study(self, fields: StudyFields) -> Reports[dict[str, Any], None, None]:
         """Study what is before a cut, or around a hole, and report: "study" after each step, at last "studied".
 
-        Orders that ask for the same bars of the piece are then composed with what was learnt. Compositions go first:
-        while one is under way, studying waits. Raises `UserError` where the piece cannot be used.
+        A "study" that `waits` is repeated until others' compositions are over.
+
+        Orders that ask for the same bars of the piece are then composed with what was learnt. Raises `UserError` where
+        the piece cannot be used.
         """
         bars = fields.bars
         if bars not in self._lessons:
@@ -112,7 +114,7 @@ class Operations:
                 yield {"event": "study", "done": round(progress.done, 3)}
                 while self.num_running:
                     time.sleep(SECONDS_BETWEEN_LOOKS)
-                    yield {"event": "study", "done": round(progress.done, 3)}
+                    yield {"event": "study", "done": round(progress.done, 3), "waits": True}
             self._lessons[bars] = study.lesson
             while len(self._lessons) > MAX_LESSONS:
                 self._lessons.popitem(last=False)

@@ -79,7 +79,7 @@ def test_what_is_wrong_is_said_before_anything_is_written(weights: Path, prompts
     for settings, text in [
         ({"length": "soon"}, "length"),
         ({"prompts": str(tmp_path / "nowhere")}, "no prompts at"),
-        ({"prompts": str(empty)}, "no MIDI file"),
+        ({"prompts": str(empty)}, "no file of music"),
         ({"output": str(blocked / "out")}, "nothing can be written"),
         ({"output": str(prompts)}, "another folder"),
         ({"variations": 0}, "variations"),

@@ -17,6 +17,7 @@ from helpers.visited_site import Site
 from helpers.visitor import WATCH_PHASES
 from music_reformer.ui.page import build_page, launch_page
 
+KEEP_ALL = "addEventListener('DOMContentLoaded', () => { document.querySelector('#choose').checked = false; });"
 LOCAL = ("http://127.0.0.1:", "http://lan.test:", "data:", "blob:")
 
 
@@ -56,7 +57,7 @@ def visit(chromium: Any, site: Site) -> Iterator[Callable[..., Any]]:
         chooses: bool = False,
     ) -> Any:
         context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
-        context.add_init_script(WATCH_PHASES + script)
+        context.add_init_script(WATCH_PHASES + ("" if chooses else KEEP_ALL) + script)
         context.set_default_timeout(120_000)  # a busy machine is no failure
         contexts.append(context)
         tab = context.new_page()
@@ -65,8 +66,6 @@ def visit(chromium: Any, site: Site) -> Iterator[Callable[..., Any]]:
         tab.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         tab.goto(address or site.address)
         tab.wait_for_selector("#examples button", state="attached")
-        if not chooses:
-            tab.evaluate("document.querySelector('#choose').checked = false")
         return tab
 
     yield open_tab

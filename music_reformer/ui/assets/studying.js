@@ -17,8 +17,8 @@ export class Studying {
   }
 
   get isWanted() { return $("study").checked; }
-  /** Whether the bars that are wanted are being studied, or are about to be. */
-  get isUnderWay() { return this.#timer !== null || this.#job !== null; }
+  /** Whether the bars that are wanted are being studied, or are about to be: not while others are composed for first. */
+  get isUnderWay() { return this.#timer !== null || (this.#job !== null && !this.#job.waits); }
   /** How much of it is done, from 0 to 1. */
   get done() { return this.#job?.done ?? 0; }
 
@@ -33,13 +33,13 @@ export class Studying {
     if (bars) this.#timer = setTimeout(() => this.#begin(bars), MOMENT);
   }
 
-  /** Resolves when nothing is being studied any more. */
+  /** Resolves when nothing is being studied any more, or studying has to wait. */
   async ended() {
     if (this.#timer !== null) {
       clearTimeout(this.#timer);
       this.#begin(JSON.parse(this.#bars));
     }
-    await this.#job?.ended;
+    await Promise.race([this.#job?.ended, this.#job?.heldUp]);
   }
 
   #wanted() {
@@ -59,11 +59,14 @@ export class Studying {
   #begin(bars) {
     this.#timer = null;
     const controller = new AbortController();
-    const job = { abort: () => controller.abort(), done: 0 };
+    const job = { abort: () => controller.abort(), done: 0, waits: false };
+    job.heldUp = new Promise((resolve) => { job.holdUp = resolve; });
     this.#job = job;
     const note = (text) => { if (this.#job === job) $("study-note").textContent = text; };
-    const onReport = ({ event, done, likelier }) => {
+    const onReport = ({ event, done, likelier, waits = false }) => {
       job.done = done ?? 1;
+      job.waits = waits;
+      if (waits) job.holdUp();
       if (event === "study") note(`Studying your piece: ${Math.round(100 * job.done)} %`);
       else note(likelier > 0 ? "Your piece has been studied." : "");
       job.onProgress?.(job.done);
