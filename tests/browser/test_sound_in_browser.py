@@ -112,7 +112,7 @@ def test_playing_begins_within_a_second(visit: Callable[..., Any]) -> None:
     fetched = []
     tab.on("request", lambda request: fetched.append(request.url))
     assert tab.evaluate(PRESS_PLAY) < 60
-    assert [url for url in fetched if not url.endswith("icon.svg")] == []
+    assert [url for url in fetched if not (url.endswith("icon.svg") or "/gradio_api/" in url)] == []  # it is studied
 
 
 def test_playing_goes_on_into_notes_that_are_being_composed(visit: Callable[..., Any], site: Site) -> None:
