@@ -93,8 +93,12 @@ def test_eight_variations_side_by_side(visit: Callable[..., Any]) -> None:
     assert len({str(notes_of(download(tab, number)[1])) for number in range(1, 9)}) == 8
 
 
+STUDY = "document.querySelector('#study').checked = true"
+
+
 def test_a_piece_is_studied_while_it_is_looked_at(visit: Callable[..., Any], site: Site) -> None:
     tab = visit()
+    tab.evaluate(STUDY)
     upload(tab)
     until(tab, "document.querySelector('#study-note').textContent === 'Your piece has been studied.'")
     taught = site.generator.num_taught
@@ -116,6 +120,7 @@ def test_composing_waits_for_it_unless_the_visitor_does_not(
 ) -> None:
     site.generator.study_seconds = 3.0 if waits else 30.0
     tab = visit()
+    tab.evaluate(STUDY)
     upload(tab)
     taught = site.generator.num_taught
     order(tab)
@@ -133,6 +138,7 @@ def test_a_visitor_who_cancels_while_the_piece_is_studied_composes_nothing(
 ) -> None:
     site.generator.study_seconds = 30.0
     tab = visit()
+    tab.evaluate(STUDY)
     upload(tab)
     num_orders = len(site.generator.requests)
     order(tab)

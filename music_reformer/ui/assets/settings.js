@@ -97,7 +97,7 @@ export class Settings {
     }
     if (words.has("ending")) this.find("#ending").checked = words.get("ending") === "true";
     if (words.has("best_of")) this.find("#choose").checked = words.get("best_of") !== "1";
-    if (words.has("study")) this.find("#study").checked = words.get("study") !== "false";
+    if (words.has("study")) this.find("#study").checked = words.get("study") === "true";
     if (/^\d+$/.test(words.get("seed") ?? "")) this.seed.value = words.get("seed");
     const programs = (words.get("instruments") ?? "").split(",").filter(Boolean).map(Number);
     if (programs.length && programs.every((program) => Number.isInteger(program) && program >= -1 && program < 128)) this.instruments.choose(programs);
