@@ -107,7 +107,7 @@ def test_a_failure_of_ours_is_not_swallowed(
         generate(config(weights, prompts, tmp_path / "out"), progress=False)
 
 
-@pytest.mark.parametrize("rows", [0, 8])
+@pytest.mark.parametrize("rows", [pytest.param(0, marks=pytest.mark.slow), 8])
 def test_each_prompt_is_studied_once_for_all_its_seeds(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, rows: int
 ) -> None:

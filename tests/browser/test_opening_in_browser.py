@@ -46,7 +46,11 @@ def test_a_page_that_cannot_reach_its_server_says_so(chromium: Any, site: Site) 
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("song.musicxml", song().encode()), ("song.mxl", compressed(song())), ("song.abc", ABC.encode())],
+    [
+        ("song.musicxml", song().encode()),
+        pytest.param("song.mxl", compressed(song()), marks=pytest.mark.slow),
+        pytest.param("song.abc", ABC.encode(), marks=pytest.mark.slow),
+    ],
 )
 def test_sheet_music_is_opened_and_continued(visit: Callable[..., Any], name: str, content: bytes) -> None:
     tab = visit()

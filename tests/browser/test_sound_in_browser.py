@@ -182,6 +182,7 @@ def test_a_loop_comes_round_and_goes_on_sounding(visit: Callable[..., Any]) -> N
     until(tab, "!document.body.hasAttribute('data-playing')")  # it plays to its end
 
 
+@pytest.mark.slow
 def test_half_the_speed_takes_twice_as_long(visit: Callable[..., Any]) -> None:
     tab = visit()
     upload(tab)

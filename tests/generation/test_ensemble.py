@@ -48,7 +48,7 @@ def bars_of_tracks(notes: list[NewNote], first_s: float) -> dict[int, set[int]]:
     return bars
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_no_player_is_silent_for_longer_than_in_the_piece_and_no_bar_is_empty(seed: int) -> None:
     bars = bars_of_tracks(composed(four_voices(), 1.0, seed), first_s=16.0)
     for track, most in ((0, SHORTEST_REST), (1, SHORTEST_REST), (2, SHORTEST_REST), (3, 4), (4, SHORTEST_REST)):

@@ -17,7 +17,7 @@ from music_reformer.generation.study import FEWEST, Lesson, Study
 STEPS = 8
 
 
-@pytest.fixture(scope="module", params=["REMI", "Parts"])
+@pytest.fixture(scope="module", params=[pytest.param("REMI", marks=pytest.mark.slow), "Parts"])
 def generator(request: pytest.FixtureRequest) -> Generator:
     return small_reformer(request.param)
 
