@@ -78,8 +78,9 @@ def _continued(generator: Any, piece: Any, cut: int, change: Callable[[Any], Any
         pass
     reader = PartsReader(vocabulary)
     line = prompt.past_ids[int(reader.bars(np.array(prompt.past_ids))[-1]) :]
-    notes = reader.notes(np.array([*line, *composed]))
-    (heard,) = describe(notes, [0])
+    new = np.array([*line, *composed])
+    # The last token is the line of the bar behind them, which would count as an empty bar.
+    (heard,) = describe(reader.notes(new[: reader.bars(new)[-1]]), [0])
     return prompt.reminder.directions, heard
 
 

@@ -102,10 +102,11 @@ def distances(score: symusic.Score, cut_bar: int, num_bars: int) -> dict[str, fl
     before, after = Bars.of(score, first, cut_bar - first), Bars.of(score, cut_bar, num_bars)
     wanted = _instruments(before)
     missing = len(wanted - set(after.program.tolist()))
+    empty = _share_of_empty_bars(after)
     found = {
         "density": _ratio_distance(_density(after) / max(_density(before), 1e-9)),
         "rhythm": (1 - _correlation(_rhythm(before), _rhythm(after))) / (1 - RHYTHM_CORRELATION),
-        "empty bars": 1 + _share_of_empty_bars(after) if _share_of_empty_bars(after) else 0.0,
+        "empty bars": 1 + empty if empty else 0.0,
         "loops": max(
             _most_in_a_row(after) / max(SAME_BARS_IN_A_ROW, _most_in_a_row(before)),
             _likeness(after) / max(LIKENESS, _likeness(before) + LIKENESS_MARGIN),

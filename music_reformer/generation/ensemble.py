@@ -15,14 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from music_reformer.generation.director import heard_bars
+from music_reformer.generation.polyphony_guard import FEWEST_NOTES
 from music_reformer.midi.parts import part_order
 from music_reformer.midi.parts_reader import Part, PartsReader, StreamNotes
 from music_reformer.midi.vocabulary import DRUMS, NOTE_BEGINNINGS, Vocabulary
 
 # A part may be silent for one bar more than it was, and for so many at least.
 SHORTEST_REST = 2
-# Parts that begin fewer notes in these bars are guests, and may be silent for good.
-FEWEST_NOTES = 8
 # Semitones beyond a part's lowest and highest pitch that cost nothing, and what each further one adds to a logit.
 MARGIN, PER_SEMITONE, LOWEST_LOGIT = 2, -0.5, -6.0
 # Added to the logit of a drum that has not been heard.
@@ -95,6 +94,7 @@ class Ensemble:
         self._may_be_empty = len(np.unique(notes.bar)) < num_bars
         for number, part in enumerate(notes.parts):
             bars = np.unique(notes.bar[notes.part == number])
+            # A guest may be silent for good.
             is_guest = np.count_nonzero(notes.part == number) < min(FEWEST_NOTES, num_bars)
             if (programs is None or part[0] in programs) and not is_guest:
                 silent = np.diff(bars, prepend=-1, append=num_bars) - 1

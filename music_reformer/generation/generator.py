@@ -140,6 +140,8 @@ class Generator:
         # The other half of the positions is for the new music.
         max_tokens = max(2, self.decoder.config.max_length // 2)
         if request.until_bar is None:
+            can_be_told = not request.ending or self.can_end
+            require(can_be_told, "these weights cannot be told to end a piece (ending); continue it instead")
             return read_prompt(
                 score,
                 tokenizer=self.tokenizer,

@@ -16,7 +16,6 @@ from math import ceil, floor
 
 import symusic
 
-from music_reformer.config import require
 from music_reformer.generation.director import Director
 from music_reformer.generation.instrument_reminder import InstrumentReminder
 from music_reformer.generation.request import Length
@@ -131,10 +130,10 @@ def read_prompt(
         max_tokens: of a longer prompt only the end is read, from a bar line on.
         named: tell the model who plays: `programs`, or, if these are the ones that play before the cut, the ones among
             them that were heard last. Only for models that have learnt it (`augment.named`).
-        ending: the piece is to end after so long; None: it goes on.
+        ending: the piece is to end after so long; None: it goes on. Only for models that follow directions.
 
     Raises:
-        UserError: the score has fewer bars, or the model cannot be told that the piece is to end.
+        UserError: the score has fewer bars.
     """
     clean = clean_upload(score)
     cut_tick, bars = find_cut(clean, cut_bar)
@@ -158,8 +157,6 @@ def read_prompt(
     )
     lift_pedals(prompt.score, cut_tick)
     _tokenize_end(prompt, heard, tokenizer, grammar, bars=bars, max_tokens=max_tokens)
-    can_end = named and tokenizer.vocabulary.part_by_part
-    require(ending is None or can_end, "these weights cannot be told to end a piece (ending); continue it instead")
     if named:
         _tell_who_plays(prompt, tokenizer, () if wanted == playing else wanted, ending)
     return prompt
