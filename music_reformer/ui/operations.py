@@ -137,17 +137,10 @@ class Operations:
         as in its roll. The rolls of "done" carry only what is new, too. Raises `UserError` where the order or the
         piece cannot be used.
         """
-        path = self.shelf.path(order.piece) if order.piece else None
-        original = path.read_bytes() if path else None
-        score = read_score_guarded(original, name=path.name, limits=KEPT_LIMITS) if original and path else _blank(order)
-        # `end_stuck_notes` and `Writer` read the original in this process. They do so with our own reader, in Python,
-        # which cannot touch memory that is not its own, and the guarded process has read these bytes with it before.
-        if original and order.request.until_bar is None:
-            score = end_stuck_notes(score, original, order.request.cut_bar)
+        original, score, stem = self._piece_of(order)
         generator = self._taught(order)
         session = generator.start(score, order.request)
         prompt, seed = session.prompt, order.request.seed
-        stem = SEED_IN_NAME.sub("", safe_stem(path.name)) if path else "New piece"
         ticket = secrets.token_urlsafe(16)
         began = time.monotonic()
         running = self._running[ticket] = Running(session)
@@ -190,6 +183,19 @@ class Operations:
             # Reached too when the visitor has gone and the queue closes this generator.
             del self._running[ticket]
             session.stop()
+
+    def _piece_of(self, order: Order) -> tuple[bytes | None, symusic.Score, str]:
+        """The bytes of the piece, None from nothing; its score, with notes ended that hang at the cut; its name."""
+        if not order.piece:
+            return None, _blank(order), "New piece"
+        path = self.shelf.path(order.piece)
+        original = path.read_bytes()
+        score = read_score_guarded(original, name=path.name, limits=KEPT_LIMITS)
+        # `end_stuck_notes` and `Writer` read the original in this process. They do so with our own reader, in Python,
+        # which cannot touch memory that is not its own, and the guarded process has read these bytes with it before.
+        if order.request.until_bar is None:
+            score = end_stuck_notes(score, original, order.request.cut_bar)
+        return original, score, SEED_IN_NAME.sub("", safe_stem(path.name))
 
     def stop(self, ticket: str) -> bool:
         """End a composition early; what is there becomes its result. False where it had ended already."""
