@@ -25,7 +25,7 @@ MAX_HOLE_BARS = 16
 LONGEST_SECTIONS_BARS = (1, 2, 4, 16)
 # Of pieces with directions: the share from which parts are taken away, and how often a kind, or a section, is told.
 THINNED = 0.3
-GIVEN = 0.75
+GIVEN = 0.85
 _PITCH_KINDS = ("Pitch", "NoteOn", "NoteOff")
 
 

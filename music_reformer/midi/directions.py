@@ -1,26 +1,29 @@
 """Directions: tokens behind a bar line that say what the coming bars are to be like (Parts encoding).
 
-    Bar_4/4 Directions EndsIn_8 Program_40 Density_8 Register_9 Polyphony_0 Program_0 Density_10 Music  Program_40 ...
+    Bar_4/4 Directions Key_9 EndsIn_8 Program_40 Density_8 Register_9 Polyphony_0 Program_0 Music  Program_40 ...
 
-They hold until the next ones. The parts that are named are those that play; each may say how dense it is, where it lies
-and how many of its notes sound at once. In training, directions describe the bars that follow, and each kind is given
-or left out at random, so that each can be left to the model. They are never predicted: the model is told them, by
-`Vocabulary.is_given`.
+They hold until the next ones. They may tell the key, and in how many bars the piece ends. The parts that are named are
+those that play; each may say how dense it is, where it lies and how many of its notes sound at once. In training,
+directions describe the bars that follow, and each kind is given or left out at random, so that each can be left to the
+model. They are never predicted: the model is told them, by `Vocabulary.is_given`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from music_reformer.midi.key import Key
 from music_reformer.midi.parts import GRID, MAX_COUNT, NUM_LEVELS, part_order
 from music_reformer.midi.parts_reader import Part, PartsReader, StreamNotes
+from music_reformer.midi.tonality import key_path
 from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
-DIRECTION_KINDS = ("parts", "density", "register", "polyphony", "ends_in")
+DIRECTION_KINDS = ("key", "parts", "density", "register", "polyphony", "ends_in")
+UNTOLD = 0.3
 
 
 @dataclass(frozen=True)
@@ -47,17 +50,20 @@ class Directions:
     Attributes:
         parts: who plays; None: whoever the model likes.
         ends_in: bars until the end of the piece, at most `MAX_COUNT`; None: that is open.
+        key: of most of the bars; None: as the model likes.
     """
 
     parts: tuple[PartDirection, ...] | None = None
     ends_in: int | None = None
+    key: Key | None = None
 
     def tokens(self, vocabulary: Vocabulary) -> list[int]:
         """The token ids, to be written behind a bar line; none where there is nothing to say."""
-        if self.parts is None and self.ends_in is None:
+        if self == Directions():
             return []
         ids = vocabulary.ids
         written = [ids["Directions", None]]
+        written += [ids["Key", self.key.number]] if self.key is not None else []
         written += [ids["EndsIn", self.ends_in]] if self.ends_in is not None else []
         for direction in sorted(self.parts or (), key=lambda direction: part_order(*direction.part)):
             program, number = direction.part
@@ -106,6 +112,7 @@ def describe(notes: StreamNotes, firsts: Sequence[int]) -> list[Directions]:
         register_level(mean),
         polyphony_level(_sounding_at_once(notes, cell, size)).reshape(-1, num_parts),
     )
+    keys = _keys(notes, section_of, len(firsts))
     found = []
     for section, first in enumerate(firsts):
         playing = np.flatnonzero(count[section])
@@ -119,8 +126,22 @@ def describe(notes: StreamNotes, firsts: Sequence[int]) -> list[Directions]:
             for part in playing.tolist()
         ]
         left = num_bars - first
-        found.append(Directions(tuple(parts), left if left <= MAX_COUNT else None))
+        found.append(Directions(tuple(parts), left if left <= MAX_COUNT else None, keys[section]))
     return found
+
+
+def _keys(notes: StreamNotes, section_of: NDArray[np.int64], num_sections: int) -> list[Key | None]:
+    """The key of most bars of each section, found in the whole piece; None for a section without pitched notes."""
+    num_bars = len(notes.bar_lengths)
+    pitched = np.array([part[0] != DRUMS for part in notes.parts], dtype=np.bool_)[notes.part]
+    inside = np.minimum(notes.duration, notes.bar_lengths[notes.bar] - notes.position)
+    cell = notes.bar * 12 + notes.pitch % 12
+    sounding = np.bincount(cell, weights=np.where(pitched, inside, 0), minlength=12 * num_bars).reshape(num_bars, 12)
+    total = sounding.sum(axis=1)
+    path = key_path(sounding / np.maximum(total, 1)[:, None])
+    counts = np.zeros((num_sections, 24), dtype=np.int64)
+    np.add.at(counts, (section_of[total > 0], path[total > 0]), 1)
+    return [Key.numbered(int(count.argmax())) if count.any() else None for count in counts]
 
 
 def _sounding_at_once(notes: StreamNotes, cell: NDArray[np.int64], size: int) -> NDArray[np.float64]:
@@ -151,13 +172,15 @@ def with_directions(
 def leave_out(directions: Directions, kinds: frozenset[str], random: np.random.Generator) -> Directions:
     """Directions of some of the `DIRECTION_KINDS` alone.
 
-    Of what a part is to be like, each is left out once more with a chance of one half.
+    Of what a part is to be like, each is left out once more with a chance of `UNTOLD`.
     """
     parts = None
     if directions.parts is not None and "parts" in kinds:
         told = [kind for kind in ("density", "register", "polyphony") if kind in kinds]
         parts = tuple(
-            PartDirection(each.part, **{kind: getattr(each, kind) for kind in told if random.random() < 0.5})
+            PartDirection(each.part, **{kind: getattr(each, kind) for kind in told if random.random() >= UNTOLD})
             for each in directions.parts
         )
-    return replace(directions, parts=parts, ends_in=directions.ends_in if "ends_in" in kinds else None)
+    return Directions(
+        parts, directions.ends_in if "ends_in" in kinds else None, directions.key if "key" in kinds else None
+    )

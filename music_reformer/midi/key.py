@@ -35,6 +35,16 @@ class Key:
         signature = (tonic + (3 if is_minor else 0)) * 7 % 12
         return cls(sharps=signature if signature <= 6 else signature - 12, is_minor=is_minor)
 
+    @classmethod
+    def numbered(cls, number: int) -> Key:
+        """The key with a `number`."""
+        return cls.of(number % 12, is_minor=number >= 12)
+
+    @property
+    def number(self) -> int:
+        """0 to 23: the major keys from C upward, then the minor keys. Keys that sound alike have one number."""
+        return self.tonic + 12 * self.is_minor
+
     @property
     def tonic(self) -> int:
         """Pitch class of the tonic, 0 to 11 (0 is C)."""

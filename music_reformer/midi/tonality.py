@@ -31,7 +31,7 @@ def keys_of(score: symusic.Score) -> list[tuple[int, Key]]:
         return []
     path = key_path(profiles)
     new = np.flatnonzero(np.diff(path, prepend=-1) != 0)
-    return [(int(ticks[bar]), _key(int(path[bar]))) for bar in new]
+    return [(int(ticks[bar]), Key.numbered(int(path[bar]))) for bar in new]
 
 
 def estimate_key(sounding: NDArray[np.float64]) -> Key | None:
@@ -40,7 +40,7 @@ def estimate_key(sounding: NDArray[np.float64]) -> Key | None:
     Args:
         sounding: how long each pitch class sounds, [12].
     """
-    return _key(int(key_scores(sounding).argmax())) if sounding.any() else None
+    return Key.numbered(int(key_scores(sounding).argmax())) if sounding.any() else None
 
 
 def bar_profiles(score: symusic.Score) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -51,18 +51,14 @@ def bar_profiles(score: symusic.Score) -> tuple[NDArray[np.int64], NDArray[np.fl
 
 
 def key_scores(sounding: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Fit of the keys to sounding times by pitch class, [..., 12] to [..., 24]: the major keys from C on, the minor."""
+    """Fit of the keys to sounding times by pitch class, [..., 12] to [..., 24], by `Key.number`."""
     from_tonic = (np.arange(12)[:, None] + np.arange(12)) % 12
     turned = sounding[..., from_tonic]
     return np.concatenate([turned @ np.array(MAJOR_PROFILE), turned @ np.array(MINOR_PROFILE)], axis=-1)
 
 
 def key_path(profiles: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The key of each bar, 0 to 23 as in `key_scores`, from shares of pitch classes, [bars, 12] to [bars]."""
+    """The number of the key of each bar (`Key.number`) from shares of pitch classes, [bars, 12] to [bars]."""
     moves = np.full((1, 24, 24), CHANGE)
     moves[:, np.arange(24), np.arange(24)] = 0
     return best_path(RAISED * key_scores(profiles), np.zeros(len(profiles), np.int64), moves)
-
-
-def _key(number: int) -> Key:
-    return Key.of(number % 12, is_minor=number >= 12)

@@ -18,6 +18,7 @@ from music_reformer.midi.directions import (
     register_level,
     with_directions,
 )
+from music_reformer.midi.key import Key
 from music_reformer.midi.parts import GRID
 from music_reformer.midi.parts_grammar import grammar_for
 from music_reformer.midi.parts_reader import PartsReader
@@ -79,6 +80,28 @@ def test_directions_are_what_counting_gives(seed: int) -> None:
         assert directions.ends_in == (num_bars - first if num_bars - first <= 32 else None)
 
 
+def test_the_key_of_a_section_is_that_of_most_of_its_bars() -> None:
+    """Ten bars in C major, ten in E major: chords of both over drums, which have no key."""
+    score = symusic.Score(GRID)
+    piano, drums = symusic.Track("", 0, False), symusic.Track("", 0, True)
+    for bar in range(20):
+        tonic = 0 if bar < 10 else 4
+        for beat, degree in enumerate((0, 5, 7, 0)):
+            time = (4 * bar + beat) * GRID
+            for step in (0, 4, 7):
+                piano.notes.append(symusic.Note(time, GRID, 48 + tonic + degree + step, 80))
+            drums.notes.append(symusic.Note(time, GRID, 37, 80))
+    score.tracks.append(piano)
+    score.tracks.append(drums)
+    score.time_signatures.append(symusic.TimeSignature(0, 4, 4))
+    notes = READER.notes(np.array(TOKENIZER.encode(score)))
+    assert [str(each.key) for each in describe(notes, [0, 4, 8, 13])] == ["C major", "C major", "E major", "E major"]
+    only_drums = symusic.Score(GRID)
+    only_drums.tracks.append(drums)
+    (described,) = describe(READER.notes(np.array(TOKENIZER.encode(only_drums))), [0])
+    assert described.key is None
+
+
 def test_levels() -> None:
     assert density_level(np.array([0.25, 1, 4, 100])).tolist() == [4, 8, 12, 15]
     assert register_level(np.array([0, 60, 63.9, 127])).tolist() == [0, 15, 15, 31]
@@ -86,9 +109,9 @@ def test_levels() -> None:
 
 
 def test_how_they_are_written() -> None:
-    given = Directions((PartDirection((0, 2), polyphony=4), PartDirection((40, 1), 8, 9, 0)), ends_in=3)
+    given = Directions((PartDirection((0, 2), polyphony=4), PartDirection((40, 1), 8, 9, 0)), 3, Key.parse("A minor"))
     assert names(given.tokens(VOCABULARY)) == [
-        "Directions", "EndsIn_3", "Program_40", "Density_8", "Register_9", "Polyphony_0",
+        "Directions", "Key_21", "EndsIn_3", "Program_40", "Density_8", "Register_9", "Polyphony_0",
         "Program_0", "Part_2", "Polyphony_4", "Music",
     ]  # fmt: skip
     assert Directions().tokens(VOCABULARY) == []
@@ -127,6 +150,6 @@ def test_training_pieces_with_directions_are_pieces(seed: int) -> None:
 def test_directions_are_given_often_and_left_out_often() -> None:
     augment = Augmenter(VOCABULARY, AugmentConfig(transpose=0, tempo=0.0, named=1.0))
     seen = [set(names(augment(piece(1), np.random.default_rng(seed)))) for seed in range(60)]
-    for kind in ("Density", "Register", "Polyphony", "EndsIn"):
+    for kind in ("Key", "Density", "Register", "Polyphony", "EndsIn"):
         share = np.mean([any(name.startswith(kind) for name in each) for each in seen])
         assert 0.3 < share < 0.95, kind
