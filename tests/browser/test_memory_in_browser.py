@@ -103,7 +103,7 @@ def test_after_starting_over_a_reload_is_empty_and_the_last_piece_is_offered(
     phase(tab, "empty")
 
 
-@pytest.mark.parametrize("has_clipboard", [False, True])
+@pytest.mark.parametrize("has_clipboard", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_link_does_not_cost_the_versions_at_a_reload(visit: Callable[..., Any], *, has_clipboard: bool) -> None:
     """Where the link cannot be copied, it stands in the address, which is not what the reload is to follow."""
     tab = visit(script="" if has_clipboard else "delete Navigator.prototype.clipboard;")
@@ -195,7 +195,9 @@ SILENT = "indexedDB.open = () => ({});"  # a store that never answers
 FULL = "IDBObjectStore.prototype.put = () => { throw new DOMException('full', 'QuotaExceededError'); };"
 
 
-@pytest.mark.parametrize("script", [FORBIDDEN, SILENT, FULL], ids=["forbidden", "silent", "full"])
+@pytest.mark.parametrize(
+    "script", [FORBIDDEN, pytest.param(SILENT, marks=pytest.mark.slow), FULL], ids=["forbidden", "silent", "full"]
+)
 def test_the_page_works_in_a_browser_that_keeps_nothing(visit: Callable[..., Any], script: str) -> None:
     tab = visit(script=script)
     upload(tab)
@@ -228,8 +230,8 @@ SPOIL = """async () => {
     "damage",
     [
         "record.list = 7",
-        "record.current = 3",
-        "delete record.list[0].score",
+        pytest.param("record.current = 3", marks=pytest.mark.slow),
+        pytest.param("delete record.list[0].score", marks=pytest.mark.slow),
         "record.list[0].parent = 0",
         "record.list[0].score.notes[3] = null",
     ],

@@ -10,7 +10,7 @@ from helpers.ports import free_port
 from helpers.sharded_training import compare_with_one_process
 
 
-@pytest.mark.parametrize("recompute", [True, False])
+@pytest.mark.parametrize("recompute", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_sharded_over_two_processes_gradients_and_steps_are_those_of_one(recompute: bool) -> None:
     context = multiprocessing.get_context("spawn")
     port = free_port()

@@ -86,6 +86,7 @@ def test_rows_grow_and_a_batch_has_as_many_tokens_throughout(store: Path, tmp_pa
             assert torch.equal(again[number][name], tensor)
 
 
+@pytest.mark.slow
 def test_killed_runs_go_on_with_average_and_stage(store: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     train(config_of(store, whole))

@@ -87,7 +87,7 @@ def left_behind(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if "music-reformer" in path.name)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_what_a_visitor_has_survives_a_restart_and_nothing_else_does(
     start: Callable[..., Page], temporary: Path, number: int
 ) -> None:
