@@ -13,7 +13,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from music_reformer.generation.request import Wishes
 from music_reformer.midi.directions import Directions, PartDirection, describe
+from music_reformer.midi.key import Key
 from music_reformer.midi.parts import MAX_COUNT
 from music_reformer.midi.parts_reader import PartsReader
 from music_reformer.midi.vocabulary import Vocabulary
@@ -31,6 +33,8 @@ class Director:
         prompt: the tokens before the first new one, the bar line of the first new bar included.
         asked: instruments that were asked for, -1 for drums; none: those heard in the last bars go on.
         ends_in: bars, the first new one included, after which the piece is over; None: it goes on.
+        key: of the new bars; None: as before.
+        wishes: how the new bars are to differ from the last ones.
     """
 
     def __init__(
@@ -41,9 +45,12 @@ class Director:
         asked: Collection[int] = (),
         *,
         ends_in: int | None = None,
+        key: Key | None = None,
+        wishes: Wishes | None = None,
     ) -> None:
         self._reader, self._vocabulary = reader, vocabulary
-        self.directions = _as_before(reader, np.array(prompt), asked)
+        directions = _wished(_as_before(reader, np.array(prompt), asked), wishes or Wishes())
+        self.directions = replace(directions, key=key or directions.key)
         self._left = ends_in  # bars until the end, the current one included
         self._bars_told = 1
 
@@ -86,4 +93,14 @@ def _as_before(reader: PartsReader, ids: np.ndarray, asked: Collection[int]) -> 
     (heard,) = describe(reader.notes(ids[span]), [0])
     parts = tuple(each for each in heard.parts or () if not asked or each.part[0] in asked)
     new = set(asked) - {each.part[0] for each in parts}
-    return Directions((*parts, *(PartDirection((program, 1)) for program in sorted(new))) or None)
+    return replace(
+        heard, parts=(*parts, *(PartDirection((program, 1)) for program in sorted(new))) or None, ends_in=None
+    )
+
+
+def _wished(directions: Directions, wishes: Wishes) -> Directions:
+    """The directions with every level so many steps higher, or lower, as is wished."""
+    if directions.parts is None:
+        return directions
+    steps = {kind: getattr(wishes, kind) for kind in ("density", "register", "polyphony")}
+    return replace(directions, parts=tuple(each.shifted(steps) for each in directions.parts))

@@ -41,6 +41,8 @@ class Ensemble:
         prompt: the tokens before the first new one, the bar line of the first new bar included.
         programs: instruments that may play, -1 for drums; None: all.
         weight: of what lowers logits; 0 leaves the rules alone.
+        modulation: semitones from the tonic of the piece to that of the new bars.
+        higher: semitones by which parts may leave their ranges upward, or, below 0, downward.
     """
 
     def __init__(
@@ -51,6 +53,8 @@ class Ensemble:
         *,
         programs: Collection[int] | None,
         weight: float = 1.0,
+        modulation: int = 0,
+        higher: int = 0,
     ) -> None:
         ids_of = vocabulary.ids_of
         self._kinds, self._values = vocabulary.kinds, vocabulary.values
@@ -62,6 +66,7 @@ class Ensemble:
         self._rests: dict[Part, int] = {}  # bars for which each part has been silent
         self._most: dict[Part, int] = {}  # bars for which it may be
         self._lean: dict[Part, NDArray[np.float32]] = {}
+        self._lean_on_classes = np.zeros(128, np.float32)
         self._lean_on_positions: dict[Part, NDArray[np.float32]] = {}
         self._positions = slice(ids_of["Position"][0], ids_of["Position"][-1] + 1)
         self._roots = slice(ids_of["ChordRoot"][0], ids_of["ChordRoot"][-1] + 1)
@@ -77,10 +82,12 @@ class Ensemble:
         if span is not None:
             last = reader.notes(ids[span])
             self._hear_rests(last, programs)
-            self._hear_pitches(reader.notes(ids), last, weight)
+            self._hear_pitches(reader.notes(ids), last, weight, modulation=modulation, higher=higher)
             self._hear_positions(last, weight)
             roots = [vocabulary.values[token] for token in prompt[span] if vocabulary.kinds[token] == "ChordRoot"]
-            self._lean_on_roots = weight * _rare(np.bincount(np.array(roots, np.int64), minlength=12))
+            self._lean_on_roots = weight * _rare(
+                np.roll(np.bincount(np.array(roots, np.int64), minlength=12), modulation)
+            )
             self._due = self._find_due()
 
     def copy(self) -> Ensemble:
@@ -101,19 +108,22 @@ class Ensemble:
                 self._most[part] = max(SHORTEST_REST, int(silent.max()) + 1)
                 self._rests[part] = int(silent[-1])
 
-    def _hear_pitches(self, whole: StreamNotes, last: StreamNotes, weight: float) -> None:
+    def _hear_pitches(
+        self, whole: StreamNotes, last: StreamNotes, weight: float, *, modulation: int, higher: int
+    ) -> None:
         """Find what is added to the logits of the 128 pitches, for each part of the piece."""
         melodic = np.array([program != DRUMS for program, _ in last.parts])[last.part]
         time = np.bincount(last.pitch[melodic] % 12, weights=last.duration[melodic], minlength=12)
-        rare = _rare(time)
         pitches = np.arange(128)
+        self._lean_on_classes = weight * _rare(np.roll(time, modulation))[pitches % 12]
         for number, part in enumerate(whole.parts):
             heard = whole.pitch[whole.part == number]
             if part[0] == DRUMS:
                 lean = np.where(np.isin(pitches, heard), 0.0, NEW_DRUM_LOGIT)
             else:
-                beyond = np.maximum(heard.min() - MARGIN - pitches, pitches - heard.max() - MARGIN).clip(min=0)
-                lean = np.maximum(PER_SEMITONE * beyond, LOWEST_LOGIT) + rare[pitches % 12]
+                low, high = heard.min() - MARGIN + min(0, higher), heard.max() + MARGIN + max(0, higher)
+                beyond = np.maximum(low - pitches, pitches - high).clip(min=0)
+                lean = np.maximum(PER_SEMITONE * beyond, LOWEST_LOGIT)
             self._lean[part] = (weight * lean).astype(np.float32)
 
     def _hear_positions(self, last: StreamNotes, weight: float) -> None:
@@ -165,8 +175,11 @@ class Ensemble:
                 narrowed_V[self._programs[self._program_orders > due]] = False
         return narrowed_V if narrowed_V.any() else allowed_V
 
-    def lean(self, logits_V: NDArray[np.float32]) -> None:
-        """Lower, in place, the logits of roots and of the current part's pitches and positions that the piece lacks."""
+    def lean(self, logits_V: NDArray[np.float32], *, by_pitch_class: bool = True) -> None:
+        """Lower, in place, the logits of roots and of the current part's pitches and positions that the piece lacks.
+
+        Without `by_pitch_class`, where chords were asked for, pitches are lowered by their height alone.
+        """
         logits_V[self._roots] += self._lean_on_roots
         positions = self._lean_on_positions.get(self._part)
         if positions is not None:
@@ -174,6 +187,8 @@ class Ensemble:
         lean = self._lean.get(self._part)
         if lean is not None:
             logits_V[self._drums if self._part[0] == DRUMS else self._pitches] += lean
+            if by_pitch_class and self._part[0] != DRUMS:
+                logits_V[self._pitches] += self._lean_on_classes
 
 
 def _rare(amount: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.float32]:

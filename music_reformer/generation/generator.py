@@ -17,6 +17,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import symusic
@@ -25,10 +26,12 @@ from music_reformer.config import require
 from music_reformer.generation.hole import read_hole
 from music_reformer.generation.loop import compose
 from music_reformer.generation.prompt import PIANO, Prompt, read_prompt
-from music_reformer.generation.request import Request
+from music_reformer.generation.request import CHORDS_OF_PIECE, Request, Wishes
 from music_reformer.generation.session import Session, SessionProgress
 from music_reformer.generation.study import Lesson, Study
 from music_reformer.midi.cut import blank_score
+from music_reformer.midi.lead_sheet import LeadSheet, lead_sheet_of
+from music_reformer.midi.score import bar_starts, clean_upload
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.model.decoder import Decoder
 from music_reformer.model.weights import load_weights
@@ -88,6 +91,11 @@ class Generator:
         """Whether the model can be asked to bring a piece to its end."""
         return self.knows_names and self.tokenizer.vocabulary.part_by_part
 
+    @property
+    def can_be_steered(self) -> bool:
+        """Whether chords, density, polyphony, register and dynamics can be asked for."""
+        return self.tokenizer.vocabulary.part_by_part
+
     def start(self, score: symusic.Score | None, request: Request, *, stop: threading.Event | None = None) -> Session:
         """Prepare a session; nothing is composed before `compose` is iterated over.
 
@@ -102,7 +110,8 @@ class Generator:
         if score is None:
             score = blank_score(request.programs or [PIANO], key=request.parsed_key())
         prompt = self._read(score, request)
-        return Session(prompt, request, decoder=self.decoder, stop=stop or threading.Event())
+        chords = _chords(score, prompt, request)
+        return Session(prompt, request, decoder=self.decoder, stop=stop or threading.Event(), chords=chords)
 
     def study(self, score: symusic.Score, request: Request) -> Study:
         """Studying what the model is given of a piece, in up to `request.study` steps; see `Study`.
@@ -136,6 +145,10 @@ class Generator:
 
     def _read(self, score: symusic.Score, request: Request) -> Prompt:
         """The part of a piece that the model is given."""
+        require(
+            self.can_be_steered or (request.chords is None and request.wishes == Wishes()),
+            "these weights follow no chords, density, polyphony, register or dynamics; leave these settings out",
+        )
         programs = set(request.programs) or None
         # The other half of the positions is for the new music.
         max_tokens = max(2, self.decoder.config.max_length // 2)
@@ -150,6 +163,8 @@ class Generator:
                 max_tokens=max_tokens,
                 named=self.knows_names,
                 ending=request.parsed_length() if request.ending else None,
+                key=request.parsed_key(),
+                wishes=request.wishes,
             )
         require(self.can_infill, "these weights cannot recompose bars; train them with augment.infill")
         return read_hole(
@@ -160,3 +175,16 @@ class Generator:
             programs=programs,
             max_tokens=max_tokens,
         )
+
+
+def _chords(score: symusic.Score, prompt: Prompt, request: Request) -> LeadSheet | None:
+    """The chords that are asked for, from the first new bar on."""
+    if request.chords != CHORDS_OF_PIECE:
+        return request.parsed_chords()
+    clean = clean_upload(score)
+    cut = sum(line < prompt.cut_tick for line in bar_starts(clean))
+    if request.until_bar is not None:
+        return lead_sheet_of(clean, cut, request.until_bar)
+    require(cut > 0, f'chords="{CHORDS_OF_PIECE}" needs a piece with chords in front of the cut; type them instead')
+    sheet = lead_sheet_of(clean, max(0, cut - (request.parsed_length().bars or cut)), cut)
+    return replace(sheet, repeat_from=0)

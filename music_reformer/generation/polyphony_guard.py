@@ -27,9 +27,10 @@ class PolyphonyGuard:
         vocabulary: what the tokens mean.
         prompt: the tokens before the first new one.
         most: notes that one instrument may begin at once.
+        more: so many more than it did in the prompt.
     """
 
-    def __init__(self, vocabulary: Vocabulary, prompt: Iterable[int], *, most: int) -> None:
+    def __init__(self, vocabulary: Vocabulary, prompt: Iterable[int], *, most: int, more: int = 0) -> None:
         self._kinds = vocabulary.kinds
         # Whether a note begins with its program, so that forbidding the program forbids the note.
         self._has_programs = vocabulary.has_programs and not vocabulary.part_by_part
@@ -49,7 +50,7 @@ class PolyphonyGuard:
             heard[self._player] = max(heard[self._player], self._together[self._player])
         self._default = most
         self._most = {
-            player: count
+            player: count + more
             for player, count in heard.items()
             if count > most or (self._part_by_part and num_notes[player] >= FEWEST_NOTES)
         }

@@ -18,10 +18,11 @@ import symusic
 
 from music_reformer.generation.director import Director
 from music_reformer.generation.instrument_reminder import InstrumentReminder
-from music_reformer.generation.request import Length
+from music_reformer.generation.request import Length, Wishes
 from music_reformer.midi.cut import find_cut, keep_before, lift_pedals, programs_of, score_from, tempo_at
 from music_reformer.midi.grammar import Grammar, GrammarState
 from music_reformer.midi.instrumentation import with_names
+from music_reformer.midi.key import Key
 from music_reformer.midi.parts import part_numbers, tracks_of_parts
 from music_reformer.midi.parts_grammar import grammar_for
 from music_reformer.midi.parts_reader import PartsReader, reader_for
@@ -118,6 +119,8 @@ def read_prompt(
     max_tokens: int,
     named: bool = False,
     ending: Length | None = None,
+    key: Key | None = None,
+    wishes: Wishes | None = None,
 ) -> Prompt:
     """Cut a score and tokenize what lies before the cut.
 
@@ -131,6 +134,8 @@ def read_prompt(
         named: tell the model who plays: `programs`, or, if these are the ones that play before the cut, the ones among
             them that were heard last. Only for models that have learnt it (`augment.named`).
         ending: the piece is to end after so long; None: it goes on. Only for models that follow directions.
+        key: of the new bars; None: as before.
+        wishes: how the new bars are to differ from the last ones.
 
     Raises:
         UserError: the score has fewer bars.
@@ -158,11 +163,20 @@ def read_prompt(
     lift_pedals(prompt.score, cut_tick)
     _tokenize_end(prompt, heard, tokenizer, grammar, bars=bars, max_tokens=max_tokens)
     if named:
-        _tell_who_plays(prompt, tokenizer, () if wanted == playing else wanted, ending)
+        asked = () if wanted == playing else wanted
+        _tell_who_plays(prompt, tokenizer, asked, ending=ending, key=key, wishes=wishes)
     return prompt
 
 
-def _tell_who_plays(prompt: Prompt, tokenizer: MusicTokenizer, asked: Collection[int], ending: Length | None) -> None:
+def _tell_who_plays(
+    prompt: Prompt,
+    tokenizer: MusicTokenizer,
+    asked: Collection[int],
+    *,
+    ending: Length | None,
+    key: Key | None,
+    wishes: Wishes | None,
+) -> None:
     """Tell the model at the cut, and again and again behind it, who plays (and, with directions, how, and the end)."""
     reader = reader_for(tokenizer.vocabulary)
     if isinstance(reader, PartsReader):
@@ -170,7 +184,9 @@ def _tell_who_plays(prompt: Prompt, tokenizer: MusicTokenizer, asked: Collection
         if ending is not None:
             ticks = prompt.grid_after(bars=ending.bars, seconds=ending.seconds) - prompt.cut_grid
             ends_in = ceil(ticks / prompt.state.ticks_per_bar)
-        prompt.reminder = Director(reader, tokenizer.vocabulary, prompt.past_ids, asked, ends_in=ends_in)
+        prompt.reminder = Director(
+            reader, tokenizer.vocabulary, prompt.past_ids, asked, ends_in=ends_in, key=key, wishes=wishes
+        )
         prompt.ids = [*prompt.past_ids, *prompt.reminder.opening()]
         return
     prompt.reminder = InstrumentReminder(reader, prompt.past_ids, asked)

@@ -14,10 +14,13 @@ from typing import Any, TypeVar
 from music_reformer.config import MAX_SEED, Checked, SamplingConfig, require
 from music_reformer.config.checked import bounded
 from music_reformer.midi.key import Key
+from music_reformer.midi.lead_sheet import LeadSheet
 
 MAX_VARIATIONS = 64
 MAX_BARS = 10_000
 MAX_SECONDS = 24 * 3600.0
+MAX_STEPS = 4
+CHORDS_OF_PIECE = "piece"
 
 AnyRequest = TypeVar("AnyRequest", bound="Request")
 
@@ -49,6 +52,16 @@ class Length:
         return cls(seconds=number)
 
 
+@dataclass(frozen=True)
+class Wishes:
+    """How new bars are to differ from those before them, in steps; 0 is as before (`generation/steering.py`)."""
+
+    density: int = 0
+    polyphony: int = 0
+    register: int = 0
+    dynamics: int = 0
+
+
 @dataclass
 class Request(Checked):
     """What to compose, and how. Every field is checked when a request is made.
@@ -75,6 +88,15 @@ class Request(Checked):
     programs: list[int] = bounded([], -1, 127, size=(0, 129), hint="an instrument of General MIDI, or -1 for drums")
     # Such as "A minor": pitches outside this key become rare; null: the model alone decides.
     key: str | None = None
+    # Such as "Am7 | D7 G/B | %": chords of the new bars, one by one (`midi/lead_sheet.py`); "piece": those of as many
+    # bars before them, again (with until_bar, of the recomposed bars themselves); null: the model alone decides.
+    chords: str | None = None
+    # What each part plays, against what it has played: steps of half an octave more notes, of half a note more at once,
+    # of a third of an octave higher, of 10 louder (MIDI velocity).
+    density: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 is as before")
+    polyphony: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 is as before")
+    register: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 is as before")
+    dynamics: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 is as before")
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     # Steps for which the weights learn from the piece before they continue it, at most; 0: none.
     study: int = bounded(0, 0, 1000, hint="0 is none")
@@ -86,6 +108,8 @@ class Request(Checked):
         super().check()
         self.parsed_length()
         self.parsed_key()
+        if self.chords != CHORDS_OF_PIECE:
+            self.parsed_chords()
         cut = self.cut_bar or 0
         require(
             self.until_bar is None or self.until_bar > cut,
@@ -115,3 +139,12 @@ class Request(Checked):
     def parsed_key(self) -> Key | None:
         """`key` as its pitches."""
         return Key.parse(self.key) if self.key is not None else None
+
+    def parsed_chords(self) -> LeadSheet | None:
+        """`chords`, which must not be those of the piece, as chords by the bar."""
+        return LeadSheet.parse(self.chords) if self.chords is not None else None
+
+    @property
+    def wishes(self) -> Wishes:
+        """How the new bars are to differ."""
+        return Wishes(**{each.name: getattr(self, each.name) for each in fields(Wishes)})

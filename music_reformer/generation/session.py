@@ -13,15 +13,20 @@ from dataclasses import dataclass
 import numpy as np
 import symusic
 
+from music_reformer.generation.chord_lane import ChordLane, lowest_part
+from music_reformer.generation.director import heard_bars
 from music_reformer.generation.ensemble import Ensemble
 from music_reformer.generation.polyphony_guard import PolyphonyGuard
 from music_reformer.generation.prompt import Prompt
 from music_reformer.generation.repetition_guard import RepetitionGuard
-from music_reformer.generation.request import Request
+from music_reformer.generation.request import Request, Wishes
 from music_reformer.generation.sampling import Sampler
+from music_reformer.generation.steering import SEMITONES, Steering
 from music_reformer.generation.variation import NewNote, Variation
+from music_reformer.midi.directions import describe
 from music_reformer.midi.grammar import GrammarState
 from music_reformer.midi.key import Key
+from music_reformer.midi.lead_sheet import LeadSheet
 from music_reformer.midi.parts_reader import PartsReader, reader_for
 from music_reformer.model.decoder import Decoder
 
@@ -59,13 +64,22 @@ class Session:
         request: what is asked for.
         decoder: the model that composes; it is full at its number of positions, those of the prompt included.
         stop: ends the session when it is set, from any thread.
+        chords: of the new bars; None: the model alone decides.
 
     Attributes:
         num_tokens: tokens composed so far, of all variations together.
         end_tick, end_seconds: end of the requested length, in ticks of the score and in seconds from its beginning.
     """
 
-    def __init__(self, prompt: Prompt, request: Request, *, decoder: Decoder, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        prompt: Prompt,
+        request: Request,
+        *,
+        decoder: Decoder,
+        stop: threading.Event,
+        chords: LeadSheet | None = None,
+    ) -> None:
         self.prompt, self.request, self.decoder = prompt, request, decoder
         self.num_tokens = 0
         self._max_length = decoder.config.max_length
@@ -76,7 +90,7 @@ class Session:
             end = prompt.until_grid
         self.end_tick = prompt.tick(end)
         self.end_seconds = prompt.seconds(self.end_tick)
-        self._variations = _variations(prompt, request, end)
+        self._variations = _variations(prompt, request, end, chords)
         pitch_tokens = [i for kind in ("Pitch", "NoteOn") for i in vocabulary.ids_of.get(kind, ())]
         self._sampler = Sampler(
             request.sampling, seed=request.seed, num_variations=request.num_composed, pitch_tokens=pitch_tokens
@@ -163,12 +177,17 @@ class Session:
         )
 
 
-def _variations(prompt: Prompt, request: Request, end: float) -> list[Variation]:
+def _variations(prompt: Prompt, request: Request, end: float, chords: LeadSheet | None) -> list[Variation]:
     """The variations of a request at the cut, each with its own grammar state and guards."""
     vocabulary, past, sampling = prompt.state.vocabulary, prompt.past_ids, request.sampling
     repetition_guard = RepetitionGuard(vocabulary, past, most=sampling.most_repeats) if sampling.most_repeats else None
-    polyphony_guard = PolyphonyGuard(vocabulary, past, most=sampling.most_at_once) if sampling.most_at_once else None
-    ensemble = _ensemble(prompt, sampling.hold)
+    fuller = max(0, request.polyphony)
+    polyphony_guard = (
+        PolyphonyGuard(vocabulary, past, most=sampling.most_at_once, more=fuller) if sampling.most_at_once else None
+    )
+    ensemble = _ensemble(prompt, request)
+    steering = _steering(prompt, request)
+    lane = _chord_lane(prompt, chords)
     return [
         Variation(
             number=number,
@@ -178,19 +197,67 @@ def _variations(prompt: Prompt, request: Request, end: float) -> list[Variation]
             repetition_guard=repetition_guard and repetition_guard.copy(),
             polyphony_guard=polyphony_guard and polyphony_guard.copy(),
             ensemble=ensemble and ensemble.copy(),
+            steering=steering and steering.copy(),
+            chords=lane and lane.copy(),
             reminder=prompt.reminder and prompt.reminder.copy(),
         )
         for number in range(request.num_composed)
     ]
 
 
-def _ensemble(prompt: Prompt, hold: float) -> Ensemble | None:
+def _ensemble(prompt: Prompt, request: Request) -> Ensemble | None:
     """The players of the piece; None where it is not continued, or the encoding does not write part after part."""
-    vocabulary = prompt.state.vocabulary
+    vocabulary, hold = prompt.state.vocabulary, request.sampling.hold
     reader = reader_for(vocabulary)
     if not hold or prompt.until_tick is not None or not isinstance(reader, PartsReader):
         return None
-    return Ensemble(reader, vocabulary, prompt.past_ids, programs=prompt.state.grammar.programs, weight=hold)
+    modulation, key = 0, request.parsed_key()
+    span = heard_bars(reader, np.array(prompt.past_ids))
+    if key is not None and span is not None:
+        (heard,) = describe(reader.notes(np.array(prompt.past_ids[span])), [0])
+        modulation = 7 * (key.sharps - heard.key.sharps) % 12 if heard.key is not None else 0
+    return Ensemble(
+        reader,
+        vocabulary,
+        prompt.past_ids,
+        programs=prompt.state.grammar.programs,
+        weight=hold,
+        modulation=modulation,
+        higher=round(SEMITONES * request.register),
+    )
+
+
+def _steering(prompt: Prompt, request: Request) -> Steering | None:
+    """What keeps the parts as they were, or as they are wished; None where nothing is to be kept or wished."""
+    vocabulary, hold = prompt.state.vocabulary, request.sampling.hold
+    reader = reader_for(vocabulary)
+    is_held = hold and prompt.until_tick is None
+    if not isinstance(reader, PartsReader) or not (is_held or request.wishes != Wishes()):
+        return None
+    return Steering(
+        reader,
+        vocabulary,
+        prompt.past_ids,
+        metre=prompt.state.metre,
+        wishes=request.wishes,
+        weight=hold or 1.0,
+    )
+
+
+def _chord_lane(prompt: Prompt, chords: LeadSheet | None) -> ChordLane | None:
+    """The chords that were asked for."""
+    if chords is None:
+        return None
+    vocabulary = prompt.state.vocabulary
+    reader = reader_for(vocabulary)
+    assert isinstance(reader, PartsReader)
+    return ChordLane(
+        vocabulary,
+        chords,
+        metre=prompt.state.metre,
+        lowest=lowest_part(reader, prompt.past_ids),
+        writes=not prompt.missing,
+    )
 
 
 def _permitted(state: GrammarState) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import symusic
 
+from music_reformer.generation.chord_lane import ChordLane
 from music_reformer.generation.continuation import NewNoteTracks, write_continuation
 from music_reformer.generation.director import Director
 from music_reformer.generation.ensemble import Ensemble
@@ -14,6 +15,7 @@ from music_reformer.generation.instrument_reminder import InstrumentReminder
 from music_reformer.generation.polyphony_guard import PolyphonyGuard
 from music_reformer.generation.prompt import Prompt
 from music_reformer.generation.repetition_guard import RepetitionGuard
+from music_reformer.generation.steering import Steering
 from music_reformer.midi.grammar import GrammarState
 from music_reformer.midi.stream import Note
 from music_reformer.midi.vocabulary import DRUMS
@@ -60,6 +62,8 @@ class Variation:
     repetition_guard: RepetitionGuard | None = None
     polyphony_guard: PolyphonyGuard | None = None
     ensemble: Ensemble | None = None
+    steering: Steering | None = None
+    chords: ChordLane | None = None
     reminder: InstrumentReminder | Director | None = None
     unread: list[int] = field(default_factory=list)
     finished: bool = False
@@ -77,6 +81,8 @@ class Variation:
         mask = self.state.allowed() & permitted
         if self.ensemble is not None:
             mask = self.ensemble.narrowed(mask)
+        if self.chords is not None:
+            mask = self.chords.narrowed(mask)
         if self._tokens_in_bar > MAX_TOKENS_PER_BAR:
             time_only = mask & self.state.grammar.time_mask
             if time_only.any():  # else a note that has begun is completed first
@@ -93,7 +99,10 @@ class Variation:
         if self.repetition_guard is not None and (repeating := self.repetition_guard.repeating()):
             logits_V[repeating] += REPETITION_LOGIT
         if self.ensemble is not None:
-            self.ensemble.lean(logits_V)
+            self.ensemble.lean(logits_V, by_pitch_class=self.chords is None or self.chords.chord is None)
+        for guide in (self.steering, self.chords):
+            if guide is not None:
+                guide.lean(logits_V)
 
     def take(self, token: int) -> None:
         """Append a token. The variation is finished when the length is reached and all its notes have ended."""
@@ -101,9 +110,10 @@ class Variation:
         told = self.reminder.take(token) if self.reminder is not None else []
         # Names stand in front of a bar line, directions behind it.
         self.unread += [token, *told] if isinstance(self.reminder, Director) else [*told, token]
-        for guard in (self.repetition_guard, self.polyphony_guard, self.ensemble):
-            if guard is not None:
-                guard.take(token)
+        followers = (self.repetition_guard, self.polyphony_guard, self.ensemble, self.steering, self.chords)
+        for follower in followers:
+            if follower is not None:
+                follower.take(token)
         for note in state.advance(token):
             self._keep(note)
         if state.bar != self._bar:

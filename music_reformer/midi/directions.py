@@ -10,7 +10,7 @@ model. They are never predicted: the model is told them, by `Vocabulary.is_given
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +41,15 @@ class PartDirection:
     density: int | None = None
     register: int | None = None
     polyphony: int | None = None
+
+    def shifted(self, steps: Mapping[str, int]) -> PartDirection:
+        """The direction with every level, by its name, so many steps higher, as far as there are levels."""
+
+        def moved(kind: str) -> int | None:
+            level = getattr(self, kind)
+            return None if level is None else min(max(level + steps[kind], 0), NUM_LEVELS[kind.capitalize()] - 1)
+
+        return PartDirection(self.part, moved("density"), moved("register"), moved("polyphony"))
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,10 @@ def composed(score: symusic.Score, hold: float, seed: int) -> list[NewNote]:
     # A model that knows nothing and is impatient: most bars have a part or two, and many are empty.
     generator = stand_in("Parts", time_bias=3.0)
     request = Request(length=f"{BARS}bars", seed=seed, sampling=SamplingConfig(hold=hold))
-    return run(generator, generator.start(score, request))
+    session = generator.start(score, request)
+    for variation in session._variations:
+        variation.steering = None  # it would bring the parts back by other means
+    return run(generator, session)
 
 
 def bars_of_tracks(notes: list[NewNote], first_s: float) -> dict[int, set[int]]:

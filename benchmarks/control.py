@@ -1,0 +1,193 @@
+"""How well default settings do what a composer asks for: chords, key, density, polyphony, register and dynamics.
+
+Each piece of `usable_prompts.csv` is continued for eight bars, once for each wish. The parts that played in the 16 bars
+before the cut are held against what they play in the new ones: the share that lies on the side that was asked for, two
+steps away (twice as many notes, a note more at once, 8 semitones, 20 of velocity). Beside it stands the share that lies
+there when nothing is asked for. Of chords, it is the share of time for which the recogniser finds root and third again,
+with the piece's own chords ("piece") and with I vi IV V in its key; of a key, whether the new bars are found to be in it.
+
+    python -m benchmarks.control
+
+On two cores this takes some ten minutes. What the model does without rules: `benchmarks.directions`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.harness import in_children, machine, show, use_threads, write
+from benchmarks.usable import prompts_of
+
+BARS, HEARD_BARS = 8, 16
+STEPS = 2
+FEWEST_NOTES = 8  # of a part in the bars before the cut
+WISHES = ("density", "polyphony", "register", "dynamics")
+# Modulations: fifths upward, on the circle.
+FIFTHS = (1, -1, 3)
+
+
+def obedience(*, checkpoint: str, corpora: str, genre: str, pieces: int, threads: int) -> dict[str, Any]:
+    """In a child process: for each wish, what share of it each piece, or each of its parts, obeyed."""
+    from music_reformer.generation.generator import Generator
+    from music_reformer.midi.score import read_score, with_likely_metre
+    from music_reformer.midi.tonality import keys_of
+
+    use_threads(threads)
+    generator = Generator.load(checkpoint, "cpu")
+    found: dict[str, list[float]] = defaultdict(list)
+    for prompt in prompts_of(genre)[:pieces]:
+        piece = with_likely_metre(read_score(Path(corpora) / prompt["file"]))
+        cut = int(prompt["cut_bar"])
+        before = _parts(piece, max(0, cut - HEARD_BARS), cut)
+        unasked = _composed(generator, piece, cut)
+        plain = _parts(unasked, cut, cut + BARS)
+        for wish in WISHES:
+            for sign in (1, -1):
+                name = f"{wish} {'more' if sign > 0 else 'less'}"
+                asked = _parts(_composed(generator, piece, cut, **{wish: sign * STEPS}), cut, cut + BARS)
+                found[name] += _on_side(wish, sign, before, asked)
+                found[f"{name}, not asked"] += _on_side(wish, sign, before, plain)
+        if keys := keys_of(piece):
+            _ask_for_key_and_chords(generator, piece, cut, keys, found)
+    return {"obeyed": found}
+
+
+def _composed(generator: Any, piece: Any, cut: int, **wishes: Any) -> Any:
+    from music_reformer.generation.request import Request
+
+    session = generator.start(piece, Request(length=f"{BARS}bars", cut_bar=cut, **wishes))
+    for _ in generator.compose(session):
+        pass
+    return session.scores[0]
+
+
+def _parts(score: Any, first: int, until: int) -> dict[int, dict[str, float]]:
+    """What each track plays in some bars: notes, how many at once, pitch, velocity."""
+    from music_reformer.midi.score import bar_starts
+
+    lines = bar_starts(score)
+    low, high = lines[first], lines[min(until, len(lines) - 1)]
+    parts = {}
+    for number, track in enumerate(score.tracks):
+        notes = [note for note in track.notes if low <= note.time < high]
+        if notes:
+            parts[number] = {
+                "density": len(notes) / (high - low),
+                "polyphony": len(notes) / len({note.time for note in notes}),
+                "register": float(np.mean([note.pitch for note in notes])),
+                "dynamics": float(np.mean([note.velocity for note in notes])),
+                "drums": track.is_drum,
+                "notes": len(notes),
+            }
+    return parts
+
+
+def _on_side(wish: str, sign: int, before: dict[int, Any], after: dict[int, Any]) -> list[float]:
+    """For each part that has shown what it does, whether it lies on the side; one that fell silent does not."""
+    shares = []
+    for number, was in before.items():
+        cannot = wish == "polyphony" and sign < 0 and was[wish] < 1.05
+        if was["notes"] < FEWEST_NOTES or cannot or (wish == "register" and was["drums"]):
+            continue
+        shares.append(float(number in after and sign * (after[number][wish] - was[wish]) > 0))
+    return shares
+
+
+def _ask_for_key_and_chords(generator: Any, piece: Any, cut: int, keys: Any, found: dict[str, list[float]]) -> None:
+    from music_reformer.midi.key import Key
+    from music_reformer.midi.lead_sheet import LeadSheet
+    from music_reformer.midi.score import bar_starts, clean_upload
+    from music_reformer.midi.tonality import estimate_key, keys_of
+
+    line = bar_starts(piece)[cut]
+    home = [key for tick, key in keys if tick < line][-1]
+    for fifths in FIFTHS:
+        asked = Key.of((home.tonic + 7 * fifths) % 12, is_minor=home.is_minor)
+        after = [key for _, key in keys_of(_from(_composed(generator, piece, cut, key=str(asked)), line))]
+        found["key"].append(float(bool(after) and after[0].number == asked.number))
+    degrees = ((0, "m"), (8, ""), (5, "m"), (7, "")) if home.is_minor else ((0, ""), (9, "m"), (5, ""), (7, ""))
+    from music_reformer.midi.chords import NOTE_NAMES
+
+    typed = " | ".join(f"{NOTE_NAMES[(home.tonic + step) % 12]}{suffix}" for step, suffix in degrees)
+    sheet = LeadSheet.parse(f"|: {typed} :|")
+    for name, chords in (("I vi IV V", str(sheet)), ("I vi IV V, not asked", None)):
+        found[name].append(_agreement(_composed(generator, piece, cut, chords=chords), cut, sheet))
+    from music_reformer.midi.lead_sheet import lead_sheet_of
+
+    own = lead_sheet_of(clean_upload(piece), max(0, cut - BARS), cut)
+    for name, chords in (("the piece's chords", str(own)), ("the piece's chords, not asked", None)):
+        found[name].append(_agreement(_composed(generator, piece, cut, chords=chords), cut, own))
+    assert estimate_key is not None
+
+
+def _from(score: Any, line: int) -> Any:
+    from music_reformer.midi.cut import score_from
+
+    return score_from(score, line)
+
+
+def _agreement(score: Any, cut: int, sheet: Any) -> float:
+    """Share of the beats of the new bars for which root and third of the asked chord are recognised."""
+    from music_reformer.midi.chords import INTERVALS, QUALITIES
+    from music_reformer.midi.harmony import harmony_of
+    from music_reformer.midi.lead_sheet import places
+    from music_reformer.midi.score import bar_starts
+
+    def third(quality: str) -> int | None:
+        return next((step for step in INTERVALS[quality] if step in (3, 4)), None)
+
+    lines, harmony = bar_starts(score), harmony_of(score)
+    agreed = []
+    for bar in range(cut, min(cut + BARS, len(lines) - 1)):
+        chords = sheet.of_bar(bar - cut)
+        inside = np.flatnonzero((harmony.beats.tick[:-1] >= lines[bar]) & (harmony.beats.tick[:-1] < lines[bar + 1]))
+        begins = places(len(chords), max(1, len(inside)), len(inside))
+        for number, beat in enumerate(inside):
+            asked = [chord for begin, chord in zip(begins, chords, strict=True) if begin <= number]
+            if asked and asked[-1].quality != "N":
+                quality = QUALITIES[int(harmony.quality[beat])]
+                agreed.append(int(harmony.root[beat]) == asked[-1].root and third(quality) == third(asked[-1].quality))
+    return float(np.mean(agreed)) if agreed else float("nan")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", default="pretrained")
+    parser.add_argument("--corpora", default=os.environ.get("MUSIC_REFORMER_CORPORA", "../shared/corpora"))
+    parser.add_argument("--genres", nargs="+", default=list(dict.fromkeys(row["genre"] for row in prompts_of())))
+    parser.add_argument("--pieces", type=int, default=4, help="of each genre")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2, help="genres at a time")
+    options = parser.parse_args()
+    print(machine("cpu"))
+    common = {name: getattr(options, name) for name in ("checkpoint", "corpora", "pieces", "threads")}
+    tasks = [{"genre": genre, **common} for genre in options.genres]
+    rows = in_children("control", "benchmarks.control:obedience", tasks, workers=options.workers)
+    together: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        for wish, shares in row["obeyed"].items():
+            together[wish] += [share for share in shares if not np.isnan(share)]
+    lines = [
+        [
+            wish,
+            str(len(shares)),
+            f"{100 * np.mean(shares):.0f} %",
+            f"{100 * np.mean(together[f'{wish}, not asked']):.0f} %",
+        ]
+        if f"{wish}, not asked" in together
+        else [wish, str(len(shares)), f"{100 * np.mean(shares):.0f} %", ""]
+        for wish, shares in together.items()
+        if not wish.endswith("not asked")
+    ]
+    show(options.checkpoint, ["wish", "cases", "obeyed", "when not asked"], lines)
+    print(f"\n{write('control', settings=vars(options), rows=rows, device='cpu')}")
+
+
+if __name__ == "__main__":
+    main()

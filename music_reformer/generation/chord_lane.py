@@ -1,0 +1,125 @@
+"""ChordLane: writes the chords that were asked for into the new bars, and leads the notes to them (Parts encoding).
+
+The model reads the chords of a bar in front of its notes, as in training, but they are given instead of chosen. Since
+it was trained on chords that were recognised in the notes, it follows them; what it would play outside the chord is
+made rarer besides, on the beat more than off it, and the lowest part begins a chord on its bass.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from music_reformer.generation.director import heard_bars
+from music_reformer.generation.parts_follower import NOBODY, PartsFollower
+from music_reformer.midi.chords import NO_CHORD, QUALITIES, Chord
+from music_reformer.midi.lead_sheet import LeadSheet, places
+from music_reformer.midi.parts import GRID
+from music_reformer.midi.parts_reader import Part, PartsReader
+from music_reformer.midi.vocabulary import DRUMS, Vocabulary
+
+# Added to the logit of a pitch outside the chord, on a beat and off it; and of any other than the bass, where the
+# lowest part begins a chord.
+OUTSIDE_ON_BEAT, OUTSIDE_OFF_BEAT, NOT_THE_BASS = -4.0, -2.0, -3.0
+
+
+def lowest_part(reader: PartsReader, prompt: Sequence[int]) -> Part | None:
+    """The part that was lowest in the last bars, in the mean, drums aside; None if nothing else plays."""
+    ids = np.array(prompt)
+    if (span := heard_bars(reader, ids)) is None:
+        return None
+    notes = reader.notes(ids[span])
+    means = {part: float(notes.pitch[notes.part == i].mean()) for i, part in enumerate(notes.parts) if part[0] != DRUMS}
+    return min(means, key=lambda part: means[part], default=None)
+
+
+class ChordLane:
+    """Follows one stream from the line of the first new bar on, token by token.
+
+    Args:
+        vocabulary: of the tokenizer.
+        sheet: the chords, from the first new bar on.
+        metre: of that bar.
+        lowest: the part that plays the bass; None: none does.
+        writes: whether the new bars hold chords; else they stand already where the other parts do.
+    """
+
+    def __init__(
+        self, vocabulary: Vocabulary, sheet: LeadSheet, *, metre: tuple[int, int], lowest: Part | None, writes: bool
+    ) -> None:
+        self._ids, self._sheet, self._lowest, self._writes = vocabulary.ids, sheet, lowest, writes
+        self._place = PartsFollower(vocabulary, metre)
+        ids_of = vocabulary.ids_of
+        self._pitches = slice(ids_of["Pitch"][0], ids_of["Pitch"][-1] + 1)
+        self._others = [*ids_of["Position"], *ids_of["ChordRoot"], *ids_of["NoChord"]]
+        self._leans: dict[Chord, NDArray[np.float32]] = {}
+        self._begin_bar()
+
+    def copy(self) -> ChordLane:
+        """An independent lane at the same place."""
+        other = copy.copy(self)
+        other._place, other._due = self._place.copy(), list(self._due)
+        return other
+
+    def _begin_bar(self) -> None:
+        chords = self._sheet.of_bar(self._place.bar)
+        begins = places(len(chords), self._place.metre[0], self._place.length)
+        before = (None, *chords)  # a chord is written where it changes
+        self._chords = [
+            (begin, chord) for begin, chord, last in zip(begins, chords, before, strict=False) if chord != last
+        ]
+        self._due: list[int] = []
+        for begin, chord in self._chords if self._writes else ():
+            self._due += [self._ids["Position", begin]] if begin else []
+            self._due += self._tokens(chord)
+
+    def _tokens(self, chord: Chord) -> list[int]:
+        if chord == NO_CHORD:
+            return [self._ids["NoChord", None]]
+        tokens = [self._ids["ChordRoot", chord.root], self._ids["ChordQuality", QUALITIES.index(chord.quality)]]
+        return tokens if chord.bass == chord.root else [*tokens, self._ids["ChordBass", chord.bass]]
+
+    def take(self, token: int) -> None:
+        """Note the next token."""
+        bar = self._place.bar
+        self._place.follow(token)
+        if self._place.bar != bar:
+            self._begin_bar()
+        elif self._due and token == self._due[0]:
+            del self._due[0]
+
+    @property
+    def chord(self) -> Chord | None:
+        """The chord that was asked for where the next note begins; None where that is open."""
+        begun = [chord for begin, chord in self._chords if begin <= self._place.position]
+        return begun[-1] if begun else None
+
+    def narrowed(self, allowed_V: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The allowed tokens without other chords than those of the bar, which stand at its beginning."""
+        if not self._chords or self._place.part != NOBODY or not self._writes:
+            return allowed_V
+        narrowed_V = allowed_V.copy()
+        if self._due:
+            narrowed_V[:] = False
+            narrowed_V[self._due[0]] = allowed_V[self._due[0]]
+        else:
+            narrowed_V[self._others] = False
+        return narrowed_V if narrowed_V.any() else allowed_V
+
+    def lean(self, logits_V: NDArray[np.float32]) -> None:
+        """Lower, in place, the logits of the current part's pitches outside the chord."""
+        chord, place = self.chord, self._place
+        if chord is None or chord == NO_CHORD or place.part[0] == DRUMS:
+            return
+        if chord not in self._leans:
+            inside = np.isin(np.arange(128) % 12, list(chord.pitch_classes))
+            self._leans[chord] = np.where(inside, 0.0, 1.0).astype(np.float32)
+        on_beat = place.position % GRID == 0
+        logits_V[self._pitches] += (OUTSIDE_ON_BEAT if on_beat else OUTSIDE_OFF_BEAT) * self._leans[chord]
+        begins_chord = any(begin == place.position for begin, _ in self._chords)
+        # Pitches rise at a position, so the first of them is the lowest.
+        if place.part == self._lowest and begins_chord and not place.begins_note:
+            logits_V[self._pitches] += NOT_THE_BASS * (np.arange(128) % 12 != chord.bass)

@@ -1,0 +1,60 @@
+"""PartsFollower: where a stream of the Parts encoding is: in which bar, which part, and at which position."""
+
+from __future__ import annotations
+
+import copy
+from typing import Self
+
+from music_reformer.midi.parts import bar_length
+from music_reformer.midi.parts_reader import Part
+from music_reformer.midi.vocabulary import NOTE_BEGINNINGS, Vocabulary
+
+NOBODY: Part = (0, 0)
+
+
+class PartsFollower:
+    """Follows one stream from the line of a bar on, token by token.
+
+    Args:
+        vocabulary: of the tokenizer.
+        metre: of the bar.
+
+    Attributes:
+        bar: bars since then, from 0.
+        metre, length: of the bar, the length in positions.
+        part: the current one; `NOBODY` in front of the first.
+        position: where the next note of the part would begin.
+        kind: of the last token.
+        velocity: of the part's last note; 0 where none is stated.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, metre: tuple[int, int]) -> None:
+        self.kinds, self.values = vocabulary.kinds, vocabulary.values
+        self.bar = -1
+        self.follow(vocabulary.ids["Bar", metre])
+
+    def copy(self) -> Self:
+        """An independent follower at the same place."""
+        return copy.copy(self)
+
+    def follow(self, token: int) -> None:
+        """Note the next token."""
+        kind, value = self.kinds[token], self.values[token]
+        if kind == "Bar":
+            self.bar += 1
+            self.metre, self.length = value, bar_length(value)
+            self.part, self.position, self.velocity = NOBODY, 0, 0
+        elif kind == "Program":
+            self.part, self.position, self.velocity = (value, 1), 0, 0
+        elif kind == "Part":
+            self.part = self.part[0], value
+        elif kind == "Position":
+            self.position = value
+        elif kind == "Velocity":
+            self.velocity = value
+        self.kind = kind
+
+    @property
+    def begins_note(self) -> bool:
+        """Whether the last token began a note."""
+        return self.kind in NOTE_BEGINNINGS

@@ -1,0 +1,222 @@
+"""Steering: keeps every part as dense, as high, as full and as loud as it was, or as much more or less as is wished.
+
+What a part has played since the cut is held against what it played before (Parts encoding). The logits of what would
+bring it back are raised by as much as it has strayed: of later positions, and of leaving the part, where it has too few
+notes or too many; of higher pitches; of further notes at the same position; of velocities. So the model decides about
+every note, and the wish about the mean.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from music_reformer.generation.director import heard_bars
+from music_reformer.generation.parts_follower import NOBODY, PartsFollower
+from music_reformer.generation.polyphony_guard import FEWEST_NOTES
+from music_reformer.generation.request import Wishes
+from music_reformer.midi.parts import GRID, part_order
+from music_reformer.midi.parts_reader import Part, PartsReader
+from music_reformer.midi.vocabulary import DRUMS, Vocabulary
+
+# What a step of a wish is: half an octave of density, a third of an octave, half a note at once, and a velocity.
+SEMITONES, AT_ONCE, VELOCITY = 4.0, 0.5, 10.0
+# What is added to the logit of moving on by a quarter, for each bar of notes that is missing; the most; and at once,
+# for each step that is wished.
+PER_MISSING_BAR, MOST_PER_QUARTER, PER_DENSITY_STEP = 0.8, 2.0, 0.25
+# To the logit of a pitch, for each semitone that it lies higher and the part lies too low; and the most.
+PER_SEMITONE, MOST_PER_SEMITONE, REACH = 0.03, 0.3, 12
+# To the logit of another note at the same position, for each that is missing at the mean position; and the most.
+PER_NOTE_AT_ONCE, MOST_AT_ONCE = 3.0, 4.0
+# Width of the velocities that a part may have, at least, and what weighs on those outside.
+VELOCITY_WIDTH, PER_VELOCITY = 8.0, 0.5
+# A mean follows the last so many notes or positions, and begins with what was heard before the cut.
+MEMORY = 24.0
+
+
+@dataclass(frozen=True)
+class _Level:
+    """What a part plays in the mean: notes a quarter, pitch, notes begun at once, velocity and its deviation."""
+
+    density: float
+    pitch: float
+    at_once: float
+    velocity: float
+    deviation: float = 0.0
+
+
+class Steering:
+    """Follows one stream from the line of the first new bar on, token by token.
+
+    Args:
+        reader: of the vocabulary.
+        vocabulary: of the tokenizer.
+        prompt: the tokens before the first new one, the line of the first new bar included.
+        metre: of that bar.
+        wishes: how the new bars are to differ from the old ones.
+        weight: of what changes logits.
+    """
+
+    def __init__(
+        self,
+        reader: PartsReader,
+        vocabulary: Vocabulary,
+        prompt: Sequence[int],
+        *,
+        metre: tuple[int, int],
+        wishes: Wishes,
+        weight: float = 1.0,
+    ) -> None:
+        ids_of = vocabulary.ids_of
+        self._wishes, self._weight = wishes, weight
+        self._place = PartsFollower(vocabulary, metre)
+        self._position_ids = slice(ids_of["Position"][0], ids_of["Position"][-1] + 1)
+        self._positions = np.array([vocabulary.values[token] for token in ids_of["Position"]], np.float32)
+        self._pitches = slice(ids_of["Pitch"][0], ids_of["Pitch"][-1] + 1)
+        self._velocity_ids = np.array(ids_of["Velocity"])
+        self._velocities = np.array([vocabulary.values[token] for token in ids_of["Velocity"]], np.float32)
+        self._note_ids = np.array([i for kind in ("Velocity", "Duration", "Pitch", "PitchDrum") for i in ids_of[kind]])
+        self._programs = np.array(ids_of["Program"])
+        self._orders = np.array([part_order(vocabulary.values[token], 0) for token in ids_of["Program"]])
+        self._bars = np.array(ids_of["Bar"])
+        self._wanted: dict[Part, _Level] = {}
+        self._played: dict[Part, _Level] = {}
+        self._missing: dict[Part, float] = {}  # notes that a part is behind, at the line of the current bar
+        self._in_bar: dict[Part, int] = {}  # notes of each part in the current bar
+        self._chord = 0  # notes at the current position
+        ids = np.array(prompt)
+        span = heard_bars(reader, ids)
+        if span is not None:
+            for part, level in _heard(reader, vocabulary, ids[span]).items():
+                self._wanted[part] = self._wished(part, level)
+                self._played[part] = level
+        self._missing = dict.fromkeys(self._wanted, 0.0)
+
+    def _wished(self, part: Part, level: _Level) -> _Level:
+        wishes = self._wishes
+        return replace(
+            level,
+            density=level.density * 2 ** (wishes.density / 2),
+            pitch=level.pitch + (0.0 if part[0] == DRUMS else SEMITONES * wishes.register),
+            at_once=max(1.0, level.at_once + AT_ONCE * wishes.polyphony),
+            velocity=level.velocity + VELOCITY * wishes.dynamics,
+        )
+
+    def copy(self) -> Steering:
+        """An independent steering in the same state."""
+        other = copy.copy(self)
+        other._place = self._place.copy()
+        other._played, other._missing, other._in_bar = dict(self._played), dict(self._missing), dict(self._in_bar)
+        return other
+
+    def take(self, token: int) -> None:
+        """Note the next token."""
+        place = self._place
+        bar, part, length, position = place.bar, place.part, place.length, place.position
+        place.follow(token)
+        if place.part != part or place.position != position or place.bar != bar:
+            self._end_chord(part)
+        if place.bar != bar:
+            for each, level in self._wanted.items():
+                behind = self._missing[each] + level.density * length / GRID - self._in_bar.get(each, 0)
+                # What was missed long ago is forgotten: at most four bars' worth is made up for.
+                most = 4 * level.density * length / GRID
+                self._missing[each] = float(np.clip(behind, -most, most))
+            self._in_bar = {}
+        elif place.begins_note:
+            self._chord += 1
+            self._in_bar[place.part] = self._in_bar.get(place.part, 0) + 1
+            if played := self._played.get(place.part):
+                pitch = played.pitch + (place.values[token] - played.pitch) / MEMORY
+                self._played[place.part] = replace(played, pitch=pitch)
+
+    def _end_chord(self, part: Part) -> None:
+        if self._chord and (played := self._played.get(part)):
+            at_once = played.at_once + (self._chord - played.at_once) / MEMORY
+            self._played[part] = replace(played, at_once=at_once)
+        self._chord = 0
+
+    def _per_quarter(self, part: Part) -> float:
+        """What a quarter without a note of this part adds to a logit: less than 0 where notes are missing."""
+        wanted = self._wanted[part]
+        quarters = self._place.position / GRID if part == self._place.part else 0.0
+        behind = self._missing[part] + wanted.density * quarters
+        if count := self._in_bar.get(part, 0):
+            behind -= max(0.0, count - wanted.at_once)  # those at this position are due in the time behind it
+        bars = behind / max(wanted.density * self._place.length / GRID, 1.0)
+        wish = PER_DENSITY_STEP * self._wishes.density
+        return -float(np.clip(PER_MISSING_BAR * bars + wish, -MOST_PER_QUARTER, MOST_PER_QUARTER)) * self._weight
+
+    def lean(self, logits_V: NDArray[np.float32]) -> None:
+        """Change, in place, the logits of what would bring the parts nearer to what is wished."""
+        self._lean_on_leaving(logits_V)
+        part = self._place.part
+        if part not in self._wanted:
+            return
+        wanted, played = self._wanted[part], self._played[part]
+        if part[0] != DRUMS:
+            slope = float(np.clip(PER_SEMITONE * (wanted.pitch - played.pitch), -MOST_PER_SEMITONE, MOST_PER_SEMITONE))
+            reach = (np.arange(128) - wanted.pitch).clip(-REACH, REACH)
+            logits_V[self._pitches] += (self._weight * slope * reach).astype(np.float32)
+        beyond = (np.abs(self._velocities - wanted.velocity) - wanted.deviation).clip(min=0) / VELOCITY_WIDTH
+        logits_V[self._velocity_ids] -= self._weight * PER_VELOCITY * np.minimum(beyond**2, 12.0)
+        if self._place.begins_note:
+            more = PER_NOTE_AT_ONCE * (wanted.at_once - played.at_once)
+            logits_V[self._note_ids] += self._weight * float(np.clip(more, -MOST_AT_ONCE, MOST_AT_ONCE))
+
+    def _lean_on_leaving(self, logits_V: NDArray[np.float32]) -> None:
+        """Later positions of the current part; passing over its rest; passing over parts that have not played yet."""
+        place = self._place
+        order, left = 0, np.float32(0.0)
+        if place.part != NOBODY:
+            order = part_order(*place.part)
+            if place.part in self._wanted:
+                slope = self._per_quarter(place.part) / GRID
+                later = (self._positions - place.position).clip(min=0)
+                logits_V[self._position_ids] += np.float32(slope) * later
+                left = np.float32(slope * (place.length - place.position))
+        quarters = place.length / GRID
+        passed = [(part_order(*part), self._per_quarter(part) * quarters) for part in self._wanted]
+        passed = [(each, cost) for each, cost in passed if each > order]
+        costs = np.full(len(self._programs), left, np.float32)
+        for each, cost in passed:
+            costs[self._orders > each] += np.float32(max(-4.0, min(4.0, cost)))
+        logits_V[self._programs] += costs
+        logits_V[self._bars] += left + np.float32(sum(max(-4.0, min(4.0, cost)) for _, cost in passed))
+
+
+def _heard(reader: PartsReader, vocabulary: Vocabulary, ids: NDArray[np.integer]) -> dict[Part, _Level]:
+    """What every part that has begun enough notes plays in some bars."""
+    notes = reader.notes(ids)
+    quarters = notes.bar_lengths.sum() / GRID
+    velocity = _velocities(reader, vocabulary, ids)
+    levels = {}
+    for number, part in enumerate(notes.parts):
+        theirs = notes.part == number
+        count = int(np.count_nonzero(theirs))
+        if count >= FEWEST_NOTES:
+            begun = len(np.unique(notes.bar[theirs] * 1024 + notes.position[theirs]))
+            levels[part] = _Level(
+                density=count / quarters,
+                pitch=float(notes.pitch[theirs].mean()),
+                at_once=count / begun,
+                velocity=float(velocity[theirs].mean()),
+                deviation=float(velocity[theirs].std()),
+            )
+    return levels
+
+
+def _velocities(reader: PartsReader, vocabulary: Vocabulary, ids: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Of each note, in the order of the stream."""
+    found, velocity = [], 0
+    for token in ids.tolist():
+        kind = vocabulary.kinds[token]
+        if kind == "Velocity":
+            velocity = vocabulary.values[token]
+        elif kind in ("Pitch", "PitchDrum"):
+            found.append(velocity)
+    return np.array(found, np.float64)

@@ -1,0 +1,126 @@
+"""Lead sheets: chords by the bar, as a composer types them.
+
+    Am7 | D7 G/B | Gmaj7 | % | ? | |: F | G :|
+
+Bars are divided by "|" or a new line, and the chords of a bar share it evenly. "%" is the bar before again, "?" leaves
+a bar open. What stands between "|:" and ":|" goes on for ever, so nothing comes behind it. Where there are no bars but
+chords in brackets, as in ChordPro ("[Am]Morning has [D7]broken"), each of them lasts a bar.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import symusic
+
+from music_reformer.config import require
+from music_reformer.midi.chords import Chord, parse, recognise
+from music_reformer.midi.score import bar_starts, metres
+
+MAX_CHARACTERS, MAX_CHORDS_IN_BAR = 10_000, 8
+_IN_BRACKETS = re.compile(r"\[([^\[\]]+)\]")
+
+BarOfChords = tuple[Chord, ...]
+
+
+@dataclass(frozen=True)
+class LeadSheet:
+    """The chords of some bars.
+
+    Attributes:
+        bars: the chords of each bar, which share it evenly; none: the bar is open.
+        repeat_from: bar to which the end leads back, so that the sheet never ends; None: it ends.
+    """
+
+    bars: tuple[BarOfChords, ...]
+    repeat_from: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> LeadSheet:
+        """Read chords as above.
+
+        Raises:
+            UserError: a chord is not known, or a sign stands where it means nothing.
+        """
+        require(len(text) <= MAX_CHARACTERS, f"chords must be at most {MAX_CHARACTERS:,} characters")
+        if "|" not in text and (in_brackets := _IN_BRACKETS.findall(text)):
+            return cls(tuple((parse(chord.strip()),) for chord in in_brackets))
+        text = text.replace("\n", "|")
+        before, opened, rest = text.partition("|:")
+        inside, closed, behind = rest.partition(":|")
+        require(
+            bool(opened) == bool(closed) and not behind.strip(" |") and ":|" not in before and "|:" not in inside,
+            "chords: what is between |: and :| goes on for ever, so one such repeat may stand at the end",
+        )
+        bars: list[BarOfChords] = []
+        _read_bars(before, bars)
+        repeat_from = len(bars) if opened else None
+        _read_bars(inside, bars)
+        require(len(bars) > (repeat_from or 0), 'chords must hold a bar at least, such as "Am7 | D7"')
+        return cls(tuple(bars), repeat_from)
+
+    def of_bar(self, number: int) -> BarOfChords:
+        """The chords of a bar, the first is 0; none where it is open."""
+        if number < len(self.bars):
+            return self.bars[number]
+        if self.repeat_from is None:
+            return ()
+        return self.bars[self.repeat_from + (number - self.repeat_from) % (len(self.bars) - self.repeat_from)]
+
+    def __str__(self) -> str:
+        """As `parse` reads it."""
+        written = [" ".join(map(str, bar)) or "?" for bar in self.bars]
+        if self.repeat_from is None:
+            return " | ".join(written)
+        return " | ".join([*written[: self.repeat_from], f"|: {' | '.join(written[self.repeat_from :])} :|"])
+
+
+def lead_sheet_of(score: symusic.Score, first_bar: int, until_bar: int) -> LeadSheet:
+    """The chords of some bars of a score in ticks, as they are recognised; where they change within a bar, by beats."""
+    lines = bar_starts(score)
+    chords = recognise(score)
+    ticks = np.array([tick for tick, _ in chords], np.int64)
+    metre_of = {tick: beats for tick, beats, _ in metres(score)}
+    changes = sorted(metre_of)
+    bars = []
+    for bar in range(first_bar, until_bar):
+        beats = metre_of[changes[int(np.searchsorted(changes, lines[bar], side="right")) - 1]]
+        begins = [lines[bar] + place for place in places(beats, beats, lines[bar + 1] - lines[bar])]
+        heard = [chords[int(place)][1] for place in np.searchsorted(ticks, begins, side="right") - 1 if place >= 0]
+        alike = all(chord == heard[0] for chord in heard)
+        bars.append(tuple(heard[:1] if alike else heard[:MAX_CHORDS_IN_BAR]))
+    return LeadSheet(tuple(bars))
+
+
+def _read_bars(text: str, bars: list[BarOfChords]) -> None:
+    """Append the bars of a text without repeats; empty ones at either end are none."""
+    if not text.strip(" |"):
+        return
+    for written in text.strip(" |").split("|"):
+        signs = written.split()
+        require(
+            len(signs) <= MAX_CHORDS_IN_BAR,
+            f"a bar may have at most {MAX_CHORDS_IN_BAR} chords, and {written.strip()!r:.60} has {len(signs)}",
+        )
+        if signs == ["%"]:
+            require(bool(bars), 'chords: "%" is the bar before again, so it cannot stand in the first bar')
+            bars.append(bars[-1])
+        elif signs in ([], ["?"]):
+            bars.append(())
+        else:
+            bars.append(tuple(parse(sign) for sign in signs))
+
+
+def places(num_chords: int, beats: int, length: int) -> list[int]:
+    """Where the chords of a bar begin: on beats, if it has as many.
+
+    Args:
+        num_chords: of the bar.
+        beats: of the bar.
+        length: of the bar; the places are in the same unit.
+    """
+    if num_chords > beats:
+        return [number * length // num_chords for number in range(num_chords)]
+    return [number * beats // num_chords * length // beats for number in range(num_chords)]
