@@ -4,7 +4,7 @@ Each piece of `usable_prompts.csv` is continued for eight bars, once for each wi
 before the cut are held against what they play in the new ones: the share that lies on the side that was asked for, two
 steps away (twice as many notes, a note more at once, 8 semitones, 20 of velocity). Beside it stands the share that lies
 there when nothing is asked for. Of chords, it is the share of time for which the recogniser finds root and third again,
-with the piece's own chords ("piece") and with I vi IV V in its key; of a key, whether the new bars are found to be in it.
+with chords that the piece has had and with I vi IV V in its key; of a key, whether the new bars are found to be in it.
 
     python -m benchmarks.control
 

@@ -2,7 +2,8 @@
 
 The model reads the chords of a bar in front of its notes, as in training, but they are given instead of chosen. Since
 it was trained on chords that were recognised in the notes, it follows them; what it would play outside the chord is
-made rarer besides, on the beat more than off it, and the lowest part begins a chord on its bass.
+made rarer besides, on the beat more than off it, and so are notes that would hang over into a chord that lacks them.
+The lowest part begins a chord on its bass, and root and third are the likelier the longer nobody has played them.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from numpy.typing import NDArray
 
 from music_reformer.generation.director import heard_bars
 from music_reformer.generation.parts_follower import NOBODY, PartsFollower
-from music_reformer.midi.chords import NO_CHORD, QUALITIES, Chord
+from music_reformer.midi.chords import INTERVALS, NO_CHORD, QUALITIES, Chord
 from music_reformer.midi.lead_sheet import LeadSheet, places
 from music_reformer.midi.parts import GRID
 from music_reformer.midi.parts_reader import Part, PartsReader
 from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
-# Added to the logit of a pitch outside the chord, on a beat and off it; and of any other than the bass, where the
-# lowest part begins a chord.
-OUTSIDE_ON_BEAT, OUTSIDE_OFF_BEAT, NOT_THE_BASS = -4.0, -2.0, -3.0
+# Added to the logit of a pitch outside the chord, on a beat and off it, or outside the next one, into which it hangs
+# over; of any other than the bass, where the lowest part begins a chord; and of a root or third that nobody has played.
+OUTSIDE_ON_BEAT, OUTSIDE_OFF_BEAT, HANGS_OVER, NOT_THE_BASS, MISSING = -6.0, -4.0, -4.0, -6.0, 2.0
 
 
 def lowest_part(reader: PartsReader, prompt: Sequence[int]) -> Part | None:
@@ -55,13 +56,14 @@ class ChordLane:
         ids_of = vocabulary.ids_of
         self._pitches = slice(ids_of["Pitch"][0], ids_of["Pitch"][-1] + 1)
         self._others = [*ids_of["Position"], *ids_of["ChordRoot"], *ids_of["NoChord"]]
-        self._leans: dict[Chord, NDArray[np.float32]] = {}
+        self._outside: dict[Chord, NDArray[np.float32]] = {}
         self._begin_bar()
 
     def copy(self) -> ChordLane:
         """An independent lane at the same place."""
         other = copy.copy(self)
         other._place, other._due = self._place.copy(), list(self._due)
+        other._missing = [set(each) for each in self._missing]
         return other
 
     def _begin_bar(self) -> None:
@@ -71,6 +73,8 @@ class ChordLane:
         self._chords = [
             (begin, chord) for begin, chord, last in zip(begins, chords, before, strict=False) if chord != last
         ]
+        # Of each chord, the pitch classes of root and third while nobody has played them.
+        self._missing = [_root_and_third(chord) for _, chord in self._chords]
         self._due: list[int] = []
         for begin, chord in self._chords if self._writes else ():
             self._due += [self._ids["Position", begin]] if begin else []
@@ -90,12 +94,26 @@ class ChordLane:
             self._begin_bar()
         elif self._due and token == self._due[0]:
             del self._due[0]
+        elif self._place.kind == "Pitch" and self._chords:
+            self._missing[self._number].discard(self._place.values[token] % 12)
 
     @property
     def chord(self) -> Chord | None:
         """The chord that was asked for where the next note begins; None where that is open."""
-        begun = [chord for begin, chord in self._chords if begin <= self._place.position]
-        return begun[-1] if begun else None
+        return self._chords[self._number][1] if self._chords else None
+
+    @property
+    def _number(self) -> int:
+        """Of that chord in its bar; the first begins at the bar line."""
+        return sum(begin <= self._place.position for begin, _ in self._chords) - 1
+
+    def _next(self) -> tuple[int, Chord | None]:
+        """Where, counted from the bar line, another chord begins, and which; None where that is open."""
+        number = self._number + 1
+        if number < len(self._chords):
+            return self._chords[number]
+        following = self._sheet.of_bar(self._place.bar + 1)
+        return self._place.length, following[0] if following else None
 
     def narrowed(self, allowed_V: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """The allowed tokens without other chords than those of the bar, which stand at its beginning."""
@@ -114,12 +132,28 @@ class ChordLane:
         chord, place = self.chord, self._place
         if chord is None or chord == NO_CHORD or place.part[0] == DRUMS:
             return
-        if chord not in self._leans:
-            inside = np.isin(np.arange(128) % 12, list(chord.pitch_classes))
-            self._leans[chord] = np.where(inside, 0.0, 1.0).astype(np.float32)
         on_beat = place.position % GRID == 0
-        logits_V[self._pitches] += (OUTSIDE_ON_BEAT if on_beat else OUTSIDE_OFF_BEAT) * self._leans[chord]
+        logits_V[self._pitches] += (OUTSIDE_ON_BEAT if on_beat else OUTSIDE_OFF_BEAT) * self._outside_of(chord)
+        begin, coming = self._next()
+        if coming is not None and place.position + place.duration > begin + GRID // 4:
+            logits_V[self._pitches] += HANGS_OVER * self._outside_of(coming)
+        for pitch_class in self._missing[self._number]:
+            logits_V[self._pitches][pitch_class::12] += MISSING
         begins_chord = any(begin == place.position for begin, _ in self._chords)
         # Pitches rise at a position, so the first of them is the lowest.
         if place.part == self._lowest and begins_chord and not place.begins_note:
             logits_V[self._pitches] += NOT_THE_BASS * (np.arange(128) % 12 != chord.bass)
+
+    def _outside_of(self, chord: Chord) -> NDArray[np.float32]:
+        """1.0 for the pitches outside a chord, else 0.0; no pitch is outside of no chord, [128]."""
+        if chord not in self._outside:
+            inside = np.isin(np.arange(128) % 12, list(chord.pitch_classes)) | (chord == NO_CHORD)
+            self._outside[chord] = np.where(inside, 0.0, 1.0).astype(np.float32)
+        return self._outside[chord]
+
+
+def _root_and_third(chord: Chord) -> set[int]:
+    """Their pitch classes; of a chord without a third, the root alone."""
+    if chord == NO_CHORD:
+        return set()
+    return {chord.root} | {(chord.root + step) % 12 for step in INTERVALS[chord.quality] if step in (3, 4)}

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from music_reformer.generation.director import heard_bars
 from music_reformer.generation.polyphony_guard import FEWEST_NOTES
+from music_reformer.midi.chords import QUALITIES, Chord
+from music_reformer.midi.directions import describe
+from music_reformer.midi.key import Key
 from music_reformer.midi.parts import part_order
 from music_reformer.midi.parts_reader import Part, PartsReader, StreamNotes
 from music_reformer.midi.vocabulary import DRUMS, NOTE_BEGINNINGS, Vocabulary
@@ -30,6 +33,26 @@ NEW_DRUM_LOGIT = -2.0
 OTHERS_POSITION_LOGIT, NEW_POSITION_LOGIT = -1.0, -2.0
 # A pitch class or root below this share of the time gets a logit lower by the logarithm of what is missing, in part.
 USUAL_SHARE, SMALLEST_SHARE, SHARE_WEIGHT = 0.03, 0.002, 0.7
+# For another key than that of the piece: how far pitch classes and roots change places; and what is added to the logit
+# of a chord that leaves the key.
+MODULATION_WEIGHT, FOREIGN_CHORD_LOGIT = 0.7, -3.0
+
+
+def _modulation(notes: StreamNotes, key: Key | None) -> int:
+    """Semitones from the pitch classes of some notes to those of a key; 0 where that is open."""
+    (heard,) = describe(notes, [0])
+    return 7 * (key.sharps - heard.key.sharps) % 12 if key is not None and heard.key is not None else 0
+
+
+def _foreign_chords(key: Key | None) -> NDArray[np.float32]:
+    """What is added to the logits of chords, [12 roots, qualities but "N"]."""
+    qualities = [quality for quality in QUALITIES if quality != "N"]
+    if key is None:
+        return np.zeros((12, len(qualities)), np.float32)
+    leaves = [
+        [not Chord(root, each, root).pitch_classes <= key.pitch_classes for each in qualities] for root in range(12)
+    ]
+    return FOREIGN_CHORD_LOGIT * np.array(leaves, np.float32)
 
 
 class Ensemble:
@@ -41,8 +64,9 @@ class Ensemble:
         prompt: the tokens before the first new one, the bar line of the first new bar included.
         programs: instruments that may play, -1 for drums; None: all.
         weight: of what lowers logits; 0 leaves the rules alone.
-        modulation: semitones from the tonic of the piece to that of the new bars.
+        key: of the new bars; None: as before.
         higher: semitones by which parts may leave their ranges upward, or, below 0, downward.
+        freely: whether parts may play at any position, as more notes need.
     """
 
     def __init__(
@@ -53,8 +77,9 @@ class Ensemble:
         *,
         programs: Collection[int] | None,
         weight: float = 1.0,
-        modulation: int = 0,
+        key: Key | None = None,
         higher: int = 0,
+        freely: bool = False,
     ) -> None:
         ids_of = vocabulary.ids_of
         self._kinds, self._values = vocabulary.kinds, vocabulary.values
@@ -79,15 +104,19 @@ class Ensemble:
         self._due: list[int] = []  # orders of the parts that must play in this bar
         ids = np.array(prompt)
         span = heard_bars(reader, ids)
+        self._foreign_chords = _foreign_chords(key)
+        self._qualities = slice(ids_of["ChordQuality"][0], ids_of["ChordQuality"][-1] + 1)
+        self._root: int | None = None  # of the chord whose quality is next
         if span is not None:
             last = reader.notes(ids[span])
+            modulation = _modulation(last, key)
             self._hear_rests(last, programs)
             self._hear_pitches(reader.notes(ids), last, weight, modulation=modulation, higher=higher)
-            self._hear_positions(last, weight)
+            if not freely:
+                self._hear_positions(last, weight)
             roots = [vocabulary.values[token] for token in prompt[span] if vocabulary.kinds[token] == "ChordRoot"]
-            self._lean_on_roots = weight * _rare(
-                np.roll(np.bincount(np.array(roots, np.int64), minlength=12), modulation)
-            )
+            by_root = np.bincount(np.array(roots, np.int64), minlength=12)
+            self._lean_on_roots = weight * (_rare(np.roll(by_root, modulation)) + _moved(by_root, modulation))
             self._due = self._find_due()
 
     def copy(self) -> Ensemble:
@@ -115,7 +144,7 @@ class Ensemble:
         melodic = np.array([program != DRUMS for program, _ in last.parts])[last.part]
         time = np.bincount(last.pitch[melodic] % 12, weights=last.duration[melodic], minlength=12)
         pitches = np.arange(128)
-        self._lean_on_classes = weight * _rare(np.roll(time, modulation))[pitches % 12]
+        self._lean_on_classes = weight * (_rare(np.roll(time, modulation)) + _moved(time, modulation))[pitches % 12]
         for number, part in enumerate(whole.parts):
             heard = whole.pitch[whole.part == number]
             if part[0] == DRUMS:
@@ -153,6 +182,7 @@ class Ensemble:
         elif kind in NOTE_BEGINNINGS:
             self._played.add(self._part)
         self._names_program = kind == "Program"
+        self._root = self._values[token] if kind == "ChordRoot" else None
 
     @property
     def _order(self) -> int:
@@ -181,6 +211,8 @@ class Ensemble:
         Without `by_pitch_class`, where chords were asked for, pitches are lowered by their height alone.
         """
         logits_V[self._roots] += self._lean_on_roots
+        if self._root is not None:
+            logits_V[self._qualities] += self._foreign_chords[self._root]
         positions = self._lean_on_positions.get(self._part)
         if positions is not None:
             logits_V[self._positions] += positions
@@ -189,6 +221,12 @@ class Ensemble:
             logits_V[self._drums if self._part[0] == DRUMS else self._pitches] += lean
             if by_pitch_class and self._part[0] != DRUMS:
                 logits_V[self._pitches] += self._lean_on_classes
+
+
+def _moved(amount: NDArray[np.float64] | NDArray[np.int64], modulation: int) -> NDArray[np.float32]:
+    """What turns logits that follow the twelve pitch classes of one key into those of another, so much higher."""
+    share = amount / max(amount.sum(), 1) + USUAL_SHARE
+    return (MODULATION_WEIGHT * np.log(np.roll(share, modulation) / share)).astype(np.float32)
 
 
 def _rare(amount: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.float32]:

@@ -25,12 +25,12 @@ class PartsFollower:
         part: the current one; `NOBODY` in front of the first.
         position: where the next note of the part would begin.
         kind: of the last token.
-        velocity: of the part's last note; 0 where none is stated.
+        duration: of the part's notes, in positions, as stated last.
     """
 
     def __init__(self, vocabulary: Vocabulary, metre: tuple[int, int]) -> None:
         self.kinds, self.values = vocabulary.kinds, vocabulary.values
-        self.bar = -1
+        self.bar, self.kind = -1, ""
         self.follow(vocabulary.ids["Bar", metre])
 
     def copy(self) -> Self:
@@ -43,15 +43,15 @@ class PartsFollower:
         if kind == "Bar":
             self.bar += 1
             self.metre, self.length = value, bar_length(value)
-            self.part, self.position, self.velocity = NOBODY, 0, 0
+            self.part, self.position, self.duration = NOBODY, 0, 0
         elif kind == "Program":
-            self.part, self.position, self.velocity = (value, 1), 0, 0
+            self.part, self.position, self.duration = (value, 1), 0, 0
         elif kind == "Part":
             self.part = self.part[0], value
         elif kind == "Position":
             self.position = value
-        elif kind == "Velocity":
-            self.velocity = value
+        elif kind == "Duration":
+            self.duration = value + (self.duration if self.kind == "Duration" else 0)
         self.kind = kind
 
     @property

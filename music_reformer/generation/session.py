@@ -14,7 +14,6 @@ import numpy as np
 import symusic
 
 from music_reformer.generation.chord_lane import ChordLane, lowest_part
-from music_reformer.generation.director import heard_bars
 from music_reformer.generation.ensemble import Ensemble
 from music_reformer.generation.polyphony_guard import PolyphonyGuard
 from music_reformer.generation.prompt import Prompt
@@ -23,7 +22,6 @@ from music_reformer.generation.request import Request, Wishes
 from music_reformer.generation.sampling import Sampler
 from music_reformer.generation.steering import SEMITONES, Steering
 from music_reformer.generation.variation import NewNote, Variation
-from music_reformer.midi.directions import describe
 from music_reformer.midi.grammar import GrammarState
 from music_reformer.midi.key import Key
 from music_reformer.midi.lead_sheet import LeadSheet
@@ -211,19 +209,15 @@ def _ensemble(prompt: Prompt, request: Request) -> Ensemble | None:
     reader = reader_for(vocabulary)
     if not hold or prompt.until_tick is not None or not isinstance(reader, PartsReader):
         return None
-    modulation, key = 0, request.parsed_key()
-    span = heard_bars(reader, np.array(prompt.past_ids))
-    if key is not None and span is not None:
-        (heard,) = describe(reader.notes(np.array(prompt.past_ids[span])), [0])
-        modulation = 7 * (key.sharps - heard.key.sharps) % 12 if heard.key is not None else 0
     return Ensemble(
         reader,
         vocabulary,
         prompt.past_ids,
         programs=prompt.state.grammar.programs,
         weight=hold,
-        modulation=modulation,
+        key=request.parsed_key(),
         higher=round(SEMITONES * request.register),
+        freely=request.density > 0,
     )
 
 

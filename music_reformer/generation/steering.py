@@ -27,7 +27,8 @@ from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 SEMITONES, AT_ONCE, VELOCITY = 4.0, 0.5, 10.0
 # What is added to the logit of moving on by a quarter, for each bar of notes that is missing; the most; and at once,
 # for each step that is wished.
-PER_MISSING_BAR, MOST_PER_QUARTER, PER_DENSITY_STEP = 0.8, 2.0, 0.25
+PER_MISSING_BAR, MOST_PER_QUARTER, PER_DENSITY_STEP = 1.0, 4.0, 0.5
+MOST_TO_PASS = 4.0  # added for passing over a part in a bar
 # To the logit of a pitch, for each semitone that it lies higher and the part lies too low; and the most.
 PER_SEMITONE, MOST_PER_SEMITONE, REACH = 0.03, 0.3, 12
 # To the logit of another note at the same position, for each that is missing at the mean position; and the most.
@@ -76,6 +77,8 @@ class Steering:
         self._place = PartsFollower(vocabulary, metre)
         self._position_ids = slice(ids_of["Position"][0], ids_of["Position"][-1] + 1)
         self._positions = np.array([vocabulary.values[token] for token in ids_of["Position"]], np.float32)
+        self._duration_ids = slice(ids_of["Duration"][0], ids_of["Duration"][-1] + 1)
+        self._durations = np.array([vocabulary.values[token] for token in ids_of["Duration"]], np.float32)
         self._pitches = slice(ids_of["Pitch"][0], ids_of["Pitch"][-1] + 1)
         self._velocity_ids = np.array(ids_of["Velocity"])
         self._velocities = np.array([vocabulary.values[token] for token in ids_of["Velocity"]], np.float32)
@@ -178,15 +181,21 @@ class Steering:
                 slope = self._per_quarter(place.part) / GRID
                 later = (self._positions - place.position).clip(min=0)
                 logits_V[self._position_ids] += np.float32(slope) * later
+                if self._wishes.density:  # the model begins a note where the one before it ends
+                    longer = (self._durations - place.duration).clip(-2 * GRID, 2 * GRID)
+                    logits_V[self._duration_ids] += np.float32(slope) * longer
                 left = np.float32(slope * (place.length - place.position))
         quarters = place.length / GRID
-        passed = [(part_order(*part), self._per_quarter(part) * quarters) for part in self._wanted]
-        passed = [(each, cost) for each, cost in passed if each > order]
+        passed = [
+            (part_order(*part), float(np.clip(self._per_quarter(part) * quarters, -MOST_TO_PASS, MOST_TO_PASS)))
+            for part in self._wanted
+            if part_order(*part) > order
+        ]
         costs = np.full(len(self._programs), left, np.float32)
         for each, cost in passed:
-            costs[self._orders > each] += np.float32(max(-4.0, min(4.0, cost)))
+            costs[self._orders > each] += np.float32(cost)
         logits_V[self._programs] += costs
-        logits_V[self._bars] += left + np.float32(sum(max(-4.0, min(4.0, cost)) for _, cost in passed))
+        logits_V[self._bars] += left + np.float32(sum(cost for _, cost in passed))
 
 
 def _heard(reader: PartsReader, vocabulary: Vocabulary, ids: NDArray[np.integer]) -> dict[Part, _Level]:
