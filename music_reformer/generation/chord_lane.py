@@ -55,7 +55,7 @@ class ChordLane:
         self._place = PartsFollower(vocabulary, metre)
         ids_of = vocabulary.ids_of
         self._pitches = slice(ids_of["Pitch"][0], ids_of["Pitch"][-1] + 1)
-        self._others = [*ids_of["Position"], *ids_of["ChordRoot"], *ids_of["NoChord"]]
+        self._others = [*ids_of["Position"], *ids_of["ChordRoot"], *ids_of["ChordBass"], *ids_of["NoChord"]]
         self._outside: dict[Chord, NDArray[np.float32]] = {}
         self._begin_bar()
 

@@ -47,7 +47,8 @@ class LeadSheet:
         require(len(text) <= MAX_CHARACTERS, f"chords must be at most {MAX_CHARACTERS:,} characters")
         if "|" not in text and (in_brackets := _IN_BRACKETS.findall(text)):
             return cls(tuple((parse(chord.strip()),) for chord in in_brackets))
-        text = text.replace("\n", "|")
+        lines = [line.strip() for line in text.splitlines()]
+        text = "|".join(_without_bar_lines(line) for line in lines if line)
         before, opened, rest = text.partition("|:")
         inside, closed, behind = rest.partition(":|")
         require(
@@ -92,6 +93,12 @@ def lead_sheet_of(score: symusic.Score, first_bar: int, until_bar: int) -> LeadS
         alike = all(chord == heard[0] for chord in heard)
         bars.append(tuple(heard[:1] if alike else heard[:MAX_CHORDS_IN_BAR]))
     return LeadSheet(tuple(bars))
+
+
+def _without_bar_lines(line: str) -> str:
+    """A line of a sheet without the bar lines at its ends, which stand for no further bar."""
+    line = line if line.startswith("|:") else line.removeprefix("|")
+    return line if line.endswith(":|") else line.removesuffix("|")
 
 
 def _read_bars(text: str, bars: list[BarOfChords]) -> None:

@@ -14,6 +14,7 @@ from music_reformer.config import SamplingConfig
 from music_reformer.generation.ensemble import SHORTEST_REST, Ensemble
 from music_reformer.generation.request import Request
 from music_reformer.generation.variation import NewNote
+from music_reformer.midi.key import Key
 from music_reformer.midi.parts_reader import PartsReader
 
 BARS = 24
@@ -128,3 +129,25 @@ def test_roots_of_chords_that_the_piece_does_not_use_become_rare() -> None:
     roots = logits_V[vocabulary.ids_of["ChordRoot"]]
     assert roots[7] == 0
     assert (np.delete(roots, 7) < -1).all()
+
+
+def test_in_another_key_its_pitch_classes_and_chords_are_usual() -> None:
+    """The piece is in C major; asked for A flat major, black keys become as usual as white ones were."""
+
+    def share(key: str | None) -> float:
+        generator = stand_in("Parts")
+        session = generator.start(four_voices(), Request(length=f"{BARS}bars", seed=2, key=key))
+        notes = [note for note in run(generator, session) if not note.drum]
+        return float(np.mean([note.pitch % 12 in (8, 10, 0, 1, 3, 5, 7) for note in notes]))
+
+    assert share("Ab major") > share(None) + 0.2
+    generator = stand_in("Parts")
+    vocabulary = generator.tokenizer.vocabulary
+    prompt = generator.start(four_voices(), Request(length="2bars")).prompt
+    key = Key.parse("Ab major")
+    ensemble = Ensemble(PartsReader(vocabulary), vocabulary, prompt.past_ids, programs=None, key=key)
+    ensemble.take(vocabulary.ids["ChordRoot", 10])
+    logits = np.zeros(len(vocabulary), np.float32)
+    ensemble.lean(logits)
+    major, minor = vocabulary.ids["ChordQuality", 0], vocabulary.ids["ChordQuality", 1]
+    assert logits[major] < logits[minor] == 0  # B flat minor is in A flat major, B flat major is not

@@ -1,0 +1,119 @@
+"""Parts stay as dense, full, high and loud as they were, or move to the side that is wished."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import symusic
+
+from helpers.composing import run, stand_in
+from music_reformer.config import SamplingConfig
+from music_reformer.generation.request import Request
+from music_reformer.generation.steering import Steering
+from music_reformer.generation.variation import NewNote
+
+BARS = 16
+
+
+def two_players(bars: int = 8) -> symusic.Score:
+    """A flute in half notes and a piano in chords of two eighths apart, in 4/4, at velocity 60 and 72."""
+    score = symusic.Score(480)
+    flute, piano = symusic.Track("flute", 73, False), symusic.Track("piano", 0, False)
+    for bar in range(bars):
+        for half in range(2):
+            flute.notes.append(symusic.Note((4 * bar + 2 * half) * 480, 960, 72 + 2 * half, 60))
+        for beat in range(4):
+            for step in (0, 7):
+                piano.notes.append(symusic.Note((4 * bar + beat) * 480, 480, 48 + step, 72))
+    score.tracks.extend([flute, piano])
+    return score
+
+
+def composed(seed: int = 1, *, steered: bool = True, **wishes: int) -> list[NewNote]:
+    """By a model that knows nothing."""
+    generator = stand_in("Parts")
+    session = generator.start(two_players(), Request(length=f"{BARS}bars", seed=seed, **wishes))
+    if not steered:
+        for variation in session._variations:
+            variation.steering = None
+    return run(generator, session)
+
+
+def at_once(notes: list[NewNote]) -> float:
+    return len(notes) / len({(note.track, note.start_s) for note in notes})
+
+
+MEASURES: dict[str, Callable[[list[NewNote]], float]] = {
+    "density": len,
+    "polyphony": at_once,
+    "register": lambda notes: float(np.mean([note.pitch for note in notes])),
+    "dynamics": lambda notes: float(np.mean([note.velocity for note in notes])),
+}
+
+
+@pytest.mark.parametrize("wish", MEASURES)
+def test_more_is_more_and_less_is_less(wish: str) -> None:
+    """For both parts: against what nobody asked for."""
+    less, same, more = (composed(**{wish: steps}) for steps in (-3, 0, 3))
+    for track in (0, 1):
+        few, some, many = (
+            MEASURES[wish]([note for note in notes if note.track == track]) for notes in (less, same, more)
+        )
+        if not (wish == "polyphony" and track == 0):  # the flute plays one note at a time already
+            assert few < some, track
+        assert some < many, track
+
+
+def test_parts_keep_what_they_were() -> None:
+    """Nearer to the piece than the same model goes without it: notes a bar, and velocity."""
+    held, free = composed(), composed(steered=False)
+    for track, density, velocity in ((0, 2, 60), (1, 8, 72)):
+        errors = []
+        for notes in (held, free):
+            theirs = [note for note in notes if note.track == track]
+            off = np.mean([abs(note.velocity - velocity) for note in theirs])
+            errors.append((abs(np.log(len(theirs) / BARS / density)), off))
+        (density_held, velocity_held), (density_free, velocity_free) = errors
+        assert density_held < max(0.35, density_free)
+        assert velocity_held < 0.6 * velocity_free
+
+
+def test_nothing_is_steered_where_nothing_is_held_or_wished() -> None:
+    generator = stand_in("Parts")
+    loose = SamplingConfig(hold=0.0)
+    session = generator.start(two_players(), Request(sampling=loose))
+    assert session._variations[0].steering is None
+    wished = generator.start(two_players(), Request(sampling=loose, density=1))
+    assert isinstance(wished._variations[0].steering, Steering)
+    hole = generator.start(two_players(), Request(cut_bar=2, until_bar=4))
+    assert hole._variations[0].steering is None
+    wished_hole = generator.start(two_players(), Request(cut_bar=2, until_bar=4, register=1))
+    assert isinstance(wished_hole._variations[0].steering, Steering)
+
+
+def test_a_copy_goes_its_own_way() -> None:
+    generator = stand_in("Parts")
+    session = generator.start(two_players(), Request(density=2))
+    steering = session._variations[0].steering
+    assert steering is not None
+    vocabulary = generator.tokenizer.vocabulary
+
+    def lean(one: Steering) -> np.ndarray:
+        logits = np.zeros(len(vocabulary), np.float32)
+        one.lean(logits)
+        return logits
+
+    before = lean(steering)
+    other = steering.copy()
+    for token in ("Bar", (4, 4)), ("Program", 0), ("Velocity", 63), ("Duration", 24), ("Pitch", 90):
+        other.take(vocabulary.ids[token])
+    assert np.array_equal(lean(steering), before)
+    assert not np.array_equal(lean(other), before)
+
+
+def test_a_piece_from_nothing_has_nothing_to_be_held_to() -> None:
+    generator = stand_in("Parts")
+    notes = run(generator, generator.start(None, Request(length="4bars", programs=[0], density=2)))
+    assert notes

@@ -1,0 +1,91 @@
+"""Chords by the bar are read as they are typed, and what they cannot mean is told in a sentence."""
+
+from __future__ import annotations
+
+import pytest
+import symusic
+
+from music_reformer.errors import UserError
+from music_reformer.midi.chords import NO_CHORD, parse
+from music_reformer.midi.lead_sheet import MAX_CHARACTERS, LeadSheet, lead_sheet_of, places
+
+
+def bars(text: str) -> list[list[str]]:
+    return [[str(chord) for chord in bar] for bar in LeadSheet.parse(text).bars]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Am7 | D7 G7/B | Cmaj7", [["Am7"], ["D7", "G7/B"], ["Cmaj7"]]),
+        ("| C |\n| F G |", [["C"], [], ["F", "G"]]),
+        ("C | D\n\n|: E\n F :|", [["C"], ["D"], ["E"], ["F"]]),
+        ("C | % | ? | % |G", [["C"], ["C"], [], [], ["G"]]),
+        ("A:min7/b3 | N", [["Am7/C"], ["N"]]),
+        ("[Am]Morning has [D7]broken\n[G]like", [["Am"], ["D7"], ["G"]]),
+    ],
+)
+def test_what_is_typed(text: str, expected: list[list[str]]) -> None:
+    assert bars(text) == expected
+
+
+def test_a_repeat_goes_on_for_ever_and_without_one_the_rest_is_open() -> None:
+    sheet = LeadSheet.parse("E7 |: Am | F G :|")
+    assert [" ".join(map(str, sheet.of_bar(number))) for number in range(6)] == ["E7", "Am", "F G", "Am", "F G", "Am"]
+    assert LeadSheet.parse("Am").of_bar(1) == ()
+
+
+@pytest.mark.parametrize("text", ["Am7 | D7 G/B | ? | C", "|: C | ? | F# :|", "N | |: Bb | Eb7 :|", "C"])
+def test_written_and_read_again_it_is_the_same(text: str) -> None:
+    sheet = LeadSheet.parse(text)
+    assert LeadSheet.parse(str(sheet)) == sheet
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "must hold a bar"),
+        (" | | ", "must hold a bar"),
+        ("% | C", "first bar"),
+        ("H7", "'H7' is no chord that is known"),
+        ("|: C", "goes on for ever"),
+        ("C :|", "goes on for ever"),
+        ("|: C :| D", "goes on for ever"),
+        ("|: C |: D :|", "goes on for ever"),
+        ("|: :|", "must hold a bar"),
+        ("C " * 9, "at most 8 chords"),
+        ("C|" * MAX_CHARACTERS, "at most 10,000 characters"),
+    ],
+)
+def test_what_means_nothing_is_told(text: str, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        LeadSheet.parse(text)
+
+
+def test_chords_begin_on_beats_while_there_are_enough() -> None:
+    assert places(1, 4, 96) == [0]
+    assert places(2, 4, 96) == [0, 48]
+    assert places(2, 3, 72) == [0, 24]
+    assert places(3, 4, 96) == [0, 24, 48]
+    assert places(4, 2, 48) == [0, 12, 24, 36]
+
+
+def test_the_chords_of_a_piece() -> None:
+    """C, then half a bar each of F and G, in root position, over four bars; then a bar in 3/4 of A minor."""
+    score = symusic.Score(480)
+    score.time_signatures.extend([symusic.TimeSignature(0, 4, 4), symusic.TimeSignature(4 * 4 * 480, 3, 4)])
+    piano = symusic.Track("", 0, False)
+    for bar in range(4):
+        half = 2 * 480
+        for number, root in enumerate((0, 0) if bar % 2 == 0 else (5, 7)):
+            for step in (0, 12, 16, 19):
+                piano.notes.append(symusic.Note(bar * 4 * 480 + number * half, half, 36 + root + step, 80))
+    for step in (0, 12, 15, 19):
+        piano.notes.append(symusic.Note(4 * 4 * 480, 3 * 480, 45 + step, 80))
+    score.tracks.append(piano)
+    sheet = lead_sheet_of(score, 0, 5)
+    assert sheet.bars[0] == sheet.bars[2] == (parse("C"),)
+    f, g = parse("F"), parse("G")
+    assert sheet.bars[1] == sheet.bars[3] == (f, f, g, g)
+    assert sheet.bars[4] == (parse("Am"),)
+    assert NO_CHORD not in sum(sheet.bars, ())
