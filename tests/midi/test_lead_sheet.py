@@ -18,7 +18,7 @@ def bars(text: str) -> list[list[str]]:
     ("text", "expected"),
     [
         ("Am7 | D7 G7/B | Cmaj7", [["Am7"], ["D7", "G7/B"], ["Cmaj7"]]),
-        ("| C |\n| F G |", [["C"], [], ["F", "G"]]),
+        ("| C |\n| F G |", [["C"], ["F", "G"]]),
         ("C | D\n\n|: E\n F :|", [["C"], ["D"], ["E"], ["F"]]),
         ("C | % | ? | % |G", [["C"], ["C"], [], [], ["G"]]),
         ("A:min7/b3 | N", [["Am7/C"], ["N"]]),
