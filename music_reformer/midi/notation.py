@@ -38,12 +38,13 @@ CLEFS = {
     **dict.fromkeys(range(24, 32), "Treble8vbClef"),  # guitars sound an octave lower than they are written
     **dict.fromkeys((*range(32, 40), 43), "Bass8vbClef"),
     **dict.fromkeys((9, 72), "Treble8vaClef"),
-    **dict.fromkeys((40, 68, 73), "TrebleClef"),
+    **dict.fromkeys((40, 56, 60, 68, 69, 71, 73), "TrebleClef"),
     **dict.fromkeys((42, 47, 57, 58, 70), "BassClef"),
     41: "AltoClef",
 }
+MIDDLE_LINES = {"G": 35, "C": 29, "F": 23}  # of the treble, alto and bass clef, in steps of the scale from C0 = 1
 VOICES = range(52, 55)
-TENOR = (50, 60)  # mean pitch of a voice that reads a treble clef an octave lower
+TENOR = (52, 60)  # mean pitch of a voice that reads a treble clef an octave lower
 # Parts that a bracket joins, by their programs.
 FAMILIES = (range(40, 44), range(56, 64), range(64, 80), VOICES)
 # Where drums stand on the staff, and their note heads: by General MIDI key; all others are crosses on the middle line.
@@ -89,7 +90,8 @@ def music_xml(midi: bytes, *, name: str, title: str, seconds: float = 120, megab
     return run_limited(module, arguments, midi, name=name, doing="written", seconds=seconds, megabytes=megabytes)
 
 
-def _convert(data: bytes, name: str, title: str) -> bytes:
+def convert(data: bytes, name: str, title: str) -> bytes:
+    """What `music_xml` returns, made in this process: for pieces that we made ourselves."""
     import music21
 
     played = with_likely_metre(read_score(data, limits=KEPT_LIMITS, name=name))
@@ -147,6 +149,11 @@ class _Frame:
             self._signatures[metre] = music21.meter.TimeSignature("{}/{}".format(*metre))
         return self._signatures[metre]
 
+    def whole(self, index: int) -> int:
+        """Length of a whole bar of the metre that is shown."""
+        beats, unit = self.metres[index]
+        return 4 * UNIT * beats // unit
+
     def measure(self, index: int, *, is_first: bool) -> Any:
         """An empty measure; tempo marks stand over the first staff only."""
         import music21
@@ -160,9 +167,8 @@ class _Frame:
             measure.insert(0, music21.key.KeySignature(key.sharps).asKey("minor" if key.is_minor else "major"))
         if is_first and index in self.tempos:
             measure.insert(0, _tempo(self.tempos[index], metre))
-        whole = 4 * UNIT * metre[0] // metre[1]
-        if bar.length < whole:
-            missing = _quarters(whole - bar.length)
+        if bar.length < self.whole(index):
+            missing = _quarters(self.whole(index) - bar.length)
             if index == 0:
                 measure.paddingLeft = missing
                 measure.showNumber = music21.stream.enums.ShowNumber.NEVER
@@ -308,7 +314,7 @@ def _fill(
                 holder.append(element)
             if holder is not measure:
                 measure.insert(0, holder)
-            if not own:
+            if not own and bar.length == frame.whole(index):
                 elements[0].fullMeasure = True
         stream.append(measure)
     stream.getElementsByClass("Measure").last().rightBarline = "final"
@@ -396,14 +402,15 @@ def _clef(part: WrittenPart, voices: Sequence[Voice]) -> Any:
     pitches = [pitch for voice in voices for chord in voice.chords for pitch in chord.pitches]
     mean = sum(pitches) / len(pitches)
     named = CLEFS.get(part.program)
-    if part.program in VOICES and TENOR[0] < mean < TENOR[1]:
-        named = "Treble8vbClef"
+    if part.program in VOICES:
+        is_tenor = TENOR[0] < mean < TENOR[1] and not part.name.lower().startswith("bas")
+        named = "Treble8vbClef" if is_tenor else None
     if named is not None:
         clef = getattr(music21.clef, named)()
         # An instrument of a synthesizer may play where no player would: then its clef would hide it in ledger lines.
-        middle = clef.lowestLine + 4
+        middle = MIDDLE_LINES[clef.sign] + 7 * clef.octaveChange
         lines = (music21.pitch.Pitch(midi=round(mean)).diatonicNoteNum - middle) / 2
-        if abs(lines) <= 5:
+        if abs(lines) <= 4:
             return clef
     heights: Any = music21.stream.Stream([music21.note.Note(pitch) for pitch in pitches[:1000]])
     return music21.clef.bestClef(heights)
@@ -437,4 +444,4 @@ def _name_drums(root: ElementTree.Element, element: ElementTree.Element, part: W
 
 
 if __name__ == "__main__":
-    sys.exit(serve_limited(_convert))
+    sys.exit(serve_limited(convert))

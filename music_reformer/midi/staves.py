@@ -18,7 +18,7 @@ from music_reformer.midi.key import Key
 from music_reformer.midi.text import shown
 from music_reformer.midi.tonality import keys_of
 from music_reformer.midi.voices import Voice, drum_voice, voices
-from music_reformer.midi.written import UNIT, Bar, Grid, WrittenNote
+from music_reformer.midi.written import UNIT, Bar, Grid, WrittenNote, one_at_a_time
 
 KEYBOARDS = frozenset({*range(9), *range(16, 24), 46})  # and the harp
 # Voices on a staff: of a score, and of a piece that somebody played.
@@ -154,12 +154,12 @@ def simplified(notes: Sequence[WrittenNote]) -> list[WrittenNote]:
         end = _near_onset(note, onsets) if note.is_loose else note.end
         ended.append(replace(note, end=end))
         longest[note.onset] = max(longest.get(note.onset, 0), end)
-    return [
+    return one_at_a_time(
         replace(note, end=longest[note.onset])
         if note.is_loose and 2 * (note.end - note.onset) >= longest[note.onset] - note.onset
         else note
         for note in ended
-    ]
+    )
 
 
 def _near_onset(note: WrittenNote, onsets: Sequence[int]) -> int:

@@ -87,6 +87,7 @@ def voices(notes: Iterable[WrittenNote], most: int) -> list[Voice]:
         last = busy.chords[-1]
         if last.onset == chord.onset:
             last.pitches = tuple(sorted({*last.pitches, *chord.pitches}))
+            last.end = min(last.end, chord.end)
         else:
             last.end = chord.onset
             busy.chords.append(chord)

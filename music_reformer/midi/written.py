@@ -159,20 +159,16 @@ class Grid:
         """
         placed = [(self.place(onset), self.place(end), pitch) for onset, end, pitch in played]
         divisions = self._divisions(onset for onset, _, _ in placed)
-        longest: dict[tuple[int, int], tuple[int, bool]] = {}
+        longest: dict[tuple[int, int], WrittenNote] = {}
         for onset, end, pitch in placed:
             begin = min(self._rounded(onset, divisions), self._end - SHORTEST)
             until, is_loose = self._rounded_end(end, divisions) if lengths else (self._rounded(end, divisions), True)
             if until <= begin:
                 until, is_loose = self._next(begin, divisions), True
-            key = begin, pitch
-            longest[key] = max(longest.get(key, (0, True)), (min(until, self._end), is_loose))
-        following: dict[int, int] = {}
-        notes = []
-        for (begin, pitch), (until, is_loose) in sorted(longest.items(), reverse=True):
-            notes.append(WrittenNote(begin, min(until, following.get(pitch, until)), pitch, is_loose))
-            following[pitch] = begin
-        return notes[::-1]
+            note = WrittenNote(begin, min(until, self._end), pitch, is_loose)
+            before = longest.get((begin, pitch), note)
+            longest[begin, pitch] = max(before, note, key=lambda note: note.end)
+        return one_at_a_time(longest.values())
 
     def _cell(self, place: float) -> tuple[int, int]:
         """Start and length of the cell that a place is in."""
@@ -236,6 +232,16 @@ class Grid:
         """The grid point after a place: the shortest note that begins there."""
         start, length = self._cell(place)
         return place + length // max(divisions.get(start, 1), 1 if self.is_exact else 2)
+
+
+def one_at_a_time(notes: Iterable[WrittenNote]) -> list[WrittenNote]:
+    """Notes in order of onset and pitch, each ended by the next one of its pitch."""
+    following: dict[int, int] = {}
+    found = []
+    for note in sorted(notes, key=lambda note: (note.onset, note.pitch), reverse=True):
+        found.append(replace(note, end=min(note.end, following.get(note.pitch, note.end))))
+        following[note.pitch] = note.onset
+    return found[::-1]
 
 
 def _miss(place: float, division: int, length: int) -> float:
