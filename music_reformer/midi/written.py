@@ -117,7 +117,8 @@ def lag(times: NDArray[np.int64], ticks_per_quarter: int) -> int:
         near = np.abs(place - eighths) < 0.25
         return float((near * np.where(eighths % 2 == 0, 2, 1)).sum())
 
-    candidates = [first + steps * sixteenth for steps in (0, -1, 1, -2, 2)]
+    half = 2 * sixteenth
+    candidates = [(first + steps * sixteenth + half) % (2 * half) - half for steps in (0, -1, 1, 2)]
     return round(candidates[int(np.argmax([on_beats(late) for late in candidates]))])
 
 
