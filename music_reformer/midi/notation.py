@@ -30,7 +30,7 @@ from music_reformer.midi.voices import Piece, Voice, in_bars, note_values
 from music_reformer.midi.written import UNIT, Bar, written_bars
 
 SHORT_NAME = 6  # characters that need no abbreviation
-NOTATION_NOTES = 30_000  # about a minute of work
+NOTATION_NOTES = 30_000  # less than a minute of work
 NOTATION_BARS = 30_000  # of all parts together; as much work if they are empty
 STEPS = "FCGDAEB"  # along the line of fifths
 # Clefs of programs that do not simply follow their range, by music21's names.
@@ -217,6 +217,10 @@ def _groups(parts: Sequence[WrittenPart], streams: Sequence[Sequence[Any]]) -> l
     import music21
 
     groups = [music21.layout.StaffGroup(list(staves), symbol="brace") for staves in streams if len(staves) > 1]
+    hands = zip(parts, streams, streams[1:], strict=False)
+    groups += [
+        music21.layout.StaffGroup([*right, *left], symbol="brace") for part, right, left in hands if part.is_right_hand
+    ]
     family = [
         next((number for number, programs in enumerate(FAMILIES) if part.program in programs), None)
         if len(part.staves) == 1 and not part.is_drum

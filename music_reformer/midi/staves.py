@@ -46,13 +46,17 @@ class Syllable:
 
 @dataclass
 class WrittenPart:
-    """A part of the score: one staff, or two from the top, with their voices; syllables by onset."""
+    """A part of the score: one staff, or two from the top, with their voices; syllables by onset.
+
+    The hands of a keyboard whose tracks have names of their own are two parts, the right one first.
+    """
 
     name: str
     program: int
     is_drum: bool
     staves: list[list[Voice]]
     syllables: dict[int, Syllable] = field(default_factory=dict)
+    is_right_hand: bool = False
 
     def notes(self) -> Iterator[tuple[int, int, int]]:
         """(onset, end, pitch) in units of all notes as they are written."""
@@ -62,20 +66,24 @@ class WrittenPart:
 
 
 def written_parts(score: symusic.Score, bars: Sequence[Bar]) -> list[WrittenPart]:
-    """The parts of a score: a track each, but two tracks of one keyboard are one part."""
+    """The parts of a score: a track each, but two tracks of one keyboard and name are one part."""
     grid = Grid(score, bars)
     tracks = [track for track in score.tracks if len(track.notes)]
-    parts, number = [], 0
+    parts: list[WrittenPart] = []
+    number = 0
     while number < len(tracks):
         track = tracks[number]
         staves = _staves(track, score.ticks_per_quarter)
-        if number + 1 < len(tracks) and _are_hands(track, tracks[number + 1]):
-            staves = [_played(track), _played(tracks[number + 1])]
+        is_pair = number + 1 < len(tracks) and len(staves) == 1 and _are_hands(track, tracks[number + 1])
+        if is_pair and track.name == tracks[number + 1].name:
+            staves.append(_played(tracks[number + 1]))
             number += 1
+        if not is_pair and parts and parts[-1].is_right_hand:
+            staves = [_played(track)]
         is_drum = bool(track.is_drum)
-        parts.append(
-            WrittenPart(_name(track), track.program, is_drum, [_voices(staff, grid, is_drum) for staff in staves])
-        )
+        written = [_voices(staff, grid, is_drum) for staff in staves]
+        is_right = is_pair and len(staves) == 1
+        parts.append(WrittenPart(_name(track), track.program, is_drum, written, is_right_hand=is_right))
         number += 1
     _number_names(parts)
     _add_lyrics(parts, score, grid)
@@ -92,7 +100,7 @@ def _are_hands(upper: symusic.core.TrackTick, lower: symusic.core.TrackTick) -> 
     """Whether two tracks are the hands of one keyboard player."""
     if upper.is_drum or lower.is_drum or upper.program != lower.program or upper.program not in KEYBOARDS:
         return False
-    return bool(upper.name == lower.name and upper.notes.numpy()["pitch"].mean() > lower.notes.numpy()["pitch"].mean())
+    return bool(upper.notes.numpy()["pitch"].mean() > lower.notes.numpy()["pitch"].mean())
 
 
 def _staves(track: symusic.core.TrackTick, ticks_per_quarter: int) -> list[Played]:
@@ -172,7 +180,7 @@ def _near_onset(note: WrittenNote, onsets: Sequence[int]) -> int:
 
 
 def _name(track: symusic.core.TrackTick) -> str:
-    name = shown(track.name)
+    name = shown(track.name).rstrip(" :")
     if 0 < len(name) <= MAX_NAME:
         return name
     return (not track.is_drum and PLAIN_NAMES.get(track.program)) or instrument_name(track.program, drum=track.is_drum)
@@ -190,7 +198,7 @@ def _number_names(parts: Sequence[WrittenPart]) -> None:
 
 def _add_lyrics(parts: Sequence[WrittenPart], score: symusic.Score, grid: Grid) -> None:
     """Give each track of lyrics to the part on whose onsets most of its syllables fall: its own, if it has notes."""
-    by_part = [{onset for onset, *_ in part.notes()} for part in parts]
+    by_part = [sorted({onset for onset, *_ in part.notes()}) for part in parts]
     for track in score.tracks:
         sung = [(round(grid.place(event.time)), event.text) for event in track.lyrics]
         if not sung:
@@ -208,11 +216,10 @@ def _add_lyrics(parts: Sequence[WrittenPart], score: symusic.Score, grid: Grid) 
                 parts[best].syllables.setdefault(onset, syllable)
 
 
-def _nearest(onsets: set[int], place: int) -> int | None:
-    """The onset that a place was rounded to."""
-    if place in onsets:
-        return place
-    near = [onset for onset in onsets if abs(onset - place) <= UNIT // 4]
+def _nearest(onsets: Sequence[int], place: int) -> int | None:
+    """The onset, of some in order, that a place was rounded to."""
+    after = bisect_right(onsets, place)
+    near = [onset for onset in onsets[max(0, after - 1) : after + 1] if abs(onset - place) <= UNIT // 4]
     return min(near, key=lambda onset: abs(onset - place), default=None)
 
 

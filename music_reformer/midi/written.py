@@ -30,8 +30,9 @@ END_DIVISIONS = (1, 2, 4, 3, 8, 6)  # that an end may need where the onsets do n
 SHORTEST_END = UNIT // 8
 # By how much of a quarter players miss the grid; two onsets this far apart are not one chord, and what merging costs.
 MISS, APART, MERGED = 0.05, 0.1, 4.0
-HABIT = 2.0  # what going against the other cells of a staff costs, where all of them agree
+HABIT = 3.0  # what a division in twos costs where the whole piece is in threes, and the other way round
 ON_GRID = 0.7  # how well onsets must agree on a lag: 1 is perfectly
+FREE = 0.15  # less agreement than this is none
 EXACT_SHARE = 0.6  # of the onsets on the grid of a score that was written, not played
 
 
@@ -98,27 +99,32 @@ def is_exact(times: NDArray[np.int64], ticks_per_quarter: int) -> bool:
     return bool(np.mean(misses <= tolerance) >= EXACT_SHARE)
 
 
+def agreement(times: NDArray[np.int64], step: float) -> complex:
+    """How well times agree on a grid of a step: 1 in absolute value if perfectly, and the angle says how late it is."""
+    return complex(np.exp(2j * np.pi / step * times).mean())
+
+
 def lag(times: NDArray[np.int64], ticks_per_quarter: int) -> int:
     """Ticks, at most half a quarter either way, by which all onsets are late.
 
     Transcriptions of recordings have such a lag: all onsets are on a grid, but not on that of the file. What is on the
     file's grid, or on none, has none.
     """
-    mean = np.exp(8j * np.pi / ticks_per_quarter * times).mean()
+    sixteenth = ticks_per_quarter / 4
+    mean = agreement(times, sixteenth)
     if abs(mean) < ON_GRID or is_exact(times, ticks_per_quarter):
         return 0
-    sixteenth = ticks_per_quarter / 4
+    half = 2 * sixteenth
     first = float(np.angle(mean)) / (2 * np.pi) * sixteenth
+    candidates = [(first + steps * sixteenth + half) % (2 * half) - half for steps in (0, -1, 1, 2)]
 
     def on_beats(late: float) -> float:
         """How many onsets are on beats, and half as many as are between."""
-        place = (times - late) / (2 * sixteenth)
+        place = (times - late) / half
         eighths = np.rint(place)
         near = np.abs(place - eighths) < 0.25
         return float((near * np.where(eighths % 2 == 0, 2, 1)).sum())
 
-    half = 2 * sixteenth
-    candidates = [(first + steps * sixteenth + half) % (2 * half) - half for steps in (0, -1, 1, 2)]
     return round(candidates[int(np.argmax([on_beats(late) for late in candidates]))])
 
 
@@ -137,6 +143,10 @@ class Grid:
         self._lag = lag(times, score.ticks_per_quarter)
         self.is_exact = is_exact(times - self._lag, score.ticks_per_quarter)
         self._has_exact_ends = self.is_exact and is_exact(ends - self._lag, score.ticks_per_quarter)
+        twos, threes, fours = (abs(agreement(times, score.ticks_per_quarter / n)) for n in (2, 3, 4))
+        # Where onsets are anywhere, as in a recording without a beat, tuplets would be noise.
+        self._is_free = not self.is_exact and max(twos, threes, fours) < FREE
+        self._threes = HABIT * (threes - fours)
         self._per_tick = UNIT / score.ticks_per_quarter
         self._tolerance = 1.01 * self._per_tick if score.ticks_per_quarter >= 96 else 0.01
         self._ticks = [bar.tick for bar in bars]
@@ -183,16 +193,10 @@ class Grid:
         for onset in onsets:
             start, length = self._cell(onset)
             inside.setdefault((start, length), []).append(onset - start)
-        cells = [(start, length, sorted(places)) for (start, length), places in inside.items()]
-        first = [self._division(places, length) for _, length, places in cells]
-        in_threes = sum(division in (3, 6) for division in first)
-        in_twos = sum(division in (2, 4, 8) for division in first)
-        # A staff that swings mostly swings throughout.
-        threes = HABIT * (in_threes - in_twos) / max(1, in_threes + in_twos)
-        return {start: self._division(places, length, threes) for start, length, places in cells}
+        return {cell[0]: self._division(sorted(places), cell[1]) for cell, places in inside.items()}
 
-    def _division(self, places: Sequence[float], length: int, threes: float = 0.0) -> int:
-        """The division of a cell for onsets in it, in increasing order; `threes`: how much rather in threes."""
+    def _division(self, places: Sequence[float], length: int) -> int:
+        """The division of a cell for onsets in it, in increasing order."""
         if self.is_exact:
             between = sum(_miss(place, 1, length) > self._tolerance for place in places)
             for division in DIVISIONS:
@@ -208,10 +212,11 @@ class Grid:
                 one == other and after - before > APART * UNIT
                 for one, other, before, after in zip(rounded, rounded[1:], places, places[1:], strict=False)
             )
-            habit = -threes if division in (3, 6) else threes if division in (2, 4, 8) else 0.0
+            habit = -self._threes if division in (3, 6) else self._threes if division in (2, 4, 8) else 0.0
             return DIVISIONS[division] + misses + MERGED * merged + habit
 
-        return min(set(DIVISIONS) - set(RARE_DIVISIONS), key=cost)
+        among = [division for division in DIVISIONS if division not in RARE_DIVISIONS]
+        return min((1, 2, 4) if self._is_free else among, key=cost)
 
     def _rounded(self, place: float, divisions: dict[int, int]) -> int:
         start, length = self._cell(place)

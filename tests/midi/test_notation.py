@@ -128,6 +128,15 @@ def test_hands_stand_on_two_staves_with_a_brace_and_voices_of_their_own() -> Non
         assert by_staff == {"1": {"1"}, "2": {"5"}}
 
 
+def test_hands_with_names_of_their_own_are_two_parts_in_a_brace() -> None:
+    score = piece((0, [(0, 4, 72)]), (0, [(0, 2, 40), (2, 2, 66)]))
+    score.tracks[0].name, score.tracks[1].name = "Right hand", "Left hand"
+    root = written(score)
+    assert texts(root, "part-name") == ["Right hand", "Left hand"]
+    assert not texts(root, "staves")
+    assert [group.findtext("group-symbol") for group in root.iterfind(".//part-group[@type='start']")] == ["brace"]
+
+
 def test_one_tempo_mark_for_a_tempo_and_one_for_a_new_one() -> None:
     score = piece((0, [(bar * 4, 4, 60) for bar in range(16)]), (40, [(0, 64, 72)]))
     # A recording's tempo, changed at every beat; then a new one that lasts.

@@ -74,6 +74,15 @@ def test_what_is_on_no_grid_has_no_lag() -> None:
     assert lag(times, QUARTER) == 0
 
 
+def test_a_recording_without_a_beat_has_no_tuplets() -> None:
+    """A hundred onsets anywhere, and the same in time with triplets."""
+    onsets = sorted(np.random.default_rng(8).uniform(0, 40, 100))
+    free = rounded(score_of([(onset, onset + 0.3) for onset in onsets]))
+    assert all((4 * onset) % 1 == 0 for onset, _ in free)
+    swung = rounded(score_of([(round(3 * onset) / 3 + 0.012, round(3 * onset) / 3 + 0.3) for onset in onsets]))
+    assert any((4 * onset) % 1 for onset, _ in swung)
+
+
 def test_bars_are_those_of_the_score() -> None:
     score = random_score(2)
     score.time_signatures.append(symusic.TimeSignature(33 * QUARTER + 10, 2, 4))  # cuts a bar of 3/4 short
