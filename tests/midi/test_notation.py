@@ -227,8 +227,8 @@ def test_faults_of_a_file_are_put_right_before_it_is_written() -> None:
 
 
 def test_what_is_too_much_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match="it has more than 30,000 bars in its parts; export a part of it"):
-        written(piece((0, [(0, 1, 60), (4 * 31_000, 1, 60)])))
+    with pytest.raises(UserError, match="it has more than 20,000 bars in its parts; export a part of it"):
+        written(piece((0, [(0, 1, 60), (4 * 21_000, 1, 60)])))
     with pytest.raises(UserError, match="a metre of 255/8 cannot be written as notes"):
         written(piece((0, [(0, 1, 60)]), metre=(255, 8)))
     monkeypatch.setattr(notation, "NOTATION_NOTES", 1)
