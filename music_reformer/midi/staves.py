@@ -74,7 +74,7 @@ def written_parts(score: symusic.Score, bars: Sequence[Bar]) -> list[WrittenPart
     while number < len(tracks):
         track = tracks[number]
         staves = _staves(track, score.ticks_per_quarter)
-        is_pair = number + 1 < len(tracks) and len(staves) == 1 and _are_hands(track, tracks[number + 1])
+        is_pair = len(staves) == 1 and _are_hands(tracks[number : number + 2], tracks)
         if is_pair and track.name == tracks[number + 1].name:
             staves.append(_played(tracks[number + 1]))
             number += 1
@@ -96,11 +96,16 @@ def _played(track: symusic.core.TrackTick) -> Played:
     return list(zip(onset.tolist(), (onset + duration).tolist(), columns["pitch"].tolist(), strict=True))
 
 
-def _are_hands(upper: symusic.core.TrackTick, lower: symusic.core.TrackTick) -> bool:
-    """Whether two tracks are the hands of one keyboard player."""
-    if upper.is_drum or lower.is_drum or upper.program != lower.program or upper.program not in KEYBOARDS:
+def _are_hands(pair: Sequence[symusic.core.TrackTick], tracks: Sequence[symusic.core.TrackTick]) -> bool:
+    """Whether two tracks are the right and the left hand of one keyboard player: they have one name, or no other track
+    has their program."""
+    if len(pair) < 2 or any(track.is_drum or track.program not in KEYBOARDS for track in pair):
         return False
-    return bool(upper.notes.numpy()["pitch"].mean() > lower.notes.numpy()["pitch"].mean())
+    right, left = pair
+    alike = sum(track.program == right.program and not track.is_drum for track in tracks)
+    if left.program != right.program or (left.name != right.name and alike > 2):
+        return False
+    return bool(right.notes.numpy()["pitch"].mean() > left.notes.numpy()["pitch"].mean())
 
 
 def _staves(track: symusic.core.TrackTick, ticks_per_quarter: int) -> list[Played]:

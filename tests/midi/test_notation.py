@@ -137,6 +137,17 @@ def test_hands_with_names_of_their_own_are_two_parts_in_a_brace() -> None:
     assert [group.findtext("group-symbol") for group in root.iterfind(".//part-group[@type='start']")] == ["brace"]
 
 
+def test_a_melody_and_a_piano_of_one_program_are_no_hands() -> None:
+    """As in POP909: three tracks of program 0, of which the last one needs two staves."""
+    score = piece((0, [(0, 4, 76)]), (0, [(0, 4, 70)]), (0, [(0, 2, 40), (2, 2, 66)]))
+    for track, name in zip(score.tracks, ("Melody", "Bridge", "Piano"), strict=True):
+        track.name = name
+    root = written(score)
+    assert texts(root, "part-name") == ["Melody", "Bridge", "Piano"]
+    assert [part.findtext(".//staves") for part in root.findall("part")] == [None, None, "2"]
+    assert not texts(root, "group-symbol")
+
+
 def test_one_tempo_mark_for_a_tempo_and_one_for_a_new_one() -> None:
     score = piece((0, [(bar * 4, 4, 60) for bar in range(16)]), (40, [(0, 64, 72)]))
     # A recording's tempo, changed at every beat; then a new one that lasts.
