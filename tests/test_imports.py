@@ -49,7 +49,7 @@ HOMES = {
     "gradio": "ui/",
     "hydra": ("cli.py", "sweep.py"),
     "omegaconf": ("cli.py", "sweep.py"),
-    "music21": ("midi/notation.py", "midi/sheet.py"),
+    "music21": ("midi/notation.py", "midi/notation_elements.py", "midi/sheet.py"),
     "mido": "midi/sheet.py",
     "safetensors": "model/weights.py",
     "matplotlib": ("training/plots.py", "evaluation/report_plots.py", "ui/page.py"),

@@ -1,20 +1,39 @@
-"""A score as MusicXML, for notation programs: quantised, in bars and voices, by music21 (`sheet.py` reads)."""
+"""A score as MusicXML, for notation programs, by music21 (`sheet.py` reads).
+
+What is written, and how it is rounded, is decided in `written.py`, `voices.py` and `staves.py`; here and in
+`notation_elements.py` it becomes notes, beams, clefs, braces and a page.
+"""
 
 from __future__ import annotations
 
 import sys
-import tempfile
 import warnings
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
-
-import symusic
+from xml.etree import ElementTree
 
 from music_reformer.errors import UserError
+from music_reformer.midi.key import Key
 from music_reformer.midi.limited import run_limited, serve_limited
+from music_reformer.midi.notation_elements import VOICES, beam, clef_of, element_of, instrument_of, name_drums, quarters
 from music_reformer.midi.score import KEPT_LIMITS, read_score, with_likely_metre
+from music_reformer.midi.staves import (
+    MOST_VOICES,
+    WrittenPart,
+    hidden_metres,
+    key_sections,
+    tempo_marks,
+    written_parts,
+)
+from music_reformer.midi.voices import Voice, in_bars, note_values
+from music_reformer.midi.written import UNIT, Bar, written_bars
 
-NOTATION_NOTES = 30_000  # about a minute of work
+NOTATION_NOTES = 30_000  # less than a minute of work
+NOTATION_BARS = 20_000  # of all parts together; as much work if they are empty
+# Parts that a bracket joins, by their programs.
+FAMILIES = (range(40, 44), range(56, 64), range(64, 80), VOICES)
+# A4 and its margins in millimetres; heights of a staff there, and of what stands between staves in staff heights.
+PAGE, MARGIN, STAFF, SMALL, SMALLEST, SPACED = (210, 297), 12, 6.5, 4.0, 3.0, 2.9
 
 
 def music_xml(midi: bytes, *, name: str, title: str, seconds: float = 120, megabytes: int = 3000) -> bytes:
@@ -33,54 +52,206 @@ def music_xml(midi: bytes, *, name: str, title: str, seconds: float = 120, megab
     return run_limited(module, arguments, midi, name=name, doing="written", seconds=seconds, megabytes=megabytes)
 
 
-def _convert(data: bytes, name: str, title: str) -> bytes:
+def convert(data: bytes, name: str, title: str) -> bytes:
+    """What `music_xml` returns, made in this process: for pieces that we made ourselves."""
     import music21
 
     played = with_likely_metre(read_score(data, limits=KEPT_LIMITS, name=name))
-    # Metre and key in a track of their own: music21 gives them to all parts only then.
-    played.tracks.insert(0, symusic.Track("", 0, False))
-    score = music21.converter.parseData(played.dumps_midi(), format="midi")
-    if sum(1 for _ in score.recurse().notes) > NOTATION_NOTES:
+    if played.note_num() > NOTATION_NOTES:
         raise UserError(f"{name} has more than {NOTATION_NOTES:,} notes; export a part of it as notes instead")
+    bars = written_bars(played)
+    if len(bars) * len(played.tracks) > NOTATION_BARS:
+        raise UserError(
+            f"{name} has more than {NOTATION_BARS:,} bars in its parts; export a part of it as notes instead"
+        )
+    parts = written_parts(played, bars)
+    frame = _Frame(bars, key_sections(played, bars), tempo_marks(played, bars))
+    score = music21.stream.Score()
     score.metadata = music21.metadata.Metadata(title=title, composer="")
-    _sign_key(score)
-    _fill_up(score)
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    score.insert(0, _page(sum(len(part.staves) for part in parts)))
+    streams = [_staves(part, number, frame) for number, part in enumerate(parts)]
+    for stream in (stream for staves in streams for stream in staves):
+        score.insert(0, stream)
+    for group in _groups(parts, streams):
+        score.insert(0, group)
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        path = Path(folder) / "score.musicxml"
-        score.write("musicxml", path)
-        return path.read_bytes()
+        exporter = music21.musicxml.m21ToXml.ScoreExporter(score, makeNotation=False)
+        root = exporter.parse()
+    for part, element in zip(parts, root.iter("part"), strict=True):
+        if part.is_drum:
+            name_drums(root, element, part)
+    return bytes(exporter.xmlHeader()) + ElementTree.tostring(root)
 
 
-def _sign_key(score: Any) -> None:
-    """Where the file names no key, find one, so that notes are spelt as a musician would."""
-    if score.recurse().getElementsByClass("KeySignature").first() is not None:
-        return
-    try:
-        key = score.analyze("key")
-    except Exception:  # music21 gives up on pieces of drums alone, in many ways
-        return
-    for part in score.parts:
-        first = part.recurse().getElementsByClass("Measure").first()
-        (first if first is not None else part).insert(0, key.__class__(key.tonic, key.mode))
-    for note in score.recurse().notes:
-        for pitch in note.pitches:
-            if pitch.accidental is not None and key.sharps < 0 and pitch.accidental.name == "sharp":
-                pitch.getEnharmonic(inPlace=True)
+class _Frame:
+    """What all parts share, bar by bar: time and key signatures, tempo marks and numbers.
+
+    Args:
+        bars: of the score.
+        keys: (index of a bar, key), the first at 0.
+        tempos: (index of a bar, quarters a minute).
+    """
+
+    def __init__(self, bars: Sequence[Bar], keys: Sequence[tuple[int, Key]], tempos: Sequence[tuple[int, float]]):
+        self.bars = bars
+        self.tempos = dict(tempos)
+        self.key_changes = dict(keys)
+        hidden = hidden_metres(bars)
+        self.metres = [hidden.get(index, (bar.beats, bar.unit)) for index, bar in enumerate(bars)]
+        self.has_pickup = 0 in hidden
+        self._signatures: dict[tuple[int, int], Any] = {}
+
+    def signature(self, index: int) -> Any:
+        """music21's time signature of a bar, which also knows how to beam."""
+        import music21
+
+        metre = self.metres[index]
+        if metre not in self._signatures:
+            self._signatures[metre] = music21.meter.TimeSignature("{}/{}".format(*metre))
+        return self._signatures[metre]
+
+    def whole(self, index: int) -> int:
+        """Length of a whole bar of the metre that is shown."""
+        beats, unit = self.metres[index]
+        return 4 * UNIT * beats // unit
+
+    def measure(self, index: int, *, is_first: bool) -> Any:
+        """An empty measure; tempo marks stand over the first staff only."""
+        import music21
+
+        bar, metre = self.bars[index], self.metres[index]
+        measure = music21.stream.Measure(number=index + (not self.has_pickup))
+        if index == 0 or metre != self.metres[index - 1]:
+            measure.timeSignature = music21.meter.TimeSignature("{}/{}".format(*metre))
+        if index in self.key_changes:
+            key = self.key_changes[index]
+            measure.insert(0, music21.key.KeySignature(key.sharps).asKey("minor" if key.is_minor else "major"))
+        if is_first and index in self.tempos:
+            measure.insert(0, _tempo(self.tempos[index], metre))
+        if bar.length < self.whole(index):
+            missing = quarters(self.whole(index) - bar.length)
+            if index == 0:
+                measure.paddingLeft = missing
+                measure.showNumber = music21.stream.enums.ShowNumber.NEVER
+            else:
+                measure.paddingRight = missing
+        return measure
 
 
-def _fill_up(score: Any) -> None:
-    """Bars of rest behind parts that end early: in notation all parts have the same bars."""
+def _tempo(quarters_a_minute: float, metre: tuple[int, int]) -> Any:
     import music21
 
-    bars = [list(part.getElementsByClass("Measure")) for part in score.parts]
-    longest = max(bars, key=len, default=[])
-    for part, own in zip(score.parts, bars, strict=True):
-        for bar in longest[len(own) :]:
-            rest = music21.stream.Measure(number=bar.number)
-            rest.append(music21.note.Rest(quarterLength=bar.barDuration.quarterLength))
-            part.append(rest)
+    beats, unit = metre
+    length = 1.5 if unit == 8 and beats % 3 == 0 and beats > 3 else 2.0 if unit == 2 else 1.0
+    mark: Any = music21.tempo.MetronomeMark(number=max(1, round(quarters_a_minute / length)), referent=length)
+    mark.placement = "above"
+    return mark
+
+
+def _page(num_staves: int) -> Any:
+    """An A4 page with room for two systems of so many staves, or for one if they would be too small."""
+    import music21
+
+    staff = (PAGE[1] - 3 * MARGIN) / (num_staves * SPACED)
+    if staff / 2 >= SMALL:
+        staff = min(STAFF, staff / 2)
+    staff = max(SMALLEST, min(STAFF, staff))
+    tenths = 40 / staff  # tenths of the space between lines, in a millimetre
+    margin = round(MARGIN * tenths)
+    page = music21.layout.PageLayout(
+        pageWidth=round(PAGE[0] * tenths),
+        pageHeight=round(PAGE[1] * tenths),
+        leftMargin=margin,
+        rightMargin=margin,
+        topMargin=margin,
+        bottomMargin=margin,
+    )
+    return music21.layout.ScoreLayout(scalingMillimeters=round(staff, 2), scalingTenths=40, pageLayout=page)
+
+
+def _groups(parts: Sequence[WrittenPart], streams: Sequence[Sequence[Any]]) -> list[Any]:
+    """Braces of keyboards, and brackets around neighbours of one family."""
+    import music21
+
+    groups = [music21.layout.StaffGroup(list(staves), symbol="brace") for staves in streams if len(staves) > 1]
+    hands = zip(parts, streams, streams[1:], strict=False)
+    groups += [
+        music21.layout.StaffGroup([*right, *left], symbol="brace") for part, right, left in hands if part.is_right_hand
+    ]
+    family = [
+        next((number for number, programs in enumerate(FAMILIES) if part.program in programs), None)
+        if len(part.staves) == 1 and not part.is_drum
+        else None
+        for part in parts
+    ]
+    begin = 0
+    for end in range(1, len(parts) + 1):
+        if end == len(parts) or family[end] != family[begin]:
+            if end - begin > 1 and family[begin] is not None:
+                joined = [staves[0] for staves in streams[begin:end]]
+                through = FAMILIES[family[begin] or 0] is not VOICES
+                groups.append(music21.layout.StaffGroup(joined, symbol="bracket", barTogether=through))
+            begin = end
+    return groups
+
+
+def _staves(part: WrittenPart, number: int, frame: _Frame) -> list[Any]:
+    """A part of music21 for each staff of a part."""
+    import music21
+
+    kind = music21.stream.PartStaff if len(part.staves) > 1 else music21.stream.Part
+    streams = []
+    for place, voices in enumerate(part.staves):
+        stream = kind(id=f"P{number + 1}-Staff{place + 1}")
+        stream.partName = part.name
+        instrument = instrument_of(part, number)
+        stream.partAbbreviation = instrument.instrumentAbbreviation
+        stream.insert(0, instrument)
+        _fill(stream, part, voices, frame, place=place, is_first=number == place == 0)
+        streams.append(stream)
+    return streams
+
+
+def _fill(
+    stream: Any, part: WrittenPart, voices: Sequence[Voice], frame: _Frame, *, place: int, is_first: bool
+) -> None:
+    """Put measures with their notes into a staff, the part's upper one (`place` 0) or its lower one."""
+    import music21
+
+    pieces = [in_bars(voice, frame.bars) for voice in voices]
+    key = Key(0, is_minor=False)
+    syllables = dict(part.syllables) if place == 0 else {}
+    first_voice = 1 + MOST_VOICES * place
+    for index, bar in enumerate(frame.bars):
+        key = frame.key_changes.get(index, key)
+        measure = frame.measure(index, is_first=is_first)
+        if index == 0:
+            measure.clef = clef_of(part, voices)
+        inside = [found[index] for found in pieces if index in found] or [[]]
+        inside.sort(key=lambda pieces: -sum(sum(p.pitches) / len(p.pitches) for p in pieces) / max(1, len(pieces)))
+        for number, own in enumerate(inside):
+            elements = [
+                element_of(piece, part, key, syllables.pop(bar.start + piece.start, None) if piece.pitches else None)
+                for piece in note_values(own, bar)
+            ]
+            beam(elements, frame.signature(index), measure)
+            # Two staves are one part of MusicXML, in which the lower one has the voices 5 to 8.
+            is_alone = len(inside) == 1 and len(part.staves) == 1
+            holder = measure if is_alone else music21.stream.Voice(id=first_voice + number)
+            for element in elements:
+                if number > 0 and element.isRest:
+                    element.style.hideObjectOnPrint = True
+                holder.append(element)
+            if holder is not measure:
+                measure.insert(0, holder)
+            if not own and bar.length == frame.whole(index):
+                elements[0].fullMeasure = True
+        stream.append(measure)
+    stream.getElementsByClass("Measure").last().rightBarline = "final"
+    if not part.is_drum:
+        stream.makeAccidentals(inPlace=True)
 
 
 if __name__ == "__main__":
-    sys.exit(serve_limited(_convert))
+    sys.exit(serve_limited(convert))

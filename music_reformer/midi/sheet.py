@@ -14,6 +14,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from typing import Any
+from xml.etree import ElementTree
 
 import mido
 
@@ -116,15 +117,19 @@ def _convert(data: bytes, name: str, kind: str) -> bytes:
     import music21
 
     notices: list[str] = []
+    text = _text(data)
+    programs: dict[str, int] = {}
+    if kind == "musicxml":
+        text, programs = _drums_as_keys(text)
     try:
-        parsed = music21.converter.parseData(_text(data), format=kind)
+        parsed = music21.converter.parseData(text, format=kind)
     except Exception as error:  # whatever music21 stumbles over
         raise UserError(f"{name} is damaged and cannot be read as {_NAMES[kind]}; save it again") from error
     if isinstance(parsed, music21.stream.Opus):
         if len(parsed.scores) > 1:
             notices.append(f"the first of its {len(parsed.scores)} tunes is opened")
         parsed = parsed.scores[0]
-    midi = _written(_played(parsed, notices))
+    midi = _written(_played(parsed, notices), programs)
     told = json.dumps(notices).encode()
     return struct.pack(">I", len(told)) + told + midi
 
@@ -132,13 +137,52 @@ def _convert(data: bytes, name: str, kind: str) -> bytes:
 _NAMES = {"musicxml": "MusicXML", "abc": "ABC"}
 
 
-def _text(data: bytes) -> str | bytes:
+def _text(data: bytes) -> str:
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return data.decode("utf-16", errors="replace")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         return data.decode("cp1252", errors="replace")
+
+
+def _drums_as_keys(text: str) -> tuple[str, dict[str, int]]:
+    """MusicXML in which each drum has its MIDI key as pitch, and the General MIDI programs of the parts by their ids.
+
+    music21 reads one instrument of a part, and forgets which of them an unpitched note is for.
+    """
+    try:
+        root = ElementTree.fromstring(re.sub(r"^\s*<\?xml[^>]*\?>", "", text))
+    except ElementTree.ParseError:
+        return text, {}  # music21 will refuse it
+    programs: dict[str, int] = {}
+    keys: dict[str, int] = {}
+    for part in root.iter("score-part"):
+        for instrument in part.iter("midi-instrument"):
+            program, key = (_number(instrument.findtext(tag)) for tag in ("midi-program", "midi-unpitched"))
+            if program is not None:
+                programs.setdefault(part.get("id", ""), program)
+            if key is not None:
+                keys[instrument.get("id", "")] = key
+    changed = False
+    for note in root.iter("note"):
+        drum, named = note.find("unpitched"), note.find("instrument")
+        key = keys.get(named.get("id", "")) if named is not None else None
+        if drum is None or key is None:
+            continue
+        changed = True
+        drum.clear()
+        drum.tag = "pitch"
+        octave, step = divmod(key, 12)
+        ElementTree.SubElement(drum, "step").text = "CCDDEFFGGAAB"[step]
+        ElementTree.SubElement(drum, "alter").text = str(int(step in (1, 3, 6, 8, 10)))
+        ElementTree.SubElement(drum, "octave").text = str(octave - 1)
+    return ElementTree.tostring(root, encoding="unicode") if changed else text, programs
+
+
+def _number(text: str | None) -> int | None:
+    """A MIDI number as MusicXML counts, from 1."""
+    return int(text) - 1 if text is not None and text.strip().isdecimal() and 1 <= int(text) <= 128 else None
 
 
 def _unzipped(data: bytes, name: str) -> bytes:
@@ -175,7 +219,7 @@ def _root_of(archive: zipfile.ZipFile) -> str | None:
 
 
 def _played(score: Any, notices: list[str]) -> Any:
-    """The score with its repeats written out, and tied notes as one."""
+    """The score with its repeats written out."""
     import music21
 
     if any(score.recurse().getElementsByClass("RepeatMark")):
@@ -183,8 +227,6 @@ def _played(score: Any, notices: list[str]) -> Any:
             score = score.expandRepeats()
         except music21.repeat.ExpanderException:
             notices.append("its repeats contradict each other, so every bar is played once")
-    for part in _parts(score):
-        part.stripTies(inPlace=True)
     return score
 
 
@@ -192,14 +234,14 @@ def _parts(score: Any) -> list[Any]:
     return list(score.parts) or [score]
 
 
-def _written(score: Any) -> bytes:
+def _written(score: Any, programs: dict[str, int]) -> bytes:
     """A score of music21 as a MIDI file: a track for metre, tempo and title, and one for each part."""
     file = mido.MidiFile(type=1, ticks_per_beat=TICKS, charset="utf-8")
     parts = _parts(score)
     file.tracks.append(_track(_conductor(score, parts[0])))
     addresses = _Addresses()
     for part in parts:
-        file.tracks.append(_track(_part_events(part, addresses)))
+        file.tracks.append(_track(_part_events(part, addresses, programs)))
     written = io.BytesIO()
     file.save(file=written)
     return written.getvalue()
@@ -304,38 +346,63 @@ class _Addresses:
         return self._found[program]
 
 
-def _part_events(part: Any, addresses: _Addresses) -> Iterator[tuple[int, int, Any]]:
+def _part_events(part: Any, addresses: _Addresses, programs: dict[str, int]) -> Iterator[tuple[int, int, Any]]:
     instrument = part.getInstrument(returnDefault=True)
     flat = part.flatten()
     is_drum = _is_drums(part, instrument, flat)
-    program = int(instrument.midiProgram or 0)
+    program = programs.get(str(instrument.partId), int(instrument.midiProgram or 0))
     port, channel = addresses.of(program, is_drum)
     yield 0, 0, mido.MetaMessage("track_name", name=str(part.partName or instrument.instrumentName or "")[:TEXT])
     if port:
         yield 0, 1, mido.MetaMessage("midi_port", port=port)
     if not is_drum:
         yield 0, 2, mido.Message("program_change", channel=channel, program=program)
-    loudness = sorted(
-        (float(mark.offset), VELOCITIES.get(str(mark.value), PLAIN_VELOCITY))
-        for mark in flat.getElementsByClass("Dynamic")
-    )
-    for element in flat.notes:
-        if "ChordSymbol" in element.classes or "NoChord" in element.classes:
-            continue
-        begin = _ticks(element.offset)
-        end = _ticks(element.offset + element.duration.quarterLength)
-        if end <= begin:  # a grace note
-            begin, end = max(0, begin - GRACE), max(begin, 1)
-        said = [velocity for offset, velocity in loudness if offset <= float(element.offset)]
-        accent = sum(ACCENTS.get(each.name, 0) for each in element.articulations)
-        velocity = min(127, (said[-1] if said else PLAIN_VELOCITY) + accent)
-        for key in _keys(element):
-            yield begin, 5, mido.Message("note_on", channel=channel, note=key, velocity=velocity)
-            yield end, 4, mido.Message("note_off", channel=channel, note=key, velocity=0)
+    sounding = [each for each in flat.notes if "ChordSymbol" not in each.classes and "NoChord" not in each.classes]
+    for begin, end, key, velocity in _joined(_notes(sounding, flat)):
+        yield begin, 5, mido.Message("note_on", channel=channel, note=key, velocity=velocity)
+        yield end, 4, mido.Message("note_off", channel=channel, note=key, velocity=0)
+    for element in sounding:
         for lyric in element.lyrics[:1]:
             if lyric.text:
                 joined = str(lyric.text) + ("" if lyric.syllabic in ("begin", "middle") else " ")
-                yield begin, 3, mido.MetaMessage("lyrics", text=joined[:TEXT])
+                yield _begin(element), 3, mido.MetaMessage("lyrics", text=joined[:TEXT])
+
+
+def _begin(element: Any) -> int:
+    """Tick at which an element begins; grace notes come before what they stand in front of."""
+    begin = _ticks(element.offset)
+    return begin if element.duration.quarterLength else max(0, begin - GRACE)
+
+
+def _notes(elements: list[Any], flat: Any) -> Iterator[tuple[int, int, int, int, str]]:
+    """(begin, end, key, velocity, kind of tie) of the notes of a part, in order of time."""
+    marks = [(float(mark.offset), mark.value) for mark in flat.getElementsByClass("Dynamic")]
+    loudness = sorted((offset, VELOCITIES.get(str(value), PLAIN_VELOCITY)) for offset, value in marks)
+    for element in elements:
+        begin = _begin(element)
+        end = max(_ticks(element.offset + element.duration.quarterLength), begin + 1)
+        said = [velocity for offset, velocity in loudness if offset <= float(element.offset)]
+        accent = sum(ACCENTS.get(each.name, 0) for each in element.articulations)
+        velocity = min(127, (said[-1] if said else PLAIN_VELOCITY) + accent)
+        for note in element.notes if hasattr(element, "notes") else (element,):
+            tie = note.tie.type if note.tie is not None else ""
+            yield from ((begin, end, key, velocity, tie) for key in _keys(note))
+
+
+def _joined(notes: Iterator[tuple[int, int, int, int, str]]) -> list[tuple[int, int, int, int]]:
+    """(begin, end, key, velocity) of notes, tied ones as one, whichever voices they stand in."""
+    found: list[list[int]] = []
+    tied: dict[int, list[int]] = {}  # the last note of each key that a tie holds on
+    for begin, end, key, velocity, tie in sorted(notes, key=lambda note: note[0]):
+        before = tied.pop(key, None) if tie in ("stop", "continue") else None
+        if before is not None and before[1] == begin:
+            before[1], note = end, before
+        else:
+            note = [begin, end, key, velocity]
+            found.append(note)
+        if tie in ("start", "continue"):
+            tied[key] = note
+    return [(begin, end, key, velocity) for begin, end, key, velocity in found]
 
 
 def _is_drums(part: Any, instrument: Any, flat: Any) -> bool:
@@ -345,9 +412,7 @@ def _is_drums(part: Any, instrument: Any, flat: Any) -> bool:
 
 
 def _keys(element: Any) -> list[int]:
-    """Keys of a note, a chord or a drum."""
-    if "PercussionChord" in element.classes:
-        return [key for note in element.notes for key in _keys(note)]
+    """Keys of a note or a drum."""
     if "Unpitched" in element.classes:
         stored = element.storedInstrument
         key = getattr(stored, "percMapPitch", None)

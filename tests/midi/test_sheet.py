@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import symusic
 
-from helpers.sheets import ABC, compressed, song
+from helpers.sheets import ABC, HEAD, compressed, note, song
 from music_reformer.batch.generate import generate
 from music_reformer.batch.settings import GenerateConfig
 from music_reformer.errors import UserError
@@ -156,3 +156,52 @@ def test_generate_continues_a_score(tmp_path: Path) -> None:
     )
     assert written.name == "song_1.mid"
     assert {track.name for track in read_score(written).tracks} >= {"Voice", "Piano", "Drums"}
+
+
+def as_score(body: str) -> symusic.Score:
+    """One part of two instruments of a drum kit, in bars of 4/4 with two divisions of a quarter."""
+    part = (
+        '<score-part id="P1"><part-name>Kit</part-name>'
+        + "".join(
+            f'<score-instrument id="I{key}"><instrument-name>x</instrument-name></score-instrument>' for key in (37, 43)
+        )
+        + "".join(
+            f'<midi-instrument id="I{key}"><midi-channel>10</midi-channel><midi-program>1</midi-program>'
+            f"<midi-unpitched>{key}</midi-unpitched></midi-instrument>"
+            for key in (37, 43)
+        )
+        + "</score-part>"
+    )
+    attributes = (
+        "<attributes><divisions>2</divisions><time><beats>4</beats><beat-type>4</beat-type></time></attributes>"
+    )
+    bars = body.replace('<measure number="1">', f'<measure number="1">{attributes}')
+    return read_score(f'{HEAD}<part-list>{part}</part-list><part id="P1">{bars}</part></score-partwise>'.encode())
+
+
+def test_each_drum_of_a_kit_keeps_its_key() -> None:
+    hit = (
+        "<note>{}<unpitched><display-step>F</display-step><display-octave>4</display-octave></unpitched>"
+        '<duration>2</duration><instrument id="I{}"/><voice>1</voice></note>'
+    )
+    bar = hit.format("", 37) + hit.format("<chord/>", 43) + hit.format("", 43) + 2 * hit.format("", 37)
+    score = as_score(f'<measure number="1">{bar}</measure>')
+    track = next(track for track in score.tracks if len(track.notes))
+    assert track.is_drum
+    assert sorted((note.time // QUARTER, note.pitch) for note in track.notes) == [
+        (0, 36), (0, 42), (1, 42), (2, 36), (3, 36),
+    ]  # fmt: skip
+
+
+def test_ties_hold_across_voices_and_parts_of_chords() -> None:
+    """E is tied from a chord of voice 1 to voice 2 of the next bar; G, in the same chord, is not."""
+    tie = '<tie type="{}"/>'
+    first = note("E", 4, 8).replace("<voice>", tie.format("start") + "<voice>") + note("G", 4, 8, before="<chord/>")
+    other = "<backup><duration>8</duration></backup>" + note("E", 4, 8).replace(
+        "<voice>1", tie.format("stop") + "<voice>2"
+    )
+    score = as_score(f'<measure number="1">{first}</measure><measure number="2">{note("C", 5, 8)}{other}</measure>')
+    track = next(track for track in score.tracks if len(track.notes))
+    assert sorted((each.time // QUARTER, each.duration // QUARTER, each.pitch) for each in track.notes) == [
+        (0, 4, 67), (0, 8, 64), (4, 4, 72),
+    ]  # fmt: skip
