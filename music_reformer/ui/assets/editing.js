@@ -1,9 +1,10 @@
-// Editing notes by hand: what is selected, what is done to it, and the row of tools. The pointer is in hand.js; what
-// becomes of a change, in edit-saving.js.
+// Editing notes by hand: what is selected, and what is done to it. The pointer is in hand.js, the row of tools in
+// edit-tools.js; what becomes of a change, in edit-saving.js.
 
 import { openKept } from "./api.js";
 import { Clipboard } from "./clipboard.js";
 import { count } from "./draw.js";
+import { EditTools } from "./edit-tools.js";
 import { closeMenus } from "./menus.js";
 import { announce, complain } from "./messages.js";
 import { barAt, effective, hasTicks, keyOf, made, noteName, pitchName, placeName, quantised, secondsAt, shifted, snap, tickAt } from "./notes.js";
@@ -22,20 +23,26 @@ export class Editing {
   /** `keep(index)` makes a variation the piece; `sound(note)` lets a note be heard. */
   constructor({ piece, desk, roll, player, saving, keep, sound }) {
     Object.assign(this, { piece, desk, roll, player, saving, keep, sound });
-    $("edit").addEventListener("click", () => (this.isOn ? this.leave() : this.enter()));
-    $("edit-tools").addEventListener("click", (event) => this.#use(event.target.closest("[data-edit]")?.dataset.edit));
+    $("edit").addEventListener("click", () => this.switch());
+    this.tools = new EditTools({ onUse: (tool) => this.#use(tool) });
   }
 
   get isOn() { return this.piece.isEditing; }
-  get draws() { return $("edit-draw").getAttribute("aria-pressed") === "true"; }
+  get draws() { return this.tools.draws; }
   /** Ticks between two lines of the grid. */
-  get step() { return Math.max(Math.round(this.#score.resolution * 4 * Number($("edit-grid").value)), 1); }
-  get length() { return this.step; }
+  get step() { return this.tools.step(this.#score); }
+  /** Ticks of a new note. */
+  get length() { return this.step > 1 ? this.step : this.#score.resolution / 4; }
   get selected() { return this.#score.notes.filter((note) => this.#keys.has(keyOf(note))); }
   isSelected(note) { return this.#keys.has(keyOf(note)); }
   /** The place of the keyboard's cursor as a note, where nothing is selected; else null. */
-  get place() { return this.#cursor && !this.#keys.size && made(this.#score, { ...this.#cursor, track: this.#track({}), ticks: this.length, velocity: NEW_VELOCITY }); }
+  get place() { return this.#cursor && !this.#keys.size ? this.#newNote(this.#cursor) : null; }
   get #score() { return this.piece.score; }
+
+  switch() {
+    if (this.isOn) this.leave();
+    else this.enter();
+  }
 
   async enter() {
     const { piece, desk } = this;
@@ -77,6 +84,7 @@ export class Editing {
   follow({ canEdit }) {
     $("edit").disabled = !canEdit;
     if (this.isOn && (!canEdit || this.piece.variation)) this.leave();
+    this.#keys = new Set(this.selected.map(keyOf));  // undoing may have taken some away
     this.#show();
   }
 
@@ -84,20 +92,8 @@ export class Editing {
     document.body.toggleAttribute("data-editing", this.isOn);
     $("edit").setAttribute("aria-pressed", this.isOn);
     $("edit-tools").hidden = !this.isOn;
-    if (this.isOn) this.#showTools();
+    if (this.isOn) this.tools.show(this.#score, { notes: this.#keys.size > 0, copied: !this.#clipboard.isEmpty });
     this.roll.redrawOver();
-  }
-
-  #showTools() {
-    const names = this.#score.tracks.map(({ name }) => name);
-    const select = $("edit-track");
-    if (names.join("\n") !== [...select.options].map(({ text }) => text).join("\n")) {
-      select.replaceChildren(...names.map((name, place) => new Option(name, place)));
-    }
-    select.hidden = names.length < 2;
-    for (const button of $("edit-tools").querySelectorAll("[data-needs]")) {
-      button.disabled = button.dataset.needs === "copied" ? this.#clipboard.isEmpty : !this.#keys.size;
-    }
   }
 
   #say(text) {
@@ -118,7 +114,7 @@ export class Editing {
     if (!adds) this.#keys.clear();
     for (const note of notes) this.#keys.add(keyOf(note));
     if (notes.length) {
-      $("edit-track").value = notes[0].track;
+      this.tools.chooseTrack(notes[0].track);
       this.#cursor = { tick: notes[0].tick, pitch: notes[0].pitch };
     }
     this.#tell();
@@ -177,20 +173,16 @@ export class Editing {
   }
 
   /** Add a note; `drum`: on the drums, where that is known from where it was drawn. */
-  add({ tick, pitch, ticks = this.length, drum }) {
-    const track = this.#track({ drum });
-    const note = made(this.#score, { track, tick, ticks, pitch, velocity: NEW_VELOCITY });
+  add(place) {
+    const note = this.#newNote(place);
     if (this.#score.notes.some((other) => keyOf(other) === keyOf(note))) return;
     this.#commit([{ old: null, made: note }]);
     this.sound(note);
   }
 
-  /** The track that new notes go to. */
-  #track({ drum }) {
-    const { tracks } = this.#score;
-    const wanted = Number($("edit-track").value) || 0;
-    const fits = (track) => drum === undefined || track?.drum === drum;
-    return fits(tracks[wanted]) ? Math.min(wanted, tracks.length - 1) : Math.max(tracks.findIndex(fits), 0);
+  #newNote({ tick, pitch, ticks = this.length, drum }) {
+    const track = this.tools.trackFor(this.#score, { drum });
+    return made(this.#score, { track, tick, ticks, pitch, velocity: NEW_VELOCITY });
   }
 
   #copy() {
@@ -236,11 +228,10 @@ export class Editing {
   // ---- Tools and keys
 
   #use(tool) {
-    const octave = 12;
     const tools = {
-      done: () => this.leave(), draw: () => $("edit-draw").setAttribute("aria-pressed", !this.draws),
+      draw: () => this.tools.toggleDraw(),
       down: () => this.change({ pitch: -1 }), up: () => this.change({ pitch: 1 }),
-      octaveDown: () => this.change({ pitch: -octave }), octaveUp: () => this.change({ pitch: octave }),
+      octaveDown: () => this.change({ pitch: -12 }), octaveUp: () => this.change({ pitch: 12 }),
       softer: () => this.change({ velocity: -LOUDER }), louder: () => this.change({ velocity: LOUDER }),
       quantise: () => this.#commit(quantised(this.#score, this.selected, this.step)),
       bar: () => this.#selectBar(), copy: () => this.#copy(), cut: () => this.#cut(), paste: () => this.#paste(), delete: () => this.#remove(),

@@ -142,6 +142,7 @@ listenToKeys({
   L: whenOpen(() => transport.loop()),
   K: whenOpen(() => piece.variation !== null && !piece.composition && keeping.keep(piece.version.selected)),
   Escape: () => (closeMenus() || !piece.version ? undefined : composing.halt()),
+  E: whenOpen(() => { editing.switch(); }),
   "+": whenOpen(() => roll.zoomBy(1.6)),
   "-": whenOpen(() => roll.zoomBy(1 / 1.6)),
   "Ctrl Z": whenOpen(() => { undo(); }),
