@@ -1,13 +1,12 @@
 // Editing notes by hand: what is selected, and what is done to it. The pointer is in hand.js, the row of tools in
-// edit-tools.js; what becomes of a change, in edit-saving.js.
+// edit-tools.js, the keys in edit-keys.js; what becomes of a change, in edit-saving.js.
 
 import { openKept } from "./api.js";
 import { Clipboard } from "./clipboard.js";
 import { count } from "./draw.js";
 import { EditTools } from "./edit-tools.js";
-import { closeMenus } from "./menus.js";
 import { announce, complain } from "./messages.js";
-import { barAt, effective, hasTicks, keyOf, made, noteName, pitchName, placeName, quantised, secondsAt, shifted, snap, tickAt } from "./notes.js";
+import { barAt, effective, hasTicks, keyOf, made, noteName, pitchName, placeName, quantised, shifted, snap, tickAt } from "./notes.js";
 import { scoreOf } from "./score.js";
 
 const $ = (id) => document.getElementById(id);
@@ -17,27 +16,28 @@ const LOUDER = 8;
 
 export class Editing {
   #keys = new Set();  // of the selected notes
-  #cursor = null;  // {tick, pitch}: where the keyboard adds a note
+  cursor = null;  // {tick, pitch}: where the keyboard adds a note
   #clipboard = new Clipboard();
 
   /** `keep(index)` makes a variation the piece; `sound(note)` lets a note be heard. */
   constructor({ piece, desk, roll, player, saving, keep, sound }) {
     Object.assign(this, { piece, desk, roll, player, saving, keep, sound });
     $("edit").addEventListener("click", () => this.switch());
-    this.tools = new EditTools({ onUse: (tool) => this.#use(tool) });
+    this.tools = new EditTools({ onUse: (tool) => this.use(tool) });
   }
 
   get isOn() { return this.piece.isEditing; }
   get draws() { return this.tools.draws; }
   /** Ticks between two lines of the grid. */
-  get step() { return this.tools.step(this.#score); }
+  get step() { return this.tools.step(this.score); }
   /** Ticks of a new note. */
-  get length() { return this.step > 1 ? this.step : this.#score.resolution / 4; }
-  get selected() { return this.#score.notes.filter((note) => this.#keys.has(keyOf(note))); }
+  get length() { return this.step > 1 ? this.step : this.score.resolution / 4; }
+  get selected() { return this.score.notes.filter((note) => this.#keys.has(keyOf(note))); }
+  get hasSelection() { return this.#keys.size > 0; }
   isSelected(note) { return this.#keys.has(keyOf(note)); }
   /** The place of the keyboard's cursor as a note, where nothing is selected; else null. */
-  get place() { return this.#cursor && !this.#keys.size ? this.#newNote(this.#cursor) : null; }
-  get #score() { return this.piece.score; }
+  get place() { return this.cursor && !this.#keys.size ? this.#newNote(this.cursor) : null; }
+  get score() { return this.piece.score; }
 
   switch() {
     if (this.isOn) this.leave();
@@ -50,7 +50,7 @@ export class Editing {
     if (piece.variation && !await this.keep(piece.version.selected)) return;
     if (!hasTicks(piece.score) && !await this.#readAgain(piece.version)) return;
     piece.isEditing = true;
-    this.#cursor = { tick: snap(this.#score, tickAt(this.#score, this.player.time), this.step, { down: true }), pitch: 60 };
+    this.cursor = { tick: snap(this.score, tickAt(this.score, this.player.time), this.step, { down: true }), pitch: 60 };
     this.#show();
     desk.showCut();
     this.roll.element.focus({ preventScroll: true });
@@ -83,7 +83,7 @@ export class Editing {
   /** Bring everything in line with what is open; what cannot be edited ends editing. */
   follow({ canEdit }) {
     $("edit").disabled = !canEdit;
-    if (this.isOn && (!canEdit || this.piece.variation)) this.leave();
+    if (this.isOn && (!canEdit || this.piece.variation || !hasTicks(this.score))) this.leave();
     this.#keys = new Set(this.selected.map(keyOf));  // undoing may have taken some away
     this.#show();
   }
@@ -92,7 +92,7 @@ export class Editing {
     document.body.toggleAttribute("data-editing", this.isOn);
     $("edit").setAttribute("aria-pressed", this.isOn);
     $("edit-tools").hidden = !this.isOn;
-    if (this.isOn) this.tools.show(this.#score, { notes: this.#keys.size > 0, copied: !this.#clipboard.isEmpty });
+    if (this.isOn) this.tools.show(this.score, { notes: this.#keys.size > 0, copied: !this.#clipboard.isEmpty });
     this.roll.redrawOver();
   }
 
@@ -103,7 +103,7 @@ export class Editing {
 
   #tell() {
     const notes = this.selected;
-    if (notes.length === 1) this.#say(noteName(this.#score, notes[0]));
+    if (notes.length === 1) this.#say(noteName(this.score, notes[0]));
     else this.#say(notes.length ? `${count(notes.length, "note")} selected` : "Nothing selected");
     this.#show();
   }
@@ -115,8 +115,13 @@ export class Editing {
     for (const note of notes) this.#keys.add(keyOf(note));
     if (notes.length) {
       this.tools.chooseTrack(notes[0].track);
-      this.#cursor = { tick: notes[0].tick, pitch: notes[0].pitch };
+      this.cursor = { tick: notes[0].tick, pitch: notes[0].pitch };
     }
+    this.#tell();
+  }
+
+  deselect() {
+    this.#keys.clear();
     this.#tell();
   }
 
@@ -125,26 +130,28 @@ export class Editing {
     this.#tell();
   }
 
+  selectAll() { this.select(this.score.notes); }
+
   /** Put the cursor somewhere, with nothing selected. */
-  point(tick, pitch = this.#cursor?.pitch ?? 60) {
+  point(tick, pitch = this.cursor?.pitch ?? 60) {
     if (!this.isOn) return;
     this.#keys.clear();
-    this.#cursor = { tick: snap(this.#score, tick, this.step, { down: true }), pitch };
-    this.#say(`${pitchName(pitch)}, ${placeName(this.#score, this.#cursor.tick)}`);
+    this.cursor = { tick: snap(this.score, tick, this.step, { down: true }), pitch };
+    this.#say(`${pitchName(pitch)}, ${placeName(this.score, this.cursor.tick)}`);
     this.#show();
   }
 
   /** Put the cursor where the playhead went. */
-  pointAt(seconds) { if (this.isOn) this.point(tickAt(this.#score, seconds)); }
+  pointAt(seconds) { if (this.isOn) this.point(tickAt(this.score, seconds)); }
 
   /** Select the note before or behind the selected one, or the cursor. */
-  #walk(direction, adds) {
-    const { notes } = this.#score;
+  walk(direction, { adds = false } = {}) {
+    const { notes } = this.score;
     const audible = notes.filter(({ track }) => !this.roll.silent.has(track));
     const chosen = audible.filter((note) => this.isSelected(note));
     const at = audible.indexOf(direction > 0 ? chosen.at(-1) : chosen[0]);
     const beside = direction > 0
-      ? audible.find(({ tick }) => tick >= this.#cursor.tick) : audible.findLast(({ tick }) => tick <= this.#cursor.tick);
+      ? audible.find(({ tick }) => tick >= this.cursor.tick) : audible.findLast(({ tick }) => tick <= this.cursor.tick);
     const next = at < 0 ? beside : audible[at + direction];
     if (!next) return;
     this.select([next], { adds });
@@ -154,11 +161,11 @@ export class Editing {
 
   /** Select the bar at the cursor; once it is selected, the next one too. */
   #selectBar() {
-    const inBar = (bar) => this.#score.notes.filter(({ tick }) => tick >= bar.tick && tick < bar.tick + bar.length);
+    const inBar = (bar) => this.score.notes.filter(({ tick }) => tick >= bar.tick && tick < bar.tick + bar.length);
     const chosen = this.selected;
-    let bar = barAt(this.#score, chosen.at(-1)?.tick ?? this.#cursor.tick);
+    let bar = barAt(this.score, chosen.at(-1)?.tick ?? this.cursor.tick);
     const isWhole = chosen.length > 0 && inBar(bar).every((note) => this.isSelected(note));
-    if (isWhole) bar = barAt(this.#score, bar.tick + bar.length);
+    if (isWhole) bar = barAt(this.score, bar.tick + bar.length);
     this.select(inBar(bar), { adds: isWhole });
   }
 
@@ -168,28 +175,28 @@ export class Editing {
   change(by) {
     const notes = this.selected;
     if (!notes.length) return;
-    this.#commit(shifted(this.#score, notes, { shortest: this.step, ...by }));
+    this.#commit(shifted(this.score, notes, { shortest: this.step, ...by }));
     if (by.pitch && notes.length === 1) this.sound(this.selected[0]);
   }
 
   /** Add a note; `drum`: on the drums, where that is known from where it was drawn. */
   add(place) {
     const note = this.#newNote(place);
-    if (this.#score.notes.some((other) => keyOf(other) === keyOf(note))) return;
+    if (this.score.notes.some((other) => keyOf(other) === keyOf(note))) return;
     this.#commit([{ old: null, made: note }]);
     this.sound(note);
   }
 
   #newNote({ tick, pitch, ticks = this.length, drum }) {
-    const track = this.tools.trackFor(this.#score, { drum });
-    return made(this.#score, { track, tick, ticks, pitch, velocity: NEW_VELOCITY });
+    const track = this.tools.trackFor(this.score, { drum });
+    return made(this.score, { track, tick, ticks, pitch, velocity: NEW_VELOCITY });
   }
 
   #copy() {
     const notes = this.selected;
     if (!notes.length) return;
-    this.#cursor = { tick: this.#clipboard.take(this.#score, notes), pitch: notes[0].pitch };
-    this.#say(`Copied ${count(notes.length, "note")}; they go to ${placeName(this.#score, this.#cursor.tick)}`);
+    this.cursor = { tick: this.#clipboard.take(this.score, notes), pitch: notes[0].pitch };
+    this.#say(`Copied ${count(notes.length, "note")}; they go to ${placeName(this.score, this.cursor.tick)}`);
     this.#show();
   }
 
@@ -197,16 +204,16 @@ export class Editing {
     const notes = this.selected;
     if (!notes.length) return;
     this.#copy();
-    this.#cursor.tick = barAt(this.#score, notes[0].tick).tick;
+    this.cursor.tick = barAt(this.score, notes[0].tick).tick;
     this.#remove();
   }
 
   /** Add what was copied from the bar of the cursor on, which moves behind it. */
   #paste() {
     if (this.#clipboard.isEmpty) return;
-    const { tick } = barAt(this.#score, this.#cursor.tick);
-    this.#commit(this.#clipboard.put(this.#score, tick).map((note) => ({ old: null, made: note })));
-    this.#cursor.tick = tick + this.#clipboard.length;
+    const { tick } = barAt(this.score, this.cursor.tick);
+    this.#commit(this.#clipboard.put(this.score, tick).map((note) => ({ old: null, made: note })));
+    this.cursor.tick = tick + this.#clipboard.length;
   }
 
   #remove() { this.#commit(this.selected.map((old) => ({ old, made: null }))); }
@@ -225,53 +232,16 @@ export class Editing {
     if (!notes.length) this.#say(`Deleted ${count(changes.length, "note")}`);
   }
 
-  // ---- Tools and keys
-
-  #use(tool) {
+  /** Do what a tool or a key stands for, by its name. */
+  use(tool) {
     const tools = {
       draw: () => this.tools.toggleDraw(),
       down: () => this.change({ pitch: -1 }), up: () => this.change({ pitch: 1 }),
       octaveDown: () => this.change({ pitch: -12 }), octaveUp: () => this.change({ pitch: 12 }),
       softer: () => this.change({ velocity: -LOUDER }), louder: () => this.change({ velocity: LOUDER }),
-      quantise: () => this.#commit(quantised(this.#score, this.selected, this.step)),
+      quantise: () => this.#commit(quantised(this.score, this.selected, this.step)),
       bar: () => this.#selectBar(), copy: () => this.#copy(), cut: () => this.#cut(), paste: () => this.#paste(), delete: () => this.#remove(),
     };
     tools[tool]?.();
-  }
-
-  /** An arrow key: it moves, transposes or (with Shift) stretches what is selected, or the cursor. */
-  #arrow(across, up, { shiftKey }) {
-    if (this.#keys.size) {
-      if (up) this.change({ pitch: up * (shiftKey ? 12 : 1) });
-      else this.change(shiftKey ? { ticks: across * this.step } : { tick: across * this.step });
-      return;
-    }
-    const { tick, pitch } = this.#cursor;
-    const before = (moment) => snap(this.#score, Math.max(moment, 0), this.step, { down: true });
-    const bar = barAt(this.#score, tick);
-    const line = across > 0 ? Math.min(before(tick) + this.step, bar.tick + bar.length) : before(tick + across);
-    this.point(line, Math.min(Math.max(pitch + up * (shiftKey ? 12 : 1), 0), 127));
-    this.roll.reveal(secondsAt(this.#score, this.#cursor.tick));
-  }
-
-  #escape() {
-    if (closeMenus()) return;
-    if (!this.#keys.size) { this.leave(); return; }
-    this.#keys.clear();
-    this.#tell();
-  }
-
-  /** What keys do while notes are edited; see keyboard.js. */
-  get actions() {
-    if (!this.isOn) return {};
-    const use = (tool) => () => this.#use(tool);
-    return {
-      ArrowLeft: (event) => this.#arrow(-1, 0, event), ArrowRight: (event) => this.#arrow(1, 0, event),
-      ArrowUp: (event) => this.#arrow(0, 1, event), ArrowDown: (event) => this.#arrow(0, -1, event),
-      ",": () => this.#walk(-1, false), ".": () => this.#walk(1, false), "<": () => this.#walk(-1, true), ">": () => this.#walk(1, true),
-      Enter: () => this.add(this.#cursor), Delete: use("delete"), Backspace: use("delete"), Escape: () => this.#escape(),
-      "[": use("softer"), "]": use("louder"), Q: use("quantise"), B: use("bar"), D: use("draw"),
-      "Ctrl A": () => this.select(this.#score.notes), "Ctrl C": use("copy"), "Ctrl X": use("cut"), "Ctrl V": use("paste"),
-    };
   }
 }

@@ -8,6 +8,7 @@ import { Cards } from "./cards.js";
 import { Composing } from "./composing.js";
 import { Desk } from "./desk.js";
 import { listenToDrops } from "./dropping.js";
+import { editKeys } from "./edit-keys.js";
 import { EditSaving } from "./edit-saving.js";
 import { Editing } from "./editing.js";
 import { Exports } from "./exports.js";
@@ -148,7 +149,7 @@ listenToKeys({
   "Ctrl Z": whenOpen(() => { undo(); }),
   "Ctrl Shift Z": whenOpen(() => { redo(); }),
   ...Object.fromEntries(Array.from({ length: 8 }, (_, index) => [String(index + 1), whenOpen(() => desk.select(index))])),
-}, { first: () => editing.actions });
+}, { first: () => editKeys(editing) });
 
 // ---- What there is to begin with
 
