@@ -28,8 +28,8 @@ from music_reformer.midi.smf import (
     NOTE_ON,
     PROGRAM,
     Event,
+    EventSpan,
     MidiFile,
-    Span,
     Track,
     quantity,
     read_file,
@@ -44,7 +44,7 @@ ENDS, KEPT, BEGINS, LAST = 0, 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class FileNote:
     """A note as the piano roll has it: `track` is the index of its track in the score, `tick` and `length` in ticks."""
 
     track: int
@@ -60,7 +60,7 @@ class Note:
 
 
 # A note, and what it becomes. The first is None where a note is added, the second where one is removed.
-Change = tuple[Note | None, Note | None]
+Change = tuple[FileNote | None, FileNote | None]
 
 
 @dataclass(slots=True, eq=False)
@@ -243,7 +243,7 @@ class Editor:
         self._programs = _Programs(self._file.tracks)
         self._end = max((track.end_tick for track in self._file.tracks), default=0)
         self._places: list[tuple[int, int, int] | None] = []  # chunk, channel and program of each track of the score
-        self._found: dict[Note, list[_Sounding]] = defaultdict(list)
+        self._found: dict[FileNote, list[_Sounding]] = defaultdict(list)
         self._find_tracks(score)
 
     def apply(self, changes: Iterable[Change]) -> None:
@@ -298,9 +298,9 @@ class Editor:
             places = alike.get((track.is_drum, track.program, values), [])
             self._places.append(places.pop(0) if places else None)
             for sounding in groups[self._places[-1]] if self._places[-1] is not None else ():
-                self._found[Note(index, *_values(sounding, is_drum=track.is_drum))].append(sounding)
+                self._found[FileNote(index, *_values(sounding, is_drum=track.is_drum))].append(sounding)
 
-    def _take(self, note: Note) -> _Sounding:
+    def _take(self, note: FileNote) -> _Sounding:
         found = self._found[note]
         if not found:
             raise UserError(
@@ -309,20 +309,20 @@ class Editor:
             )
         return found.pop()
 
-    def _place(self, note: Note) -> tuple[int, int, int]:
+    def _place(self, note: FileNote) -> tuple[int, int, int]:
         place = self._places[note.track] if note.track < len(self._places) else None
         if place is None:
             raise UserError(f"The piece has no track {note.track} with notes; add the note to another track.")
         return place
 
-    def _check_place(self, note: Note) -> None:
+    def _check_place(self, note: FileNote) -> None:
         number, channel, program = self._place(note)
         require(
             self._programs.at(number, channel, note.tick) == program,
             "The channel of this track plays another instrument there; choose another place or another track.",
         )
 
-    def _touch(self, note: Note, *, is_new: bool = False) -> None:
+    def _touch(self, note: FileNote, *, is_new: bool = False) -> None:
         """Make the key of a note unambiguous, because what its releases end depends on all that is on it."""
         number, channel, _ = self._place(note)
         chunk = self._chunks[number]
@@ -335,7 +335,7 @@ class Editor:
                     for key in list(each.hanging):
                         each.write_ends(key)
 
-    def _alter(self, sounding: _Sounding, old: Note, new: Note) -> None:
+    def _alter(self, sounding: _Sounding, old: FileNote, new: FileNote) -> None:
         on, off = sounding.on, sounding.off
         if old.pitch != new.pitch:
             on.set(-2, new.pitch)
@@ -347,7 +347,7 @@ class Editor:
         if off.tick != new.end:
             off.tick, off.rank = new.end, ENDS
 
-    def _add(self, note: Note) -> None:
+    def _add(self, note: FileNote) -> None:
         number, channel, _ = self._place(note)
         on, off = NOTE_ON | channel, NOTE_OFF | channel
         self._chunks[number].items += [
@@ -363,7 +363,7 @@ def edited(data: bytes, score: symusic.Score, changes: Iterable[Change], *, name
     return editor.written()
 
 
-def _item(data: bytes, spans: list[Span], index: int) -> _Item:
+def _item(data: bytes, spans: list[EventSpan], index: int) -> _Item:
     """An event of the file."""
     span = spans[index]
     before = spans[index - 1] if index else None

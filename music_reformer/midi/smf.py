@@ -326,7 +326,7 @@ def read_track(data: bytes, name: str = "the track", max_events: int = 10_000_00
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class EventSpan:
     """Where an event stands in the bytes of a track chunk.
 
     Attributes:
@@ -342,9 +342,9 @@ class Span:
     end: int
 
 
-def read_spans(data: bytes) -> list[Span]:
+def read_spans(data: bytes) -> list[EventSpan]:
     """Where each event of a track chunk stands, its end included, in a chunk that `read_track` has read."""
-    spans: list[Span] = []
+    spans: list[EventSpan] = []
     place = tick = running = 0
     while place < len(data):
         start = place
@@ -360,7 +360,7 @@ def read_spans(data: bytes) -> list[Span]:
             place = body + (1 if status & 0x80 else 0)
             status = running = status if status & 0x80 else running
             place += 1 if 0xC0 <= running < 0xE0 else 2
-        spans.append(Span(tick, status, start, body, place))
+        spans.append(EventSpan(tick, status, start, body, place))
         if status == META and data[body + 1] == END:
             break
     return spans

@@ -8,7 +8,7 @@ from typing import Any
 
 from music_reformer.config import Checked, require
 from music_reformer.config.checked import bounded
-from music_reformer.midi.edit import MAX_TICK, Change, Note
+from music_reformer.midi.edit import MAX_TICK, Change, FileNote
 from music_reformer.midi.score import KEPT_LIMITS
 from music_reformer.ui.calls import read_fields
 
@@ -59,14 +59,14 @@ class EditFields(Checked):
     def changes(self) -> Iterator[Change]:
         """The edit, note by note."""
         for row in self.removed:
-            yield Note(*row), None
+            yield FileNote(*row), None
         for row in self.added:
-            yield None, Note(*row)
+            yield None, FileNote(*row)
         for row in self.changed:
-            yield Note(*row[: len(NUMBERS)]), Note(*row[len(NUMBERS) :])
+            yield FileNote(*row[: len(NUMBERS)]), FileNote(*row[len(NUMBERS) :])
 
 
-def _check_note(note: Note) -> None:
+def _check_note(note: FileNote) -> None:
     for name, low, high in zip(NUMBERS, LOWEST, HIGHEST, strict=True):
         number = getattr(note, name)
         require(low <= number <= high, f"The {name} of a note ({number}) must be {low} to {high:,}.")

@@ -51,7 +51,7 @@ def changed(tab: Any) -> tuple[list[Row], list[Row]]:
 def undone(tab: Any, label: str) -> None:
     """Undo, and see this version on show."""
     tab.keyboard.press("Control+z")
-    until(tab, f"document.querySelector('#versions [aria-current]').textContent === '{label}'")
+    until(tab, f"document.querySelector('#versions [aria-current]')?.textContent === '{label}'")
 
 
 def said(tab: Any) -> str:
@@ -98,7 +98,7 @@ def test_a_note_is_moved_with_the_mouse_and_the_move_undone_and_redone(visit: Ca
     undone(tab, "Opened")
     assert export(tab, "whole")[1] == WALTZ.dumps_midi(), "byte for byte"
     tab.keyboard.press("Control+Shift+z")
-    until(tab, "document.querySelector('#versions [aria-current]').textContent === 'Edited'")
+    until(tab, "document.querySelector('#versions [aria-current]')?.textContent === 'Edited'")
     assert changed(tab) == ([FIRST], [moved])
 
 

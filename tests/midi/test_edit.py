@@ -13,7 +13,7 @@ from helpers import midi_bytes as make
 from helpers.rich_midi import events_of, rich_file
 from helpers.scores import two_pianos_and_drums
 from music_reformer.errors import UserError
-from music_reformer.midi.edit import Change, Note, edited
+from music_reformer.midi.edit import Change, FileNote, edited
 from music_reformer.midi.examples import EXAMPLES
 from music_reformer.midi.score import read_score
 from music_reformer.midi.smf import FileLimits, read_file, read_spans, read_track
@@ -22,9 +22,9 @@ ON, OFF = 0x90, 0x80
 LIMITS = FileLimits(5_000_000)
 
 
-def notes_of(data: bytes) -> list[Note]:
+def notes_of(data: bytes) -> list[FileNote]:
     return [
-        Note(index, note.time, note.duration, note.pitch, note.velocity)
+        FileNote(index, note.time, note.duration, note.pitch, note.velocity)
         for index, track in enumerate(read_score(data).tracks)
         for note in track.notes
     ]
@@ -38,7 +38,7 @@ def bodies(data: bytes) -> list[bytes]:
     return [data[begin:end] for begin, end in read_file(data, "it", LIMITS).bodies]
 
 
-def by_list(notes: Iterable[Note], changes: Iterable[Change]) -> list[Note]:
+def by_list(notes: Iterable[FileNote], changes: Iterable[Change]) -> list[FileNote]:
     """The oracle: what becomes of a plain list of notes."""
     left = list(notes)
     for old, new in changes:
@@ -49,7 +49,7 @@ def by_list(notes: Iterable[Note], changes: Iterable[Change]) -> list[Note]:
     return left
 
 
-def keys_of(notes: Iterable[Note]) -> dict[tuple[int, int], tuple[list[tuple[int, int]], list[int]]]:
+def keys_of(notes: Iterable[FileNote]) -> dict[tuple[int, int], tuple[list[tuple[int, int]], list[int]]]:
     """Of each track and pitch the strikes and the releases: what MIDI can say of notes that lie inside each other."""
     keys: dict[tuple[int, int], tuple[list[tuple[int, int]], list[int]]] = defaultdict(lambda: ([], []))
     for note in notes:
@@ -58,10 +58,10 @@ def keys_of(notes: Iterable[Note]) -> dict[tuple[int, int], tuple[list[tuple[int
     return {key: (sorted(strikes), sorted(releases)) for key, (strikes, releases) in keys.items()}
 
 
-def random_changes(rng: random.Random, notes: list[Note], tracks: list[int]) -> list[Change]:
+def random_changes(rng: random.Random, notes: list[FileNote], tracks: list[int]) -> list[Change]:
     changes: list[Change] = []
     for note in rng.sample(notes, min(len(notes) - 1, 12)):
-        moved = Note(
+        moved = FileNote(
             note.track,
             max(0, note.tick + rng.choice((0, 0, -240, 7, 960))),
             max(1, note.length + rng.choice((0, 0, -100, 333))),
@@ -70,7 +70,7 @@ def random_changes(rng: random.Random, notes: list[Note], tracks: list[int]) -> 
         )
         changes.append((note, rng.choice((moved, moved, None))))
     for _ in range(4):
-        changes.append((None, Note(rng.choice(tracks), rng.randrange(9000), rng.randrange(1, 700), 60, 77)))
+        changes.append((None, FileNote(rng.choice(tracks), rng.randrange(9000), rng.randrange(1, 700), 60, 77)))
     return changes
 
 
@@ -131,7 +131,7 @@ def test_the_notes_are_those_of_an_edited_list(name: str, seed: int) -> None:
 def test_an_edit_and_its_inverse_give_the_same_notes(name: str) -> None:
     data = FILES[name]
     for note in notes_of(data)[::7]:
-        moved = Note(note.track, note.tick, note.length + 5, note.pitch + 1, 100)
+        moved = FileNote(note.track, note.tick, note.length + 5, note.pitch + 1, 100)
         for there in (moved, None):
             back = edit(edit(data, (note, there)), (there, note))
             assert keys_of(notes_of(back)) == keys_of(notes_of(data))
@@ -153,7 +153,7 @@ def test_all_but_the_changed_events_stays(name: str) -> None:
 def test_a_byte_is_changed_in_place() -> None:
     data = FILES["odd"]
     note = next(note for note in notes_of(data) if note.pitch == 64)
-    written = edit(data, (note, Note(note.track, note.tick, note.length, 65, 71)))
+    written = edit(data, (note, FileNote(note.track, note.tick, note.length, 65, 71)))
     assert len(written) == len(data)
     places = [place for place in range(len(data)) if data[place] != written[place]]
     assert [(data[place], written[place]) for place in places] == [(64, 65), (70, 71), (64, 65)]
@@ -171,34 +171,34 @@ def test_running_status_and_long_waits_stay_around_a_removed_note() -> None:
 
 def test_notes_of_one_pitch_inside_each_other_end_in_the_order_of_their_beginnings() -> None:
     data = make.midi(make.note(60, length=1000) + make.note(62))
-    written = edit(data, (None, Note(0, 200, 100, 60, 90)))
+    written = edit(data, (None, FileNote(0, 200, 100, 60, 90)))
     assert [(note.tick, note.length) for note in notes_of(written) if note.pitch == 60] == [(80, 220), (200, 880)]
 
 
 def test_a_repeated_note_begins_where_the_one_before_it_ends() -> None:
     data = make.midi(make.note(60, length=400))
-    written = edit(data, (None, Note(0, 480, 480, 60, 90)), (None, Note(0, 0, 80, 60, 90)))
+    written = edit(data, (None, FileNote(0, 480, 480, 60, 90)), (None, FileNote(0, 0, 80, 60, 90)))
     assert [(note.tick, note.length) for note in notes_of(written)] == [(0, 80), (80, 400), (480, 480)]
 
 
 def test_the_end_of_the_track_moves_only_as_far_as_it_must() -> None:
     data = make.midi(make.note(60) + make.meta(1000, 6, b"end"))
     note = notes_of(data)[0]
-    assert read_track(bodies(edit(data, (note, Note(0, 80, 900, 60, 80))))[0]).end_tick == 1480
-    assert read_track(bodies(edit(data, (note, Note(0, 80, 5000, 60, 80))))[0]).end_tick == 5080
+    assert read_track(bodies(edit(data, (note, FileNote(0, 80, 900, 60, 80))))[0]).end_tick == 1480
+    assert read_track(bodies(edit(data, (note, FileNote(0, 80, 5000, 60, 80))))[0]).end_tick == 5080
 
 
 def test_a_hanging_note_stays_as_long_when_the_piece_gets_longer() -> None:
     data = FILES["odd"]
     hanging = next(note for note in notes_of(data) if note.pitch == 72 and note.track == 0)
-    written = edit(data, (None, Note(2, 50_000, 480, 60, 80)))
+    written = edit(data, (None, FileNote(2, 50_000, 480, 60, 80)))
     assert hanging in notes_of(written)
 
 
 def test_a_note_joins_the_track_it_is_added_to_even_among_tracks_of_one_program() -> None:
     data = FILES["in unison"]
     for track in sorted({note.track for note in notes_of(data)}):
-        new = Note(track, 12_345, 99, 61, 50)
+        new = FileNote(track, 12_345, 99, 61, 50)
         assert Counter(notes_of(edit(data, (None, new)))) - Counter(notes_of(data)) == Counter([new])
 
 
@@ -206,18 +206,18 @@ def test_where_a_channel_plays_another_instrument_no_note_is_added() -> None:
     data = rich_file()
     violin = next(note for note in notes_of(data) if note.track == 0)
     with pytest.raises(UserError, match="plays another instrument there"):
-        edit(data, (None, Note(0, 10_000, 100, 60, 80)))
+        edit(data, (None, FileNote(0, 10_000, 100, 60, 80)))
     with pytest.raises(UserError, match="plays another instrument there"):
-        edit(data, (violin, Note(0, 10_000, 100, 60, 80)))
-    edit(data, (violin, Note(0, violin.tick, 100, 61, 80)))
+        edit(data, (violin, FileNote(0, 10_000, 100, 60, 80)))
+    edit(data, (violin, FileNote(0, violin.tick, 100, 61, 80)))
 
 
 def test_a_note_that_is_not_there_and_a_track_without_notes_are_refused() -> None:
     data = FILES["waltz"]
     with pytest.raises(UserError, match="is not in the piece"):
-        edit(data, (Note(0, 1, 1, 60, 1), None))
+        edit(data, (FileNote(0, 1, 1, 60, 1), None))
     with pytest.raises(UserError, match="no track 99"):
-        edit(data, (None, Note(99, 0, 1, 60, 1)))
+        edit(data, (None, FileNote(99, 0, 1, 60, 1)))
 
 
 def test_all_around_the_track_chunks_stays() -> None:
