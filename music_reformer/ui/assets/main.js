@@ -50,7 +50,7 @@ const transport = new Transport({
 });
 const tracks = new Tracks({ element: $("tracks"), instruments: offer.instruments, onSilence: (places) => desk.silence(places) });
 const cards = new Cards({ element: $("variations"), onSelect: (index) => desk.select(index), onKeep: (index) => keeping.keep(index) });
-const versions = new Versions({ element: $("versions"), onGo: (version) => keeping.go(version) });
+const versions = new Versions({ element: $("versions"), onGo: goTo });
 const instruments = new Instruments({
   element: $("instruments"), adder: $("add-instrument"), hint: $("instruments-hint"), names: offer.instruments, most: offer.limits.instruments,
 });
@@ -111,6 +111,12 @@ async function startOver() {
   welcome.draw();
   await remembered;
   offerToContinue((await memory.find()).former);
+}
+
+/** Show another version, once the server has all edits of this one. */
+async function goTo(version) {
+  if (piece.isSaving) await saving.settled();
+  keeping.go(version);
 }
 
 async function undo() {
