@@ -75,11 +75,16 @@ def test_a_malformed_edit_gets_a_sentence(edit: Any, sentence: str) -> None:
 
 
 @pytest.mark.parametrize("field", ["piece", "removed", "added", "changed"])
-def test_no_wrong_value_of_a_field_gets_far(address: str, field: str) -> None:
-    piece = call(address, "example", "waltz")
+def test_no_wrong_value_of_a_field_gets_far(operations: Operations, field: str) -> None:
+    piece = operations.open_example("waltz")
     fine = {"piece": piece["key"], "removed": [rows_of(piece)[0]]}
     for value in (None, True, 2.5, -7, "x", "A" * 22, ["x"], [[1]], [[None] * 5], {"a": 1}, [[0, 0, 1, 60, 1e300]]):
-        sentence = refusal(address, "edit", [{**fine, field: value}])
-        assert len(sentence) > 15
-        assert "Something went wrong" not in sentence
-    assert rows_of(call(address, "edit", fine)) == rows_of(piece)[1:]
+        with pytest.raises(UserError):
+            operations.edit(EditFields.read({**fine, field: value}))
+
+
+def test_the_endpoint_changes_notes_and_refuses_in_a_sentence(address: str) -> None:
+    piece = call(address, "example", "waltz")
+    first, *others = rows_of(piece)
+    assert rows_of(call(address, "edit", {"piece": piece["key"], "removed": [first]})) == others
+    assert "is not in the piece" in refusal(address, "edit", [{"piece": piece["key"], "removed": [NOTE]}])
