@@ -47,7 +47,8 @@ def roll_data(
         [pitch, start, end, velocity, is new], each controller [second, number, value], each bend [second, value], in
         seconds and by start; tracks without notes are left out. "bars" and "beats": seconds of their lines. "tempos":
         [second, beats per minute]. "metres": [second, beats, unit]. "seconds": end of the last note. "cut":
-        `continuation_start`.
+        `continuation_start`. Of a whole piece also what is needed to edit it: in a track "ticks", [tick, length] of
+        each note, "bar_ticks" and "beat_ticks" of the lines, and "resolution", the ticks of a quarter.
     """
     first_new = np.inf if continuation_start is None else continuation_start - CUT_TOLERANCE
     until = np.inf if continuation_end is None else continuation_end - CUT_TOLERANCE
@@ -61,19 +62,23 @@ def roll_data(
             "notes": [note for note in _notes(score, track, first_new, until, programs) if note[4] or not only_new],
             "controls": _controls(score, track, since),
             "bends": _bends(score, track, since),
+            **({} if only_new else {"ticks": _ticks(score, track)}),
         }
         for index, track in enumerate(score.tracks)
         if len(track.notes)
     ]
     bars = bar_starts(score)
+    beats = _beats(score, bars, metres(score))
+    grid = {} if only_new else {"bar_ticks": bars, "beat_ticks": beats, "resolution": score.ticks_per_quarter}
     return {
         "tracks": tracks,
         "bars": _rounded(score, bars, since),
-        "beats": _rounded(score, _beats(score, bars, metres(score)), since),
+        "beats": _rounded(score, beats, since),
         "tempos": _tempos(score),
         "metres": _metres(score),
         "seconds": round(float(seconds_at(score, last_tick(score))), 4),
         "cut": continuation_start,
+        **grid,
     }
 
 
@@ -102,6 +107,16 @@ def _notes(
         for pitch, start, end, velocity in rows
     ]
     return sorted(notes, key=lambda note: (note[1], note[0]))
+
+
+def _ticks(score: symusic.Score, track: symusic.core.TrackTick) -> list[list[int]]:
+    """[tick, length] of each note of a track, in the order of `_notes`."""
+    columns = track.notes.numpy()
+    starts = [round(float(start), 4) for start in seconds_at(score, columns["time"])]
+    rows = list(
+        zip(starts, columns["pitch"].tolist(), columns["time"].tolist(), columns["duration"].tolist(), strict=True)
+    )
+    return [[tick, length] for _, _, tick, length in sorted(rows, key=lambda row: row[:2])]
 
 
 def _metres(score: symusic.Score) -> list[list[float]]:

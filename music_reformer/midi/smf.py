@@ -126,6 +126,7 @@ class MidiFile:
         data: its bytes, out of their wrapping.
         notices: a clause for each fault that was repaired, such as "2 notes never end".
         is_plain: symusic reads `data` the same way.
+        bodies: where the body of each track chunk begins and ends in `data`.
     """
 
     data: bytes
@@ -134,6 +135,7 @@ class MidiFile:
     tracks: list[Track]
     notices: list[str]
     is_plain: bool
+    bodies: list[tuple[int, int]]
 
 
 def without_suffix(path: PurePath) -> PurePath:
@@ -190,8 +192,8 @@ def read_file(data: bytes, name: str, limits: FileLimits) -> MidiFile:
     if len(bodies) != num_tracks:
         notices.append(f"it holds {len(bodies)} tracks, not {num_tracks} as its header says")
     tracks, room = [], limits.max_events
-    for body in bodies:
-        tracks.append(read_track(body, name, room))
+    for begin, end in bodies:
+        tracks.append(read_track(data[begin:end], name, room))
         room -= len(tracks[-1].ticks)
         if room < 0:
             raise UserError(
@@ -204,7 +206,7 @@ def read_file(data: bytes, name: str, limits: FileLimits) -> MidiFile:
     _close_hanging(tracks, notices)
     _share_programs(tracks)
     is_plain &= all(track.is_plain and not track.closings and not track.programs for track in tracks)
-    return MidiFile(data, midi_format, division, tracks, notices, is_plain)
+    return MidiFile(data, midi_format, division, tracks, notices, is_plain, bodies)
 
 
 def normalised(file: MidiFile) -> bytes:
@@ -215,7 +217,7 @@ def normalised(file: MidiFile) -> bytes:
     for track in file.tracks:
         events = list(track.events())
         if track.programs:
-            events = list(_with_programs(track))
+            events = list(with_programs(track))
         chunks.append(write_track(_normal(event) for event in events if not _is_odd(event)))
     return write_header(file.midi_format, len(chunks), file.ticks_per_quarter) + b"".join(chunks)
 
@@ -279,9 +281,12 @@ def _read_header(data: bytes, name: str) -> tuple[int, int, int, int]:
     return size, midi_format, num_tracks, division
 
 
-def _track_chunks(data: bytes, place: int, name: str, most: int) -> tuple[list[bytes], set[bytes]]:
-    """Bodies of the track chunks, and which kinds of other chunks were passed over; b"" stands for stray bytes."""
-    bodies: list[bytes] = []
+def _track_chunks(data: bytes, place: int, name: str, most: int) -> tuple[list[tuple[int, int]], set[bytes]]:
+    """Where the bodies of the track chunks begin and end, and which kinds of other chunks were passed over.
+
+    b"" stands for stray bytes.
+    """
+    bodies: list[tuple[int, int]] = []
     others: set[bytes] = set()
     while place < len(data):
         kind, size = data[place : place + 4], int.from_bytes(data[place + 4 : place + 8], "big")
@@ -289,7 +294,7 @@ def _track_chunks(data: bytes, place: int, name: str, most: int) -> tuple[list[b
         if kind == b"MTrk" or (len(kind) < 4 and b"MTrk".startswith(kind)):
             if not fits:
                 raise UserError(f"{name} is cut short: a track of {size} bytes ends after the file does")
-            bodies.append(data[place + 8 : place + 8 + size])
+            bodies.append((place + 8, place + 8 + size))
             if len(bodies) > most:
                 raise UserError(f"{name} has more tracks than the {most:,} that are read")
         elif fits and kind.isalnum():
@@ -318,6 +323,47 @@ def read_track(data: bytes, name: str = "the track", max_events: int = 10_000_00
     except _BadEventError as error:
         raise UserError(f"{name} is damaged: {error}; save it again or choose another file") from None
     return scan.track()
+
+
+@dataclass(frozen=True, slots=True)
+class EventSpan:
+    """Where an event stands in the bytes of a track chunk.
+
+    Attributes:
+        start: of its delta time.
+        body: of the event itself: of its status, or of its data where the status is running.
+        end: behind it.
+    """
+
+    tick: int
+    status: int
+    start: int
+    body: int
+    end: int
+
+
+def read_spans(data: bytes) -> list[EventSpan]:
+    """Where each event of a track chunk stands, its end included, in a chunk that `read_track` has read."""
+    spans: list[EventSpan] = []
+    place = tick = running = 0
+    while place < len(data):
+        start = place
+        delta, body = _read_quantity(data, place)
+        tick += delta
+        status = data[body]
+        if status in (META, SYSEX, PACKET):
+            size, place = _read_quantity(data, body + (2 if status == META else 1))
+            place += size
+        elif status >= 0xF0:
+            place = body + 1 + SYSTEM_SIZES.get(status, 0)
+        else:
+            place = body + (1 if status & 0x80 else 0)
+            status = running = status if status & 0x80 else running
+            place += 1 if 0xC0 <= running < 0xE0 else 2
+        spans.append(EventSpan(tick, status, start, body, place))
+        if status == META and data[body + 1] == END:
+            break
+    return spans
 
 
 class _BadEventError(Exception):
@@ -597,7 +643,8 @@ def _share_program(tracks: list[Track], addresses: list[NDArray[np.int64]], addr
             track.programs[index] = Event(int(track.ticks[index]), bytes((PROGRAM | address & 0x0F, program)))
 
 
-def _with_programs(track: Track) -> Iterator[Event]:
+def with_programs(track: Track) -> Iterator[Event]:
+    """`Track.events`, with the changes of program that other tracks made among them."""
     index = 0
     for event in track.events():
         if not event.closes:

@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from music_reformer.errors import UserError
+from music_reformer.ui.editing import EditFields
 from music_reformer.ui.export import ExportFields
 from music_reformer.ui.operations import Operations
 from music_reformer.ui.order import Order, StudyFields
@@ -43,6 +44,12 @@ def add_endpoints(server: gr.Server, operations: Operations, uploads: Uploads) -
     def open_kept(key: str) -> dict:
         """A file that the server keeps (a variation, say), as /open would return it."""
         return operations.open_kept(key)
+
+    @server.api(name="edit", concurrency_id="edit", concurrency_limit=2)
+    @_tell_the_visitor
+    def edit(edit: dict) -> dict:
+        """Change notes of a piece (see `EditFields`); returns the changed piece, as /piece would."""
+        return operations.edit(EditFields.read(edit))
 
     @server.api(name="compose", concurrency_id="compose", concurrency_limit=operations.at_once)
     def compose(order: dict) -> Iterator[dict]:

@@ -25,11 +25,13 @@ from music_reformer.generation.generator import Generator
 from music_reformer.generation.prompt import PIANO
 from music_reformer.generation.study import Lesson
 from music_reformer.midi.cut import blank_score, end_stuck_notes
+from music_reformer.midi.edit import edited
 from music_reformer.midi.examples import EXAMPLES
 from music_reformer.midi.guard import Opened, open_guarded, read_score_guarded
 from music_reformer.midi.roll import roll_json
 from music_reformer.midi.score import KEPT_LIMITS, with_likely_metre
 from music_reformer.midi.splice import Writer
+from music_reformer.ui.editing import EditFields
 from music_reformer.ui.export import ExportFields, export
 from music_reformer.ui.order import Order, StudyFields
 from music_reformer.ui.shelf import Shelf, safe_name, safe_stem
@@ -97,6 +99,21 @@ class Operations:
         """A piece on the shelf, to go on from. Raises `UserError` where it is not kept any more."""
         path = self.shelf.path(key)
         return _piece(key, path.stem, open_guarded(path, limits=KEPT_LIMITS))
+
+    def edit(self, fields: EditFields) -> dict[str, Any]:
+        """A piece with some of its notes changed, as a new piece; the one that it was made of stays.
+
+        Raises `UserError` where the piece is not kept any more, has no such notes, or would have none left.
+        """
+        path = self.shelf.path(fields.piece)
+        original = path.read_bytes()
+        score = self._read(path)
+        removes_all = len(fields.removed) >= score.note_num() and not fields.added
+        require(not removes_all, "These are the last notes of the piece; keep one of them.")
+        # Read in this process, as in `_piece_of`. What is written is opened as a stranger's file would be.
+        data = edited(original, score, fields.changes(), name=path.stem)
+        opened = open_guarded(data, name=path.stem, limits=KEPT_LIMITS)
+        return _piece(self.shelf.put(data, stem=path.stem), path.stem, opened)
 
     def study(self, fields: StudyFields) -> Reports[dict[str, Any], None, None]:
         """Study what is before a cut, or around a hole, and report: "study" after each step, at last "studied".

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
+import numpy as np
 import pretty_midi
 import pytest
 import symusic
@@ -11,6 +13,7 @@ import symusic
 from helpers.scores import random_score
 from music_reformer.midi.instruments import PROGRAM_NAMES
 from music_reformer.midi.roll import roll_data
+from music_reformer.midi.score import seconds_at
 
 
 def test_notes_are_in_seconds_and_new_ones_marked() -> None:
@@ -37,6 +40,24 @@ def test_bars_and_beats_are_ruled() -> None:
     assert roll["beats"][:5] == pytest.approx([0, 0.6, 1.2, 1.8, 2.4])
     assert set(roll["bars"]) <= set(roll["beats"])
     assert roll["tempos"] == [[0.0, 100.0], [9.6, 140.0]]
+
+
+def test_a_whole_piece_has_its_notes_and_lines_in_ticks_too() -> None:
+    score = random_score()
+    roll = roll_data(score)
+    for track in roll["tracks"]:
+        ticks = np.array(track["ticks"])
+        times = [[start, end] for _, start, end, *_ in track["notes"]]
+        assert np.allclose(seconds_at(score, ticks[:, 0]), [start for start, _ in times], atol=1e-4)
+        assert np.allclose(seconds_at(score, ticks.sum(axis=1)), [end for _, end in times], atol=1e-4)
+        pitches = Counter((note.time, note.duration, note.pitch) for note in score.tracks[track["index"]].notes)
+        rows = zip(track["ticks"], track["notes"], strict=True)
+        assert Counter((tick, length, pitch) for (tick, length), (pitch, *_) in rows) == pitches
+    for lines in ("bar", "beat"):
+        assert np.allclose(seconds_at(score, roll[f"{lines}_ticks"]), roll[f"{lines}s"], atol=1e-4)
+    new = roll_data(score, continuation_start=1.0, only_new=True)
+    assert "bar_ticks" not in new
+    assert all("ticks" not in track for track in new["tracks"])
 
 
 def test_tracks_without_a_name_get_their_instruments() -> None:

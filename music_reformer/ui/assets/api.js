@@ -75,6 +75,8 @@ export async function openFile(file) {
 export const openExample = (key) => call("example", [key]);
 /** A file that the server keeps, as a piece. */
 export const openKept = (key) => call("piece", [key]);
+/** Change notes of a piece (see `orderOf`); resolves to the changed piece. */
+export const editNotes = (piece, changes) => call("edit", [{ piece, ...changes }]);
 export const stop = (ticket) => request("gradio_api/run/stop", json({ data: [ticket] }));
 export const setup = () => request("setup");
 /** How long the queue takes: {seconds_left of the running composition, typical seconds of one}. */

@@ -66,7 +66,7 @@ export class Desk {
     const { piece, roll } = this;
     $("cut-note").textContent = "";
     $("length").disabled = false;
-    if (!piece.score.notes.length || (piece.isEmptyPiece && !piece.variation)) {
+    if (piece.isEditing || !piece.score.notes.length || (piece.isEmptyPiece && !piece.variation)) {
       roll.setCut(null);
       return;
     }

@@ -3,8 +3,9 @@
 const TYPING = "input, select, textarea, [role=dialog]";
 const PRESSING = "button, summary, a, label";
 
-/** `actions` by key: what each does, returning false where the browser should go on as usual. */
-export function listenToKeys(actions) {
+/** `actions` by key: what each does, returning false where the browser should go on as usual. `first()` gives those that
+ *  come before them at this moment. */
+export function listenToKeys(actions, { first = () => ({}) } = {}) {
   document.addEventListener("keydown", (event) => {
     // A length or style that was just chosen has the focus; the space bar plays all the same.
     const isChoice = event.key === " " && event.target.matches("input[type=radio]");
@@ -13,7 +14,8 @@ export function listenToKeys(actions) {
     const name = combined ? `Ctrl ${event.shiftKey ? "Shift " : ""}${event.key.toUpperCase()}` : event.key.length === 1 ? event.key.toUpperCase() : event.key;
     // Space and Enter press the button that has the focus.
     if ([" ", "Enter"].includes(event.key) && event.target.closest(PRESSING)) return;
-    if (actions[name]?.() === false || !actions[name]) return;
+    const action = first()[name] ?? actions[name];
+    if (!action || action(event) === false) return;
     event.preventDefault();
   });
 }

@@ -8,7 +8,11 @@ import { Cards } from "./cards.js";
 import { Composing } from "./composing.js";
 import { Desk } from "./desk.js";
 import { listenToDrops } from "./dropping.js";
+import { editKeys } from "./edit-keys.js";
+import { EditSaving } from "./edit-saving.js";
+import { Editing } from "./editing.js";
 import { Exports } from "./exports.js";
+import { Hand } from "./hand.js";
 import { Instruments } from "./instruments.js";
 import { Keeping } from "./keeping.js";
 import { listenToKeys } from "./keyboard.js";
@@ -38,7 +42,7 @@ const offer = await setup().catch((error) => { complain(error); throw error; });
 const player = new Player();
 const roll = new Roll({
   element: $("roll"), overview: $("overview"), handle: $("cut"), untilHandle: $("until"),
-  onSeek: (seconds) => transport.seek(seconds),
+  onSeek: (seconds) => { transport.seek(seconds); editing.pointAt(seconds); },
   onCut: (cut) => desk.want({ ...piece.wanted, cut }), onUntil: (until) => desk.want({ ...piece.wanted, until }),
 });
 const transport = new Transport({
@@ -46,7 +50,7 @@ const transport = new Transport({
 });
 const tracks = new Tracks({ element: $("tracks"), instruments: offer.instruments, onSilence: (places) => desk.silence(places) });
 const cards = new Cards({ element: $("variations"), onSelect: (index) => desk.select(index), onKeep: (index) => keeping.keep(index) });
-const versions = new Versions({ element: $("versions"), onGo: (version) => keeping.go(version) });
+const versions = new Versions({ element: $("versions"), onGo: goTo });
 const instruments = new Instruments({
   element: $("instruments"), adder: $("add-instrument"), hint: $("instruments-hint"), names: offer.instruments, most: offer.limits.instruments,
 });
@@ -55,10 +59,18 @@ const memory = new Memory({ keptDays: offer.kept_days });
 
 const piece = new OpenPiece({ versions, canInfill: offer.can_infill });
 const studying = new Studying({ piece });
-const phase = new Phase({ piece, transport, onSettled: () => { memory.save(versions.whole); studying.follow(); } });
+const phase = new Phase({
+  piece, transport, onChange: (can) => editing.follow(can), onSettled: () => { memory.save(versions.whole); studying.follow(); },
+});
 const desk = new Desk({ piece, parts: { roll, transport, player, tracks, cards, instruments, phase }, onSeed: useSeed });
 const composing = new Composing({ piece, desk, settings, studying, instruments: offer.instruments, keep: (index) => keeping.keep(index) });
 const keeping = new Keeping({ piece, desk, player, composing });
+const saving = new EditSaving({ piece, desk });
+const editing = new Editing({
+  piece, desk, roll, player, saving, keep: (index) => keeping.keep(index),
+  sound: (note) => { if (!transport.obstacle) player.preview(note).catch(console.error); },
+});
+roll.hand = new Hand({ roll, editing });
 const opening = new Opening({ piece, desk, composing, settings, memory, limits: offer.limits });
 const welcome = new Welcome({
   element: $("welcome"), list: $("examples"), art: $("art"), examples: offer.examples,
@@ -101,13 +113,29 @@ async function startOver() {
   offerToContinue((await memory.find()).former);
 }
 
+/** Show another version, once the server has all edits of this one. */
+async function goTo(version) {
+  if (piece.isSaving) await saving.settled();
+  keeping.go(version);
+}
+
+async function undo() {
+  await saving.settled();
+  versions.undo();
+}
+
+async function redo() {
+  await saving.settled();
+  versions.redo();
+}
+
 $("file").addEventListener("change", (event) => { opening.file(event.target.files[0]); event.target.value = ""; });
 $("start-over").addEventListener("click", startOver);
 $("controls").addEventListener("submit", (event) => { event.preventDefault(); if (!$("compose").disabled) composing.compose(); });
 $("rewrite").addEventListener("click", () => { if ($("rewrite-bars").reportValidity()) composing.compose({ rewrite: Number($("rewrite-bars").value) }); });
 $("stop").addEventListener("click", () => composing.halt());
-$("undo").addEventListener("click", () => versions.undo());
-$("redo").addEventListener("click", () => versions.redo());
+$("undo").addEventListener("click", undo);
+$("redo").addEventListener("click", redo);
 $("message").querySelector("button").addEventListener("click", dismiss);
 addEventListener("hashchange", () => opening.follow(wordsOfAddress()));
 listenToDrops((file) => opening.file(file));
@@ -121,12 +149,13 @@ listenToKeys({
   L: whenOpen(() => transport.loop()),
   K: whenOpen(() => piece.variation !== null && !piece.composition && keeping.keep(piece.version.selected)),
   Escape: () => (closeMenus() || !piece.version ? undefined : composing.halt()),
+  E: whenOpen(() => { editing.switch(); }),
   "+": whenOpen(() => roll.zoomBy(1.6)),
   "-": whenOpen(() => roll.zoomBy(1 / 1.6)),
-  "Ctrl Z": whenOpen(() => versions.undo()),
-  "Ctrl Shift Z": whenOpen(() => versions.redo()),
+  "Ctrl Z": whenOpen(() => { undo(); }),
+  "Ctrl Shift Z": whenOpen(() => { redo(); }),
   ...Object.fromEntries(Array.from({ length: 8 }, (_, index) => [String(index + 1), whenOpen(() => desk.select(index))])),
-});
+}, { first: () => editKeys(editing) });
 
 // ---- What there is to begin with
 

@@ -2,6 +2,8 @@
 // browser. The server removes their files some days after their last use; what is older is of no use, and goes. A browser
 // that keeps nothing (a private window, a full disk) is no fault of the visitor's: then the page works without.
 
+import { isStep } from "./versions.js";
+
 const DATABASE = "music-reformer", FORM = 2, STORE = "pieces", FORMER_STORE = "tabs", TAB = "music-reformer-tab";
 const DAY = 24 * 3600 * 1000;
 const MAX_PIECES = 4;
@@ -141,9 +143,23 @@ function isSound({ list, current }) {
 const notesOf = ({ score, run }) => score.notes.length + (run?.variations.reduce((sum, variation) => sum + variation.score.notes.length, 0) ?? 0);
 const sizeOf = (list) => list.reduce((sum, version) => sum + notesOf(version), 0);
 
-/** What of a session is kept: all of it, or of a very large one less, first without what was composed from the versions
- *  that are not in view. Null: even the version in view is too large. */
-function bounded({ list, current }) {
+/** A session without the steps of its runs of edits, but for the one in view. */
+function withoutSteps({ list, current }) {
+  const childrenOf = (place) => list.filter(({ parent }) => parent === place);
+  const isGone = (place) => place !== current && isStep({ ...list[place], children: childrenOf(place) });
+  const left = [...list.keys()].filter((place) => !isGone(place));
+  const before = (place) => (place >= 0 && isGone(place) ? before(list[place].parent) : left.indexOf(place));
+  const after = (place) => (place >= 0 && isGone(place) ? after(list.findIndex(({ parent }) => parent === place)) : left.indexOf(place));
+  return {
+    list: left.map((place) => ({ ...list[place], parent: before(list[place].parent), latest: after(list[place].latest) })),
+    current: left.indexOf(current),
+  };
+}
+
+/** What of a session is kept: all of it, or of a very large one less, first without the steps of edits, then without what
+ *  was composed from the versions that are not in view. Null: even the version in view is too large. */
+function bounded(session) {
+  const { list, current } = sizeOf(session.list) > MAX_NOTES ? withoutSteps(session) : session;
   const shorter = [...list];
   const places = [...shorter.keys()].filter((place) => place !== current);
   for (const place of [...places, current]) {

@@ -7,6 +7,8 @@ import { EMPTY, wholeBars } from "./score.js";
 
 export class OpenPiece {
   composition = null;  // under way
+  draft = null;  // {version, score}: what a version looks like with edits that the server has still to write
+  isEditing = false;  // notes are being edited by hand
   isKeeping = false;  // a variation is about to become the piece
 
   constructor({ versions, canInfill }) {
@@ -16,7 +18,9 @@ export class OpenPiece {
   get version() { return this.versions.current; }
   get variation() { return this.version?.run?.variations[this.version.selected] ?? null; }
   /** The score on show. */
-  get score() { return this.variation?.score ?? this.version?.score ?? EMPTY; }
+  get score() { return this.isSaving ? this.draft.score : this.variation?.score ?? this.version?.score ?? EMPTY; }
+  /** Whether edits of the version on show are on their way to the server. */
+  get isSaving() { return this.draft !== null && this.draft.version === this.version; }
   get numBars() { return wholeBars(this.score); }
   get numBarsOfVersion() { return wholeBars(this.version.score); }
   /** Whether an empty piece is open, which has no file yet. */

@@ -8,9 +8,9 @@ const $ = (id) => document.getElementById(id);
 export class Phase {
   name = "empty";
 
-  /** `onSettled()` is called when the open piece should be remembered. */
-  constructor({ piece, transport, onSettled }) {
-    Object.assign(this, { piece, transport, onSettled });
+  /** `onSettled()` is called when the open piece should be remembered; `onChange(what the visitor can do)` always. */
+  constructor({ piece, transport, onSettled, onChange }) {
+    Object.assign(this, { piece, transport, onSettled, onChange });
   }
 
   enter(name) {
@@ -30,10 +30,11 @@ export class Phase {
     const { name, piece, transport } = this;
     const isBusy = name === "composing", isClosed = name === "empty" || name === "opening";
     $("compose").hidden = isBusy;
-    $("compose").disabled = isClosed;
+    $("compose").disabled = isClosed || piece.isSaving;
     $("compose").textContent = isClosed ? "Continue" : composeButton(piece);
     $("rewrite-row").hidden = isBusy || isClosed || !piece.score.notes.length;
-    $("rewrite").disabled = isBusy || isClosed;
+    $("rewrite").disabled = isBusy || isClosed || piece.isSaving;
+    $("export").inert = piece.isSaving;
     $("blank-settings").hidden = !piece.isEmptyPiece;
     $("stop").hidden = $("progress").hidden = !isBusy;
     $("stop").textContent = piece.composition?.started ? "Stop and keep this" : "Cancel";
@@ -42,6 +43,7 @@ export class Phase {
       : name === "ready" && piece.isEmptyPiece ? "Nothing here yet. Press Compose to begin." : "";
     transport.say(transport.obstacle && piece.version ? transport.obstacle : "");
     transport.show();
+    this.onChange({ canEdit: !isBusy && !isClosed && piece.score.notes.length > 0 });
     if (name === "ready" || name === "done") this.onSettled();
   }
 }

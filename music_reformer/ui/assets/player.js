@@ -11,6 +11,7 @@ const AHEAD = 0.2;  // seconds that are sent ahead
 const AHEAD_HIDDEN = 1.6;  // of a page in the background, whose timers run once a second
 const PUMP = 40;  // milliseconds
 const CUSHION = 0.8;  // seconds of new music that must be there before playing goes on where it had caught up
+const PREVIEW = 0.35;  // seconds for which a single note is heard
 const BANK = 0, DRUM_CHANNEL = 9;
 export const MAX_CHANNELS = 64;
 
@@ -85,6 +86,23 @@ export class Player extends EventTarget {
     await this.synth.soundBankManager.addSoundBank(await response.arrayBuffer(), "general-midi");
     await this.synth.isReady;
     while (this.synth.channelCount < MAX_CHANNELS) this.synth.addNewChannel();
+  }
+
+  /** Let a note of the score be heard for a moment, unless the music plays. */
+  async preview({ track, pitch, velocity }) {
+    if (this.playing) return;
+    await this.prepare();
+    await this.context.resume();
+    const now = this.context.currentTime;
+    if (this.playing || now < this.#quiet) return;  // what was sent ahead is still to pass unheard
+    const channel = this.#channels[track];
+    this.synth.stopAll(true);
+    this.#setPrograms();
+    this.volume.gain.cancelScheduledValues(now);
+    this.volume.gain.setTargetAtTime(VOLUME, now, 0.004);
+    this.volume.gain.setTargetAtTime(0, now + PREVIEW, 0.05);
+    this.synth.noteOn(channel, pitch, velocity);
+    this.synth.noteOff(channel, pitch, { time: now + PREVIEW });
   }
 
   /** Choose what to play, from where it is or, with `from`, from there. Playing goes on without a gap. `frontier`: up

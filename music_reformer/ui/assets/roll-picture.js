@@ -4,18 +4,27 @@
 import { NUM_COLOURS, colours, drawSmall, prepare } from "./draw.js";
 import { firstFrom } from "./score.js";
 
-const RULER = 26;
-const DRUM_ROW = 8;
+export const RULER = 26;
+export const DRUM_ROW = 8;
 const BLACK = new Set([1, 3, 6, 8, 10]);
 
-export function drawNotes(roll) {
-  const { context, width, height } = prepare(roll.canvas);
-  const palette = colours();
+/** Where rows lie in a roll of this size: `y(pitch)` is the upper edge of a row, `drumY(pitch)` that of a drum's. */
+export function frameOf(roll, width, height) {
   const drumsTall = roll.drums.length * DRUM_ROW + (roll.drums.length ? 8 : 0);
   const [low, high] = roll.range;
   const floor = height - drumsTall;
   const row = (floor - RULER) / (high - low + 1);
-  const frame = { width, height, low, high, floor, drumsTall, row, y: (pitch) => RULER + (high - pitch) * row };
+  return {
+    width, height, low, high, floor, drumsTall, row,
+    y: (pitch) => RULER + (high - pitch) * row, drumY: (pitch) => floor + 6 + roll.drums.indexOf(pitch) * DRUM_ROW,
+  };
+}
+
+export function drawNotes(roll) {
+  const { context, width, height } = prepare(roll.canvas);
+  const palette = colours();
+  const frame = frameOf(roll, width, height);
+  const { low, high, row } = frame;
 
   context.fillStyle = palette.row;
   context.fillRect(0, 0, width, height);
@@ -45,7 +54,7 @@ export function drawNotes(roll) {
   drawKeys(roll, context, palette, frame);
 }
 
-function drawEach(roll, context, palette, { floor, row, y }) {
+function drawEach(roll, context, palette, { row, y, drumY }) {
   const { notes } = roll.score;
   const until = roll.left + roll.visible;
   const tall = Math.max(row - 1, 2);
@@ -56,8 +65,7 @@ function drawEach(roll, context, palette, { floor, row, y }) {
     context.globalAlpha = roll.silent.has(note.track) ? 0.12 : note.isNew ? 0.6 + 0.4 * strength : 0.4 + 0.45 * strength;
     const wide = Math.max((note.end - note.start) * roll.zoom - 1, 2);
     if (note.drum) {
-      const top = floor + 6 + roll.drums.indexOf(note.pitch) * DRUM_ROW;
-      context.fillRect(roll.x(note.start), top, Math.min(wide, 5), DRUM_ROW - 3);
+      context.fillRect(roll.x(note.start), drumY(note.pitch), Math.min(wide, 5), DRUM_ROW - 3);
     } else if (wide < 7 || tall < 5) {
       // Of a whole symphony in view there are tens of thousands, and nobody sees their corners.
       context.fillRect(roll.x(note.start), y(note.pitch) + (row - tall) / 2, wide, tall);
@@ -134,7 +142,8 @@ function drawKeys(roll, context, palette, { low, high, y, row, floor, height }) 
 }
 
 export function drawOver(roll) {
-  const { context, height } = prepare(roll.over);
+  const { context, width, height } = prepare(roll.over);
+  roll.hand?.draw(context, frameOf(roll, width, height), colours());
   const at = roll.x(roll.playhead);
   if (at < roll.keys - 1) return;
   context.fillStyle = colours().playhead;

@@ -1,5 +1,5 @@
 // The music as the page holds it: a `score` has tracks {index (in the file), name, program, drum}, notes {pitch, start, end, velocity, isNew,
-// drum, track (its place among the tracks)} by start, moves {time, track, number, value} (controllers; number -1 is the
+// drum, track (its place among the tracks); tick and ticks (its length), once the server has read it} by start, moves {time, track, number, value} (controllers; number -1 is the
 // pitch bend) by time, bars and beats in seconds, tempos, metres, seconds (its length), cut (where new music begins, or
 // null) and until (where the piece goes on behind it, or null). Scores are never changed, only made from others, but for
 // `Live`, which grows.
@@ -22,6 +22,7 @@ export function scoreOf(roll) {
   return {
     tracks: roll.tracks.map(heading), notes, moves, bars: roll.bars, beats: roll.beats, tempos: roll.tempos,
     metres: roll.metres, seconds: roll.seconds, cut: null, until: null,
+    barTicks: roll.bar_ticks, beatTicks: roll.beat_ticks, resolution: roll.resolution,
   };
 }
 
@@ -29,9 +30,10 @@ function eventsOf(roll, placeOf) {
   const notes = [], moves = [];
   roll.tracks.forEach((track, index) => {
     const place = placeOf(track, index);
-    for (const [pitch, start, end, velocity, isNew] of track.notes) {
-      notes.push({ pitch, start, end, velocity, isNew: Boolean(isNew), drum: track.drum, track: place });
-    }
+    track.notes.forEach(([pitch, start, end, velocity, isNew], at) => {
+      const [tick, ticks] = track.ticks?.[at] ?? [];
+      notes.push({ pitch, start, end, velocity, isNew: Boolean(isNew), drum: track.drum, track: place, tick, ticks });
+    });
     for (const [time, number, value] of track.controls) moves.push({ time, track: place, number, value });
     for (const [time, value] of track.bends) moves.push({ time, track: place, number: BEND, value });
   });

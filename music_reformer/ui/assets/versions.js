@@ -69,7 +69,7 @@ export class Versions {
   draw() {
     this.element.hidden = this.#list.length < 2;
     if (this.element.hidden) return this.element.replaceChildren();
-    const places = placed(this.#list[0]);
+    const places = placed(this.#list[0], this.current);
     const rows = Math.max(...places.map(({ row }) => row)) + 1;
     const columns = Math.max(...places.map(({ column }) => column)) + 1;
     const box = document.createElement("div");
@@ -81,8 +81,9 @@ export class Versions {
     box.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
-  #pill({ version, column, row }) {
-    const pill = Object.assign(document.createElement("button"), { type: "button", textContent: version.label });
+  #pill({ version, column, row, edits }) {
+    const label = edits > 1 ? `${edits} edits` : version.label;
+    const pill = Object.assign(document.createElement("button"), { type: "button", textContent: label });
     pill.style.transform = `translate(${column * COLUMN}px, ${row * ROW}px)`;
     pill.title = `${version.name} · ${count(wholeBars(version.score), "bar")}`;
     if (version === this.current) pill.setAttribute("aria-current", "true");
@@ -91,24 +92,28 @@ export class Versions {
   }
 }
 
-/** Columns by generation; a first child goes on in its parent's row, others take rows of their own. */
-function placed(root) {
+/** Whether a version is a step in a run of edits by hand, which is drawn as its last one. */
+export const isStep = ({ byHand, children }) => Boolean(byHand) && children.length === 1 && Boolean(children[0].byHand);
+
+/** Columns by generation; a first child goes on in its parent's row, others take rows of their own. Of a run of `edits`
+ *  the last version has a place, and the one on show. `from` is the place before, of which it is drawn as a child. */
+function placed(root, current) {
   const places = [];
   let rows = 0;
-  const visit = (version, column, row) => {
-    places.push({ version, column, row });
-    version.children.forEach((child, index) => visit(child, column + 1, index === 0 ? row : ++rows));
+  const visit = (version, from, column, row, edits) => {
+    if (isStep(version) && version !== current) return visit(version.children[0], from, column, row, edits + 1);
+    const place = { version, from, column, row, edits: version.byHand ? edits + 1 : 0 };
+    places.push(place);
+    version.children.forEach((child, index) => visit(child, place, column + 1, index === 0 ? row : ++rows, 0));
   };
-  visit(root, 0, 0);
+  visit(root, null, 0, 0, 0);
   return places;
 }
 
 function lines(places) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("aria-hidden", "true");
-  const of = new Map(places.map((place) => [place.version, place]));
-  for (const { version, column, row } of places) {
-    const from = of.get(version.parent);
+  for (const { from, column, row } of places) {
     if (!from) continue;
     const [x, y] = [column * COLUMN, row * ROW + PILL / 2];
     const [left, top] = [from.column * COLUMN + COLUMN - 20, from.row * ROW + PILL / 2];

@@ -1,0 +1,23 @@
+// Notes that were copied, to be added elsewhere: whole bars apart, on their own tracks.
+
+import { barAt, made } from "./notes.js";
+
+export class Clipboard {
+  #notes = [];  // their ticks are counted from the bar line before the first
+  length = 0;  // ticks of the bars that they lie in
+
+  get isEmpty() { return !this.#notes.length; }
+
+  /** Copy notes of a score; returns the tick of the bar line behind them. */
+  take(score, notes) {
+    const first = barAt(score, notes[0].tick), last = barAt(score, notes.at(-1).tick);
+    this.#notes = notes.map((note) => ({ ...note, tick: note.tick - first.tick, ticks: Math.max(note.ticks, 1) }));
+    this.length = last.tick + last.length - first.tick;
+    return first.tick + this.length;
+  }
+
+  /** The copied notes as notes of a score, from a bar line on. */
+  put(score, line) {
+    return this.#notes.filter(({ track }) => track < score.tracks.length).map((note) => made(score, { ...note, tick: line + note.tick }));
+  }
+}

@@ -1,0 +1,39 @@
+// The row of tools that shows while notes are edited: grid, track of new notes, and a button for each thing to do.
+
+const $ = (id) => document.getElementById(id);
+
+export class EditTools {
+  /** `onUse(tool)` receives the name of the tool that was pressed. */
+  constructor({ onUse }) {
+    $("edit-tools").addEventListener("click", (event) => {
+      const tool = event.target.closest("[data-edit]")?.dataset.edit;
+      if (tool) onUse(tool);
+    });
+  }
+
+  get draws() { return $("edit-draw").getAttribute("aria-pressed") === "true"; }
+  toggleDraw() { $("edit-draw").setAttribute("aria-pressed", !this.draws); }
+
+  /** Ticks between two lines of the grid; of no grid, 1. */
+  step({ resolution }) { return Math.max(Math.round(resolution * 4 * Number($("edit-grid").value)), 1); }
+
+  /** The track that new notes go to. `drum`: whether it must be one of drums; undefined: any. */
+  trackFor({ tracks }, { drum }) {
+    const wanted = Math.min(Number($("edit-track").value) || 0, tracks.length - 1);
+    const fits = (track) => drum === undefined || track.drum === drum;
+    return fits(tracks[wanted]) ? wanted : Math.max(tracks.findIndex(fits), 0);
+  }
+
+  chooseTrack(place) { $("edit-track").value = place; }
+
+  /** `has` says of "notes" and "copied" whether there are any. */
+  show({ tracks }, has) {
+    const names = tracks.map(({ name }) => name);
+    const select = $("edit-track");
+    if (names.join("\n") !== [...select.options].map(({ text }) => text).join("\n")) {
+      select.replaceChildren(...names.map((name, place) => new Option(name, place)));
+    }
+    select.hidden = names.length < 2;
+    for (const button of $("edit-tools").querySelectorAll("[data-needs]")) button.disabled = !has[button.dataset.needs];
+  }
+}

@@ -1,0 +1,192 @@
+// The pointer on the roll while notes are edited: it selects, moves and stretches notes and adds new ones. What it has
+// hold of is drawn as outlines; the notes themselves change when it lets go. Ruler and keys move the view, as always.
+
+import { DRUM_ROW, RULER, frameOf } from "./roll-picture.js";
+import { firstFrom } from "./score.js";
+import { shifted, snap, tickAt } from "./notes.js";
+
+const FAR = 4;  // pixels after which a press is a drag
+const REACH = { mouse: 2, pen: 5, touch: 10 };  // pixels beside a note that still hit it
+const EDGE = 8;  // pixels at the end of a note by which it is stretched
+
+export class Hand {
+  #drag = null;  // {kind: move, stretch, frame or draw; from: {x, y, tick, pitch}, note, change}
+
+  /** `editing` has the selection and makes the changes. */
+  constructor({ roll, editing }) {
+    Object.assign(this, { roll, editing });
+    const { element } = roll;
+    element.addEventListener("pointerdown", (event) => { if (this.takes(event)) this.#press(event); });
+    element.addEventListener("pointermove", (event) => this.#move(event));
+    element.addEventListener("pointerup", (event) => this.#release(event));
+    element.addEventListener("pointercancel", () => this.#drop());
+    element.addEventListener("dblclick", (event) => {
+      if (this.takes(event) && !this.#noteAt(this.#point(event), REACH.mouse)) this.#add(this.#point(event));
+    });
+  }
+
+  get #frame() { return frameOf(this.roll, this.roll.element.clientWidth, this.roll.element.clientHeight); }
+  get #score() { return this.roll.score; }
+
+  /** Whether an event is one for the hand: on the notes, while they are edited. */
+  takes(event) {
+    if (!this.editing.isOn || event.target.closest(".cut")) return false;
+    const { x, y } = this.#point(event);
+    return x >= this.roll.keys && y > RULER;
+  }
+
+  #point(event) {
+    const box = this.roll.element.getBoundingClientRect();
+    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+    return { x, y, tick: tickAt(this.#score, this.roll.left + (x - this.roll.keys) / this.roll.zoom), pitch: this.#pitchAt(y) };
+  }
+
+  #pitchAt(y) {
+    const { floor, row, high, low } = this.#frame;
+    const { drums } = this.roll;
+    if (y >= floor && drums.length) return drums[Math.min(Math.max(Math.floor((y - floor - 5) / DRUM_ROW), 0), drums.length - 1)];
+    return Math.min(Math.max(high - Math.floor((y - RULER) / row), low), high);
+  }
+
+  /** {x, y, wide, tall} of a note. */
+  #boxOf(note, frame) {
+    const [x, wide] = [this.roll.x(note.start), Math.max((note.end - note.start) * this.roll.zoom - 1, 2)];
+    return note.drum
+      ? { x, y: frame.drumY(note.pitch), wide: Math.min(wide, 5), tall: DRUM_ROW - 3 }
+      : { x, y: frame.y(note.pitch), wide, tall: frame.row };
+  }
+
+  /** The note under a point, or the nearest within reach; notes of silent tracks are out of it. */
+  #noteAt({ x, y }, reach) {
+    const { roll } = this;
+    const frame = this.#frame;
+    const { notes } = this.#score;
+    let best = null, least = reach + 0.01;
+    for (let index = firstFrom(notes, roll.left - roll.longest - 1); index < notes.length && roll.x(notes[index].start) <= x + reach; index++) {
+      if (roll.silent.has(notes[index].track)) continue;
+      const box = this.#boxOf(notes[index], frame);
+      const off = Math.max(box.x - x, x - box.x - box.wide, box.y - y, y - box.y - box.tall, 0);
+      if (off < least || (off === 0 && least === 0)) [best, least] = [notes[index], off];
+    }
+    return best;
+  }
+
+  #press(event) {
+    if (event.button !== 0) return;
+    const { editing, roll } = this;
+    const from = this.#point(event);
+    const note = this.#noteAt(from, REACH[event.pointerType] ?? REACH.mouse);
+    roll.element.setPointerCapture(event.pointerId);
+    if (!note) {
+      this.#drag = { kind: editing.draws ? "draw" : "frame", from, adds: event.shiftKey, moved: false };
+      return;
+    }
+    if (event.shiftKey || event.ctrlKey || event.metaKey) { editing.toggle(note); return; }
+    const wasChosen = editing.isSelected(note);
+    if (!wasChosen) editing.select([note]);
+    editing.sound(note);
+    const box = this.#boxOf(note, this.#frame);
+    const stretches = !note.drum && from.x > box.x + box.wide - Math.min(EDGE, box.wide / 3);
+    this.#drag = { kind: stretches ? "stretch" : "move", from, note, wasChosen, moved: false, change: {} };
+  }
+
+  #move(event) {
+    const drag = this.#drag;
+    if (!drag) {
+      if (event.pointerType === "mouse" && this.editing.isOn) this.#showCursor(event);
+      return;
+    }
+    const to = this.#point(event);
+    drag.to = to;
+    if (Math.hypot(to.x - drag.from.x, to.y - drag.from.y) > FAR) drag.moved = true;
+    if (!drag.moved) return;
+    const { step } = this.editing;
+    const later = Math.round((to.tick - drag.from.tick) / step) * step;
+    if (drag.kind === "stretch") drag.change = { ticks: later, shortest: step };
+    else if (drag.kind === "move") {
+      const pitch = to.pitch - drag.from.pitch;
+      if (pitch !== (drag.change.pitch ?? 0)) this.editing.sound({ ...drag.note, pitch: drag.note.pitch + pitch });
+      drag.change = { tick: later, pitch };
+    }
+    this.roll.redrawOver();
+  }
+
+  #release(event) {
+    const drag = this.#drag;
+    this.#drop();
+    if (!drag) return;
+    const { editing } = this;
+    if (drag.kind === "draw") this.#add(drag.from, this.#point(event));
+    else if (drag.kind === "frame" && drag.moved) editing.select(this.#framed(drag), { adds: drag.adds });
+    else if (drag.kind === "frame") editing.point(drag.from.tick, drag.from.pitch);
+    else if (drag.moved) editing.change(drag.change);
+    else if (drag.wasChosen) editing.select([drag.note]);
+  }
+
+  #drop() {
+    this.#drag = null;
+    this.roll.redrawOver();
+  }
+
+  /** Add a note where the pointer was pressed, as long as it was dragged. */
+  #add(from, to = from) {
+    const { step } = this.editing;
+    const tick = snap(this.#score, from.tick, step, { down: true });
+    const end = snap(this.#score, to.tick, step);
+    this.editing.add({ tick, pitch: from.pitch, ticks: Math.max(end - tick, this.editing.length), drum: this.roll.drums.length > 0 && from.y >= this.#frame.floor });
+  }
+
+  #framed({ from, to }) {
+    const frame = this.#frame;
+    const [left, right] = [Math.min(from.x, to.x), Math.max(from.x, to.x)];
+    const [top, bottom] = [Math.min(from.y, to.y), Math.max(from.y, to.y)];
+    return this.#score.notes.filter((note) => {
+      const { x, y, wide, tall } = this.#boxOf(note, frame);
+      return x <= right && x + wide >= left && y <= bottom && y + tall >= top && !this.roll.silent.has(note.track);
+    });
+  }
+
+  #showCursor(event) {
+    const { element } = this.roll;
+    const point = this.takes(event) ? this.#point(event) : null;
+    const note = point && this.#noteAt(point, REACH.mouse);
+    const box = note && this.#boxOf(note, this.#frame);
+    const stretches = note && !note.drum && point.x > box.x + box.wide - Math.min(EDGE, box.wide / 3);
+    element.style.cursor = !point ? "" : !note ? "crosshair" : stretches ? "ew-resize" : "move";
+  }
+
+  /** The selected notes as outlines, where they would be if the pointer let go now; the frame; the place for new notes. */
+  draw(context, frame, palette) {
+    if (!this.editing.isOn) return;
+    const { roll, editing } = this;
+    const drag = this.#drag;
+    context.save();
+    context.beginPath();
+    context.rect(roll.keys, RULER, frame.width, frame.height);
+    context.clip();
+    context.strokeStyle = context.fillStyle = palette.ink;
+    context.lineWidth = 2;
+    const moves = drag?.moved && drag.change;
+    const notes = moves ? shifted(this.#score, editing.selected, drag.change).map(({ made }) => made) : editing.selected;
+    for (const note of notes) {
+      const { x, y, wide, tall } = this.#boxOf(note, frame);
+      context.strokeRect(x - 1, y, wide + 2, tall);
+      context.globalAlpha = 0.22;
+      context.fillRect(x, y, wide, tall);
+      context.globalAlpha = 1;
+    }
+    if (drag?.kind === "frame" && drag.moved) {
+      context.lineWidth = 1;
+      context.setLineDash([4, 3]);
+      context.strokeRect(drag.from.x, drag.from.y, drag.to.x - drag.from.x, drag.to.y - drag.from.y);
+    }
+    const place = drag?.kind === "draw" ? null : editing.place;
+    if (place) {
+      const box = this.#boxOf(place, frame);
+      context.lineWidth = 1.5;
+      context.setLineDash([3, 2]);
+      context.strokeRect(box.x, box.y, box.wide, box.tall);
+    }
+    context.restore();
+  }
+}
