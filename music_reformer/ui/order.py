@@ -8,7 +8,7 @@ from typing import Any
 
 from music_reformer.config import Checked, SamplingConfig, require
 from music_reformer.config.checked import bounded, one_of
-from music_reformer.generation.request import Length, Request
+from music_reformer.generation.request import Length, Request, Wishes
 from music_reformer.midi.key import MAJORS, MINORS
 from music_reformer.ui.calls import read_fields
 
@@ -54,6 +54,12 @@ class OrderFields(Checked):
     metre: str = one_of("4/4", METRES)
     tempo: float = bounded(120.0, MIN_TEMPO, MAX_TEMPO, hint="in beats a minute")
     rounds: int = bounded(0, 0, MAX_ROUNDS, hint="0 is as trained")
+    # As in `Request`.
+    chords: str = ""
+    density: int = 0
+    polyphony: int = 0
+    register: int = 0
+    dynamics: int = 0
     # Bring the piece to its end within the length.
     ending: bool = False
     # Compose with what /study has learnt from the piece.
@@ -106,7 +112,7 @@ class Order:
             UserError: a field is unknown, has the wrong type, or is out of range.
         """
         sent = read_fields(OrderFields, data, name="order")
-        # A piece keeps its own key, and in a new one there is nothing to cut.
+        # In a new piece there is nothing to cut.
         is_new = not sent.piece
         request = Request(
             length=sent.length,
@@ -116,7 +122,9 @@ class Order:
             cut_bar=None if is_new or sent.cut_bar < 0 else sent.cut_bar,
             until_bar=None if is_new or sent.until_bar < 0 else sent.until_bar,
             programs=sent.instruments,
-            key=sent.key if is_new and sent.key else None,
+            key=sent.key or None,
+            chords=sent.chords or None,
+            **{each.name: getattr(sent, each.name) for each in fields(Wishes)},
             sampling=sent.sampling_config(),
             ending=sent.ending,
             rounds=sent.rounds,

@@ -125,5 +125,6 @@ def _setup(operations: Operations, *, has_sound: bool) -> dict[str, Any]:
         "has_sound": has_sound,
         "can_infill": operations.generator.can_infill,
         "can_end": operations.generator.can_end,
+        "can_be_steered": operations.generator.can_be_steered,
         "kept_days": round(operations.shelf.max_age / 86_400),
     }

@@ -70,3 +70,44 @@ def test_a_piece_can_be_asked_to_end(visit: Callable[..., Any], site: Site) -> N
     order(tab)
     phase(tab, "done")
     assert not site.generator.requests[-1].ending
+
+
+def test_chords_key_and_wishes_are_asked_for(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit()
+    upload(tab)
+    assert not tab.is_visible("#chords")  # the first view is calm
+    tab.click("#steering summary")
+    tab.fill("#chords", "Am7 | D7 G7/B | %")
+    tab.select_option("#key-ahead", "A minor")
+    tab.focus("#density")
+    for _ in range(2):
+        tab.keyboard.press("ArrowRight")
+    tab.focus("#register")
+    tab.keyboard.press("ArrowLeft")
+    words = [tab.input_value(f"#{name}") for name in ("density", "register", "dynamics")]
+    assert words == ["2", "-1", "0"]
+    assert tab.inner_text("output[for=density]") == "denser +2"
+    assert tab.inner_text("output[for=register]") == "lower \u22121"
+    assert tab.inner_text("output[for=dynamics]") == "as before"
+    order(tab, bars=2)
+    phase(tab, "done")
+    asked = site.generator.requests[-1]
+    assert (asked.chords, asked.key) == ("Am7 | D7 G7/B | %", "A minor")
+    assert (asked.density, asked.polyphony, asked.register, asked.dynamics) == (2, 0, -1, 0)
+    tab.click("#chords-again")
+    order(tab, bars=2)
+    phase(tab, "done")
+    assert site.generator.requests[-1].chords == "piece"
+    tab.fill("#chords", "H7")
+    order(tab, bars=2)
+    tab.wait_for_selector("#message:not([hidden])")
+    assert "'H7' is no chord that is known" in tab.inner_text("#message")
+
+
+def test_a_link_opens_what_steers(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit(address=f"{site.address}#piece=example:waltz&chords=Am|%25&density=-2&key=A+minor")
+    phase(tab, "ready")
+    assert tab.input_value("#chords") == "Am|%"
+    assert tab.input_value("#density") == "-2"
+    assert tab.input_value("#key-ahead") == "A minor"
+    assert tab.is_visible("#chords")

@@ -41,7 +41,7 @@ class StandInGenerator:
     def __init__(self, *, seconds: float = 2.0) -> None:
         self.seconds = seconds
         self.can_infill = True
-        self.can_end = True
+        self.can_end = self.can_be_steered = True
         self.requests: list[Request] = []
         self.study_seconds = 0.1
         self.num_taught = 0

@@ -1,14 +1,19 @@
 // The form: how long, how many, in what style; and the link that brings all of it back.
 
 const SLIDERS = ["temperature", "top_p", "min_p", "repetition_penalty", "hold"];
+const WISHES = ["density", "polyphony", "register", "dynamics"];
+const AS_BEFORE = "as before";  // what stands for the chords of the piece itself
 const HINTS = {
   calm: "Stays close to the piece.",
   balanced: "Follows the piece, with ideas of its own.",
   adventurous: "Takes risks: moves further from the piece, sometimes too far.",
 };
 
+/** What a slider between two sides says: "denser +2". */
+const wording = (steps, [less, same, more]) => (steps === 0 ? same : `${steps < 0 ? less : more} ${steps < 0 ? "\u2212" : "+"}${Math.abs(steps)}`);
+
 export class Settings {
-  constructor({ form, instruments, styles, limits, keys, metres, can_end: canEnd }) {
+  constructor({ form, instruments, styles, limits, keys, metres, can_end: canEnd, can_be_steered: canBeSteered }) {
     Object.assign(this, { form, instruments, styles, limits });
     this.find("#variation-choice").innerHTML = Array.from({ length: limits.variations }, (_, index) => {
       const number = index + 1;
@@ -16,6 +21,9 @@ export class Settings {
         + `<label for="variations-${number}">${number}</label>`;
     }).join("");
     this.find("#ending-row").hidden = !canEnd;
+    this.find("#steering").hidden = !canBeSteered;
+    this.find("#chords-again").addEventListener("click", () => { this.find("#chords").value = AS_BEFORE; });
+    this.find("#key-ahead").append(new Option("As before", ""), ...keys.map((key) => new Option(key)));
     this.find("#key").append(new Option("As it comes", ""), ...keys.map((key) => new Option(key)));
     this.find("#metre").append(...metres.map((metre) => new Option(metre)));
     [this.find("#tempo").min, this.find("#tempo").max] = limits.tempo;
@@ -47,7 +55,8 @@ export class Settings {
 
   showNumbers() {
     for (const output of this.form.querySelectorAll("output")) {
-      output.value = Number(this.find(`#${output.htmlFor}`).value).toFixed(2);
+      const { value, dataset } = this.find(`#${output.htmlFor}`);
+      output.value = dataset.words ? wording(Number(value), dataset.words.split(",")) : Number(value).toFixed(2);
     }
   }
 
@@ -65,7 +74,10 @@ export class Settings {
       study: this.find("#study").checked,
       best_of: this.find("#choose").checked ? 2 : 1,
     };
-    if (!fromNothing) return order;
+    const chords = this.find("#chords").value.trim();
+    if (chords) order.chords = chords.toLowerCase() === AS_BEFORE ? "piece" : chords;
+    for (const name of WISHES) if (this.find(`#${name}`).value !== "0") order[name] = Number(this.find(`#${name}`).value);
+    if (!fromNothing) return { ...order, key: this.find("#key-ahead").value };
     const [key, metre, tempo] = ["#key", "#metre", "#tempo"].map((selector) => this.find(selector).value);
     return { ...order, key, metre, tempo: Number(tempo) };
   }
@@ -90,11 +102,13 @@ export class Settings {
     this.#pick("variations", words.get("variations"));
     this.#pick("style", words.get("style"));
     this.applyStyle();
-    for (const name of [...SLIDERS, "tempo"]) if (words.has(name) && Number.isFinite(Number(words.get(name)))) this.find(`#${name}`).value = words.get(name);
-    for (const name of ["key", "metre"]) {
-      const select = this.find(`#${name}`);
+    for (const name of [...SLIDERS, ...WISHES, "tempo"]) if (words.has(name) && Number.isFinite(Number(words.get(name)))) this.find(`#${name}`).value = words.get(name);
+    for (const [id, name] of [["key", "key"], ["key-ahead", "key"], ["metre", "metre"]]) {
+      const select = this.find(`#${id}`);
       if ([...select.options].some((option) => option.value === words.get(name))) select.value = words.get(name);
     }
+    if (words.has("chords")) this.find("#chords").value = words.get("chords") === "piece" ? AS_BEFORE : words.get("chords");
+    if (["chords", "key", ...WISHES].some((name) => words.get(name))) this.find("#steering").open = true;
     if (words.has("ending")) this.find("#ending").checked = words.get("ending") === "true";
     if (words.has("best_of")) this.find("#choose").checked = words.get("best_of") !== "1";
     if (words.has("study")) this.find("#study").checked = words.get("study") === "true";
