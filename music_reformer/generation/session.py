@@ -225,8 +225,8 @@ def _steering(prompt: Prompt, request: Request) -> Steering | None:
     """What keeps the parts as they were, or as they are wished; None where nothing is to be kept or wished."""
     vocabulary, hold = prompt.state.vocabulary, request.sampling.hold
     reader = reader_for(vocabulary)
-    is_held = hold and prompt.until_tick is None
-    if not isinstance(reader, PartsReader) or not (is_held or request.wishes != Wishes()):
+    is_continued = prompt.until_tick is None
+    if not isinstance(reader, PartsReader) or not ((hold and is_continued) or request.wishes != Wishes()):
         return None
     return Steering(
         reader,
@@ -234,6 +234,7 @@ def _steering(prompt: Prompt, request: Request) -> Steering | None:
         prompt.past_ids,
         metre=prompt.state.metre,
         wishes=request.wishes,
+        keeps_pitch_classes=is_continued and request.key is None and request.chords is None,
         weight=hold or 1.0,
     )
 

@@ -20,7 +20,7 @@ from music_reformer.generation.parts_follower import NOBODY, PartsFollower
 from music_reformer.generation.polyphony_guard import FEWEST_NOTES
 from music_reformer.generation.request import Wishes
 from music_reformer.midi.parts import GRID, part_order
-from music_reformer.midi.parts_reader import Part, PartsReader
+from music_reformer.midi.parts_reader import Part, PartsReader, StreamNotes
 from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
 # What a step of a wish is: half an octave of density, a third of an octave, half a note at once, and a velocity.
@@ -33,6 +33,9 @@ MOST_TO_PASS = 4.0  # added for passing over a part in a bar
 PER_SEMITONE, MOST_PER_SEMITONE, REACH = 0.03, 0.3, 12
 # To the logit of another note at the same position, for each that is missing at the mean position; and the most.
 PER_NOTE_AT_ONCE, MOST_AT_ONCE = 3.0, 4.0
+# To the logits of pitch classes and of positions in the bar: the logarithm by which their share has fallen, and the
+# most; shares below a fraction of the mean one are not told apart.
+SHARE_WEIGHT, MOST_FOR_SHARE, SLACK = 1.0, 1.5, 0.25
 # Width of the velocities that a part may have, at least, and what weighs on those outside.
 VELOCITY_WIDTH, PER_VELOCITY = 8.0, 0.5
 # A mean follows the last so many notes or positions, and begins with what was heard before the cut.
@@ -50,6 +53,34 @@ class _Level:
     deviation: float = 0.0
 
 
+class _Shares:
+    """How often each of some kinds of things comes, against how often it came; what came too seldom is wanted.
+
+    Args:
+        heard: how much of each there was before the cut.
+        memory: how much has to come until it counts as much as what was heard.
+    """
+
+    def __init__(self, heard: NDArray[np.float64], memory: float) -> None:
+        self._wanted = heard / max(heard.sum(), 1e-9)
+        self._come = memory * self._wanted
+        self._slack = SLACK / max(int(np.count_nonzero(heard)), 1)
+
+    def copy(self) -> _Shares:
+        other = copy.copy(self)
+        other._come = self._come.copy()
+        return other
+
+    def count(self, kind: int, amount: float) -> None:
+        self._come[kind] += amount
+
+    def lean(self) -> NDArray[np.float32]:
+        """What is added to the logit of each kind."""
+        come = self._come / self._come.sum()
+        ratio = np.log((self._wanted + self._slack) / (come + self._slack))
+        return (SHARE_WEIGHT * ratio.clip(-MOST_FOR_SHARE, MOST_FOR_SHARE)).astype(np.float32)
+
+
 class Steering:
     """Follows one stream from the line of the first new bar on, token by token.
 
@@ -59,6 +90,7 @@ class Steering:
         prompt: the tokens before the first new one, the line of the first new bar included.
         metre: of that bar.
         wishes: how the new bars are to differ from the old ones.
+        keeps_pitch_classes: whether pitch classes stay as frequent as they were; not in another key, say.
         weight: of what changes logits.
     """
 
@@ -70,6 +102,7 @@ class Steering:
         *,
         metre: tuple[int, int],
         wishes: Wishes,
+        keeps_pitch_classes: bool = True,
         weight: float = 1.0,
     ) -> None:
         ids_of = vocabulary.ids_of
@@ -91,13 +124,27 @@ class Steering:
         self._missing: dict[Part, float] = {}  # notes that a part is behind, at the line of the current bar
         self._in_bar: dict[Part, int] = {}  # notes of each part in the current bar
         self._chord = 0  # notes at the current position
+        self._classes: _Shares | None = None
+        self._rhythm: dict[Part, _Shares] = {}
         ids = np.array(prompt)
         span = heard_bars(reader, ids)
         if span is not None:
+            self._hear_shares(reader.notes(ids[span]), keeps_pitch_classes=keeps_pitch_classes)
             for part, level in _heard(reader, vocabulary, ids[span]).items():
                 self._wanted[part] = self._wished(part, level)
                 self._played[part] = level
         self._missing = dict.fromkeys(self._wanted, 0.0)
+
+    def _hear_shares(self, notes: StreamNotes, *, keeps_pitch_classes: bool) -> None:
+        pitched = np.array([part[0] != DRUMS for part in notes.parts], np.bool_)[notes.part]
+        if keeps_pitch_classes and pitched.any():
+            by_class = np.bincount(notes.pitch[pitched] % 12, weights=notes.duration[pitched], minlength=12)
+            self._classes = _Shares(by_class.astype(np.float64), MEMORY * GRID)
+        for number, part in enumerate(notes.parts if self._wishes.density <= 0 else ()):
+            theirs = notes.position[notes.part == number]
+            if len(theirs) >= FEWEST_NOTES:
+                begun = np.bincount(theirs, minlength=len(self._positions))
+                self._rhythm[part] = _Shares(begun.astype(np.float64), MEMORY)
 
     def _wished(self, part: Part, level: _Level) -> _Level:
         wishes = self._wishes
@@ -113,6 +160,8 @@ class Steering:
         """An independent steering in the same state."""
         other = copy.copy(self)
         other._place = self._place.copy()
+        other._classes = self._classes and self._classes.copy()
+        other._rhythm = {part: shares.copy() for part, shares in self._rhythm.items()}
         other._played, other._missing, other._in_bar = dict(self._played), dict(self._missing), dict(self._in_bar)
         return other
 
@@ -133,6 +182,10 @@ class Steering:
         elif place.begins_note:
             self._chord += 1
             self._in_bar[place.part] = self._in_bar.get(place.part, 0) + 1
+            if self._classes is not None and place.part[0] != DRUMS:
+                self._classes.count(place.values[token] % 12, place.duration)
+            if rhythm := self._rhythm.get(place.part):
+                rhythm.count(place.position, 1.0)
             if played := self._played.get(place.part):
                 pitch = played.pitch + (place.values[token] - played.pitch) / MEMORY
                 self._played[place.part] = replace(played, pitch=pitch)
@@ -161,7 +214,11 @@ class Steering:
         if part not in self._wanted:
             return
         wanted, played = self._wanted[part], self._played[part]
+        if rhythm := self._rhythm.get(part):
+            logits_V[self._position_ids] += self._weight * rhythm.lean()
         if part[0] != DRUMS:
+            if self._classes is not None:
+                logits_V[self._pitches] += self._weight * self._classes.lean()[np.arange(128) % 12]
             slope = float(np.clip(PER_SEMITONE * (wanted.pitch - played.pitch), -MOST_PER_SEMITONE, MOST_PER_SEMITONE))
             reach = (np.arange(128) - wanted.pitch).clip(-REACH, REACH)
             logits_V[self._pitches] += (self._weight * slope * reach).astype(np.float32)

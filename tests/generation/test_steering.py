@@ -15,6 +15,7 @@ from music_reformer.generation.steering import Steering
 from music_reformer.generation.variation import NewNote
 
 BARS = 16
+CLASSES = {0, 2, 7}  # C and D in the flute, C and G in the piano
 
 
 def two_players(bars: int = 8) -> symusic.Score:
@@ -117,3 +118,18 @@ def test_a_piece_from_nothing_has_nothing_to_be_held_to() -> None:
     generator = stand_in("Parts")
     notes = run(generator, generator.start(None, Request(length="4bars", programs=[0], density=2)))
     assert notes
+
+
+def test_pitch_classes_and_positions_come_as_often_as_they_did() -> None:
+    """Against the same model without it: notes outside the piece's pitch classes, and off the quarters it plays on."""
+
+    def distance(notes: list[NewNote]) -> tuple[float, float]:
+        flute = [note.pitch % 12 for note in notes if note.track == 0]
+        piano = [note.start_s % 0.5 for note in notes if note.track == 1]
+        foreign = np.mean([pitch_class not in CLASSES for pitch_class in flute])
+        off_the_beat = np.mean([min(time, 0.5 - time) > 1e-3 for time in piano])
+        return float(foreign), float(off_the_beat)
+
+    (held, held_off), (free, free_off) = distance(composed()), distance(composed(steered=False))
+    assert held < free
+    assert held_off < free_off
