@@ -233,6 +233,7 @@ def _steering(prompt: Prompt, request: Request) -> Steering | None:
         vocabulary,
         prompt.past_ids,
         metre=prompt.state.metre,
+        programs=prompt.state.grammar.programs,
         wishes=request.wishes,
         keeps_pitch_classes=is_continued and request.key is None and request.chords is None,
         weight=hold or 1.0,

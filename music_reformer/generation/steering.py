@@ -9,7 +9,7 @@ every note, and the wish about the mean.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,6 +36,10 @@ PER_NOTE_AT_ONCE, MOST_AT_ONCE = 3.0, 4.0
 # To the logits of pitch classes and of positions in the bar: the logarithm by which their share has fallen, and the
 # most; shares below a fraction of the mean one are not told apart.
 SHARE_WEIGHT, MOST_FOR_SHARE, SLACK = 1.0, 1.5, 0.25
+PITCHES = np.arange(128)
+PITCH_CLASSES = PITCHES % 12
+# Behind these a part cannot be left: its first note follows, or the rest of one.
+WITHIN_A_PART = frozenset({"Program", "Part", "Position", "Velocity", "Duration"})
 # Width of the velocities that a part may have, at least, and what weighs on those outside.
 VELOCITY_WIDTH, PER_VELOCITY = 8.0, 0.5
 # A mean follows the last so many notes or positions, and begins with what was heard before the cut.
@@ -89,6 +93,7 @@ class Steering:
         vocabulary: of the tokenizer.
         prompt: the tokens before the first new one, the line of the first new bar included.
         metre: of that bar.
+        programs: instruments that may play, -1 for drums; None: all.
         wishes: how the new bars are to differ from the old ones.
         keeps_pitch_classes: whether pitch classes stay as frequent as they were; not in another key, say.
         weight: of what changes logits.
@@ -101,6 +106,7 @@ class Steering:
         prompt: Sequence[int],
         *,
         metre: tuple[int, int],
+        programs: Collection[int] | None,
         wishes: Wishes,
         keeps_pitch_classes: bool = True,
         weight: float = 1.0,
@@ -131,8 +137,9 @@ class Steering:
         if span is not None:
             self._hear_shares(reader.notes(ids[span]), keeps_pitch_classes=keeps_pitch_classes)
             for part, level in _heard(reader, vocabulary, ids[span]).items():
-                self._wanted[part] = self._wished(part, level)
-                self._played[part] = level
+                if programs is None or part[0] in programs:
+                    self._wanted[part] = self._wished(part, level)
+                    self._played[part] = level
         self._missing = dict.fromkeys(self._wanted, 0.0)
 
     def _hear_shares(self, notes: StreamNotes, *, keeps_pitch_classes: bool) -> None:
@@ -209,39 +216,39 @@ class Steering:
 
     def lean(self, logits_V: NDArray[np.float32]) -> None:
         """Change, in place, the logits of what would bring the parts nearer to what is wished."""
-        self._lean_on_leaving(logits_V)
-        part = self._place.part
+        place, part = self._place, self._place.part
+        if place.kind not in WITHIN_A_PART:
+            self._lean_on_leaving(logits_V)
         if part not in self._wanted:
             return
+        per_position = np.float32(self._per_quarter(part) / GRID)
+        logits_V[self._position_ids] += per_position * (self._positions - place.position).clip(min=0)
+        if self._wishes.density:  # the model begins a note where the one before it ends
+            longer = (self._durations - place.duration).clip(-2 * GRID, 2 * GRID)
+            logits_V[self._duration_ids] += per_position * longer
         wanted, played = self._wanted[part], self._played[part]
         if rhythm := self._rhythm.get(part):
             logits_V[self._position_ids] += self._weight * rhythm.lean()
         if part[0] != DRUMS:
             if self._classes is not None:
-                logits_V[self._pitches] += self._weight * self._classes.lean()[np.arange(128) % 12]
+                logits_V[self._pitches] += self._weight * self._classes.lean()[PITCH_CLASSES]
             slope = float(np.clip(PER_SEMITONE * (wanted.pitch - played.pitch), -MOST_PER_SEMITONE, MOST_PER_SEMITONE))
-            reach = (np.arange(128) - wanted.pitch).clip(-REACH, REACH)
+            reach = (PITCHES - wanted.pitch).clip(-REACH, REACH)
             logits_V[self._pitches] += (self._weight * slope * reach).astype(np.float32)
         beyond = (np.abs(self._velocities - wanted.velocity) - wanted.deviation).clip(min=0) / VELOCITY_WIDTH
         logits_V[self._velocity_ids] -= self._weight * PER_VELOCITY * np.minimum(beyond**2, 12.0)
-        if self._place.begins_note:
+        if place.begins_note:
             more = PER_NOTE_AT_ONCE * (wanted.at_once - played.at_once)
             logits_V[self._note_ids] += self._weight * float(np.clip(more, -MOST_AT_ONCE, MOST_AT_ONCE))
 
     def _lean_on_leaving(self, logits_V: NDArray[np.float32]) -> None:
-        """Later positions of the current part; passing over its rest; passing over parts that have not played yet."""
+        """Leaving the current part, which passes over its rest, and passing over parts that have not played yet."""
         place = self._place
         order, left = 0, np.float32(0.0)
         if place.part != NOBODY:
             order = part_order(*place.part)
             if place.part in self._wanted:
-                slope = self._per_quarter(place.part) / GRID
-                later = (self._positions - place.position).clip(min=0)
-                logits_V[self._position_ids] += np.float32(slope) * later
-                if self._wishes.density:  # the model begins a note where the one before it ends
-                    longer = (self._durations - place.duration).clip(-2 * GRID, 2 * GRID)
-                    logits_V[self._duration_ids] += np.float32(slope) * longer
-                left = np.float32(slope * (place.length - place.position))
+                left = np.float32(self._per_quarter(place.part) / GRID * (place.length - place.position))
         quarters = place.length / GRID
         passed = [
             (part_order(*part), float(np.clip(self._per_quarter(part) * quarters, -MOST_TO_PASS, MOST_TO_PASS)))

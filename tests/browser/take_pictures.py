@@ -43,6 +43,8 @@ SINGLE = {
     ("4-composing", WINDOWS[0], "dark"): "page-composing-dark",
     ("6-versions", WINDOWS[0], "light"): "page-versions",
     ("5-playing", WINDOWS[1], "light"): "page-phone",
+    ("13-steering", WINDOWS[0], "light"): "page-steering",
+    ("14-editing", WINDOWS[0], "light"): "page-editing",
 }
 HEIGHT = 600  # of a sheet, in pixels
 GAP = 12
@@ -80,6 +82,18 @@ def walk(tab: Any, other: Any) -> Iterator[str]:
     tab.click("#export summary")
     yield "7-export"
     tab.click("#export summary")
+    tab.click("#steering summary")
+    tab.fill("#chords", "Am7 | D7 G7 | Cmaj7 | %")
+    tab.fill("#density", "2")
+    tab.locator("#dynamics").scroll_into_view_if_needed()
+    yield "13-steering"
+    tab.fill("#chords", "")
+    tab.fill("#density", "0")
+    tab.click("#steering summary")
+    tab.keyboard.press("e")
+    tab.wait_for_selector("#edit-tools:not([hidden])")
+    yield "14-editing"
+    tab.keyboard.press("Escape")
     mark_bars(tab, first=3, end=7)
     yield "8-bars-marked"
     order(tab, bars=None, variations=2)
@@ -135,7 +149,8 @@ def main() -> None:
                     picture = Image.open(io.BytesIO(tab.screenshot())).convert("RGB")
                     pictures.setdefault(state, []).append(picture)
                     if name := SINGLE.get((state, (width, height), scheme)):
-                        tab.evaluate("window.scrollTo(0, 0)")
+                        if state != "13-steering":
+                            tab.evaluate("window.scrollTo(0, 0)")
                         tab.screenshot(path=folder / f"{name}.png")
                     sys.stderr.write(f"{width} x {height}, {scheme}: {state}\n")
                 tab.context.close()
