@@ -10,8 +10,9 @@ from music_reformer.batch.settings import GenerateConfig
 from music_reformer.cli import compose_config
 from music_reformer.config import SamplingConfig
 from music_reformer.errors import UserError
-from music_reformer.generation.request import Length, Request
+from music_reformer.generation.request import Length, Request, Wishes
 from music_reformer.midi.key import Key
+from music_reformer.midi.lead_sheet import LeadSheet
 
 
 @pytest.mark.parametrize(
@@ -59,6 +60,10 @@ def test_other_lengths_are_refused(text: str) -> None:
         ({"key": "H major"}, "key"),
         ({"key": 5}, "key"),
         ({"sampling": {"temperature": 1.0}}, "sampling"),
+        ({"chords": "Am | H7"}, "'H7' is no chord"),
+        ({"chords": 5}, "chords"),
+        ({"density": 5}, "density"),
+        ({"register": 0.5}, "register"),
         ({"rounds": -1}, "rounds"),
         ({"rounds": 1000}, "rounds"),
     ],
@@ -78,6 +83,11 @@ def test_the_command_line_takes_every_field_of_a_request_without_a_prefix() -> N
         "until_bar": "8",
         "programs": "[33,-1]",
         "key": "'A minor'",
+        "chords": "Am7 | D7 G/B | %",
+        "density": "1",
+        "polyphony": "-2",
+        "register": "3",
+        "dynamics": "-4",
         "sampling.temperature": "0.5",
         "best_of": "2",
         "ending": "true",
@@ -94,6 +104,11 @@ def test_the_command_line_takes_every_field_of_a_request_without_a_prefix() -> N
         until_bar=8,
         programs=[-1, 33],
         key="A minor",
+        chords="Am7 | D7 G/B | %",
+        density=1,
+        polyphony=-2,
+        register=3,
+        dynamics=-4,
         sampling=SamplingConfig(temperature=0.5),
         best_of=2,
         ending=True,
@@ -115,3 +130,12 @@ def test_instruments_are_a_set_and_a_key_has_pitches() -> None:
     assert request.programs == [-1, 40]
     assert request.parsed_key() == Key.parse("A minor")
     assert Request().parsed_key() is None
+
+
+def test_chords_are_a_sheet_and_steps_are_wishes() -> None:
+    request = Request(chords="Am | D7", density=2, dynamics=-1)
+    assert request.parsed_chords() == LeadSheet.parse("Am | D7")
+    assert request.wishes == Wishes(density=2, dynamics=-1)
+    assert Request(chords="piece").chords == "piece"  # which only a piece can tell
+    assert Request().parsed_chords() is None
+    assert Request().wishes == Wishes()
