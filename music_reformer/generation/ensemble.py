@@ -35,10 +35,10 @@ OTHERS_POSITION_LOGIT, NEW_POSITION_LOGIT = -1.0, -2.0
 USUAL_SHARE, SMALLEST_SHARE, SHARE_WEIGHT = 0.03, 0.002, 0.7
 # For another key than that of the piece: how far pitch classes and roots change places; and what is added to the logit
 # of a chord that leaves the key.
-MODULATION_WEIGHT, FOREIGN_CHORD_LOGIT = 0.7, -3.0
+MODULATION_WEIGHT, FOREIGN_CHORD_LOGIT = 0.3, -4.0
 
 
-def _modulation(notes: StreamNotes, key: Key | None) -> int:
+def modulation(notes: StreamNotes, key: Key | None) -> int:
     """Semitones from the pitch classes of some notes to those of a key; 0 where that is open."""
     (heard,) = describe(notes, [0])
     return 7 * (key.sharps - heard.key.sharps) % 12 if key is not None and heard.key is not None else 0
@@ -109,14 +109,14 @@ class Ensemble:
         self._root: int | None = None  # of the chord whose quality is next
         if span is not None:
             last = reader.notes(ids[span])
-            modulation = _modulation(last, key)
+            semitones = modulation(last, key)
             self._hear_rests(last, programs)
-            self._hear_pitches(reader.notes(ids), last, weight, modulation=modulation, higher=higher)
+            self._hear_pitches(reader.notes(ids), last, weight, semitones=semitones, higher=higher)
             if not freely:
                 self._hear_positions(last, weight)
             roots = [vocabulary.values[token] for token in prompt[span] if vocabulary.kinds[token] == "ChordRoot"]
             by_root = np.bincount(np.array(roots, np.int64), minlength=12)
-            self._lean_on_roots = weight * (_rare(np.roll(by_root, modulation)) + _moved(by_root, modulation))
+            self._lean_on_roots = weight * (_rare(np.roll(by_root, semitones)) + _moved(by_root, semitones))
             self._due = self._find_due()
 
     def copy(self) -> Ensemble:
@@ -138,13 +138,13 @@ class Ensemble:
                 self._rests[part] = int(silent[-1])
 
     def _hear_pitches(
-        self, whole: StreamNotes, last: StreamNotes, weight: float, *, modulation: int, higher: int
+        self, whole: StreamNotes, last: StreamNotes, weight: float, *, semitones: int, higher: int
     ) -> None:
         """Find what is added to the logits of the 128 pitches, for each part of the piece."""
         melodic = np.array([program != DRUMS for program, _ in last.parts])[last.part]
         time = np.bincount(last.pitch[melodic] % 12, weights=last.duration[melodic], minlength=12)
         pitches = np.arange(128)
-        self._lean_on_classes = weight * (_rare(np.roll(time, modulation)) + _moved(time, modulation))[pitches % 12]
+        self._lean_on_classes = weight * (_rare(np.roll(time, semitones)) + _moved(time, semitones))[pitches % 12]
         for number, part in enumerate(whole.parts):
             heard = whole.pitch[whole.part == number]
             if part[0] == DRUMS:
@@ -223,10 +223,10 @@ class Ensemble:
                 logits_V[self._pitches] += self._lean_on_classes
 
 
-def _moved(amount: NDArray[np.float64] | NDArray[np.int64], modulation: int) -> NDArray[np.float32]:
+def _moved(amount: NDArray[np.float64] | NDArray[np.int64], semitones: int) -> NDArray[np.float32]:
     """What turns logits that follow the twelve pitch classes of one key into those of another, so much higher."""
     share = amount / max(amount.sum(), 1) + USUAL_SHARE
-    return (MODULATION_WEIGHT * np.log(np.roll(share, modulation) / share)).astype(np.float32)
+    return (MODULATION_WEIGHT * np.log(np.roll(share, semitones) / share)).astype(np.float32)
 
 
 def _rare(amount: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.float32]:

@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from music_reformer.generation.director import heard_bars
+from music_reformer.generation.ensemble import modulation
 from music_reformer.generation.parts_follower import NOBODY, PartsFollower
 from music_reformer.generation.polyphony_guard import FEWEST_NOTES
 from music_reformer.generation.request import Wishes
+from music_reformer.midi.key import Key
 from music_reformer.midi.parts import GRID, part_order
 from music_reformer.midi.parts_reader import Part, PartsReader, StreamNotes
 from music_reformer.midi.vocabulary import DRUMS, Vocabulary
@@ -95,7 +97,9 @@ class Steering:
         metre: of that bar.
         programs: instruments that may play, -1 for drums; None: all.
         wishes: how the new bars are to differ from the old ones.
-        keeps_pitch_classes: whether pitch classes stay as frequent as they were; not in another key, say.
+        keeps_pitch_classes: whether pitch classes stay as frequent as they were, in another key as their counterparts;
+            not where chords are asked for.
+        key: of the new bars; None: as before.
         weight: of what changes logits.
     """
 
@@ -109,6 +113,7 @@ class Steering:
         programs: Collection[int] | None,
         wishes: Wishes,
         keeps_pitch_classes: bool = True,
+        key: Key | None = None,
         weight: float = 1.0,
     ) -> None:
         ids_of = vocabulary.ids_of
@@ -135,18 +140,23 @@ class Steering:
         ids = np.array(prompt)
         span = heard_bars(reader, ids)
         if span is not None:
-            self._hear_shares(reader.notes(ids[span]), keeps_pitch_classes=keeps_pitch_classes)
+            notes = reader.notes(ids[span])
+            self._hear_rhythm(notes)
+            if keeps_pitch_classes:
+                self._hear_pitch_classes(notes, modulation(notes, key))
             for part, level in _heard(reader, vocabulary, ids[span]).items():
                 if programs is None or part[0] in programs:
                     self._wanted[part] = self._wished(part, level)
                     self._played[part] = level
         self._missing = dict.fromkeys(self._wanted, 0.0)
 
-    def _hear_shares(self, notes: StreamNotes, *, keeps_pitch_classes: bool) -> None:
+    def _hear_pitch_classes(self, notes: StreamNotes, semitones: int) -> None:
         pitched = np.array([part[0] != DRUMS for part in notes.parts], np.bool_)[notes.part]
-        if keeps_pitch_classes and pitched.any():
+        if pitched.any():
             by_class = np.bincount(notes.pitch[pitched] % 12, weights=notes.duration[pitched], minlength=12)
-            self._classes = _Shares(by_class.astype(np.float64), MEMORY * GRID)
+            self._classes = _Shares(np.roll(by_class.astype(np.float64), semitones), MEMORY * GRID)
+
+    def _hear_rhythm(self, notes: StreamNotes) -> None:
         for number, part in enumerate(notes.parts if self._wishes.density <= 0 else ()):
             theirs = notes.position[notes.part == number]
             if len(theirs) >= FEWEST_NOTES:
