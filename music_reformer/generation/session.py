@@ -235,7 +235,7 @@ def _steering(prompt: Prompt, request: Request) -> Steering | None:
         metre=prompt.state.metre,
         programs=prompt.state.grammar.programs,
         wishes=request.wishes,
-        keeps_pitch_classes=is_continued and request.chords is None,
+        keeps_pitch_classes=is_continued,
         key=request.parsed_key(),
         weight=hold or 1.0,
     )

@@ -97,8 +97,7 @@ class Steering:
         metre: of that bar.
         programs: instruments that may play, -1 for drums; None: all.
         wishes: how the new bars are to differ from the old ones.
-        keeps_pitch_classes: whether pitch classes stay as frequent as they were, in another key as their counterparts;
-            not where chords are asked for.
+        keeps_pitch_classes: whether pitch classes stay as frequent as they were, in another key as their counterparts.
         key: of the new bars; None: as before.
         weight: of what changes logits.
     """
@@ -224,8 +223,11 @@ class Steering:
         wish = PER_DENSITY_STEP * self._wishes.density
         return -float(np.clip(PER_MISSING_BAR * bars + wish, -MOST_PER_QUARTER, MOST_PER_QUARTER)) * self._weight
 
-    def lean(self, logits_V: NDArray[np.float32]) -> None:
-        """Change, in place, the logits of what would bring the parts nearer to what is wished."""
+    def lean(self, logits_V: NDArray[np.float32], *, by_pitch_class: bool = True) -> None:
+        """Change, in place, the logits of what would bring the parts nearer to what is wished.
+
+        Without `by_pitch_class`, where chords were asked for, pitch classes are left alone.
+        """
         place, part = self._place, self._place.part
         if place.kind not in WITHIN_A_PART:
             self._lean_on_leaving(logits_V)
@@ -240,7 +242,7 @@ class Steering:
         if rhythm := self._rhythm.get(part):
             logits_V[self._position_ids] += self._weight * rhythm.lean()
         if part[0] != DRUMS:
-            if self._classes is not None:
+            if by_pitch_class and self._classes is not None:
                 logits_V[self._pitches] += self._weight * self._classes.lean()[PITCH_CLASSES]
             slope = float(np.clip(PER_SEMITONE * (wanted.pitch - played.pitch), -MOST_PER_SEMITONE, MOST_PER_SEMITONE))
             reach = (PITCHES - wanted.pitch).clip(-REACH, REACH)

@@ -98,11 +98,12 @@ class Variation:
         """Lower the logits, in place, of what would continue a repetition of bars or does not suit the piece."""
         if self.repetition_guard is not None and (repeating := self.repetition_guard.repeating()):
             logits_V[repeating] += REPETITION_LOGIT
-        if self.ensemble is not None:
-            self.ensemble.lean(logits_V, by_pitch_class=self.chords is None or self.chords.chord is None)
-        for guide in (self.steering, self.chords):
+        by_pitch_class = self.chords is None or self.chords.chord is None
+        for guide in (self.ensemble, self.steering):
             if guide is not None:
-                guide.lean(logits_V)
+                guide.lean(logits_V, by_pitch_class=by_pitch_class)
+        if self.chords is not None:
+            self.chords.lean(logits_V)
 
     def take(self, token: int) -> None:
         """Append a token. The variation is finished when the length is reached and all its notes have ended."""

@@ -26,7 +26,7 @@ from music_reformer.midi.staves import (
     written_parts,
 )
 from music_reformer.midi.voices import Voice, in_bars, note_values
-from music_reformer.midi.written import UNIT, Bar, written_bars
+from music_reformer.midi.written import UNIT, WrittenBar, written_bars
 
 NOTATION_NOTES = 30_000  # less than a minute of work
 NOTATION_BARS = 20_000  # of all parts together; as much work if they are empty
@@ -93,7 +93,9 @@ class _Frame:
         tempos: (index of a bar, quarters a minute).
     """
 
-    def __init__(self, bars: Sequence[Bar], keys: Sequence[tuple[int, Key]], tempos: Sequence[tuple[int, float]]):
+    def __init__(
+        self, bars: Sequence[WrittenBar], keys: Sequence[tuple[int, Key]], tempos: Sequence[tuple[int, float]]
+    ):
         self.bars = bars
         self.tempos = dict(tempos)
         self.key_changes = dict(keys)

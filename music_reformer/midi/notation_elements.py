@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from music_reformer.midi.key import Key
 from music_reformer.midi.staves import Syllable, WrittenPart
-from music_reformer.midi.voices import Piece, Voice
+from music_reformer.midi.voices import Voice, WrittenSpan
 from music_reformer.midi.written import UNIT
 
 SHORT_NAME = 6  # characters that need no abbreviation
@@ -56,7 +56,7 @@ def quarters(units: int) -> Fraction:
     return Fraction(units, UNIT)
 
 
-def element_of(piece: Piece, part: WrittenPart, key: Key, syllable: Syllable | None) -> Any:
+def element_of(piece: WrittenSpan, part: WrittenPart, key: Key, syllable: Syllable | None) -> Any:
     """A note, chord or rest of music21."""
     import music21
 

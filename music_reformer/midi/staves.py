@@ -18,7 +18,7 @@ from music_reformer.midi.key import Key
 from music_reformer.midi.text import shown
 from music_reformer.midi.tonality import keys_of
 from music_reformer.midi.voices import Voice, drum_voice, voices
-from music_reformer.midi.written import UNIT, Bar, Grid, WrittenNote, one_at_a_time
+from music_reformer.midi.written import UNIT, Grid, WrittenBar, WrittenNote, one_at_a_time
 
 KEYBOARDS = frozenset({*range(9), *range(16, 24), 46})  # and the harp
 # Voices on a staff: of a score, and of a piece that somebody played.
@@ -65,7 +65,7 @@ class WrittenPart:
                 yield from ((chord.onset, chord.end, pitch) for pitch in chord.pitches)
 
 
-def written_parts(score: symusic.Score, bars: Sequence[Bar]) -> list[WrittenPart]:
+def written_parts(score: symusic.Score, bars: Sequence[WrittenBar]) -> list[WrittenPart]:
     """The parts of a score: a track each, but two tracks of one keyboard and name are one part."""
     grid = Grid(score, bars)
     tracks = [track for track in score.tracks if len(track.notes)]
@@ -244,7 +244,7 @@ def _syllables(texts: Sequence[str]) -> list[Syllable]:
     return found
 
 
-def key_sections(score: symusic.Score, bars: Sequence[Bar]) -> list[tuple[int, Key]]:
+def key_sections(score: symusic.Score, bars: Sequence[WrittenBar]) -> list[tuple[int, Key]]:
     """Key signatures, (index of the bar, key), the first at bar 0: the file's, or found where it names none.
 
     Programs write C major where nobody chose a key; it is believed if another one follows.
@@ -268,7 +268,7 @@ def key_sections(score: symusic.Score, bars: Sequence[Bar]) -> list[tuple[int, K
     return sections or [(0, next(iter(placed.values()), Key(0, False)))]
 
 
-def tempo_marks(score: symusic.Score, bars: Sequence[Bar]) -> list[tuple[int, float]]:
+def tempo_marks(score: symusic.Score, bars: Sequence[WrittenBar]) -> list[tuple[int, float]]:
     """(index of the bar, quarters a minute): one at the start, and one where a clearly other tempo lasts.
 
     Where a tempo changes all the time, as in a recording, its mean is written.
@@ -293,7 +293,7 @@ def tempo_marks(score: symusic.Score, bars: Sequence[Bar]) -> list[tuple[int, fl
     return [(0, float(lengths.sum() / (lengths / np.array(tempos)).sum())), *marks]
 
 
-def hidden_metres(bars: Sequence[Bar]) -> dict[int, tuple[int, int]]:
+def hidden_metres(bars: Sequence[WrittenBar]) -> dict[int, tuple[int, int]]:
     """The metre that is shown for each bar, by index, where it is not the bar's own.
 
     MIDI has no other way to say that a bar is short than a metre of its own: a pickup, or a bar that a repeat cuts in
@@ -318,11 +318,11 @@ def hidden_metres(bars: Sequence[Bar]) -> dict[int, tuple[int, int]]:
     return found
 
 
-def _is_part_of(bar: Bar, whole: Bar) -> bool:
+def _is_part_of(bar: WrittenBar, whole: WrittenBar) -> bool:
     """Whether a bar can be a short bar of another one's metre, and `sheet.py` will read it as it is."""
     units = (unit for unit in (whole.unit, 8, 16, 32) if bar.whole * unit % (4 * UNIT) == 0)
     return bar.length < whole.whole and bar.unit == next(units, 0)
 
 
-def _metre(bar: Bar) -> tuple[int, int]:
+def _metre(bar: WrittenBar) -> tuple[int, int]:
     return bar.beats, bar.unit

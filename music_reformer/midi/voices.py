@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from music_reformer.midi.beats import COMPOUND
-from music_reformer.midi.written import UNIT, Bar, WrittenNote
+from music_reformer.midi.written import UNIT, WrittenBar, WrittenNote
 
 DYADIC = UNIT // 32  # every point that needs no tuplet is a multiple
 # (notes, in the time of) of tuplets
@@ -22,7 +22,7 @@ SWITCH = 7.0  # semitones that a melody may leap before another voice takes it o
 
 
 @dataclass
-class Chord:
+class WrittenChord:
     """Pitches that begin and end together."""
 
     onset: int
@@ -39,7 +39,7 @@ class Chord:
 class Voice:
     """Chords that follow one another."""
 
-    chords: list[Chord] = field(default_factory=list)
+    chords: list[WrittenChord] = field(default_factory=list)
 
     def is_free(self, place: int) -> bool:
         """Whether nothing sounds at a place after all that has begun before it."""
@@ -47,7 +47,7 @@ class Voice:
 
 
 @dataclass(frozen=True)
-class Piece:
+class WrittenSpan:
     """What stands on paper as one note, chord or rest (no pitches): `start` and `length` in its bar, ties to the pieces
     before and after, the number of a tuplet's notes (0: none), and whether the tuplet starts or stops here."""
 
@@ -69,7 +69,7 @@ def voices(notes: Iterable[WrittenNote], most: int) -> list[Voice]:
     together: dict[tuple[int, int], list[int]] = {}
     for note in notes:
         together.setdefault((note.onset, note.end), []).append(note.pitch)
-    chords = [Chord(onset, end, tuple(sorted(pitches))) for (onset, end), pitches in together.items()]
+    chords = [WrittenChord(onset, end, tuple(sorted(pitches))) for (onset, end), pitches in together.items()]
     found: list[Voice] = []
     for chord in sorted(chords, key=lambda chord: (chord.onset, -chord.pitches[-1])):
         free = [number for number, voice in enumerate(found) if voice.is_free(chord.onset)]
@@ -94,7 +94,7 @@ def voices(notes: Iterable[WrittenNote], most: int) -> list[Voice]:
     return found
 
 
-def drum_voice(notes: Iterable[WrittenNote], bars: Sequence[Bar]) -> Voice:
+def drum_voice(notes: Iterable[WrittenNote], bars: Sequence[WrittenBar]) -> Voice:
     """Drums in one voice: a hit lasts until the next, or to the end of its beat."""
     together: dict[int, set[int]] = {}
     for note in notes:
@@ -106,37 +106,37 @@ def drum_voice(notes: Iterable[WrittenNote], bars: Sequence[Bar]) -> Voice:
         bar = bars[bisect_right(starts, onset) - 1]
         beat = _beat(bar)
         end = min(bar.start + ((onset - bar.start) // beat + 1) * beat, bar.start + bar.length)
-        chords.append(Chord(onset, min(end, following), tuple(sorted(together[onset]))))
+        chords.append(WrittenChord(onset, min(end, following), tuple(sorted(together[onset]))))
     return Voice(chords)
 
 
-def in_bars(voice: Voice, bars: Sequence[Bar]) -> dict[int, list[Piece]]:
+def in_bars(voice: Voice, bars: Sequence[WrittenBar]) -> dict[int, list[WrittenSpan]]:
     """What each bar, by its index, has of a voice: notes tied over bar lines, not yet divided into note values."""
     starts = [bar.start for bar in bars]
-    found: dict[int, list[Piece]] = {}
+    found: dict[int, list[WrittenSpan]] = {}
     for chord in voice.chords:
         index = bisect_right(starts, chord.onset) - 1
         while index < len(bars) and bars[index].start < chord.end:
             bar = bars[index]
             begin, end = max(chord.onset, bar.start), min(chord.end, bar.start + bar.length)
-            piece = Piece(begin - bar.start, end - begin, chord.pitches, begin > chord.onset, end < chord.end)
+            piece = WrittenSpan(begin - bar.start, end - begin, chord.pitches, begin > chord.onset, end < chord.end)
             found.setdefault(index, []).append(piece)
             index += 1
     return found
 
 
-def note_values(inside: Sequence[Piece], bar: Bar) -> list[Piece]:
+def note_values(inside: Sequence[WrittenSpan], bar: WrittenBar) -> list[WrittenSpan]:
     """The pieces of one voice in a bar, with rests between them, each of a length that one note value has."""
     filled, now = [], 0
     for piece in inside:
         if piece.start > now:
-            filled.append(Piece(now, piece.start - now))
+            filled.append(WrittenSpan(now, piece.start - now))
         filled.append(piece)
         now = piece.start + piece.length
     if now < bar.length:
-        filled.append(Piece(now, bar.length - now))
+        filled.append(WrittenSpan(now, bar.length - now))
     tuplets = _tuplets({piece.start for piece in filled} | {bar.length}, bar)
-    found: list[Piece] = []
+    found: list[WrittenSpan] = []
     for piece in filled:
         for part in _cut(piece, [edge for start, (length, _) in tuplets.items() for edge in (start, start + length)]):
             cell = next(
@@ -147,7 +147,7 @@ def note_values(inside: Sequence[Piece], bar: Bar) -> list[Piece]:
     return _bracketed(found, tuplets)
 
 
-def _tuplets(edges: set[int], bar: Bar) -> dict[int, tuple[int, int]]:
+def _tuplets(edges: set[int], bar: WrittenBar) -> dict[int, tuple[int, int]]:
     """Start of each part of a bar that needs a tuplet: (length, notes of the tuplet)."""
     found: dict[int, tuple[int, int]] = {}
     odd = sorted(edge for edge in edges if edge % DYADIC)
@@ -170,7 +170,7 @@ def _tuplets(edges: set[int], bar: Bar) -> dict[int, tuple[int, int]]:
     return found
 
 
-def _cut(piece: Piece, places: Iterable[int]) -> list[Piece]:
+def _cut(piece: WrittenSpan, places: Iterable[int]) -> list[WrittenSpan]:
     """A piece, cut and tied at places inside it."""
     inner = sorted({place for place in places if piece.start < place < piece.start + piece.length})
     edges = [piece.start, *inner, piece.start + piece.length]
@@ -187,12 +187,12 @@ def _cut(piece: Piece, places: Iterable[int]) -> list[Piece]:
     ]
 
 
-def _beat(bar: Bar) -> int:
+def _beat(bar: WrittenBar) -> int:
     unit = 4 * UNIT // bar.unit
     return 3 * unit if bar.beats in COMPOUND and bar.unit >= 4 else max(unit, bar.cell)
 
 
-def _levels(bar: Bar) -> list[tuple[int, int]]:
+def _levels(bar: WrittenBar) -> list[tuple[int, int]]:
     """Spans whose borders a note should show, the longest first; a note whose ends are multiples of the second number
     may cross them all the same."""
     beat = _beat(bar)
@@ -207,7 +207,7 @@ def _levels(bar: Bar) -> list[tuple[int, int]]:
     return levels
 
 
-def _plain(piece: Piece, bar: Bar) -> list[Piece]:
+def _plain(piece: WrittenSpan, bar: WrittenBar) -> list[WrittenSpan]:
     """A piece as note values without tuplets, so that beats can be seen."""
     start, end = piece.start, piece.start + piece.length
     if start == 0 and end == bar.length and not piece.pitches:
@@ -228,7 +228,7 @@ def _plain(piece: Piece, bar: Bar) -> list[Piece]:
     return [piece]
 
 
-def _in_tuplet(piece: Piece, start: int, length: int, base: int) -> list[Piece]:
+def _in_tuplet(piece: WrittenSpan, start: int, length: int, base: int) -> list[WrittenSpan]:
     """A piece as notes of a tuplet; `start` and `length` of the tuplet, `base` notes in it."""
     place = piece.start - start
     aligned = place % piece.length == 0 and place % DYADIC == 0
@@ -249,10 +249,10 @@ def _in_tuplet(piece: Piece, start: int, length: int, base: int) -> list[Piece]:
     return [value for part in parts for value in _in_tuplet(part, start, length, base)]
 
 
-def _bracketed(pieces: list[Piece], tuplets: dict[int, tuple[int, int]]) -> list[Piece]:
+def _bracketed(pieces: list[WrittenSpan], tuplets: dict[int, tuple[int, int]]) -> list[WrittenSpan]:
     """Pieces with the starts and stops of tuplets: a tuplet is closed at the middle of its cell if it can be."""
     closing = {start + part for start, (length, _) in tuplets.items() for part in (length // 2, length)}
-    found: list[Piece] = []
+    found: list[WrittenSpan] = []
     is_open = False
     for number, piece in enumerate(pieces):
         if not piece.tuplet:

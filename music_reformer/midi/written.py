@@ -37,7 +37,7 @@ EXACT_SHARE = 0.6  # of the onsets on the grid of a score that was written, not 
 
 
 @dataclass(frozen=True)
-class Bar:
+class WrittenBar:
     """A bar: `start` and `length` in units, and the metre that is in force; `tick` is where it begins in the score."""
 
     tick: int
@@ -70,7 +70,7 @@ class WrittenNote:
     is_loose: bool
 
 
-def written_bars(score: symusic.Score) -> list[Bar]:
+def written_bars(score: symusic.Score) -> list[WrittenBar]:
     """The bars of a score. Raises `UserError` for metres that no notation program can show."""
     changes = metres(score)
     for _, beats, unit in changes:
@@ -81,7 +81,7 @@ def written_bars(score: symusic.Score) -> list[Bar]:
     bars, start = [], 0
     for tick, until in itertools.pairwise(lines):
         _, beats, unit = changes[bisect_right(ticks, tick) - 1]
-        bar = Bar(tick, start, 4 * UNIT * beats // unit, beats, unit)
+        bar = WrittenBar(tick, start, 4 * UNIT * beats // unit, beats, unit)
         length = max(1, round((until - tick) * UNIT / score.ticks_per_quarter / SHORTEST)) * SHORTEST
         if length < bar.length:
             bar = replace(bar, length=length)
@@ -136,7 +136,7 @@ class Grid:
         bars: of the score.
     """
 
-    def __init__(self, score: symusic.Score, bars: Sequence[Bar]) -> None:
+    def __init__(self, score: symusic.Score, bars: Sequence[WrittenBar]) -> None:
         self.bars = bars
         times = np.concatenate([track.notes.numpy()["time"].astype(np.int64) for track in score.tracks])
         ends = times + np.concatenate([track.notes.numpy()["duration"].astype(np.int64) for track in score.tracks])

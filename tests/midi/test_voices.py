@@ -7,19 +7,19 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from music_reformer.midi.voices import EXPRESSIBLE, Piece, Voice, in_bars, note_values, voices
-from music_reformer.midi.written import UNIT, Bar, WrittenNote
+from music_reformer.midi.voices import EXPRESSIBLE, Voice, WrittenSpan, in_bars, note_values, voices
+from music_reformer.midi.written import UNIT, WrittenBar, WrittenNote
 
 METRES = [(4, 4), (3, 4), (2, 4), (6, 8), (9, 8), (12, 8), (3, 8), (2, 2), (5, 4), (7, 8), (3, 2)]
 
 
-def bar_of(beats: int, unit: int) -> Bar:
-    return Bar(0, 0, 4 * UNIT * beats // unit, beats, unit)
+def bar_of(beats: int, unit: int) -> WrittenBar:
+    return WrittenBar(0, 0, 4 * UNIT * beats // unit, beats, unit)
 
 
 def values(spans: list[tuple[float, float]], metre: tuple[int, int] = (4, 4)) -> list[tuple[float, bool]]:
     """(length in quarters, whether it is a rest) of the note values that write notes from and to places in a bar."""
-    inside = [Piece(round(a * UNIT), round((b - a) * UNIT), (60,)) for a, b in spans]
+    inside = [WrittenSpan(round(a * UNIT), round((b - a) * UNIT), (60,)) for a, b in spans]
     return [(piece.length / UNIT, not piece.pitches) for piece in note_values(inside, bar_of(*metre))]
 
 
@@ -59,7 +59,11 @@ def test_quarter_triplets_are_not_cut_at_the_beat() -> None:
 
 
 def test_a_tuplet_starts_and_stops_once() -> None:
-    inside = [Piece(0, UNIT // 3, (60,)), Piece(UNIT // 3, 2 * UNIT // 3, (62,)), Piece(UNIT, UNIT, (64,))]
+    inside = [
+        WrittenSpan(0, UNIT // 3, (60,)),
+        WrittenSpan(UNIT // 3, 2 * UNIT // 3, (62,)),
+        WrittenSpan(UNIT, UNIT, (64,)),
+    ]
     pieces = note_values(inside, bar_of(2, 4))
     assert [(piece.tuplet, piece.starts_tuplet, piece.stops_tuplet) for piece in pieces] == [
         (3, True, False), (3, False, True), (0, False, False),
@@ -75,7 +79,7 @@ def test_note_values_fill_the_bar_and_say_the_same(metre: tuple[int, int], grid:
     steps = bar.length // bar.cell * grid
     for _ in range(20):
         edges = sorted({int(edge) * bar.cell // grid for edge in random.integers(0, steps + 1, 8)})
-        inside = [Piece(a, b - a, (60,)) for a, b in pairwise(edges) if random.random() < 0.7]
+        inside = [WrittenSpan(a, b - a, (60,)) for a, b in pairwise(edges) if random.random() < 0.7]
         pieces = note_values(inside, bar)
         assert pieces[0].start == 0
         assert all(one.start + one.length == other.start for one, other in pairwise(pieces))
@@ -110,7 +114,7 @@ def test_with_no_voice_left_a_note_ends_early_and_a_chord_is_joined() -> None:
 
 
 def test_a_note_over_bar_lines_is_a_piece_of_each_bar() -> None:
-    bars = [Bar(0, number * 4 * UNIT, 4 * UNIT, 4, 4) for number in range(3)]
+    bars = [WrittenBar(0, number * 4 * UNIT, 4 * UNIT, 4, 4) for number in range(3)]
     found = in_bars(voices(written((3, 9, 60)), most=1)[0], bars)
     said = {
         bar: [(piece.start / UNIT, piece.length / UNIT, piece.tied_back, piece.tied_on) for piece in own]
