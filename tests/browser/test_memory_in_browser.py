@@ -168,6 +168,7 @@ def test_opening_another_piece_leaves_the_former_one_to_be_continued(visit: Call
     assert tree(tab) == ["Opened", "+ 2 bars"]
 
 
+@pytest.mark.slow
 def test_after_a_restart_of_the_server_the_versions_are_there(visit: Callable[..., Any], tmp_path: Path) -> None:
     port = free_port()
     with served(tmp_path, port) as address:

@@ -53,6 +53,7 @@ def test_the_loss_of_each_corpus_is_that_of_its_pieces(tmp_path: Path, capsys: p
     assert by_step[best] == pytest.approx(0.25 * per_token["hymns"] + 0.75 * per_token["rags"], rel=2e-3)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_writes_the_same_losses(tmp_path: Path) -> None:
     store = write_store(tmp_path / "store", num_pieces=16, num_validation=4, corpora=("hymns", "rags"))
     whole = runs.small_config(store.path, tmp_path / "whole", max_steps=8)

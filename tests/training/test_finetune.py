@@ -52,7 +52,9 @@ def config(weights: Path, files: Path, output: Path, **changes: object) -> Finet
     return FinetuneConfig(**(settings | changes))
 
 
-@pytest.mark.parametrize("trainable", ["all", pytest.param("last", marks=pytest.mark.slow), "lora"])
+@pytest.mark.parametrize(
+    "trainable", ["all", *(pytest.param(name, marks=pytest.mark.slow) for name in ("last", "lora"))]
+)
 def test_files_held_out_become_more_likely(
     weights: Path, files: Path, tmp_path: Path, trainable: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -83,6 +83,7 @@ def test_killed_at_any_moment_the_curve_is_that_of_the_uninterrupted_run(
     assert same[0] == same[1]
 
 
+@pytest.mark.slow
 def test_a_resumed_run_plans_no_epoch_before_its_own(store: Path, tmp_path: Path) -> None:
     """Planning one takes a pass over the corpus."""
     folder, plans = tmp_path / "killed", tmp_path / "plans"

@@ -114,6 +114,7 @@ def test_a_signal_ends_what_is_being_composed(start: Callable[..., Page], tempor
     assert not [line for line in page.lines if "Traceback" in line], page.lines
 
 
+@pytest.mark.slow
 def test_what_a_killed_page_left_is_removed_at_the_next_start_and_nothing_else(
     start: Callable[..., Page], tmp_path: Path, temporary: Path
 ) -> None:

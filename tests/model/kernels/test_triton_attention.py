@@ -197,7 +197,8 @@ def test_layers_are_the_same_with_either_form(batch: int, kind: str, monkeypatch
         torch.testing.assert_close(fast, plain, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("recompute", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("recompute", [True, False])
 def test_the_whole_model_is_the_same_with_either_form(recompute: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """A training step on rows of two documents, and logits step by step behind a prompt."""
     model = build(recompute=recompute).to(DEVICE)
@@ -262,8 +263,9 @@ def test_kernels_that_agree_are_used() -> None:
         assert all(triton_attention.triton_agrees(DEVICE, *forms) for forms in [*FORMS.values(), hashes])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the other tests here compile the kernels for this GPU")
-@pytest.mark.parametrize(("capability", "most_spilled"), [(90, 0), pytest.param(80, 1024, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("capability", "most_spilled"), [(90, 0), (80, 1024)])
 def test_kernels_compile_for_gpus_that_are_not_here(capability: int, most_spilled: int, tmp_path: Path) -> None:
     """The interpreter takes much that the compiler does not; and what a thread holds should fit into its registers."""
     script = Path(__file__).parent / "compile_kernels.py"
