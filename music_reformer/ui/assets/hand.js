@@ -71,6 +71,12 @@ export class Hand {
     return best;
   }
 
+  /** Whether a point on a note has hold of its end, by which it is stretched; a drum hit has none. */
+  #isAtEnd({ x: at }, note) {
+    const { x, wide } = this.#boxOf(note, this.#frame);
+    return !note.drum && at > x + wide - Math.min(EDGE, wide / 3);
+  }
+
   #press(event) {
     if (event.button !== 0) return;
     const { editing, roll } = this;
@@ -85,9 +91,7 @@ export class Hand {
     const wasChosen = editing.isSelected(note);
     if (!wasChosen) editing.select([note]);
     editing.sound(note);
-    const box = this.#boxOf(note, this.#frame);
-    const stretches = !note.drum && from.x > box.x + box.wide - Math.min(EDGE, box.wide / 3);
-    this.#drag = { kind: stretches ? "stretch" : "move", from, note, wasChosen, moved: false, change: {} };
+    this.#drag = { kind: this.#isAtEnd(from, note) ? "stretch" : "move", from, note, wasChosen, moved: false, change: {} };
   }
 
   #move(event) {
@@ -150,9 +154,7 @@ export class Hand {
     const { element } = this.roll;
     const point = this.takes(event) ? this.#point(event) : null;
     const note = point && this.#noteAt(point, REACH.mouse);
-    const box = note && this.#boxOf(note, this.#frame);
-    const stretches = note && !note.drum && point.x > box.x + box.wide - Math.min(EDGE, box.wide / 3);
-    element.style.cursor = !point ? "" : !note ? "crosshair" : stretches ? "ew-resize" : "move";
+    element.style.cursor = !point ? "" : !note ? "crosshair" : this.#isAtEnd(point, note) ? "ew-resize" : "move";
   }
 
   /** The selected notes as outlines, where they would be if the pointer let go now; the frame; the place for new notes. */
