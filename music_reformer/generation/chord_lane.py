@@ -95,7 +95,7 @@ class ChordLane:
         elif self._due and token == self._due[0]:
             del self._due[0]
         elif self._place.kind == "Pitch" and self._chords:
-            self._missing[self._number].discard(self._place.values[token] % 12)
+            self._missing[self._number].discard(self._place.value % 12)
 
     @property
     def chord(self) -> Chord | None:

@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from music_reformer.generation.director import heard_bars
+from music_reformer.generation.parts_follower import NOBODY, PartsFollower
 from music_reformer.generation.polyphony_guard import FEWEST_NOTES
 from music_reformer.midi.chords import QUALITIES, Chord
-from music_reformer.midi.directions import describe
+from music_reformer.midi.directions import key_of
 from music_reformer.midi.key import Key
 from music_reformer.midi.parts import part_order
 from music_reformer.midi.parts_reader import Part, PartsReader, StreamNotes
-from music_reformer.midi.vocabulary import DRUMS, NOTE_BEGINNINGS, Vocabulary
+from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
 # A part may be silent for one bar more than it was, and for so many at least.
 SHORTEST_REST = 2
@@ -40,8 +41,8 @@ MODULATION_WEIGHT, FOREIGN_CHORD_LOGIT = 0.3, -4.0
 
 def modulation(notes: StreamNotes, key: Key | None) -> int:
     """Semitones from the pitch classes of some notes to those of a key; 0 where that is open."""
-    (heard,) = describe(notes, [0])
-    return 7 * (key.sharps - heard.key.sharps) % 12 if key is not None and heard.key is not None else 0
+    heard = key_of(notes) if key is not None else None
+    return 7 * (key.sharps - heard.sharps) % 12 if key is not None and heard is not None else 0
 
 
 def _foreign_chords(key: Key | None) -> NDArray[np.float32]:
@@ -62,6 +63,7 @@ class Ensemble:
         reader: of the vocabulary.
         vocabulary: of the tokenizer.
         prompt: the tokens before the first new one, the bar line of the first new bar included.
+        metre: of that bar.
         programs: instruments that may play, -1 for drums; None: all.
         weight: of what lowers logits; 0 leaves the rules alone.
         key: of the new bars; None: as before.
@@ -75,6 +77,7 @@ class Ensemble:
         vocabulary: Vocabulary,
         prompt: Sequence[int],
         *,
+        metre: tuple[int, int],
         programs: Collection[int] | None,
         weight: float = 1.0,
         key: Key | None = None,
@@ -82,7 +85,6 @@ class Ensemble:
         freely: bool = False,
     ) -> None:
         ids_of = vocabulary.ids_of
-        self._kinds, self._values = vocabulary.kinds, vocabulary.values
         self._bar_and_end = [*ids_of["Bar"], *ids_of["EOS"]]
         self._programs = np.array(ids_of["Program"])
         self._program_orders = np.array([part_order(vocabulary.values[token]) for token in ids_of["Program"]])
@@ -98,15 +100,13 @@ class Ensemble:
         self._lean_on_roots = np.zeros(12, np.float32)
         self._may_be_empty = True
         self._played: set[Part] = set()  # parts that have played in this bar
-        self._part: Part = (0, 0)  # the current one; (0, 0): none yet
-        self._before = 0  # order of the part before it
-        self._names_program = False  # whether the last token does
+        self._place = PartsFollower(vocabulary, metre)
+        self._before = 0  # order of the part before the current one
         self._due: list[int] = []  # orders of the parts that must play in this bar
         ids = np.array(prompt)
         span = heard_bars(reader, ids)
         self._foreign_chords = _foreign_chords(key)
         self._qualities = slice(ids_of["ChordQuality"][0], ids_of["ChordQuality"][-1] + 1)
-        self._root: int | None = None  # of the chord whose quality is next
         if span is not None:
             last = reader.notes(ids[span])
             semitones = modulation(last, key)
@@ -122,7 +122,7 @@ class Ensemble:
     def copy(self) -> Ensemble:
         """An independent ensemble in the same state."""
         other = copy.copy(self)
-        other._rests, other._played = dict(self._rests), set(self._played)
+        other._place, other._rests, other._played = self._place.copy(), dict(self._rests), set(self._played)
         return other
 
     def _hear_rests(self, notes: StreamNotes, programs: Collection[int] | None) -> None:
@@ -171,33 +171,31 @@ class Ensemble:
 
     def take(self, token: int) -> None:
         """Note the next token."""
-        kind = self._kinds[token]
-        if kind == "Bar":
+        place, order = self._place, self._order
+        place.follow(token)
+        if place.kind == "Bar":
             self._rests = {part: 0 if part in self._played else rest + 1 for part, rest in self._rests.items()}
-            self._played, self._part, self._before, self._due = set(), (0, 0), 0, self._find_due()
-        elif kind == "Program":
-            self._before, self._part = self._order, (self._values[token], 1)
-        elif kind == "Part":
-            self._part = (self._part[0], self._values[token])
-        elif kind in NOTE_BEGINNINGS:
-            self._played.add(self._part)
-        self._names_program = kind == "Program"
-        self._root = self._values[token] if kind == "ChordRoot" else None
+            self._played, self._before, self._due = set(), 0, self._find_due()
+        elif place.kind == "Program":
+            self._before = order
+        elif place.begins_note:
+            self._played.add(place.part)
 
     @property
     def _order(self) -> int:
-        return part_order(*self._part) if self._part[1] else 0
+        return part_order(*self._place.part) if self._place.part != NOBODY else 0
 
     def narrowed(self, allowed_V: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """The allowed tokens without those that would pass over a part that is due, or leave a bar empty."""
-        nothing_yet = not self._part[1]
-        done = self._before if self._names_program else self._order
+        nothing_yet = self._place.part == NOBODY
+        names_program = self._place.kind == "Program"
+        done = self._before if names_program else self._order
         due = next((order for order in self._due if order > done), None)
         if due is None and (self._may_be_empty or not nothing_yet):
             return allowed_V
         narrowed_V = allowed_V.copy()
-        if due is not None and self._names_program:
-            number = due - part_order(self._part[0], 0)
+        if due is not None and names_program:
+            number = due - part_order(self._place.part[0], 0)
             narrowed_V[self._numbers[max(0, number - 1) :]] = False
         else:
             narrowed_V[self._bar_and_end] = False
@@ -210,16 +208,17 @@ class Ensemble:
 
         Without `by_pitch_class`, where chords were asked for, pitches are lowered by their height alone.
         """
+        place, part = self._place, self._place.part
         logits_V[self._roots] += self._lean_on_roots
-        if self._root is not None:
-            logits_V[self._qualities] += self._foreign_chords[self._root]
-        positions = self._lean_on_positions.get(self._part)
+        if place.kind == "ChordRoot":
+            logits_V[self._qualities] += self._foreign_chords[place.value]
+        positions = self._lean_on_positions.get(part)
         if positions is not None:
             logits_V[self._positions] += positions
-        lean = self._lean.get(self._part)
+        lean = self._lean.get(part)
         if lean is not None:
-            logits_V[self._drums if self._part[0] == DRUMS else self._pitches] += lean
-            if by_pitch_class and self._part[0] != DRUMS:
+            logits_V[self._drums if part[0] == DRUMS else self._pitches] += lean
+            if by_pitch_class and part[0] != DRUMS:
                 logits_V[self._pitches] += self._lean_on_classes
 
 

@@ -24,12 +24,12 @@ class PartsFollower:
         metre, length: of the bar, the length in positions.
         part: the current one; `NOBODY` in front of the first.
         position: where the next note of the part would begin.
-        kind: of the last token.
+        kind, value: of the last token.
         duration: of the part's notes, in positions, as stated last.
     """
 
     def __init__(self, vocabulary: Vocabulary, metre: tuple[int, int]) -> None:
-        self.kinds, self.values = vocabulary.kinds, vocabulary.values
+        self._kinds, self._values = vocabulary.kinds, vocabulary.values
         self.bar, self.kind = -1, ""
         self.follow(vocabulary.ids["Bar", metre])
 
@@ -39,7 +39,7 @@ class PartsFollower:
 
     def follow(self, token: int) -> None:
         """Note the next token."""
-        kind, value = self.kinds[token], self.values[token]
+        kind, value = self._kinds[token], self._values[token]
         if kind == "Bar":
             self.bar += 1
             self.metre, self.length = value, bar_length(value)
@@ -52,7 +52,7 @@ class PartsFollower:
             self.position = value
         elif kind == "Duration":
             self.duration = value + (self.duration if self.kind == "Duration" else 0)
-        self.kind = kind
+        self.kind, self.value = kind, value
 
     @property
     def begins_note(self) -> bool:

@@ -145,7 +145,7 @@ class Session:
         rows, tokens = self._rows, []
         for row, wanted_V in zip(rows, logits_BV + self._key_V, strict=True):
             if not row.unread:
-                row.lower(wanted_V)
+                row.lean(wanted_V)
                 row.take(self._sampler.choose(wanted_V, row.allowed(self._permitted_V), row.number))
                 self.num_tokens += 1
             tokens.append(row.unread.pop(0))
@@ -213,6 +213,7 @@ def _ensemble(prompt: Prompt, request: Request) -> Ensemble | None:
         reader,
         vocabulary,
         prompt.past_ids,
+        metre=prompt.state.metre,
         programs=prompt.state.grammar.programs,
         weight=hold,
         key=request.parsed_key(),

@@ -1,9 +1,9 @@
 """Steering: keeps every part as dense, as high, as full and as loud as it was, or as much more or less as is wished.
 
-What a part has played since the cut is held against what it played before (Parts encoding). The logits of what would
-bring it back are raised by as much as it has strayed: of later positions, and of leaving the part, where it has too few
-notes or too many; of higher pitches; of further notes at the same position; of velocities. So the model decides about
-every note, and the wish about the mean.
+What a part has played since the cut is held against what it played before (Parts encoding). The further it has strayed,
+the more the logits lean towards what brings it back: where notes are missing, it stays longer and moves on in smaller
+steps; and so on for pitches, further notes at the same position, velocities, pitch classes and places in the bar. So
+the model decides about every note, and the wish about the mean.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from music_reformer.midi.parts import GRID, part_order
 from music_reformer.midi.parts_reader import Part, PartsReader, StreamNotes
 from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
-# What a step of a wish is: half an octave of density, a third of an octave, half a note at once, and a velocity.
+# What a step of a wish is, in pitch, notes at once and velocity; of density it is half an octave.
 SEMITONES, AT_ONCE, VELOCITY = 4.0, 0.5, 10.0
 # What is added to the logit of moving on by a quarter, for each bar of notes that is missing; the most; and at once,
 # for each step that is wished.
@@ -199,11 +199,11 @@ class Steering:
             self._chord += 1
             self._in_bar[place.part] = self._in_bar.get(place.part, 0) + 1
             if self._classes is not None and place.part[0] != DRUMS:
-                self._classes.count(place.values[token] % 12, place.duration)
+                self._classes.count(place.value % 12, place.duration)
             if rhythm := self._rhythm.get(place.part):
                 rhythm.count(place.position, 1.0)
             if played := self._played.get(place.part):
-                pitch = played.pitch + (place.values[token] - played.pitch) / MEMORY
+                pitch = played.pitch + (place.value - played.pitch) / MEMORY
                 self._played[place.part] = replace(played, pitch=pitch)
 
     def _end_chord(self, part: Part) -> None:

@@ -94,8 +94,8 @@ class Variation:
             mask = narrowed if narrowed.any() else mask  # a note that has begun is completed first
         return mask
 
-    def lower(self, logits_V: np.ndarray) -> None:
-        """Lower the logits, in place, of what would continue a repetition of bars or does not suit the piece."""
+    def lean(self, logits_V: np.ndarray) -> None:
+        """Change logits in place: against repeated bars and what does not suit the piece, towards what is asked for."""
         if self.repetition_guard is not None and (repeating := self.repetition_guard.repeating()):
             logits_V[repeating] += REPETITION_LOGIT
         by_pitch_class = self.chords is None or self.chords.chord is None

@@ -23,6 +23,7 @@ from music_reformer.midi.tonality import key_path
 from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
 DIRECTION_KINDS = ("key", "parts", "density", "register", "polyphony", "ends_in")
+# How often, in training, what a part is to be like is left out although its kind is told.
 UNTOLD = 0.3
 
 
@@ -139,6 +140,11 @@ def describe(notes: StreamNotes, firsts: Sequence[int]) -> list[Directions]:
     return found
 
 
+def key_of(notes: StreamNotes) -> Key | None:
+    """The key of most bars; None without pitched notes."""
+    return _keys(notes, np.zeros(len(notes.bar_lengths), np.int64), 1)[0]
+
+
 def _keys(notes: StreamNotes, section_of: NDArray[np.int64], num_sections: int) -> list[Key | None]:
     """The key of most bars of each section, found in the whole piece; None for a section without pitched notes."""
     num_bars = len(notes.bar_lengths)
@@ -181,7 +187,7 @@ def with_directions(
 def leave_out(directions: Directions, kinds: frozenset[str], random: np.random.Generator) -> Directions:
     """Directions of some of the `DIRECTION_KINDS` alone.
 
-    Of what a part is to be like, each is left out once more with a chance of `UNTOLD`.
+    What a part is to be like is left out once more with a chance of `UNTOLD`, each by itself.
     """
     parts = None
     if directions.parts is not None and "parts" in kinds:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import symusic
 
 from music_reformer.config import require
-from music_reformer.midi.chords import Chord, parse, recognise
-from music_reformer.midi.score import bar_starts, metres
+from music_reformer.midi.chords import QUALITIES, Chord, parse
+from music_reformer.midi.harmony import harmony_of
 
 MAX_CHARACTERS, MAX_CHORDS_IN_BAR = 10_000, 8
 _IN_BRACKETS = re.compile(r"\[([^\[\]]+)\]")
@@ -80,18 +81,20 @@ class LeadSheet:
 
 def lead_sheet_of(score: symusic.Score, first_bar: int, until_bar: int) -> LeadSheet:
     """The chords of some bars of a score in ticks, as they are recognised; where they change within a bar, by beats."""
-    lines = bar_starts(score)
-    chords = recognise(score)
-    ticks = np.array([tick for tick, _ in chords], np.int64)
-    metre_of = {tick: beats for tick, beats, _ in metres(score)}
-    changes = sorted(metre_of)
+    harmony = harmony_of(score)
+    borders = np.searchsorted(harmony.beats.bar, np.arange(first_bar, until_bar + 1))
     bars = []
-    for bar in range(first_bar, until_bar):
-        beats = metre_of[changes[int(np.searchsorted(changes, lines[bar], side="right")) - 1]]
-        begins = [lines[bar] + place for place in places(beats, beats, lines[bar + 1] - lines[bar])]
-        heard = [chords[int(place)][1] for place in np.searchsorted(ticks, begins, side="right") - 1 if place >= 0]
-        alike = all(chord == heard[0] for chord in heard)
-        bars.append(tuple(heard[:1] if alike else heard[:MAX_CHORDS_IN_BAR]))
+    for begin, end in pairwise(borders.tolist()):
+        heard = [
+            Chord(int(harmony.root[beat]), QUALITIES[harmony.quality[beat]], int(harmony.bass[beat]))
+            for beat in range(begin, end)
+        ]
+        if len(set(heard)) > 1:
+            bars.append(
+                tuple(heard[place] for place in places(min(len(heard), MAX_CHORDS_IN_BAR), len(heard), len(heard)))
+            )
+        else:
+            bars.append(tuple(heard[:1]))
     return LeadSheet(tuple(bars))
 
 

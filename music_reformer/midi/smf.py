@@ -217,7 +217,7 @@ def normalised(file: MidiFile) -> bytes:
     for track in file.tracks:
         events = list(track.events())
         if track.programs:
-            events = list(with_programs(track))
+            events = list(_with_programs(track))
         chunks.append(write_track(_normal(event) for event in events if not _is_odd(event)))
     return write_header(file.midi_format, len(chunks), file.ticks_per_quarter) + b"".join(chunks)
 
@@ -643,7 +643,7 @@ def _share_program(tracks: list[Track], addresses: list[NDArray[np.int64]], addr
             track.programs[index] = Event(int(track.ticks[index]), bytes((PROGRAM | address & 0x0F, program)))
 
 
-def with_programs(track: Track) -> Iterator[Event]:
+def _with_programs(track: Track) -> Iterator[Event]:
     """`Track.events`, with the changes of program that other tracks made among them."""
     index = 0
     for event in track.events():

@@ -89,3 +89,25 @@ def test_the_chords_of_a_piece() -> None:
     assert sheet.bars[1] == sheet.bars[3] == (f, f, g, g)
     assert sheet.bars[4] == (parse("Am"),)
     assert NO_CHORD not in sum(sheet.bars, ())
+
+
+def test_in_compound_metres_and_long_ones_chords_stand_where_they_sound() -> None:
+    """Two chords in a bar of 12/8, which has four beats, and of 13/4, which has more than a sheet tells apart."""
+    for beats, unit, halves in ((12, 8, (6, 6)), (13, 4, (6, 7))):
+        score = symusic.Score(480)
+        score.time_signatures.append(symusic.TimeSignature(0, beats, unit))
+        piano = symusic.Track("", 0, False)
+        length, start = 4 * 480 // unit, 0
+        for _ in range(4):
+            for root, count in zip((0, 7), halves, strict=True):
+                for step in (0, 12, 16, 19):
+                    piano.notes.append(symusic.Note(start, count * length, 36 + root + step, 80))
+                start += count * length
+        score.tracks.append(piano)
+        (bar, *others) = lead_sheet_of(score, 0, 4).bars
+        assert set(others) == {bar}
+        begins = places(len(bar), beats, beats)
+        wrong = [abs(begin - halves[0]) for begin, chord in zip(begins, bar, strict=True) if chord == parse("G")]
+        assert 4 <= len(bar) <= 8
+        assert min(wrong) <= 1
+        assert sorted(set(map(str, bar))) == ["C", "G"]
