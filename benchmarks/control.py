@@ -13,16 +13,14 @@ On two cores this takes some twenty minutes. What the model does without rules: 
 
 from __future__ import annotations
 
-import argparse
-import os
 from collections import defaultdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import in_children, machine, show, use_threads, write
-from benchmarks.usable import prompts_of
+from benchmarks.harness import use_threads
+from benchmarks.obedience import Obedience
+from benchmarks.usable import cut_pieces
 
 BARS, HEARD_BARS = 8, 16
 STEPS = 2
@@ -35,15 +33,13 @@ FIFTHS = (1, -1)
 def obedience(*, checkpoint: str, corpora: str, genre: str, pieces: int, threads: int) -> dict[str, Any]:
     """In a child process: for each wish, what share of it each piece, or each of its parts, obeyed."""
     from music_reformer.generation.generator import Generator
-    from music_reformer.midi.score import bar_starts, read_score, with_likely_metre
+    from music_reformer.midi.score import bar_starts
     from music_reformer.midi.tonality import keys_of
 
     use_threads(threads)
     generator = Generator.load(checkpoint, "cpu")
     found: dict[str, list[float]] = defaultdict(list)
-    for prompt in prompts_of(genre)[:pieces]:
-        piece = with_likely_metre(read_score(Path(corpora) / prompt["file"]))
-        cut = int(prompt["cut_bar"])
+    for _, piece, cut in cut_pieces(corpora, genre, pieces):
         before = _parts(piece, max(0, cut - HEARD_BARS), cut)
         unasked = _composed(generator, piece, cut)
         plain = _parts(unasked, cut, cut + BARS)
@@ -148,34 +144,14 @@ def _agreement(score: Any, cut: int, sheet: Any) -> float:
     return float(np.mean(agreed)) if agreed else float("nan")
 
 
-def _percent(shares: list[float]) -> str:
-    return f"{100 * np.mean(shares):.0f} %"
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", default="pretrained")
-    parser.add_argument("--corpora", default=os.environ.get("MUSIC_REFORMER_CORPORA", "../shared/corpora"))
-    parser.add_argument("--genres", nargs="+", default=list(dict.fromkeys(row["genre"] for row in prompts_of())))
-    parser.add_argument("--pieces", type=int, default=4, help="of each genre")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=2, help="genres at a time")
-    options = parser.parse_args()
-    print(machine("cpu"))
-    common = {name: getattr(options, name) for name in ("checkpoint", "corpora", "pieces", "threads")}
-    tasks = [{"genre": genre, **common} for genre in options.genres]
-    rows = in_children("control", "benchmarks.control:obedience", tasks, workers=options.workers)
-    together: dict[str, list[float]] = defaultdict(list)
-    for row in rows:
-        for wish, shares in row["obeyed"].items():
-            together[wish] += [share for share in shares if not np.isnan(share)]
+    found = Obedience("control", __doc__, pieces=4)
     lines = [
-        [wish, str(len(shares)), _percent(shares), _percent(together[f"{wish}, not asked"])]
-        for wish, shares in list(together.items())
+        [wish, str(len(shares)), found.percent(wish), found.percent(f"{wish}, not asked")]
+        for wish, shares in list(found.shares.items())
         if not wish.endswith("not asked")
     ]
-    show(options.checkpoint, ["wish", "cases", "obeyed", "when not asked"], lines)
-    print(f"\n{write('control', settings=vars(options), rows=rows, device='cpu')}")
+    found.report(["wish", "cases", "obeyed", "when not asked"], lines)
 
 
 if __name__ == "__main__":

@@ -12,18 +12,16 @@ On one core this takes some ten minutes.
 
 from __future__ import annotations
 
-import argparse
-import os
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import in_children, machine, show, use_threads, write
-from benchmarks.usable import prompts_of
+from benchmarks.harness import use_threads
+from benchmarks.obedience import Obedience
+from benchmarks.usable import cut_pieces
 from music_reformer.midi.parts import NUM_LEVELS
 
 BARS = 8
@@ -34,14 +32,11 @@ STEPS = {"density": 2, "register": 3, "polyphony": 3}
 def obedience(*, checkpoint: str, corpora: str, genre: str, pieces: int, threads: int) -> dict[str, Any]:
     """In a child process: for each kind and direction, whether each part of each piece obeyed."""
     from music_reformer.generation.generator import Generator
-    from music_reformer.midi.score import read_score, with_likely_metre
 
     use_threads(threads)
     generator = Generator.load(checkpoint, "cpu")
     found: dict[str, list[bool]] = defaultdict(list)
-    for prompt in prompts_of(genre)[:pieces]:
-        piece = with_likely_metre(read_score(Path(corpora) / prompt["file"]))
-        cut = int(prompt["cut_bar"])
+    for _, piece, cut in cut_pieces(corpora, genre, pieces):
         for kind, step in STEPS.items():
             for sign in (1, -1):
                 asked, heard = _continued(generator, piece, cut, _shifted(kind, sign * step))
@@ -119,25 +114,9 @@ def _hear_silence(generator: Any, piece: Any, cut: int, found: dict[str, list[bo
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", default="pretrained")
-    parser.add_argument("--corpora", default=os.environ.get("MUSIC_REFORMER_CORPORA", "../shared/corpora"))
-    parser.add_argument("--pieces", type=int, default=2, help="of each genre")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=2, help="genres at a time")
-    options = parser.parse_args()
-    print(machine("cpu"))
-    common = {name: getattr(options, name) for name in ("checkpoint", "corpora", "pieces", "threads")}
-    genres = dict.fromkeys(row["genre"] for row in prompts_of())
-    tasks = [{"genre": genre, **common} for genre in genres]
-    rows = in_children("directions", "benchmarks.directions:obedience", tasks, workers=options.workers)
-    together: dict[str, list[bool]] = defaultdict(list)
-    for row in rows:
-        for kind, obeyed in row["obeyed"].items():
-            together[kind] += obeyed
-    lines = [[kind, str(len(obeyed)), f"{100 * np.mean(obeyed):.0f} %"] for kind, obeyed in together.items()]
-    show(options.checkpoint, ["direction", "parts", "obeyed"], lines)
-    print(f"\n{write('directions', settings=vars(options), rows=rows, device='cpu')}")
+    found = Obedience("directions", __doc__, pieces=2)
+    lines = [[kind, str(len(shares)), found.percent(kind)] for kind, shares in found.shares.items()]
+    found.report(["direction", "parts", "obeyed"], lines)
 
 
 if __name__ == "__main__":

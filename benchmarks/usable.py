@@ -17,7 +17,7 @@ import csv
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +46,12 @@ def continue_genre(
     from music_reformer.evaluation.checks import distances, failed_checks
     from music_reformer.generation.generator import Generator
     from music_reformer.generation.request import Request
-    from music_reformer.midi.score import count_bars, read_score, with_likely_metre
+    from music_reformer.midi.score import count_bars, with_likely_metre
 
     use_threads(threads)
     generator = Generator.load(checkpoint, "cpu")
     results = []
-    for prompt in prompts_of(genre)[:pieces]:
-        path, cut = Path(corpora) / prompt["file"], int(prompt["cut_bar"])
-        piece = with_likely_metre(read_score(path))
+    for file, piece, cut in cut_pieces(corpora, genre, pieces):
         request = Request(length=f"{bars}bars", cut_bar=cut, sampling=SamplingConfig(**sampling), **settings)
         study = generator.study(piece, request)
         for _ in study:
@@ -64,14 +62,14 @@ def continue_genre(
         composed = [with_likely_metre(score) for score in session.scores]
         long_enough = count_bars(piece) >= cut + bars
         found = {
-            "file": prompt["file"],
+            "file": file,
             "failed": [failed_checks(score, cut, bars) for score in composed],
             "distances": [distances(score, cut, bars) for score in composed],
             "piece_failed": failed_checks(piece, cut, bars) if long_enough else None,
         }
         results.append(found)
         if pictures:
-            _draw(Path(pictures) / f"{genre}-{path.stem[:40]}-{bars}.png", piece, composed, cut, bars, found)
+            _draw(Path(pictures) / f"{genre}-{Path(file).stem[:40]}-{bars}.png", piece, composed, cut, bars, found)
     return {"pieces": results}
 
 
@@ -79,6 +77,22 @@ def prompts_of(genre: str | None = None) -> list[dict[str, str]]:
     """Rows of `usable_prompts.csv`: genre, file, cut_bar (bars kept of the piece)."""
     with open(PROMPTS, encoding="utf-8", newline="") as file:
         return [row for row in csv.DictReader(file) if genre in (None, row["genre"])]
+
+
+def cut_pieces(corpora: str, genre: str, most: int) -> Iterator[tuple[str, Any, int]]:
+    """File, score and bars to keep of the first pieces of a genre."""
+    from music_reformer.midi.score import read_score, with_likely_metre
+
+    for prompt in prompts_of(genre)[:most]:
+        yield prompt["file"], with_likely_metre(read_score(Path(corpora) / prompt["file"])), int(prompt["cut_bar"])
+
+
+def add_corpora(parser: argparse.ArgumentParser) -> None:
+    """The arguments of benchmarks that take the pieces genre by genre."""
+    parser.add_argument("--corpora", default=os.environ.get("MUSIC_REFORMER_CORPORA", "../shared/corpora"))
+    parser.add_argument("--genres", nargs="+", default=list(dict.fromkeys(row["genre"] for row in prompts_of())))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2, help="genres at a time")
 
 
 def _draw(path: Path, piece: Any, composed: Sequence[Any], cut: int, bars: int, found: dict[str, Any]) -> None:
@@ -108,16 +122,13 @@ def _draw(path: Path, piece: Any, composed: Sequence[Any], cut: int, bars: int, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoints", nargs="+", default=["pretrained"])
-    parser.add_argument("--corpora", default=os.environ.get("MUSIC_REFORMER_CORPORA", "../shared/corpora"))
-    parser.add_argument("--genres", nargs="+", default=list(dict.fromkeys(row["genre"] for row in prompts_of())))
+    add_corpora(parser)
     parser.add_argument("--bars", nargs="+", type=int, default=[16])
     parser.add_argument("--variations", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=0, help="hash rounds; 0: as the weights were trained")
     parser.add_argument("--study", type=int, default=0, help="steps of studying each piece")
     parser.add_argument("--sampling", default="{}", help='what differs from the default, such as {"hold": 0}')
     parser.add_argument("--pieces", type=int, default=100, help="of each genre, for a quick look")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=2, help="genres at a time")
     parser.add_argument("--pictures", default="", help="a folder for a picture of each prompt and its variations")
     options = parser.parse_args()
     print(machine("cpu"))

@@ -53,20 +53,21 @@ def roll_data(
     first_new = np.inf if continuation_start is None else continuation_start - CUT_TOLERANCE
     until = np.inf if continuation_end is None else continuation_end - CUT_TOLERANCE
     since = first_new if only_new else -np.inf
-    tracks = [
-        {
+    tracks = []
+    for index, track in enumerate(score.tracks):
+        if not len(track.notes):
+            continue
+        notes, ticks = _notes(score, track, first_new, until, programs)
+        found = {
             "index": index,
             "name": shown(track.name) or instrument_name(track.program, drum=track.is_drum),
             "program": int(track.program),
             "drum": bool(track.is_drum),
-            "notes": [note for note in _notes(score, track, first_new, until, programs) if note[4] or not only_new],
+            "notes": [note for note in notes if note[4] or not only_new],
             "controls": _controls(score, track, since),
             "bends": _bends(score, track, since),
-            **({} if only_new else {"ticks": _ticks(score, track)}),
         }
-        for index, track in enumerate(score.tracks)
-        if len(track.notes)
-    ]
+        tracks.append(found if only_new else {**found, "ticks": ticks})
     bars = bar_starts(score)
     beats = _beats(score, bars, metres(score))
     grid = {} if only_new else {"bar_ticks": bars, "beat_ticks": beats, "resolution": score.ticks_per_quarter}
@@ -89,14 +90,17 @@ def roll_json(score: symusic.Score, **options: Any) -> str:
 
 def _notes(
     score: symusic.Score, track: symusic.core.TrackTick, first_new: float, until: float, programs: Collection[int]
-) -> list[list[Any]]:
-    """Notes of a track by start; new are the ones that begin from `first_new` to before `until` (in seconds)."""
+) -> tuple[list[list[Any]], list[list[int]]]:
+    """Notes of a track by start, and [tick, length] of each.
+
+    New are the ones that begin from `first_new` to before `until` (in seconds).
+    """
     columns = track.notes.numpy()
     starts = seconds_at(score, columns["time"])
     ends = seconds_at(score, columns["time"].astype(np.int64) + columns["duration"])
     may_be_new = not programs or program_of(track) in programs
     rows = zip(columns["pitch"], starts, ends, columns["velocity"], strict=True)
-    notes = [
+    notes: list[list[Any]] = [
         [
             int(pitch),
             round(float(start), 4),
@@ -106,17 +110,9 @@ def _notes(
         ]
         for pitch, start, end, velocity in rows
     ]
-    return sorted(notes, key=lambda note: (note[1], note[0]))
-
-
-def _ticks(score: symusic.Score, track: symusic.core.TrackTick) -> list[list[int]]:
-    """[tick, length] of each note of a track, in the order of `_notes`."""
-    columns = track.notes.numpy()
-    starts = [round(float(start), 4) for start in seconds_at(score, columns["time"])]
-    rows = list(
-        zip(starts, columns["pitch"].tolist(), columns["time"].tolist(), columns["duration"].tolist(), strict=True)
-    )
-    return [[tick, length] for _, _, tick, length in sorted(rows, key=lambda row: row[:2])]
+    ticks = zip(columns["time"].tolist(), columns["duration"].tolist(), strict=True)
+    both = sorted(zip(notes, map(list, ticks), strict=True), key=lambda pair: (pair[0][1], pair[0][0]))
+    return [note for note, _ in both], [tick_and_length for _, tick_and_length in both]
 
 
 def _metres(score: symusic.Score) -> list[list[float]]:

@@ -1,0 +1,49 @@
+"""What `benchmarks.directions` and `benchmarks.control` share: command line, a process for each genre, the table."""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from benchmarks.harness import in_children, machine, show, write
+from benchmarks.usable import add_corpora
+
+
+class Obedience:
+    """Calls `obedience` of a benchmark once for each genre, as the command line says.
+
+    Args:
+        name: of the benchmark.
+        description: of it, for --help.
+        pieces: of each genre, unless the command line says otherwise.
+
+    Attributes:
+        shares: what was obeyed, by what was asked for; cases that cannot be told are left out.
+    """
+
+    def __init__(self, name: str, description: str | None, *, pieces: int) -> None:
+        parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+        parser.add_argument("--checkpoint", default="pretrained")
+        add_corpora(parser)
+        parser.add_argument("--pieces", type=int, default=pieces, help="of each genre")
+        self._name, self._options = name, parser.parse_args()
+        print(machine("cpu"))
+        common = {each: getattr(self._options, each) for each in ("checkpoint", "corpora", "pieces", "threads")}
+        tasks = [{"genre": genre, **common} for genre in self._options.genres]
+        self._rows = in_children(name, f"benchmarks.{name}:obedience", tasks, workers=self._options.workers)
+        self.shares: dict[str, list[float]] = defaultdict(list)
+        for row in self._rows:
+            for asked, shares in row["obeyed"].items():
+                self.shares[asked] += [share for share in shares if not np.isnan(share)]
+
+    def percent(self, asked: str) -> str:
+        """The mean share."""
+        return f"{100 * np.mean(self.shares[asked]):.0f} %"
+
+    def report(self, header: Sequence[str], lines: Sequence[Sequence[object]]) -> None:
+        """Show a table, and write the results."""
+        show(self._options.checkpoint, header, lines)
+        print(f"\n{write(self._name, settings=vars(self._options), rows=self._rows, device='cpu')}")
