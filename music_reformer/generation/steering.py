@@ -40,8 +40,9 @@ PER_NOTE_AT_ONCE, MOST_AT_ONCE = 3.0, 4.0
 SHARE_WEIGHT, MOST_FOR_SHARE, SLACK = 1.0, 1.5, 0.25
 PITCHES = np.arange(128)
 PITCH_CLASSES = PITCHES % 12
-# Behind these a part cannot be left: its first note follows, or the rest of one.
-WITHIN_A_PART = frozenset({"Program", "Part", "Position", "Velocity", "Duration"})
+# Behind these the rest of a note follows; and behind these a part cannot be left.
+WITHIN_A_NOTE = frozenset({"Position", "Velocity", "Duration"})
+WITHIN_A_PART = WITHIN_A_NOTE | {"Program", "Part"}
 # Width of the velocities that a part may have, at least, and what weighs on those outside.
 VELOCITY_WIDTH, PER_VELOCITY = 8.0, 0.5
 # A mean follows the last so many notes or positions, and begins with what was heard before the cut.
@@ -131,7 +132,7 @@ class Steering:
         self._bars = np.array(ids_of["Bar"])
         self._wanted: dict[Part, _Level] = {}
         self._played: dict[Part, _Level] = {}
-        self._missing: dict[Part, float] = {}  # notes that a part is behind, at the line of the current bar
+        self._missing: dict[Part, float]  # notes that a part is behind, at the line of the current bar
         self._in_bar: dict[Part, int] = {}  # notes of each part in the current bar
         self._chord = 0  # notes at the current position
         self._classes: _Shares | None = None
@@ -148,6 +149,7 @@ class Steering:
                     self._wanted[part] = self._wished(part, level)
                     self._played[part] = level
         self._missing = dict.fromkeys(self._wanted, 0.0)
+        self._lean_on_velocities = {part: self._find_velocities(level) for part, level in self._wanted.items()}
 
     def _hear_pitch_classes(self, notes: StreamNotes, semitones: int) -> None:
         pitched = np.array([part[0] != DRUMS for part in notes.parts], np.bool_)[notes.part]
@@ -171,6 +173,11 @@ class Steering:
             at_once=max(1.0, level.at_once + AT_ONCE * wishes.polyphony),
             velocity=level.velocity + VELOCITY * wishes.dynamics,
         )
+
+    def _find_velocities(self, level: _Level) -> NDArray[np.float32]:
+        """What is added to the logits of velocities of a part."""
+        beyond = (np.abs(self._velocities - level.velocity) - level.deviation).clip(min=0) / VELOCITY_WIDTH
+        return (-self._weight * PER_VELOCITY * np.minimum(beyond**2, 12.0)).astype(np.float32)
 
     def copy(self) -> Steering:
         """An independent steering in the same state."""
@@ -233,22 +240,24 @@ class Steering:
             self._lean_on_leaving(logits_V)
         if part not in self._wanted:
             return
+        # Of what cannot come next, nothing needs to be said: this is done for every token.
+        wanted, played = self._wanted[part], self._played[part]
         per_position = np.float32(self._per_quarter(part) / GRID)
-        logits_V[self._position_ids] += per_position * (self._positions - place.position).clip(min=0)
+        if place.kind not in WITHIN_A_NOTE:
+            logits_V[self._position_ids] += per_position * (self._positions - place.position).clip(min=0)
+            if rhythm := self._rhythm.get(part):
+                logits_V[self._position_ids] += self._weight * rhythm.lean()
         if self._wishes.density:  # the model begins a note where the one before it ends
             longer = (self._durations - place.duration).clip(-2 * GRID, 2 * GRID)
             logits_V[self._duration_ids] += per_position * longer
-        wanted, played = self._wanted[part], self._played[part]
-        if rhythm := self._rhythm.get(part):
-            logits_V[self._position_ids] += self._weight * rhythm.lean()
-        if part[0] != DRUMS:
+        if part[0] != DRUMS and place.kind not in ("Program", "Part"):
             if by_pitch_class and self._classes is not None:
                 logits_V[self._pitches] += self._weight * self._classes.lean()[PITCH_CLASSES]
             slope = float(np.clip(PER_SEMITONE * (wanted.pitch - played.pitch), -MOST_PER_SEMITONE, MOST_PER_SEMITONE))
             reach = (PITCHES - wanted.pitch).clip(-REACH, REACH)
             logits_V[self._pitches] += (self._weight * slope * reach).astype(np.float32)
-        beyond = (np.abs(self._velocities - wanted.velocity) - wanted.deviation).clip(min=0) / VELOCITY_WIDTH
-        logits_V[self._velocity_ids] -= self._weight * PER_VELOCITY * np.minimum(beyond**2, 12.0)
+        if place.kind not in ("Velocity", "Duration"):
+            logits_V[self._velocity_ids] += self._lean_on_velocities[part]
         if place.begins_note:
             more = PER_NOTE_AT_ONCE * (wanted.at_once - played.at_once)
             logits_V[self._note_ids] += self._weight * float(np.clip(more, -MOST_AT_ONCE, MOST_AT_ONCE))

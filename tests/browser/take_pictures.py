@@ -92,6 +92,7 @@ def walk(tab: Any, other: Any) -> Iterator[str]:
     tab.click("#steering summary")
     tab.keyboard.press("e")
     tab.wait_for_selector("#edit-tools:not([hidden])")
+    tab.evaluate("window.scrollTo(0, 0)")
     yield "14-editing"
     tab.keyboard.press("Escape")
     mark_bars(tab, first=3, end=7)
