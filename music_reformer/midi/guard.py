@@ -20,6 +20,7 @@ import symusic
 
 from music_reformer.errors import UserError
 from music_reformer.midi.limited import run_limited, serve_limited
+from music_reformer.midi.outline import outline_json
 from music_reformer.midi.roll import roll_json
 from music_reformer.midi.score import UPLOAD_LIMITS, Limits, parse, read_bytes, with_likely_metre
 from music_reformer.midi.sheet import as_midi
@@ -27,6 +28,7 @@ from music_reformer.midi.smf import FileLimits, normalised, read_file
 
 # How files begin that may hold MIDI: plain, RIFF, gzip.
 BEGINNINGS = (b"MThd", b"RIFF", b"\x1f\x8b")
+PARTS = ">5I"  # sizes of the parts of an answer
 KEPT_BYTES = 50_000_000  # normalised bytes that are remembered, of the files read last
 
 
@@ -38,12 +40,14 @@ class Opened:
         midi: the plain MIDI file.
         plain: the same, as `smf.normalised` writes it.
         roll: its piano roll (`roll_json`), in the metre that is meant.
+        outline: its chords and sections (`outline_json`).
         notices: a clause for each fault that was repaired.
     """
 
     midi: bytes
     plain: bytes
     roll: str
+    outline: str
     notices: list[str]
 
 
@@ -80,7 +84,7 @@ def open_guarded(
     cpu_seconds: int = 10,
     megabytes: int = 1000,
 ) -> Opened:
-    """Read an untrusted file and make its piano roll.
+    """Read an untrusted file, and make its piano roll and its outline.
 
     Args:
         source: path or bytes.
@@ -108,9 +112,9 @@ def open_guarded(
         cpu_seconds=cpu_seconds,
         megabytes=megabytes,
     )
-    midi, plain, roll, notices = _unpacked(answer)
+    midi, plain, roll, outline, notices = _unpacked(answer)
     told = [*not_kept, *json.loads(notices)]
-    opened = Opened(midi or data, plain or midi or data, roll.decode("ascii"), told)
+    opened = Opened(midi or data, plain or midi or data, roll.decode("ascii"), outline.decode("ascii"), told)
     _kept.put(opened.midi, opened.plain)
     return opened
 
@@ -129,28 +133,28 @@ def read_score_guarded(
 
 def _open(data: bytes, name: str, limits_json: str) -> bytes:
     """The answer of the other process: the plain file (empty: `data` is plain), its normalised bytes (empty: those of
-    the plain file), the piano roll and the notices.
+    the plain file), the piano roll, the outline and the notices.
     """
     given = json.loads(limits_json)
     limits = Limits(**{**given, "file": FileLimits(**given["file"])})
     file = read_file(data, name, limits.file)
     plain = normalised(file)
-    score = parse(plain, name, limits)
-    roll = roll_json(with_likely_metre(score)).encode("ascii")
+    score = with_likely_metre(parse(plain, name, limits))
+    roll, outline = roll_json(score).encode("ascii"), outline_json(score).encode("ascii")
     midi = b"" if file.data == data else file.data
     plain = b"" if plain == file.data else plain
-    return _packed(midi, plain, roll, json.dumps(file.notices).encode())
+    return _packed(midi, plain, roll, outline, json.dumps(file.notices).encode())
 
 
 def _packed(*parts: bytes) -> bytes:
-    """Four parts of an answer in one, with their sizes in front."""
-    return struct.pack(">4I", *map(len, parts)) + b"".join(parts)
+    """The parts of an answer in one, with their sizes in front."""
+    return struct.pack(PARTS, *map(len, parts)) + b"".join(parts)
 
 
 def _unpacked(answer: bytes) -> list[bytes]:
     """The parts that `_packed` put together."""
-    parts, begin = [], struct.calcsize(">4I")
-    for size in struct.unpack(">4I", answer[:begin]):
+    parts, begin = [], struct.calcsize(PARTS)
+    for size in struct.unpack(PARTS, answer[:begin]):
         parts.append(answer[begin : begin + size])
         begin += size
     return parts

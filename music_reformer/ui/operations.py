@@ -1,6 +1,7 @@
 """What the page can ask for: open a file, take an example, compose, stop, export. No Gradio in here.
 
-A piano roll is JSON text: of lists, Gradio would look at every number, and meanwhile the server answer nobody.
+A piano roll and an outline are JSON text: of lists, Gradio would look at every number, and meanwhile the server answer
+nobody.
 
 Everything a visitor has is behind keys and tickets that only this visitor has been told (see `Shelf`); what is shared
 between visitors is the generator and nothing else.
@@ -28,6 +29,7 @@ from music_reformer.midi.cut import blank_score, end_stuck_notes
 from music_reformer.midi.edit import edited
 from music_reformer.midi.examples import EXAMPLES
 from music_reformer.midi.guard import Opened, open_guarded, read_score_guarded
+from music_reformer.midi.outline import new_chords_json, outline_json
 from music_reformer.midi.roll import roll_json
 from music_reformer.midi.score import KEPT_LIMITS, with_likely_metre
 from music_reformer.midi.splice import Writer
@@ -91,9 +93,9 @@ class Operations:
         is_known = isinstance(name, str) and name in EXAMPLES
         require(is_known, f"There is no example called {name!r:.40}; there are {', '.join(EXAMPLES)}.")
         example = EXAMPLES[name]
-        score = example.score()
-        key = self.shelf.put(score.dumps_midi(), stem=example.title)
-        return {"key": key, "name": example.title, "roll": roll_json(with_likely_metre(score)), "notices": []}
+        data, score = example.score().dumps_midi(), with_likely_metre(example.score())
+        opened = Opened(data, data, roll_json(score), outline_json(score), notices=[])
+        return _piece(self.shelf.put(data, stem=example.title), example.title, opened)
 
     def open_kept(self, key: str) -> dict[str, Any]:
         """A piece on the shelf, to go on from. Raises `UserError` where it is not kept any more."""
@@ -255,19 +257,20 @@ class Operations:
         return {"key": self.shelf.put(data, stem=stem, suffix=suffix), "name": f"{stem}{suffix}"}
 
     def _variation(self, data: bytes, lossy: bool, score: symusic.Score, session: Any, *, name: str) -> dict[str, Any]:
-        prompt = session.prompt
+        prompt, score = session.prompt, with_likely_metre(score)
         roll = roll_json(
-            with_likely_metre(score),
+            score,
             continuation_start=prompt.cut_seconds,
             continuation_end=session.hole_end_seconds,
             programs=prompt.missing,
             only_new=True,
         )
-        return {"key": self.shelf.put(data, stem=name), "name": name, "roll": roll, "lossy": lossy}
+        outline = new_chords_json(score, prompt.cut_tick, session.end_tick)
+        return {"key": self.shelf.put(data, stem=name), "name": name, "roll": roll, "outline": outline, "lossy": lossy}
 
 
 def _piece(key: str, stem: str, opened: Opened) -> dict[str, Any]:
-    return {"key": key, "name": stem, "roll": opened.roll, "notices": opened.notices}
+    return {"key": key, "name": stem, "roll": opened.roll, "outline": opened.outline, "notices": opened.notices}
 
 
 def _blank(order: Order) -> symusic.Score:

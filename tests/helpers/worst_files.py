@@ -6,6 +6,8 @@ import gzip
 import struct
 from collections.abc import Callable
 
+import numpy as np
+
 from helpers.midi_bytes import END, chunk, event, meta, midi, note, quantity, scale
 from music_reformer.midi.score import UPLOAD_BYTES
 
@@ -38,6 +40,16 @@ def _long_metre(power: int, beats: int, *, quarters: int = 390_000) -> bytes:
     return midi(signs + note(60) + quantity(quarters * 24) + note(60)[1:], division=24)
 
 
+def _many_chords(bars: int = 2048, beats: int = 14) -> bytes:
+    """Notes at random on as many beats as chords are looked for, in bars of so many."""
+    random = np.random.default_rng(1)
+    chords = b"".join(
+        event(0, 0x90, pitch, 80) + event(24, 0x80, pitch, 0)
+        for pitch in random.integers(0, 128, bars * beats).tolist()
+    )
+    return midi(meta(0, 0x58, bytes((beats, 2, 24, 8))) + chords, division=24)
+
+
 def _hanging(size: int = SIZE) -> bytes:
     return b"".join(event(1, 0x90 | step % 16, step % 128, 80) for step in range(size // 4))
 
@@ -63,6 +75,7 @@ WORST: dict[str, Callable[[], bytes]] = {
     ),
     "notes in running status": lambda: midi(_notes_in_running_status()),
     "as many notes as are read": lambda: midi(_notes_in_running_status(6 * 99_000)),
+    "as many chords as are looked for": _many_chords,
     "notes that never end": lambda: midi(_hanging()),
     "as many notes that never end as are read": lambda: midi(_hanging(4 * 99_000)),
     "pressure in running status": lambda: midi(scale() + event(0, 0xD0, 64) + _many(b"\0\x40")),

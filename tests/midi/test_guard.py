@@ -18,11 +18,13 @@ from music_reformer.errors import UserError
 from music_reformer.midi import guard
 from music_reformer.midi.guard import open_guarded, read_score_guarded
 from music_reformer.midi.limited import run_limited
+from music_reformer.midi.outline import outline_json
 from music_reformer.midi.roll import MAX_BEATS, roll_data
 from music_reformer.midi.score import UPLOAD_BYTES, UPLOAD_LIMITS, read_score, with_likely_metre
 
 MOST_SECONDS = 10.0  # on a processor of its own; other programs may make it longer
 MOST_ANSWER = 8_000_000  # bytes of JSON
+MOST_OUTLINE = 200_000
 
 
 def cpu_seconds() -> float:
@@ -47,6 +49,7 @@ def test_the_worst_files_cost_little(name: str) -> None:
         assert "could not be read" not in sentence
     else:
         assert len(opened.roll) < MOST_ANSWER
+        assert len(opened.outline) < MOST_OUTLINE
         assert len(opened.plain) < 4 * UPLOAD_BYTES
         assert_every_list_is_bounded(json.loads(opened.roll))
     assert cpu_seconds() - before < MOST_SECONDS
@@ -79,10 +82,12 @@ def test_each_limit_holds_in_the_other_process(changes: dict[str, int], sentence
         open_guarded(midi(body + scale()), limits=replace(UPLOAD_LIMITS, **changes))
 
 
-def test_the_roll_is_that_of_the_score() -> None:
+def test_the_roll_and_the_outline_are_those_of_the_score() -> None:
     data = random_score(5).dumps_midi()
     opened = open_guarded(data, name="song.mid")
-    assert json.loads(opened.roll) == json.loads(json.dumps(roll_data(with_likely_metre(read_score(data)))))
+    score = with_likely_metre(read_score(data))
+    assert json.loads(opened.roll) == json.loads(json.dumps(roll_data(score)))
+    assert opened.outline == outline_json(score)
     assert (opened.midi, opened.plain, opened.notices) == (data, data, [])
 
 

@@ -25,6 +25,9 @@ def test_an_opened_file_is_kept_byte_for_byte(operations: Operations, midi_file:
     assert operations.shelf.path(piece["key"]).read_bytes() == midi_file.read_bytes()
     assert len(json.loads(piece["roll"])["tracks"]) == 2
     assert json.loads(piece["roll"])["cut"] is None
+    outline = json.loads(piece["outline"])
+    assert len(outline["chords"]) == len(json.loads(piece["roll"])["bars"]) - 1 == 16
+    assert sum(num_bars for _, num_bars, _ in outline["sections"]) == 16
 
 
 @pytest.mark.parametrize(
@@ -93,6 +96,23 @@ def test_streamed_notes_name_their_track_of_the_finished_roll(
             if begin > 4.0 - 1e-3
         )
         assert again == filed
+
+
+def test_variations_tell_the_chords_of_their_new_bars(operations: Operations, midi_file: Path) -> None:
+    piece = operations.open_file(midi_file, name=midi_file.name)
+    for cut in ({}, {"cut_bar": 4, "until_bar": 7}):
+        variation = compose(operations, piece=piece["key"], **cut)[-1]["variations"][0]
+        told = json.loads(variation["outline"])
+        whole = json.loads(operations.open_kept(variation["key"])["outline"])
+        first, until = (4, 7) if cut else (16, 18)
+        assert told == {"first_bar": first, "chords": whole["chords"][first:until], "sections": []}
+        assert len(told["chords"]) == until - first
+
+
+@pytest.mark.parametrize("name", ["waltz", "ground"])
+def test_an_example_has_the_outline_of_the_same_file(operations: Operations, name: str) -> None:
+    example = operations.open_example(name)
+    assert operations.open_kept(example["key"])["outline"] == example["outline"]
 
 
 def test_files_of_different_orders_have_different_keys_and_names(operations: Operations, midi_file: Path) -> None:
