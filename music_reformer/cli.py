@@ -231,15 +231,15 @@ def setting_types(schema: type, prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def path_keys(schema: type, prefix: str = "") -> set[str]:
-    """Dotted keys of the settings that are a file, folder or address."""
+def literal_keys(schema: type, prefix: str = "") -> set[str]:
+    """Dotted keys of the settings that are taken as they are typed: files, folders, addresses and free texts."""
     found: set[str] = set()
     for each in fields(schema):
         kind = type_hints(schema)[each.name]
         if is_dataclass(kind):
             assert isinstance(kind, type)
-            found |= path_keys(kind, f"{prefix}{each.name}.")
-        elif each.metadata.get("location"):
+            found |= literal_keys(kind, f"{prefix}{each.name}.")
+        elif each.metadata.get("location") or each.metadata.get("free_text"):
             found.add(f"{prefix}{each.name}")
     return found
 
@@ -296,7 +296,7 @@ def verb_help(name: str) -> str:
 
 
 def plain_override(name: str, override: str) -> str:
-    """An override in Hydra's grammar: paths are quoted, so that any name of a file can be typed.
+    """An override in Hydra's grammar: paths and free texts are quoted, so that anything can be typed.
 
     Raises:
         UserError: it is not key=value, or not a choice of its group.
@@ -307,7 +307,7 @@ def plain_override(name: str, override: str) -> str:
     if (conf_folder() / key).is_dir() and value not in ("null", *_choices(key)):
         raise UserError(f"{key} has no choice {value!r}; it is one of {', '.join(_choices(key))}")
     schema = VERBS[name].schema
-    if key in path_keys(schema) and value not in ("null", "???") and not value.startswith(("'", '"')):
+    if key in literal_keys(schema) and value not in ("null", "???") and not value.startswith(("'", '"')):
         return f"{key}={_quoted(os.path.expanduser(value))}"
     if get_origin(setting_types(schema).get(key)) is list and not value.startswith("["):
         raise UserError(f"{key} ({value}) must be a list: {key}=[{value}]")

@@ -24,7 +24,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from music_reformer.cli import compose_config, conf_folder, path_keys, plain_override
+from music_reformer.cli import compose_config, conf_folder, literal_keys, plain_override
 from music_reformer.config import TrainConfig, require
 from music_reformer.errors import UserError, sentence_of
 
@@ -142,4 +142,4 @@ def _for_hydra(override: str) -> str:
 
 
 def _is_path(key: str) -> bool:
-    return key in path_keys(TrainConfig)
+    return key in literal_keys(TrainConfig)

@@ -80,6 +80,11 @@ def location(default: str | None) -> Any:
     return _field(default, location=True)
 
 
+def free_text(default: str | None) -> Any:
+    """A field with a grammar of its own, which the command line takes as it is typed."""
+    return _field(default, free_text=True)
+
+
 def _field(default: Any, **metadata: Any) -> Any:
     if isinstance(default, list | dict):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)

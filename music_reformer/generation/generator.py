@@ -23,14 +23,18 @@ from pathlib import Path
 import symusic
 
 from music_reformer.config import require
+from music_reformer.generation.ensemble import modulation
 from music_reformer.generation.hole import read_hole
 from music_reformer.generation.loop import compose
 from music_reformer.generation.prompt import PIANO, Prompt, read_prompt
+from music_reformer.generation.recall import Recall, read_bars, transposed
 from music_reformer.generation.request import CHORDS_OF_PIECE, Request, Wishes
 from music_reformer.generation.session import Session, SessionProgress
 from music_reformer.generation.study import Lesson, Study
-from music_reformer.midi.cut import blank_score
+from music_reformer.midi.cut import blank_score, keep_before
+from music_reformer.midi.form import sections_of
 from music_reformer.midi.lead_sheet import LeadSheet, lead_sheet_of
+from music_reformer.midi.parts_reader import PartsReader
 from music_reformer.midi.score import bar_starts, clean_upload
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.model.decoder import Decoder
@@ -111,7 +115,10 @@ class Generator:
             score = blank_score(request.programs or [PIANO], key=request.parsed_key())
         prompt = self._read(score, request)
         chords = _chords(score, prompt, request)
-        return Session(prompt, request, decoder=self.decoder, stop=stop or threading.Event(), chords=chords)
+        recall = self._recall(score, prompt, request)
+        return Session(
+            prompt, request, decoder=self.decoder, stop=stop or threading.Event(), chords=chords, recall=recall
+        )
 
     def study(self, score: symusic.Score, request: Request) -> Study:
         """Studying what the model is given of a piece, in up to `request.study` steps; see `Study`.
@@ -146,8 +153,8 @@ class Generator:
     def _read(self, score: symusic.Score, request: Request) -> Prompt:
         """The part of a piece that the model is given."""
         require(
-            self.can_be_steered or (request.chords is None and request.wishes == Wishes()),
-            "these weights follow no chords, density, polyphony, register or dynamics; leave these settings out",
+            self.can_be_steered or (request.chords is None and request.form is None and request.wishes == Wishes()),
+            "these weights follow no chords, form, density, polyphony, register or dynamics; leave these settings out",
         )
         programs = set(request.programs) or None
         # The other half of the positions is for the new music.
@@ -174,6 +181,32 @@ class Generator:
             until_bar=request.until_bar,
             programs=programs,
             max_tokens=max_tokens,
+        )
+
+    def _recall(self, score: symusic.Score, prompt: Prompt, request: Request) -> Recall | None:
+        """What brings back the bars of the piece that are asked for; None where none are."""
+        form = request.parsed_form()
+        if form is None:
+            return None
+        piece = clean_upload(score)
+        if request.until_bar is None:
+            piece = keep_before(piece, prompt.cut_tick)
+        require(bool(piece.note_num()), "form needs a piece whose bars can come again; leave it out")
+        lines = bar_starts(piece)
+        num_bars = len(lines) - 1 if request.until_bar is not None else sum(line < prompt.cut_tick for line in lines)
+        planned = form.bars(sections_of(piece), num_bars)
+        vocabulary = self.tokenizer.vocabulary
+        ids = self.tokenizer.encode(piece)
+        reader = PartsReader(vocabulary)
+        music = read_bars(vocabulary, ids.tolist(), {each.bar for each in planned if each is not None})
+        semitones = modulation(reader.notes(ids), request.parsed_key())
+        return Recall(
+            vocabulary,
+            planned,
+            {number: transposed(bar, semitones, vocabulary) for number, bar in music.items()},
+            metre=prompt.state.metre,
+            writes_chords=not prompt.missing,
+            programs=prompt.state.grammar.programs,
         )
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from music_reformer.config import MAX_SEED, Checked, SamplingConfig, require
-from music_reformer.config.checked import bounded
+from music_reformer.config.checked import bounded, free_text
+from music_reformer.midi.form_plan import FormPlan
 from music_reformer.midi.key import Key
 from music_reformer.midi.lead_sheet import LeadSheet
 
@@ -90,7 +91,10 @@ class Request(Checked):
     key: str | None = None
     # Such as "Am7 | D7 G/B | %": chords of the new bars, one by one (`midi/lead_sheet.py`); "piece": those of as many
     # bars before them, again (with until_bar, of the recomposed bars themselves); null: the model alone decides.
-    chords: str | None = None
+    chords: str | None = free_text(None)
+    # Such as "A | new 8 | 5-12": sections or bars of the piece that come again, one after another, with "'" behind them
+    # varied (`midi/form_plan.py`); null: the model alone decides.
+    form: str | None = free_text(None)
     # What each part plays, against what it has played: steps of half an octave more notes, of half a note more at once,
     # of a third of an octave higher, of 10 louder (MIDI velocity).
     density: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 is as before")
@@ -110,6 +114,7 @@ class Request(Checked):
         self.parsed_key()
         if self.chords != CHORDS_OF_PIECE:
             self.parsed_chords()
+        self.parsed_form()
         cut = self.cut_bar or 0
         require(
             self.until_bar is None or self.until_bar > cut,
@@ -143,6 +148,10 @@ class Request(Checked):
     def parsed_chords(self) -> LeadSheet | None:
         """`chords`, which must not be those of the piece, as chords by the bar."""
         return LeadSheet.parse(self.chords) if self.chords is not None else None
+
+    def parsed_form(self) -> FormPlan | None:
+        """`form` as the sections of the new bars."""
+        return FormPlan.parse(self.form) if self.form is not None else None
 
     @property
     def wishes(self) -> Wishes:

@@ -17,6 +17,7 @@ from music_reformer.generation.chord_lane import ChordLane, lowest_part
 from music_reformer.generation.ensemble import Ensemble
 from music_reformer.generation.polyphony_guard import PolyphonyGuard
 from music_reformer.generation.prompt import Prompt
+from music_reformer.generation.recall import Recall
 from music_reformer.generation.repetition_guard import RepetitionGuard
 from music_reformer.generation.request import Request, Wishes
 from music_reformer.generation.sampling import Sampler
@@ -63,6 +64,7 @@ class Session:
         decoder: the model that composes; it is full at its number of positions, those of the prompt included.
         stop: ends the session when it is set, from any thread.
         chords: of the new bars; None: the model alone decides.
+        recall: brings back bars of the piece; None: the model alone decides.
 
     Attributes:
         num_tokens: tokens composed so far, of all variations together.
@@ -77,6 +79,7 @@ class Session:
         decoder: Decoder,
         stop: threading.Event,
         chords: LeadSheet | None = None,
+        recall: Recall | None = None,
     ) -> None:
         self.prompt, self.request, self.decoder = prompt, request, decoder
         self.num_tokens = 0
@@ -88,7 +91,7 @@ class Session:
             end = prompt.until_grid
         self.end_tick = prompt.tick(end)
         self.end_seconds = prompt.seconds(self.end_tick)
-        self._variations = _variations(prompt, request, end, chords)
+        self._variations = _variations(prompt, request, end, chords, recall)
         pitch_tokens = [i for kind in ("Pitch", "NoteOn") for i in vocabulary.ids_of.get(kind, ())]
         self._sampler = Sampler(
             request.sampling, seed=request.seed, num_variations=request.num_composed, pitch_tokens=pitch_tokens
@@ -175,7 +178,9 @@ class Session:
         )
 
 
-def _variations(prompt: Prompt, request: Request, end: float, chords: LeadSheet | None) -> list[Variation]:
+def _variations(
+    prompt: Prompt, request: Request, end: float, chords: LeadSheet | None, recall: Recall | None
+) -> list[Variation]:
     """The variations of a request at the cut, each with its own grammar state and guards."""
     vocabulary, past, sampling = prompt.state.vocabulary, prompt.past_ids, request.sampling
     repetition_guard = RepetitionGuard(vocabulary, past, most=sampling.most_repeats) if sampling.most_repeats else None
@@ -186,6 +191,12 @@ def _variations(prompt: Prompt, request: Request, end: float, chords: LeadSheet 
     ensemble = _ensemble(prompt, request)
     steering = _steering(prompt, request)
     lane = _chord_lane(prompt, chords)
+    # They begin at the line of the first new bar, into which a late note of the prompt may have been rounded.
+    followers: list[Ensemble | Steering | ChordLane | Recall | None] = [ensemble, steering, lane, recall]
+    for token in _behind_line(prompt):
+        for follower in followers:
+            if follower is not None:
+                follower.take(token)
     return [
         Variation(
             number=number,
@@ -197,10 +208,20 @@ def _variations(prompt: Prompt, request: Request, end: float, chords: LeadSheet 
             ensemble=ensemble and ensemble.copy(),
             steering=steering and steering.copy(),
             chords=lane and lane.copy(),
+            recall=recall and recall.copy(),
             reminder=prompt.reminder and prompt.reminder.copy(),
         )
         for number in range(request.num_composed)
     ]
+
+
+def _behind_line(prompt: Prompt) -> list[int]:
+    """The tokens of the prompt behind its last bar line; none in front of a hole, where only directions are."""
+    if prompt.until_tick is not None:
+        return []
+    kinds = prompt.state.vocabulary.kinds
+    line = next((i for i in reversed(range(len(prompt.past_ids))) if kinds[prompt.past_ids[i]] == "Bar"), -1)
+    return prompt.past_ids[line + 1 :]
 
 
 def _ensemble(prompt: Prompt, request: Request) -> Ensemble | None:

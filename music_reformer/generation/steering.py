@@ -151,6 +151,11 @@ class Steering:
         self._missing = dict.fromkeys(self._wanted, 0.0)
         self._lean_on_velocities = {part: self._find_velocities(level) for part, level in self._wanted.items()}
 
+    @property
+    def is_wished(self) -> bool:
+        """Whether the new bars are to differ from the old ones."""
+        return self._wishes != Wishes()
+
     def _hear_pitch_classes(self, notes: StreamNotes, semitones: int) -> None:
         pitched = np.array([part[0] != DRUMS for part in notes.parts], np.bool_)[notes.part]
         if pitched.any():

@@ -14,6 +14,7 @@ from music_reformer.generation.ensemble import Ensemble
 from music_reformer.generation.instrument_reminder import InstrumentReminder
 from music_reformer.generation.polyphony_guard import PolyphonyGuard
 from music_reformer.generation.prompt import Prompt
+from music_reformer.generation.recall import Recall
 from music_reformer.generation.repetition_guard import RepetitionGuard
 from music_reformer.generation.steering import Steering
 from music_reformer.midi.grammar import GrammarState
@@ -64,6 +65,7 @@ class Variation:
     ensemble: Ensemble | None = None
     steering: Steering | None = None
     chords: ChordLane | None = None
+    recall: Recall | None = None
     reminder: InstrumentReminder | Director | None = None
     unread: list[int] = field(default_factory=list)
     finished: bool = False
@@ -79,7 +81,7 @@ class Variation:
     def allowed(self, permitted: np.ndarray) -> np.ndarray:
         """Tokens that may come next, bool [V]: grammar and request permit them, and no bar or chord is endless."""
         mask = self.state.allowed() & permitted
-        if self.ensemble is not None:
+        if self.ensemble is not None and not self._recalls:
             mask = self.ensemble.narrowed(mask)
         if self.chords is not None:
             mask = self.chords.narrowed(mask)
@@ -96,14 +98,22 @@ class Variation:
 
     def lean(self, logits_V: np.ndarray) -> None:
         """Change logits in place: against repeated bars and what does not suit the piece, towards what is asked for."""
-        if self.repetition_guard is not None and (repeating := self.repetition_guard.repeating()):
+        recalls = self._recalls
+        if not recalls and self.repetition_guard is not None and (repeating := self.repetition_guard.repeating()):
             logits_V[repeating] += REPETITION_LOGIT
         by_pitch_class = self.chords is None or self.chords.chord is None
-        for guide in (self.ensemble, self.steering):
+        if self.ensemble is not None and not recalls:
+            self.ensemble.lean(logits_V, by_pitch_class=by_pitch_class)
+        if self.steering is not None and (not recalls or self.steering.is_wished):
+            self.steering.lean(logits_V, by_pitch_class=by_pitch_class)
+        for guide in (self.recall, self.chords):
             if guide is not None:
-                guide.lean(logits_V, by_pitch_class=by_pitch_class)
-        if self.chords is not None:
-            self.chords.lean(logits_V)
+                guide.lean(logits_V)
+
+    @property
+    def _recalls(self) -> bool:
+        """Whether the current bar is one of the piece that comes again: that says enough about how it is to be."""
+        return self.recall is not None and self.recall.active
 
     def take(self, token: int) -> None:
         """Append a token. The variation is finished when the length is reached and all its notes have ended."""
@@ -111,7 +121,10 @@ class Variation:
         told = self.reminder.take(token) if self.reminder is not None else []
         # Names stand in front of a bar line, directions behind it.
         self.unread += [token, *told] if isinstance(self.reminder, Director) else [*told, token]
-        followers = (self.repetition_guard, self.polyphony_guard, self.ensemble, self.steering, self.chords)
+        followers = (
+            *(self.repetition_guard, self.polyphony_guard),
+            *(self.ensemble, self.steering, self.chords, self.recall),
+        )
         for follower in followers:
             if follower is not None:
                 follower.take(token)

@@ -56,6 +56,7 @@ class OrderFields(Checked):
     rounds: int = bounded(0, 0, MAX_ROUNDS, hint="0 is as trained")
     # As in `Request`.
     chords: str = ""
+    form: str = ""
     density: int = 0
     polyphony: int = 0
     register: int = 0
@@ -124,6 +125,7 @@ class Order:
             programs=sent.instruments,
             key=sent.key or None,
             chords=sent.chords or None,
+            form=sent.form or None,
             **{each.name: getattr(sent, each.name) for each in fields(Wishes)},
             sampling=sent.sampling_config(),
             ending=sent.ending,

@@ -45,6 +45,7 @@ ORDER_FIELDS = [
     "tempo",
     "instruments",
     "chords",
+    "form",
     "density",
     "dynamics",
 ]

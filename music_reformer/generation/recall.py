@@ -1,0 +1,230 @@
+"""Recall: brings back bars of the piece where the new bars are to repeat them (Parts encoding).
+
+Whenever the next token is chosen, the one that would come next if the bar were played as it was then gets a higher
+logit. After a note of its own, the model is led to the next note of the bar that it remembers. So what it cannot
+imagine here stays away, and the rest returns, note for note or, with less weight, varied.
+"""
+
+from __future__ import annotations
+
+import copy
+from bisect import bisect_right
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from music_reformer.generation.parts_follower import NOBODY, PartsFollower
+from music_reformer.midi.form_plan import RecalledBar
+from music_reformer.midi.parts import LONGEST, part_order
+from music_reformer.midi.parts_reader import Part
+from music_reformer.midi.vocabulary import DRUMS, Vocabulary
+
+WITHIN_A_NOTE = ("Position", "Velocity", "Duration")
+# Added to the logit of what came next then: as it was, and varied.
+EXACT_LOGIT, VARIED_LOGIT = 6.0, 3.0
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class RecalledNote:
+    """A note within its bar; position and duration in positions, velocity as its token has it."""
+
+    position: int
+    pitch: int
+    duration: int
+    velocity: int
+
+
+@dataclass(frozen=True)
+class BarMusic:
+    """What a bar holds: the tokens of its chords, and the notes of each part in the order of the stream."""
+
+    chords: tuple[int, ...]
+    parts: Mapping[Part, tuple[RecalledNote, ...]]
+
+
+def read_bars(vocabulary: Vocabulary, ids: Sequence[int], numbers: set[int]) -> dict[int, BarMusic]:
+    """Some bars of a piece.
+
+    Args:
+        vocabulary: of the tokenizer.
+        ids: the whole piece, without BOS and directions.
+        numbers: of the bars, from 0; those that the piece does not have are empty.
+    """
+    chords: dict[int, list[int]] = {number: [] for number in numbers}
+    parts: dict[int, dict[Part, list[RecalledNote]]] = {number: {} for number in numbers}
+    place = PartsFollower(vocabulary, vocabulary.values[ids[0]])
+    velocity = 0
+    at: list[int] = []  # the token that says where the next chord begins, if one does
+    for token in ids[1:]:
+        last = place.kind
+        place.follow(token)
+        kind = place.kind
+        if kind == "Bar" and place.bar > max(numbers, default=-1):
+            break
+        if place.bar not in numbers:
+            continue
+        if kind == "Velocity":
+            velocity = place.value
+        elif place.begins_note:
+            note = RecalledNote(place.position, place.value, place.duration, velocity)
+            parts[place.bar].setdefault(place.part, []).append(note)
+        elif place.part != NOBODY:
+            continue
+        elif kind in ("ChordRoot", "NoChord", "ChordQuality", "ChordBass"):
+            chords[place.bar] += [*at, token]
+            at = []
+        else:
+            at = [token] if kind == "Position" and last != "Cut" else []
+    return {
+        number: BarMusic(tuple(chords[number]), {part: tuple(notes) for part, notes in parts[number].items()})
+        for number in numbers
+    }
+
+
+def transposed(music: BarMusic, semitones: int, vocabulary: Vocabulary) -> BarMusic:
+    """A bar so much higher or, by more than 6, so much less than an octave lower; drums stay, chords move with it.
+
+    Pitches that leave the range of MIDI stay away.
+    """
+    semitones = (semitones + 5) % 12 - 5
+    if not semitones:
+        return music
+
+    def moved(token: int) -> int:
+        kind, value = vocabulary.kinds[token], vocabulary.values[token]
+        return vocabulary.ids[kind, (value + semitones) % 12] if kind in ("ChordRoot", "ChordBass") else token
+
+    parts = {
+        part: notes
+        if part[0] == DRUMS
+        else tuple(
+            RecalledNote(note.position, note.pitch + semitones, note.duration, note.velocity)
+            for note in notes
+            if 0 <= note.pitch + semitones < 128
+        )
+        for part, notes in music.parts.items()
+    }
+    return BarMusic(tuple(map(moved, music.chords)), parts)
+
+
+class Recall:
+    """Follows one stream from the line of the first new bar on, token by token.
+
+    Args:
+        vocabulary: of the tokenizer.
+        plan: what comes again in each new bar; None is something new, as is what lies behind the last.
+        music: the bars that come again, by number.
+        metre: of the first new bar.
+        writes_chords: whether the new bars hold chords.
+        programs: instruments that may play, -1 for drums; None: all.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        plan: Sequence[RecalledBar | None],
+        music: Mapping[int, BarMusic],
+        *,
+        metre: tuple[int, int],
+        writes_chords: bool = True,
+        programs: Collection[int] | None = None,
+    ) -> None:
+        self._ids, self._plan, self._music = vocabulary.ids, plan, music
+        self._writes_chords, self._programs = writes_chords, programs
+        self._place = PartsFollower(vocabulary, metre)
+        self._bar_lines = vocabulary.ids_of["Bar"]
+        self._begin_bar()
+
+    def copy(self) -> Recall:
+        """An independent recall at the same place."""
+        other = copy.copy(self)
+        other._place, other._due = self._place.copy(), list(self._due)
+        return other
+
+    @property
+    def active(self) -> bool:
+        """Whether the current bar is one that comes again."""
+        return self._bar is not None
+
+    def _begin_bar(self) -> None:
+        number = self._place.bar
+        planned = self._plan[number] if number < len(self._plan) else None
+        self._bar = self._music.get(planned.bar) if planned is not None else None
+        self._weight = np.float32(VARIED_LOGIT if planned is not None and planned.varied else EXACT_LOGIT)
+        self._due: list[int] = []  # tokens of chords that are not yet written
+        self._parts: list[Part] = []
+        if self._bar is not None:
+            self._due = list(self._bar.chords) if self._writes_chords else []
+            playing = (part for part in self._bar.parts if self._programs is None or part[0] in self._programs)
+            self._parts = sorted(playing, key=lambda part: part_order(*part))
+        self._before = 0  # order of the part before the current one
+        self._velocity, self._last = 0, (-1, -1)  # of the current part; the last: position and pitch of a note
+
+    def take(self, token: int) -> None:
+        """Note the next token."""
+        place = self._place
+        bar, part = place.bar, place.part
+        place.follow(token)
+        if place.bar != bar:
+            self._begin_bar()
+        elif place.kind == "Program":
+            self._before = part_order(*part) if part != NOBODY else 0
+            self._due, self._velocity, self._last = [], 0, (-1, -1)
+        elif place.kind == "Velocity":
+            self._velocity = place.value
+        elif place.begins_note:
+            self._last = (place.position, place.value)
+        elif place.part == NOBODY:
+            # Behind a chord of its own, the model is not led to further ones.
+            self._due = self._due[1:] if self._due[:1] == [token] else []
+
+    def lean(self, logits_V: NDArray[np.float32]) -> None:
+        """Raise, in place, the logit of what came next in the bar that comes again."""
+        if self._bar is not None and (wanted := self.wanted()) is not None:
+            logits_V[wanted] += self._weight
+
+    def wanted(self) -> int | list[int] | None:
+        """The token that comes next if the rest of the bar is played as it was; all bar lines at its end.
+
+        None where the model decides alone, because it plays something that does not stand in the bar.
+        """
+        assert self._bar is not None
+        place = self._place
+        if self._due:
+            return self._due[0]
+        if place.part == NOBODY:
+            return self._next_part(0)
+        if place.kind == "Program":
+            following = self._after(self._before)
+            if following is not None and following[0] == place.part[0] and following[1] > 1:
+                return self._ids["Part", following[1]]
+        notes = self._bar.parts.get(place.part, ())
+        index = bisect_right(notes, self._last, key=lambda note: (note.position, note.pitch))
+        if index < len(notes):
+            return self._towards(notes[index])
+        return None if place.kind in WITHIN_A_NOTE else self._next_part(part_order(*place.part))
+
+    def _towards(self, note: RecalledNote) -> int | None:
+        """The next token on the way to a note of the current part."""
+        place, ids = self._place, self._ids
+        if note.position != place.position:
+            comes = note.position > place.position and place.kind not in WITHIN_A_NOTE
+            return ids["Position", note.position] if comes else None
+        if self._velocity != note.velocity and place.kind not in ("Velocity", "Duration"):
+            return ids["Velocity", note.velocity]
+        # A long duration is written as several that add up.
+        written = place.duration if place.kind == "Duration" else 0
+        if place.duration != note.duration and written < note.duration and written % LONGEST == 0:
+            return ids["Duration", min(note.duration - written, LONGEST)]
+        return ids["PitchDrum" if place.part[0] == DRUMS else "Pitch", note.pitch]
+
+    def _after(self, order: int) -> Part | None:
+        """The part of the bar that follows a place in the order of parts."""
+        index = bisect_right(self._parts, order, key=lambda part: part_order(*part))
+        return self._parts[index] if index < len(self._parts) else None
+
+    def _next_part(self, order: int) -> int | list[int]:
+        part = self._after(order)
+        return self._bar_lines if part is None else self._ids["Program", part[0]]
