@@ -2,8 +2,8 @@
 // programs} of the new notes in what is exported, or null.
 
 import { exportAs, fileAddress } from "./api.js";
+import { channelsOf } from "./channels.js";
 import { count } from "./draw.js";
-import { channelsOf } from "./player.js";
 
 const MAX_MINUTES = 30;
 

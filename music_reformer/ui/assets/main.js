@@ -20,6 +20,7 @@ import { linkTo, wordsOfAddress } from "./link.js";
 import { Memory } from "./memory.js";
 import { closeMenus } from "./menus.js";
 import { complain, dismiss } from "./messages.js";
+import { Metronome } from "./metronome.js";
 import { OpenPiece } from "./open-piece.js";
 import { Opening } from "./opening.js";
 import { Phase } from "./phase.js";
@@ -28,6 +29,7 @@ import { Roll } from "./roll.js";
 import { EMPTY } from "./score.js";
 import { Settings } from "./settings.js";
 import { Studying } from "./studying.js";
+import { Synthesizer } from "./synthesizer.js";
 import { Tracks } from "./tracks.js";
 import { Transport } from "./transport.js";
 import { Versions } from "./versions.js";
@@ -39,16 +41,20 @@ const offer = await setup().catch((error) => { complain(error); throw error; });
 
 // ---- The parts
 
-const player = new Player();
+const sound = new Synthesizer();
+const metronome = new Metronome({ sound });
+const player = new Player({ sound, outputs: [metronome] });
 const roll = new Roll({
   element: $("roll"), overview: $("overview"), handle: $("cut"), untilHandle: $("until"),
   onSeek: (seconds) => { transport.seek(seconds); editing.pointAt(seconds); },
   onCut: (cut) => desk.want({ ...piece.wanted, cut }), onUntil: (until) => desk.want({ ...piece.wanted, until }),
 });
 const transport = new Transport({
-  player, roll, obstacle: Player.obstacle({ hasSound: offer.has_sound }), newMusic: () => piece.newMusic,
+  player, roll, metronome, obstacle: Synthesizer.obstacle({ hasSound: offer.has_sound }), newMusic: () => piece.newMusic,
 });
-const tracks = new Tracks({ element: $("tracks"), instruments: offer.instruments, onSilence: (places) => desk.silence(places) });
+const tracks = new Tracks({
+  element: $("tracks"), instruments: offer.instruments, onSilence: (places) => desk.silence(places), onMix: (mix) => { player.mix = mix; },
+});
 const cards = new Cards({ element: $("variations"), onSelect: (index) => desk.select(index), onKeep: (index) => keeping.keep(index) });
 const versions = new Versions({ element: $("versions"), onGo: goTo });
 const instruments = new Instruments({
@@ -86,7 +92,7 @@ function exported() {
   const { variation, version, score } = piece;
   const run = version?.run;
   return {
-    key: variation ? variation.key : version?.key, name: variation?.name ?? version?.name ?? "piece", score,
+    key: variation ? variation.key : version?.key, name: variation?.name ?? version?.name ?? "piece", score: player.asMixed(score),
     silent: player.silent, span: variation?.key ? { since: run.cutTick, until: run.untilTick, programs: run.missing } : null,
   };
 }
@@ -147,6 +153,8 @@ listenToKeys({
   ArrowLeft: whenOpen(() => transport.step(-1)),
   Home: whenOpen(() => transport.seek(0)),
   L: whenOpen(() => transport.loop()),
+  C: whenOpen(() => transport.metronome.toggle()),
+  I: whenOpen(() => transport.countIn.toggle()),
   K: whenOpen(() => piece.variation !== null && !piece.composition && keeping.keep(piece.version.selected)),
   Escape: () => (closeMenus() || !piece.version ? undefined : composing.halt()),
   E: whenOpen(() => { editing.switch(); }),

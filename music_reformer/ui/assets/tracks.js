@@ -1,14 +1,19 @@
-// The list of tracks: colour, name, and buttons that mute and solo them, in sound and picture.
+// The list of tracks: colour, name, buttons that mute and solo them, in sound and picture, and behind the name of each its
+// volume and pan, in sound.
 
+import { NEUTRAL } from "./channels.js";
 import { NUM_COLOURS } from "./draw.js";
 
+const LOUDEST = 127 / 100;  // that a volume of General MIDI can be raised by
+
 export class Tracks {
-  #states = new Map();  // identity of a track -> {muted, solo}
+  #states = new Map();  // identity of a track -> {muted, solo, volume, pan}
   #identities = [];  // of the tracks on show
 
-  /** `instruments` are the names of the 128 programs. `onSilence(places)` receives the silent tracks. */
-  constructor({ element, instruments, onSilence }) {
-    Object.assign(this, { element, instruments, onSilence });
+  /** `instruments` are the names of the 128 programs. `onSilence(places)` receives the silent tracks,
+   *  `onMix(mix)` the {volume, pan} of each (see channels.js). */
+  constructor({ element, instruments, onSilence, onMix }) {
+    Object.assign(this, { element, instruments, onSilence, onMix });
   }
 
   /** Forget which tracks are muted. */
@@ -31,11 +36,44 @@ export class Tracks {
     const row = document.createElement("li");
     row.style.setProperty("--colour", `var(--track-${place % NUM_COLOURS})`);
     const instrument = track.drum ? "Drums" : this.instruments[track.program];
-    const name = Object.assign(document.createElement("span"), { className: "track-name", textContent: track.name });
-    name.title = `${track.name} (${instrument})`;
+    const name = Object.assign(document.createElement("button"), { type: "button", className: "track-name", textContent: track.name });
+    name.title = `${track.name} (${instrument}): volume and pan`;
+    name.setAttribute("aria-expanded", false);
     if (instrument !== track.name) name.append(Object.assign(document.createElement("small"), { textContent: instrument }));
     row.append(name, this.#button(track, place, "muted", "M", "Mute"), this.#button(track, place, "solo", "S", "Solo"));
+    const mixer = Object.assign(document.createElement("div"), { className: "track-mixer", hidden: true });
+    mixer.append(
+      ...this.#slider(track, place, { what: "volume", label: "Volume", min: 0, max: LOUDEST, step: 0.01 }),
+      ...this.#slider(track, place, { what: "pan", label: "Pan", min: -64, max: 63, step: 1 }),
+    );
+    name.addEventListener("click", () => {
+      mixer.hidden = !mixer.hidden;
+      name.setAttribute("aria-expanded", !mixer.hidden);
+    });
+    row.append(mixer);
     return row;
+  }
+
+  #slider(track, place, { what, label, ...range }) {
+    const slider = Object.assign(document.createElement("input"), { type: "range", ...range });
+    const value = () => this.#states.get(this.#identities[place])?.[what] ?? NEUTRAL[what];
+    const show = () => {
+      slider.value = value();
+      slider.setAttribute("aria-valuetext", spoken[what](value()));
+      slider.title = spoken[what](value());
+    };
+    slider.className = `track-${what}`;
+    slider.setAttribute("aria-label", `${label} of ${track.name}`);
+    const change = (wanted) => {
+      const key = this.#identities[place];
+      this.#states.set(key, { ...this.#states.get(key), [what]: wanted });
+      show();
+      this.#tell();
+    };
+    slider.addEventListener("input", () => change(Number(slider.value)));
+    slider.addEventListener("dblclick", () => change(NEUTRAL[what]));
+    show();
+    return [Object.assign(document.createElement("span"), { textContent: label }), slider];
   }
 
   #button(track, place, what, letter, verb) {
@@ -63,8 +101,14 @@ export class Tracks {
       row.querySelector(".track-solo").setAttribute("aria-pressed", Boolean(state.solo));
     });
     this.onSilence(silent);
+    this.onMix(states.map(({ volume = NEUTRAL.volume, pan = NEUTRAL.pan }) => ({ volume, pan })));
   }
 }
+
+const spoken = {
+  volume: (factor) => `${Math.round(factor * 100)} %`,
+  pan: (steps) => (Math.abs(steps) < 1 ? "centre" : `${Math.abs(steps)} ${steps < 0 ? "left" : "right"}`),
+};
 
 /** What a track is known by, whatever rows are added: its name and instrument, and a number where several are alike. */
 function identitiesOf(tracks) {

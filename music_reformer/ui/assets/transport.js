@@ -1,13 +1,16 @@
 // Playing, and where the playhead is: the buttons and the clock under the roll.
 
 import { clock } from "./draw.js";
+import { Switch } from "./switch.js";
 
 const $ = (id) => document.getElementById(id);
 
 export class Transport {
   /** `obstacle`: why there can be no sound, or null. `newMusic()` gives {from, to} of the new music on show, or null. */
-  constructor({ player, roll, obstacle, newMusic }) {
+  constructor({ player, roll, metronome, obstacle, newMusic }) {
     Object.assign(this, { player, roll, obstacle, newMusic });
+    this.metronome = new Switch({ button: $("metronome"), name: "Metronome", onChange: (isOn) => { metronome.isOn = isOn; } });
+    this.countIn = new Switch({ button: $("count-in"), name: "Count-in", onChange: (isOn) => { player.countsIn = isOn; } });
     $("loop").addEventListener("click", () => this.loop());
     $("speed").addEventListener("change", () => { player.speed = Number($("speed").value); });
     $("play").addEventListener("click", () => this.toggle());

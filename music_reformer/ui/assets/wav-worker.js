@@ -2,8 +2,8 @@
 // {done: 0 to 1} on the way and {wav: ArrayBuffer} at the end.
 
 import { SoundBankLoader, SpessaSynthProcessor } from "./vendor/spessasynth_core.min.js";
+import { MAX_CHANNELS } from "./channels.js";
 import { BEND } from "./score.js";
-import { MAX_CHANNELS } from "./player.js";
 
 const RATE = 44100;
 const BLOCK = 128;
