@@ -180,6 +180,7 @@ class Generator:
             first_bar=request.cut_bar or 0,
             until_bar=request.until_bar,
             programs=programs,
+            tracks=request.tracks,
             max_tokens=max_tokens,
         )
 

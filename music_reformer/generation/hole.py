@@ -7,6 +7,7 @@ instruments play in these bars are kept. The token layout that tells the model a
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 
 import numpy as np
 import symusic
@@ -16,10 +17,11 @@ from music_reformer.config import require
 from music_reformer.generation.prompt import Prompt
 from music_reformer.midi.bars import BarReader
 from music_reformer.midi.cut import keep_before, programs_of, score_from, tempo_at, without_notes
+from music_reformer.midi.grammar import Grammar
 from music_reformer.midi.infill import ALL, cut_hole
 from music_reformer.midi.parts import tracks_of_parts
 from music_reformer.midi.parts_grammar import grammar_for
-from music_reformer.midi.parts_reader import reader_for
+from music_reformer.midi.parts_reader import Part, PartsReader, reader_for
 from music_reformer.midi.score import bar_starts, clean_upload, metres, seconds_at
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.midi.vocabulary import program_of
@@ -32,6 +34,7 @@ def read_hole(
     first_bar: int,
     until_bar: int,
     programs: set[int] | None = None,
+    tracks: Collection[int] = (),
     max_tokens: int,
 ) -> Prompt:
     """Take bars `first_bar` to `until_bar - 1` (the first is 0) out of a score and tokenize the rest.
@@ -40,35 +43,33 @@ def read_hole(
         score: in ticks; it is not altered.
         tokenizer: of the model.
         programs: instruments that are recomposed, -1 for drums; the others keep what they play. None: all.
+        tracks: indices of the tracks that are recomposed; the others keep what they play. None: by `programs`.
         max_tokens: of a longer piece only the bars around the hole are read.
 
     Raises:
         UserError: the piece has no such bars, their metre changes, or the model's encoding has no bars.
     """
-    reader = reader_for(tokenizer.vocabulary)
-    require(
-        reader.has_whole_bars,
-        "this model writes no bars, so it cannot recompose bars; use a model of the REMI encoding",
-    )
+    reader = _reader(tokenizer)
     clean = clean_upload(score)
     lines = bar_starts(clean)
     _check_bars(clean, lines, first_bar, until_bar)
     cut, until, playing = lines[first_bar], lines[until_bar], programs_of(clean)
     ids, low, num_dropped = _in_view(clean, lines, tokenizer, reader, first_bar, until_bar, max_tokens)
-    missing = frozenset(programs or ()) if reader.programs(ids) and programs != playing else ALL
+    parts = _parts_of(score, tracks, reader)
+    programs = {program for program, _ in parts} or programs
+    missing = frozenset(programs or ()) if reader.programs(ids) and (parts or programs != playing) else ALL
     bars = reader.bars(ids)
-    hole = cut_hole(reader, ids, first_bar - low, min(until_bar - low, len(bars)) - (first_bar - low), missing)
+    hole = cut_hole(reader, ids, first_bar - low, min(until_bar - low, len(bars)) - (first_bar - low), missing, parts)
     past = [tokenizer.bos_id, *ids[: int(bars[first_bar - low])].tolist(), *hole.opening]
-    num_parts = Counter(program_of(track) for track in clean.tracks)
-    grammar = grammar_for(tokenizer, programs=set(missing) or playing, num_parts=num_parts, keeps_tempo=True)
-    state = grammar.start(past)
+    state = _grammar(tokenizer, clean, set(missing) or playing, parts).start(past)
     ticks_per_grid = score.ticks_per_quarter / tokenizer.vocabulary.ticks_per_beat
+    recomposed = tracks if parts else ()
     require(
         abs(state.tick * ticks_per_grid - (cut - lines[low])) < 1,
         "the model has no tokens for the metre of this piece, so its bars cannot be told apart",
     )
     prompt = Prompt(
-        score=without_notes(score, cut, until, missing),
+        score=without_notes(score, cut, until, missing, recomposed),
         cut_tick=cut,
         cut_seconds=float(seconds_at(clean, cut)),
         tempo=tempo_at(clean, cut),
@@ -81,10 +82,40 @@ def read_hole(
         dropped_bars=num_dropped,
         until_tick=until,
         missing=missing,
+        missing_tracks=frozenset(recomposed),
         track_of_part=tracks_of_parts(score),
     )
     prompt.hold_across(keep_before(clean, cut))
     return prompt
+
+
+def _reader(tokenizer: MusicTokenizer) -> BarReader:
+    reader = reader_for(tokenizer.vocabulary)
+    require(
+        reader.has_whole_bars,
+        "this model writes no bars, so it cannot recompose bars; use a model of the REMI encoding",
+    )
+    return reader
+
+
+def _grammar(tokenizer: MusicTokenizer, clean: symusic.Score, programs: set[int], parts: set[Part]) -> Grammar:
+    """The grammar of the hole, in which these instruments play; of them, these parts (none: all)."""
+    num_parts = Counter(program_of(track) for track in clean.tracks)
+    return grammar_for(tokenizer, programs=programs, num_parts=num_parts, parts=parts, keeps_tempo=True)
+
+
+def _parts_of(score: symusic.Score, tracks: Collection[int], reader: BarReader) -> set[Part]:
+    """The parts that some tracks play; none where these are all tracks of the piece, or none was named."""
+    if not tracks:
+        return set()
+    require(
+        isinstance(reader, PartsReader),
+        "this model tells instruments apart, but not tracks; name programs instead of tracks",
+    )
+    part_of_track = {track: part for part, track in tracks_of_parts(score).items()}
+    for track in tracks:
+        require(track in part_of_track, f"track {track} has no notes in this piece; choose tracks that have some")
+    return {part_of_track[track] for track in tracks} if set(tracks) != set(part_of_track) else set()
 
 
 def _check_bars(score: symusic.Score, lines: list[int], first: int, until: int) -> None:

@@ -53,6 +53,7 @@ class Prompt:
             hole the farthest ones.
         until_tick: end of the hole; None: the piece is continued.
         missing: instruments that are recomposed in the hole, -1 for drums; none: all.
+        missing_tracks: of these instruments, the indices in `score` of the tracks that are recomposed; none: all.
         reminder: tells the model again and again who plays; None: it is not told.
         track_of_part: index in `score` of the track of each (program or -1 for drums, number among its tracks).
     """
@@ -70,6 +71,7 @@ class Prompt:
     dropped_bars: int = 0
     until_tick: int | None = None
     missing: frozenset[int] = frozenset()
+    missing_tracks: frozenset[int] = frozenset()
     reminder: InstrumentReminder | Director | None = None
     track_of_part: dict[tuple[int, int], int] = field(default_factory=dict)
 

@@ -19,6 +19,7 @@ from music_reformer.midi.lead_sheet import LeadSheet
 
 MAX_VARIATIONS = 64
 MAX_BARS = 10_000
+MAX_TRACK = 65_535
 MAX_SECONDS = 24 * 3600.0
 MAX_STEPS = 4
 CHORDS_OF_PIECE = "piece"
@@ -87,6 +88,8 @@ class Request(Checked):
     until_bar: int | None = bounded(None, 1, 1_000_000)
     # Instruments that may play, -1 for drums; empty: those of the piece, or a piano. With until_bar the others stay.
     programs: list[int] = bounded([], -1, 127, size=(0, 129), hint="an instrument of General MIDI, or -1 for drums")
+    # Of the bars up to until_bar, recompose these tracks of the file alone (the first is 0); empty: by programs.
+    tracks: list[int] = bounded([], 0, MAX_TRACK, size=(0, 256))
     # Such as "A minor": pitches outside this key become rare; null: the model alone decides.
     key: str | None = None
     # Such as "Am7 | D7 G/B | %": chords of the new bars, one by one (`midi/lead_sheet.py`); "piece": those of as many
@@ -122,10 +125,15 @@ class Request(Checked):
             "recomposed",
         )
         require(
+            not self.tracks or (self.until_bar is not None and not self.programs),
+            f"tracks ({self.tracks}) name what is recomposed up to until_bar: give until_bar, too, and no programs",
+        )
+        require(
             self.num_composed <= MAX_VARIATIONS,
             f"variations ({self.variations}) times best_of ({self.best_of}) must be at most {MAX_VARIATIONS}",
         )
         self.programs = sorted(set(self.programs))
+        self.tracks = sorted(set(self.tracks))
 
     @classmethod
     def of(cls: type[AnyRequest], settings: Request, **changes: Any) -> AnyRequest:

@@ -133,11 +133,16 @@ def score_from(score: symusic.Score, origin: int) -> symusic.Score:
     return tail
 
 
-def without_notes(score: symusic.Score, begin: int, end: int, programs: Collection[int]) -> symusic.Score:
-    """A copy without the notes that begin from tick `begin` to before `end`, of these instruments (none: of all)."""
+def without_notes(
+    score: symusic.Score, begin: int, end: int, programs: Collection[int], tracks: Collection[int] = ()
+) -> symusic.Score:
+    """A copy without the notes that begin from tick `begin` to before `end`, of these instruments (none: of all).
+
+    Of these, the tracks with some indices alone may be meant (none: all).
+    """
     kept = score.copy()
-    for track in kept.tracks:
-        if not programs or program_of(track) in programs:
+    for index, track in enumerate(kept.tracks):
+        if (not programs or program_of(track) in programs) and (not tracks or index in tracks):
             track.notes = type(track.notes)([note for note in track.notes if not begin <= note.time < end])
     return kept
 

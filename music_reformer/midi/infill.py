@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from music_reformer.midi.bars import BarReader
+from music_reformer.midi.parts_reader import Part, PartsReader
 from music_reformer.midi.vocabulary import BOS
 
 ALL: frozenset[int] = frozenset()  # stands for all instruments
@@ -51,7 +52,12 @@ class CutOut:
 
 
 def cut_hole(
-    reader: BarReader, ids: NDArray[np.integer], first: int, count: int, programs: Collection[int] = ALL
+    reader: BarReader,
+    ids: NDArray[np.integer],
+    first: int,
+    count: int,
+    programs: Collection[int] = ALL,
+    parts: Collection[Part] = (),
 ) -> CutOut:
     """Cut bars `first` to `first + count - 1` out of a piece, of the given instruments or of all.
 
@@ -61,13 +67,18 @@ def cut_hole(
         first: number of the first bar of the hole, counted from 0.
         count: bars of the hole.
         programs: instruments to cut out, -1 for drums.
+        parts: of these instruments, the parts to cut out (Parts encoding); none: all.
     """
     ids = reader.content(ids)
     lines = reader.bars(ids)
     begin = int(lines[first])
     end = int(lines[first + count]) if first + count < len(lines) else len(ids)
     bars = ids[begin:end]
-    kept, taken = reader.divide(bars, programs)
+    if parts:
+        assert isinstance(reader, PartsReader)
+        kept, taken = reader.divide_parts(bars, parts)
+    else:
+        kept, taken = reader.divide(bars, programs)
     line_ends = reader.line_ends(bars)
     emptied = np.insert(bars[kept], np.cumsum(kept)[line_ends - 1], reader.hole_mark)
     naming = reader.naming(programs) if programs else []

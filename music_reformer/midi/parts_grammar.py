@@ -8,13 +8,14 @@ gives the same tokens (but for part numbers that were left out, and a first temp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from music_reformer.midi.grammar import Grammar, GrammarState
 from music_reformer.midi.parts import LONGEST, MAX_DURATION, MAX_PARTS, METRES, bar_length, nearest_tempo, part_order
+from music_reformer.midi.parts_reader import Part
 from music_reformer.midi.parts_stream import PartsDecoder
 from music_reformer.midi.score import DEFAULT_METRE
 from music_reformer.midi.stream import Note
@@ -29,6 +30,7 @@ def grammar_for(
     *,
     programs: set[int] | None = None,
     num_parts: Mapping[int, int] | None = None,
+    parts: Collection[Part] = (),
     keeps_tempo: bool = False,
 ) -> Grammar:
     """The grammar of a tokenizer's streams.
@@ -38,10 +40,11 @@ def grammar_for(
         programs: instruments that may play, -1 for drums; None: all.
         num_parts: tracks of each program, where the encoding tells them apart; a program that is not there has one.
             None: any number.
+        parts: those that may play, where the encoding tells them apart; none: all of `programs`.
         keeps_tempo: whether the tempo must not change; other encodings are not asked.
     """
     if tokenizer.vocabulary.part_by_part:
-        return PartsGrammar(tokenizer, programs=programs, num_parts=num_parts, keeps_tempo=keeps_tempo)
+        return PartsGrammar(tokenizer, programs=programs, num_parts=num_parts, parts=parts, keeps_tempo=keeps_tempo)
     return Grammar(tokenizer, programs=programs)
 
 
@@ -54,11 +57,15 @@ class PartsGrammar(Grammar):
         *,
         programs: set[int] | None = None,
         num_parts: Mapping[int, int] | None = None,
+        parts: Collection[Part] = (),
         keeps_tempo: bool = False,
     ) -> None:
         super().__init__(tokenizer, programs=programs)
         self.keeps_tempo = keeps_tempo
         self._num_parts = num_parts
+        self._numbers: dict[int, list[int]] = {}  # of the parts of each program that may play
+        for program, number in sorted(parts):
+            self._numbers.setdefault(program, []).append(number)
         # A group of consecutive ids for each kind of token: its first id, the first value, and how many there are.
         values = self.vocabulary.values
         self.range_of = {kind: (ids[0], values[ids[0]], len(ids)) for kind, ids in self.vocabulary.ids_of.items()}
@@ -68,8 +75,15 @@ class PartsGrammar(Grammar):
             if programs is None or program in programs
         ]
 
-    def num_parts(self, program: int) -> int:
-        """How many parts of a program there may be."""
+    def numbers(self, program: int) -> list[int]:
+        """The numbers that parts of a program may have, rising."""
+        return self._numbers.get(program) or list(range(1, self._most_parts(program) + 1))
+
+    def last_number(self, program: int) -> int:
+        """The highest number that a part of a program may have."""
+        return self._numbers[program][-1] if program in self._numbers else self._most_parts(program)
+
+    def _most_parts(self, program: int) -> int:
         return MAX_PARTS if self._num_parts is None else min(MAX_PARTS, max(1, self._num_parts.get(program, 1)))
 
     def _beginning(self) -> PartsState:
@@ -179,7 +193,7 @@ class PartsState(PartsDecoder, GrammarState):
         """Another part, the next bar, or the end."""
         for program, token, order in self.grammar.programs_in_order:
             number = max(1, self._order - order + 1)
-            may[token] = number <= self.grammar.num_parts(program)
+            may[token] = number <= self.grammar.last_number(program)
         self._allow(may, "Bar")
         self._allow(may, "EOS")
 
@@ -201,8 +215,9 @@ class PartsState(PartsDecoder, GrammarState):
 
     def _after_program(self, may: NDArray[np.bool_]) -> None:
         least = max(1, self._done - part_order(self._program, 0) + 1)
-        self._allow(may, "Part", above=least - 1, below=self.grammar.num_parts(self._program) + 1)
-        if least == 1:
+        numbers = [number for number in self.grammar.numbers(self._program) if number >= least]
+        may[[self.vocabulary.ids["Part", number] for number in numbers if number > 1]] = True
+        if 1 in numbers:
             self._after_part(may)
 
     def _after_part(self, may: NDArray[np.bool_]) -> None:

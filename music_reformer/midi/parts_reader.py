@@ -103,10 +103,24 @@ class PartsReader(BarReader):
         """
         is_event, owner = self._events_and_owners(ids)
         theirs = np.isin(owner, list(programs)) if programs else is_event | self._chords(ids)
+        return ~theirs, theirs | self._lines(ids)
+
+    def divide_parts(
+        self, ids: NDArray[np.integer], parts: Collection[Part]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """As `divide`, by parts: of two tracks of one program, one may be among the others."""
+        theirs = np.zeros(len(ids), dtype=np.bool_)
+        for start, end, _, part in zip(*self._blocks(ids), strict=True):
+            if part in parts:
+                theirs[start:end] = True
+        return ~theirs, theirs | self._lines(ids)
+
+    def _lines(self, ids: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Which tokens are bar lines, or say where a bar is cut short."""
         lines = np.zeros(len(ids), dtype=np.bool_)
         for begin, end in zip(self.bars(ids), self.line_ends(ids), strict=True):
             lines[begin:end] = True
-        return ~theirs, theirs | lines
+        return lines
 
     def empty_positions(self, ids: NDArray[np.integer], kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """None: positions belong to the notes behind them."""

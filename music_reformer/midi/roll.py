@@ -31,6 +31,7 @@ def roll_data(
     continuation_start: float | None = None,
     continuation_end: float | None = None,
     programs: Collection[int] = (),
+    new_tracks: Collection[int] = (),
     only_new: bool = False,
 ) -> dict[str, Any]:
     """A score as a piano roll.
@@ -40,6 +41,7 @@ def roll_data(
         continuation_start: second at which new notes begin; None: there are no new notes.
         continuation_end: end of the infilled hole in seconds; None: open-ended.
         programs: instruments that have new notes, -1 for drums; none: all.
+        new_tracks: of these, the indices of the tracks that have new notes; none: all.
         only_new: leave out old notes, and everything else that lies before `continuation_start`.
 
     Returns:
@@ -57,7 +59,8 @@ def roll_data(
     for index, track in enumerate(score.tracks):
         if not len(track.notes):
             continue
-        notes, ticks = _notes(score, track, first_new, until, programs)
+        may_be_new = (not programs or program_of(track) in programs) and (not new_tracks or index in new_tracks)
+        notes, ticks = _notes(score, track, first_new if may_be_new else np.inf, until)
         found = {
             "index": index,
             "name": shown(track.name) or instrument_name(track.program, drum=track.is_drum),
@@ -89,7 +92,7 @@ def roll_json(score: symusic.Score, **options: Any) -> str:
 
 
 def _notes(
-    score: symusic.Score, track: symusic.core.TrackTick, first_new: float, until: float, programs: Collection[int]
+    score: symusic.Score, track: symusic.core.TrackTick, first_new: float, until: float
 ) -> tuple[list[list[Any]], list[list[int]]]:
     """Notes of a track by start, and [tick, length] of each.
 
@@ -98,7 +101,6 @@ def _notes(
     columns = track.notes.numpy()
     starts = seconds_at(score, columns["time"])
     ends = seconds_at(score, columns["time"].astype(np.int64) + columns["duration"])
-    may_be_new = not programs or program_of(track) in programs
     rows = zip(columns["pitch"], starts, ends, columns["velocity"], strict=True)
     notes: list[list[Any]] = [
         [
@@ -106,7 +108,7 @@ def _notes(
             round(float(start), 4),
             round(float(end), 4),
             int(velocity),
-            bool(may_be_new and first_new <= start < until),
+            bool(first_new <= start < until),
         ]
         for pitch, start, end, velocity in rows
     ]

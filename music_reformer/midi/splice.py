@@ -75,6 +75,7 @@ class Writer:
         cut: tick of the cut.
         until: tick at which the hole ends, if the cut is the beginning of one.
         missing: instruments whose notes were taken out of the hole, -1 for drums; none: all.
+        missing_tracks: of these, the indices in `score` of the tracks; none: all.
         name: what messages call the file.
     """
 
@@ -86,6 +87,7 @@ class Writer:
         *,
         until: int | None = None,
         missing: frozenset[int] = frozenset(),
+        missing_tracks: frozenset[int] = frozenset(),
         name: str = "the file",
     ) -> None:
         self._name = name
@@ -93,7 +95,7 @@ class Writer:
         self._splicer: Splicer | None = None
         if original is not None:
             try:
-                self._splicer = Splicer(original, score, cut, until, missing)
+                self._splicer = Splicer(original, score, cut, until, missing, missing_tracks)
             except SpliceError as error:
                 self._tell(error)
 
@@ -120,7 +122,7 @@ class Splicer:
         original: bytes of a MIDI file.
         score: the same, as `read_score` reads it.
         cut: tick of the cut.
-        until, missing: as in `Writer`.
+        until, missing, missing_tracks: as in `Writer`.
 
     Raises:
         SpliceError: it is damaged.
@@ -131,12 +133,15 @@ class Splicer:
     cut: int
     until: int | None = None
     missing: frozenset[int] = frozenset()
+    missing_tracks: frozenset[int] = frozenset()
     _kept: list[list[Event]] = field(default_factory=list)
     # (tick, pitch, program or -1 for drums) of notes -> who plays them.
     _players: dict[tuple[int, int, int], list[Place]] = field(default_factory=lambda: defaultdict(list))
     # Of each track of the score; None: it has no notes.
     _places: list[Place | None] = field(default_factory=list)
-    # (chunk, tick, channel, pitch) of notes that were taken out of the hole.
+    # (place, tick, pitch) of the notes of missing instruments in the hole.
+    _in_hole: list[tuple[Place, int, int]] = field(default_factory=list)
+    # (chunk, tick, channel, pitch) of the notes that were taken out of it.
     _taken: set[tuple[int, int, int, int]] = field(default_factory=set)
     # Addresses on which something plays, and those whose program changes in the hole.
     _used: set[int] = field(default_factory=set)
@@ -153,6 +158,7 @@ class Splicer:
         chunks = [list(track.events()) for track in file.tracks]
         self._find_players(chunks)
         self._find_places()
+        self._find_taken()
         self._kept = [list(self._keep(number, events)) for number, events in enumerate(chunks)]
 
     def write(self, continued: symusic.Score) -> bytes:
@@ -163,7 +169,7 @@ class Splicer:
         free = self._free_addresses()
         for number, track in enumerate(continued.tracks):
             program = program_of(track)
-            if not self._is_missing(program) or not _has_news(track, self.cut, self.until):
+            if not self._is_missing(program, number) or not _has_news(track, self.cut, self.until):
                 continue
             place = self._place(number)
             if place is None or not self._still_plays(place, program):
@@ -245,10 +251,20 @@ class Splicer:
                 program = DRUMS if place.channel == DRUM_CHANNEL else programs.of(number, place.address)
                 self._players[tick, data[1], program].append(place)
                 if in_hole and self._is_missing(program):
-                    self._taken.add((number, tick, place.channel, data[1]))
+                    self._in_hole.append((place, tick, data[1]))
 
-    def _is_missing(self, program: int) -> bool:
-        return not self.missing or program in self.missing
+    def _is_missing(self, program: int, track: int | None = None) -> bool:
+        is_one_of_them = track is None or not self.missing_tracks or track in self.missing_tracks
+        return is_one_of_them and (not self.missing or program in self.missing)
+
+    def _find_taken(self) -> None:
+        """Which notes were taken out of the hole: of all missing instruments, or where some tracks play."""
+        places = {self._places[track] for track in self.missing_tracks}
+        self._taken = {
+            (place.chunk, tick, place.channel, pitch)
+            for place, tick, pitch in self._in_hole
+            if not self.missing_tracks or place in places
+        }
 
     def _find_places(self) -> None:
         """Where each track of the score plays. Tracks may play in unison, so all notes vote."""

@@ -67,13 +67,13 @@ def add_endpoints(server: gr.Server, operations: Operations, uploads: Uploads) -
 
     @server.api(name="export", concurrency_id="export", concurrency_limit=1)
     @_tell_the_visitor
-    def export(piece: str, kind: str, since: int, until: int = -1, programs: list | None = None) -> dict:
+    def export(piece: str, kind: str, since: int, until: int = -1, programs: Any = None, tracks: Any = None) -> dict:
         """A piece as "new" notes, "tracks" (zip) or "musicxml"; returns the file's key and name.
 
-        New are those from tick `since` to before `until` (-1: to the end), of these programs (none: all).
+        New are those from tick `since` to before `until` (-1: to the end), of these programs and tracks (none: all).
         """
-        wanted = [] if programs is None else programs
-        return operations.export(ExportFields(piece=piece, kind=kind, since=since, until=until, programs=wanted))
+        players = {name: value for name, value in (("programs", programs), ("tracks", tracks)) if value is not None}
+        return operations.export(ExportFields(piece=piece, kind=kind, since=since, until=until, **players))
 
     @server.api(name="stop", concurrency_id="stop", queue=False)
     @_tell_the_visitor

@@ -11,6 +11,7 @@ import symusic
 
 from music_reformer.config import Checked, require
 from music_reformer.config.checked import bounded, one_of
+from music_reformer.generation.request import MAX_TRACK
 from music_reformer.midi.cut import keep_before, score_from
 from music_reformer.midi.guard import read_score_guarded
 from music_reformer.midi.instruments import instrument_name
@@ -35,10 +36,19 @@ class ExportFields(Checked):
     since: int = bounded(0, 0, MAX_TICK)
     until: int = bounded(-1, -1, MAX_TICK, hint="-1 is the end")
     programs: list[int] = bounded([], -1, 127, size=(0, 129), hint="-1 is drums")
+    # Of these programs, the tracks of the file that have new notes (none: all).
+    tracks: list[int] = bounded([], 0, MAX_TRACK, size=(0, 256))
 
 
 def export(
-    data: bytes, *, kind: str, name: str, since: int, until: int | None = None, programs: Collection[int] = ()
+    data: bytes,
+    *,
+    kind: str,
+    name: str,
+    since: int,
+    until: int | None = None,
+    programs: Collection[int] = (),
+    tracks: Collection[int] = (),
 ) -> tuple[bytes, str, str]:
     """A MIDI file in another form.
 
@@ -48,6 +58,7 @@ def export(
             track; "musicxml": notes for a notation program.
         until: for "new", the tick at which what was there before goes on; None: it does not.
         programs: for "new", instruments that were composed, -1 for drums; none: all.
+        tracks: of these, the indices of the tracks that were composed; none: all.
         name: of the piece.
 
     Returns:
@@ -63,7 +74,11 @@ def export(
     if kind == "tracks":
         return _zip_of_tracks(score), f"{name} - tracks", ".zip"
     new = score_from(score if until is None else keep_before(score, until), max(0, since))
-    new.tracks = [track for track in new.tracks if len(track.notes) and (not programs or program_of(track) in programs)]
+    new.tracks = [
+        track
+        for index, track in enumerate(new.tracks)
+        if len(track.notes) and (not programs or program_of(track) in programs) and (not tracks or index in tracks)
+    ]
     require(len(new.tracks) > 0, f"{name} has no new notes yet.")
     return new.dumps_midi(), f"{name} - new", ".mid"
 

@@ -164,19 +164,7 @@ class Operations:
         began = time.monotonic()
         running = self._running[ticket] = Running(session)
         try:
-            yield {
-                "event": "start",
-                "ticket": ticket,
-                "seed": seed,
-                "cut": round(prompt.cut_seconds, 4),
-                "cut_tick": prompt.cut_tick,
-                "end": round(session.end_seconds, 4),
-                "until_tick": prompt.until_tick,
-                "missing": sorted(prompt.missing),
-                "dropped_bars": session.dropped_bars,
-                "composed": order.request.num_composed,
-                "studied": generator is not self.generator,
-            }
+            yield _start(session, order, ticket) | {"studied": generator is not self.generator}
             for progress in generator.compose(session):
                 running.seconds_left = progress.seconds_left
                 yield {
@@ -189,7 +177,13 @@ class Operations:
                 }
             self._durations.append(time.monotonic() - began)
             writer = Writer(
-                original, score, prompt.cut_tick, until=prompt.until_tick, missing=prompt.missing, name=stem
+                original,
+                score,
+                prompt.cut_tick,
+                until=prompt.until_tick,
+                missing=prompt.missing,
+                missing_tracks=prompt.missing_tracks,
+                name=stem,
             )
             kept = best(session.scores, order.request.variations, cut_tick=prompt.cut_tick, end_tick=session.end_tick)
             written = [
@@ -253,6 +247,7 @@ class Operations:
             since=fields.since,
             until=fields.until if fields.until >= 0 else None,
             programs=fields.programs,
+            tracks=fields.tracks,
         )
         return {"key": self.shelf.put(data, stem=stem, suffix=suffix), "name": f"{stem}{suffix}"}
 
@@ -263,6 +258,7 @@ class Operations:
             continuation_start=prompt.cut_seconds,
             continuation_end=session.hole_end_seconds,
             programs=prompt.missing,
+            new_tracks=prompt.missing_tracks,
             only_new=True,
         )
         outline = new_chords_json(score, prompt.cut_tick, session.end_tick)
@@ -271,6 +267,24 @@ class Operations:
 
 def _piece(key: str, stem: str, opened: Opened) -> dict[str, Any]:
     return {"key": key, "name": stem, "roll": opened.roll, "outline": opened.outline, "notices": opened.notices}
+
+
+def _start(session: Any, order: Order, ticket: str) -> dict[str, Any]:
+    """The first report of a composition."""
+    prompt = session.prompt
+    return {
+        "event": "start",
+        "ticket": ticket,
+        "seed": order.request.seed,
+        "cut": round(prompt.cut_seconds, 4),
+        "cut_tick": prompt.cut_tick,
+        "end": round(session.end_seconds, 4),
+        "until_tick": prompt.until_tick,
+        "missing": sorted(prompt.missing),
+        "missing_tracks": sorted(prompt.missing_tracks),
+        "dropped_bars": session.dropped_bars,
+        "composed": order.request.num_composed,
+    }
 
 
 def _blank(order: Order) -> symusic.Score:

@@ -8,7 +8,7 @@ from typing import Any
 
 from music_reformer.config import Checked, SamplingConfig, require
 from music_reformer.config.checked import bounded, one_of
-from music_reformer.generation.request import Length, Request, Wishes
+from music_reformer.generation.request import MAX_TRACK, Length, Request, Wishes
 from music_reformer.midi.key import MAJORS, MINORS
 from music_reformer.ui.calls import read_fields
 
@@ -50,6 +50,7 @@ class OrderFields(Checked):
     cut_bar: int = bounded(-1, -1, MAX_BAR, hint="-1 is all")
     until_bar: int = bounded(-1, -1, MAX_BAR, hint="-1 is all")
     instruments: list[int] = bounded([], -1, 127, size=(0, MAX_INSTRUMENTS), hint="-1 is drums")
+    tracks: list[int] = bounded([], 0, MAX_TRACK, size=(0, 256))
     key: str = ""
     metre: str = one_of("4/4", METRES)
     tempo: float = bounded(120.0, MIN_TEMPO, MAX_TEMPO, hint="in beats a minute")
@@ -123,6 +124,7 @@ class Order:
             cut_bar=None if is_new or sent.cut_bar < 0 else sent.cut_bar,
             until_bar=None if is_new or sent.until_bar < 0 else sent.until_bar,
             programs=sent.instruments,
+            tracks=[] if is_new else sent.tracks,
             key=sent.key or None,
             chords=sent.chords or None,
             form=sent.form or None,

@@ -20,6 +20,7 @@ from helpers.visitor import (
     notes_of,
     order,
     phase,
+    until,
     upload,
 )
 from music_reformer.midi.examples import EXAMPLES
@@ -165,3 +166,123 @@ def test_the_last_bars_are_rewritten(visit: Callable[..., Any], site: Site) -> N
     written = notes_of(download(tab, 1)[1])
     assert [note for note in written if note[0] < 13 * BAR] == expected
     assert len(written) == len(expected) + 3 * 8
+
+
+def said(tab: Any) -> str:
+    return str(tab.inner_text("#announcement"))
+
+
+def drag_along_the_ruler(tab: Any, *, first: int, last: int, num_bars: int = 16) -> None:
+    """From the middle of bar `first` (counted from 1) to the middle of bar `last`, with the whole piece in view."""
+    roll = tab.locator("#roll").bounding_box()
+    bar = (roll["width"] - 46) / (num_bars * 1.03)
+    x, y = (roll["x"] + 46 + (number - 0.5) * bar for number in (first, last)), roll["y"] + 12
+    tab.mouse.move(next(x), y)
+    tab.mouse.down()
+    tab.mouse.move(next(x), y, steps=6)
+    tab.mouse.up()
+
+
+CLICKS = "window.clicks = 0; addEventListener('pointerdown', () => { window.clicks++; }, true);"
+
+
+def test_two_clicks_compose_bars_in_the_middle_anew(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit(script=CLICKS)
+    upload(tab)
+    assert tab.is_hidden("#anew")
+    tab.evaluate("clicks = 0")
+    drag_along_the_ruler(tab, first=5, last=8)
+    assert said(tab).startswith("Marked bars 5 to 8. Enter composes them anew")
+    assert tab.inner_text("#cut") == "Recompose"
+    begin(tab, "#anew-go")
+    assert tab.evaluate("clicks") == 2
+    phase(tab, "done")
+    asked = site.generator.requests[-1]
+    assert (asked.cut_bar, asked.until_bar, asked.tracks, asked.variations) == (4, 8, [], 2)
+    assert tab.locator(".card").count() == 2
+    assert tab.is_hidden("#anew")
+    written = notes_of(download(tab, 2)[1])
+    kept_notes = [note for note in notes_of(WALTZ) if not 4 * BAR <= note[0] < 8 * BAR]
+    assert [note for note in written if not 4 * BAR <= note[0] < 8 * BAR] == kept_notes
+
+
+def test_keys_mark_bars_give_them_back_and_compose_them(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit()
+    upload(tab)
+    for _ in range(4):
+        tab.keyboard.press("ArrowRight")
+    for key in ("b", "b", "b", "Shift+B"):
+        tab.keyboard.press(key)
+    assert said(tab).startswith("Marked bars 5 to 6.")
+    assert tab.inner_text("#compose") == "Recompose bars 5 to 6"
+    tab.keyboard.press("Escape")
+    assert said(tab) == "The bars stay as they are"
+    assert (tab.inner_text("#cut"), tab.is_hidden("#anew"), tab.inner_text("#compose")) == (
+        "Continue here",
+        True,
+        "Continue",
+    )
+    # From here on, two keys.
+    seen = tab.evaluate("phases.length")
+    tab.keyboard.press("b")
+    tab.keyboard.press("Enter")
+    until(tab, f"phases.slice({seen}).includes('composing')")
+    phase(tab, "done")
+    asked = site.generator.requests[-1]
+    assert (asked.cut_bar, asked.until_bar) == (4, 5)
+
+
+def test_bars_of_one_track_are_composed_anew_beside_its_twin(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit()
+    upload(tab)  # two hands of one piano
+    only = tab.locator(".track-only")
+    assert only.count() == 2
+    assert only.nth(1).is_hidden()
+    drag_along_the_ruler(tab, first=3, last=4)
+    only.nth(1).click()
+    assert only.nth(1).get_attribute("aria-pressed") == "true"
+    assert said(tab).startswith(f"Marked bars 3 to 4 of {WALTZ.tracks[1].name}.")
+    assert WALTZ.tracks[1].name in tab.inner_text("#anew-go")
+    begin(tab, "#anew-go")
+    phase(tab, "done")
+    asked = site.generator.requests[-1]
+    assert (asked.cut_bar, asked.until_bar, asked.tracks, asked.programs) == (2, 4, [1], [])
+    written = download(tab, 1)[1]
+
+    def notes(score: symusic.Score, track: int) -> list[tuple[int, int, int]]:
+        return sorted((note.time, note.duration, note.pitch) for note in score.tracks[track].notes)
+
+    assert notes(written, 0) == notes(WALTZ, 0)
+    assert notes(written, 1) != notes(WALTZ, 1)
+    new = symusic.Score.from_midi(export(tab, "new")[1])
+    assert sum(len(track.notes) for track in new.tracks) == 2 * 8
+    # On show, as in the file: the other hand keeps its notes.
+    shown = tab.evaluate("document.querySelector('.card small').textContent")
+    assert shown.startswith("16 notes")
+    kept(tab, 1)
+    assert current(tab) == "Bars 3-4"
+    # Pressed again, all tracks are meant.
+    tab.keyboard.press("b")
+    for times in (1, 2):
+        tab.focus(".track-only >> nth=0")
+        tab.keyboard.press(" ")
+        assert (" of " in said(tab)) == (times == 1)
+
+
+def test_marks_up_to_the_end_rewrite_it_and_clicks_on_the_ruler_still_move_the_playhead(
+    visit: Callable[..., Any], site: Site
+) -> None:
+    tab = visit()
+    upload(tab)
+    drag_along_the_ruler(tab, first=2, last=2)
+    assert tab.is_hidden("#anew")
+    assert float(tab.get_attribute("#roll", "aria-valuenow")) > 0
+    roll = tab.locator("#roll").bounding_box()
+    bar = (roll["width"] - 46) / (16 * 1.03)
+    tab.mouse.dblclick(roll["x"] + 46 + 14.5 * bar, roll["y"] + 200)
+    assert tab.inner_text("#anew-go").startswith("Compose this bar anew")
+    drag_along_the_ruler(tab, first=16, last=15)
+    begin(tab, "#anew-go")
+    phase(tab, "done")
+    asked = site.generator.requests[-1]
+    assert (asked.cut_bar, asked.until_bar, asked.length) == (14, None, "2bars")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import symusic
 
-from helpers.composing import run
+from helpers.composing import run, stand_in
 from helpers.rich_midi import events_of, rich_file
 from helpers.stand_in_model import StandIn, full_score
 from music_reformer.config import TokenizerConfig
@@ -16,7 +17,10 @@ from music_reformer.errors import UserError
 from music_reformer.generation.generator import Generator
 from music_reformer.generation.request import Request
 from music_reformer.generation.session import Session
-from music_reformer.midi.score import bar_starts
+from music_reformer.midi.parts import tracks_of_parts
+from music_reformer.midi.parts_reader import reader_for
+from music_reformer.midi.score import MAX_LIMITS, bar_starts
+from music_reformer.midi.smf import read_file
 from music_reformer.midi.splice import Writer
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.midi.vocabulary import BOS, DRUMS, PAD
@@ -155,6 +159,72 @@ def test_spliced_into_the_file_all_other_events_stay(midi_format: int, chosen: s
         )
 
     assert not others(original) - others(written)
+
+
+def quartet() -> symusic.Score:
+    """Two violins, a viola and a second viola that is silent in the first bars."""
+    score = full_score()
+    score.tracks = type(score.tracks)([score.tracks[0].copy() for _ in range(4)])
+    for number, (track, program) in enumerate(zip(score.tracks, (40, 40, 41, 41), strict=True)):
+        track.program, track.name, track.is_drum = program, f"part {number}", False
+        track.notes.filter(lambda note, number=number: note.time % 7 != number and note.time >= 480 * number)
+        track.controls, track.pitch_bends, track.pedals, track.lyrics = (
+            type(events)() for events in (track.controls, track.pitch_bends, track.pedals, track.lyrics)
+        )
+    return score
+
+
+@pytest.mark.parametrize("tracks", [[1], [0], [3], [0, 3], [0, 1]])
+def test_of_several_tracks_of_an_instrument_one_is_recomposed(tracks: list[int]) -> None:
+    composer = stand_in("Parts")
+    score = quartet()
+    lines = bar_starts(score)
+    session = composer.start(score, Request(seed=3, cut_bar=2, until_bar=5, tracks=tracks))
+    prompt = session.prompt
+    assert prompt.missing == {score.tracks[index].program for index in tracks}
+    # What the model reads of the hole has the other tracks of the instrument in it.
+    reader = reader_for(composer.tokenizer.vocabulary)
+    behind = np.array(prompt.ids[1 : prompt.ids.index(BOS, 1)])
+    first_bars = behind[: reader.bars(behind)[3]]
+    of_track = {track: part for part, track in tracks_of_parts(score).items()}
+    assert set(reader.parts(first_bars)) == {of_track[index] for index in range(4) if index not in tracks}
+    run(composer, session)
+    original = score.dumps_midi()
+    writer = Writer(original, symusic.Score.from_midi(original), prompt.cut_tick, until=prompt.until_tick,
+                    missing=prompt.missing, missing_tracks=prompt.missing_tracks)  # fmt: skip
+    written, lossy = writer.write(session.scores[0])
+    assert not lossy
+    result = symusic.Score.from_midi(written)
+
+    def events(of: symusic.Score, index: int, *, in_hole: bool) -> list[tuple[int, int, int, int]]:
+        track = next(track for track in of.tracks if track.name == f"part {index}")
+        found = [(note.time, note.duration, note.pitch, note.velocity) for note in track.notes]
+        return sorted(note for note in found if (lines[2] <= note[0] < lines[5]) == in_hole)
+
+    for index in range(4):
+        assert events(result, index, in_hole=False) == events(score, index, in_hole=False)
+        assert (events(result, index, in_hole=True) == events(score, index, in_hole=True)) == (index not in tracks)
+    before, after = (read_file(data, "the file", MAX_LIMITS.file).tracks for data in (original, written))
+    for index, chunk, other in zip(range(4), before, after, strict=True):
+        kept, found = ([event for event in each.events() if event.data[:2] != b"\xff\x2f"] for each in (chunk, other))
+        assert (kept == found) == (index not in tracks)
+
+
+def test_all_tracks_are_the_same_as_none() -> None:
+    composer = stand_in("Parts")
+    prompts = [
+        composer.start(quartet(), Request(cut_bar=2, until_bar=5, tracks=tracks)).prompt
+        for tracks in ([], [0, 1, 2, 3])
+    ]
+    assert prompts[0].ids == prompts[1].ids
+    assert not prompts[1].missing_tracks
+
+
+def test_tracks_that_are_not_there_and_models_without_tracks_are_refused() -> None:
+    with pytest.raises(UserError, match="track 7 has no notes"):
+        stand_in("Parts").start(quartet(), Request(cut_bar=2, until_bar=5, tracks=[7]))
+    with pytest.raises(UserError, match="not tracks"):
+        generator().start(quartet(), Request(cut_bar=2, until_bar=5, tracks=[1]))
 
 
 @pytest.mark.parametrize(

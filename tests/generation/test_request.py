@@ -57,6 +57,9 @@ def test_other_lengths_are_refused(text: str) -> None:
         ({"programs": [128]}, "programs"),
         ({"programs": [-2]}, "programs"),
         ({"programs": ["piano"]}, "programs"),
+        ({"tracks": [-1], "until_bar": 4}, "tracks"),
+        ({"tracks": [1]}, r"tracks \(\[1\]\)"),
+        ({"tracks": [1], "until_bar": 4, "programs": [0]}, r"tracks \(\[1\]\)"),
         ({"key": "H major"}, "key"),
         ({"key": 5}, "key"),
         ({"sampling": {"temperature": 1.0}}, "sampling"),
@@ -79,6 +82,7 @@ def test_a_field_of_the_wrong_type_or_out_of_range_is_refused(schema: type, sett
 def test_the_command_line_takes_every_field_of_a_request_without_a_prefix() -> None:
     typed = {
         "length": "30s",
+        "tracks": "[]",
         "variations": "3",
         "seed": "7",
         "cut_bar": "4",

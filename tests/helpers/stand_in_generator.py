@@ -35,6 +35,7 @@ class StandInPrompt:
     cut_tick: int
     until_tick: int | None = None
     missing: frozenset[int] = frozenset()
+    missing_tracks: frozenset[int] = frozenset()
 
 
 class StandInGenerator:
@@ -49,12 +50,15 @@ class StandInGenerator:
     def start(self, prompt: symusic.Score, request: Request, *, stop: threading.Event | None = None) -> StandInSession:
         self.requests.append(request)
         cut_bar, until_bar = request.cut_bar, request.until_bar
-        players = sorted(set(request.programs) or programs_of(prompt) or {0}, reverse=True)
+        programs = set(request.programs)
+        if request.tracks:
+            programs = {DRUMS if prompt.tracks[i].is_drum else prompt.tracks[i].program for i in request.tracks}
+        players = sorted(programs or programs_of(prompt) or {0}, reverse=True)
         length = Length(bars=until_bar - (cut_bar or 0)) if until_bar is not None else request.parsed_length()
         session = StandInSession(self, prompt, length, request.num_composed, request.seed, cut_bar, players)
         session.request = request
         if until_bar is not None:
-            session.keep_behind(prompt, frozenset(request.programs))
+            session.keep_behind(prompt, frozenset(programs), frozenset(request.tracks))
         return session
 
     def study(self, score: symusic.Score, request: Request) -> StandInStudy:
@@ -131,13 +135,16 @@ class StandInSession:
         self._num_made = 0
         self._stop = threading.Event()
 
-    def keep_behind(self, whole: symusic.Score, missing: frozenset[int]) -> None:
+    def keep_behind(self, whole: symusic.Score, missing: frozenset[int], tracks: frozenset[int]) -> None:
         """Of the bars that are composed keep what others than the missing play, and all that lies behind them."""
         until = self._cut + self._bars * self._bar_ticks
-        for kept, track in zip(self._score.tracks, whole.tracks, strict=True):
+        for index, (kept, track) in enumerate(zip(self._score.tracks, whole.tracks, strict=True)):
             stays = bool(missing) and (DRUMS if track.is_drum else track.program) not in missing
+            stays = stays or (bool(tracks) and index not in tracks)
             kept.notes.extend([note for note in track.notes if note.time >= (self._cut if stays else until)])
-        self.prompt.until_tick, self.prompt.missing = until, missing
+        self.prompt.until_tick, self.prompt.missing, self.prompt.missing_tracks = until, missing, tracks
+        if tracks:
+            self._tracks_of = {player: [i for i in places if i in tracks] for player, places in self._tracks_of.items()}
         self.hole_end_seconds = self.end_seconds
 
     @property

@@ -110,6 +110,26 @@ def test_a_hole_in_the_parts_encoding(first: int, count: int, programs: frozense
         state.advance(token)
 
 
+@pytest.mark.parametrize("parts", [{(0, 1)}, {(0, 2)}, {(0, 1), (40, 1)}])
+def test_a_hole_of_some_parts_is_what_sorting_the_notes_gives(parts: set[tuple[int, int]]) -> None:
+    reader = reader_for(PARTS.vocabulary)
+    ids = np.array([BOS, *PARTS.encode(random_score(1, programs=(0, 0, 40))), PARTS.eos_id], dtype=np.uint16)
+    whole = reader.notes(ids)
+    cut = cut_hole(reader, ids, 3, 4, {program for program, _ in parts}, parts)
+
+    def rows(tokens: list[int], first_bar: int) -> Counter:
+        notes = reader.notes(np.array(tokens))
+        owners = [notes.parts[part] for part in notes.part]
+        return Counter(zip(owners, (notes.bar + first_bar).tolist(), notes.position, notes.pitch, strict=True))
+
+    everything = Counter(
+        zip([whole.parts[part] for part in whole.part], whole.bar.tolist(), whole.position, whole.pitch, strict=True)
+    )
+    taken = Counter({row: n for row, n in everything.items() if row[0] in parts and 3 <= row[1] < 7})
+    assert rows(cut.hole, 3) == taken
+    assert rows(cut.before, 0) + rows(cut.behind, 3) == everything - taken
+
+
 def test_pedals_stay_with_their_instrument() -> None:
     tokenizer = TOKENIZERS["pedals and bends"]
     reader = BarReader(tokenizer.vocabulary)

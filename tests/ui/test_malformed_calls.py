@@ -44,6 +44,7 @@ ORDER_FIELDS = [
     "metre",
     "tempo",
     "instruments",
+    "tracks",
     "chords",
     "form",
     "density",
@@ -62,6 +63,7 @@ SAMPLING_FIELDS = [
 TAKEN = {
     ("seed", json.dumps(10**9)),
     ("instruments", "[]"),
+    ("tracks", "[]"),
     ("tempo", "120.0"),
     *((name, "2.5") for name in ("temperature", "repetition_penalty")),
 }

@@ -82,5 +82,7 @@ export const setup = () => request("setup");
 /** How long the queue takes: {seconds_left of the running composition, typical seconds of one}. */
 export const waiting = () => request("waiting");
 /** A kept piece in another form; resolves to the {key, name} of the file. */
-export const exportAs = (key, kind, { since = 0, until = null, programs = [] }) => call("export", [key, kind, since, until ?? -1, programs]);
+export const exportAs = (key, kind, { since = 0, until = null, programs = [], tracks = [] }) => (
+  call("export", [key, kind, since, until ?? -1, programs, tracks])
+);
 export const fileAddress = (key) => `file/${key}`;

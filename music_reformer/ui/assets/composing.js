@@ -20,25 +20,26 @@ export class Composing {
     const { piece, settings } = this;
     if (piece.composition || piece.isKeeping || !$("controls").reportValidity()) return;
     const order = settings.read({ fromNothing: piece.isEmptyPiece });
-    let { cut: cutBar, until: untilBar } = piece.wanted;
+    let { cut: cutBar, until: untilBar, tracks } = piece.wanted;
     if (piece.variation && (rewrite || piece.mustKeepFirst) && !await this.keep(piece.version.selected)) return;
     const end = wholeBars(piece.version.score);
     if (rewrite) {
       cutBar = Math.max(0, end - rewrite);
-      untilBar = null;
+      [untilBar, tracks] = [null, []];
       order.length = `${rewrite}bars`;
     }
     if (!piece.isEmptyPiece) {
       Object.assign(order, { piece: piece.version.key, cut_bar: cutBar === end ? -1 : cutBar, until_bar: untilBar ?? -1 });
     }
-    await this.#run(order, cutBar, untilBar);
+    if (tracks.length) Object.assign(order, { tracks, instruments: [] });
+    await this.#run(order, cutBar, untilBar, tracks);
   }
 
-  async #run(order, cutBar, untilBar) {
+  async #run(order, cutBar, untilBar, tracks) {
     const { piece, desk } = this;
     const { version } = piece;
     const composition = new Composition({
-      version, order, cutBar, untilBar, instruments: this.instruments,
+      version, order, cutBar, untilBar, tracks, instruments: this.instruments,
       onStart: (run) => desk.begin(run), onGrowth: () => desk.grow(), onProgress: showProgress,
     });
     this.#former = { run: version.run, selected: version.selected };

@@ -1,5 +1,6 @@
 // One order to the server, from its place in the queue to its finished variations. A `run` is its result:
-// {order, cutBar, untilBar, variations, seed, cut, cutTick, end, until, untilTick, missing, dropped, composed}; each variation
+// {order, cutBar, untilBar, tracks, variations, seed, cut, cutTick, end, until, untilTick, missing, missingTracks, dropped,
+// composed}; each variation
 // has a score from its first note on. While it is under way there may be more (`composed`) than are kept in the end. `until` and its like are null where the piece does not go on behind the new music.
 
 import { call, stop, waiting } from "./api.js";
@@ -12,9 +13,9 @@ export class Composition {
   #placeTimer = null;
 
   /** `onStart(run)`, `onGrowth(run, notes)` and `onProgress(share, text)` tell how it goes. */
-  constructor({ version, order, cutBar, untilBar, instruments, onStart, onGrowth, onProgress }) {
+  constructor({ version, order, cutBar, untilBar, tracks, instruments, onStart, onGrowth, onProgress }) {
     Object.assign(this, { version, instruments, onStart, onGrowth, onProgress });
-    this.run = { order, cutBar, untilBar, variations: [] };
+    this.run = { order, cutBar, untilBar, tracks, variations: [] };
   }
 
   /** Resolves to the finished run, or to null if the visitor left. */
@@ -63,10 +64,10 @@ export class Composition {
     else this.#finish(news);
   }
 
-  #begin({ ticket, seed, cut, cut_tick: cutTick, end, until_tick: untilTick, missing, dropped_bars: dropped, composed }) {
+  #begin({ ticket, seed, cut, cut_tick: cutTick, end, until_tick: untilTick, missing, missing_tracks: missingTracks, dropped_bars: dropped, composed }) {
     clearTimeout(this.#placeTimer);
     this.#ticket = ticket;
-    Object.assign(this.run, { seed, cut, cutTick, end, until: untilTick === null ? null : end, untilTick, missing, dropped, composed });
+    Object.assign(this.run, { seed, cut, cutTick, end, until: untilTick === null ? null : end, untilTick, missing, missingTracks, dropped, composed });
     this.run.variations = Array.from({ length: composed }, () => (
       { score: new Live(this.version.score, this.run), fresh: [], done: 0, frontier: cut }
     ));

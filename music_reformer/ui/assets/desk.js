@@ -70,11 +70,11 @@ export class Desk {
       roll.setCut(null);
       return;
     }
-    const { cut, until } = piece.wanted;
+    const { cut, until, tracks } = piece.wanted;
     const end = piece.numBars;
     const leavesOut = !piece.wantsSameBars && cut < end;
     roll.setCut(cut, {
-      ...handleLabels(piece), veil: leavesOut, movable: !piece.composition,
+      ...handleLabels(piece), veil: leavesOut && !tracks.length, movable: !piece.composition,
       until: piece.canInfill && (leavesOut || until !== null) ? until ?? end : null,
     });
     $("length").disabled = until !== null;

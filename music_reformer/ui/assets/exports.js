@@ -1,5 +1,5 @@
 // The export menu. The server writes MIDI and notation; sound is rendered here, as it is heard. `span` is {since, until,
-// programs} of the new notes in what is exported, or null.
+// programs, tracks} of the new notes in what is exported, or null.
 
 import { exportAs, fileAddress } from "./api.js";
 import { channelsOf } from "./channels.js";

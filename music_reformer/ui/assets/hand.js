@@ -1,7 +1,7 @@
 // The pointer on the roll while notes are edited: it selects, moves and stretches notes and adds new ones. What it has
 // hold of is drawn as outlines; the notes themselves change when it lets go. Ruler and keys move the view, as always.
 
-import { DRUM_ROW, RULER, frameOf } from "./roll-picture.js";
+import { DRUM_ROW, RULER, boxOf, frameOf } from "./roll-picture.js";
 import { firstFrom } from "./score.js";
 import { shifted, snap, tickAt } from "./notes.js";
 
@@ -48,14 +48,6 @@ export class Hand {
     return Math.min(Math.max(high - Math.floor((y - RULER) / row), low), high);
   }
 
-  /** {x, y, wide, tall} of a note. */
-  #boxOf(note, frame) {
-    const [x, wide] = [this.roll.x(note.start), Math.max((note.end - note.start) * this.roll.zoom - 1, 2)];
-    return note.drum
-      ? { x, y: frame.drumY(note.pitch), wide: Math.min(wide, 5), tall: DRUM_ROW - 3 }
-      : { x, y: frame.y(note.pitch), wide, tall: frame.row };
-  }
-
   /** The note under a point, or the nearest within reach; notes of silent tracks are out of it. */
   #noteAt({ x, y }, reach) {
     const { roll } = this;
@@ -64,7 +56,7 @@ export class Hand {
     let best = null, least = reach + 0.01;
     for (let index = firstFrom(notes, roll.left - roll.longest - 1); index < notes.length && roll.x(notes[index].start) <= x + reach; index++) {
       if (roll.silent.has(notes[index].track)) continue;
-      const box = this.#boxOf(notes[index], frame);
+      const box = boxOf(this.roll, notes[index], frame);
       const off = Math.max(box.x - x, x - box.x - box.wide, box.y - y, y - box.y - box.tall, 0);
       if (off < least || (off === 0 && least === 0)) [best, least] = [notes[index], off];
     }
@@ -73,7 +65,7 @@ export class Hand {
 
   /** Whether a point on a note has hold of its end, by which it is stretched; a drum hit has none. */
   #isAtEnd({ x: at }, note) {
-    const { x, wide } = this.#boxOf(note, this.#frame);
+    const { x, wide } = boxOf(this.roll, note, this.#frame);
     return !note.drum && at > x + wide - Math.min(EDGE, wide / 3);
   }
 
@@ -145,7 +137,7 @@ export class Hand {
     const [left, right] = [Math.min(from.x, to.x), Math.max(from.x, to.x)];
     const [top, bottom] = [Math.min(from.y, to.y), Math.max(from.y, to.y)];
     return this.#score.notes.filter((note) => {
-      const { x, y, wide, tall } = this.#boxOf(note, frame);
+      const { x, y, wide, tall } = boxOf(this.roll, note, frame);
       return x <= right && x + wide >= left && y <= bottom && y + tall >= top && !this.roll.silent.has(note.track);
     });
   }
@@ -171,7 +163,7 @@ export class Hand {
     const moves = drag?.moved && drag.change;
     const notes = moves ? shifted(this.#score, editing.selected, drag.change).map(({ made }) => made) : editing.selected;
     for (const note of notes) {
-      const { x, y, wide, tall } = this.#boxOf(note, frame);
+      const { x, y, wide, tall } = boxOf(this.roll, note, frame);
       context.strokeRect(x - 1, y, wide + 2, tall);
       context.globalAlpha = 0.22;
       context.fillRect(x, y, wide, tall);
@@ -184,7 +176,7 @@ export class Hand {
     }
     const place = drag?.kind === "draw" ? null : editing.place;
     if (place) {
-      const box = this.#boxOf(place, frame);
+      const box = boxOf(this.roll, place, frame);
       context.lineWidth = 1.5;
       context.setLineDash([3, 2]);
       context.strokeRect(box.x, box.y, box.wide, box.tall);

@@ -16,7 +16,7 @@ export function linkTo(piece, settings) {
   const run = version?.run;
   const order = run ? { ...run.order, seed: run.seed } : settings.read({ fromNothing: piece.isEmptyPiece });
   const wanted = !run && !piece.isEmptyPiece && version?.wanted;
-  if (wanted) Object.assign(order, { cut_bar: wanted.cut, until_bar: wanted.until ?? -1 });
+  if (wanted) Object.assign(order, { cut_bar: wanted.cut, until_bar: wanted.until ?? -1, ...(wanted.tracks?.length && { tracks: wanted.tracks }) });
   // An upload is named by its key: who has the link has the file, as long as the server keeps it.
   const source = version?.source || (version?.key ? `kept:${version.key}` : "");
   return `${location.origin}${location.pathname}#${Settings.toLink(order, source)}`;

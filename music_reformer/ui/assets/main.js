@@ -17,6 +17,7 @@ import { Instruments } from "./instruments.js";
 import { Keeping } from "./keeping.js";
 import { listenToKeys } from "./keyboard.js";
 import { linkTo, wordsOfAddress } from "./link.js";
+import { Marks, markKeys } from "./marks.js";
 import { Memory } from "./memory.js";
 import { closeMenus } from "./menus.js";
 import { complain, dismiss } from "./messages.js";
@@ -54,6 +55,7 @@ const transport = new Transport({
 });
 const tracks = new Tracks({
   element: $("tracks"), instruments: offer.instruments, onSilence: (places) => desk.silence(places), onMix: (mix) => { player.mix = mix; },
+  onChoose: (place) => marks.toggleTrack(place),
 });
 const cards = new Cards({ element: $("variations"), onSelect: (index) => desk.select(index), onKeep: (index) => keeping.keep(index) });
 const versions = new Versions({ element: $("versions"), onGo: goTo });
@@ -66,7 +68,7 @@ const memory = new Memory({ keptDays: offer.kept_days });
 const piece = new OpenPiece({ versions, canInfill: offer.can_infill });
 const studying = new Studying({ piece });
 const phase = new Phase({
-  piece, transport, onChange: (can) => editing.follow(can), onSettled: () => { memory.save(versions.whole); studying.follow(); },
+  piece, transport, onChange: (can) => { editing.follow(can); marks.follow(); }, onSettled: () => { memory.save(versions.whole); studying.follow(); },
 });
 const desk = new Desk({ piece, parts: { roll, transport, player, tracks, cards, instruments, phase }, onSeed: useSeed });
 const composing = new Composing({ piece, desk, settings, studying, instruments: offer.instruments, keep: (index) => keeping.keep(index) });
@@ -77,6 +79,7 @@ const editing = new Editing({
   sound: (note) => { if (!transport.obstacle) player.preview(note).catch(console.error); },
 });
 roll.hand = new Hand({ roll, editing });
+const marks = roll.marks = new Marks({ piece, desk, roll, tracks, player, compose: (order) => composing.compose(order) });
 const opening = new Opening({ piece, desk, composing, settings, memory, limits: offer.limits });
 const welcome = new Welcome({
   element: $("welcome"), list: $("examples"), art: $("art"), examples: offer.examples,
@@ -93,7 +96,7 @@ function exported() {
   const run = version?.run;
   return {
     key: variation ? variation.key : version?.key, name: variation?.name ?? version?.name ?? "piece", score: player.asMixed(score),
-    silent: player.silent, span: variation?.key ? { since: run.cutTick, until: run.untilTick, programs: run.missing } : null,
+    silent: player.silent, span: variation?.key ? { since: run.cutTick, until: run.untilTick, programs: run.missing, tracks: run.missingTracks } : null,
   };
 }
 
@@ -163,7 +166,7 @@ listenToKeys({
   "Ctrl Z": whenOpen(() => { undo(); }),
   "Ctrl Shift Z": whenOpen(() => { redo(); }),
   ...Object.fromEntries(Array.from({ length: 8 }, (_, index) => [String(index + 1), whenOpen(() => desk.select(index))])),
-}, { first: () => editKeys(editing) });
+}, { first: () => (editing.isOn ? editKeys(editing) : markKeys(marks)) });
 
 // ---- What there is to begin with
 

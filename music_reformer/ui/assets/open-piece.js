@@ -1,7 +1,8 @@
 // What is open, without its looks: the versions of the piece, the variation on show, and the bars that the visitor wants
 // composed. A version is {key, name, label, source, score}; its `notices` name the faults that were repaired in its file, its `run` is
 // what was last composed from it, `selected` the variation on show (null: the version itself), `wanted` the bars {cut,
-// until} between which new music is wanted (until null: to the end). A run was asked for its own, `cutBar` and `untilBar`.
+// until} between which new music is wanted (until null: to the end), of the `tracks` with some indices (none: of all
+// instruments that play). A run was asked for its own, `cutBar`, `untilBar` and `tracks`.
 
 import { EMPTY, wholeBars } from "./score.js";
 
@@ -30,7 +31,9 @@ export class OpenPiece {
   get wanted() {
     const { variation, version } = this;
     const here = variation ? version.run : version;
-    return here.wanted ?? (variation ? { cut: here.cutBar, until: here.untilBar } : { cut: wholeBars(here.score), until: null });
+    const first = variation
+      ? { cut: here.cutBar, until: here.untilBar, tracks: here.tracks ?? [] } : { cut: wholeBars(here.score), until: null };
+    return { tracks: [], ...(here.wanted ?? first) };
   }
 
   /** Seconds {from, to} of the new music of the variation on show, once it is complete; null without one. */
@@ -39,19 +42,21 @@ export class OpenPiece {
     return run && { from: run.cut, to: run.until ?? this.variation.score.seconds };
   }
 
-  want({ cut, until }) {
+  want({ cut, until, tracks = [] }) {
     if (this.composition) return;
     const end = this.numBars;
     cut = Math.min(cut, end);
     if (until !== null) until = Math.max(until, cut + 1);
-    if (!this.canInfill || until >= end) until = null;
-    (this.variation ? this.version.run : this.version).wanted = { cut, until };
+    // Of some tracks, bars up to the end are recomposed beside the others; of all, the end is continued.
+    if (!this.canInfill || (until >= end && !tracks.length)) until = null;
+    (this.variation ? this.version.run : this.version).wanted = { cut, until, tracks: until === null ? [] : tracks };
   }
 
   /** Whether the wanted bars are those for which the variation on show was composed. */
   get wantsSameBars() {
-    const { cut, until } = this.wanted;
-    return this.variation !== null && cut === this.version.run.cutBar && until === this.version.run.untilBar;
+    const { cut, until, tracks } = this.wanted;
+    const run = this.variation && this.version.run;
+    return run !== null && cut === run.cutBar && until === run.untilBar && `${tracks}` === `${run.tracks ?? []}`;
   }
 
   /** Whether the wanted bars lie in the variation on show, which has to become the piece before they can be composed. */

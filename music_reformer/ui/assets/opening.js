@@ -109,8 +109,11 @@ export class Opening {
   }
 }
 
-/** The bars {cut, until} that a link wants composed, or null where it does not say. "-1" is all bars. */
+/** The bars {cut, until, tracks} that a link wants composed, or null where it does not say. "-1" is all bars. */
 function barsOf(words) {
   const bars = (name) => (/^\d+$/.test(words.get(name) ?? "") ? Number(words.get(name)) : null);
-  return bars("cut_bar") === null ? null : { cut: bars("cut_bar"), until: bars("until_bar") };
+  return bars("cut_bar") === null ? null : { cut: bars("cut_bar"), until: bars("until_bar"), tracks: tracksOf(words) };
 }
+
+/** The indices of the tracks that a link wants composed. */
+const tracksOf = (words) => (words.get("tracks") ?? "").split(",").filter((text) => /^\d+$/.test(text)).map(Number);

@@ -20,6 +20,15 @@ export function frameOf(roll, width, height) {
   };
 }
 
+/** Where a note lies on the roll. */
+export function boxOf(roll, note, frame) {
+  const x = roll.x(note.start);
+  const wide = Math.max((note.end - note.start) * roll.zoom - 1, 2);
+  return note.drum
+    ? { x, y: frame.drumY(note.pitch), wide: Math.min(wide, 5), tall: DRUM_ROW - 3 }
+    : { x, y: frame.y(note.pitch), wide, tall: frame.row };
+}
+
 export function drawNotes(roll) {
   const { context, width, height } = prepare(roll.canvas);
   const palette = colours();
@@ -143,7 +152,7 @@ function drawKeys(roll, context, palette, { low, high, y, row, floor, height }) 
 
 export function drawOver(roll) {
   const { context, width, height } = prepare(roll.over);
-  roll.hand?.draw(context, frameOf(roll, width, height), colours());
+  for (const layer of [roll.hand, roll.marks]) layer?.draw(context, frameOf(roll, width, height), colours());
   const at = roll.x(roll.playhead);
   if (at < roll.keys - 1) return;
   context.fillStyle = colours().playhead;

@@ -8,7 +8,9 @@ const MAX_PIXELS_PER_SECOND = 400;
 
 export class Roll {
   silent = new Set();
-  hand = null;  // edits notes: what it takes of the pointer does not move the view, and it draws over the notes
+  // What they take of the pointer does not move the view, and they draw over the notes.
+  hand = null;  // edits notes
+  marks = null;  // marks bars
 
   /** `onSeek(seconds)` receives where the visitor clicked, `onCut(bars)` how many bars to keep, `onUntil(bars)` the bar
    *  from which the rest is kept, too. */
@@ -159,7 +161,7 @@ export class Roll {
     const local = (event) => event.clientX - this.element.getBoundingClientRect().left;
     let drag = null;
     this.element.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0 || event.target.closest(".cut") || this.hand?.takes(event)) return;
+      if (event.button !== 0 || event.target.closest(".cut, .anew") || this.hand?.takes(event) || this.marks?.takes(event)) return;
       drag = { x: event.clientX, left: this.left, moved: false };
       this.element.setPointerCapture(event.pointerId);
     });

@@ -51,11 +51,13 @@ function before(score, cut) {
   };
 }
 
-/** What lies before and behind a hole, and what is played in it by others than the `missing` programs (none: all are). */
-function around(score, { cut, until, missing }) {
+/** What lies before and behind a hole, and what is played in it by others than the `missing` programs, and of these the
+ *  tracks with some indices (none: all are). */
+function around(score, { cut, until, missing, missingTracks = [] }) {
+  const isOther = ({ track }) => missingTracks.length > 0 && !missingTracks.includes(score.tracks[track].index);
   const programOf = ({ drum, track }) => (drum ? -1 : score.tracks[track].program);
   const inside = ({ start }) => start >= cut - TOLERANCE && start < until - TOLERANCE;
-  const notes = score.notes.filter((note) => !inside(note) || (missing.length && !missing.includes(programOf(note))));
+  const notes = score.notes.filter((note) => !inside(note) || isOther(note) || (missing.length && !missing.includes(programOf(note))));
   return { ...score, notes, cut, until };
 }
 

@@ -1,5 +1,5 @@
 // The list of tracks: colour, name, buttons that mute and solo them, in sound and picture, and behind the name of each its
-// volume and pan, in sound.
+// volume and pan, in sound. While bars are marked, a further button chooses the track for them.
 
 import { NEUTRAL } from "./channels.js";
 import { NUM_COLOURS } from "./draw.js";
@@ -9,11 +9,12 @@ const LOUDEST = 127 / 100;  // that a volume of General MIDI can be raised by
 export class Tracks {
   #states = new Map();  // identity of a track -> {muted, solo, volume, pan}
   #identities = [];  // of the tracks on show
+  #indices = [];  // of the same in the file
 
-  /** `instruments` are the names of the 128 programs. `onSilence(places)` receives the silent tracks,
-   *  `onMix(mix)` the {volume, pan} of each (see channels.js). */
-  constructor({ element, instruments, onSilence, onMix }) {
-    Object.assign(this, { element, instruments, onSilence, onMix });
+  /** `instruments` are the names of the 128 programs. `onSilence(places)` receives the silent tracks, `onMix(mix)` the
+   *  {volume, pan} of each (see channels.js), `onChoose(place)` the one whose bars alone are to be marked. */
+  constructor({ element, instruments, onSilence, onMix, onChoose }) {
+    Object.assign(this, { element, instruments, onSilence, onMix, onChoose });
   }
 
   /** Forget which tracks are muted. */
@@ -29,7 +30,18 @@ export class Tracks {
       this.#identities = identities;
       this.element.replaceChildren(...score.tracks.map((track, place) => this.#row(track, place)));
     }
+    this.#indices = score.tracks.map(({ index }) => index);
     this.#tell();
+  }
+
+  /** Show the tracks with these indices as chosen for the marked bars; null: none are marked. */
+  choose(indices) {
+    const rows = [...this.element.children];
+    rows.forEach((row, place) => {
+      const only = row.querySelector(".track-only");
+      only.hidden = indices === null || rows.length < 2;
+      only.setAttribute("aria-pressed", Boolean(indices?.includes(this.#indices[place])));
+    });
   }
 
   #row(track, place) {
@@ -40,7 +52,10 @@ export class Tracks {
     name.title = `${track.name} (${instrument}): volume and pan`;
     name.setAttribute("aria-expanded", false);
     if (instrument !== track.name) name.append(Object.assign(document.createElement("small"), { textContent: instrument }));
-    row.append(name, this.#button(track, place, "muted", "M", "Mute"), this.#button(track, place, "solo", "S", "Solo"));
+    row.append(
+      name, this.#onlyButton(track, place),
+      this.#button(track, place, "muted", "M", "Mute"), this.#button(track, place, "solo", "S", "Solo"),
+    );
     const mixer = Object.assign(document.createElement("div"), { className: "track-mixer", hidden: true });
     mixer.append(
       ...this.#slider(track, place, { what: "volume", label: "Volume", min: 0, max: LOUDEST, step: 0.01 }),
@@ -52,6 +67,14 @@ export class Tracks {
     });
     row.append(mixer);
     return row;
+  }
+
+  #onlyButton({ name }, place) {
+    const button = Object.assign(document.createElement("button"), { type: "button", className: "track-only", textContent: "Only", hidden: true });
+    button.title = `Of the marked bars, compose ${name} alone anew`;
+    button.setAttribute("aria-label", `Only ${name} in the marked bars`);
+    button.addEventListener("click", () => this.onChoose(place));
+    return button;
   }
 
   #slider(track, place, { what, label, ...range }) {

@@ -4,7 +4,7 @@ import { clock, count } from "./draw.js";
 import { wholeBars } from "./score.js";
 
 /** "bar 5", "bars 5 to 8": bars from index `from` up to `to`. */
-const barsFromTo = (from, to) => (from + 1 === to ? `bar ${to}` : `bars ${from + 1} to ${to}`);
+export const barsFromTo = (from, to) => (from + 1 === to ? `bar ${to}` : `bars ${from + 1} to ${to}`);
 
 /** Length, metre and tempo of a piece. */
 export function facts({ tempos, metres, seconds, ...score }) {
@@ -39,7 +39,7 @@ export function composeButton(piece) {
 /** What the handles say: {label, untilLabel}. */
 export function handleLabels(piece) {
   const { cut, until } = piece.wanted;
-  return { label: cutLabel(piece, cut, until), untilLabel: until === null ? "to the end" : `Keep from bar ${until + 1}` };
+  return { label: cutLabel(piece, cut, until), untilLabel: until === null || until >= piece.numBars ? "to the end" : `Keep from bar ${until + 1}` };
 }
 
 function cutLabel(piece, cut, until) {
@@ -50,7 +50,11 @@ function cutLabel(piece, cut, until) {
 
 /** What becomes of the bars behind the cut. */
 export function cutNote(piece) {
-  const { cut, until } = piece.wanted;
+  const { cut, until, tracks } = piece.wanted;
+  if (tracks.length) {
+    const names = piece.score.tracks.filter(({ index }) => tracks.includes(index)).map(({ name }) => name);
+    return `Only ${names.join(" and ")} is composed anew; everything else stays as it is.`;
+  }
   if (until !== null) {
     return "The bars before and after stay as they are and guide the new music. Instruments that are not selected keep their notes.";
   }
