@@ -18,7 +18,7 @@ from music_reformer.config import Checked, require
 from music_reformer.errors import UserError
 
 MAX_DEPTH = 8
-MAX_TEXT = 1000
+MAX_TEXT = 4000
 MAX_DIGITS = 20
 SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 EVENT = re.compile(r"[0-9a-f]{32}")

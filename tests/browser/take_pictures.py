@@ -45,6 +45,7 @@ SINGLE = {
     ("5-playing", WINDOWS[1], "light"): "page-phone",
     ("13-steering", WINDOWS[0], "light"): "page-steering",
     ("14-editing", WINDOWS[0], "light"): "page-editing",
+    ("15-lanes", WINDOWS[0], "light"): "page-lanes",
 }
 HEIGHT = 600  # of a sheet, in pixels
 GAP = 12
@@ -87,8 +88,17 @@ def walk(tab: Any, other: Any) -> Iterator[str]:
     tab.fill("#density", "2")
     tab.locator("#dynamics").scroll_into_view_if_needed()
     yield "13-steering"
-    tab.fill("#chords", "")
     tab.fill("#density", "0")
+    tab.fill("#amount", "16")
+    tab.fill("#form", "1-8 | new 8")
+    tab.click("#steering summary")
+    tab.keyboard.press("h")
+    tab.evaluate("window.scrollTo(0, 0)")
+    yield "15-lanes"
+    tab.keyboard.press("h")
+    tab.click("#steering summary")
+    tab.fill("#chords", "")
+    tab.fill("#form", "")
     tab.click("#steering summary")
     tab.keyboard.press("e")
     tab.wait_for_selector("#edit-tools:not([hidden])")

@@ -30,10 +30,10 @@ const json = (data) => ({
   method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(data),
 });
 
-/** A result whose piano rolls, which come as JSON text, are read. */
+/** A result whose piano rolls, which come as JSON text, are read; the chords and sections of each go with it. */
 function withRolls(result) {
   for (const piece of [result, ...(result?.variations ?? [])]) {
-    if (typeof piece?.roll === "string") piece.roll = JSON.parse(piece.roll);
+    if (typeof piece?.roll === "string") piece.roll = { ...JSON.parse(piece.roll), outline: JSON.parse(piece.outline) };
   }
   return result;
 }

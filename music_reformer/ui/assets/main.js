@@ -4,6 +4,7 @@
 // each other.
 
 import { setup } from "./api.js";
+import { Asked } from "./asked.js";
 import { Cards } from "./cards.js";
 import { Composing } from "./composing.js";
 import { Desk } from "./desk.js";
@@ -17,6 +18,7 @@ import { Instruments } from "./instruments.js";
 import { Keeping } from "./keeping.js";
 import { listenToKeys } from "./keyboard.js";
 import { linkTo, wordsOfAddress } from "./link.js";
+import { Lanes } from "./lanes.js";
 import { Marks, markKeys } from "./marks.js";
 import { Memory } from "./memory.js";
 import { closeMenus } from "./menus.js";
@@ -62,13 +64,15 @@ const versions = new Versions({ element: $("versions"), onGo: goTo });
 const instruments = new Instruments({
   element: $("instruments"), adder: $("add-instrument"), hint: $("instruments-hint"), names: offer.instruments, most: offer.limits.instruments,
 });
-const settings = new Settings({ ...offer, form: $("controls"), instruments });
-const memory = new Memory({ keptDays: offer.kept_days });
-
 const piece = new OpenPiece({ versions, canInfill: offer.can_infill });
+const asked = new Asked({
+  controls: $("controls"), piece, canAsk: offer.can_be_steered, onChange: ({ isNew }) => { lanes.follow(); if (isNew) remember(); },
+});
+const settings = new Settings({ ...offer, form: $("controls"), asked, instruments });
+const memory = new Memory({ keptDays: offer.kept_days });
 const studying = new Studying({ piece });
 const phase = new Phase({
-  piece, transport, onChange: (can) => { editing.follow(can); marks.follow(); }, onSettled: () => { memory.save(versions.whole); studying.follow(); },
+  piece, transport, onChange: (can) => { editing.follow(can); marks.follow(); }, onSettled: () => { remember(); studying.follow(); },
 });
 const desk = new Desk({ piece, parts: { roll, transport, player, tracks, cards, instruments, phase }, onSeed: useSeed });
 const composing = new Composing({ piece, desk, settings, studying, instruments: offer.instruments, keep: (index) => keeping.keep(index) });
@@ -80,7 +84,8 @@ const editing = new Editing({
 });
 roll.hand = new Hand({ roll, editing });
 const marks = roll.marks = new Marks({ piece, desk, roll, tracks, player, compose: (order) => composing.compose(order) });
-const opening = new Opening({ piece, desk, composing, settings, memory, limits: offer.limits });
+const lanes = new Lanes({ element: $("lanes"), button: $("lanes-switch"), roll, piece, asked, onGo: (seconds) => transport.seek(seconds) });
+const opening = new Opening({ piece, desk, composing, settings, asked, memory, limits: offer.limits });
 const welcome = new Welcome({
   element: $("welcome"), list: $("examples"), art: $("art"), examples: offer.examples,
   onExample: (key) => opening.example(key), onNothing: () => opening.emptyPiece(),
@@ -104,6 +109,11 @@ function exported() {
 function showLink(link) {
   history.replaceState(null, "", link);
   memory.noteLink();
+}
+
+/** Have this browser keep what is open, and what is asked of its new bars. */
+function remember() {
+  if (["ready", "done"].includes(phase.name)) memory.save({ ...versions.whole, asked: asked.whole });
 }
 
 function useSeed(seed) {
@@ -161,6 +171,7 @@ listenToKeys({
   K: whenOpen(() => piece.variation !== null && !piece.composition && keeping.keep(piece.version.selected)),
   Escape: () => (closeMenus() || !piece.version ? undefined : composing.halt()),
   E: whenOpen(() => { editing.switch(); }),
+  H: whenOpen(() => lanes.toggle()),
   "+": whenOpen(() => roll.zoomBy(1.6)),
   "-": whenOpen(() => roll.zoomBy(1 / 1.6)),
   "Ctrl Z": whenOpen(() => { undo(); }),

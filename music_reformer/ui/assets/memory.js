@@ -60,7 +60,7 @@ export class Memory {
     addEventListener("pagehide", () => this.#write());
   }
 
-  /** Keep `session` (see `Versions.whole`) as what this tab has open, with the link that is in the address by now. */
+  /** Keep `session` (see `Versions.whole`; `asked` is what is asked of its new bars) as what this tab has open, with the link that is in the address by now. */
   save(session) {
     writeTab({ id: this.#id, link: location.hash });
     clearTimeout(this.#pending?.timer);
@@ -72,11 +72,12 @@ export class Memory {
 
   async #write() {
     if (!this.#pending) return;
+    const { asked } = this.#pending.session;
     const session = bounded(this.#pending.session);
     clearTimeout(this.#pending.timer);
     this.#pending = null;
     if (!session) return;
-    const record = { ...session, id: this.#id, saved: Date.now() };
+    const record = { ...session, asked, id: this.#id, saved: Date.now() };
     await transact((store) => store.put(record)).catch(() => {});
   }
 

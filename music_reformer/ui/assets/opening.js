@@ -9,8 +9,8 @@ import { facts, repairs } from "./wording.js";
 export class Opening {
   #attempt = null;  // the last one; what earlier ones bring is no longer wanted
 
-  constructor({ piece, desk, composing, settings, memory, limits }) {
-    Object.assign(this, { piece, desk, composing, settings, memory, limits });
+  constructor({ piece, desk, composing, settings, asked, memory, limits }) {
+    Object.assign(this, { piece, desk, composing, settings, asked, memory, limits });
   }
 
   file(file) {
@@ -45,6 +45,7 @@ export class Opening {
       if (isOwn) this.memory.claim(session);
       try {
         this.piece.versions.restore(session);
+        this.asked.write(session.asked ?? {});
         this.desk.arrive();
       } catch (error) {
         console.error(error);
@@ -71,6 +72,7 @@ export class Opening {
       const score = roll ? scoreOf(roll) : EMPTY;
       piece.versions.plant({ key, name, label: key ? "Opened" : "From nothing", source, score, notices, selected: null });
       desk.instruments.show(score);
+      this.asked.write({ chords: "", form: "" });  // what was asked for was asked of another piece
       if (words) settings.apply(words);
       const wanted = words && barsOf(words);
       if (wanted) piece.want(wanted);

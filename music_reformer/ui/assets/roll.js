@@ -8,6 +8,7 @@ const MAX_PIXELS_PER_SECOND = 400;
 
 export class Roll {
   silent = new Set();
+  lanes = null;  // above the roll; they move with it, and may need room behind the piece
   // What they take of the pointer does not move the view, and they draw over the notes.
   hand = null;  // edits notes
   marks = null;  // marks bars
@@ -82,7 +83,7 @@ export class Roll {
   get span() { return Math.max(this.element.clientWidth - this.keys, 10); }
   get visible() { return this.span / this.zoom; }
   /** What "everything" is when zoomed out: the piece and a little air behind it. */
-  get whole() { return this.seconds * 1.03; }
+  get whole() { return Math.max(this.seconds * 1.03, this.lanes?.end ?? 0); }
   get leastZoom() { return this.span / this.whole; }
 
   fit() { this.viewFrom(0, this.whole); this.fitted = true; }
@@ -129,6 +130,7 @@ export class Roll {
         drawNotes(this);
         this.placeHandle(this.handle, this.cutSeconds);
         this.placeHandle(this.untilHandle, this.untilSeconds);
+        this.lanes?.draw();
       }
       if (this.overviewStale) drawOverview(this);
       this.stale = this.overviewStale = false;

@@ -1,7 +1,8 @@
 // The music as the page holds it: a `score` has tracks {index (in the file), name, program, drum}, notes {pitch, start, end, velocity, isNew,
 // drum, track (its place among the tracks); tick and ticks (its length), once the server has read it} by start, moves {time, track, number, value} (controllers; number -1 is the
 // pitch bend) by time, bars and beats in seconds, tempos, metres, seconds (its length), cut (where new music begins, or
-// null) and until (where the piece goes on behind it, or null). Scores are never changed, only made from others, but for
+// null) and until (where the piece goes on behind it, or null); and as the server recognises them, chords (of each bar, "G G D7", "" where
+// nobody knows) and sections {first (bar), count (of bars), letter}. Scores are never changed, only made from others, but for
 // `Live`, which grows.
 
 // A note this much before the cut is a note at the cut that was rounded.
@@ -10,6 +11,7 @@ export const BEND = -1;
 
 export const EMPTY = {
   tracks: [], notes: [], moves: [], bars: [0], beats: [], tempos: [], metres: [[0, 4, 4]], seconds: 0, cut: null, until: null,
+  chords: [], sections: [],
 };
 
 const byStart = (a, b) => a.start - b.start;
@@ -22,6 +24,7 @@ export function scoreOf(roll) {
   return {
     tracks: roll.tracks.map(heading), notes, moves, bars: roll.bars, beats: roll.beats, tempos: roll.tempos,
     metres: roll.metres, seconds: roll.seconds, cut: null, until: null,
+    chords: roll.outline?.chords ?? [], sections: (roll.outline?.sections ?? []).map(([first, count, letter]) => ({ first, count, letter })),
     barTicks: roll.bar_ticks, beatTicks: roll.beat_ticks, resolution: roll.resolution,
   };
 }
@@ -44,9 +47,11 @@ function eventsOf(roll, placeOf) {
 function before(score, cut) {
   const early = (seconds) => seconds < cut - TOLERANCE;
   const notes = score.notes.filter((note) => early(note.start));
+  const bars = score.bars.filter(early);
   return {
     ...score, notes, moves: score.moves.filter((move) => early(move.time)), cut, until: null,
-    bars: [...score.bars.filter(early), cut], beats: [...score.beats.filter(early), cut],
+    ...outlineOf(score, (bar) => bar < bars.length),
+    bars: [...bars, cut], beats: [...score.beats.filter(early), cut],
     seconds: notes.reduce((latest, note) => Math.max(latest, note.end), 0),
   };
 }
@@ -58,7 +63,13 @@ function around(score, { cut, until, missing, missingTracks = [] }) {
   const programOf = ({ drum, track }) => (drum ? -1 : score.tracks[track].program);
   const inside = ({ start }) => start >= cut - TOLERANCE && start < until - TOLERANCE;
   const notes = score.notes.filter((note) => !inside(note) || isOther(note) || (missing.length && !missing.includes(programOf(note))));
-  return { ...score, notes, cut, until };
+  const { chords } = outlineOf(score, (bar) => !inside({ start: score.bars[bar] }));
+  return { ...score, notes, cut, until, chords };
+}
+
+/** The chords of a score in the bars that `stay`, and the sections that begin in them. */
+function outlineOf({ chords = [], sections = [] }, stays) {
+  return { chords: chords.map((chord, bar) => (stays(bar) ? chord : "")), sections: sections.filter(({ first }) => stays(first)) };
 }
 
 /** What of a score a run leaves as it is. */
@@ -81,7 +92,9 @@ export function continued(score, run, roll) {
     const place = placeOf(tracks, track.index);
     return place < 0 ? tracks.push(heading(track)) - 1 : place;
   });
-  const all = { ...base, tracks, notes: [...base.notes, ...notes].sort(byStart) };
+  const chords = [...base.chords];
+  roll.outline.chords.forEach((chord, place) => { chords[roll.outline.first_bar + place] = chord; });
+  const all = { ...base, tracks, chords, notes: [...base.notes, ...notes].sort(byStart) };
   if (all.until !== null) return all;
   const merge = (early, late) => [...early.filter((seconds) => seconds < run.cut - TOLERANCE), ...late];
   return {

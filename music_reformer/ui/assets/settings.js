@@ -1,8 +1,9 @@
 // The form: how long, how many, in what style; and the link that brings all of it back.
 
+import { AS_BEFORE } from "./asked.js";
+
 const SLIDERS = ["temperature", "top_p", "min_p", "repetition_penalty", "hold"];
 const WISHES = ["density", "polyphony", "register", "dynamics"];
-const AS_BEFORE = "as before";  // what stands for the chords of the piece itself
 const HINTS = {
   calm: "Stays close to the piece.",
   balanced: "Follows the piece, with ideas of its own.",
@@ -13,8 +14,8 @@ const HINTS = {
 const wording = (steps, [less, same, more]) => (steps === 0 ? same : `${steps < 0 ? less : more} ${steps < 0 ? "\u2212" : "+"}${Math.abs(steps)}`);
 
 export class Settings {
-  constructor({ form, instruments, styles, limits, keys, metres, can_end: canEnd, can_be_steered: canBeSteered }) {
-    Object.assign(this, { form, instruments, styles, limits });
+  constructor({ form, asked, instruments, styles, limits, keys, metres, can_end: canEnd, can_be_steered: canBeSteered }) {
+    Object.assign(this, { form, asked, instruments, styles, limits });
     this.find("#variation-choice").innerHTML = Array.from({ length: limits.variations }, (_, index) => {
       const number = index + 1;
       return `<input type="radio" name="variations" id="variations-${number}" value="${number}" ${number === 2 ? "checked" : ""}>`
@@ -22,7 +23,7 @@ export class Settings {
     }).join("");
     this.find("#ending-row").hidden = !canEnd;
     this.find("#steering").hidden = !canBeSteered;
-    this.find("#chords-again").addEventListener("click", () => { this.find("#chords").value = AS_BEFORE; });
+    this.find("#chords-again").addEventListener("click", () => asked.write({ chords: AS_BEFORE }));
     this.find("#key-ahead").append(new Option("As before", ""), ...keys.map((key) => new Option(key)));
     this.find("#key").append(new Option("As it comes", ""), ...keys.map((key) => new Option(key)));
     this.find("#metre").append(...metres.map((metre) => new Option(metre)));
@@ -74,8 +75,9 @@ export class Settings {
       study: this.find("#study").checked,
       best_of: this.find("#choose").checked ? 2 : 1,
     };
-    const chords = this.find("#chords").value.trim();
+    const { chords, form } = this.asked;
     if (chords) order.chords = chords.toLowerCase() === AS_BEFORE ? "piece" : chords;
+    if (form) order.form = form;
     for (const name of WISHES) if (this.find(`#${name}`).value !== "0") order[name] = Number(this.find(`#${name}`).value);
     if (!fromNothing) return { ...order, key: this.find("#key-ahead").value };
     const [key, metre, tempo] = ["#key", "#metre", "#tempo"].map((selector) => this.find(selector).value);
@@ -107,8 +109,8 @@ export class Settings {
       const select = this.find(`#${id}`);
       if ([...select.options].some((option) => option.value === words.get(name))) select.value = words.get(name);
     }
-    if (words.has("chords")) this.find("#chords").value = words.get("chords") === "piece" ? AS_BEFORE : words.get("chords");
-    if (["chords", "key", ...WISHES].some((name) => words.get(name))) this.find("#steering").open = true;
+    this.asked.write({ form: words.get("form"), chords: words.get("chords") === "piece" ? AS_BEFORE : words.get("chords") });
+    if (["chords", "form", "key", ...WISHES].some((name) => words.get(name))) this.find("#steering").open = true;
     if (words.has("ending")) this.find("#ending").checked = words.get("ending") === "true";
     if (words.has("best_of")) this.find("#choose").checked = words.get("best_of") !== "1";
     if (words.has("study")) this.find("#study").checked = words.get("study") === "true";

@@ -1,0 +1,140 @@
+// The chord lane above the roll: what is heard, bar by bar, and below it what is asked of the bars to come. A click on
+// one of these, or Enter, writes chords there. By the keyboard it is a slider over the bars.
+
+import { drawChords } from "./chord-picture.js";
+import { make } from "./lane-box.js";
+import { sheetOf, spoken, withTyped } from "./lead-sheet.js";
+import { announce } from "./messages.js";
+
+const PAGE = 4;  // bars that a page key moves
+
+export class ChordLane {
+  bar = 0;  // the bar that the keyboard or the pointer is at
+  #start = null;  // the bar from which bars are selected up to that one; null: none are
+
+  /** `lanes` knows where bars lie; `onChoose(from, to)` receives bars that may come again. */
+  constructor({ element, lanes, onChoose }) {
+    Object.assign(this, { element, lanes, onChoose });
+    this.canvas = element.querySelector("canvas");
+    element.addEventListener("keydown", (event) => this.#key(event));
+    element.addEventListener("focus", () => { if (element.matches(":focus-visible")) this.#moveTo(this.bar); });
+    element.addEventListener("blur", () => this.lanes.roll.redraw());
+    this.#listenToPointer();
+  }
+
+  /** The bars that are selected, {from, to}, both included; null: none are. Only bars that stay can be. */
+  get chosen() {
+    if (this.#start === null) return null;
+    const [from, to] = [Math.min(this.#start, this.bar), Math.min(Math.max(this.#start, this.bar), this.lanes.numKept - 1)];
+    return from < to ? { from, to } : null;
+  }
+
+  draw() {
+    const { element, lanes } = this;
+    this.bar = Math.min(this.bar, lanes.numBars - 1);
+    drawChords(this);
+    element.setAttribute("aria-valuemax", lanes.numBars);
+    element.setAttribute("aria-valuenow", this.bar + 1);
+    element.setAttribute("aria-valuetext", this.#words());
+  }
+
+  #words() {
+    const { bar, chosen } = this;
+    const { asked, piece } = this.lanes;
+    if (chosen) return `bars ${chosen.from + 1} to ${chosen.to + 1} selected`;
+    const heard = spoken(piece.score.chords?.[bar] ?? "");
+    if (!this.lanes.isNew(bar)) return `bar ${bar + 1}: ${heard || "no chord known"}`;
+    const wish = spoken(asked.chordsByBar()[bar - asked.bars.first]);
+    return `new bar ${bar + 1}: ${wish ? `asked ${wish}` : "open"}${heard ? `, ${piece.wantsSameBars ? "played" : "until now"} ${heard}` : ""}`;
+  }
+
+  #moveTo(bar, { selects = false } = {}) {
+    this.#start = selects ? this.#start ?? this.bar : null;
+    this.bar = Math.min(Math.max(bar, 0), this.lanes.numBars - 1);
+    this.lanes.roll.reveal(this.lanes.secondOf(this.bar));
+  }
+
+  #key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const { bar } = this;
+    const isNew = this.lanes.isNew(bar);
+    const bars = { ArrowLeft: bar - 1, ArrowRight: bar + 1, PageUp: bar - PAGE, PageDown: bar + PAGE, Home: 0, End: this.lanes.numBars - 1 };
+    if (event.key in bars) this.#moveTo(bars[event.key], { selects: event.shiftKey });
+    else if (event.key === "Enter") this.#press();
+    else if (isNew && /^[A-G]$/i.test(event.key)) this.#write(event.key.toUpperCase());
+    else if (isNew && ["Delete", "Backspace"].includes(event.key)) this.#take("");
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  /** A press on a bar uses it; a drag selects bars. */
+  #listenToPointer() {
+    const { element, lanes } = this;
+    let isDown = false;
+    element.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0) return;
+      element.setPointerCapture(event.pointerId);
+      isDown = true;
+      this.#start = this.bar = lanes.barAt(event);
+      lanes.roll.redraw();
+    });
+    element.addEventListener("pointermove", (event) => {
+      if (!isDown || lanes.isNew(this.#start)) return;
+      this.bar = lanes.barAt(event);
+      lanes.roll.redraw();
+    });
+    element.addEventListener("pointerup", () => { if (isDown) this.#press(); isDown = false; });
+    element.addEventListener("pointercancel", () => { isDown = false; this.#start = null; });
+  }
+
+  /** Use the bars that are selected, or else the one that the keyboard or the pointer is at. */
+  #press() {
+    const { bar, chosen } = this;
+    this.#start = null;
+    if (chosen) this.onChoose(chosen.from, chosen.to);
+    else if (this.lanes.isNew(bar)) this.#write();
+    else this.lanes.go(bar);
+  }
+
+  /** Open the box in which the chords of the bar, and of those behind it, are written. */
+  #write(begun = null) {
+    const { bar, lanes } = this;
+    const { asked, box, piece, roll } = lanes;
+    const field = make("input", {
+      type: "text", spellcheck: false, autocomplete: "off", maxLength: 2000, placeholder: "Am7 | D7 G7 | %",
+      ariaLabel: "Chords", value: begun ?? asked.chordsByBar()[bar - asked.bars.first],
+    });
+    box.open({
+      at: roll.x(lanes.secondOf(bar)), label: `Chords from bar ${bar + 1}`, back: () => this.element.focus(),
+      rows: [{ fields: [field], name: "Set", use: () => this.#take(field.value) }],
+      buttons: [
+        [piece.wanted.until === null ? "Keep the progression" : "Keep these chords", () => this.#keep()],
+        ...(asked.chords ? [["Leave all open", () => this.#ask("", "The chords are left to the model")]] : []),
+      ],
+      hint: "Divide bars with |. % repeats the bar before. Empty leaves the bar to the model.",
+    });
+    if (begun === null) field.select();
+  }
+
+  /** Ask for typed chords from the bar on, and go on behind them. */
+  #take(typed) {
+    const { bar } = this;
+    const { asked } = this.lanes;
+    const { first, count } = asked.bars;
+    const { sheet, next } = withTyped(asked.sheet, bar - first, typed, count);
+    this.#ask(sheet, typed.trim() ? `Asked from bar ${bar + 1}: ${typed}` : `Bar ${bar + 1} is open`);
+    this.#moveTo(typed.trim() ? Math.min(first + next, first + count - 1) : bar);
+  }
+
+  /** Ask for the piece's own chords, to be changed bar by bar. */
+  #keep() {
+    const own = this.lanes.asked.ownChords();
+    this.#ask(sheetOf(own), own.some(Boolean) ? "The chords of the piece are asked for" : "No chords are known there");
+  }
+
+  #ask(chords, news) {
+    this.lanes.asked.write({ chords });
+    announce(news);
+  }
+}

@@ -1,0 +1,30 @@
+// The form of the new bars, as it is typed: "5-12 | new 8 | A'". A part is {text, from, to, varied} (bars of the piece that
+// come again; the first is 1, both are included) or {text, fresh} (so many bars of something new). `midi/form_plan.py` says
+// what is valid.
+
+/** The parts of a form, up to the first that means nothing; letters are those of `sections` {first, count, letter}. */
+export function partsOf(text, sections) {
+  const parts = [];
+  for (const written of text.replace(/^[ |]+|[ |]+$/g, "").split("|")) {
+    const part = read(written.trim().replace(/\s+/g, " "), sections);
+    if (!part) break;
+    parts.push(part);
+  }
+  return parts;
+}
+
+function read(text, sections) {
+  const [, number, first, last = first, letter, varied] = /^(?:new (\d+)|(?:(\d+)(?:-(\d+))?|([A-Z]{1,2}))('?))$/.exec(text) ?? [];
+  if (number) return Number(number) >= 1 ? { text, fresh: Number(number) } : null;
+  if (letter) {
+    const found = sections.find((section) => section.letter === letter);
+    return found ? { text, from: found.first + 1, to: found.first + found.count, varied: varied === "'" } : null;
+  }
+  const [from, to] = [Number(first), Number(last)];
+  return from >= 1 && to >= from ? { text, from, to, varied: varied === "'" } : null;
+}
+
+export const againPart = (from, to, varied) => ({ text: `${from === to ? from : `${from}-${to}`}${varied ? "'" : ""}`, from, to, varied });
+export const freshPart = (fresh) => ({ text: `new ${fresh}`, fresh });
+export const formOf = (parts) => parts.map(({ text }) => text).join(" | ");
+export const barsIn = ({ from, to, fresh }) => fresh ?? to - from + 1;
