@@ -17,6 +17,8 @@ from music_reformer.midi.lead_sheet import lead_sheet_of
 from music_reformer.midi.score import bar_starts, count_bars
 
 MAX_BARS = 2048  # over an hour of music
+# Of a piece of more bars, the chords of new variations are not looked for: each would be read as a whole.
+MAX_BARS_WITH_NEW = 512
 
 
 def outline_json(score: symusic.Score) -> str:
@@ -34,7 +36,7 @@ def outline_json(score: symusic.Score) -> str:
 
 def new_chords_json(score: symusic.Score, cut_tick: int, end_tick: int) -> str:
     """The chords of the bars from one tick to another, as `outline_json` writes them, without sections."""
-    if count_bars(score) > MAX_BARS:
+    if count_bars(score) > MAX_BARS_WITH_NEW:
         return _text(0, [], [])
     lines = np.array(bar_starts(score))
     first_bar, until_bar = np.searchsorted(lines, [cut_tick, min(end_tick, int(lines[-1]))]).tolist()

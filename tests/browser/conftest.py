@@ -43,6 +43,7 @@ def visit(chromium: Any, site: Site) -> Iterator[Callable[..., Any]]:
     """Open the page as a new visitor: `visit(width=..., height=..., scheme=..., address=...)` returns their tab.
 
     `script` is run before the page's own. Unless the visitor chooses (`chooses`), all that is composed is kept.
+    With `touch` they have a touch screen.
     """
     site.generator.seconds = 1.0
     contexts, outside, errors = [], [], []
@@ -55,8 +56,11 @@ def visit(chromium: Any, site: Site) -> Iterator[Callable[..., Any]]:
         address: str | None = None,
         script: str = "",
         chooses: bool = False,
+        touch: bool = False,
     ) -> Any:
-        context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        context = chromium.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme, has_touch=touch
+        )
         context.add_init_script(WATCH_PHASES + ("" if chooses else KEEP_ALL) + script)
         context.set_default_timeout(120_000)  # a busy machine is no failure
         contexts.append(context)

@@ -208,7 +208,7 @@ def test_the_page_reads_sheets_and_forms_as_the_server_does(visit: Callable[...,
 
 @pytest.mark.parametrize("width", [1280, pytest.param(390, marks=pytest.mark.slow)])
 def test_lanes_move_with_the_roll_and_leave_room_for_what_comes(visit: Callable[..., Any], width: int) -> None:
-    tab = visit(width=width, height=844)
+    tab = visit(width=width, height=844, touch=True)
     upload(tab)
     tab.click("#lanes-switch")
     add = tab.locator("#section-lane button[data-kind=add]")
@@ -221,6 +221,10 @@ def test_lanes_move_with_the_roll_and_leave_room_for_what_comes(visit: Callable[
     drawn(tab)
     assert add.evaluate(where) == pytest.approx(tab.locator("#cut").evaluate(cut), abs=2)
     tab.click("#zoom-fit")
+    box = tab.locator(LANE).bounding_box()
+    tab.touchscreen.tap(box["x"] + box["width"] * 0.9, box["y"] + box["height"] * 0.7)
+    assert tab.is_visible(".lane-box")  # it stays open when the finger's click has moved the focus
+    tab.keyboard.press("Escape")
     tab.click("#lanes-switch")
     until(tab, "document.querySelector('#lanes').hidden")
     drawn(tab)

@@ -105,9 +105,10 @@ def test_chords_key_and_wishes_are_asked_for(visit: Callable[..., Any], site: Si
 
 
 def test_a_link_opens_what_steers(visit: Callable[..., Any], site: Site) -> None:
-    tab = visit(address=f"{site.address}#piece=example:waltz&chords=Am|%25&density=-2&key=A+minor")
+    tab = visit(address=f"{site.address}#piece=example:waltz&chords=Am|%25&form=1-2&density=-2&key=A+minor")
     phase(tab, "ready")
     assert tab.input_value("#chords") == "Am|%"
+    assert tab.input_value("#form") == "1-2"
     assert tab.input_value("#density") == "-2"
     assert tab.input_value("#key-ahead") == "A minor"
     assert tab.is_visible("#chords")

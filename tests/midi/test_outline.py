@@ -63,11 +63,12 @@ def test_new_bars_have_the_chords_of_the_whole() -> None:
     assert read(new_chords_json(score, lines[-1], lines[-1] + 10_000))["chords"] == []
 
 
-def test_a_piece_without_an_end_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_piece_of_too_many_bars_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     score = EXAMPLES["evening"].score()
     nothing = {"first_bar": 0, "chords": [], "sections": []}
-    monkeypatch.setattr(outline, "MAX_BARS", count_bars(score) - 1)
-    assert read(outline_json(score)) == read(new_chords_json(score, 0, 10_000)) == nothing
-    monkeypatch.setattr(outline, "MAX_BARS", count_bars(score))
-    assert read(outline_json(score)) != nothing
+    for limit in (count_bars(score) - 1, count_bars(score)):
+        for name in ("MAX_BARS", "MAX_BARS_WITH_NEW"):
+            monkeypatch.setattr(outline, name, limit)
+        for found in (outline_json(score), new_chords_json(score, 0, 10_000)):
+            assert (read(found) == nothing) == (limit < count_bars(score))
     assert MAX_BARS >= 2000

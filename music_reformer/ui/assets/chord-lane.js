@@ -68,14 +68,14 @@ export class ChordLane {
     event.stopPropagation();
   }
 
-  /** A press on a bar uses it; a drag selects bars. */
+  /** A click on a bar uses it; a drag selects bars. */
   #listenToPointer() {
     const { element, lanes } = this;
-    let isDown = false;
+    let isDown = false, wasDrag = false;
     element.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
       element.setPointerCapture(event.pointerId);
-      isDown = true;
+      [isDown, wasDrag] = [true, false];
       this.#start = this.bar = lanes.barAt(event);
       lanes.roll.redraw();
     });
@@ -84,8 +84,14 @@ export class ChordLane {
       this.bar = lanes.barAt(event);
       lanes.roll.redraw();
     });
-    element.addEventListener("pointerup", () => { if (isDown) this.#press(); isDown = false; });
+    element.addEventListener("pointerup", () => {
+      wasDrag = isDown && this.chosen !== null;
+      isDown = false;
+      if (wasDrag) this.#press();
+    });
     element.addEventListener("pointercancel", () => { isDown = false; this.#start = null; });
+    // Not sooner: a finger's click still moves the focus to the lane, and would close the box.
+    element.addEventListener("click", () => { if (!wasDrag) this.#press(); });
   }
 
   /** Use the bars that are selected, or else the one that the keyboard or the pointer is at. */
@@ -109,7 +115,7 @@ export class ChordLane {
       at: roll.x(lanes.secondOf(bar)), label: `Chords from bar ${bar + 1}`, back: () => this.element.focus(),
       rows: [{ fields: [field], name: "Set", use: () => this.#take(field.value) }],
       buttons: [
-        [piece.wanted.until === null ? "Keep the progression" : "Keep these chords", () => this.#keep()],
+        ...(asked.ownChords().some(Boolean) ? [[piece.wanted.until === null ? "Keep the progression" : "Keep these chords", () => this.#keep()]] : []),
         ...(asked.chords ? [["Leave all open", () => this.#ask("", "The chords are left to the model")]] : []),
       ],
       hint: "Divide bars with |. % repeats the bar before. Empty leaves the bar to the model.",
@@ -129,8 +135,7 @@ export class ChordLane {
 
   /** Ask for the piece's own chords, to be changed bar by bar. */
   #keep() {
-    const own = this.lanes.asked.ownChords();
-    this.#ask(sheetOf(own), own.some(Boolean) ? "The chords of the piece are asked for" : "No chords are known there");
+    this.#ask(sheetOf(this.lanes.asked.ownChords()), "The chords of the piece are asked for");
   }
 
   #ask(chords, news) {

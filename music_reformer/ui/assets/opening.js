@@ -41,11 +41,14 @@ export class Opening {
    *  open before it was reloaded. */
   resume(session, { isOwn = false } = {}) {
     const { key } = session.list[session.current];
-    this.#arrive(async () => key && openKept(key), () => {
+    this.#arrive(async () => key && openKept(key), (kept) => {
       if (isOwn) this.memory.claim(session);
       try {
         this.piece.versions.restore(session);
         this.asked.write(session.asked ?? {});
+        const { version } = this.piece;
+        // An older page has kept no chords.
+        if (kept && !version.score.chords) version.score = scoreOf(kept.roll);
         this.desk.arrive();
       } catch (error) {
         console.error(error);
