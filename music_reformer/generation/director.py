@@ -76,13 +76,13 @@ class Director:
         return self.opening()
 
 
-def heard_bars(reader: PartsReader, ids: np.ndarray) -> slice | None:
-    """The tokens of the last bars, up to the last in which anything plays; None if nothing does."""
+def heard_bars(reader: PartsReader, ids: np.ndarray, num_bars: int = HEARD_BARS) -> slice | None:
+    """The tokens of the last `num_bars` bars, up to the last in which anything plays; None if nothing does."""
     lines, starts = reader.bars(ids), reader.part_starts(ids)
     if not len(starts):
         return None
     end = int(np.searchsorted(lines, starts[-1], side="right"))
-    return slice(int(lines[max(0, end - HEARD_BARS)]), int(lines[end]) if end < len(lines) else len(ids))
+    return slice(int(lines[max(0, end - num_bars)]), int(lines[end]) if end < len(lines) else len(ids))
 
 
 def _as_before(reader: PartsReader, ids: np.ndarray, asked: Collection[int]) -> Directions:

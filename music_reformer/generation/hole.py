@@ -14,6 +14,7 @@ import symusic
 from numpy.typing import NDArray
 
 from music_reformer.config import require
+from music_reformer.generation.director import HEARD_BARS
 from music_reformer.generation.prompt import Prompt
 from music_reformer.midi.bars import BarReader
 from music_reformer.midi.cut import keep_before, programs_of, score_from, tempo_at, without_notes
@@ -64,10 +65,7 @@ def read_hole(
     state = _grammar(tokenizer, clean, set(missing) or playing, parts).start(past)
     ticks_per_grid = score.ticks_per_quarter / tokenizer.vocabulary.ticks_per_beat
     recomposed = tracks if parts else ()
-    require(
-        abs(state.tick * ticks_per_grid - (cut - lines[low])) < 1,
-        "the model has no tokens for the metre of this piece, so its bars cannot be told apart",
-    )
+    _check_place(state.tick * ticks_per_grid, cut - lines[low])
     prompt = Prompt(
         score=without_notes(score, cut, until, missing, recomposed),
         cut_tick=cut,
@@ -79,6 +77,7 @@ def read_hole(
         state=state,
         cut_grid=state.tick,
         ticks_per_grid=ticks_per_grid,
+        around_ids=_around(reader, ids, first_bar - low, until_bar - low),
         dropped_bars=num_dropped,
         until_tick=until,
         missing=missing,
@@ -87,6 +86,21 @@ def read_hole(
     )
     prompt.hold_across(keep_before(clean, cut))
     return prompt
+
+
+def _check_place(tick: float, expected: int) -> None:
+    """Raise `UserError` where the bars of the tokens are not those of the piece."""
+    require(
+        abs(tick - expected) < 1,
+        "the model has no tokens for the metre of this piece, so its bars cannot be told apart",
+    )
+
+
+def _around(reader: BarReader, ids: NDArray[np.integer], first: int, until: int) -> list[int]:
+    """The tokens of up to `HEARD_BARS` bars behind a hole and before it, and the line of its first bar."""
+    bars = [*reader.bars(ids).tolist(), len(reader.content(ids))]
+    behind = ids[bars[min(until, len(bars) - 1)] : bars[min(until + HEARD_BARS, len(bars) - 1)]]
+    return [*behind.tolist(), *ids[bars[max(0, first - HEARD_BARS)] : bars[first] + 1].tolist()]
 
 
 def _reader(tokenizer: MusicTokenizer) -> BarReader:

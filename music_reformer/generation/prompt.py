@@ -47,6 +47,7 @@ class Prompt:
             music behind it, too.
         past_ids: BOS and the tokens up to the cut; never an EOS.
         state: of the grammar at the cut.
+        around_ids: of a hole, the tokens of the bars behind it and before it, and the line of its first bar.
         cut_grid: the cut in ticks of the tokenizer's grid, as `state` counts them.
         ticks_per_grid: ticks of `score` in one tick of the grid.
         dropped_bars: bars that the model does not see because the piece is too long for it: the first ones, or around a
@@ -69,6 +70,7 @@ class Prompt:
     cut_grid: int
     ticks_per_grid: float
     dropped_bars: int = 0
+    around_ids: list[int] = field(default_factory=list)
     until_tick: int | None = None
     missing: frozenset[int] = frozenset()
     missing_tracks: frozenset[int] = frozenset()

@@ -14,6 +14,7 @@ import numpy as np
 import symusic
 
 from music_reformer.generation.chord_lane import ChordLane, lowest_part
+from music_reformer.generation.director import HEARD_BARS
 from music_reformer.generation.ensemble import Ensemble
 from music_reformer.generation.polyphony_guard import PolyphonyGuard
 from music_reformer.generation.prompt import Prompt
@@ -26,6 +27,7 @@ from music_reformer.generation.variation import NewNote, Variation
 from music_reformer.midi.grammar import GrammarState
 from music_reformer.midi.key import Key
 from music_reformer.midi.lead_sheet import LeadSheet
+from music_reformer.midi.parts_grammar import PartsGrammar
 from music_reformer.midi.parts_reader import PartsReader, reader_for
 from music_reformer.model.decoder import Decoder
 
@@ -248,14 +250,17 @@ def _steering(prompt: Prompt, request: Request) -> Steering | None:
     vocabulary, hold = prompt.state.vocabulary, request.sampling.hold
     reader = reader_for(vocabulary)
     is_continued = prompt.until_tick is None
-    if not isinstance(reader, PartsReader) or not ((hold and is_continued) or request.wishes != Wishes()):
+    if not isinstance(reader, PartsReader) or not (hold or request.wishes != Wishes()):
         return None
+    assert isinstance(prompt.state.grammar, PartsGrammar)
     return Steering(
         reader,
         vocabulary,
-        prompt.past_ids,
+        prompt.past_ids if is_continued else prompt.around_ids,
         metre=prompt.state.metre,
         programs=prompt.state.grammar.programs,
+        parts=prompt.state.grammar.parts,
+        num_bars=HEARD_BARS if is_continued else 2 * HEARD_BARS,
         wishes=request.wishes,
         keeps_pitch_classes=is_continued,
         key=request.parsed_key(),

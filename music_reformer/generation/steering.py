@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from music_reformer.generation.director import heard_bars
+from music_reformer.generation.director import HEARD_BARS, heard_bars
 from music_reformer.generation.ensemble import modulation
 from music_reformer.generation.parts_follower import NOBODY, PartsFollower
 from music_reformer.generation.polyphony_guard import FEWEST_NOTES
@@ -97,6 +97,8 @@ class Steering:
         prompt: the tokens before the first new one, the line of the first new bar included.
         metre: of that bar.
         programs: instruments that may play, -1 for drums; None: all.
+        parts: of them, the parts that may play; none: all.
+        num_bars: so many of the last bars of the prompt are heard.
         wishes: how the new bars are to differ from the old ones.
         keeps_pitch_classes: whether pitch classes stay as frequent as they were, in another key as their counterparts.
         key: of the new bars; None: as before.
@@ -111,6 +113,8 @@ class Steering:
         *,
         metre: tuple[int, int],
         programs: Collection[int] | None,
+        parts: Collection[Part] = (),
+        num_bars: int = HEARD_BARS,
         wishes: Wishes,
         keeps_pitch_classes: bool = True,
         key: Key | None = None,
@@ -138,14 +142,14 @@ class Steering:
         self._classes: _Shares | None = None
         self._rhythm: dict[Part, _Shares] = {}
         ids = np.array(prompt)
-        span = heard_bars(reader, ids)
+        span = heard_bars(reader, ids, num_bars)
         if span is not None:
             notes = reader.notes(ids[span])
             self._hear_rhythm(notes)
             if keeps_pitch_classes:
                 self._hear_pitch_classes(notes, modulation(notes, key))
             for part, level in _heard(reader, vocabulary, ids[span]).items():
-                if programs is None or part[0] in programs:
+                if (programs is None or part[0] in programs) and (not parts or part in parts):
                     self._wanted[part] = self._wished(part, level)
                     self._played[part] = level
         self._missing = dict.fromkeys(self._wanted, 0.0)

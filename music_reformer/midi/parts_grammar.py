@@ -62,7 +62,7 @@ class PartsGrammar(Grammar):
     ) -> None:
         super().__init__(tokenizer, programs=programs)
         self.keeps_tempo = keeps_tempo
-        self._num_parts = num_parts
+        self._num_parts, self.parts = num_parts, frozenset(parts)
         self._numbers: dict[int, list[int]] = {}  # of the parts of each program that may play
         for program, number in sorted(parts):
             self._numbers.setdefault(program, []).append(number)

@@ -210,6 +210,24 @@ def test_of_several_tracks_of_an_instrument_one_is_recomposed(tracks: list[int])
         assert (kept == found) == (index not in tracks)
 
 
+def test_new_bars_are_held_to_the_bars_on_both_sides_and_only_those_who_play_are() -> None:
+    composer = stand_in("Parts")
+    reader = reader_for(composer.tokenizer.vocabulary)
+    score = full_score(bars=60)
+    whole = composer.tokenizer.encode(score)
+    lines = [*reader.bars(whole).tolist(), len(whole)]
+    for first, until in ((30, 32), (2, 5), (0, 3), (50, 59)):
+        around = composer.start(score, Request(cut_bar=first, until_bar=until)).prompt.around_ids
+        behind, before = (
+            whole[lines[until] : lines[until + 16 : until + 17][0] if until + 16 < 60 else None],
+            whole[lines[max(0, first - 16)] : lines[first] + 1],
+        )
+        assert around == [*behind.tolist(), *before.tolist()]
+    steering = composer.start(quartet(), Request(cut_bar=2, until_bar=5, tracks=[1]))._variations[0].steering
+    assert steering is not None
+    assert set(steering._wanted) == {(40, 2)}
+
+
 def test_all_tracks_are_the_same_as_none() -> None:
     composer = stand_in("Parts")
     prompts = [

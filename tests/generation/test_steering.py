@@ -88,10 +88,9 @@ def test_nothing_is_steered_where_nothing_is_held_or_wished() -> None:
     assert session._variations[0].steering is None
     wished = generator.start(two_players(), Request(sampling=loose, density=1))
     assert isinstance(wished._variations[0].steering, Steering)
-    hole = generator.start(two_players(), Request(cut_bar=2, until_bar=4))
-    assert hole._variations[0].steering is None
-    wished_hole = generator.start(two_players(), Request(cut_bar=2, until_bar=4, register=1))
-    assert isinstance(wished_hole._variations[0].steering, Steering)
+    for settings in ({"sampling": loose}, {}, {"sampling": loose, "register": 1}):
+        hole = generator.start(two_players(), Request(cut_bar=2, until_bar=4, **settings))
+        assert (hole._variations[0].steering is None) == (settings == {"sampling": loose})
 
 
 def test_a_copy_goes_its_own_way() -> None:
