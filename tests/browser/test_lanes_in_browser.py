@@ -136,6 +136,15 @@ def test_the_chords_of_the_piece_are_kept_and_then_changed(visit: Callable[..., 
     upload(tab)
     tab.click("#lanes-switch")
     tab.fill("#amount", "4")
+    tab.focus("#roll")
+    for _ in range(15):
+        tab.keyboard.press("ArrowRight")
+    drawn(tab)
+    assert tab.get_attribute(LANE, "aria-valuemax") == "20"
+    tab.keyboard.press("b")  # the last bar, to be composed anew
+    drawn(tab)
+    assert tab.get_attribute(LANE, "aria-valuemax") == "16"
+    tab.keyboard.press("Escape")
     mark_bars(tab, first=4, end=8)
     tab.focus(LANE)
     tab.keyboard.press("Home")

@@ -11,9 +11,10 @@ const AT_120 = 2;  // seconds of a bar of 4/4
 export class Asked {
   #told = "";
 
-  /** `onChange({isNew})` is called when a setting has changed; `isNew`: what is asked for is other than it was. */
-  constructor({ controls, piece, canAsk, onChange }) {
-    Object.assign(this, { controls, piece, canAsk });
+  /** `onChange({isNew})` is called when a setting has changed; `isNew`: what is asked for is other than it was.
+   *  `marked()`: the bars that are marked to be composed anew, which may reach to the end; null: none are. */
+  constructor({ controls, piece, canAsk, marked, onChange }) {
+    Object.assign(this, { controls, piece, canAsk, marked });
     const tell = () => {
       const words = JSON.stringify(this.whole);
       onChange({ isNew: words !== this.#told });
@@ -37,7 +38,7 @@ export class Asked {
   get bars() {
     const { piece } = this;
     if (!this.canAsk || !piece.version || piece.isEditing) return null;
-    const { cut, until } = piece.wanted;
+    const { cut, until } = this.marked() ?? piece.wanted;
     return { first: cut, count: until === null ? this.#length(cut) : until - cut };
   }
 

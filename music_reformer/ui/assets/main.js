@@ -66,7 +66,7 @@ const instruments = new Instruments({
 });
 const piece = new OpenPiece({ versions, canInfill: offer.can_infill });
 const asked = new Asked({
-  controls: $("controls"), piece, canAsk: offer.can_be_steered, onChange: ({ isNew }) => { lanes.follow(); if (isNew) remember(); },
+  controls: $("controls"), piece, canAsk: offer.can_be_steered, marked: () => marks.bars, onChange: ({ isNew }) => { lanes.follow(); if (isNew) remember(); },
 });
 const settings = new Settings({ ...offer, form: $("controls"), asked, instruments });
 const memory = new Memory({ keptDays: offer.kept_days });
