@@ -51,6 +51,7 @@ HOMES = {
     "omegaconf": ("cli.py", "sweep.py"),
     "music21": ("midi/notation.py", "midi/notation_elements.py", "midi/sheet.py"),
     "mido": "midi/sheet.py",
+    "verovio": "midi/engraving.py",
     "safetensors": "model/weights.py",
     "matplotlib": ("training/plots.py", "evaluation/report_plots.py", "ui/page.py"),
     "pebble": ("data/prepare/encoders.py", "midi/", "batch/workers.py"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
@@ -54,8 +55,29 @@ def music_xml(midi: bytes, *, name: str, title: str, seconds: float = 120, megab
 
 def convert(data: bytes, name: str, title: str) -> bytes:
     """What `music_xml` returns, made in this process: for pieces that we made ourselves."""
-    import music21
+    piece = written_piece(data, name)
+    header, root = xml_of(piece, range(len(piece.bars)), title=title)
+    for part, element in zip(piece.parts, root.iter("part"), strict=True):
+        if part.is_drum:
+            name_drums(root, element, part)
+    return header + ElementTree.tostring(root)
 
+
+@dataclass(frozen=True)
+class WrittenPiece:
+    """A piece as it is written: what stands on the staves, and in which bars."""
+
+    parts: list[WrittenPart]
+    frame: _Frame
+
+    @property
+    def bars(self) -> Sequence[WrittenBar]:
+        """All bars, from the first."""
+        return self.frame.bars
+
+
+def written_piece(data: bytes, name: str) -> WrittenPiece:
+    """MIDI bytes as they are written. Raises `UserError` for more than `NOTATION_NOTES` or `NOTATION_BARS`."""
     played = with_likely_metre(read_score(data, limits=KEPT_LIMITS, name=name))
     if played.note_num() > NOTATION_NOTES:
         raise UserError(f"{name} has more than {NOTATION_NOTES:,} notes; export a part of it as notes instead")
@@ -64,12 +86,20 @@ def convert(data: bytes, name: str, title: str) -> bytes:
         raise UserError(
             f"{name} has more than {NOTATION_BARS:,} bars in its parts; export a part of it as notes instead"
         )
-    parts = written_parts(played, bars)
-    frame = _Frame(bars, key_sections(played, bars), tempo_marks(played, bars))
+    return WrittenPiece(
+        written_parts(played, bars), _Frame(bars, key_sections(played, bars), tempo_marks(played, bars))
+    )
+
+
+def xml_of(piece: WrittenPiece, span: range, *, title: str) -> tuple[bytes, ElementTree.Element]:
+    """Some bars of a piece as MusicXML: what stands before its root, and the root."""
+    import music21
+
+    parts = piece.parts
     score = music21.stream.Score()
     score.metadata = music21.metadata.Metadata(title=title, composer="")
     score.insert(0, _page(sum(len(part.staves) for part in parts)))
-    streams = [_staves(part, number, frame) for number, part in enumerate(parts)]
+    streams = [_staves(part, number, piece.frame, span) for number, part in enumerate(parts)]
     for stream in (stream for staves in streams for stream in staves):
         score.insert(0, stream)
     for group in _groups(parts, streams):
@@ -78,10 +108,7 @@ def convert(data: bytes, name: str, title: str) -> bytes:
         warnings.simplefilter("ignore")
         exporter = music21.musicxml.m21ToXml.ScoreExporter(score, makeNotation=False)
         root = exporter.parse()
-    for part, element in zip(parts, root.iter("part"), strict=True):
-        if part.is_drum:
-            name_drums(root, element, part)
-    return bytes(exporter.xmlHeader()) + ElementTree.tostring(root)
+    return bytes(exporter.xmlHeader()), root
 
 
 class _Frame:
@@ -99,6 +126,10 @@ class _Frame:
         self.bars = bars
         self.tempos = dict(tempos)
         self.key_changes = dict(keys)
+        self.keys: list[Key] = []
+        for index in range(len(bars)):
+            before = self.keys[-1] if self.keys else Key(0, is_minor=False)
+            self.keys.append(self.key_changes.get(index, before))
         hidden = hidden_metres(bars)
         self.metres = [hidden.get(index, (bar.beats, bar.unit)) for index, bar in enumerate(bars)]
         self.has_pickup = 0 in hidden
@@ -118,16 +149,16 @@ class _Frame:
         beats, unit = self.metres[index]
         return 4 * UNIT * beats // unit
 
-    def measure(self, index: int, *, is_first: bool) -> Any:
-        """An empty measure; tempo marks stand over the first staff only."""
+    def measure(self, index: int, *, is_first: bool, begins: bool) -> Any:
+        """An empty measure; tempo marks stand over the first staff only. One that `begins` says metre and key."""
         import music21
 
         bar, metre = self.bars[index], self.metres[index]
         measure = music21.stream.Measure(number=index + (not self.has_pickup))
-        if index == 0 or metre != self.metres[index - 1]:
+        if begins or metre != self.metres[index - 1]:
             measure.timeSignature = music21.meter.TimeSignature("{}/{}".format(*metre))
-        if index in self.key_changes:
-            key = self.key_changes[index]
+        if begins or index in self.key_changes:
+            key = self.keys[index]
             measure.insert(0, music21.key.KeySignature(key.sharps).asKey("minor" if key.is_minor else "major"))
         if is_first and index in self.tempos:
             measure.insert(0, _tempo(self.tempos[index], metre))
@@ -151,14 +182,19 @@ def _tempo(quarters_a_minute: float, metre: tuple[int, int]) -> Any:
     return mark
 
 
-def _page(num_staves: int) -> Any:
-    """An A4 page with room for two systems of so many staves, or for one if they would be too small."""
-    import music21
-
+def staff_height(num_staves: int) -> float:
+    """Millimetres of a staff on an A4 page that has room for two systems, or for one if they would be too small."""
     staff = (PAGE[1] - 3 * MARGIN) / (num_staves * SPACED)
     if staff / 2 >= SMALL:
         staff = min(STAFF, staff / 2)
-    staff = max(SMALLEST, min(STAFF, staff))
+    return max(SMALLEST, min(STAFF, staff))
+
+
+def _page(num_staves: int) -> Any:
+    """An A4 page for systems of so many staves."""
+    import music21
+
+    staff = staff_height(num_staves)
     tenths = 40 / staff  # tenths of the space between lines, in a millimetre
     margin = round(MARGIN * tenths)
     page = music21.layout.PageLayout(
@@ -198,8 +234,8 @@ def _groups(parts: Sequence[WrittenPart], streams: Sequence[Sequence[Any]]) -> l
     return groups
 
 
-def _staves(part: WrittenPart, number: int, frame: _Frame) -> list[Any]:
-    """A part of music21 for each staff of a part."""
+def _staves(part: WrittenPart, number: int, frame: _Frame, span: range) -> list[Any]:
+    """A part of music21 for each staff of a part, with the bars of `span`."""
     import music21
 
     kind = music21.stream.PartStaff if len(part.staves) > 1 else music21.stream.Part
@@ -210,25 +246,24 @@ def _staves(part: WrittenPart, number: int, frame: _Frame) -> list[Any]:
         instrument = instrument_of(part, number)
         stream.partAbbreviation = instrument.instrumentAbbreviation
         stream.insert(0, instrument)
-        _fill(stream, part, voices, frame, place=place, is_first=number == place == 0)
+        _fill(stream, part, voices, frame, span, place=place, is_first=number == place == 0)
         streams.append(stream)
     return streams
 
 
 def _fill(
-    stream: Any, part: WrittenPart, voices: Sequence[Voice], frame: _Frame, *, place: int, is_first: bool
+    stream: Any, part: WrittenPart, voices: Sequence[Voice], frame: _Frame, span: range, *, place: int, is_first: bool
 ) -> None:
     """Put measures with their notes into a staff, the part's upper one (`place` 0) or its lower one."""
     import music21
 
     pieces = [in_bars(voice, frame.bars) for voice in voices]
-    key = Key(0, is_minor=False)
     syllables = dict(part.syllables) if place == 0 else {}
     first_voice = 1 + MOST_VOICES * place
-    for index, bar in enumerate(frame.bars):
-        key = frame.key_changes.get(index, key)
-        measure = frame.measure(index, is_first=is_first)
-        if index == 0:
+    for index in span:
+        bar, key = frame.bars[index], frame.keys[index]
+        measure = frame.measure(index, is_first=is_first, begins=index == span.start)
+        if index == span.start:
             measure.clef = clef_of(part, voices)
         inside = [found[index] for found in pieces if index in found] or [[]]
         inside.sort(key=lambda pieces: -sum(sum(p.pitches) / len(p.pitches) for p in pieces) / max(1, len(pieces)))
@@ -250,7 +285,8 @@ def _fill(
             if not own and bar.length == frame.whole(index):
                 elements[0].fullMeasure = True
         stream.append(measure)
-    stream.getElementsByClass("Measure").last().rightBarline = "final"
+    if span.stop == len(frame.bars):
+        stream.getElementsByClass("Measure").last().rightBarline = "final"
     if not part.is_drum:
         stream.makeAccidentals(inPlace=True)
 

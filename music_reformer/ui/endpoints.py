@@ -12,7 +12,7 @@ import gradio as gr
 
 from music_reformer.errors import UserError
 from music_reformer.ui.editing import EditFields
-from music_reformer.ui.export import ExportFields
+from music_reformer.ui.export import EngraveFields, ExportFields
 from music_reformer.ui.operations import Operations
 from music_reformer.ui.order import Order, StudyFields
 from music_reformer.ui.uploads import Uploads
@@ -74,6 +74,12 @@ def add_endpoints(server: gr.Server, operations: Operations, uploads: Uploads) -
         """
         players = {name: value for name, value in (("programs", programs), ("tracks", tracks)) if value is not None}
         return operations.export(ExportFields(piece=piece, kind=kind, since=since, until=until, **players))
+
+    @server.api(name="engrave", concurrency_id="engrave", concurrency_limit=1)
+    @_tell_the_visitor
+    def engrave(piece: str, bar: int = 0, width: int = 120) -> str:
+        """A piece from a bar on (counted from 0) as engraved systems, so many staff spaces wide, as JSON text."""
+        return operations.engrave(EngraveFields(piece=piece, bar=bar, width=width))
 
     @server.api(name="stop", concurrency_id="stop", queue=False)
     @_tell_the_visitor

@@ -13,9 +13,10 @@ from music_reformer.config import Checked, require
 from music_reformer.config.checked import bounded, one_of
 from music_reformer.generation.request import MAX_TRACK
 from music_reformer.midi.cut import keep_before, score_from
+from music_reformer.midi.engraving import NARROWEST, WIDEST
 from music_reformer.midi.guard import read_score_guarded
 from music_reformer.midi.instruments import instrument_name
-from music_reformer.midi.notation import music_xml
+from music_reformer.midi.notation import NOTATION_BARS, music_xml
 from music_reformer.midi.score import KEPT_LIMITS
 from music_reformer.midi.text import shown
 from music_reformer.midi.vocabulary import program_of
@@ -38,6 +39,17 @@ class ExportFields(Checked):
     programs: list[int] = bounded([], -1, 127, size=(0, 129), hint="-1 is drums")
     # Of these programs, the tracks of the file that have new notes (none: all).
     tracks: list[int] = bounded([], 0, MAX_TRACK, size=(0, 256))
+
+
+@dataclass
+class EngraveFields(Checked):
+    """What a visitor asks to have engraved."""
+
+    # Key of the piece.
+    piece: str = ""
+    # With which to begin, counted from 0.
+    bar: int = bounded(0, 0, NOTATION_BARS)
+    width: int = bounded(120, NARROWEST, WIDEST, hint="in staff spaces")
 
 
 def export(

@@ -27,6 +27,7 @@ from music_reformer.generation.prompt import PIANO
 from music_reformer.generation.study import Lesson
 from music_reformer.midi.cut import blank_score, end_stuck_notes
 from music_reformer.midi.edit import edited
+from music_reformer.midi.engraving import engraved
 from music_reformer.midi.examples import EXAMPLES
 from music_reformer.midi.guard import Opened, open_guarded, read_score_guarded
 from music_reformer.midi.outline import new_chords_json, outline_json
@@ -34,7 +35,7 @@ from music_reformer.midi.roll import roll_json
 from music_reformer.midi.score import KEPT_LIMITS, with_likely_metre
 from music_reformer.midi.splice import Writer
 from music_reformer.ui.editing import EditFields
-from music_reformer.ui.export import ExportFields, export
+from music_reformer.ui.export import EngraveFields, ExportFields, export
 from music_reformer.ui.order import Order, StudyFields
 from music_reformer.ui.shelf import Shelf, safe_name, safe_stem
 
@@ -250,6 +251,11 @@ class Operations:
             tracks=fields.tracks,
         )
         return {"key": self.shelf.put(data, stem=stem, suffix=suffix), "name": f"{stem}{suffix}"}
+
+    def engrave(self, fields: EngraveFields) -> str:
+        """Some bars of a kept piece as engraved systems, as JSON text (see `engraved`)."""
+        path = self.shelf.path(fields.piece)
+        return engraved(path.read_bytes(), name=path.stem, bar=fields.bar, width=fields.width)
 
     def _variation(self, data: bytes, lossy: bool, score: symusic.Score, session: Any, *, name: str) -> dict[str, Any]:
         prompt, score = session.prompt, with_likely_metre(score)

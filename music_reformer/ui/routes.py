@@ -5,8 +5,11 @@ The operations, which go through Gradio's queue, are in `endpoints.py`.
 
 from __future__ import annotations
 
+import base64
+import functools
 import importlib.util
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from starlette.exceptions import HTTPException
 
 from music_reformer.config import to_plain
 from music_reformer.errors import UserError
+from music_reformer.midi.engraved_svg import MUSIC_FONT
 from music_reformer.midi.examples import EXAMPLES
 from music_reformer.midi.instruments import instrument_name
 from music_reformer.midi.roll import roll_data
@@ -68,6 +72,11 @@ def add_files(server: FastAPI, operations: Operations) -> None:
             soundfont, media_type="application/octet-stream", headers={"Cache-Control": "max-age=86400"}
         )
 
+    @server.get("/music-font")
+    def music_font_file() -> Response:
+        headers = {"Cache-Control": "max-age=86400"}
+        return Response(music_font(), media_type="font/woff2", headers=headers)
+
     server.mount("/page", StaticFiles(directory=ASSETS), name="page")
 
 
@@ -96,6 +105,18 @@ def soundfont_path() -> Path | None:
     folder = Path(spec.origin).parent if spec is not None and spec.origin else None
     path = folder / "TimGM6mb.sf2" if folder else None
     return path if path is not None and path.is_file() else None
+
+
+@functools.cache
+def music_font() -> bytes:
+    """The font of the notes in tempo marks, from the installed Verovio (SIL Open Font License)."""
+    spec = importlib.util.find_spec("verovio")
+    assert spec is not None
+    assert spec.origin is not None
+    style = (Path(spec.origin).parent / "data" / f"{MUSIC_FONT}.css").read_text()
+    encoded = re.search(r"base64,([A-Za-z0-9+/=]+)", style)
+    assert encoded is not None
+    return base64.b64decode(encoded[1])
 
 
 def _setup(operations: Operations, *, has_sound: bool) -> dict[str, Any]:

@@ -130,6 +130,13 @@ def test_every_malformed_export_gets_a_sentence(address: str, place: int) -> Non
         check(sentence)
 
 
+@pytest.mark.parametrize("place", range(3))
+def test_every_malformed_engraving_gets_a_sentence(address: str, place: int) -> None:
+    fine = [call(address, "example", "waltz")["key"], 0, 120]
+    for value in [*WRONG, 19_999, 10**6]:
+        check(refusal(address, "engrave", [*fine[:place], value, *fine[place + 1 :]]))
+
+
 @pytest.mark.parametrize("value", [*WRONG, "A" * 22], ids=repr)
 def test_a_ticket_that_is_none_stops_nothing(address: str, value: Any) -> None:
     answer = CLIENT.post(f"{address}gradio_api/run/stop", json={"data": [value]})
@@ -140,7 +147,7 @@ def test_a_ticket_that_is_none_stops_nothing(address: str, value: Any) -> None:
         check(answer.json()["error"])
 
 
-@pytest.mark.parametrize("endpoint", ["open", "example", "piece", "compose", "export"])
+@pytest.mark.parametrize("endpoint", ["open", "example", "piece", "compose", "export", "engrave"])
 @pytest.mark.parametrize("data", [[], [1] * 9, None, 5, "x", {}, {"0": "x"}], ids=repr)
 def test_too_few_and_too_many_arguments_get_a_sentence(address: str, endpoint: str, data: Any) -> None:
     sentence = refusal(address, endpoint, data)
@@ -188,7 +195,7 @@ def test_a_body_that_is_no_call_gets_a_sentence(address: str, body: bytes) -> No
             check(answer.json()["error"])
 
 
-@pytest.mark.parametrize("number", [None, -1, 8, 99, 2.5, True, "0", [], 10**18], ids=repr)
+@pytest.mark.parametrize("number", [None, -1, 9, 99, 2.5, True, "0", [], 10**18], ids=repr)
 def test_an_operation_that_does_not_exist_gets_a_sentence(address: str, number: Any) -> None:
     for path, more in (("queue/join", {"data": [{}]}), ("cancel", {"event_id": "a" * 32})):
         body = {"fn_index": number, "session_hash": "me", **more}
