@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
-# What the ids begin with that we give to measures and notes, and how one ends that is tied to the note before.
-MEASURE, NOTE, TIED = "bar-", "note-", "t"
+# What the ids begin with that we give to measures and notes, and how one ends that is tied to the note before, or over
+# the bar line.
+MEASURE, NOTE, TIED, TIED_OVER = "bar-", "note-", "t", "o"
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 SHAPES = frozenset({"path", "rect", "ellipse", "polygon", "polyline", "line", "text", "tspan"})
 NUMBERS = frozenset(
@@ -26,7 +27,7 @@ HIDDEN = "placeholder"  # what Verovio draws for its editors
 NUMBER_LIKE = re.compile(r"[\w\s.,()+-]*")
 WORD_LIKE = re.compile(r"[a-zA-Z-]*")
 GLYPH = re.compile(r"#?([0-9A-F]{4,5})-\w+")
-BAR_ID, NOTE_ID = re.compile(rf"{MEASURE}(\d+)"), re.compile(rf"{NOTE}(\d+\.\d+\.\d+{TIED}?)")
+BAR_ID, NOTE_ID = re.compile(rf"{MEASURE}(\d+)"), re.compile(rf"{NOTE}(\d+\.\d+\.\d+[{TIED}{TIED_OVER}]?)")
 MUSIC_FONT = "Leipzig"
 
 # Outlines by the name of the glyph, each the "d" of a path whose y axis points up.

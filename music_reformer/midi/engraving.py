@@ -16,7 +16,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from music_reformer.errors import UserError
-from music_reformer.midi.engraved_svg import MEASURE, NOTE, TIED, Glyphs, plain_svg
+from music_reformer.midi.engraved_svg import MEASURE, NOTE, TIED, TIED_OVER, Glyphs, plain_svg
 from music_reformer.midi.limited import run_limited, serve_limited
 from music_reformer.midi.notation import MARGIN, PAGE, WrittenPiece, staff_height, written_piece, xml_of
 
@@ -57,10 +57,11 @@ def engraved(
     """A stretch of a piece, engraved in a process of its own, as JSON text.
 
     It is an object of `first` and `next` (bars counted from 0, `next` null at the end), `bars` (of the piece), `parts`
-    (name, program, -1 for drums, and number of staves, from the top), `print_width` (in staff spaces, of an A4 page),
-    `glyphs` (outlines that systems use, by name) and `systems`: objects of `first`, `bars`, `width` and `height` (in
-    staff spaces) and `svg`. In an `svg`, elements with `data-bar` are measures, and those with `data-note` are notes:
-    "part.bar.number", with a "t" behind it where the note is tied to the one before.
+    (from the top: name, program, -1 for drums, tracks of the file by index, and number of staves), `print_width` (in
+    staff spaces, of an A4 page), `glyphs` (outlines that systems use, by name) and `systems`: objects of `first`,
+    `bars`, `width` and `height` (in staff spaces) and `svg`. In an `svg`, elements with `data-bar` are measures, and
+    those with `data-note` are notes: "part.bar.number", with a "t" behind it where the note is tied to one before in
+    its bar, an "o" where it is tied over the bar line.
 
     Args:
         midi: the piece; it is not trusted.
@@ -103,7 +104,12 @@ def engrave(data: bytes, name: str, bar: str, width: str) -> bytes:
             "next": end if end < len(piece.bars) else None,
             "bars": len(piece.bars),
             "parts": [
-                {"name": part.name, "program": -1 if part.is_drum else part.program, "staves": len(part.staves)}
+                {
+                    "name": part.name,
+                    "program": -1 if part.is_drum else part.program,
+                    "tracks": part.tracks,
+                    "staves": len(part.staves),
+                }
                 for part in piece.parts
             ],
             "print_width": round((PAGE[0] - 2 * MARGIN) / (staff_height(num_staves) / 4)),
@@ -134,13 +140,13 @@ def _marked_xml(piece: WrittenPiece, span: range, width: int) -> ElementTree.Ele
     for number, part in enumerate(root.iter("part")):
         for bar, measure in zip(span, part.iter("measure"), strict=True):
             measure.set("id", f"{MEASURE}{bar}")
-            notes = (note for note in measure.iter("note") if note.find("rest") is None)
-            for place, note in enumerate(notes):
+            for place, (begins_bar, note) in enumerate(_notes(measure)):
                 is_tied = any(tie.get("type") == "stop" for tie in note.iter("tie"))
-                note.set("id", f"{NOTE}{number}.{bar}.{place}{TIED if is_tied else ''}")
+                tied = "" if not is_tied else TIED_OVER if begins_bar else TIED
+                note.set("id", f"{NOTE}{number}.{bar}.{place}{tied}")
     frame = piece.frame
     if span.start > 0 and frame.metres[span.start] == frame.metres[span.start - 1]:
-        for time in (time for part in root.iter("part") for time in part[0].iter("time")):
+        for time in (time for part in root.iter("part") for time in part.iterfind("measure[1]/attributes/time")):
             time.set("print-object", "no")
     if span.start > 0 or width < ROOM_FOR_NAMES:
         for listed in root.iter("score-part"):
@@ -148,6 +154,21 @@ def _marked_xml(piece: WrittenPiece, span: range, width: int) -> ElementTree.Ele
             if whole is not None and short is not None:
                 whole.text = short.text
     return root
+
+
+def _notes(measure: ElementTree.Element) -> Iterator[tuple[bool, ElementTree.Element]]:
+    """The notes of a measure, and whether each begins with it."""
+    position = onset = 0
+    for element in measure:
+        length = int(element.findtext("duration", "0"))
+        if element.tag == "note":
+            if element.find("chord") is None:
+                onset = position
+                position += length
+            if element.find("rest") is None:
+                yield onset == 0, element
+        elif element.tag in ("backup", "forward"):
+            position += length if element.tag == "forward" else -length
 
 
 def _systems(root: ElementTree.Element, width: int, glyphs: Glyphs) -> Iterator[dict[str, Any]]:

@@ -57,6 +57,7 @@ class WrittenPart:
     staves: list[list[Voice]]
     syllables: dict[int, Syllable] = field(default_factory=dict)
     is_right_hand: bool = False
+    tracks: list[int] = field(default_factory=list)  # of the score, by index
 
     def notes(self) -> Iterator[tuple[int, int, int]]:
         """(onset, end, pitch) in units of all notes as they are written."""
@@ -68,11 +69,12 @@ class WrittenPart:
 def written_parts(score: symusic.Score, bars: Sequence[WrittenBar]) -> list[WrittenPart]:
     """The parts of a score: a track each, but two tracks of one keyboard and name are one part."""
     grid = Grid(score, bars)
-    tracks = [track for track in score.tracks if len(track.notes)]
+    indices = [index for index, track in enumerate(score.tracks) if len(track.notes)]
+    tracks = [score.tracks[index] for index in indices]
     parts: list[WrittenPart] = []
     number = 0
     while number < len(tracks):
-        track = tracks[number]
+        track, begin = tracks[number], number
         staves = _staves(track, score.ticks_per_quarter)
         is_pair = len(staves) == 1 and _are_hands(tracks[number : number + 2], tracks)
         if is_pair and track.name == tracks[number + 1].name:
@@ -83,8 +85,11 @@ def written_parts(score: symusic.Score, bars: Sequence[WrittenBar]) -> list[Writ
         is_drum = bool(track.is_drum)
         written = [_voices(staff, grid, is_drum) for staff in staves]
         is_right = is_pair and len(staves) == 1
-        parts.append(WrittenPart(_name(track), track.program, is_drum, written, is_right_hand=is_right))
         number += 1
+        of_tracks = indices[begin:number]
+        parts.append(
+            WrittenPart(_name(track), track.program, is_drum, written, is_right_hand=is_right, tracks=of_tracks)
+        )
     _number_names(parts)
     _add_lyrics(parts, score, grid)
     return parts

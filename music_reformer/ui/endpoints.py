@@ -65,6 +65,18 @@ def add_endpoints(server: gr.Server, operations: Operations, uploads: Uploads) -
         with _telling_the_visitor(), closing(operations.study(fields)) as reports:
             yield from reports
 
+    @server.api(name="stop", concurrency_id="stop", queue=False)
+    @_tell_the_visitor
+    def stop(ticket: str) -> bool:
+        """End a composition early, by the ticket from its "start" report; its "done" report follows."""
+        return operations.stop(ticket)
+
+    _add_forms(server, operations)
+
+
+def _add_forms(server: gr.Server, operations: Operations) -> None:
+    """The forms in which a visitor takes a piece along, or reads it."""
+
     @server.api(name="export", concurrency_id="export", concurrency_limit=1)
     @_tell_the_visitor
     def export(piece: str, kind: str, since: int, until: int = -1, programs: Any = None, tracks: Any = None) -> dict:
@@ -80,12 +92,6 @@ def add_endpoints(server: gr.Server, operations: Operations, uploads: Uploads) -
     def engrave(piece: str, bar: int = 0, width: int = 120) -> str:
         """A piece from a bar on (counted from 0) as engraved systems, so many staff spaces wide, as JSON text."""
         return operations.engrave(EngraveFields(piece=piece, bar=bar, width=width))
-
-    @server.api(name="stop", concurrency_id="stop", queue=False)
-    @_tell_the_visitor
-    def stop(ticket: str) -> bool:
-        """End a composition early, by the ticket from its "start" report; its "done" report follows."""
-        return operations.stop(ticket)
 
 
 @contextmanager

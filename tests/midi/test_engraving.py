@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 import symusic
 
-from helpers.midi_bytes import event, midi
+from helpers.midi_bytes import event, midi, note
 from music_reformer.errors import UserError
 from music_reformer.midi import engraving
 from music_reformer.midi.engraved_svg import NUMBERS, SHAPES, WORDS, plain_svg
@@ -36,7 +36,7 @@ def systems_of(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def notes_of(answers: list[dict[str, Any]]) -> list[tuple[int, int]]:
     """(part, bar) of each note, without those that are tied to one before."""
     marks = [mark for system in systems_of(answers) for mark in re.findall(r'data-note="([^"]*)"', system["svg"])]
-    return [tuple(map(int, mark.split(".")[:2])) for mark in marks if not mark.endswith("t")]  # type: ignore[misc]
+    return [tuple(map(int, mark.split(".")[:2])) for mark in marks if mark[-1].isdigit()]  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -89,14 +89,7 @@ def test_a_metre_is_said_once_and_where_it_changes() -> None:
 
 def test_hostile_names_and_lyrics_stay_text() -> None:
     text = HOSTILE.encode()
-    data = midi(
-        [
-            event(0, 0xFF, 0x03, len(text), *text),
-            event(0, 0xFF, 0x05, len(text), *text),
-            event(0, 0x90, 60, 80),
-            event(480, 0x80, 60, 0),
-        ]
-    )
+    data = midi(event(0, 0xFF, 0x03, len(text), *text) + event(0, 0xFF, 0x05, len(text), *text) + note(60))
     (system,) = systems_of(stretches(data))
     root = ElementTree.fromstring(system["svg"])
     for element in root.iter():
@@ -107,6 +100,17 @@ def test_hostile_names_and_lyrics_stay_text() -> None:
     assert "alert(1)" in "".join(root.itertext())
     assert "<script" not in system["svg"]
     assert "<image" not in system["svg"]
+
+
+def test_ties_within_a_bar_and_over_its_line_are_told_apart() -> None:
+    score = symusic.Score(480)
+    score.tracks.append(symusic.Track("", 0, False))
+    score.tracks[0].notes.extend(symusic.Note(*each, 80) for each in ((0, 240, 60), (240, 1000, 62), (1440, 960, 64)))
+    marks = [re.findall(r'data-note="0.([^"]*)"', each["svg"]) for each in systems_of(stretches(score.dumps_midi()))]
+    (found,) = marks
+    assert [mark for mark in found if mark.endswith("o")] == ["1.0o"]
+    assert len([mark for mark in found if mark.endswith("t")]) >= 1
+    assert len([mark for mark in found if mark[-1].isdigit()]) == 3
 
 
 def test_what_is_not_a_shape_is_left_out() -> None:

@@ -85,4 +85,6 @@ export const waiting = () => request("waiting");
 export const exportAs = (key, kind, { since = 0, until = null, programs = [], tracks = [] }) => (
   call("export", [key, kind, since, until ?? -1, programs, tracks])
 );
+/** A kept piece as engraved systems, from a bar on, so many staff spaces wide (see engraved.js). */
+export const engrave = async (key, bar, width) => JSON.parse(await call("engrave", [key, bar, width]));
 export const fileAddress = (key) => `file/${key}`;

@@ -6,7 +6,7 @@ import { chosenFrom, cutNote, droppedBars, facts, handleLabels, losses, repairs 
 const $ = (id) => document.getElementById(id);
 
 export class Desk {
-  /** `parts`: {roll, transport, player, tracks, cards, instruments, phase}; `onSeed(seed)` receives a seed to use again. */
+  /** `parts`: {roll, engraved, transport, player, tracks, cards, instruments, phase}; `onSeed(seed)` receives a seed to use again. */
   constructor({ piece, parts, onSeed }) {
     Object.assign(this, parts, { piece, onSeed });
   }
@@ -22,6 +22,7 @@ export class Desk {
     $("piece-facts").textContent = version.key ? facts(version.score) : "";
     $("piece-repairs").textContent = repairs(version);
     this.showCut();
+    this.engraved.follow();
     transport.show();
     $("undo").disabled = !versions.canUndo;
     $("redo").disabled = !versions.canRedo;
@@ -57,6 +58,7 @@ export class Desk {
     instruments.show(EMPTY);
     roll.show(EMPTY);
     roll.setCut(null);
+    this.engraved.clear();
     $("length").disabled = false;
     for (const id of ["result-text", "cut-note", "piece-name", "piece-facts", "piece-repairs"]) $(id).textContent = "";
   }
@@ -77,6 +79,7 @@ export class Desk {
       ...handleLabels(piece), veil: leavesOut && !tracks.length, movable: !piece.composition,
       until: piece.canInfill && (leavesOut || until !== null) ? until ?? end : null,
     });
+    this.engraved.mark();
     $("length").disabled = until !== null;
     if (leavesOut) $("cut-note").textContent = cutNote(piece);
   }

@@ -9,9 +9,9 @@ const MAX_MINUTES = 30;
 
 export class Exports {
   /** `shown()` gives {key, name, score, silent, span} of what is on the roll, `link()` the address with its settings;
-   *  `onLinkInAddress(link)` puts it into the address bar. */
-  constructor({ menu, status, keptDays, shown, link, onLinkInAddress, onError }) {
-    Object.assign(this, { menu, status, keptDays, shown, link, onLinkInAddress, onError });
+   *  `onLinkInAddress(link)` puts it into the address bar, `onPrint(onProgress)` prints the score. */
+  constructor({ menu, status, keptDays, shown, link, onLinkInAddress, onPrint, onError }) {
+    Object.assign(this, { menu, status, keptDays, shown, link, onLinkInAddress, onPrint, onError });
     menu.addEventListener("click", (event) => {
       const kind = event.target.closest("[data-export]")?.dataset.export;
       if (kind) this.#start(kind);
@@ -22,7 +22,7 @@ export class Exports {
   #refresh() {
     this.status.textContent = "";
     const { key, span, score } = this.shown();
-    const possible = { whole: key, tracks: key, musicxml: key, new: key && span, wav: score.notes.length, link: true };
+    const possible = { whole: key, tracks: key, musicxml: key, print: key, new: key && span, wav: score.notes.length, link: true };
     for (const button of this.menu.querySelectorAll("[data-export]")) button.disabled = !possible[button.dataset.export];
   }
 
@@ -48,6 +48,8 @@ export class Exports {
     this.status.textContent = "Writing the notation… A long piece takes a minute.";
     return this.#made(key, "musicxml");
   }
+
+  _print() { return this.onPrint((text) => { this.status.textContent = text; }); }
 
   async #made(key, kind, span = {}) {
     const file = await exportAs(key, kind, span);

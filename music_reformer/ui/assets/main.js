@@ -12,6 +12,7 @@ import { listenToDrops } from "./dropping.js";
 import { editKeys } from "./edit-keys.js";
 import { EditSaving } from "./edit-saving.js";
 import { Editing } from "./editing.js";
+import { EngravedView, marksOf } from "./engraved-view.js";
 import { Exports } from "./exports.js";
 import { Hand } from "./hand.js";
 import { Instruments } from "./instruments.js";
@@ -27,6 +28,7 @@ import { Metronome } from "./metronome.js";
 import { OpenPiece } from "./open-piece.js";
 import { Opening } from "./opening.js";
 import { Phase } from "./phase.js";
+import { printScore } from "./printing.js";
 import { Player } from "./player.js";
 import { Roll } from "./roll.js";
 import { EMPTY } from "./score.js";
@@ -52,8 +54,11 @@ const roll = new Roll({
   onSeek: (seconds) => { transport.seek(seconds); editing.pointAt(seconds); },
   onCut: (cut) => desk.want({ ...piece.wanted, cut }), onUntil: (until) => desk.want({ ...piece.wanted, until }),
 });
+const engraved = new EngravedView({
+  shown: () => ({ ...exported(), marks: marksOf(piece) }), onSeek: (seconds) => transport.seek(seconds), onPrint: printed,
+});
 const transport = new Transport({
-  player, roll, metronome, obstacle: Synthesizer.obstacle({ hasSound: offer.has_sound }), newMusic: () => piece.newMusic,
+  player, roll, engraved, metronome, obstacle: Synthesizer.obstacle({ hasSound: offer.has_sound }), newMusic: () => piece.newMusic,
 });
 const tracks = new Tracks({
   element: $("tracks"), instruments: offer.instruments, onSilence: (places) => desk.silence(places), onMix: (mix) => { player.mix = mix; },
@@ -74,7 +79,7 @@ const studying = new Studying({ piece });
 const phase = new Phase({
   piece, transport, onChange: (can) => { editing.follow(can); marks.follow(); }, onSettled: () => { remember(); studying.follow(); },
 });
-const desk = new Desk({ piece, parts: { roll, transport, player, tracks, cards, instruments, phase }, onSeed: useSeed });
+const desk = new Desk({ piece, parts: { roll, engraved, transport, player, tracks, cards, instruments, phase }, onSeed: useSeed });
 const composing = new Composing({ piece, desk, settings, studying, instruments: offer.instruments, keep: (index) => keeping.keep(index) });
 const keeping = new Keeping({ piece, desk, player, composing });
 const saving = new EditSaving({ piece, desk });
@@ -92,7 +97,7 @@ const welcome = new Welcome({
 });
 new Exports({
   menu: $("export"), status: $("export-status"), keptDays: offer.kept_days, shown: exported,
-  link: () => linkTo(piece, settings), onLinkInAddress: showLink, onError: complain,
+  link: () => linkTo(piece, settings), onLinkInAddress: showLink, onPrint: printed, onError: complain,
 });
 
 /** What the export menu is about: the variation on show, or the version. */
@@ -104,6 +109,8 @@ function exported() {
     silent: player.silent, span: variation?.key ? { since: run.cutTick, until: run.untilTick, programs: run.missing, tracks: run.missingTracks } : null,
   };
 }
+
+function printed(onProgress) { return printScore(exported(), onProgress); }
 
 /** Put a link to what is open into the address bar. A reload finds what is open, not what the link says. */
 function showLink(link) {
@@ -170,10 +177,16 @@ listenToKeys({
   I: whenOpen(() => transport.countIn.toggle()),
   K: whenOpen(() => piece.variation !== null && !piece.composition && keeping.keep(piece.version.selected)),
   Escape: () => (closeMenus() || !piece.version ? undefined : composing.halt()),
+  S: whenOpen(() => engraved.toggle()),
   E: whenOpen(() => { editing.switch(); }),
+<<<<<<< HEAD
   H: whenOpen(() => lanes.toggle()),
   "+": whenOpen(() => roll.zoomBy(1.6)),
   "-": whenOpen(() => roll.zoomBy(1 / 1.6)),
+=======
+  "+": whenOpen(() => transport.view.zoomBy(1.6)),
+  "-": whenOpen(() => transport.view.zoomBy(1 / 1.6)),
+>>>>>>> 03b663b (The page shows and prints the engraved score)
   "Ctrl Z": whenOpen(() => { undo(); }),
   "Ctrl Shift Z": whenOpen(() => { redo(); }),
   ...Object.fromEntries(Array.from({ length: 8 }, (_, index) => [String(index + 1), whenOpen(() => desk.select(index))])),

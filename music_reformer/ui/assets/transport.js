@@ -7,17 +7,17 @@ const $ = (id) => document.getElementById(id);
 
 export class Transport {
   /** `obstacle`: why there can be no sound, or null. `newMusic()` gives {from, to} of the new music on show, or null. */
-  constructor({ player, roll, metronome, obstacle, newMusic }) {
-    Object.assign(this, { player, roll, obstacle, newMusic });
+  constructor({ player, roll, engraved, metronome, obstacle, newMusic }) {
+    Object.assign(this, { player, roll, engraved, obstacle, newMusic });
     this.metronome = new Switch({ button: $("metronome"), name: "Metronome", onChange: (isOn) => { metronome.isOn = isOn; } });
     this.countIn = new Switch({ button: $("count-in"), name: "Count-in", onChange: (isOn) => { player.countsIn = isOn; } });
     $("loop").addEventListener("click", () => this.loop());
     $("speed").addEventListener("change", () => { player.speed = Number($("speed").value); });
     $("play").addEventListener("click", () => this.toggle());
     $("rewind").addEventListener("click", () => this.seek(0));
-    $("zoom-in").addEventListener("click", () => roll.zoomBy(1.6));
-    $("zoom-out").addEventListener("click", () => roll.zoomBy(1 / 1.6));
-    $("zoom-fit").addEventListener("click", () => roll.fit());
+    $("zoom-in").addEventListener("click", () => this.view.zoomBy(1.6));
+    $("zoom-out").addEventListener("click", () => this.view.zoomBy(1 / 1.6));
+    $("zoom-fit").addEventListener("click", () => this.view.fit());
     player.addEventListener("change", () => {
       document.body.toggleAttribute("data-playing", player.playing);
       $("play").setAttribute("aria-label", player.playing ? "Pause" : "Play");
@@ -25,6 +25,9 @@ export class Transport {
       requestAnimationFrame(() => this.#tick());
     });
   }
+
+  /** What is on show: the roll, or the engraved score. */
+  get view() { return this.engraved.isShown ? this.engraved : this.roll; }
 
   /** Have sound ready before the visitor presses play. */
   prepare() {
@@ -69,13 +72,14 @@ export class Transport {
 
   /** Bring clock, playhead and buttons in line with the player. */
   show({ follow = false } = {}) {
-    const { player, roll } = this;
+    const { player, roll, engraved } = this;
     const total = player.score.seconds;
     const time = Math.min(player.time, total);
     $("now").textContent = clock(time);
     $("total").textContent = clock(total);
     $("play").disabled = Boolean(this.obstacle) || !player.canPlay;
     roll.moveTo(time, { follow });
+    engraved.moveTo(time, { follow });
     const bar = Math.max(roll.barLines().filter((start) => start <= time + 0.01).length, 1);
     $("roll").setAttribute("aria-valuemax", total.toFixed(1));
     $("roll").setAttribute("aria-valuenow", time.toFixed(1));

@@ -1,0 +1,93 @@
+"""The engraved score: the notes of the piece, what is new in it, the bar that sounds, and its print."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from helpers.visitor import BAR_SECONDS, WALTZ, midi, order, phase, until, upload
+
+NUM_NOTES = """(kind) => [...document.querySelectorAll(`#engraved-page ${kind} [data-note]`)]
+  .filter((note) => /[0-9]$/.test(note.dataset.note)).length"""
+COLOURS = """() => {
+  const colour = (element) => getComputedStyle(element).color;
+  return [...document.querySelectorAll('#engraved-page [data-note]')].map((note) => [note.dataset.note, colour(note)]);
+}"""
+# What the print dialog would be opened with.
+NO_DIALOG = "window.print = () => { window.printed = document.querySelector('.sheet').outerHTML.length; };"
+
+
+def whole_score(tab: Any, bars: int) -> None:
+    until(tab, f"document.querySelectorAll('#engraved-page [data-bar]').length === {bars}")
+
+
+def test_the_score_has_the_notes_and_tints_what_is_new(visit: Callable[..., Any]) -> None:
+    tab = visit(script=NO_DIALOG)
+    upload(tab, midi("<b>waltz.mid"))
+    tab.click("#score")
+    whole_score(tab, 16)
+    assert tab.evaluate(NUM_NOTES, "") == WALTZ.note_num()
+    assert not tab.is_visible("#roll")
+    assert tab.evaluate("document.querySelectorAll('#engraved-page .is-new, .cut-line').length") == 0
+    order(tab, bars=2)
+    phase(tab, "done")
+    whole_score(tab, 18)
+    assert tab.evaluate(NUM_NOTES, "") == WALTZ.note_num() + 16
+    assert tab.evaluate("document.querySelector('.cut-line').closest('[data-bar]').dataset.bar") == "16"
+    new = tab.evaluate("getComputedStyle(document.body).getPropertyValue('--new')")
+    red, green, blue = (int(new[place : place + 2], 16) for place in (1, 3, 5))
+    for name, colour in tab.evaluate(COLOURS):
+        bar = int(name.split(".")[1])
+        # What rings on from before the cut is tied over its bar line.
+        is_new = bar > 16 or (bar == 16 and not name.endswith("o"))
+        assert (colour == f"rgb({red}, {green}, {blue})") == is_new
+    # A click on a bar goes there, and the bar that is heard is marked.
+    tab.locator("[data-bar='9'] .bar-box").click()
+    until(tab, "document.querySelector('#engraved-page .is-playing')?.dataset.bar === '9'")
+    assert float(tab.get_attribute("#roll", "aria-valuenow")) == round(9 * BAR_SECONDS, 1)
+    _print(tab)
+    tab.focus("#engraved")
+    tab.keyboard.press("s")
+    assert tab.is_visible("#roll")
+    assert tab.get_attribute("#score", "aria-pressed") == "false"
+
+
+def _print(tab: Any) -> None:
+    """The PDF has pages, with the name of the piece, and nothing of the page around it."""
+    tab.click("#print")
+    until(tab, "window.printed > 10000")
+    assert not tab.is_visible(".sheet")
+    tab.emulate_media(media="print")
+    assert tab.inner_text(".sheet h1").startswith("b waltz - seed")
+    assert not tab.is_visible("main")
+    assert tab.evaluate("document.querySelectorAll('.sheet [data-bar]').length") == 18
+    tab.emulate_media(media="null")  # as it is
+    pdf = tab.pdf(format="A4")
+    assert len(re.findall(rb"/Type\s*/Page\b", pdf)) == 1
+    until(tab, "document.querySelector('.sheet') === null")  # it was printed
+
+
+def test_a_long_score_is_read_as_it_is_scrolled(visit: Callable[..., Any]) -> None:
+    tab = visit(width=390, height=844)
+    score = WALTZ.copy()
+    for track in score.tracks:
+        track.notes.extend(
+            note.shift_time(score.tpq * 48 * turn) for turn in range(1, 8) for note in track.notes.copy()
+        )
+    upload(tab, midi("long.mid", score.dumps_midi()))
+    tab.click("#score")
+    until(tab, "document.querySelectorAll('#engraved-page .system').length > 3")
+    box = tab.locator("#engraved-page .system").first.bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390
+    assert tab.evaluate("document.querySelectorAll('[data-bar]').length") < 128
+    assert tab.inner_text("#engraved-status").endswith("of 128")
+    while tab.evaluate("document.querySelectorAll('#engraved-page [data-bar]').length") < 128:
+        tab.evaluate("document.querySelector('#engraved').scrollTop = 1e6")
+        tab.wait_for_timeout(100)
+    bars = tab.evaluate(
+        "[...document.querySelectorAll('#engraved-page [data-bar]')].map((bar) => Number(bar.dataset.bar))"
+    )
+    assert bars == list(range(128))
+    assert tab.evaluate(NUM_NOTES, "") == score.note_num()
