@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import symusic
+
 from helpers.visitor import BAR_SECONDS, WALTZ, midi, order, phase, until, upload
 
 NUM_NOTES = """(kind) => [...document.querySelectorAll(`#engraved-page ${kind} [data-note]`)]
@@ -71,10 +73,13 @@ def _print(tab: Any) -> None:
 def test_a_long_score_is_read_as_it_is_scrolled(visit: Callable[..., Any]) -> None:
     tab = visit(width=390, height=844)
     score = WALTZ.copy()
-    for track in score.tracks:
-        track.notes.extend(
-            note.shift_time(score.tpq * 48 * turn) for turn in range(1, 8) for note in track.notes.copy()
-        )
+    for track, original in zip(score.tracks, WALTZ.tracks, strict=True):
+        later = [
+            symusic.Note(n.time + turn * 48 * score.tpq, n.duration, n.pitch, n.velocity)
+            for turn in range(1, 8)
+            for n in original.notes
+        ]
+        track.notes.extend(later)
     upload(tab, midi("long.mid", score.dumps_midi()))
     tab.click("#score")
     until(tab, "document.querySelectorAll('#engraved-page .system').length > 3")

@@ -179,14 +179,9 @@ listenToKeys({
   Escape: () => (closeMenus() || !piece.version ? undefined : composing.halt()),
   S: whenOpen(() => engraved.toggle()),
   E: whenOpen(() => { editing.switch(); }),
-<<<<<<< HEAD
   H: whenOpen(() => lanes.toggle()),
-  "+": whenOpen(() => roll.zoomBy(1.6)),
-  "-": whenOpen(() => roll.zoomBy(1 / 1.6)),
-=======
   "+": whenOpen(() => transport.view.zoomBy(1.6)),
   "-": whenOpen(() => transport.view.zoomBy(1 / 1.6)),
->>>>>>> 03b663b (The page shows and prints the engraved score)
   "Ctrl Z": whenOpen(() => { undo(); }),
   "Ctrl Shift Z": whenOpen(() => { redo(); }),
   ...Object.fromEntries(Array.from({ length: 8 }, (_, index) => [String(index + 1), whenOpen(() => desk.select(index))])),
