@@ -13,7 +13,7 @@ import numpy as np
 import symusic
 
 from music_reformer.midi.form import sections_of
-from music_reformer.midi.lead_sheet import lead_sheet_of
+from music_reformer.midi.lead_sheet import BarOfChords, lead_sheet_of
 from music_reformer.midi.score import bar_starts, count_bars
 
 MAX_BARS = 2048  # over an hour of music
@@ -45,7 +45,17 @@ def new_chords_json(score: symusic.Score, cut_tick: int, end_tick: int) -> str:
 
 def chords_by_bar(score: symusic.Score, first_bar: int, until_bar: int) -> list[str]:
     """The chords of some bars of a score in ticks, as they are recognised, each bar as in a lead sheet."""
-    return [" ".join(map(str, bar)) for bar in lead_sheet_of(score, first_bar, until_bar).bars]
+    return [" ".join(map(str, _shortest(bar))) for bar in lead_sheet_of(score, first_bar, until_bar).bars]
+
+
+def _shortest(bar: BarOfChords) -> BarOfChords:
+    """The same chords at the same places, written with as few as possible: "G G D D" is "G D"."""
+    for count in range(1, len(bar)):
+        if len(bar) % count == 0:
+            length = len(bar) // count
+            if all(len(set(bar[begin : begin + length])) == 1 for begin in range(0, len(bar), length)):
+                return bar[::length]
+    return bar
 
 
 def _text(first_bar: int, chords: list[str], sections: list[list[Any]]) -> str:
