@@ -37,20 +37,32 @@ FAMILIES = (range(40, 44), range(56, 64), range(64, 80), VOICES)
 PAGE, MARGIN, STAFF, SMALL, SMALLEST, SPACED = (210, 297), 12, 6.5, 4.0, 3.0, 2.9
 
 
-def music_xml(midi: bytes, *, name: str, title: str, seconds: float = 120, megabytes: int = 3000) -> bytes:
+def music_xml(
+    midi: bytes, *, name: str, title: str, seconds: float = 900, cpu_seconds: int = 120, megabytes: int = 3000
+) -> bytes:
     """MIDI bytes as MusicXML bytes, made in a process of its own: large files take music21 long.
 
     Args:
         name: what messages call the piece.
         title: what stands above the music.
-        seconds, megabytes: time and memory that it may take.
+        seconds, cpu_seconds, megabytes: time and memory that it may take. On a busy machine it may take many times as
+            long as its processor time.
 
     Raises:
         UserError: there are too many notes, or it took more than the limits.
     """
     module = "music_reformer.midi.notation"
     arguments = [name, title]
-    return run_limited(module, arguments, midi, name=name, doing="written", seconds=seconds, megabytes=megabytes)
+    return run_limited(
+        module,
+        arguments,
+        midi,
+        name=name,
+        doing="written",
+        seconds=seconds,
+        cpu_seconds=cpu_seconds,
+        megabytes=megabytes,
+    )
 
 
 def convert(data: bytes, name: str, title: str) -> bytes:

@@ -56,6 +56,16 @@ def test_a_wav_is_what_is_heard(visit: Callable[..., Any]) -> None:
     bars = [sound[round(bar * BAR_SECONDS * 44100) :][: round(BAR_SECONDS * 44100)] for bar in range(16)]
     assert all(np.sqrt(np.mean(bar**2)) > 0.01 for bar in bars)
     assert np.abs(sound).max() < 1
+    name, packed = export(tab, "stems")
+    assert name == "Small waltz - stems.zip"
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == ["01 Right hand.wav", "02 Left hand.wav"]
+        stems = [
+            np.frombuffer(archive.read(each)[44:], dtype="<i2").reshape(-1, 2) / 32768 for each in archive.namelist()
+        ]
+    assert min(np.sqrt(np.mean(stem**2)) for stem in stems) > 0.003
+    assert np.abs(sum(stems) - sound).max() < 0.002, "laid side by side, stems are the piece"
     for track in ("Right hand", "Left hand"):
         tab.click(f"[aria-label='Mute {track}']")
     silence = np.frombuffer(export(tab, "wav")[1][44:], dtype="<i2")

@@ -252,3 +252,9 @@ def test_it_is_made_in_a_process_that_ends_what_takes_too_long() -> None:
     assert music_xml(waltz, name="it", title="") == convert(waltz, "it", "")
     with pytest.raises(UserError, match=r"it took more than 0\.001 seconds to be written"):
         music_xml(waltz, name="it", title="", seconds=0.001)
+
+
+def test_processor_time_is_limited_too() -> None:
+    long = piece((0, [(place / 4, 0.25, 60 + place % 12) for place in range(6000)])).dumps_midi()
+    with pytest.raises(UserError, match=r"it took more than 1 seconds to be written"):
+        music_xml(long, name="it", title="", cpu_seconds=1)

@@ -4,8 +4,10 @@
 import { exportAs, fileAddress } from "./api.js";
 import { channelsOf } from "./channels.js";
 import { count } from "./draw.js";
+import { heardTracks, stemsOf, wavOf } from "./sound-files.js";
 
 const MAX_MINUTES = 30;
+const MAX_STEM_MINUTES = 60;  // of all tracks together: some 600 MB
 
 export class Exports {
   /** `shown()` gives {key, name, score, silent, span} of what is on the roll, `link()` the address with its settings;
@@ -22,7 +24,7 @@ export class Exports {
   #refresh() {
     this.status.textContent = "";
     const { key, span, score } = this.shown();
-    const possible = { whole: key, tracks: key, musicxml: key, print: key, new: key && span, wav: score.notes.length, link: true };
+    const possible = { whole: key, tracks: key, musicxml: key, print: key, new: key && span, wav: score.notes.length, stems: score.notes.length, link: true };
     for (const button of this.menu.querySelectorAll("[data-export]")) button.disabled = !possible[button.dataset.export];
   }
 
@@ -56,31 +58,24 @@ export class Exports {
     this.#save(fileAddress(file.key), file.name);
   }
 
-  async _wav({ name, score, silent }) {
-    if (score.seconds > MAX_MINUTES * 60) {
-      this.status.textContent = `A WAV file of more than ${MAX_MINUTES} minutes is too large for the browser; export MIDI instead.`;
+  _wav(shown) { return this.#sound(shown, wavOf, { minutes: MAX_MINUTES, suffix: ".wav" }); }
+
+  _stems(shown) {
+    return this.#sound(shown, stemsOf, { minutes: MAX_STEM_MINUTES / heardTracks(shown).length, suffix: " - stems.zip" });
+  }
+
+  async #sound({ name, score, silent }, make, { minutes, suffix }) {
+    if (score.seconds > minutes * 60) {
+      this.status.textContent = "This is too long to be rendered in the browser; export MIDI instead.";
       return;
     }
     this.status.textContent = "Rendering…";
-    const response = await fetch("soundfont");
-    if (!response.ok) throw new Error("the soundfont could not be fetched");
-    const soundfont = await response.arrayBuffer();
-    const wav = await this.#render({ score: plain(score), silent: [...silent], channels: channelsOf(score.tracks), soundfont });
-    const address = URL.createObjectURL(new Blob([wav], { type: "audio/wav" }));
-    this.#save(address, `${name}.wav`);
-    setTimeout(() => URL.revokeObjectURL(address), 60_000);
-  }
-
-  #render(job) {
-    return new Promise((resolve, reject) => {
-      const worker = new Worker(new URL("./wav-worker.js", import.meta.url), { type: "module" });
-      worker.onerror = () => { worker.terminate(); reject(new Error("the sound could not be rendered")); };
-      worker.onmessage = ({ data }) => {
-        if (data.done !== undefined) this.status.textContent = `Rendering… ${Math.round(data.done * 100)} %`;
-        if (data.wav) { worker.terminate(); resolve(data.wav); }
-      };
-      worker.postMessage(job, [job.soundfont]);
+    const blob = await make({ score, silent, channels: channelsOf(score.tracks) }, (share) => {
+      this.status.textContent = `Rendering… ${Math.round(share * 100)} %`;
     });
+    const address = URL.createObjectURL(blob);
+    this.#save(address, `${name}${suffix}`);
+    setTimeout(() => URL.revokeObjectURL(address), 60_000);
   }
 
   async _link() {
@@ -102,6 +97,3 @@ export class Exports {
     this.status.textContent = `Downloading ${name}`;
   }
 }
-
-/** What another thread can be sent. */
-const plain = ({ tracks, notes, moves, seconds }) => ({ tracks, notes, moves, seconds });

@@ -1,0 +1,49 @@
+// WAV files of a score, rendered off the page's own thread: all of it, or each track by itself.
+
+import { crc32, zipOf } from "./zip.js";
+
+const FORBIDDEN = /[\\/:*?"<>|\p{Cc}]+/gu;  // in names of files, on one system or another
+
+/** What another thread can be sent. */
+const plain = ({ tracks, notes, moves, seconds }) => ({ tracks, notes, moves, seconds });
+
+async function soundfont() {
+  const response = await fetch("soundfont");
+  if (!response.ok) throw new Error("the soundfont could not be fetched");
+  return response.arrayBuffer();
+}
+
+/** The bytes of a WAV file of a score without its `silent` tracks; `onProgress(share)`. */
+function render({ score, silent, channels, font }, onProgress) {
+  return new Promise((resolve, reject) => {
+    const worker = new Worker(new URL("./wav-worker.js", import.meta.url), { type: "module" });
+    worker.onerror = () => { worker.terminate(); reject(new Error("the sound could not be rendered")); };
+    worker.onmessage = ({ data }) => {
+      if (data.done !== undefined) onProgress(data.done);
+      if (data.wav) { worker.terminate(); resolve(data.wav); }
+    };
+    worker.postMessage({ score: plain(score), silent: [...silent], channels, soundfont: font });
+  });
+}
+
+export async function wavOf({ score, silent, channels }, onProgress) {
+  const wav = await render({ score, silent, channels, font: await soundfont() }, onProgress);
+  return new Blob([wav], { type: "audio/wav" });
+}
+
+/** Places of the tracks that are heard. */
+export const heardTracks = ({ score, silent }) => [...new Set(score.notes.map(({ track }) => track))].sort((a, b) => a - b).filter((place) => !silent.has(place));
+
+/** A ZIP with a WAV file for each track that is heard, all of one length: laid side by side they are the piece. */
+export async function stemsOf({ score, silent, channels }, onProgress) {
+  const font = await soundfont();
+  const heard = heardTracks({ score, silent });
+  const files = [];
+  for (const [number, place] of heard.entries()) {
+    const others = score.tracks.map((_, other) => other).filter((other) => other !== place);
+    const wav = await render({ score, silent: others, channels, font }, (share) => onProgress((number + share) / heard.length));
+    const name = score.tracks[place].name.replace(FORBIDDEN, " ").trim() || "track";
+    files.push({ name: `${String(number + 1).padStart(2, "0")} ${name}.wav`, crc: crc32(new Uint8Array(wav)), blob: new Blob([wav]) });
+  }
+  return zipOf(files);
+}
