@@ -44,6 +44,21 @@ def test_exports(visit: Callable[..., Any]) -> None:
     assert b"<beats>3</beats>" in notes
 
 
+# An Ogg file as the browser decodes it: its length, and the loudness of each bar of the waltz.
+DECODE = """async (bytes) => {
+  const sound = await new OfflineAudioContext(2, 1, 44100).decodeAudioData(new Uint8Array(bytes).buffer);
+  const [left, right] = [sound.getChannelData(0), sound.getChannelData(1)];
+  const length = 3 * 60 / 132 * 44100;
+  const bars = Array.from({ length: 16 }, (_, bar) => {
+    let sum = 0;
+    const [from, to] = [Math.round(bar * length), Math.round((bar + 1) * length)];
+    for (let place = from; place < to; place++) sum += left[place] ** 2 + right[place] ** 2;
+    return Math.sqrt(sum / 2 / (to - from));
+  });
+  return { seconds: sound.duration, bars };
+}"""
+
+
 def test_a_wav_is_what_is_heard(visit: Callable[..., Any]) -> None:
     tab = visit()
     tab.click("#examples button >> nth=1")
@@ -66,6 +81,13 @@ def test_a_wav_is_what_is_heard(visit: Callable[..., Any]) -> None:
         ]
     assert min(np.sqrt(np.mean(stem**2)) for stem in stems) > 0.003
     assert np.abs(sum(stems) - sound).max() < 0.002, "laid side by side, stems are the piece"
+    name, ogg = export(tab, "ogg")
+    assert name == "Small waltz.ogg"
+    assert len(ogg) < len(data) / 5
+    decoded = tab.evaluate(DECODE, list(ogg))
+    loudness = [float(np.sqrt(np.mean(bar**2))) for bar in bars]
+    assert decoded["seconds"] == pytest.approx(len(sound) / 44100, abs=0.01)
+    assert decoded["bars"] == pytest.approx(loudness, rel=0.05)
     for track in ("Right hand", "Left hand"):
         tab.click(f"[aria-label='Mute {track}']")
     silence = np.frombuffer(export(tab, "wav")[1][44:], dtype="<i2")

@@ -4,7 +4,8 @@
 import { exportAs, fileAddress } from "./api.js";
 import { channelsOf } from "./channels.js";
 import { count } from "./draw.js";
-import { heardTracks, stemsOf, wavOf } from "./sound-files.js";
+import { canEncode } from "./ogg-opus.js";
+import { heardTracks, oggFileOf, stemsOf, wavOf } from "./sound-files.js";
 
 const MAX_MINUTES = 30;
 const MAX_STEM_MINUTES = 60;  // of all tracks together: some 600 MB
@@ -18,13 +19,14 @@ export class Exports {
       const kind = event.target.closest("[data-export]")?.dataset.export;
       if (kind) this.#start(kind);
     });
+    canEncode().then((can) => { menu.querySelector("[data-export=ogg]").hidden = !can; });
     menu.addEventListener("toggle", () => this.#refresh());
   }
 
   #refresh() {
     this.status.textContent = "";
     const { key, span, score } = this.shown();
-    const possible = { whole: key, tracks: key, musicxml: key, print: key, new: key && span, wav: score.notes.length, stems: score.notes.length, link: true };
+    const possible = { whole: key, tracks: key, musicxml: key, print: key, new: key && span, wav: score.notes.length, stems: score.notes.length, ogg: score.notes.length, link: true };
     for (const button of this.menu.querySelectorAll("[data-export]")) button.disabled = !possible[button.dataset.export];
   }
 
@@ -59,6 +61,8 @@ export class Exports {
   }
 
   _wav(shown) { return this.#sound(shown, wavOf, { minutes: MAX_MINUTES, suffix: ".wav" }); }
+
+  _ogg(shown) { return this.#sound(shown, oggFileOf, { minutes: MAX_MINUTES, suffix: ".ogg" }); }
 
   _stems(shown) {
     return this.#sound(shown, stemsOf, { minutes: MAX_STEM_MINUTES / heardTracks(shown).length, suffix: " - stems.zip" });

@@ -1,4 +1,4 @@
-// WAV files of a score, rendered off the page's own thread: all of it, or each track by itself.
+// Sound files of a score, rendered off the page's own thread: all of it, or each track by itself.
 
 import { crc32, zipOf } from "./zip.js";
 
@@ -13,22 +13,27 @@ async function soundfont() {
   return response.arrayBuffer();
 }
 
-/** The bytes of a WAV file of a score without its `silent` tracks; `onProgress(share)`. */
-function render({ score, silent, channels, font }, onProgress) {
+/** The bytes of a file of a score without its `silent` tracks, WAV or Ogg; `onProgress(share)`. */
+function render({ score, silent, channels, font, asOgg = false }, onProgress) {
   return new Promise((resolve, reject) => {
     const worker = new Worker(new URL("./wav-worker.js", import.meta.url), { type: "module" });
     worker.onerror = () => { worker.terminate(); reject(new Error("the sound could not be rendered")); };
     worker.onmessage = ({ data }) => {
       if (data.done !== undefined) onProgress(data.done);
-      if (data.wav) { worker.terminate(); resolve(data.wav); }
+      if (data.file) { worker.terminate(); resolve(data.file); }
     };
-    worker.postMessage({ score: plain(score), silent: [...silent], channels, soundfont: font });
+    worker.postMessage({ score: plain(score), silent: [...silent], channels, soundfont: font, asOgg });
   });
 }
 
 export async function wavOf({ score, silent, channels }, onProgress) {
   const wav = await render({ score, silent, channels, font: await soundfont() }, onProgress);
   return new Blob([wav], { type: "audio/wav" });
+}
+
+export async function oggFileOf({ score, silent, channels }, onProgress) {
+  const ogg = await render({ score, silent, channels, font: await soundfont(), asOgg: true }, onProgress);
+  return new Blob([ogg], { type: "audio/ogg" });
 }
 
 /** Places of the tracks that are heard. */

@@ -1,30 +1,36 @@
-// Renders a score to a WAV file, off the page's own thread. Gets {score, silent, channels, soundfont}; posts
-// {done: 0 to 1} on the way and {wav: ArrayBuffer} at the end.
+// Renders a score to a WAV file, or to an Ogg file (`asOgg`), off the page's own thread. Gets {score, silent, channels,
+// soundfont, asOgg}; posts {done: 0 to 1} on the way and {file: ArrayBuffer} at the end.
 
 import { SoundBankLoader, SpessaSynthProcessor } from "./vendor/spessasynth_core.min.js";
 import { MAX_CHANNELS } from "./channels.js";
+import { RATE as OPUS_RATE, oggOf } from "./ogg-opus.js";
 import { BEND } from "./score.js";
 
-const RATE = 44100;
+const WAV_RATE = 44100;
 const BLOCK = 128;
 const TAIL = 2.5;  // seconds for the last notes to die away
 const HEADROOM = 0.9;
 
-self.onmessage = async ({ data }) => self.postMessage({ wav: await render(data) });
+self.onmessage = async ({ data }) => {
+  const samples = await render(data, data.asOgg ? OPUS_RATE : WAV_RATE);
+  const file = data.asOgg ? await oggOf(samples) : new Blob([header(samples.byteLength), samples]);
+  self.postMessage({ file: await file.arrayBuffer() });
+};
 
-async function render({ score, silent, channels, soundfont }) {
-  const synth = new SpessaSynthProcessor(RATE, { eventsEnabled: false });
+/** 16-bit stereo, interleaved, at a rate. */
+async function render({ score, silent, channels, soundfont }, rate) {
+  const synth = new SpessaSynthProcessor(rate, { eventsEnabled: false });
   synth.soundBankManager.addSoundBank(SoundBankLoader.fromArrayBuffer(soundfont), "general-midi");
   await synth.processorInitialized;
   while (synth.midiChannels.length < MAX_CHANNELS) synth.createMIDIChannel();
   score.tracks.forEach((track, place) => synth.programChange(channels[place], track.program));
   const events = eventsOf(score, new Set(silent));
-  const length = Math.ceil((score.seconds + TAIL) * RATE);
+  const length = Math.ceil((score.seconds + TAIL) * rate);
   const samples = new Int16Array(length * 2);
   const [left, right] = [new Float32Array(BLOCK), new Float32Array(BLOCK)];
   let next = 0;
   for (let place = 0; place < length; place += BLOCK) {
-    for (; next < events.length && events[next].time * RATE <= place; next++) events[next].play(synth, channels);
+    for (; next < events.length && events[next].time * rate <= place; next++) events[next].play(synth, channels);
     const count = Math.min(BLOCK, length - place);
     left.fill(0);
     right.fill(0);
@@ -35,7 +41,7 @@ async function render({ score, silent, channels, soundfont }) {
     }
     if (place % (BLOCK * 512) === 0) self.postMessage({ done: place / length });
   }
-  return new Blob([header(samples.byteLength), samples]).arrayBuffer();
+  return samples;
 }
 
 /** Everything that happens, by time; at one moment notes end before controllers move, and those before notes begin. */
@@ -62,7 +68,7 @@ function header(bytes) {
   const text = (place, letters) => [...letters].forEach((letter, index) => view.setUint8(place + index, letter.charCodeAt(0)));
   text(0, "RIFF"); view.setUint32(4, 36 + bytes, true); text(8, "WAVEfmt ");
   view.setUint32(16, 16, true); view.setUint16(20, 1, true); view.setUint16(22, 2, true);
-  view.setUint32(24, RATE, true); view.setUint32(28, RATE * 4, true); view.setUint16(32, 4, true); view.setUint16(34, 16, true);
+  view.setUint32(24, WAV_RATE, true); view.setUint32(28, WAV_RATE * 4, true); view.setUint16(32, 4, true); view.setUint16(34, 16, true);
   text(36, "data"); view.setUint32(40, bytes, true);
   return view;
 }
