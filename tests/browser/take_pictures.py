@@ -45,6 +45,7 @@ SINGLE = {
     ("5-playing", WINDOWS[1], "light"): "page-phone",
     ("13-steering", WINDOWS[0], "light"): "page-steering",
     ("14-editing", WINDOWS[0], "light"): "page-editing",
+    ("16-score", WINDOWS[0], "light"): "page-score",
     ("15-lanes", WINDOWS[0], "light"): "page-lanes",
 }
 HEIGHT = 600  # of a sheet, in pixels
@@ -110,6 +111,11 @@ def walk(tab: Any, other: Any) -> Iterator[str]:
     order(tab, bars=None, variations=2)
     phase(tab, "done")
     yield "9-bars-composed-anew"
+    tab.keyboard.press("s")
+    until(tab, "document.querySelectorAll('#engraved-page .is-new').length > 0")
+    until(tab, "document.querySelector('#engraved').ariaBusy !== 'true'")
+    yield "16-score"
+    tab.keyboard.press("s")
     tab.set_input_files("#file", {"name": "holiday.mid", "mimeType": "audio/midi", "buffer": b"JFIF, not MIDI"})
     tab.wait_for_selector("#message:not([hidden])")
     yield "10-a-file-that-is-none"

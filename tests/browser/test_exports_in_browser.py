@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import symusic
 
-from helpers.visitor import BAR_SECONDS, WALTZ, download, export, midi, notes_of, order, phase, upload
+from helpers.visitor import BAR_SECONDS, WALTZ, download, export, kept, midi, notes_of, order, phase, until, upload
 
 
 def test_exports(visit: Callable[..., Any]) -> None:
@@ -33,6 +33,11 @@ def test_exports(visit: Callable[..., Any]) -> None:
     score = symusic.Score.from_midi(new)
     assert (score.note_num(), score.tracks[0].notes[0].time) == (16, 0)
     assert score.tempos[0].qpm == pytest.approx(132, abs=0.01)
+    kept(tab, 1)
+    name, again = export(tab, "new")
+    assert (name, again) == ("clara - seed 5 - 1 - new.mid", new), "what was kept can still be exported alone"
+    tab.click("#undo")
+    until(tab, "!document.querySelector('#redo').disabled")
     name, packed = export(tab, "tracks")
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
         assert archive.namelist() == ["01 Right hand.mid", "02 Left hand.mid"]

@@ -2,6 +2,7 @@
 
 import { openKept } from "./api.js";
 import { announce, complain } from "./messages.js";
+import { spanOf } from "./open-piece.js";
 import { scoreOf } from "./score.js";
 import { versionLabel } from "./wording.js";
 
@@ -38,7 +39,7 @@ export class Keeping {
     const score = scoreOf(opened.roll);
     const kept = this.piece.versions.grow({
       key: opened.key, name: former.key ? former.name : "New piece", label: versionLabel(run, { former, kept: score }),
-      source: "", score, selected: null,
+      source: "", score, selected: null, span: spanOf(run),
     });
     if (wanted && (wanted.cut > run.cutBar || wanted.until !== null)) kept.wanted = wanted;
     delete run.wanted;

@@ -103,10 +103,9 @@ new Exports({
 /** What the export menu is about: the variation on show, or the version. */
 function exported() {
   const { variation, version, score } = piece;
-  const run = version?.run;
   return {
     key: variation ? variation.key : version?.key, name: variation?.name ?? version?.name ?? "piece", score: player.asMixed(score),
-    silent: player.silent, span: variation?.key ? { since: run.cutTick, until: run.untilTick, programs: run.missing, tracks: run.missingTracks } : null,
+    silent: player.silent, span: piece.span,
   };
 }
 

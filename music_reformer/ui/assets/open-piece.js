@@ -6,6 +6,9 @@
 
 import { EMPTY, wholeBars } from "./score.js";
 
+/** Where the new notes of a run are: see `span`. */
+export const spanOf = ({ cutTick, untilTick, missing, missingTracks }) => ({ since: cutTick, until: untilTick, programs: missing, tracks: missingTracks });
+
 export class OpenPiece {
   composition = null;  // under way
   draft = null;  // {version, score}: what a version looks like with edits that the server has still to write
@@ -20,6 +23,9 @@ export class OpenPiece {
   get variation() { return this.version?.run?.variations[this.version.selected] ?? null; }
   /** The score on show. */
   get score() { return this.isSaving ? this.draft.score : this.variation?.score ?? this.version?.score ?? EMPTY; }
+  /** Which notes of what is on show are new, as an export tells them: {since, until, programs, tracks}; null: none. Those of
+   *  a variation that was kept still are. */
+  get span() { return this.variation ? (this.variation.key ? spanOf(this.version.run) : null) : this.version?.span ?? null; }
   /** Whether edits of the version on show are on their way to the server. */
   get isSaving() { return this.draft !== null && this.draft.version === this.version; }
   get numBars() { return wholeBars(this.score); }
