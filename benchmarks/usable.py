@@ -44,6 +44,7 @@ def continue_genre(
     """In a child process: the checks that each continuation of a genre's pieces fails, and each piece itself."""
     from music_reformer.config import SamplingConfig
     from music_reformer.evaluation.checks import distances, failed_checks
+    from music_reformer.evaluation.themes import returning_share
     from music_reformer.generation.generator import Generator
     from music_reformer.generation.request import Request
     from music_reformer.midi.score import count_bars, with_likely_metre
@@ -65,7 +66,9 @@ def continue_genre(
             "file": file,
             "failed": [failed_checks(score, cut, bars) for score in composed],
             "distances": [distances(score, cut, bars) for score in composed],
+            "returning": [returning_share(score, cut, bars) for score in composed],
             "piece_failed": failed_checks(piece, cut, bars) if long_enough else None,
+            "piece_returning": returning_share(piece, cut, bars) if long_enough else None,
         }
         results.append(found)
         if pictures:
@@ -127,6 +130,7 @@ def main() -> None:
     parser.add_argument("--variations", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=0, help="hash rounds; 0: as the weights were trained")
     parser.add_argument("--study", type=int, default=0, help="steps of studying each piece")
+    parser.add_argument("--request", default="{}", help='what differs from the default, such as {"form": null}')
     parser.add_argument("--sampling", default="{}", help='what differs from the default, such as {"hold": 0}')
     parser.add_argument("--pieces", type=int, default=100, help="of each genre, for a quick look")
     parser.add_argument("--pictures", default="", help="a folder for a picture of each prompt and its variations")
@@ -135,6 +139,7 @@ def main() -> None:
     common = {name: getattr(options, name) for name in ("corpora", "pieces", "threads", "pictures")}
     common["sampling"] = json.loads(options.sampling)
     common["settings"] = {name: getattr(options, name) for name in ("variations", "rounds", "study")}
+    common["settings"] |= json.loads(options.request)
     tasks = [
         {"checkpoint": checkpoint, "bars": bars, "genre": genre, **common}
         for checkpoint in options.checkpoints
@@ -152,7 +157,11 @@ def _report(checkpoint: str, bars: int, rows: Sequence[dict[str, Any]]) -> None:
     everything = [piece for row in rows for piece in row["pieces"]]
     lines = [[row["genre"], *_figures(row["pieces"])] for row in rows]
     lines.append(["all", *_figures(everything)])
-    show(f"{checkpoint}, {bars} bars", ["genre", "pieces", "pass", "the pieces pass", "most frequent faults"], lines)
+    show(
+        f"{checkpoint}, {bars} bars",
+        ["genre", "pieces", "pass", "the pieces pass", "themes", "theirs", "most frequent faults"],
+        lines,
+    )
     _report_choice(everything)
 
 
@@ -197,8 +206,15 @@ def _figures(pieces: Sequence[dict[str, Any]]) -> list[str]:
         str(len(pieces)),
         share_that_passes(pieces),
         f"{100 * np.mean(own):.0f} % of {len(own)}" if own else "",
+        _mean_share([share for piece in pieces for share in piece["returning"]]),
+        _mean_share([piece["piece_returning"] for piece in pieces]),
         ", ".join(f"{fault} {100 * count / total:.0f} %" for fault, count in faults.most_common(4)),
     ]
+
+
+def _mean_share(shares: Sequence[float | None]) -> str:
+    known = [share for share in shares if share is not None]
+    return f"{100 * np.mean(known):.0f} %" if known else ""
 
 
 def share_that_passes(pieces: Sequence[dict[str, Any]]) -> str:

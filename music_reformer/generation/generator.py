@@ -28,13 +28,15 @@ from music_reformer.generation.hole import read_hole
 from music_reformer.generation.loop import compose
 from music_reformer.generation.prompt import PIANO, Prompt, read_prompt
 from music_reformer.generation.recall import Recall, read_bars, transposed
-from music_reformer.generation.request import CHORDS_OF_PIECE, Request, Wishes
+from music_reformer.generation.request import CHORDS_OF_PIECE, FORM_OF_PIECE, Request, Wishes
 from music_reformer.generation.session import Session, SessionProgress
 from music_reformer.generation.study import Lesson, Study
 from music_reformer.midi.cut import blank_score, keep_before
 from music_reformer.midi.form import sections_of
+from music_reformer.midi.form_plan import RecalledBar
 from music_reformer.midi.lead_sheet import LeadSheet, lead_sheet_of
 from music_reformer.midi.parts_reader import PartsReader
+from music_reformer.midi.returns import likely_returns
 from music_reformer.midi.score import bar_starts, clean_upload
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.model.decoder import Decoder
@@ -185,22 +187,14 @@ class Generator:
         )
 
     def _recall(self, score: symusic.Score, prompt: Prompt, request: Request) -> Recall | None:
-        """What brings back the bars of the piece that are asked for; None where none are."""
-        form = request.parsed_form()
-        if form is None:
+        """What brings back the bars of the piece that are asked for, or probably return; None where none are."""
+        planned, piece = _planned(score, prompt, request)
+        if not any(planned):
             return None
-        piece = clean_upload(score)
-        if request.until_bar is None:
-            piece = keep_before(piece, prompt.cut_tick)
-        require(bool(piece.note_num()), "form needs a piece whose bars can come again; leave it out")
-        lines = bar_starts(piece)
-        num_bars = len(lines) - 1 if request.until_bar is not None else sum(line < prompt.cut_tick for line in lines)
-        planned = form.bars(sections_of(piece), num_bars)
         vocabulary = self.tokenizer.vocabulary
         ids = self.tokenizer.encode(piece)
-        reader = PartsReader(vocabulary)
         music = read_bars(vocabulary, ids.tolist(), {each.bar for each in planned if each is not None})
-        semitones = modulation(reader.notes(ids), request.parsed_key())
+        semitones = modulation(PartsReader(vocabulary).notes(ids), request.parsed_key())
         return Recall(
             vocabulary,
             planned,
@@ -209,6 +203,24 @@ class Generator:
             writes_chords=not prompt.missing,
             programs=prompt.state.grammar.programs,
         )
+
+
+def _planned(score: symusic.Score, prompt: Prompt, request: Request) -> tuple[list[RecalledBar | None], symusic.Score]:
+    """What returns in each new bar, and the piece whose bars these are: what is before the cut, or all with a hole."""
+    if request.form is None:
+        return [], score
+    piece = clean_upload(score)
+    if request.until_bar is None:
+        piece = keep_before(piece, prompt.cut_tick)
+    lines = bar_starts(piece)
+    num_bars = len(lines) - 1 if request.until_bar is not None else sum(line < prompt.cut_tick for line in lines)
+    if request.form == FORM_OF_PIECE:
+        goes_on = request.until_bar is None and bool(piece.note_num())
+        return likely_returns(piece, num_bars, prompt.bars_in(request.parsed_length())) if goes_on else [], piece
+    require(bool(piece.note_num()), "form needs a piece whose bars can come again; leave it out")
+    form = request.parsed_form()
+    assert form is not None
+    return form.bars(sections_of(piece), num_bars), piece
 
 
 def _chords(score: symusic.Score, prompt: Prompt, request: Request) -> LeadSheet | None:

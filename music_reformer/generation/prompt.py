@@ -104,6 +104,11 @@ class Prompt:
         # A grid tick just before the end may fall on the same tick of the score: no note begins there.
         return floor(end) if self.tick(floor(end)) == self.tick(end) else end
 
+    def bars_in(self, length: Length) -> int:
+        """Bars that a length behind the cut takes, the last perhaps in part."""
+        ticks = self.grid_after(bars=length.bars, seconds=length.seconds) - self.cut_grid
+        return ceil(ticks / self.state.ticks_per_bar)
+
     def hold_across(self, before: symusic.Score, *, origin: int = 0) -> None:
         """Tell the grammar which keys are still down at the cut; `before` ends there and begins at tick `origin`."""
         programs = [program_of(track) for track in before.tracks]
@@ -184,10 +189,7 @@ def _tell_who_plays(
     """Tell the model at the cut, and again and again behind it, who plays (and, with directions, how, and the end)."""
     reader = reader_for(tokenizer.vocabulary)
     if isinstance(reader, PartsReader):
-        ends_in = None
-        if ending is not None:
-            ticks = prompt.grid_after(bars=ending.bars, seconds=ending.seconds) - prompt.cut_grid
-            ends_in = ceil(ticks / prompt.state.ticks_per_bar)
+        ends_in = prompt.bars_in(ending) if ending is not None else None
         prompt.reminder = Director(
             reader, tokenizer.vocabulary, prompt.past_ids, asked, ends_in=ends_in, key=key, wishes=wishes
         )

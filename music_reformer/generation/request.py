@@ -23,6 +23,7 @@ MAX_TRACK = 65_535
 MAX_SECONDS = 24 * 3600.0
 MAX_STEPS = 4
 CHORDS_OF_PIECE = "piece"
+FORM_OF_PIECE = "piece"
 
 AnyRequest = TypeVar("AnyRequest", bound="Request")
 
@@ -96,7 +97,7 @@ class Request(Checked):
     # bars before them, again (with until_bar, of the recomposed bars themselves); null: the model alone decides.
     chords: str | None = free_text(None)
     # Such as "A | new 8 | 5-12": sections or bars of the piece that come again, one after another, with "'" behind them
-    # varied (`midi/form_plan.py`); null: the model alone decides.
+    # varied (`midi/form_plan.py`); "piece": what probably returns (`midi/returns.py`); null: the model alone decides.
     form: str | None = free_text(None)
     # What each part plays, against what it has played: steps of half an octave more notes, of half a note more at once,
     # of a third of an octave higher, of 10 louder (MIDI velocity).
@@ -117,7 +118,8 @@ class Request(Checked):
         self.parsed_key()
         if self.chords != CHORDS_OF_PIECE:
             self.parsed_chords()
-        self.parsed_form()
+        if self.form != FORM_OF_PIECE:
+            self.parsed_form()
         cut = self.cut_bar or 0
         require(
             self.until_bar is None or self.until_bar > cut,
@@ -158,7 +160,7 @@ class Request(Checked):
         return LeadSheet.parse(self.chords) if self.chords is not None else None
 
     def parsed_form(self) -> FormPlan | None:
-        """`form` as the sections of the new bars."""
+        """`form`, which must not be that of the piece, as the sections of the new bars."""
         return FormPlan.parse(self.form) if self.form is not None else None
 
     @property
