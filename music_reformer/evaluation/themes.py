@@ -17,7 +17,7 @@ PER_QUARTER = 12  # steps of the times between notes
 
 
 def returning_share(score: symusic.Score, cut_bar: int, num_bars: int) -> float | None:
-    """Share of the patterns that begin in bars `cut_bar` to `cut_bar + num_bars`, and end there, that were heard before.
+    """Share of the patterns in bars `cut_bar` to `cut_bar + num_bars` that were heard before them.
 
     Args:
         score: the whole piece in ticks, new bars included.
