@@ -4,7 +4,8 @@ Each piece of `usable_prompts.csv` is continued for eight bars, once for each wi
 before the cut are held against what they play in the new ones: the share that lies on the side that was asked for, two
 steps away (twice as many notes, a note more at once, 8 semitones, 20 of velocity). Beside it stands the share that lies
 there when nothing is asked for. Of chords, it is the share of time for which the recogniser finds root and third again,
-with chords that the piece has had and with I vi IV V in its key; of a key, whether the new bars are found to be in it.
+with chords that the piece has had and with I vi IV V in its key; of a key, whether the new bars are found to be in it;
+of an ending, whether the last bar has none of four faults (`music_reformer.evaluation.endings`).
 
     python -m benchmarks.control
 
@@ -32,8 +33,9 @@ FIFTHS = (1, -1)
 
 def obedience(*, checkpoint: str, corpora: str, genre: str, pieces: int, threads: int) -> dict[str, Any]:
     """In a child process: for each wish, what share of it each piece, or each of its parts, obeyed."""
+    from music_reformer.evaluation.endings import ending_faults
     from music_reformer.generation.generator import Generator
-    from music_reformer.midi.score import bar_starts
+    from music_reformer.midi.score import bar_starts, with_likely_metre
     from music_reformer.midi.tonality import keys_of
 
     use_threads(threads)
@@ -52,6 +54,10 @@ def obedience(*, checkpoint: str, corpora: str, genre: str, pieces: int, threads
         if any(not track.is_drum for track in piece.tracks):
             home = [key for tick, key in keys_of(piece) if tick < bar_starts(piece)[cut]][-1]
             _ask_for_key_and_chords(generator, piece, cut, unasked, home, found)
+            ended = _composed(generator, piece, cut, ending=True)
+            for name, score in (("ending", ended), ("ending, not asked", unasked)):
+                found[name].append(float(not ending_faults(with_likely_metre(score), cut + BARS - 1, home)))
+            found["ending, the pieces' own"].append(_ends(piece))
     return {"obeyed": found}
 
 
@@ -94,6 +100,17 @@ def _on_side(wish: str, sign: int, before: dict[int, Any], after: dict[int, Any]
             continue
         shares.append(float(number in after and sign * (after[number][wish] - was[wish]) > 0))
     return shares
+
+
+def _ends(piece: Any) -> float:
+    """1 if the last bar of a piece sounds like an end in its last key."""
+    from music_reformer.evaluation.endings import ending_faults
+    from music_reformer.midi.score import bar_starts
+    from music_reformer.midi.tonality import keys_of
+
+    last = max(note.time for track in piece.tracks if not track.is_drum for note in track.notes)
+    last_bar = sum(line <= last for line in bar_starts(piece)) - 1
+    return float(not ending_faults(piece, last_bar, keys_of(piece)[-1][1]))
 
 
 def _ask_for_key_and_chords(

@@ -40,8 +40,8 @@ class Obedience:
                 self.shares[asked] += [share for share in shares if not np.isnan(share)]
 
     def percent(self, asked: str) -> str:
-        """The mean share."""
-        return f"{100 * np.mean(self.shares[asked]):.0f} %"
+        """The mean share; nothing where there is none."""
+        return f"{100 * np.mean(self.shares[asked]):.0f} %" if self.shares[asked] else ""
 
     def report(self, header: Sequence[str], lines: Sequence[Sequence[object]]) -> None:
         """Show a table, and write the results."""

@@ -69,6 +69,7 @@ class Ensemble:
         key: of the new bars; None: as before.
         higher: semitones by which parts may leave their ranges upward, or, below 0, downward.
         freely: whether parts may play at any position, as more notes need.
+        last_bar: the last of the piece, counted from the first new one, in which all parts play; None: it goes on.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Ensemble:
         key: Key | None = None,
         higher: int = 0,
         freely: bool = False,
+        last_bar: int | None = None,
     ) -> None:
         ids_of = vocabulary.ids_of
         self._bar_and_end = [*ids_of["Bar"], *ids_of["EOS"]]
@@ -99,6 +101,7 @@ class Ensemble:
         self._roots = slice(ids_of["ChordRoot"][0], ids_of["ChordRoot"][-1] + 1)
         self._lean_on_roots = np.zeros(12, np.float32)
         self._may_be_empty = True
+        self._last_bar = last_bar
         self._played: set[Part] = set()  # parts that have played in this bar
         self._place = PartsFollower(vocabulary, metre)
         self._before = 0  # order of the part before the current one
@@ -167,7 +170,8 @@ class Ensemble:
                 self._lean_on_positions[part] = (weight * lean).astype(np.float32)
 
     def _find_due(self) -> list[int]:
-        return sorted(part_order(*part) for part, rest in self._rests.items() if rest >= self._most[part])
+        is_last = self._place.bar == self._last_bar
+        return sorted(part_order(*part) for part, rest in self._rests.items() if is_last or rest >= self._most[part])
 
     def take(self, token: int) -> None:
         """Note the next token."""

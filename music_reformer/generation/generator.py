@@ -23,6 +23,8 @@ from pathlib import Path
 import symusic
 
 from music_reformer.config import require
+from music_reformer.generation.closing import cadence
+from music_reformer.generation.director import Director
 from music_reformer.generation.ensemble import modulation
 from music_reformer.generation.hole import read_hole
 from music_reformer.generation.loop import compose
@@ -189,6 +191,8 @@ class Generator:
     def _recall(self, score: symusic.Score, prompt: Prompt, request: Request) -> Recall | None:
         """What brings back the bars of the piece that are asked for, or probably return; None where none are."""
         planned, piece = _planned(score, prompt, request)
+        if request.ending:  # the last two bars are a cadence
+            planned = planned[: max(0, prompt.bars_in(request.parsed_length()) - 2)]
         if not any(planned):
             return None
         vocabulary = self.tokenizer.vocabulary
@@ -224,7 +228,10 @@ def _planned(score: symusic.Score, prompt: Prompt, request: Request) -> tuple[li
 
 
 def _chords(score: symusic.Score, prompt: Prompt, request: Request) -> LeadSheet | None:
-    """The chords that are asked for, from the first new bar on."""
+    """The chords that are asked for, from the first new bar on; where the piece is to end, at least a cadence."""
+    if request.chords is None and request.ending and isinstance(prompt.reminder, Director):
+        key = prompt.reminder.directions.key
+        return cadence(key, prompt.bars_in(request.parsed_length())) if key is not None else None
     if request.chords != CHORDS_OF_PIECE:
         return request.parsed_chords()
     clean = clean_upload(score)

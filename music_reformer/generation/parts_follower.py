@@ -10,6 +10,8 @@ from music_reformer.midi.parts_reader import Part
 from music_reformer.midi.vocabulary import NOTE_BEGINNINGS, Vocabulary
 
 NOBODY: Part = (0, 0)
+# Kinds behind which the rest of a note follows.
+WITHIN_A_NOTE = frozenset({"Position", "Velocity", "Duration"})
 
 
 class PartsFollower:

@@ -15,13 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from music_reformer.generation.parts_follower import NOBODY, PartsFollower
+from music_reformer.generation.parts_follower import NOBODY, WITHIN_A_NOTE, PartsFollower
 from music_reformer.midi.form_plan import RecalledBar
 from music_reformer.midi.parts import LONGEST, part_order
 from music_reformer.midi.parts_reader import Part
 from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
-WITHIN_A_NOTE = ("Position", "Velocity", "Duration")
 # Added to the logit of what came next then: as it was, and varied.
 EXACT_LOGIT, VARIED_LOGIT = 6.0, 3.0
 

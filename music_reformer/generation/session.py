@@ -14,6 +14,7 @@ import numpy as np
 import symusic
 
 from music_reformer.generation.chord_lane import ChordLane, lowest_part
+from music_reformer.generation.closing import Closing
 from music_reformer.generation.director import HEARD_BARS
 from music_reformer.generation.ensemble import Ensemble
 from music_reformer.generation.polyphony_guard import PolyphonyGuard
@@ -193,8 +194,10 @@ def _variations(
     ensemble = _ensemble(prompt, request)
     steering = _steering(prompt, request)
     lane = _chord_lane(prompt, chords)
+    closing = _closing(prompt, request)
     # They begin at the line of the first new bar, into which a late note of the prompt may have been rounded.
-    followers: list[Ensemble | Steering | ChordLane | Recall | None] = [ensemble, steering, lane, recall]
+    followers: list[Ensemble | Steering | ChordLane | Recall | Closing | None]
+    followers = [ensemble, steering, lane, recall, closing]
     for token in _behind_line(prompt):
         for follower in followers:
             if follower is not None:
@@ -211,6 +214,7 @@ def _variations(
             steering=steering and steering.copy(),
             chords=lane and lane.copy(),
             recall=recall and recall.copy(),
+            closing=closing and closing.copy(),
             reminder=prompt.reminder and prompt.reminder.copy(),
         )
         for number in range(request.num_composed)
@@ -242,6 +246,7 @@ def _ensemble(prompt: Prompt, request: Request) -> Ensemble | None:
         key=request.parsed_key(),
         higher=round(SEMITONES * request.register),
         freely=request.density > 0,
+        last_bar=prompt.bars_in(request.parsed_length()) - 1 if request.ending else None,
     )
 
 
@@ -282,6 +287,14 @@ def _chord_lane(prompt: Prompt, chords: LeadSheet | None) -> ChordLane | None:
         lowest=lowest_part(reader, prompt.past_ids),
         writes=not prompt.missing,
     )
+
+
+def _closing(prompt: Prompt, request: Request) -> Closing | None:
+    """What brings the piece to its end, where that is asked for."""
+    if not request.ending or prompt.until_tick is not None:
+        return None
+    num_bars = prompt.bars_in(request.parsed_length())
+    return Closing(prompt.state.vocabulary, metre=prompt.state.metre, num_bars=num_bars)
 
 
 def _permitted(state: GrammarState) -> np.ndarray:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from music_reformer.generation.director import HEARD_BARS, heard_bars
 from music_reformer.generation.ensemble import modulation
-from music_reformer.generation.parts_follower import NOBODY, PartsFollower
+from music_reformer.generation.parts_follower import NOBODY, WITHIN_A_NOTE, PartsFollower
 from music_reformer.generation.polyphony_guard import FEWEST_NOTES
 from music_reformer.generation.request import Wishes
 from music_reformer.midi.key import Key
@@ -40,8 +40,7 @@ PER_NOTE_AT_ONCE, MOST_AT_ONCE = 3.0, 4.0
 SHARE_WEIGHT, MOST_FOR_SHARE, SLACK = 1.0, 1.5, 0.25
 PITCHES = np.arange(128)
 PITCH_CLASSES = PITCHES % 12
-# Behind these the rest of a note follows; and behind these a part cannot be left.
-WITHIN_A_NOTE = frozenset({"Position", "Velocity", "Duration"})
+# Behind these a part cannot be left.
 WITHIN_A_PART = WITHIN_A_NOTE | {"Program", "Part"}
 # Width of the velocities that a part may have, at least, and what weighs on those outside.
 VELOCITY_WIDTH, PER_VELOCITY = 8.0, 0.5

@@ -8,6 +8,7 @@ import numpy as np
 import symusic
 
 from music_reformer.generation.chord_lane import ChordLane
+from music_reformer.generation.closing import Closing
 from music_reformer.generation.continuation import NewNoteTracks, write_continuation
 from music_reformer.generation.director import Director
 from music_reformer.generation.ensemble import Ensemble
@@ -66,6 +67,7 @@ class Variation:
     steering: Steering | None = None
     chords: ChordLane | None = None
     recall: Recall | None = None
+    closing: Closing | None = None
     reminder: InstrumentReminder | Director | None = None
     unread: list[int] = field(default_factory=list)
     finished: bool = False
@@ -81,7 +83,7 @@ class Variation:
     def allowed(self, permitted: np.ndarray) -> np.ndarray:
         """Tokens that may come next, bool [V]: grammar and request permit them, and no bar or chord is endless."""
         mask = self.state.allowed() & permitted
-        if self.ensemble is not None and not self._recalls:
+        if self.ensemble is not None and not self._returns:
             mask = self.ensemble.narrowed(mask)
         if self.chords is not None:
             mask = self.chords.narrowed(mask)
@@ -98,21 +100,22 @@ class Variation:
 
     def lean(self, logits_V: np.ndarray) -> None:
         """Change logits in place: against repeated bars and what does not suit the piece, towards what is asked for."""
-        recalls = self._recalls
-        if not recalls and self.repetition_guard is not None and (repeating := self.repetition_guard.repeating()):
-            logits_V[repeating] += REPETITION_LOGIT
+        closes = self.closing is not None and self.closing.active
+        is_planned = closes or self._returns  # which says enough about how the bar is to be
+        if not is_planned and self.repetition_guard is not None:
+            logits_V[self.repetition_guard.repeating()] += REPETITION_LOGIT
         by_pitch_class = self.chords is None or self.chords.chord is None
-        if self.ensemble is not None and not recalls:
+        if self.ensemble is not None and not is_planned:
             self.ensemble.lean(logits_V, by_pitch_class=by_pitch_class)
-        if self.steering is not None and (not recalls or self.steering.is_wished):
+        if self.steering is not None and (not is_planned or (self.steering.is_wished and not closes)):
             self.steering.lean(logits_V, by_pitch_class=by_pitch_class)
-        for guide in (self.recall, self.chords):
+        for guide in (self.recall, self.chords, self.closing):
             if guide is not None:
                 guide.lean(logits_V)
 
     @property
-    def _recalls(self) -> bool:
-        """Whether the current bar is one of the piece that comes again: that says enough about how it is to be."""
+    def _returns(self) -> bool:
+        """Whether the current bar is one of the piece that comes again."""
         return self.recall is not None and self.recall.active
 
     def take(self, token: int) -> None:
@@ -123,7 +126,7 @@ class Variation:
         self.unread += [token, *told] if isinstance(self.reminder, Director) else [*told, token]
         followers = (
             *(self.repetition_guard, self.polyphony_guard),
-            *(self.ensemble, self.steering, self.chords, self.recall),
+            *(self.ensemble, self.steering, self.chords, self.recall, self.closing),
         )
         for follower in followers:
             if follower is not None:
