@@ -157,7 +157,8 @@ class Generator:
     def _read(self, score: symusic.Score, request: Request) -> Prompt:
         """The part of a piece that the model is given."""
         require(
-            self.can_be_steered or (request.chords is None and request.form is None and request.wishes == Wishes()),
+            self.can_be_steered
+            or (request.chords is None and request.form in (None, FORM_OF_PIECE) and request.wishes == Wishes()),
             "these weights follow no chords, form, density, polyphony, register or dynamics; leave these settings out",
         )
         programs = set(request.programs) or None
@@ -211,7 +212,7 @@ class Generator:
 
 def _planned(score: symusic.Score, prompt: Prompt, request: Request) -> tuple[list[RecalledBar | None], symusic.Score]:
     """What returns in each new bar, and the piece whose bars these are: what is before the cut, or all with a hole."""
-    if request.form is None:
+    if request.form is None or (request.form == FORM_OF_PIECE and not _may_return(prompt, request)):
         return [], score
     piece = clean_upload(score)
     if request.until_bar is None:
@@ -219,12 +220,17 @@ def _planned(score: symusic.Score, prompt: Prompt, request: Request) -> tuple[li
     lines = bar_starts(piece)
     num_bars = len(lines) - 1 if request.until_bar is not None else sum(line < prompt.cut_tick for line in lines)
     if request.form == FORM_OF_PIECE:
-        goes_on = request.until_bar is None and bool(piece.note_num())
-        return likely_returns(piece, num_bars, prompt.bars_in(request.parsed_length())) if goes_on else [], piece
+        return likely_returns(piece, num_bars, prompt.bars_in(request.parsed_length())), piece
     require(bool(piece.note_num()), "form needs a piece whose bars can come again; leave it out")
     form = request.parsed_form()
     assert form is not None
     return form.bars(sections_of(piece), num_bars), piece
+
+
+def _may_return(prompt: Prompt, request: Request) -> bool:
+    """Whether bars of the piece come again although nobody asked for them: not against other wishes."""
+    is_free = request.until_bar is None and request.chords is None and request.sampling.hold > 0
+    return is_free and prompt.state.vocabulary.part_by_part and bool(prompt.score.note_num())
 
 
 def _chords(score: symusic.Score, prompt: Prompt, request: Request) -> LeadSheet | None:

@@ -97,8 +97,9 @@ class Request(Checked):
     # bars before them, again (with until_bar, of the recomposed bars themselves); null: the model alone decides.
     chords: str | None = free_text(None)
     # Such as "A | new 8 | 5-12": sections or bars of the piece that come again, one after another, with "'" behind them
-    # varied (`midi/form_plan.py`); "piece": what probably returns (`midi/returns.py`); null: the model alone decides.
-    form: str | None = free_text(None)
+    # varied (`midi/form_plan.py`); "piece": what probably returns, where nothing else is asked for (`midi/returns.py`);
+    # null: the model alone decides.
+    form: str | None = free_text(FORM_OF_PIECE)
     # What each part plays, against what it has played: steps of half an octave more notes, of half a note more at once,
     # of a third of an octave higher, of 10 louder (MIDI velocity).
     density: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 is as before")

@@ -35,6 +35,8 @@ def likely_returns(score: symusic.Score, num_bars: int, new_bars: int) -> list[R
     if distance is not None:
         begin = num_bars - distance
         planned += [RecalledBar(bar, varied=True) for bar in range(begin, begin + min(distance, LONGEST))]
+    if len(planned) >= new_bars:
+        return planned[:new_bars]
     theme = _theme(sections_of(score), num_bars)
     while theme is not None and len(planned) < new_bars:
         planned += [None] * LONGEST

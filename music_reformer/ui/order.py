@@ -8,7 +8,7 @@ from typing import Any
 
 from music_reformer.config import Checked, SamplingConfig, require
 from music_reformer.config.checked import bounded, one_of
-from music_reformer.generation.request import MAX_TRACK, Length, Request, Wishes
+from music_reformer.generation.request import FORM_OF_PIECE, MAX_TRACK, Length, Request, Wishes
 from music_reformer.midi.key import MAJORS, MINORS
 from music_reformer.ui.calls import read_fields
 
@@ -127,7 +127,7 @@ class Order:
             tracks=[] if is_new else sent.tracks,
             key=sent.key or None,
             chords=sent.chords or None,
-            form=sent.form or None,
+            form=sent.form or FORM_OF_PIECE,
             **{each.name: getattr(sent, each.name) for each in fields(Wishes)},
             sampling=sent.sampling_config(),
             ending=sent.ending,
