@@ -5,7 +5,8 @@ before the cut are held against what they play in the new ones: the share that l
 steps away (twice as many notes, a note more at once, 8 semitones, 20 of velocity). Beside it stands the share that lies
 there when nothing is asked for. Of chords, it is the share of time for which the recogniser finds root and third again,
 with chords that the piece has had and with I vi IV V in its key; of a key, whether the new bars are found to be in it;
-of an ending, whether the last bar has none of four faults (`music_reformer.evaluation.endings`).
+of bars that are to come again, the share of their notes that stand in the new ones at the same place; of an ending,
+whether the last bar has none of four faults (`music_reformer.evaluation.endings`).
 
     python -m benchmarks.control
 
@@ -14,6 +15,7 @@ On two cores this takes some twenty minutes. What the model does without rules: 
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from typing import Any
 
@@ -58,6 +60,7 @@ def obedience(*, checkpoint: str, corpora: str, genre: str, pieces: int, threads
             for name, score in (("ending", ended), ("ending, not asked", unasked)):
                 found[name].append(float(not ending_faults(with_likely_metre(score), cut + BARS - 1, home)))
             found["ending, the pieces' own"].append(_ends(piece))
+        _ask_for_bars_again(generator, piece, cut, unasked, found)
     return {"obeyed": found}
 
 
@@ -100,6 +103,37 @@ def _on_side(wish: str, sign: int, before: dict[int, Any], after: dict[int, Any]
             continue
         shares.append(float(number in after and sign * (after[number][wish] - was[wish]) > 0))
     return shares
+
+
+def _ask_for_bars_again(generator: Any, piece: Any, cut: int, unasked: Any, found: dict[str, list[float]]) -> None:
+    """The first bars of the piece, as they were and varied; beside them sections that the piece itself repeats."""
+    from music_reformer.midi.form import sections_of
+
+    bars = min(BARS, cut)
+    found["bars again, the pieces' own"] += [
+        _shared(piece, one.first_bar, piece, other.first_bar, min(one.num_bars, other.num_bars))
+        for one, other in itertools.combinations(sections_of(piece), 2)
+        if one.letter == other.letter
+    ]
+    for name, form in (("bars again", f"1-{bars}"), ("bars again, varied", f"1-{bars}'")):
+        asked = _composed(generator, piece, cut, form=form)
+        found[name].append(_shared(piece, 0, asked, cut, bars))
+        found[f"{name}, not asked"].append(_shared(piece, 0, unasked, cut, bars))
+    new = _composed(generator, piece, cut, form=f"new {BARS}")
+    found["something new"].append(1 - _shared(piece, 0, new, cut, bars))
+    found["something new, not asked"].append(1 - _shared(piece, 0, unasked, cut, bars))
+
+
+def _shared(one: Any, first: int, other: Any, first_there: int, bars: int) -> float:
+    """Share of the notes of some bars that stand in other ones at the same place."""
+    from music_reformer.evaluation.checks import Bars, contents_by_bar
+
+    wanted = contents_by_bar(Bars.of(one, first, bars))
+    there = contents_by_bar(Bars.of(other, first_there, bars))
+    total = sum(map(len, wanted))
+    return (
+        sum(len(notes & played) for notes, played in zip(wanted, there, strict=True)) / total if total else float("nan")
+    )
 
 
 def _ends(piece: Any) -> float:

@@ -182,8 +182,8 @@ def _share_of_empty_bars(bars: Bars) -> float:
     return float(1 - sounds.mean()) if bars.num_bars else 0.0
 
 
-def _contents(bars: Bars) -> list[frozenset[tuple[int, ...]]]:
-    """(program, position, pitch) of the notes of each bar."""
+def contents_by_bar(bars: Bars) -> list[frozenset[tuple[int, ...]]]:
+    """(program, position in 48ths of the bar, pitch) of the notes of each bar."""
     contents: list[set[tuple[int, ...]]] = [set() for _ in range(bars.num_bars)]
     notes = zip(bars.onset.astype(int), bars.program, _positions(bars), bars.pitch, strict=True)
     for bar, *note in notes:
@@ -193,7 +193,7 @@ def _contents(bars: Bars) -> list[frozenset[tuple[int, ...]]]:
 
 def _most_in_a_row(bars: Bars) -> int:
     """How often the same bar comes in a row at the most; bars without notes do not count."""
-    contents = _contents(bars)
+    contents = contents_by_bar(bars)
     most = run = 1
     for last, content in itertools.pairwise(contents):
         run = run + 1 if content and content == last else 1
@@ -203,7 +203,7 @@ def _most_in_a_row(bars: Bars) -> int:
 
 def _likeness(bars: Bars) -> float:
     """Mean Jaccard index of neighbouring bars."""
-    contents = _contents(bars)
+    contents = contents_by_bar(bars)
     pairs = [(one, other) for one, other in itertools.pairwise(contents) if one or other]
     return float(np.mean([len(one & other) / len(one | other) for one, other in pairs])) if pairs else 0.0
 
