@@ -2,7 +2,8 @@
 
 A part that played in the last bars before the cut does not fall silent for longer than it did there, no bar is empty
 unless one was, every part stays near the pitches and in the rhythm that it has played, and pitch classes and roots of
-chords that the piece hardly uses stay rare. The first two are rules, the others lower logits: what the model strongly
+chords that the piece hardly uses stay rare. An instrument that is new begins in the first bar, rests for two bars at
+most, and stays in its usual range. Who must play, and when, are rules, the others lower logits: what the model strongly
 wants still comes.
 """
 
@@ -22,6 +23,7 @@ from music_reformer.midi.directions import key_of
 from music_reformer.midi.key import Key
 from music_reformer.midi.parts import part_order
 from music_reformer.midi.parts_reader import Part, PartsReader, StreamNotes
+from music_reformer.midi.playing_ranges import usual_range
 from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
 # A part may be silent for one bar more than it was, and for so many at least.
@@ -120,7 +122,10 @@ class Ensemble:
             roots = [vocabulary.values[token] for token in prompt[span] if vocabulary.kinds[token] == "ChordRoot"]
             by_root = np.bincount(np.array(roots, np.int64), minlength=12)
             self._lean_on_roots = weight * (_rare(np.roll(by_root, semitones)) + _moved(by_root, semitones))
-            self._due = self._find_due()
+        else:  # from nothing
+            self._may_be_empty = False
+        self._await_newcomers(set(programs or ()) - reader.programs(ids), weight)
+        self._due = self._find_due()
 
     def copy(self) -> Ensemble:
         """An independent ensemble in the same state."""
@@ -140,6 +145,15 @@ class Ensemble:
                 self._most[part] = max(SHORTEST_REST, int(silent.max()) + 1)
                 self._rests[part] = int(silent[-1])
 
+    def _await_newcomers(self, programs: Collection[int], weight: float) -> None:
+        """Have instruments play of which the piece, if there is one, shows nothing."""
+        pitches = np.arange(128)
+        for part in ((program, 1) for program in programs):
+            self._most[part] = self._rests[part] = SHORTEST_REST
+            if part[0] != DRUMS:
+                low, high = usual_range(part[0])
+                self._lean[part] = weight * _beyond(pitches, low, high)
+
     def _hear_pitches(
         self, whole: StreamNotes, last: StreamNotes, weight: float, *, semitones: int, higher: int
     ) -> None:
@@ -154,8 +168,7 @@ class Ensemble:
                 lean = np.where(np.isin(pitches, heard), 0.0, NEW_DRUM_LOGIT)
             else:
                 low, high = heard.min() - MARGIN + min(0, higher), heard.max() + MARGIN + max(0, higher)
-                beyond = np.maximum(low - pitches, pitches - high).clip(min=0)
-                lean = np.maximum(PER_SEMITONE * beyond, LOWEST_LOGIT)
+                lean = _beyond(pitches, low, high)
             self._lean[part] = (weight * lean).astype(np.float32)
 
     def _hear_positions(self, last: StreamNotes, weight: float) -> None:
@@ -224,6 +237,13 @@ class Ensemble:
             logits_V[self._drums if part[0] == DRUMS else self._pitches] += lean
             if by_pitch_class and part[0] != DRUMS:
                 logits_V[self._pitches] += self._lean_on_classes
+
+
+def _beyond(pitches: NDArray[np.int64], low: int, high: int) -> NDArray[np.float32]:
+    """What is added to the logits of pitches for lying below or above a range."""
+    return np.maximum(PER_SEMITONE * np.maximum(low - pitches, pitches - high).clip(min=0), LOWEST_LOGIT).astype(
+        np.float32
+    )
 
 
 def _moved(amount: NDArray[np.float64] | NDArray[np.int64], semitones: int) -> NDArray[np.float32]:

@@ -147,9 +147,14 @@ class Recall:
         """Whether the current bar is one that comes again."""
         return self._bar is not None
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether it comes again as it was."""
+        return self._planned is not None and not self._planned.varied
+
     def _begin_bar(self) -> None:
         number = self._place.bar
-        planned = self._plan[number] if number < len(self._plan) else None
+        planned = self._planned = self._plan[number] if number < len(self._plan) else None
         self._bar = self._music.get(planned.bar) if planned is not None else None
         self._weight = np.float32(VARIED_LOGIT if planned is not None and planned.varied else EXACT_LOGIT)
         self._due: list[int] = []  # tokens of chords that are not yet written

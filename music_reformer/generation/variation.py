@@ -83,7 +83,7 @@ class Variation:
     def allowed(self, permitted: np.ndarray) -> np.ndarray:
         """Tokens that may come next, bool [V]: grammar and request permit them, and no bar or chord is endless."""
         mask = self.state.allowed() & permitted
-        if self.ensemble is not None and not self._returns:
+        if self.ensemble is not None and not (self.recall is not None and self.recall.is_exact):
             mask = self.ensemble.narrowed(mask)
         if self.chords is not None:
             mask = self.chords.narrowed(mask)

@@ -16,6 +16,7 @@ from music_reformer.generation.request import Request
 from music_reformer.generation.variation import NewNote
 from music_reformer.midi.key import Key
 from music_reformer.midi.parts_reader import PartsReader
+from music_reformer.midi.playing_ranges import usual_range
 
 BARS = 24
 
@@ -50,6 +51,26 @@ def bars_of_tracks(notes: list[NewNote], first_s: float) -> dict[int, set[int]]:
     for note in notes:
         bars[note.track].add(int((note.start_s - first_s) // 2 + 1e-6))
     return bars
+
+
+@pytest.mark.parametrize("piece", [None, four_voices()])
+def test_instruments_that_are_new_begin_at_once_and_stay_in_their_range(piece: symusic.Score | None) -> None:
+    generator = stand_in("Parts", time_bias=3.0)
+    asked = [-1, 40, 42] if piece is None else [-1, 40, 42, 52]
+    session = generator.start(piece, Request(length=f"{BARS}bars", programs=asked, variations=2))
+    for variation in session._variations:
+        variation.steering = None
+    notes = run(generator, session)
+    first_s = 0.0 if piece is None else 16.0
+    for program in (40, 42):
+        for number in range(2):
+            theirs = [note for note in notes if note.program == program and note.variation == number and not note.drum]
+            bars = sorted({int((note.start_s - first_s) // 2 + 1e-6) for note in theirs})
+            assert bars[0] == 0
+            assert np.diff([*bars, BARS]).max() <= SHORTEST_REST + 1
+    low, high = usual_range(42)
+    outside = [not low - 6 <= note.pitch <= high + 6 for note in notes if note.program == 42 and not note.drum]
+    assert np.mean(outside) < 0.5  # of all pitches, 81 of 128 are
 
 
 @pytest.mark.parametrize("seed", range(2))
