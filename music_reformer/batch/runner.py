@@ -169,6 +169,8 @@ class Runner:
             prompt.cut_tick,
             until=prompt.until_tick,
             missing=prompt.missing,
+            missing_tracks=prompt.missing_tracks,
+            metre=session.request.parsed_metre(),
             name=str(started.job.prompt),
         )
         hole_end = session.hole_end_seconds

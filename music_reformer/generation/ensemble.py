@@ -21,7 +21,7 @@ from music_reformer.generation.polyphony_guard import FEWEST_NOTES
 from music_reformer.midi.chords import QUALITIES, Chord
 from music_reformer.midi.directions import key_of
 from music_reformer.midi.key import Key
-from music_reformer.midi.parts import part_order
+from music_reformer.midi.parts import GRID, part_order
 from music_reformer.midi.parts_reader import Part, PartsReader, StreamNotes
 from music_reformer.midi.playing_ranges import usual_range
 from music_reformer.midi.vocabulary import DRUMS, Vocabulary
@@ -173,14 +173,21 @@ class Ensemble:
 
     def _hear_positions(self, last: StreamNotes, weight: float) -> None:
         """Find what is added to the logits of the positions in a bar, for each part that has begun enough notes."""
-        size = self._positions.stop - self._positions.start
-        by_anybody = np.bincount(last.position, minlength=size)[:size] > 0
+        by_anybody = self._begun(last.position, last)
         for number, part in enumerate(last.parts):
             theirs = last.position[last.part == number]
             if len(theirs) >= FEWEST_NOTES:
-                by_part = np.bincount(theirs, minlength=size)[:size] > 0
+                by_part = self._begun(theirs, last)
                 lean = np.where(by_part, 0.0, np.where(by_anybody, OTHERS_POSITION_LOGIT, NEW_POSITION_LOGIT))
                 self._lean_on_positions[part] = (weight * lean).astype(np.float32)
+
+    def _begun(self, position: NDArray[np.int64], last: StreamNotes) -> NDArray[np.bool_]:
+        """At which positions notes have begun; in another metre, wherever they have begun so in any quarter."""
+        size = self._positions.stop - self._positions.start
+        begun = np.bincount(position, minlength=size)[:size] > 0
+        if last.bar_lengths[-1] != self._place.length:
+            begun = np.resize(begun.reshape(-1, GRID).any(axis=0), size)
+        return begun
 
     def _find_due(self) -> list[int]:
         is_last = self._place.bar == self._last_bar

@@ -39,7 +39,7 @@ from music_reformer.midi.form_plan import RecalledBar
 from music_reformer.midi.lead_sheet import LeadSheet, lead_sheet_of
 from music_reformer.midi.parts_reader import PartsReader
 from music_reformer.midi.returns import likely_returns
-from music_reformer.midi.score import bar_starts, clean_upload
+from music_reformer.midi.score import DEFAULT_METRE, bar_starts, clean_upload
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.model.decoder import Decoder
 from music_reformer.model.weights import load_weights
@@ -116,7 +116,8 @@ class Generator:
             UserError: the piece has no such bars, or these weights cannot do what is asked.
         """
         if score is None:
-            score = blank_score(request.programs or [PIANO], key=request.parsed_key())
+            metre = request.parsed_metre() or DEFAULT_METRE
+            score = blank_score(request.programs or [PIANO], key=request.parsed_key(), metre=metre)
         prompt = self._read(score, request)
         chords = _chords(score, prompt, request)
         recall = self._recall(score, prompt, request)
@@ -161,6 +162,10 @@ class Generator:
             or (request.chords is None and request.form in (None, FORM_OF_PIECE) and request.wishes == Wishes()),
             "these weights follow no chords, form, density, polyphony, register or dynamics; leave these settings out",
         )
+        require(
+            self.can_be_steered or request.metre is None,
+            "these weights cannot change the metre; leave the setting metre out",
+        )
         programs = set(request.programs) or None
         # The other half of the positions is for the new music.
         max_tokens = max(2, self.decoder.config.max_length // 2)
@@ -176,6 +181,7 @@ class Generator:
                 named=self.knows_names,
                 ending=request.parsed_length() if request.ending else None,
                 key=request.parsed_key(),
+                metre=request.parsed_metre(),
                 wishes=request.wishes,
             )
         require(self.can_infill, "these weights cannot recompose bars; train them with augment.infill")
@@ -229,7 +235,8 @@ def _planned(score: symusic.Score, prompt: Prompt, request: Request) -> tuple[li
 
 def _may_return(prompt: Prompt, request: Request) -> bool:
     """Whether bars of the piece come again although nobody asked for them: not against other wishes."""
-    is_free = request.until_bar is None and request.chords is None and request.sampling.hold > 0
+    asks_else = request.until_bar is not None or request.chords is not None or request.metre is not None
+    is_free = not asks_else and request.sampling.hold > 0
     return is_free and prompt.state.vocabulary.part_by_part and bool(prompt.score.note_num())
 
 

@@ -19,7 +19,7 @@ import symusic
 from music_reformer.generation.director import Director
 from music_reformer.generation.instrument_reminder import InstrumentReminder
 from music_reformer.generation.request import Length, Wishes
-from music_reformer.midi.cut import find_cut, keep_before, lift_pedals, programs_of, score_from, tempo_at
+from music_reformer.midi.cut import find_cut, keep_before, lift_pedals, programs_of, score_from, tempo_at, with_metre
 from music_reformer.midi.grammar import Grammar, GrammarState
 from music_reformer.midi.instrumentation import with_names
 from music_reformer.midi.key import Key
@@ -129,6 +129,7 @@ def read_prompt(
     named: bool = False,
     ending: Length | None = None,
     key: Key | None = None,
+    metre: tuple[int, int] | None = None,
     wishes: Wishes | None = None,
 ) -> Prompt:
     """Cut a score and tokenize what lies before the cut.
@@ -143,7 +144,7 @@ def read_prompt(
         named: tell the model who plays: `programs`, or, if these are the ones that play before the cut, the ones among
             them that were heard last. Only for models that have learnt it (`augment.named`).
         ending: the piece is to end after so long; None: it goes on. Only for models that follow directions.
-        key: of the new bars; None: as before.
+        key, metre: of the new bars; None: as before.
         wishes: how the new bars are to differ from the last ones.
 
     Raises:
@@ -151,6 +152,8 @@ def read_prompt(
     """
     clean = clean_upload(score)
     cut_tick, bars = find_cut(clean, cut_bar)
+    if metre is not None:
+        score, clean = (with_metre(each, cut_tick, metre) for each in (score, clean))
     heard = keep_before(clean, cut_tick)
     playing = programs_of(heard)
     wanted = programs or playing or programs_of(clean) or {PIANO}

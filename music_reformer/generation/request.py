@@ -16,6 +16,7 @@ from music_reformer.config.checked import bounded, free_text
 from music_reformer.midi.form_plan import FormPlan
 from music_reformer.midi.key import Key
 from music_reformer.midi.lead_sheet import LeadSheet
+from music_reformer.midi.parts import METRES
 
 MAX_VARIATIONS = 64
 MAX_BARS = 10_000
@@ -93,6 +94,8 @@ class Request(Checked):
     tracks: list[int] = bounded([], 0, MAX_TRACK, size=(0, 256))
     # Such as "A minor": pitches outside this key become rare; null: the model alone decides.
     key: str | None = None
+    # Such as "7/8": metre of the new bars; null: as before. Not for bars that are recomposed.
+    metre: str | None = None
     # Such as "Am7 | D7 G/B | %": chords of the new bars, one by one (`midi/lead_sheet.py`); "piece": those of as many
     # bars before them, again (with until_bar, of the recomposed bars themselves); null: the model alone decides.
     chords: str | None = free_text(None)
@@ -117,6 +120,10 @@ class Request(Checked):
         super().check()
         self.parsed_length()
         self.parsed_key()
+        require(
+            self.parsed_metre() is None or self.until_bar is None,
+            f"metre ({self.metre!r:.20}) is of bars that are added; recomposed bars (until_bar) keep that of the piece",
+        )
         if self.chords != CHORDS_OF_PIECE:
             self.parsed_chords()
         if self.form != FORM_OF_PIECE:
@@ -155,6 +162,15 @@ class Request(Checked):
     def parsed_key(self) -> Key | None:
         """`key` as its pitches."""
         return Key.parse(self.key) if self.key is not None else None
+
+    def parsed_metre(self) -> tuple[int, int] | None:
+        """`metre` as beats and unit."""
+        if self.metre is None:
+            return None
+        match = re.fullmatch(r"\s*(\d{1,2})\s*/\s*(\d{1,2})\s*", self.metre)
+        metre = (int(match[1]), int(match[2])) if match else None
+        require(metre in METRES, f'metre ({self.metre!r:.20}) must be beats and unit of a bar, such as "7/8" or "3/4"')
+        return metre
 
     def parsed_chords(self) -> LeadSheet | None:
         """`chords`, which must not be those of the piece, as chords by the bar."""

@@ -255,7 +255,7 @@ def _steering(prompt: Prompt, request: Request) -> Steering | None:
     vocabulary, hold = prompt.state.vocabulary, request.sampling.hold
     reader = reader_for(vocabulary)
     is_continued = prompt.until_tick is None
-    if not isinstance(reader, PartsReader) or not (hold or request.wishes != Wishes()):
+    if not isinstance(reader, PartsReader) or not ((hold and is_continued) or request.wishes != Wishes()):
         return None
     assert isinstance(prompt.state.grammar, PartsGrammar)
     return Steering(

@@ -166,6 +166,8 @@ class Steering:
             self._classes = _Shares(np.roll(by_class.astype(np.float64), semitones), MEMORY * GRID)
 
     def _hear_rhythm(self, notes: StreamNotes) -> None:
+        if notes.bar_lengths[-1] != self._place.length:
+            return  # in another metre, other positions are strong
         for number, part in enumerate(notes.parts if self._wishes.density <= 0 else ()):
             theirs = notes.position[notes.part == number]
             if len(theirs) >= FEWEST_NOTES:

@@ -10,7 +10,7 @@ import symusic
 
 from music_reformer.config import require
 from music_reformer.midi.key import Key
-from music_reformer.midi.score import DEFAULT_METRE, MAX_LIMITS, bar_starts, clean_upload
+from music_reformer.midi.score import DEFAULT_METRE, MAX_LIMITS, bar_starts, clean_upload, with_likely_metre
 from music_reformer.midi.smf import read_file, stuck_notes
 from music_reformer.midi.stream import DEFAULT_TEMPO
 from music_reformer.midi.vocabulary import DRUMS, program_of
@@ -145,6 +145,14 @@ def without_notes(
         if (not programs or program_of(track) in programs) and (not tracks or index in tracks):
             track.notes = type(track.notes)([note for note in track.notes if not begin <= note.time < end])
     return kept
+
+
+def with_metre(score: symusic.Score, tick: int, metre: tuple[int, int]) -> symusic.Score:
+    """A copy in the metre that is meant, and from `tick`, a bar line, in another; later changes of metre go."""
+    changed = with_likely_metre(score)
+    kept = [each for each in changed.time_signatures if each.time < tick]
+    changed.time_signatures = type(changed.time_signatures)([*kept, symusic.TimeSignature(tick, *metre)])
+    return changed
 
 
 def lift_pedals(score: symusic.Score, cut: int) -> None:

@@ -76,6 +76,7 @@ class Writer:
         until: tick at which the hole ends, if the cut is the beginning of one.
         missing: instruments whose notes were taken out of the hole, -1 for drums; none: all.
         missing_tracks: of these, the indices in `score` of the tracks; none: all.
+        metre: from the cut on, where it is another than the file has there.
         name: what messages call the file.
     """
 
@@ -88,6 +89,7 @@ class Writer:
         until: int | None = None,
         missing: frozenset[int] = frozenset(),
         missing_tracks: frozenset[int] = frozenset(),
+        metre: tuple[int, int] | None = None,
         name: str = "the file",
     ) -> None:
         self._name = name
@@ -95,7 +97,7 @@ class Writer:
         self._splicer: Splicer | None = None
         if original is not None:
             try:
-                self._splicer = Splicer(original, score, cut, until, missing, missing_tracks)
+                self._splicer = Splicer(original, score, cut, until, missing, missing_tracks, metre)
             except SpliceError as error:
                 self._tell(error)
 
@@ -122,7 +124,7 @@ class Splicer:
         original: bytes of a MIDI file.
         score: the same, as `read_score` reads it.
         cut: tick of the cut.
-        until, missing, missing_tracks: as in `Writer`.
+        until, missing, missing_tracks, metre: as in `Writer`.
 
     Raises:
         SpliceError: it is damaged.
@@ -134,6 +136,7 @@ class Splicer:
     until: int | None = None
     missing: frozenset[int] = frozenset()
     missing_tracks: frozenset[int] = frozenset()
+    metre: tuple[int, int] | None = None
     _kept: list[list[Event]] = field(default_factory=list)
     # (tick, pitch, program or -1 for drums) of notes -> who plays them.
     _players: dict[tuple[int, int, int], list[Place]] = field(default_factory=lambda: defaultdict(list))
@@ -167,6 +170,10 @@ class Splicer:
         news: dict[int, list[Event]] = defaultdict(list)
         ports = list(self._ports)
         free = self._free_addresses()
+        if self.metre is not None:
+            beats, unit = self.metre
+            signature = bytes([beats, unit.bit_length() - 1, 96 // unit, 8])
+            news[0].append(Event(self.cut, bytes([META, METRE]) + quantity(len(signature)) + signature))
         for number, track in enumerate(continued.tracks):
             program = program_of(track)
             if not self._is_missing(program, number) or not _has_news(track, self.cut, self.until):
@@ -303,7 +310,7 @@ class Splicer:
                 if event.closes and self.until is None:
                     event = Event(min(event.tick, self.cut), data)
             elif event.tick == self.cut and kind == META and data[1] in (TEMPO, METRE, KEY):
-                keeps = True
+                keeps = data[1] != METRE or self.metre is None
             if keeps:
                 yield event
 

@@ -32,7 +32,7 @@ from music_reformer.midi.examples import EXAMPLES
 from music_reformer.midi.guard import Opened, open_guarded, read_score_guarded
 from music_reformer.midi.outline import new_chords_json, outline_json
 from music_reformer.midi.roll import roll_json
-from music_reformer.midi.score import KEPT_LIMITS, with_likely_metre
+from music_reformer.midi.score import DEFAULT_METRE, KEPT_LIMITS, with_likely_metre
 from music_reformer.midi.splice import Writer
 from music_reformer.ui.editing import EditFields
 from music_reformer.ui.export import EngraveFields, ExportFields, export
@@ -184,6 +184,7 @@ class Operations:
                 until=prompt.until_tick,
                 missing=prompt.missing,
                 missing_tracks=prompt.missing_tracks,
+                metre=order.request.parsed_metre(),
                 name=stem,
             )
             kept = best(session.scores, order.request.variations, cut_tick=prompt.cut_tick, end_tick=session.end_tick)
@@ -295,11 +296,10 @@ def _start(session: Any, order: Order, ticket: str) -> dict[str, Any]:
 
 def _blank(order: Order) -> symusic.Score:
     """The empty piece of an order from nothing."""
-    beats, _, unit = order.metre.partition("/")
     return blank_score(
         order.request.programs or [PIANO],
         tempo=order.tempo,
-        metre=(int(beats), int(unit)),
+        metre=order.request.parsed_metre() or DEFAULT_METRE,
         key=order.request.parsed_key(),
     )
 

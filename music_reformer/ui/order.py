@@ -20,7 +20,7 @@ MAX_ROUNDS = 8  # reading a prompt takes as many times as long
 MAX_SEED = 2**31 - 1
 MAX_INSTRUMENTS = 15
 MIN_TEMPO, MAX_TEMPO = 40, 240
-METRES = ("4/4", "3/4", "2/4", "5/4", "6/8", "12/8")
+METRES = ("4/4", "3/4", "2/4", "5/4", "6/8", "9/8", "12/8", "5/8", "7/8")
 # Each pitch under its usual name: G flat major, not F sharp or C flat.
 KEYS = tuple(f"{tonic} major" for tonic in MAJORS[1:13]) + tuple(f"{tonic} minor" for tonic in MINORS[1:13])
 
@@ -52,7 +52,7 @@ class OrderFields(Checked):
     instruments: list[int] = bounded([], -1, 127, size=(0, MAX_INSTRUMENTS), hint="-1 is drums")
     tracks: list[int] = bounded([], 0, MAX_TRACK, size=(0, 256))
     key: str = ""
-    metre: str = one_of("4/4", METRES)
+    metre: str = one_of("", ("", *METRES))
     tempo: float = bounded(120.0, MIN_TEMPO, MAX_TEMPO, hint="in beats a minute")
     rounds: int = bounded(0, 0, MAX_ROUNDS, hint="0 is as trained")
     # As in `Request`.
@@ -95,13 +95,12 @@ class Order:
 
     Args:
         piece: key of the piece to continue; "": compose from nothing.
-        metre, tempo: of a piece composed from nothing.
+        tempo: of a piece composed from nothing.
         study: compose with what was learnt from the piece, if it has been studied.
         request: what is asked for.
     """
 
     piece: str = ""
-    metre: str = "4/4"
     tempo: float = 120.0
     study: bool = True
     request: Request = field(default_factory=Request)
@@ -126,6 +125,7 @@ class Order:
             programs=sent.instruments,
             tracks=[] if is_new else sent.tracks,
             key=sent.key or None,
+            metre=sent.metre or None,
             chords=sent.chords or None,
             form=sent.form or FORM_OF_PIECE,
             **{each.name: getattr(sent, each.name) for each in fields(Wishes)},
@@ -133,7 +133,7 @@ class Order:
             ending=sent.ending,
             rounds=sent.rounds,
         )
-        return cls(piece=sent.piece, metre=sent.metre, tempo=sent.tempo, study=sent.study, request=request)
+        return cls(piece=sent.piece, tempo=sent.tempo, study=sent.study, request=request)
 
 
 @dataclass

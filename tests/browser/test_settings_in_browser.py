@@ -79,6 +79,7 @@ def test_chords_key_and_wishes_are_asked_for(visit: Callable[..., Any], site: Si
     tab.click("#steering summary")
     tab.fill("#chords", "Am7 | D7 G7/B | %")
     tab.select_option("#key-ahead", "A minor")
+    tab.select_option("#metre-ahead", "7/8")
     tab.focus("#density")
     for _ in range(2):
         tab.keyboard.press("ArrowRight")
@@ -92,7 +93,7 @@ def test_chords_key_and_wishes_are_asked_for(visit: Callable[..., Any], site: Si
     order(tab, bars=2)
     phase(tab, "done")
     asked = site.generator.requests[-1]
-    assert (asked.chords, asked.key) == ("Am7 | D7 G7/B | %", "A minor")
+    assert (asked.chords, asked.key, asked.metre) == ("Am7 | D7 G7/B | %", "A minor", "7/8")
     assert (asked.density, asked.polyphony, asked.register, asked.dynamics) == (2, 0, -1, 0)
     tab.click("#chords-again")
     order(tab, bars=2)

@@ -210,7 +210,7 @@ def test_of_several_tracks_of_an_instrument_one_is_recomposed(tracks: list[int])
         assert (kept == found) == (index not in tracks)
 
 
-def test_new_bars_are_held_to_the_bars_on_both_sides_and_only_those_who_play_are() -> None:
+def test_wishes_are_held_against_the_bars_on_both_sides_of_those_who_play() -> None:
     composer = stand_in("Parts")
     reader = reader_for(composer.tokenizer.vocabulary)
     score = full_score(bars=60)
@@ -223,7 +223,8 @@ def test_new_bars_are_held_to_the_bars_on_both_sides_and_only_those_who_play_are
             whole[lines[max(0, first - 16)] : lines[first] + 1],
         )
         assert around == [*behind.tolist(), *before.tolist()]
-    steering = composer.start(quartet(), Request(cut_bar=2, until_bar=5, tracks=[1]))._variations[0].steering
+    request = Request(cut_bar=2, until_bar=5, tracks=[1], density=1)
+    steering = composer.start(quartet(), request)._variations[0].steering
     assert steering is not None
     assert set(steering._wanted) == {(40, 2)}
 

@@ -62,6 +62,9 @@ def test_other_lengths_are_refused(text: str) -> None:
         ({"tracks": [1], "until_bar": 4, "programs": [0]}, r"tracks \(\[1\]\)"),
         ({"key": "H major"}, "key"),
         ({"key": 5}, "key"),
+        ({"metre": "7"}, "metre"),
+        ({"metre": 4}, "metre"),
+        ({"metre": "7/8", "until_bar": 4}, "recomposed bars"),
         ({"sampling": {"temperature": 1.0}}, "sampling"),
         ({"chords": "Am | H7"}, "'H7' is no chord"),
         ({"chords": 5}, "chords"),
@@ -83,6 +86,7 @@ def test_the_command_line_takes_every_field_of_a_request_without_a_prefix() -> N
     typed = {
         "length": "30s",
         "tracks": "[]",
+        "metre": "null",
         "variations": "3",
         "seed": "7",
         "cut_bar": "4",

@@ -88,9 +88,9 @@ def test_nothing_is_steered_where_nothing_is_held_or_wished() -> None:
     assert session._variations[0].steering is None
     wished = generator.start(two_players(), Request(sampling=loose, density=1))
     assert isinstance(wished._variations[0].steering, Steering)
-    for settings in ({"sampling": loose}, {}, {"sampling": loose, "register": 1}):
+    for settings in ({}, {"register": 1}):
         hole = generator.start(two_players(), Request(cut_bar=2, until_bar=4, **settings))
-        assert (hole._variations[0].steering is None) == (settings == {"sampling": loose})
+        assert (hole._variations[0].steering is None) == (settings == {})
 
 
 def test_a_copy_goes_its_own_way() -> None:

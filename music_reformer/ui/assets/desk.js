@@ -67,7 +67,7 @@ export class Desk {
   showCut() {
     const { piece, roll } = this;
     $("cut-note").textContent = "";
-    $("length").disabled = false;
+    $("length").disabled = $("metre-ahead").disabled = false;
     if (piece.isEditing || !piece.score.notes.length || (piece.isEmptyPiece && !piece.variation)) {
       roll.setCut(null);
       return;
@@ -80,7 +80,8 @@ export class Desk {
       until: piece.canInfill && (leavesOut || until !== null) ? until ?? end : null,
     });
     this.engraved.mark();
-    $("length").disabled = until !== null;
+    // Bars that are recomposed are as many as they were, in the metre of the piece.
+    $("length").disabled = $("metre-ahead").disabled = until !== null;
     if (leavesOut) $("cut-note").textContent = cutNote(piece);
   }
 

@@ -36,7 +36,7 @@ export class Phase {
     $("rewrite").disabled = isBusy || isClosed || piece.isSaving;
     $("export").inert = piece.isSaving;
     $("blank-settings").hidden = !piece.isEmptyPiece;
-    for (const id of ["key-ahead", "key-ahead-label", "chords-again"]) $(id).hidden = piece.isEmptyPiece;
+    for (const id of ["key-ahead", "key-ahead-label", "metre-ahead", "metre-ahead-label", "chords-again"]) $(id).hidden = piece.isEmptyPiece;
     $("stop").hidden = $("progress").hidden = !isBusy;
     $("stop").textContent = piece.composition?.started ? "Stop and keep this" : "Cancel";
     $("stop").disabled = false;

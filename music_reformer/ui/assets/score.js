@@ -99,7 +99,7 @@ export function continued(score, run, roll) {
   const merge = (early, late) => [...early.filter((seconds) => seconds < run.cut - TOLERANCE), ...late];
   return {
     ...all, moves: [...base.moves, ...moves].sort(byTime),
-    bars: merge(score.bars, roll.bars), beats: merge(score.beats, roll.beats),
+    bars: merge(score.bars, roll.bars), beats: merge(score.beats, roll.beats), metres: roll.metres,
     seconds: Math.max(base.seconds, roll.seconds),
   };
 }

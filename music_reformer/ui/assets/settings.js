@@ -25,6 +25,7 @@ export class Settings {
     this.find("#steering").hidden = !canBeSteered;
     this.find("#chords-again").addEventListener("click", () => asked.write({ chords: AS_BEFORE }));
     this.find("#key-ahead").append(new Option("As before", ""), ...keys.map((key) => new Option(key)));
+    this.find("#metre-ahead").append(new Option("As before", ""), ...metres.map((metre) => new Option(metre)));
     this.find("#key").append(new Option("As it comes", ""), ...keys.map((key) => new Option(key)));
     this.find("#metre").append(...metres.map((metre) => new Option(metre)));
     [this.find("#tempo").min, this.find("#tempo").max] = limits.tempo;
@@ -79,7 +80,8 @@ export class Settings {
     if (chords) order.chords = chords.toLowerCase() === AS_BEFORE ? "piece" : chords;
     if (form) order.form = form;
     for (const name of WISHES) if (this.find(`#${name}`).value !== "0") order[name] = Number(this.find(`#${name}`).value);
-    if (!fromNothing) return { ...order, key: this.find("#key-ahead").value };
+    const { value: metreAhead, disabled: keepsMetre } = this.find("#metre-ahead");
+    if (!fromNothing) return { ...order, key: this.find("#key-ahead").value, metre: keepsMetre ? "" : metreAhead };
     const [key, metre, tempo] = ["#key", "#metre", "#tempo"].map((selector) => this.find(selector).value);
     return { ...order, key, metre, tempo: Number(tempo) };
   }
@@ -105,12 +107,12 @@ export class Settings {
     this.#pick("style", words.get("style"));
     this.applyStyle();
     for (const name of [...SLIDERS, ...WISHES, "tempo"]) if (words.has(name) && Number.isFinite(Number(words.get(name)))) this.find(`#${name}`).value = words.get(name);
-    for (const [id, name] of [["key", "key"], ["key-ahead", "key"], ["metre", "metre"]]) {
+    for (const [id, name] of [["key", "key"], ["key-ahead", "key"], ["metre", "metre"], ["metre-ahead", "metre"]]) {
       const select = this.find(`#${id}`);
       if ([...select.options].some((option) => option.value === words.get(name))) select.value = words.get(name);
     }
     this.asked.write({ form: words.get("form"), chords: words.get("chords") === "piece" ? AS_BEFORE : words.get("chords") });
-    if (["chords", "form", "key", ...WISHES].some((name) => words.get(name))) this.find("#steering").open = true;
+    if (["chords", "form", "key", "metre", ...WISHES].some((name) => words.get(name))) this.find("#steering").open = true;
     if (words.has("ending")) this.find("#ending").checked = words.get("ending") === "true";
     if (words.has("best_of")) this.find("#choose").checked = words.get("best_of") !== "1";
     if (words.has("study")) this.find("#study").checked = words.get("study") === "true";
