@@ -5,10 +5,10 @@ with all else in view; and of the test split of POP909, the two middle bars of t
 to go by. Beside the recomposed bars stand the true ones, the bars just before the hole, copied, and bars from elsewhere
 in the piece. What is measured, and by whom it was proposed: `music_reformer/evaluation/infilled.py`.
 
-    python -m benchmarks.infilling --sampling '{}' '{"hold": 0}'
+    python -m benchmarks.infilling
 
 The shipped weights saw none of these pieces; --data names the token store whose index says which songs of POP909 they
-did not see. On one core, two pieces of each genre and 24 songs take about ten minutes for each sampling.
+did not see. On one idle core, two pieces of each genre and 24 songs take some twenty minutes for each sampling.
 """
 
 from __future__ import annotations
