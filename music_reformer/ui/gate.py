@@ -40,6 +40,7 @@ HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"midi=(self), camera=(), microphone=(), geolocation=()"),
 )
 # Connections that are being answered at one time; a visitor who waits or listens holds one or two.
 MAX_OPEN = 400

@@ -8,11 +8,17 @@ import symusic
 
 # Run before the page's own script. `window.heard`: {"clicks": [[time, isFirst]], "notes": [[time, pitch, velocity]]}.
 LISTEN = """window.heard = { clicks: [], notes: [] };
+// The page's time in milliseconds at which a moment of the audio clock is heard.
+window.pageTime = (time) => {
+  const { contextTime, performanceTime } = heard.context.getOutputTimestamp();
+  return performanceTime + (time - contextTime) * 1000;
+};
 const start = AudioBufferSourceNode.prototype.start;
 AudioBufferSourceNode.prototype.start = function (when) {
   const samples = this.buffer.getChannelData(0);
   let crossings = 0;
   for (let place = 1; place < samples.length; place++) crossings += samples[place - 1] < 0 && samples[place] >= 0;
+  heard.context = this.context;
   heard.clicks.push([when, crossings / this.buffer.duration > 1300]);
   start.call(this, when);
 };
@@ -46,6 +52,6 @@ def beaten_score() -> symusic.Score:
 
 def clicks_and_notes(tab: Any) -> tuple[list[tuple[float, bool]], list[tuple[float, bool]]]:
     """Both as (time of the audio clock, whether it begins a bar)."""
-    heard = tab.evaluate("heard")
+    heard = tab.evaluate("({ clicks: heard.clicks, notes: heard.notes })")
     clicks = [(time, first) for time, first in heard["clicks"]]
     return clicks, [(time, velocity > 100) for time, _, velocity in heard["notes"] if time]

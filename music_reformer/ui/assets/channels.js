@@ -5,7 +5,7 @@ const BANK = 0;
 export const MAX_CHANNELS = 64;
 export const VOLUME = 7, PAN = 10;
 // What General MIDI has a channel begin with.
-const USUAL = { [VOLUME]: 100, [PAN]: 64 };
+export const USUAL = { [VOLUME]: 100, [PAN]: 64 };
 export const NEUTRAL = { volume: 1, pan: 0 };  // how a visitor's volume multiplies, and how their pan adds, -64 to 63
 
 /** The channel of every track: drums on every tenth of sixteen, as in General MIDI. More tracks begin again. */

@@ -18,6 +18,7 @@ import { Hand } from "./hand.js";
 import { Instruments } from "./instruments.js";
 import { Keeping } from "./keeping.js";
 import { listenToKeys } from "./keyboard.js";
+import { Keyboards } from "./keyboards.js";
 import { linkTo, wordsOfAddress } from "./link.js";
 import { Lanes } from "./lanes.js";
 import { Marks, markKeys } from "./marks.js";
@@ -25,11 +26,15 @@ import { Memory } from "./memory.js";
 import { closeMenus } from "./menus.js";
 import { complain, dismiss } from "./messages.js";
 import { Metronome } from "./metronome.js";
+import { MidiMenu } from "./midi-menu.js";
+import { MidiOut } from "./midi-out.js";
+import { MidiPorts } from "./midi-ports.js";
 import { OpenPiece } from "./open-piece.js";
 import { Opening } from "./opening.js";
 import { Phase } from "./phase.js";
 import { printScore } from "./printing.js";
 import { Player } from "./player.js";
+import { Recording } from "./recording.js";
 import { Roll } from "./roll.js";
 import { EMPTY } from "./score.js";
 import { Settings } from "./settings.js";
@@ -77,7 +82,8 @@ const settings = new Settings({ ...offer, form: $("controls"), asked, instrument
 const memory = new Memory({ keptDays: offer.kept_days });
 const studying = new Studying({ piece });
 const phase = new Phase({
-  piece, transport, onChange: (can) => { editing.follow(can); marks.follow(); }, onSettled: () => { remember(); studying.follow(); },
+  piece, transport, onChange: (can) => { editing.follow(can); marks.follow(); recording.follow(); },
+  onSettled: () => { remember(); studying.follow(); },
 });
 const desk = new Desk({ piece, parts: { roll, engraved, transport, player, tracks, cards, instruments, phase }, onSeed: useSeed });
 const composing = new Composing({ piece, desk, settings, studying, instruments: offer.instruments, keep: (index) => keeping.keep(index) });
@@ -94,6 +100,12 @@ const opening = new Opening({ piece, desk, composing, settings, asked, memory, l
 const welcome = new Welcome({
   element: $("welcome"), list: $("examples"), art: $("art"), examples: offer.examples,
   onExample: (key) => opening.example(key), onNothing: () => opening.emptyPiece(),
+});
+const keyboards = new Keyboards({ player });
+const midiMenu = new MidiMenu({ ports: new MidiPorts(), player, out: new MidiOut({ sound }), sound, keyboards });
+const recording = new Recording({
+  piece, desk, editing, keyboards, metronome, player, saving, settings,
+  keep: (index) => keeping.keep(index), open: (file) => opening.file(file), onNoKeyboard: () => midiMenu.askForKeyboard(),
 });
 new Exports({
   menu: $("export"), status: $("export-status"), keptDays: offer.kept_days, shown: exported,
@@ -172,6 +184,7 @@ listenToKeys({
   ArrowLeft: whenOpen(() => transport.step(-1)),
   Home: whenOpen(() => transport.seek(0)),
   L: whenOpen(() => transport.loop()),
+  R: whenOpen(() => recording.toggle()),
   C: whenOpen(() => transport.metronome.toggle()),
   I: whenOpen(() => transport.countIn.toggle()),
   K: whenOpen(() => piece.variation !== null && !piece.composition && keeping.keep(piece.version.selected)),

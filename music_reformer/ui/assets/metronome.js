@@ -9,6 +9,7 @@ const LOUDNESS = 0.4;
 
 export class Metronome extends Output {
   #isOn = false;
+  #sounds = false;
   #position = 0;
   #scheduled = new Set();  // clicks that have been sent ahead
 
@@ -21,8 +22,11 @@ export class Metronome extends Output {
   get isOn() { return this.#isOn; }
   set isOn(is) {
     this.#isOn = is;
-    if (!is) this.hush();
+    if (!is && !this.#sounds) this.hush();
   }
+
+  /** Whether it sounds even if it is off: something is being recorded. */
+  set sounds(does) { this.#sounds = does; }
 
   begin({ position }) { this.#position = position; }
   turn({ position }) { this.#position = position; }
@@ -32,7 +36,7 @@ export class Metronome extends Output {
       const { beats } = countIn(score, this.#position);
       this.#click(beats.filter(({ time }) => time >= from - 1e-9 && time < until), at);
     }
-    if (this.#isOn && until > this.#position) this.#click(beatsBetween(score, Math.max(from, this.#position), until), at);
+    if ((this.#isOn || this.#sounds) && until > this.#position) this.#click(beatsBetween(score, Math.max(from, this.#position), until), at);
   }
 
   #click(beats, at) {

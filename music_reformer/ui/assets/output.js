@@ -11,10 +11,18 @@ export class Output {
   /** The music between two moments comes next: `from` is before the position while a bar is counted in. */
   span({ score, from, until, at }) {}
   /** The music goes on from `position` at `time`: a loop has come round. */
-  turn({ position, time, at }) {}
+  turn({ score, position, time, at }) {}
+  /** The music stands still until it turns: its next notes are still being composed. */
+  wait() {}
   noteOn(note, time) {}
   noteOff(note, time) {}
   move(move, time) {}
+  /** These tracks (a set of places) are not heard any more. */
+  silence(places) {}
+  /** A key has gone down or up, {track, pitch, velocity, isOn}, or the pedal has moved, {track, number, value}. */
+  live(event) {}
+  /** Let a note be heard for a moment. */
+  preview(note) {}
   /** Silence at once. `ahead`: seconds until all that was sent would have sounded. */
   hush(ahead) {}
 }

@@ -41,7 +41,7 @@ export class Phase {
     $("stop").textContent = piece.composition?.started ? "Stop and keep this" : "Cancel";
     $("stop").disabled = false;
     $("roll-hint").textContent = name === "opening" ? "Opening…"
-      : name === "ready" && piece.isEmptyPiece ? "Nothing here yet. Press Compose to begin." : "";
+      : name === "ready" && piece.isEmptyPiece && !piece.isSaving ? "Nothing here yet. Press Compose to begin, or record what you play." : "";
     transport.say(transport.obstacle && piece.version ? transport.obstacle : "");
     transport.show();
     this.onChange({ canEdit: !isBusy && !isClosed && piece.score.notes.length > 0 });

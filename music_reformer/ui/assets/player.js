@@ -29,6 +29,7 @@ export class Player extends EventTarget {
   #timer = null;
   #restart = null;
   #sounding = false;
+  #goesOn = false;  // behind the end of the piece: something is being recorded
   #outputs;
 
   /** `sound`: the synthesizer, whose clock is the player's; `outputs`: what else the music is sent to. */
@@ -55,7 +56,10 @@ export class Player extends EventTarget {
   /** Fetch what is needed for sound, once. */
   prepare() { return this.sound.prepare(); }
   /** Let a note of the score be heard for a moment, unless the music plays. */
-  async preview(note) { if (!this.playing) await this.sound.preview(note); }
+  async preview(note) {
+    if (this.playing) return;
+    for (const output of this.#outputs) await output.preview(note);
+  }
   level() { return this.sound.level(); }
 
   /** Choose what to play, from where it is or, with `from`, from there. Playing goes on without a gap. `frontier`: up
@@ -82,14 +86,26 @@ export class Player extends EventTarget {
   async play() {
     if (!this.canPlay || this.playing) return;
     if (this.#position >= this.#score.seconds - 0.05 && this.#frontier === Infinity) this.#position = 0;
+    await this.#start({ countsIn: this.countsIn });
+  }
+
+  /** Play from `seconds` on behind the end, with a bar of count-in: something is to be recorded. */
+  async record(seconds) {
+    if (this.playing) this.pause();
+    this.#position = seconds;
+    this.#goesOn = true;
+    await this.#start({ countsIn: true });
+  }
+
+  async #start({ countsIn }) {
     this.playing = true;
     this.#changed();
     try {
       await this.prepare();
       await this.sound.context.resume();
-      this.#begin({ countsIn: this.countsIn });
+      this.#begin({ countsIn });
     } catch (error) {
-      this.playing = false;
+      this.playing = this.#goesOn = false;
       this.#changed();
       throw error;
     }
@@ -119,7 +135,7 @@ export class Player extends EventTarget {
     const stood = this.time;
     this.#hush();
     this.#position = stood;
-    this.playing = false;
+    this.playing = this.#goesOn = false;
     this.#changed();
   }
 
@@ -179,6 +195,7 @@ export class Player extends EventTarget {
   /** Silence tracks (a set of places), at once. */
   silence(places) {
     this.silent = places;
+    this.#tell("silence", places);
     for (const note of this.#active) {
       if (!places.has(note.track)) continue;
       this.#tell("noteOff", note);
@@ -186,6 +203,23 @@ export class Player extends EventTarget {
       this.#tell("noteOff", note, this.#at(this.#sent));
     }
     this.#active = this.#active.filter((note) => !places.has(note.track));
+  }
+
+  /** Let a key that is pressed or released, or the pedal, be heard at once. */
+  live(event) {
+    this.#tell("live", event);
+    this.dispatchEvent(new Event("live"));
+  }
+
+  /** Which moment of the piece was heard at a moment of the page's clock, in milliseconds; before the position while a bar
+   *  is counted in. */
+  heardAt(milliseconds) {
+    const { context } = this.sound;
+    if (!this.#sounding) return this.#position - 1;
+    const { contextTime, performanceTime } = context.getOutputTimestamp();
+    const time = contextTime > 0 ? contextTime + (milliseconds - performanceTime) / 1000
+      : context.currentTime + (milliseconds - performance.now()) / 1000;
+    return this.#position + (time - this.#anchor) * this.#speed;
   }
 
   /** Seconds from the start of the piece. */
@@ -217,7 +251,7 @@ export class Player extends EventTarget {
       if (this.#frontier < this.#position + CUSHION) return;
       this.waiting = false;
       this.#anchor = now;
-      this.#tell("turn", { position: this.#position, time: now });
+      this.#turn(now);
     }
     if (this.#former && now >= this.#anchor) this.#former = null;
     const ahead = (document.hidden ? AHEAD_HIDDEN : AHEAD) * this.#speed;
@@ -233,10 +267,13 @@ export class Player extends EventTarget {
     if (this.time >= this.#frontier) {
       this.#position = this.#frontier;
       this.waiting = true;
+      this.#tell("wait");
       for (const note of this.#active) this.#tell("noteOff", note);
       this.#active = [];
-    } else if (this.#frontier === Infinity && this.time >= this.#score.seconds + 0.3) this.#end();
+    } else if (this.#frontier === Infinity && !this.#goesOn && this.time >= this.#score.seconds + 0.3) this.#end();
   }
+
+  #turn(time) { this.#tell("turn", { score: this.#score, position: this.#position, time, at: (seconds) => this.#at(seconds) }); }
 
   /** Go on from the beginning of the loop, at the moment at which its end sounds. */
   #comeRound() {
@@ -246,7 +283,7 @@ export class Player extends EventTarget {
     this.#former = { position: this.#position, anchor: this.#anchor };
     this.#position = this.#sent = this.#loop.from;
     this.#anchor = time;
-    this.#tell("turn", { position: this.#position, time });
+    this.#turn(time);
     for (const move of this.#settings(this.#loop.from)) this.#tell("move", move, time);
   }
 

@@ -86,6 +86,16 @@ export class Settings {
     return { ...order, key, metre, tempo: Number(tempo) };
   }
 
+  /** What an empty piece is to begin with: {metre: [beats, unit], tempo, program (-1: drums)}. */
+  get blank() {
+    const tempo = Number(this.find("#tempo").value);
+    const [low, high] = this.limits.tempo;
+    return {
+      metre: this.find("#metre").value.split("/").map(Number), tempo: Math.min(Math.max(tempo || 110, low), high),
+      program: this.instruments.read()[0] ?? 0,
+    };
+  }
+
   /** An order as the words of a link. */
   static toLink(order, source) {
     const words = new URLSearchParams({ piece: source });

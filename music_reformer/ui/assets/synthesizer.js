@@ -106,8 +106,25 @@ export class Synthesizer extends Output {
     setTimeout(() => { if (!this.#sounding) this.synth.stopAll(true); }, ahead * 1000);
   }
 
+  /** What is played by hand is heard at once, with the music or without it. */
+  async live(event) {
+    if (!this.#audible) return;
+    await this.prepare();
+    if (this.context.state !== "running") await this.context.resume();
+    const channel = this.#channels[event.track] ?? 0;
+    if (!this.#sounding) {
+      if (this.delay > 0) return;
+      if ("isOn" in event && event.isOn) this.#setPrograms();
+      this.#fade(VOLUME);
+    }
+    if ("number" in event) this.synth.controllerChange(channel, event.number, event.value);
+    else if (event.isOn) this.synth.noteOn(channel, event.pitch, event.velocity);
+    else this.synth.noteOff(channel, event.pitch);
+  }
+
   /** Let a note be heard for a moment, unless the music sounds. */
   async preview({ track, pitch, velocity }) {
+    if (!this.#audible) return;
     await this.prepare();
     await this.context.resume();
     if (this.#sounding || this.delay > 0) return;

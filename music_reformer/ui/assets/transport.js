@@ -6,6 +6,9 @@ import { Switch } from "./switch.js";
 const $ = (id) => document.getElementById(id);
 
 export class Transport {
+  #ticking = false;
+  #measuredUntil = 0;  // the page's time up to which the loudness is shown even if nothing sounds yet
+
   /** `obstacle`: why there can be no sound, or null. `newMusic()` gives {from, to} of the new music on show, or null. */
   constructor({ player, roll, engraved, metronome, obstacle, newMusic }) {
     Object.assign(this, { player, roll, engraved, obstacle, newMusic });
@@ -22,7 +25,11 @@ export class Transport {
       document.body.toggleAttribute("data-playing", player.playing);
       $("play").setAttribute("aria-label", player.playing ? "Pause" : "Play");
       this.show();
-      requestAnimationFrame(() => this.#tick());
+      this.#beginTicking();
+    });
+    player.addEventListener("live", () => {
+      this.#measuredUntil = performance.now() + 500;
+      this.#beginTicking();
     });
   }
 
@@ -95,6 +102,12 @@ export class Transport {
     this.show();
   }
 
+  #beginTicking() {
+    if (this.#ticking) return;
+    this.#ticking = true;
+    requestAnimationFrame(() => this.#tick());
+  }
+
   #tick() {
     const { player } = this;
     const level = player.level();
@@ -104,6 +117,7 @@ export class Transport {
     meter.firstElementChild.style.width = `${Math.max(0, Math.min(100, 100 + (20 * Math.log10(level + 1e-9) * 100) / 48))}%`;
     if (player.playing) this.show({ follow: true });
     if (!this.obstacle) this.say(player.waiting ? "Waiting for the next notes…" : "");
-    if (player.playing || level > 1e-5) requestAnimationFrame(() => this.#tick());
+    this.#ticking = player.playing || level > 1e-5 || performance.now() < this.#measuredUntil;
+    if (this.#ticking) requestAnimationFrame(() => this.#tick());
   }
 }

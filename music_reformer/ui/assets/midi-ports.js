@@ -1,0 +1,25 @@
+// The MIDI devices of this computer, through the browser. They are asked for only when the visitor wants them.
+
+/** Why there are none here, as a sentence for the visitor, or null. */
+export function midiObstacle() {
+  if (!window.isSecureContext) return "MIDI devices need https, or the page on the server itself.";
+  if (!navigator.requestMIDIAccess) return "This browser has no Web MIDI: Chrome, Edge, Opera and Firefox have it.";
+  return null;
+}
+
+export class MidiPorts extends EventTarget {
+  #access = null;
+
+  /** Ask the visitor's browser for the devices. Rejects if it or the visitor refuses. */
+  async open() {
+    if (this.#access) return;
+    this.#access = await navigator.requestMIDIAccess();
+    this.#access.onstatechange = () => this.dispatchEvent(new Event("change"));
+  }
+
+  get isOpen() { return this.#access !== null; }
+  get inputs() { return connected(this.#access?.inputs); }
+  get outputs() { return connected(this.#access?.outputs); }
+}
+
+const connected = (ports) => [...(ports?.values() ?? [])].filter(({ state }) => state !== "disconnected");
