@@ -12,7 +12,7 @@ from helpers.audio_clock import LISTEN
 from helpers.midi_devices import PLUG_IN
 from helpers.visitor import BAR_SECONDS, WALTZ, export, notes_of, order, phase, tree, until, until_level, upload
 
-# Plays notes [pitch, begin, end], with the pedal from and to (or null), all in seconds of the audio clock after a click.
+# Plays notes [pitch, begin, end], with the pedal from and to (or null), in seconds of the audio clock after a click.
 PLAY = """([click, notes, pedal]) => {
   const begin = heard.clicks[click][0];
   const at = (seconds) => pageTime(begin + seconds);
