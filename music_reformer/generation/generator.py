@@ -163,7 +163,7 @@ class Generator:
             "these weights follow no chords, form, density, polyphony, register or dynamics; leave these settings out",
         )
         require(
-            self.can_be_steered or request.metre is None,
+            self.can_be_steered or request.metre is None or not score.note_num(),
             "these weights cannot change the metre; leave the setting metre out",
         )
         programs = set(request.programs) or None

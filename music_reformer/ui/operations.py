@@ -30,6 +30,7 @@ from music_reformer.midi.edit import edited
 from music_reformer.midi.engraving import engraved
 from music_reformer.midi.examples import EXAMPLES
 from music_reformer.midi.guard import Opened, open_guarded, read_score_guarded
+from music_reformer.midi.harmony import fitted
 from music_reformer.midi.outline import new_chords_json, outline_json
 from music_reformer.midi.roll import roll_json
 from music_reformer.midi.score import DEFAULT_METRE, KEPT_LIMITS, with_likely_metre
@@ -64,6 +65,7 @@ class Operations:
     """
 
     def __init__(self, *, generator: Generator, shelf: Shelf, at_once: int = 1) -> None:
+        fitted()  # read before visitors come, so that the first does not wait for it
         self.generator = generator
         self.shelf = shelf
         self.at_once = at_once

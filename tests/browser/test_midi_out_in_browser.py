@@ -65,8 +65,8 @@ def test_notes_and_clock_go_to_the_port_in_time(visit: Callable[..., Any]) -> No
     _, heard = clicks_and_notes(tab)
     assert len(played) == len(of(NOTE_OFF, sent)) == BEATS
     begin = played[0].time
-    # To five milliseconds: the browser tells the clock of its sound anew for each block of samples.
-    assert [note.time - begin for note in played] == pytest.approx([time - heard[0][0] for time, _ in heard], abs=5e-3)
+    # To twenty milliseconds: the browser tells the clock of its sound anew for each block of samples.
+    assert [note.time - begin for note in played] == pytest.approx([time - heard[0][0] for time, _ in heard], abs=2e-2)
     ahead = sorted(message.time - message.left for message in played)
     assert ahead[BEATS // 2] > 0.02, "ahead of their time, where the machine is not too busy"
     check_clock(sent, score, begin)
@@ -79,7 +79,7 @@ def check_clock(sent: list[Sent], score: symusic.Score, begin: float) -> None:
     seconds = score.to("second", 0)
     starts = {note.time: at.time for note, at in zip(score.tracks[0].notes, seconds.tracks[0].notes, strict=True)}
     for tick, second in starts.items():
-        assert clocks[tick * 24 // 480] == pytest.approx(second, abs=5e-3), tick
+        assert clocks[tick * 24 // 480] == pytest.approx(second, abs=2e-2), tick
     kinds = [message.kind for message in sent if message.kind in (START, CONTINUE, STOP)]
     assert kinds == [START, STOP]
     assert all(later >= earlier for earlier, later in itertools.pairwise(clocks))
