@@ -70,6 +70,18 @@ def _print(tab: Any) -> None:
     until(tab, "document.querySelector('.sheet') === null")  # it was printed
 
 
+def _follow(tab: Any) -> None:
+    """Shown anew, the score is at the bar of the playhead, and the page around it has not moved."""
+    tab.click("#score")
+    for _ in range(16):
+        tab.keyboard.press("ArrowRight")
+    top = tab.evaluate("scrollY")
+    tab.click("#score")
+    until(tab, "document.querySelector('#engraved').scrollTop > 100")
+    assert tab.evaluate("document.querySelector('#engraved-page .is-playing').dataset.bar") == "16"
+    assert tab.evaluate("scrollY") == top
+
+
 def test_a_long_score_is_read_as_it_is_scrolled(visit: Callable[..., Any]) -> None:
     tab = visit(width=390, height=844)
     score = WALTZ.copy()
@@ -87,6 +99,7 @@ def test_a_long_score_is_read_as_it_is_scrolled(visit: Callable[..., Any]) -> No
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= 390
     assert tab.evaluate("document.querySelectorAll('[data-bar]').length") < 128
+    _follow(tab)
     assert tab.inner_text("#engraved-status").endswith("of 128")
     while tab.evaluate("document.querySelectorAll('#engraved-page [data-bar]').length") < 128:
         tab.evaluate("document.querySelector('#engraved').scrollTop = 1e6")

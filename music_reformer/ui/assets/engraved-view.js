@@ -42,7 +42,7 @@ export class EngravedView {
     announce(isShown ? "Score" : "Piano roll");
     if (hadFocus) (isShown ? this.element : $("roll")).focus();
     if (!isShown) return;
-    this.#bar = this.#barAt(this.#seconds);
+    this.#sound(this.#barAt(this.#seconds));
     this.follow();
     this.#goTo(this.#bar);
   }
@@ -87,20 +87,31 @@ export class EngravedView {
     this.#seconds = seconds;
     const bar = this.isShown ? this.#barAt(seconds) : this.#bar;
     if (bar === this.#bar) return;
-    this.page.querySelector(".is-playing")?.classList.remove("is-playing");
-    this.#bar = bar;
-    const measure = this.#measure(bar);
-    measure?.classList.add("is-playing");
-    if (follow) this.#reveal(measure);
+    this.#sound(bar);
+    if (follow) this.#reveal(this.#measure(bar));
   }
 
   get #pixels() { return this.#space ?? (this.element.clientWidth < 600 ? SPACE.narrow : SPACE.wide); }
+  /** Mark the bar of the playhead. */
+  #sound(bar) {
+    this.page.querySelector(".is-playing")?.classList.remove("is-playing");
+    this.#bar = bar;
+    this.#measure(bar)?.classList.add("is-playing");
+  }
+
   #barAt(seconds) { return Math.max(this.shown().score.bars.findLastIndex((start) => start <= seconds + 0.01), 0); }
   #measure(bar) { return this.page.querySelector(`[data-bar="${bar}"]`); }
 
   #reveal(measure) {
-    if (measure) measure.closest(".system").scrollIntoView({ block: "nearest" });
+    if (measure) this.#scrollTo(measure.closest(".system"), { always: false });
     else this.element.scrollTop = this.element.scrollHeight;  // what comes next is loaded there
+  }
+
+  /** Scroll a system to the top of the score, unless it is in view (`always`: even then). The page around it stays. */
+  #scrollTo(system, { always = true } = {}) {
+    const [view, place] = [this.element.getBoundingClientRect(), system.getBoundingClientRect()];
+    const isInView = place.top >= view.top && place.bottom <= view.bottom;
+    if (always || !isInView) this.element.scrollTop += place.top - view.top;
   }
 
   #remembered(key, width) {
@@ -132,7 +143,7 @@ export class EngravedView {
   async #goTo(bar) {
     const engraved = this.#engraved;
     while (engraved && engraved === this.#engraved && !engraved.isWhole && engraved.loaded <= bar && !this.#failed) await this.#more();
-    if (engraved && engraved === this.#engraved && bar > 0) this.#measure(bar)?.closest(".system").scrollIntoView({ block: "start" });
+    if (engraved && engraved === this.#engraved && bar > 0 && this.#measure(bar)) this.#scrollTo(this.#measure(bar).closest(".system"));
   }
 
   /** The first bar in view. */
