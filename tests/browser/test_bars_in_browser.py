@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import symusic
 
 from helpers.visited_site import Site
@@ -68,6 +69,7 @@ def test_the_cut_moves_by_the_keyboard_and_stays_within_the_piece(visit: Callabl
         assert tab.get_attribute("#cut", "aria-valuenow") == str(bar), key
 
 
+@pytest.mark.slow
 def test_continuing_inside_a_variation_keeps_it_first(visit: Callable[..., Any], site: Site) -> None:
     tab = visit()
     upload(tab)
@@ -135,6 +137,7 @@ def test_one_instrument_of_marked_bars_is_recomposed_and_the_others_stay(visit: 
     assert notes(written, 6) != notes(ground, 6)
 
 
+@pytest.mark.slow
 def test_marking_bars_of_a_variation_keeps_it_first(visit: Callable[..., Any], site: Site) -> None:
     tab = visit()
     upload(tab)
@@ -269,6 +272,7 @@ def test_bars_of_one_track_are_composed_anew_beside_its_twin(visit: Callable[...
         assert (" of " in said(tab)) == (times == 1)
 
 
+@pytest.mark.slow
 def test_marks_up_to_the_end_rewrite_it_and_clicks_on_the_ruler_still_move_the_playhead(
     visit: Callable[..., Any], site: Site
 ) -> None:

@@ -131,6 +131,7 @@ def test_by_keyboard_and_with_the_field_in_steer(visit: Callable[..., Any]) -> N
     assert tab.input_value("#form") == ""
 
 
+@pytest.mark.slow
 def test_the_chords_of_the_piece_are_kept_and_then_changed(visit: Callable[..., Any], site: Site) -> None:
     tab = visit()
     upload(tab)
@@ -215,6 +216,7 @@ def test_the_page_reads_sheets_and_forms_as_the_server_does(visit: Callable[...,
         assert tab.evaluate(PARTS, [f"1-2 | {text} | 3-4", sections])[1:] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, pytest.param(390, marks=pytest.mark.slow)])
 def test_lanes_move_with_the_roll_and_leave_room_for_what_comes(visit: Callable[..., Any], width: int) -> None:
     tab = visit(width=width, height=844, touch=True)

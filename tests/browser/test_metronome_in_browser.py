@@ -39,6 +39,7 @@ def test_clicks_are_in_time_with_the_notes(visit: Callable[..., Any]) -> None:
     assert notes[1][0] - notes[0][0] == pytest.approx(60 / 240 / 1.5, abs=2e-4)
 
 
+@pytest.mark.slow
 def test_a_bar_is_counted_in(visit: Callable[..., Any]) -> None:
     tab = visit(script=LISTEN)
     upload(tab, midi("beats.mid", bytes(beaten_score().dumps_midi())))
@@ -79,6 +80,7 @@ def test_the_metronome_is_heard_by_itself_and_ends_at_once(visit: Callable[..., 
     assert tab.get_attribute("#play", "aria-label") == "Pause"
 
 
+@pytest.mark.slow
 def test_volume_and_pan_of_a_track(visit: Callable[..., Any]) -> None:
     """In the sound of the page and in the WAV file."""
     tab = visit()

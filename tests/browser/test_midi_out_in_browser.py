@@ -85,6 +85,7 @@ def check_clock(sent: list[Sent], score: symusic.Score, begin: float) -> None:
     assert all(later >= earlier for earlier, later in itertools.pairwise(clocks))
 
 
+@pytest.mark.slow
 def test_stop_seek_mute_and_a_port_that_is_gone(visit: Callable[..., Any]) -> None:
     tab = visit(script=PLUG_IN)
     long = symusic.Score(480)
@@ -129,6 +130,7 @@ def test_stop_seek_mute_and_a_port_that_is_gone(visit: Callable[..., Any]) -> No
     until_level(tab, "> 0.005")
 
 
+@pytest.mark.slow
 def test_volume_and_pan_reach_the_port_and_it_is_remembered(visit: Callable[..., Any]) -> None:
     tab = visit(script=PLUG_IN)
     upload(tab, midi("beats.mid", bytes(beaten_score().dumps_midi())))

@@ -72,6 +72,7 @@ def test_a_piece_begins_by_playing(visit: Callable[..., Any]) -> None:
     assert tab.evaluate("heard.clicks.length") == 0, "the metronome was lent to the recording"
 
 
+@pytest.mark.slow
 def test_notes_are_recorded_onto_a_track_of_the_piece(visit: Callable[..., Any]) -> None:
     """From the bar of the playhead on, of a variation too, which becomes the piece; unquantised, and undone at once."""
     tab = visit(script=LISTEN + PLUG_IN)
@@ -105,6 +106,7 @@ def test_notes_are_recorded_onto_a_track_of_the_piece(visit: Callable[..., Any])
     assert len(notes_of(exported(tab))) == len(notes_of(score)) - 2
 
 
+@pytest.mark.slow
 def test_the_computers_keyboard_is_a_piano(visit: Callable[..., Any]) -> None:
     """Without MIDI; its letters are no shortcuts meanwhile. What it plays is heard, recorded or not."""
     tab = visit(script=f"{LISTEN} delete Navigator.prototype.requestMIDIAccess;")
@@ -133,6 +135,7 @@ def test_the_computers_keyboard_is_a_piano(visit: Callable[..., Any]) -> None:
     assert [note.pitch for note in exported(tab).tracks[0].notes if note.pitch == 76 and note.velocity == 90]
 
 
+@pytest.mark.slow
 def test_a_recording_ends_with_the_piece_that_it_belongs_to(visit: Callable[..., Any]) -> None:
     tab = visit(script=LISTEN + PLUG_IN)
     upload(tab)

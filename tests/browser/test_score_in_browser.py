@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import symusic
 
 from helpers.visitor import BAR_SECONDS, WALTZ, midi, order, phase, until, upload
@@ -82,6 +83,7 @@ def _follow(tab: Any) -> None:
     assert tab.evaluate("scrollY") == top
 
 
+@pytest.mark.slow
 def test_a_long_score_is_read_as_it_is_scrolled(visit: Callable[..., Any]) -> None:
     tab = visit(width=390, height=844)
     score = WALTZ.copy()

@@ -39,6 +39,7 @@ def checkpoint(folder: Path) -> dict[str, object]:
     return loaded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
 def test_a_run_in_parts_is_the_run_of_whole_copies(store: Path, tmp_path: Path, kind: str) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
