@@ -209,6 +209,7 @@ def test_two_clicks_compose_bars_in_the_middle_anew(visit: Callable[..., Any], s
     assert [note for note in written if not 4 * BAR <= note[0] < 8 * BAR] == kept_notes
 
 
+@pytest.mark.slow
 def test_keys_mark_bars_give_them_back_and_compose_them(visit: Callable[..., Any], site: Site) -> None:
     tab = visit()
     upload(tab)

@@ -67,6 +67,7 @@ def test_a_bar_is_counted_in(visit: Callable[..., Any]) -> None:
     assert gaps == pytest.approx([60 / 150 / 0.5] * 3, abs=2e-4)
 
 
+@pytest.mark.slow
 def test_the_metronome_is_heard_by_itself_and_ends_at_once(visit: Callable[..., Any]) -> None:
     tab = visit()
     upload(tab, midi("beats.mid", bytes(beaten_score().dumps_midi())))

@@ -42,6 +42,7 @@ def assert_same_gradients(one: Path, other: Path) -> None:
             torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-5 * scale, msg=name)
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_gradients_of_one_at_twice_the_batch(store: Path, tmp_path: Path) -> None:
     one = without_noise(store, tmp_path / "one", rows_per_batch=2)
     two = without_noise(store, tmp_path / "two", rows_per_batch=1, devices=2, strategy="ddp")

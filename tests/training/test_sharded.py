@@ -66,6 +66,7 @@ def test_a_run_in_parts_is_the_run_of_whole_copies(store: Path, tmp_path: Path, 
             torch.testing.assert_close(tensors[name], tensor, rtol=0, atol=1e-4 if kind == "adamw" else 5e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_two_processes_that_were_stopped_go_on_exactly(store: Path, tmp_path: Path, strategy: str) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"

@@ -32,6 +32,7 @@ def test_duplicates_are_told_by_their_notes() -> None:
     assert notes_digest(other) != notes_digest(score)
 
 
+@pytest.mark.slow
 def test_pieces_are_moved_onto_their_grid_and_accompanied_as_often_as_asked(tmp_path: Path) -> None:
     folder = tmp_path / "songs"
     for number in range(40):

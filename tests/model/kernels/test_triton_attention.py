@@ -240,6 +240,7 @@ class _Wrong(TritonSharedAttention):
         return TritonSharedAttention.forward(ctx, *arguments) * float("nan")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "trouble"), [(_Broken, "no such instruction"), (_Wrong, "by nan")])
 def test_kernels_that_fail_are_told_of_and_not_used(form: type, trouble: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a new GPU")
