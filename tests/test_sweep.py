@@ -15,6 +15,7 @@ from music_reformer.errors import UserError
 from music_reformer.sweep import combinations
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_every_combination_is_a_run_of_its_own(tmp_path: Path) -> None:
     store = write_store(tmp_path / "store", num_pieces=8).path

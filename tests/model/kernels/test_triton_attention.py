@@ -257,6 +257,7 @@ def test_hashes_that_differ_are_told_of_and_not_used(monkeypatch: pytest.MonkeyP
         )
 
 
+@pytest.mark.slow
 def test_kernels_that_agree_are_used() -> None:
     with warnings.catch_warnings(), torch.inference_mode(), torch.autocast(DEVICE.type, dtype=torch.bfloat16):
         warnings.simplefilter("error", UserWarning)
