@@ -164,16 +164,16 @@ class PartsState(PartsDecoder, GrammarState):
         self._after_music(may)
 
     def _after_music(self, may: NDArray[np.bool_]) -> None:
-        if self.grammar.keeps_tempo:
-            self._begin_chord(may)
-            self._leave(may)
-        else:
+        if not self.grammar.keeps_tempo:
             self._allow(may, "Tempo")
-            self._after_tempo(may)
+        self._after_tempo(may)
 
     def _after_tempo(self, may: NDArray[np.bool_]) -> None:
         self._begin_chord(may)
-        self._go_on(may)
+        if self.grammar.keeps_tempo:
+            self._leave(may)
+        else:  # a later position is one of another tempo
+            self._go_on(may)
 
     def _begin_chord(self, may: NDArray[np.bool_]) -> None:
         self._allow(may, "ChordRoot")

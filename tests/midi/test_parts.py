@@ -206,6 +206,20 @@ def test_every_sampled_stream_decodes(seed: int) -> None:
     assert {(program_of(track)) for track in score.tracks} <= {0, 40, -1}
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_where_the_tempo_is_kept_no_position_leads_to_another(seed: int) -> None:
+    """Behind the tempo that a piece from nothing begins with, too: composing writes none, and would be stuck."""
+    noise = np.random.default_rng(seed)
+    grammar = grammar_for(TOKENIZER, programs={0, -1}, keeps_tempo=True)
+    state = grammar.start(grammar.opening(tempo=100.0, metre=(4, 4)))
+    weights = np.ones(len(VOCABULARY))
+    weights[VOCABULARY.is_kind("Tempo", "Cut", "Hole", "Directions", "EOS")] = 0
+    for _ in range(300):
+        odds = state.allowed() * weights
+        assert odds.any()
+        state.advance(int(noise.choice(len(odds), p=odds / odds.sum())))
+
+
 def test_chords_stand_in_front_of_the_notes_of_their_bar() -> None:
     tokenizer = MusicTokenizer(TokenizerConfig(encoding="Parts", use_chords=True))
     score = symusic.Score(480)
