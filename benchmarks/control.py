@@ -115,13 +115,13 @@ def _ask_for_bars_again(generator: Any, piece: Any, cut: int, unasked: Any, foun
         for one, other in itertools.combinations(sections_of(piece), 2)
         if one.letter == other.letter
     ]
+    by_itself = _shared(piece, 0, unasked, cut, bars)
     for name, form in (("bars again", f"1-{bars}"), ("bars again, varied", f"1-{bars}'")):
-        asked = _composed(generator, piece, cut, form=form)
-        found[name].append(_shared(piece, 0, asked, cut, bars))
-        found[f"{name}, not asked"].append(_shared(piece, 0, unasked, cut, bars))
+        found[name].append(_shared(piece, 0, _composed(generator, piece, cut, form=form), cut, bars))
+        found[f"{name}, not asked"].append(by_itself)
     new = _composed(generator, piece, cut, form=f"new {BARS}")
     found["something new"].append(1 - _shared(piece, 0, new, cut, bars))
-    found["something new, not asked"].append(1 - _shared(piece, 0, unasked, cut, bars))
+    found["something new, not asked"].append(1 - by_itself)
 
 
 def _shared(one: Any, first: int, other: Any, first_there: int, bars: int) -> float:
@@ -131,9 +131,8 @@ def _shared(one: Any, first: int, other: Any, first_there: int, bars: int) -> fl
     wanted = contents_by_bar(Bars.of(one, first, bars))
     there = contents_by_bar(Bars.of(other, first_there, bars))
     total = sum(map(len, wanted))
-    return (
-        sum(len(notes & played) for notes, played in zip(wanted, there, strict=True)) / total if total else float("nan")
-    )
+    again = sum(len(notes & played) for notes, played in zip(wanted, there, strict=True))
+    return again / total if total else float("nan")
 
 
 def _ends(piece: Any) -> float:

@@ -125,7 +125,7 @@ def _as_typed(arguments: list[str]) -> Iterator[None]:
 def _values(override: str) -> list[str]:
     """An override with each of its values."""
     key = override.partition("=")[0]
-    if _is_path(key):  # "a,b" is one name
+    if _is_literal(key):  # "a,b" is one name
         return [override]
     try:
         parsed = OverridesParser.create().parse_override(override)
@@ -137,9 +137,9 @@ def _values(override: str) -> list[str]:
 
 
 def _for_hydra(override: str) -> str:
-    """An override as Hydra reads it: paths are quoted."""
-    return plain_override("train", override) if _is_path(override.partition("=")[0]) else override
+    """An override as Hydra reads it: what is taken as it is typed is quoted."""
+    return plain_override("train", override) if _is_literal(override.partition("=")[0]) else override
 
 
-def _is_path(key: str) -> bool:
+def _is_literal(key: str) -> bool:
     return key in literal_keys(TrainConfig)

@@ -147,12 +147,11 @@ class Ensemble:
 
     def _await_newcomers(self, programs: Collection[int], weight: float) -> None:
         """Have instruments play of which the piece, if there is one, shows nothing."""
-        pitches = np.arange(128)
-        for part in ((program, 1) for program in programs):
+        for program in programs:
+            part = (program, 1)
             self._most[part] = self._rests[part] = SHORTEST_REST
-            if part[0] != DRUMS:
-                low, high = usual_range(part[0])
-                self._lean[part] = weight * _beyond(pitches, low, high)
+            if program != DRUMS:
+                self._lean[part] = weight * _beyond(*usual_range(program))
 
     def _hear_pitches(
         self, whole: StreamNotes, last: StreamNotes, weight: float, *, semitones: int, higher: int
@@ -168,7 +167,7 @@ class Ensemble:
                 lean = np.where(np.isin(pitches, heard), 0.0, NEW_DRUM_LOGIT)
             else:
                 low, high = heard.min() - MARGIN + min(0, higher), heard.max() + MARGIN + max(0, higher)
-                lean = _beyond(pitches, low, high)
+                lean = _beyond(low, high)
             self._lean[part] = (weight * lean).astype(np.float32)
 
     def _hear_positions(self, last: StreamNotes, weight: float) -> None:
@@ -246,11 +245,11 @@ class Ensemble:
                 logits_V[self._pitches] += self._lean_on_classes
 
 
-def _beyond(pitches: NDArray[np.int64], low: int, high: int) -> NDArray[np.float32]:
-    """What is added to the logits of pitches for lying below or above a range."""
-    return np.maximum(PER_SEMITONE * np.maximum(low - pitches, pitches - high).clip(min=0), LOWEST_LOGIT).astype(
-        np.float32
-    )
+def _beyond(low: int, high: int) -> NDArray[np.float32]:
+    """What is added to the logits of the 128 pitches for lying below or above a range."""
+    pitches = np.arange(128)
+    semitones = np.maximum(low - pitches, pitches - high).clip(min=0)
+    return np.maximum(PER_SEMITONE * semitones, LOWEST_LOGIT).astype(np.float32)
 
 
 def _moved(amount: NDArray[np.float64] | NDArray[np.int64], semitones: int) -> NDArray[np.float32]:

@@ -39,7 +39,7 @@ from music_reformer.midi.form_plan import RecalledBar
 from music_reformer.midi.lead_sheet import LeadSheet, lead_sheet_of
 from music_reformer.midi.parts_reader import PartsReader
 from music_reformer.midi.returns import likely_returns
-from music_reformer.midi.score import DEFAULT_METRE, bar_starts, clean_upload
+from music_reformer.midi.score import DEFAULT_METRE, bar_starts, clean_upload, count_bars
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.model.decoder import Decoder
 from music_reformer.model.weights import load_weights
@@ -223,14 +223,17 @@ def _planned(score: symusic.Score, prompt: Prompt, request: Request) -> tuple[li
     piece = clean_upload(score)
     if request.until_bar is None:
         piece = keep_before(piece, prompt.cut_tick)
-    lines = bar_starts(piece)
-    num_bars = len(lines) - 1 if request.until_bar is not None else sum(line < prompt.cut_tick for line in lines)
+    num_bars = count_bars(piece) if request.until_bar is not None else _bars_before(piece, prompt.cut_tick)
     if request.form == FORM_OF_PIECE:
         return likely_returns(piece, num_bars, prompt.bars_in(request.parsed_length())), piece
     require(bool(piece.note_num()), "form needs a piece whose bars can come again; leave it out")
     form = request.parsed_form()
     assert form is not None
     return form.bars(sections_of(piece), num_bars), piece
+
+
+def _bars_before(score: symusic.Score, tick: int) -> int:
+    return sum(line < tick for line in bar_starts(score))
 
 
 def _may_return(prompt: Prompt, request: Request) -> bool:
@@ -248,7 +251,7 @@ def _chords(score: symusic.Score, prompt: Prompt, request: Request) -> LeadSheet
     if request.chords != CHORDS_OF_PIECE:
         return request.parsed_chords()
     clean = clean_upload(score)
-    cut = sum(line < prompt.cut_tick for line in bar_starts(clean))
+    cut = _bars_before(clean, prompt.cut_tick)
     if request.until_bar is not None:
         return lead_sheet_of(clean, cut, request.until_bar)
     require(cut > 0, f'chords="{CHORDS_OF_PIECE}" needs a piece with chords in front of the cut; type them instead')

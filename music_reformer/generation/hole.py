@@ -44,7 +44,7 @@ def read_hole(
         score: in ticks; it is not altered.
         tokenizer: of the model.
         programs: instruments that are recomposed, -1 for drums; the others keep what they play. None: all.
-        tracks: indices of the tracks that are recomposed; the others keep what they play. None: by `programs`.
+        tracks: indices of the tracks that are recomposed; the others keep what they play. None of them: by `programs`.
         max_tokens: of a longer piece only the bars around the hole are read.
 
     Raises:

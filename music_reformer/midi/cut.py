@@ -13,7 +13,7 @@ from music_reformer.midi.key import Key
 from music_reformer.midi.score import DEFAULT_METRE, MAX_LIMITS, bar_starts, clean_upload, with_likely_metre
 from music_reformer.midi.smf import read_file, stuck_notes
 from music_reformer.midi.stream import DEFAULT_TEMPO
-from music_reformer.midi.vocabulary import DRUMS, program_of
+from music_reformer.midi.vocabulary import DRUMS, is_meant, program_of
 
 TICKS_PER_QUARTER = 480  # of a blank score
 SUSTAIN = 64  # number of the controller
@@ -142,7 +142,7 @@ def without_notes(
     """
     kept = score.copy()
     for index, track in enumerate(kept.tracks):
-        if (not programs or program_of(track) in programs) and (not tracks or index in tracks):
+        if is_meant(track, index, programs=programs, tracks=tracks):
             track.notes = type(track.notes)([note for note in track.notes if not begin <= note.time < end])
     return kept
 

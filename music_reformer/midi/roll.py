@@ -13,7 +13,7 @@ import symusic
 from music_reformer.midi.instruments import instrument_name
 from music_reformer.midi.score import bar_starts, last_tick, metres, seconds_at
 from music_reformer.midi.text import shown
-from music_reformer.midi.vocabulary import program_of
+from music_reformer.midi.vocabulary import is_meant
 
 # More beat lines than this are left out, and only bar lines are drawn: single beats so short cannot be told apart.
 MAX_BEATS = 100_000
@@ -59,7 +59,7 @@ def roll_data(
     for index, track in enumerate(score.tracks):
         if not len(track.notes):
             continue
-        may_be_new = (not programs or program_of(track) in programs) and (not new_tracks or index in new_tracks)
+        may_be_new = is_meant(track, index, programs=programs, tracks=new_tracks)
         notes, ticks = _notes(score, track, first_new if may_be_new else np.inf, until)
         found = {
             "index": index,

@@ -6,7 +6,7 @@ no other module takes token names apart.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,13 @@ DRUM_KINDS = frozenset({"PitchDrum", "DrumOn", "DrumOff"})
 def program_of(track: symusic.core.TrackTick) -> int:
     """The program of a track as token names have it: `DRUMS` for a drum track."""
     return DRUMS if track.is_drum else track.program
+
+
+def is_meant(
+    track: symusic.core.TrackTick, index: int, *, programs: Collection[int], tracks: Collection[int] = ()
+) -> bool:
+    """Whether a track is one of these instruments (none: all) and, by its index, one of these tracks (none: all)."""
+    return (not programs or program_of(track) in programs) and (not tracks or index in tracks)
 
 
 class Vocabulary:

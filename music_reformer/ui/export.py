@@ -19,7 +19,7 @@ from music_reformer.midi.instruments import instrument_name
 from music_reformer.midi.notation import NOTATION_BARS, music_xml
 from music_reformer.midi.score import KEPT_LIMITS
 from music_reformer.midi.text import shown
-from music_reformer.midi.vocabulary import program_of
+from music_reformer.midi.vocabulary import is_meant
 from music_reformer.ui.shelf import safe_name
 
 KINDS = ("new", "tracks", "musicxml")
@@ -89,7 +89,7 @@ def export(
     new.tracks = [
         track
         for index, track in enumerate(new.tracks)
-        if len(track.notes) and (not programs or program_of(track) in programs) and (not tracks or index in tracks)
+        if len(track.notes) and is_meant(track, index, programs=programs, tracks=tracks)
     ]
     require(len(new.tracks) > 0, f"{name} has no new notes yet.")
     return new.dumps_midi(), f"{name} - new", ".mid"

@@ -96,8 +96,9 @@ class Operations:
         is_known = isinstance(name, str) and name in EXAMPLES
         require(is_known, f"There is no example called {name!r:.40}; there are {', '.join(EXAMPLES)}.")
         example = EXAMPLES[name]
-        data, score = example.score().dumps_midi(), with_likely_metre(example.score())
-        opened = Opened(data, data, roll_json(score), outline_json(score), notices=[])
+        score = example.score()
+        data, played = score.dumps_midi(), with_likely_metre(score)
+        opened = Opened(data, data, roll_json(played), outline_json(played), notices=[])
         return _piece(self.shelf.put(data, stem=example.title), example.title, opened)
 
     def open_kept(self, key: str) -> dict[str, Any]:

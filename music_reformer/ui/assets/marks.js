@@ -1,11 +1,11 @@
 // Bars that the visitor marks on the roll to have them composed anew: by dragging along the ruler (with Shift, anywhere),
-// by a double-click on a bar, or by keys; of all tracks, or of some. What is marked is what is
-// wanted of the piece (see open-piece.js), so the two handles stand around it; taken back, all is wanted as before.
+// by a double-click on a bar, or by keys; of all tracks, or of some. What is marked is what is wanted of the piece (see
+// open-piece.js), so the two handles stand around it; taken back, all is wanted as before.
 
 import { count } from "./draw.js";
 import { announce } from "./messages.js";
 import { RULER, boxOf } from "./roll-picture.js";
-import { barsFromTo } from "./wording.js";
+import { barsFromTo, namesOf } from "./wording.js";
 
 const $ = (id) => document.getElementById(id);
 const FAR = 4;  // pixels after which a press is a drag
@@ -105,7 +105,7 @@ export class Marks {
   }
 
   #names() {
-    return this.piece.score.tracks.filter(({ index }) => this.bars.tracks.includes(index)).map(({ name }) => name);
+    return namesOf(this.piece.score, this.bars.tracks);
   }
 
   /** Bring button and track names in line with what is marked. */

@@ -6,6 +6,9 @@ import { wholeBars } from "./score.js";
 /** "bar 5", "bars 5 to 8": bars from index `from` up to `to`. */
 export const barsFromTo = (from, to) => (from + 1 === to ? `bar ${to}` : `bars ${from + 1} to ${to}`);
 
+/** The names of the tracks with some indices. */
+export const namesOf = (score, tracks) => score.tracks.filter(({ index }) => tracks.includes(index)).map(({ name }) => name);
+
 /** Length, metre and tempo of a piece. */
 export function facts({ tempos, metres, seconds, ...score }) {
   const tempo = `${Math.round(tempos[0]?.[1] ?? 120)} bpm`;
@@ -52,8 +55,8 @@ function cutLabel(piece, cut, until) {
 export function cutNote(piece) {
   const { cut, until, tracks } = piece.wanted;
   if (tracks.length) {
-    const names = piece.score.tracks.filter(({ index }) => tracks.includes(index)).map(({ name }) => name);
-    return `Only ${names.join(" and ")} is composed anew; everything else stays as it is.`;
+    const names = namesOf(piece.score, tracks);
+    return `Only ${names.join(" and ")} ${names.length === 1 ? "is" : "are"} composed anew; everything else stays as it is.`;
   }
   if (until !== null) {
     return "The bars before and after stay as they are and guide the new music. Instruments that are not selected keep their notes.";
