@@ -72,6 +72,10 @@ def walk(tab: Any, other: Any) -> Iterator[str]:
     until_level(tab, "> 0.01")
     yield "5-playing"
     tab.click("#play")
+    tab.click("#midi summary")
+    tab.evaluate("window.scrollTo(0, 0)")
+    yield "17-midi"
+    tab.click("#midi summary")
     kept(tab, 2)
     order(tab, bars=4, variations=2)
     phase(tab, "done")
@@ -114,6 +118,7 @@ def walk(tab: Any, other: Any) -> Iterator[str]:
     tab.keyboard.press("s")
     until(tab, "document.querySelectorAll('#engraved-page .is-new').length > 0")
     until(tab, "document.querySelector('#engraved').ariaBusy !== 'true'")
+    tab.evaluate("window.scrollTo(0, 0)")
     yield "16-score"
     tab.keyboard.press("s")
     tab.set_input_files("#file", {"name": "holiday.mid", "mimeType": "audio/midi", "buffer": b"JFIF, not MIDI"})
