@@ -28,6 +28,7 @@ from benchmarks.usable import cut_pieces
 BARS, HEARD_BARS = 8, 16
 STEPS = 2
 FEWEST_NOTES = 8  # of a part in the bars before the cut
+FEWEST_BARS = 4  # of a section that the piece itself repeats
 WISHES = ("density", "polyphony", "register", "dynamics")
 # Modulations: fifths upward, on the circle.
 FIFTHS = (1, -1)
@@ -106,15 +107,17 @@ def _on_side(wish: str, sign: int, before: dict[int, Any], after: dict[int, Any]
 
 
 def _ask_for_bars_again(generator: Any, piece: Any, cut: int, unasked: Any, found: dict[str, list[float]]) -> None:
-    """The first bars of the piece, as they were and varied; beside them sections that the piece itself repeats."""
+    """The first bars of the piece, as they were and varied; beside them the section that it repeats most alike."""
     from music_reformer.midi.form import sections_of
 
     bars = min(BARS, cut)
-    found["bars again, the pieces' own"] += [
+    sections = [section for section in sections_of(piece) if section.num_bars >= FEWEST_BARS]
+    repeats = [
         _shared(piece, one.first_bar, piece, other.first_bar, min(one.num_bars, other.num_bars))
-        for one, other in itertools.combinations(sections_of(piece), 2)
+        for one, other in itertools.combinations(sections, 2)
         if one.letter == other.letter
     ]
+    found["bars again, the pieces' own"] += [float(np.nanmax(repeats))] if repeats else []
     by_itself = _shared(piece, 0, unasked, cut, bars)
     for name, form in (("bars again", f"1-{bars}"), ("bars again, varied", f"1-{bars}'")):
         found[name].append(_shared(piece, 0, _composed(generator, piece, cut, form=form), cut, bars))

@@ -238,7 +238,8 @@ def _bars_before(score: symusic.Score, tick: int) -> int:
 
 def _may_return(prompt: Prompt, request: Request) -> bool:
     """Whether bars of the piece come again although nobody asked for them: not against other wishes."""
-    asks_else = request.until_bar is not None or request.chords is not None or request.metre is not None
+    asked = (request.until_bar, request.chords, request.key, request.metre)
+    asks_else = any(each is not None for each in asked) or request.wishes != Wishes()
     is_free = not asks_else and request.sampling.hold > 0
     return is_free and prompt.state.vocabulary.part_by_part and bool(prompt.score.note_num())
 

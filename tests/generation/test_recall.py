@@ -9,7 +9,9 @@ import pytest
 import symusic
 
 from helpers.composing import run, stand_in
+from helpers.songs import song
 from helpers.stand_in_model import full_score
+from music_reformer.config import SamplingConfig
 from music_reformer.errors import UserError
 from music_reformer.generation import recall
 from music_reformer.generation.generator import Generator
@@ -87,6 +89,27 @@ def test_as_it_was_is_nearer_than_varied_and_varied_than_new(monkeypatch: pytest
     exact, varied, new = share("2-5"), share("2-5'"), share(None)
     assert exact > varied + 0.1
     assert varied > new + 0.1
+
+
+@pytest.mark.parametrize(
+    ("settings", "returns"),
+    [
+        ({}, True),
+        ({"form": None}, False),
+        ({"chords": "Am"}, False),
+        ({"key": "A minor"}, False),
+        ({"metre": "3/4"}, False),
+        ({"density": 1}, False),
+        ({"dynamics": -2}, False),
+        ({"sampling": SamplingConfig(hold=0)}, False),
+        ({"cut_bar": 8, "until_bar": 12}, False),
+        ({"density": 1, "form": "1-4"}, True),
+    ],
+)
+def test_what_probably_returns_does_so_where_nothing_else_is_asked_for(settings: dict, returns: bool) -> None:
+    piece = song("abcdefgh" + "ijklmnop" + "abcdefgh")
+    session = stand_in("Parts").start(piece, Request(length="4bars", **settings))
+    assert (session._variations[0].recall is not None) == returns
 
 
 def test_new_sections_are_left_to_the_model() -> None:

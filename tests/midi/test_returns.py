@@ -4,22 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import symusic
 
+from helpers.songs import song
 from music_reformer.midi.form_plan import RecalledBar
 from music_reformer.midi.returns import LAST_BARS, LONGEST, likely_returns, repeated_distance
-
-
-def song(letters: str) -> symusic.Score:
-    """A bar of 4/4 for each letter, with eight notes that another letter does not have."""
-    score = symusic.Score(24)
-    track = symusic.Track("Song", 0, False)
-    for bar, letter in enumerate(letters):
-        random = np.random.default_rng(ord(letter))
-        for eighth, pitch in enumerate(random.integers(55, 85, 8).tolist()):
-            track.notes.append(symusic.Note(96 * bar + 12 * eighth, 12, pitch, 70))
-    score.tracks.append(track)
-    return score
 
 
 def returning(letters: str, new_bars: int) -> str:
