@@ -9,14 +9,16 @@ of bars that are to come again, the share of their notes that stand in the new o
 whether the last bar has none of four faults (`music_reformer.evaluation.endings`).
 
     python -m benchmarks.control
+    python -m benchmarks.control --asks density dynamics --pieces 1
 
-On two cores this takes some twenty minutes. What the model does without rules: `benchmarks.directions`.
+On two cores all of it takes some twenty minutes. What the model does without rules: `benchmarks.directions`.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections import defaultdict
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -30,15 +32,17 @@ STEPS = 2
 FEWEST_NOTES = 8  # of a part in the bars before the cut
 FEWEST_BARS = 4  # of a section that the piece itself repeats
 WISHES = ("density", "polyphony", "register", "dynamics")
+KINDS = (*WISHES, "key", "chords", "ending", "form")
 # Modulations: fifths upward, on the circle.
 FIFTHS = (1, -1)
 
 
-def obedience(*, checkpoint: str, corpora: str, genre: str, pieces: int, threads: int) -> dict[str, Any]:
+def obedience(
+    *, checkpoint: str, corpora: str, genre: str, pieces: int, threads: int, asks: Collection[str]
+) -> dict[str, Any]:
     """In a child process: for each wish, what share of it each piece, or each of its parts, obeyed."""
-    from music_reformer.evaluation.endings import ending_faults
     from music_reformer.generation.generator import Generator
-    from music_reformer.midi.score import bar_starts, with_likely_metre
+    from music_reformer.midi.score import bar_starts
     from music_reformer.midi.tonality import keys_of
 
     use_threads(threads)
@@ -48,20 +52,19 @@ def obedience(*, checkpoint: str, corpora: str, genre: str, pieces: int, threads
         before = _parts(piece, max(0, cut - HEARD_BARS), cut)
         unasked = _composed(generator, piece, cut)
         plain = _parts(unasked, cut, cut + BARS)
-        for wish in WISHES:
-            for sign in (1, -1):
+        for wish in asks:
+            for sign in (1, -1) if wish in WISHES else ():
                 name = f"{wish} {'more' if sign > 0 else 'less'}"
                 asked = _parts(_composed(generator, piece, cut, **{wish: sign * STEPS}), cut, cut + BARS)
                 found[name] += _on_side(wish, sign, before, asked)
                 found[f"{name}, not asked"] += _on_side(wish, sign, before, plain)
         if any(not track.is_drum for track in piece.tracks):
             home = [key for tick, key in keys_of(piece) if tick < bar_starts(piece)[cut]][-1]
-            _ask_for_key_and_chords(generator, piece, cut, unasked, home, found)
-            ended = _composed(generator, piece, cut, ending=True)
-            for name, score in (("ending", ended), ("ending, not asked", unasked)):
-                found[name].append(float(not ending_faults(with_likely_metre(score), cut + BARS - 1, home)))
-            found["ending, the pieces' own"].append(_ends(piece))
-        _ask_for_bars_again(generator, piece, cut, unasked, found)
+            for kind, ask in (("key", _ask_for_key), ("chords", _ask_for_chords), ("ending", _ask_for_ending)):
+                if kind in asks:
+                    ask(generator, piece, cut, unasked, home, found)
+        if "form" in asks:
+            _ask_for_bars_again(generator, piece, cut, unasked, found)
     return {"obeyed": found}
 
 
@@ -149,14 +152,22 @@ def _ends(piece: Any) -> float:
     return float(not ending_faults(piece, last_bar, keys_of(piece)[-1][1]))
 
 
-def _ask_for_key_and_chords(
+def _ask_for_ending(
     generator: Any, piece: Any, cut: int, unasked: Any, home: Any, found: dict[str, list[float]]
 ) -> None:
-    from music_reformer.midi.chords import NOTE_NAMES
+    from music_reformer.evaluation.endings import ending_faults
+    from music_reformer.midi.score import with_likely_metre
+
+    ended = _composed(generator, piece, cut, ending=True)
+    for name, score in (("ending", ended), ("ending, not asked", unasked)):
+        found[name].append(float(not ending_faults(with_likely_metre(score), cut + BARS - 1, home)))
+    found["ending, the pieces' own"].append(_ends(piece))
+
+
+def _ask_for_key(generator: Any, piece: Any, cut: int, unasked: Any, home: Any, found: dict[str, list[float]]) -> None:
     from music_reformer.midi.cut import score_from
     from music_reformer.midi.key import Key
-    from music_reformer.midi.lead_sheet import LeadSheet, lead_sheet_of
-    from music_reformer.midi.score import bar_starts, clean_upload
+    from music_reformer.midi.score import bar_starts
     from music_reformer.midi.tonality import keys_of
 
     line = bar_starts(piece)[cut]
@@ -165,6 +176,15 @@ def _ask_for_key_and_chords(
         for name, score in (("key", _composed(generator, piece, cut, key=str(asked))), ("key, not asked", unasked)):
             after = keys_of(score_from(score, line))
             found[name].append(float(bool(after) and after[0][1].number == asked.number))
+
+
+def _ask_for_chords(
+    generator: Any, piece: Any, cut: int, unasked: Any, home: Any, found: dict[str, list[float]]
+) -> None:
+    from music_reformer.midi.chords import NOTE_NAMES
+    from music_reformer.midi.lead_sheet import LeadSheet, lead_sheet_of
+    from music_reformer.midi.score import clean_upload
+
     degrees = ((0, "m"), (8, ""), (5, "m"), (7, "")) if home.is_minor else ((0, ""), (9, "m"), (5, ""), (7, ""))
     typed = " | ".join(f"{NOTE_NAMES[(home.tonic + step) % 12]}{suffix}" for step, suffix in degrees)
     own = lead_sheet_of(clean_upload(piece), max(0, cut - BARS), cut)
@@ -198,7 +218,7 @@ def _agreement(score: Any, cut: int, sheet: Any) -> float:
 
 
 def main() -> None:
-    found = Obedience("control", __doc__, pieces=4)
+    found = Obedience("control", __doc__, pieces=4, kinds=KINDS)
     lines = [
         [wish, str(len(shares)), found.percent(wish), found.percent(f"{wish}, not asked")]
         for wish, shares in list(found.shares.items())

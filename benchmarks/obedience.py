@@ -19,19 +19,23 @@ class Obedience:
         name: of the benchmark.
         description: of it, for --help.
         pieces: of each genre, unless the command line says otherwise.
+        kinds: of what can be asked for, where the command line may choose some; `obedience` is given those as `asks`.
 
     Attributes:
         shares: what was obeyed, by what was asked for; cases that cannot be told are left out.
     """
 
-    def __init__(self, name: str, description: str | None, *, pieces: int) -> None:
+    def __init__(self, name: str, description: str | None, *, pieces: int, kinds: Sequence[str] = ()) -> None:
         parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
         parser.add_argument("--checkpoint", default="pretrained")
         add_corpora(parser)
         parser.add_argument("--pieces", type=int, default=pieces, help="of each genre")
+        if kinds:
+            parser.add_argument("--asks", nargs="+", choices=kinds, default=list(kinds), help="what is asked for")
         self._name, self._options = name, parser.parse_args()
         print(machine("cpu"))
-        common = {each: getattr(self._options, each) for each in ("checkpoint", "corpora", "pieces", "threads")}
+        given = ("checkpoint", "corpora", "pieces", "threads", *(["asks"] if kinds else []))
+        common = {each: getattr(self._options, each) for each in given}
         tasks = [{"genre": genre, **common} for genre in self._options.genres]
         self._rows = in_children(name, f"benchmarks.{name}:obedience", tasks, workers=self._options.workers)
         self.shares: dict[str, list[float]] = defaultdict(list)

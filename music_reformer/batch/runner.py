@@ -28,7 +28,7 @@ from music_reformer.midi.cut import end_stuck_notes
 from music_reformer.midi.score import MAX_BYTES, clean_upload, read_bytes, read_score
 from music_reformer.midi.sheet import as_midi
 from music_reformer.midi.splice import Writer
-from music_reformer.midi.vocabulary import program_of
+from music_reformer.midi.vocabulary import is_meant
 
 Watch = Callable[[Job, SessionProgress], None]
 
@@ -170,6 +170,7 @@ class Runner:
             until=prompt.until_tick,
             missing=prompt.missing,
             missing_tracks=prompt.missing_tracks,
+            locked=prompt.locked,
             metre=session.request.parsed_metre(),
             name=str(started.job.prompt),
         )
@@ -206,10 +207,12 @@ class Runner:
 
 def _new_notes(session: Session, composed: symusic.Score) -> Notes:
     """The composed notes: those behind the cut, or in a hole those of the recomposed instruments."""
-    prompt = session.prompt
-    clean = clean_upload(composed)
-    if prompt.missing:
-        clean.tracks = [track for track in clean.tracks if program_of(track) in prompt.missing]
+    prompt, new = session.prompt, composed.copy()
+    for index, track in enumerate(new.tracks):
+        locked = {(tick, pitch) for number, tick, pitch in prompt.locked if number == index}
+        is_new = is_meant(track, index, programs=prompt.missing, tracks=prompt.missing_tracks)
+        track.notes.filter(lambda note, new=is_new, old=locked: new and (note.time, note.pitch) not in old)
+    clean = clean_upload(new)
     return Notes.of(clean).between(
         prompt.cut_seconds, math.inf if session.hole_end_seconds is None else session.hole_end_seconds
     )

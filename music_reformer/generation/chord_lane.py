@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from music_reformer.generation.cast import Cast
 from music_reformer.generation.director import heard_bars
 from music_reformer.generation.parts_follower import NOBODY, PartsFollower
 from music_reformer.midi.chords import INTERVALS, NO_CHORD, QUALITIES, Chord
@@ -27,13 +28,17 @@ from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 OUTSIDE_ON_BEAT, OUTSIDE_OFF_BEAT, HANGS_OVER, NOT_THE_BASS, MISSING = -6.0, -4.0, -4.0, -6.0, 2.0
 
 
-def lowest_part(reader: PartsReader, prompt: Sequence[int]) -> Part | None:
-    """The part that was lowest in the last bars, in the mean, drums aside; None if nothing else plays."""
+def lowest_part(reader: PartsReader, prompt: Sequence[int], cast: Cast | None = None) -> Part | None:
+    """The part, of those that go on, that was lowest in the last bars, in the mean, drums aside; None if none plays."""
     ids = np.array(prompt)
     if (span := heard_bars(reader, ids)) is None:
         return None
     notes = reader.notes(ids[span])
-    means = {part: float(notes.pitch[notes.part == i].mean()) for i, part in enumerate(notes.parts) if part[0] != DRUMS}
+    means = {
+        part: float(notes.pitch[notes.part == i].mean())
+        for i, part in enumerate(notes.parts)
+        if part[0] != DRUMS and (cast is None or cast.may_play(part))
+    }
     return min(means, key=lambda part: means[part], default=None)
 
 

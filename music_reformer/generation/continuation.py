@@ -45,10 +45,10 @@ def write_continuation(
             note.duration -= wait
         group.sort(key=lambda note: (note.time, note.duration))
         for note, following in zip(group, [*group[1:], None], strict=True):
-            until = keys.struck_again(track, pitch) if following is None else following.time
-            if until is not None:
-                note.duration = min(note.duration, until - note.time)
-            if note.duration > 0:
+            for until in (following and following.time, keys.struck_from(track, pitch, note.time)):
+                if until is not None:
+                    note.duration = min(note.duration, until - note.time)
+            if note.duration > 0 and not keys.is_down(track, pitch, note.time):
                 by_track[track].append(note)
     new_bends = [(tracks.of(bend.program, MIDDLE_C), bend) for bend in bends]
     new_presses = [(tracks.of(press.program, MIDDLE_C), press) for press in presses]
@@ -122,26 +122,30 @@ class NewNoteTracks:
 
 
 class _KeysDown:
-    """When the prompt's own notes release a key, or strike it again, behind the cut."""
+    """When the prompt's own notes hold a key behind the cut, or strike it: behind a hole, or where they are locked."""
 
     def __init__(self, prompt: Prompt) -> None:
         self._held: dict[tuple[int, int], int] = {}
-        self._struck_again: dict[tuple[int, int], int] = {}
+        self._struck: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
         for index, track in enumerate(prompt.score.tracks):
             for note in track.notes:
                 key = index, note.pitch
                 if note.time >= prompt.cut_tick:
-                    self._struck_again[key] = min(note.time, self._struck_again.get(key, note.time))
+                    self._struck[key].append((note.time, note.end))
                 elif note.end > prompt.cut_tick:
                     self._held[key] = max(note.end, self._held.get(key, 0))
 
     def held_until(self, track: int, pitch: int) -> int:
-        """Tick at which the prompt releases this key, if behind the cut; otherwise 0."""
+        """Tick at which the prompt releases this key, if it was struck before the cut; otherwise 0."""
         return self._held.get((track, pitch), 0)
 
-    def struck_again(self, track: int, pitch: int) -> int | None:
-        """Tick at which the prompt strikes this key behind the cut (only behind a hole); None if it does not."""
-        return self._struck_again.get((track, pitch))
+    def struck_from(self, track: int, pitch: int, tick: int) -> int | None:
+        """Tick at which the prompt strikes this key from a tick on; None if it does not."""
+        return min((start for start, _ in self._struck.get((track, pitch), ()) if start >= tick), default=None)
+
+    def is_down(self, track: int, pitch: int, tick: int) -> bool:
+        """Whether a note of the prompt that was struck behind the cut holds this key."""
+        return any(start <= tick < end for start, end in self._struck.get((track, pitch), ()))
 
 
 def _register(notes: dict[str, np.ndarray]) -> float:

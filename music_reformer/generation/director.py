@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from music_reformer.generation.request import Wishes
+from music_reformer.generation.cast import Cast
 from music_reformer.midi.directions import Directions, PartDirection, describe
 from music_reformer.midi.key import Key
 from music_reformer.midi.parts import MAX_COUNT
@@ -34,7 +34,7 @@ class Director:
         asked: instruments that were asked for, -1 for drums; none: those heard in the last bars go on.
         ends_in: bars, the first new one included, after which the piece is over; None: it goes on.
         key: of the new bars; None: as before.
-        wishes: how the new bars are to differ from the last ones.
+        cast: who plays the new bars, and how these are to differ from the last ones; None: as before.
     """
 
     def __init__(
@@ -46,10 +46,11 @@ class Director:
         *,
         ends_in: int | None = None,
         key: Key | None = None,
-        wishes: Wishes | None = None,
+        cast: Cast | None = None,
     ) -> None:
         self._reader, self._vocabulary = reader, vocabulary
-        directions = _wished(_as_before(reader, np.array(prompt), asked), wishes or Wishes())
+        cast = cast or Cast()
+        directions = _wished(_as_before(reader, np.array(prompt), asked, cast), cast)
         self.directions = replace(directions, key=key or directions.key)
         self._left = ends_in  # bars until the end, the current one included
         self._bars_told = 1
@@ -85,22 +86,25 @@ def heard_bars(reader: PartsReader, ids: np.ndarray, num_bars: int = HEARD_BARS)
     return slice(int(lines[max(0, end - num_bars)]), int(lines[end]) if end < len(lines) else len(ids))
 
 
-def _as_before(reader: PartsReader, ids: np.ndarray, asked: Collection[int]) -> Directions:
+def _as_before(reader: PartsReader, ids: np.ndarray, asked: Collection[int], cast: Cast) -> Directions:
     """Directions that describe the last bars in which anything plays, for the instruments asked for."""
     span = heard_bars(reader, ids)
-    if span is None:
-        return Directions(tuple(PartDirection((program, 1)) for program in sorted(asked)) or None)
-    (heard,) = describe(reader.notes(ids[span]), [0])
-    parts = tuple(each for each in heard.parts or () if not asked or each.part[0] in asked)
-    new = set(asked) - {each.part[0] for each in parts}
-    return replace(
-        heard, parts=(*parts, *(PartDirection((program, 1)) for program in sorted(new))) or None, ends_in=None
+    (heard,) = describe(reader.notes(ids[span]), [0]) if span is not None else (Directions(),)
+    parts = tuple(
+        each for each in heard.parts or () if (not asked or each.part[0] in asked) and cast.may_play(each.part)
     )
+    unheard = set(asked) - {each.part[0] for each in parts}
+    new = {(program, 1) for program in unheard if cast.may_play((program, 1))} | cast.newcomers
+    return replace(heard, parts=(*parts, *map(PartDirection, sorted(new))) or None, ends_in=None)
 
 
-def _wished(directions: Directions, wishes: Wishes) -> Directions:
+def _wished(directions: Directions, cast: Cast) -> Directions:
     """The directions with every level so many steps higher, or lower, as is wished."""
     if directions.parts is None:
         return directions
-    steps = {kind: getattr(wishes, kind) for kind in ("density", "register", "polyphony")}
-    return replace(directions, parts=tuple(each.shifted(steps) for each in directions.parts))
+
+    def wished(each: PartDirection) -> PartDirection:
+        wishes = cast.wishes_of(each.part)
+        return each.shifted({kind: getattr(wishes, kind) for kind in ("density", "register", "polyphony")})
+
+    return replace(directions, parts=tuple(map(wished, directions.parts)))

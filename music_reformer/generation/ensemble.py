@@ -15,6 +15,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from music_reformer.generation.cast import Cast
 from music_reformer.generation.director import heard_bars
 from music_reformer.generation.parts_follower import NOBODY, PartsFollower
 from music_reformer.generation.polyphony_guard import FEWEST_NOTES
@@ -30,6 +31,8 @@ from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 SHORTEST_REST = 2
 # Semitones beyond a part's lowest and highest pitch that cost nothing, and what each further one adds to a logit.
 MARGIN, PER_SEMITONE, LOWEST_LOGIT = 2, -0.5, -6.0
+# What a step of a wish for another register is, in semitones.
+SEMITONES_PER_STEP = 4.0
 # Added to the logit of a drum that has not been heard.
 NEW_DRUM_LOGIT = -2.0
 # Added to the logit of a position in the bar at which the part has begun no note, but another has; and nobody has.
@@ -66,11 +69,9 @@ class Ensemble:
         vocabulary: of the tokenizer.
         prompt: the tokens before the first new one, the bar line of the first new bar included.
         metre: of that bar.
-        programs: instruments that may play, -1 for drums; None: all.
+        cast: who plays the new bars, and how they are to differ from the old ones.
         weight: of what lowers logits; 0 leaves the rules alone.
         key: of the new bars; None: as before.
-        higher: semitones by which parts may leave their ranges upward, or, below 0, downward.
-        freely: whether parts may play at any position, as more notes need.
         last_bar: the last of the piece, counted from the first new one, in which all parts play; None: it goes on.
     """
 
@@ -81,14 +82,12 @@ class Ensemble:
         prompt: Sequence[int],
         *,
         metre: tuple[int, int],
-        programs: Collection[int] | None,
+        cast: Cast | None = None,
         weight: float = 1.0,
         key: Key | None = None,
-        higher: int = 0,
-        freely: bool = False,
         last_bar: int | None = None,
     ) -> None:
-        ids_of = vocabulary.ids_of
+        ids_of, cast = vocabulary.ids_of, cast or Cast()
         self._bar_and_end = [*ids_of["Bar"], *ids_of["EOS"]]
         self._programs = np.array(ids_of["Program"])
         self._program_orders = np.array([part_order(vocabulary.values[token]) for token in ids_of["Program"]])
@@ -115,16 +114,16 @@ class Ensemble:
         if span is not None:
             last = reader.notes(ids[span])
             semitones = modulation(last, key)
-            self._hear_rests(last, programs)
-            self._hear_pitches(reader.notes(ids), last, weight, semitones=semitones, higher=higher)
-            if not freely:
-                self._hear_positions(last, weight)
+            self._hear_rests(last, cast)
+            self._hear_pitches(reader.notes(ids), last, weight, semitones=semitones, cast=cast)
+            self._hear_positions(last, weight, cast)
             roots = [vocabulary.values[token] for token in prompt[span] if vocabulary.kinds[token] == "ChordRoot"]
             by_root = np.bincount(np.array(roots, np.int64), minlength=12)
             self._lean_on_roots = weight * (_rare(np.roll(by_root, semitones)) + _moved(by_root, semitones))
         else:  # from nothing
             self._may_be_empty = False
-        self._await_newcomers(set(programs or ()) - reader.programs(ids), weight)
+        unheard = {(program, 1) for program in set(cast.programs or ()) - reader.programs(ids)}
+        self._await_newcomers({part for part in unheard if cast.may_play(part)} | cast.newcomers, weight)
         self._due = self._find_due()
 
     def copy(self) -> Ensemble:
@@ -133,28 +132,27 @@ class Ensemble:
         other._place, other._rests, other._played = self._place.copy(), dict(self._rests), set(self._played)
         return other
 
-    def _hear_rests(self, notes: StreamNotes, programs: Collection[int] | None) -> None:
+    def _hear_rests(self, notes: StreamNotes, cast: Cast) -> None:
         num_bars = len(notes.bar_lengths)
         self._may_be_empty = len(np.unique(notes.bar)) < num_bars
         for number, part in enumerate(notes.parts):
             bars = np.unique(notes.bar[notes.part == number])
             # A guest may be silent for good.
             is_guest = np.count_nonzero(notes.part == number) < min(FEWEST_NOTES, num_bars)
-            if (programs is None or part[0] in programs) and not is_guest:
+            if cast.may_play(part) and not is_guest:
                 silent = np.diff(bars, prepend=-1, append=num_bars) - 1
                 self._most[part] = max(SHORTEST_REST, int(silent.max()) + 1)
                 self._rests[part] = int(silent[-1])
 
-    def _await_newcomers(self, programs: Collection[int], weight: float) -> None:
-        """Have instruments play of which the piece, if there is one, shows nothing."""
-        for program in programs:
-            part = (program, 1)
+    def _await_newcomers(self, parts: Collection[Part], weight: float) -> None:
+        """Have parts play of which the piece, if there is one, shows nothing."""
+        for part in parts:
             self._most[part] = self._rests[part] = SHORTEST_REST
-            if program != DRUMS:
-                self._lean[part] = weight * _beyond(*usual_range(program))
+            if part[0] != DRUMS:
+                self._lean[part] = weight * _beyond(*usual_range(part[0]))
 
     def _hear_pitches(
-        self, whole: StreamNotes, last: StreamNotes, weight: float, *, semitones: int, higher: int
+        self, whole: StreamNotes, last: StreamNotes, weight: float, *, semitones: int, cast: Cast
     ) -> None:
         """Find what is added to the logits of the 128 pitches, for each part of the piece."""
         melodic = np.array([program != DRUMS for program, _ in last.parts])[last.part]
@@ -166,16 +164,20 @@ class Ensemble:
             if part[0] == DRUMS:
                 lean = np.where(np.isin(pitches, heard), 0.0, NEW_DRUM_LOGIT)
             else:
+                higher = round(SEMITONES_PER_STEP * cast.wishes_of(part).register)
                 low, high = heard.min() - MARGIN + min(0, higher), heard.max() + MARGIN + max(0, higher)
                 lean = _beyond(low, high)
             self._lean[part] = (weight * lean).astype(np.float32)
 
-    def _hear_positions(self, last: StreamNotes, weight: float) -> None:
-        """Find what is added to the logits of the positions in a bar, for each part that has begun enough notes."""
+    def _hear_positions(self, last: StreamNotes, weight: float, cast: Cast) -> None:
+        """Find what is added to the logits of the positions in a bar, for each part that has begun enough notes.
+
+        Parts that are to play more notes may begin them anywhere.
+        """
         by_anybody = self._begun(last.position, last)
         for number, part in enumerate(last.parts):
             theirs = last.position[last.part == number]
-            if len(theirs) >= FEWEST_NOTES:
+            if len(theirs) >= FEWEST_NOTES and cast.wishes_of(part).density <= 0:
                 by_part = self._begun(theirs, last)
                 lean = np.where(by_part, 0.0, np.where(by_anybody, OTHERS_POSITION_LOGIT, NEW_POSITION_LOGIT))
                 self._lean_on_positions[part] = (weight * lean).astype(np.float32)

@@ -23,6 +23,7 @@ from pathlib import Path
 import symusic
 
 from music_reformer.config import require
+from music_reformer.generation.cast import with_new_tracks
 from music_reformer.generation.closing import cadence
 from music_reformer.generation.director import Director
 from music_reformer.generation.ensemble import modulation
@@ -30,7 +31,7 @@ from music_reformer.generation.hole import read_hole
 from music_reformer.generation.loop import compose
 from music_reformer.generation.prompt import PIANO, Prompt, read_prompt
 from music_reformer.generation.recall import Recall, read_bars, transposed
-from music_reformer.generation.request import CHORDS_OF_PIECE, FORM_OF_PIECE, Request, Wishes
+from music_reformer.generation.request import CHORDS_OF_PIECE, FORM_OF_PIECE, Request
 from music_reformer.generation.session import Session, SessionProgress
 from music_reformer.generation.study import Lesson, Study
 from music_reformer.midi.cut import blank_score, keep_before
@@ -118,6 +119,7 @@ class Generator:
         if score is None:
             metre = request.parsed_metre() or DEFAULT_METRE
             score = blank_score(request.programs or [PIANO], key=request.parsed_key(), metre=metre)
+        score = with_new_tracks(score, request)
         prompt = self._read(score, request)
         chords = _chords(score, prompt, request)
         recall = self._recall(score, prompt, request)
@@ -131,7 +133,7 @@ class Generator:
         Raises:
             UserError: as `start`.
         """
-        prompt = self._read(score, request)
+        prompt = self._read(with_new_tracks(score, request), request)
         ids = prompt.past_ids if prompt.until_tick is None else prompt.ids
         return Study(self.decoder.model, ids, self.tokenizer.vocabulary, steps=request.study)
 
@@ -157,43 +159,27 @@ class Generator:
 
     def _read(self, score: symusic.Score, request: Request) -> Prompt:
         """The part of a piece that the model is given."""
+        steers = request.chords is not None or request.form not in (None, FORM_OF_PIECE) or request.asks_for_change
         require(
-            self.can_be_steered
-            or (request.chords is None and request.form in (None, FORM_OF_PIECE) and request.wishes == Wishes()),
+            self.can_be_steered or not steers,
             "these weights follow no chords, form, density, polyphony, register or dynamics; leave these settings out",
+        )
+        require(
+            self.can_be_steered or not (request.parts or request.locked),
+            "these weights tell instruments apart, but not tracks; leave parts and locked out",
         )
         require(
             self.can_be_steered or request.metre is None or not score.note_num(),
             "these weights cannot change the metre; leave the setting metre out",
         )
-        programs = set(request.programs) or None
         # The other half of the positions is for the new music.
         max_tokens = max(2, self.decoder.config.max_length // 2)
         if request.until_bar is None:
             can_be_told = not request.ending or self.can_end
             require(can_be_told, "these weights cannot be told to end a piece (ending); continue it instead")
-            return read_prompt(
-                score,
-                tokenizer=self.tokenizer,
-                programs=programs,
-                cut_bar=request.cut_bar,
-                max_tokens=max_tokens,
-                named=self.knows_names,
-                ending=request.parsed_length() if request.ending else None,
-                key=request.parsed_key(),
-                metre=request.parsed_metre(),
-                wishes=request.wishes,
-            )
+            return read_prompt(score, request, tokenizer=self.tokenizer, max_tokens=max_tokens, named=self.knows_names)
         require(self.can_infill, "these weights cannot recompose bars; train them with augment.infill")
-        return read_hole(
-            score,
-            tokenizer=self.tokenizer,
-            first_bar=request.cut_bar or 0,
-            until_bar=request.until_bar,
-            programs=programs,
-            tracks=request.tracks,
-            max_tokens=max_tokens,
-        )
+        return read_hole(score, request, tokenizer=self.tokenizer, max_tokens=max_tokens)
 
     def _recall(self, score: symusic.Score, prompt: Prompt, request: Request) -> Recall | None:
         """What brings back the bars of the piece that are asked for, or probably return; None where none are."""
@@ -211,8 +197,8 @@ class Generator:
             planned,
             {number: transposed(bar, semitones, vocabulary) for number, bar in music.items()},
             metre=prompt.state.metre,
-            writes_chords=not prompt.missing,
-            programs=prompt.state.grammar.programs,
+            writes_chords=not prompt.stays,
+            cast=prompt.cast,
         )
 
 
@@ -239,7 +225,7 @@ def _bars_before(score: symusic.Score, tick: int) -> int:
 def _may_return(prompt: Prompt, request: Request) -> bool:
     """Whether bars of the piece come again although nobody asked for them: not against other wishes."""
     asked = (request.until_bar, request.chords, request.key, request.metre)
-    asks_else = any(each is not None for each in asked) or request.wishes != Wishes()
+    asks_else = any(each is not None for each in asked) or request.asks_for_change
     is_free = not asks_else and request.sampling.hold > 0
     return is_free and prompt.state.vocabulary.part_by_part and bool(prompt.score.note_num())
 

@@ -7,67 +7,66 @@ instruments play in these bars are kept. The token layout that tells the model a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import numpy as np
 import symusic
 from numpy.typing import NDArray
 
 from music_reformer.config import require
+from music_reformer.generation.cast import Cast, Recast, cast_in_hole
 from music_reformer.generation.director import HEARD_BARS
 from music_reformer.generation.prompt import Prompt
+from music_reformer.generation.recall import BarMusic, RecalledNote, read_bars
+from music_reformer.generation.request import Request
 from music_reformer.midi.bars import BarReader
 from music_reformer.midi.cut import keep_before, programs_of, score_from, tempo_at, without_notes
 from music_reformer.midi.grammar import Grammar
-from music_reformer.midi.infill import ALL, cut_hole
-from music_reformer.midi.parts import tracks_of_parts
+from music_reformer.midi.infill import ALL, CutOut, cut_hole
+from music_reformer.midi.parts import on_grid
 from music_reformer.midi.parts_grammar import grammar_for
 from music_reformer.midi.parts_reader import Part, PartsReader, reader_for
 from music_reformer.midi.score import bar_starts, clean_upload, metres, seconds_at
 from music_reformer.midi.tokenizer import MusicTokenizer
-from music_reformer.midi.vocabulary import program_of
+from music_reformer.midi.vocabulary import is_meant, program_of
 
 
-def read_hole(
-    score: symusic.Score,
-    *,
-    tokenizer: MusicTokenizer,
-    first_bar: int,
-    until_bar: int,
-    programs: set[int] | None = None,
-    tracks: Collection[int] = (),
-    max_tokens: int,
-) -> Prompt:
-    """Take bars `first_bar` to `until_bar - 1` (the first is 0) out of a score and tokenize the rest.
+def read_hole(score: symusic.Score, request: Request, *, tokenizer: MusicTokenizer, max_tokens: int) -> Prompt:
+    """Take bars `cut_bar` to `until_bar - 1` (the first is 0) out of a score and tokenize the rest.
 
     Args:
-        score: in ticks; it is not altered.
+        score: in ticks, with the tracks that the request adds; it is not altered.
+        request: what is asked for; whoever it does not name keeps what they play.
         tokenizer: of the model.
-        programs: instruments that are recomposed, -1 for drums; the others keep what they play. None: all.
-        tracks: indices of the tracks that are recomposed; the others keep what they play. None of them: by `programs`.
         max_tokens: of a longer piece only the bars around the hole are read.
 
     Raises:
-        UserError: the piece has no such bars, their metre changes, or the model's encoding has no bars.
+        UserError: the piece has no such bars, tracks or notes, their metre changes, or the model cannot do it.
     """
     reader = _reader(tokenizer)
+    first_bar, until_bar = request.cut_bar or 0, request.until_bar
+    assert until_bar is not None
     clean = clean_upload(score)
     lines = bar_starts(clean)
     _check_bars(clean, lines, first_bar, until_bar)
-    cut, until, playing = lines[first_bar], lines[until_bar], programs_of(clean)
+    cut, until = lines[first_bar], lines[until_bar]
+    recast = cast_in_hole(score, request)
+    require(
+        isinstance(reader, PartsReader) or not (recast.parts or request.locked),
+        "this model tells instruments apart, but not tracks; name programs instead of tracks",
+    )
     ids, low, num_dropped = _in_view(clean, lines, tokenizer, reader, first_bar, until_bar, max_tokens)
-    parts = _parts_of(score, tracks, reader)
-    programs = {program for program, _ in parts} or programs
-    missing = frozenset(programs or ()) if reader.programs(ids) and (parts or programs != playing) else ALL
+    missing = _missing(recast, reader.programs(ids), programs_of(clean))
     bars = reader.bars(ids)
-    hole = cut_hole(reader, ids, first_bar - low, min(until_bar - low, len(bars)) - (first_bar - low), missing, parts)
-    past = [tokenizer.bos_id, *ids[: int(bars[first_bar - low])].tolist(), *hole.opening]
-    state = _grammar(tokenizer, clean, set(missing) or playing, parts).start(past)
+    first, count = first_bar - low, min(until_bar - low, len(bars)) - (first_bar - low)
+    hole = _cut(reader, ids, first, count, recast, missing)
+    past = [tokenizer.bos_id, *ids[: int(bars[first])].tolist(), *hole.opening]
+    state = _grammar(tokenizer, clean, recast.cast).start(past)
     ticks_per_grid = score.ticks_per_quarter / tokenizer.vocabulary.ticks_per_beat
-    recomposed = tracks if parts else ()
     _check_place(state.tick * ticks_per_grid, cut - lines[low])
+    locked = _locked(score, request, recast, missing, range(cut, until))
     prompt = Prompt(
-        score=without_notes(score, cut, until, missing, recomposed),
+        score=without_notes(score, cut, until, missing, recast.tracks, locked),
         cut_tick=cut,
         cut_seconds=float(seconds_at(clean, cut)),
         tempo=tempo_at(clean, cut),
@@ -77,15 +76,92 @@ def read_hole(
         state=state,
         cut_grid=state.tick,
         ticks_per_grid=ticks_per_grid,
-        around_ids=_around(reader, ids, first_bar - low, until_bar - low),
+        around_ids=_around(reader, ids, first, until_bar - low),
         dropped_bars=num_dropped,
         until_tick=until,
         missing=missing,
-        missing_tracks=frozenset(recomposed),
-        track_of_part=tracks_of_parts(score),
+        missing_tracks=recast.tracks,
+        stays=recast.stays if recast.parts else bool(missing),
+        locked=locked,
+        given=_given(
+            ids, tokenizer, recast.cast, locked, lines[low], score.ticks_per_quarter, range(first, first + count)
+        ),
+        cast=recast.cast,
+        track_of_part=dict(recast.cast.tracks),
     )
     prompt.hold_across(keep_before(clean, cut))
     return prompt
+
+
+def _cut(
+    reader: BarReader, ids: NDArray[np.integer], first: int, count: int, recast: Recast, missing: frozenset[int]
+) -> CutOut:
+    """The bars cut out; where nobody stays in them, the chords go, too."""
+    if not recast.parts:
+        return cut_hole(reader, ids, first, count, missing)
+    programs, parts = (missing, recast.parts) if recast.stays else (ALL, frozenset())
+    return cut_hole(reader, ids, first, count, programs, parts, recast.cast.programs)
+
+
+def _missing(recast: Recast, heard: Collection[int], playing: Collection[int]) -> frozenset[int]:
+    """Instruments whose notes are taken out of the hole, or are new there; `ALL` where these are all of the piece."""
+    if recast.parts:
+        return frozenset(program for program, _ in recast.parts)
+    programs = recast.cast.programs or ALL
+    return programs if heard and programs != playing else ALL
+
+
+def _locked(
+    score: symusic.Score, request: Request, recast: Recast, missing: Collection[int], hole: range
+) -> frozenset[tuple[int, int, int]]:
+    """The notes that stay although their tracks are recomposed.
+
+    Raises:
+        UserError: one is not there.
+    """
+    found = set()
+    for track, tick, pitch in request.locked:
+        notes = score.tracks[track].notes if track < len(score.tracks) else ()
+        is_there = any(note.time == tick and note.pitch == pitch for note in notes)
+        require(is_there, f"locked: the piece has no note of pitch {pitch} at tick {tick} of track {track}")
+        if tick in hole and is_meant(score.tracks[track], track, programs=missing, tracks=recast.tracks):
+            found.add((track, tick, pitch))
+    return frozenset(found)
+
+
+def _given(
+    ids: NDArray[np.integer],
+    tokenizer: MusicTokenizer,
+    cast: Cast,
+    locked: Collection[tuple[int, int, int]],
+    origin: int,
+    ticks_per_quarter: int,
+    bars: Iterable[int],
+) -> list[BarMusic]:
+    """Locked notes as the model writes them, in each bar of the hole.
+
+    Args:
+        ids: what the model knows of the piece, from tick `origin` on.
+        bars: of the hole, counted from there.
+    """
+    if not locked:
+        return []
+    part_of = {track: part for part, track in cast.tracks.items()}
+    wanted = {
+        (part_of[track], int(on_grid(np.array(tick - origin), ticks_per_quarter)), pitch)
+        for track, tick, pitch in locked
+    }
+    music = read_bars(tokenizer.vocabulary, ids.tolist(), set(bars))
+    begin = np.cumsum([0, *PartsReader(tokenizer.vocabulary).notes(ids).bar_lengths])
+
+    def given(bar: int) -> dict[Part, tuple[RecalledNote, ...]]:
+        parts = {
+            part: tuple(note for note in notes if (part, int(begin[bar]) + note.position, note.pitch) in wanted)
+            for part, notes in music[bar].parts.items()
+        }
+        return {part: notes for part, notes in parts.items() if notes}
+
+    return [BarMusic((), given(bar)) for bar in bars]
 
 
 def _check_place(tick: float, expected: int) -> None:
@@ -112,24 +188,11 @@ def _reader(tokenizer: MusicTokenizer) -> BarReader:
     return reader
 
 
-def _grammar(tokenizer: MusicTokenizer, clean: symusic.Score, programs: set[int], parts: set[Part]) -> Grammar:
-    """The grammar of the hole, in which these instruments play; of them, these parts (none: all)."""
+def _grammar(tokenizer: MusicTokenizer, clean: symusic.Score, cast: Cast) -> Grammar:
+    """The grammar of the hole, in which the cast plays."""
     num_parts = Counter(program_of(track) for track in clean.tracks)
-    return grammar_for(tokenizer, programs=programs, num_parts=num_parts, parts=parts, keeps_tempo=True)
-
-
-def _parts_of(score: symusic.Score, tracks: Collection[int], reader: BarReader) -> set[Part]:
-    """The parts that some tracks play; none where these are all tracks of the piece, or none was named."""
-    if not tracks:
-        return set()
-    require(
-        isinstance(reader, PartsReader),
-        "this model tells instruments apart, but not tracks; name programs instead of tracks",
-    )
-    part_of_track = {track: part for part, track in tracks_of_parts(score).items()}
-    for track in tracks:
-        require(track in part_of_track, f"track {track} has no notes in this piece; choose tracks that have some")
-    return {part_of_track[track] for track in tracks} if set(tracks) != set(part_of_track) else set()
+    programs = set(cast.programs or programs_of(clean))
+    return grammar_for(tokenizer, programs=programs, num_parts=num_parts, parts=cast.parts, keeps_tempo=True)
 
 
 def _check_bars(score: symusic.Score, lines: list[int], first: int, until: int) -> None:

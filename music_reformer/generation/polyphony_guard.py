@@ -12,6 +12,7 @@ import copy
 from collections import Counter
 from collections.abc import Iterable
 
+from music_reformer.generation.cast import Cast
 from music_reformer.midi.vocabulary import NOTE_BEGINNINGS, Vocabulary
 
 # A part that has begun fewer notes has not shown yet what it can do.
@@ -27,10 +28,10 @@ class PolyphonyGuard:
         vocabulary: what the tokens mean.
         prompt: the tokens before the first new one.
         most: notes that one instrument may begin at once.
-        more: so many more than it did in the prompt.
+        cast: where parts are to play more notes at once than they did in the prompt, they may; None: nowhere.
     """
 
-    def __init__(self, vocabulary: Vocabulary, prompt: Iterable[int], *, most: int, more: int = 0) -> None:
+    def __init__(self, vocabulary: Vocabulary, prompt: Iterable[int], *, most: int, cast: Cast | None = None) -> None:
         self._kinds = vocabulary.kinds
         # Whether a note begins with its program, so that forbidding the program forbids the note.
         self._has_programs = vocabulary.has_programs and not vocabulary.part_by_part
@@ -50,10 +51,18 @@ class PolyphonyGuard:
             heard[self._player] = max(heard[self._player], self._together[self._player])
         self._default = most
         self._most = {
-            player: count + more
+            player: count + self._more(player, cast, vocabulary)
             for player, count in heard.items()
             if count > most or (self._part_by_part and num_notes[player] >= FEWEST_NOTES)
         }
+
+    @staticmethod
+    def _more(player: tuple[int, ...], cast: Cast | None, vocabulary: Vocabulary) -> int:
+        """Notes by which a part may exceed what it did at once in the prompt."""
+        if cast is None or not player:
+            return 0
+        program, number = vocabulary.values[player[0]], vocabulary.values[player[1]] if len(player) > 1 else 1
+        return max(0, cast.wishes_of((program, number)).polyphony)
 
     def copy(self) -> PolyphonyGuard:
         """An independent guard in the same state."""

@@ -16,14 +16,15 @@ from math import ceil, floor
 
 import symusic
 
+from music_reformer.generation.cast import Cast, cast_behind_cut
 from music_reformer.generation.director import Director
 from music_reformer.generation.instrument_reminder import InstrumentReminder
-from music_reformer.generation.request import Length, Wishes
+from music_reformer.generation.recall import BarMusic
+from music_reformer.generation.request import Length, Request
 from music_reformer.midi.cut import find_cut, keep_before, lift_pedals, programs_of, score_from, tempo_at, with_metre
 from music_reformer.midi.grammar import Grammar, GrammarState
 from music_reformer.midi.instrumentation import with_names
-from music_reformer.midi.key import Key
-from music_reformer.midi.parts import part_numbers, tracks_of_parts
+from music_reformer.midi.parts import part_numbers
 from music_reformer.midi.parts_grammar import grammar_for
 from music_reformer.midi.parts_reader import PartsReader, reader_for
 from music_reformer.midi.score import clean_upload, metres, seconds_at
@@ -53,8 +54,12 @@ class Prompt:
         dropped_bars: bars that the model does not see because the piece is too long for it: the first ones, or around a
             hole the farthest ones.
         until_tick: end of the hole; None: the piece is continued.
-        missing: instruments that are recomposed in the hole, -1 for drums; none: all.
-        missing_tracks: of these instruments, the indices in `score` of the tracks that are recomposed; none: all.
+        missing: instruments whose notes were taken out of the hole, or are new there, -1 for drums; none: all.
+        missing_tracks: of these instruments, the indices in `score` of the tracks; none: all.
+        stays: whether anybody keeps what they play in the hole, and with it the chords that are written there.
+        locked: notes in the hole that stay although their tracks are recomposed, by track, tick and pitch.
+        given: the same on the grid, in each bar of the hole.
+        cast: who plays the new bars, and how.
         reminder: tells the model again and again who plays; None: it is not told.
         track_of_part: index in `score` of the track of each (program or -1 for drums, number among its tracks).
     """
@@ -74,6 +79,10 @@ class Prompt:
     until_tick: int | None = None
     missing: frozenset[int] = frozenset()
     missing_tracks: frozenset[int] = frozenset()
+    stays: bool = False
+    locked: frozenset[tuple[int, int, int]] = frozenset()
+    given: list[BarMusic] = field(default_factory=list)
+    cast: Cast = field(default_factory=Cast)
     reminder: InstrumentReminder | Director | None = None
     track_of_part: dict[tuple[int, int], int] = field(default_factory=dict)
 
@@ -120,45 +129,35 @@ class Prompt:
 
 
 def read_prompt(
-    score: symusic.Score,
-    *,
-    tokenizer: MusicTokenizer,
-    programs: set[int] | None = None,
-    cut_bar: int | None = None,
-    max_tokens: int,
-    named: bool = False,
-    ending: Length | None = None,
-    key: Key | None = None,
-    metre: tuple[int, int] | None = None,
-    wishes: Wishes | None = None,
+    score: symusic.Score, request: Request, *, tokenizer: MusicTokenizer, max_tokens: int, named: bool = False
 ) -> Prompt:
     """Cut a score and tokenize what lies before the cut.
 
     Args:
-        score: in ticks; it is not altered. A score without notes is a piece to be composed from nothing.
-        tokenizer: of the model.
-        programs: instruments that may play behind the cut, -1 for drums; None: the ones that play before it (or, where
+        score: in ticks, with the tracks that the request adds; it is not altered. A score without notes is a piece to
+            be composed from nothing.
+        request: what is asked for. Where it names no programs, the ones that play before the cut go on (or, where
             nothing does, all of the score, or a piano).
-        cut_bar: bars to keep; None: all, through the one in which the last note begins.
+        tokenizer: of the model.
         max_tokens: of a longer prompt only the end is read, from a bar line on.
-        named: tell the model who plays: `programs`, or, if these are the ones that play before the cut, the ones among
-            them that were heard last. Only for models that have learnt it (`augment.named`).
-        ending: the piece is to end after so long; None: it goes on. Only for models that follow directions.
-        key, metre: of the new bars; None: as before.
-        wishes: how the new bars are to differ from the last ones.
+        named: tell the model who plays: the programs asked for, or, if these are the ones that play before the cut, the
+            ones among them that were heard last. Only for models that have learnt it (`augment.named`).
 
     Raises:
         UserError: the score has fewer bars.
     """
-    clean = clean_upload(score)
-    cut_tick, bars = find_cut(clean, cut_bar)
+    clean, metre = clean_upload(score), request.parsed_metre()
+    cut_tick, bars = find_cut(clean, request.cut_bar)
     if metre is not None:
         score, clean = (with_metre(each, cut_tick, metre) for each in (score, clean))
     heard = keep_before(clean, cut_tick)
     playing = programs_of(heard)
-    wanted = programs or playing or programs_of(clean) or {PIANO}
+    wanted = set(request.programs) or playing or programs_of(clean) or {PIANO}
+    cast = cast_behind_cut(score, request, wanted)
     num_parts = Counter(program_of(track) for track in clean.tracks)
-    grammar = grammar_for(tokenizer, programs=wanted, num_parts=num_parts, keeps_tempo=True)
+    grammar = grammar_for(
+        tokenizer, programs=set(cast.programs or ()), num_parts=num_parts, parts=cast.parts, keeps_tempo=True
+    )
     prompt = Prompt(
         score=keep_before(score, cut_tick),
         cut_tick=cut_tick,
@@ -170,31 +169,29 @@ def read_prompt(
         state=grammar.start(),
         cut_grid=0,
         ticks_per_grid=0.0,
-        track_of_part=tracks_of_parts(score),
+        cast=cast,
+        track_of_part=dict(cast.tracks),
     )
     lift_pedals(prompt.score, cut_tick)
     _tokenize_end(prompt, heard, tokenizer, grammar, bars=bars, max_tokens=max_tokens)
     if named:
-        asked = () if wanted == playing else wanted
-        _tell_who_plays(prompt, tokenizer, asked, ending=ending, key=key, wishes=wishes)
+        _tell_who_plays(prompt, tokenizer, request, () if wanted == playing else wanted)
     return prompt
 
 
-def _tell_who_plays(
-    prompt: Prompt,
-    tokenizer: MusicTokenizer,
-    asked: Collection[int],
-    *,
-    ending: Length | None,
-    key: Key | None,
-    wishes: Wishes | None,
-) -> None:
+def _tell_who_plays(prompt: Prompt, tokenizer: MusicTokenizer, request: Request, asked: Collection[int]) -> None:
     """Tell the model at the cut, and again and again behind it, who plays (and, with directions, how, and the end)."""
     reader = reader_for(tokenizer.vocabulary)
     if isinstance(reader, PartsReader):
-        ends_in = prompt.bars_in(ending) if ending is not None else None
+        ends_in = prompt.bars_in(request.parsed_length()) if request.ending else None
         prompt.reminder = Director(
-            reader, tokenizer.vocabulary, prompt.past_ids, asked, ends_in=ends_in, key=key, wishes=wishes
+            reader,
+            tokenizer.vocabulary,
+            prompt.past_ids,
+            asked,
+            ends_in=ends_in,
+            key=request.parsed_key(),
+            cast=prompt.cast,
         )
         prompt.ids = [*prompt.past_ids, *prompt.reminder.opening()]
         return

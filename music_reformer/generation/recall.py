@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import copy
 from bisect import bisect_right
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from music_reformer.generation.cast import Cast
 from music_reformer.generation.parts_follower import NOBODY, WITHIN_A_NOTE, PartsFollower
 from music_reformer.midi.form_plan import RecalledBar
 from music_reformer.midi.parts import LONGEST, part_order
@@ -117,7 +118,7 @@ class Recall:
         music: the bars that come again, by number.
         metre: of the first new bar.
         writes_chords: whether the new bars hold chords.
-        programs: instruments that may play, -1 for drums; None: all.
+        cast: who plays the new bars; None: all.
     """
 
     def __init__(
@@ -128,10 +129,10 @@ class Recall:
         *,
         metre: tuple[int, int],
         writes_chords: bool = True,
-        programs: Collection[int] | None = None,
+        cast: Cast | None = None,
     ) -> None:
         self._ids, self._plan, self._music = vocabulary.ids, plan, music
-        self._writes_chords, self._programs = writes_chords, programs
+        self._writes_chords, self._cast = writes_chords, cast or Cast()
         self._place = PartsFollower(vocabulary, metre)
         self._bar_lines = vocabulary.ids_of["Bar"]
         self._begin_bar()
@@ -161,7 +162,7 @@ class Recall:
         self._parts: list[Part] = []
         if self._bar is not None:
             self._due = list(self._bar.chords) if self._writes_chords else []
-            playing = (part for part in self._bar.parts if self._programs is None or part[0] in self._programs)
+            playing = (part for part in self._bar.parts if self._cast.may_play(part))
             self._parts = sorted(playing, key=lambda part: part_order(*part))
         self._before = 0  # order of the part before the current one
         self._velocity, self._last = 0, (-1, -1)  # of the current part; the last: position and pitch of a note

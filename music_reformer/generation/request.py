@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from music_reformer.config import MAX_SEED, Checked, SamplingConfig, require
-from music_reformer.config.checked import bounded, free_text
+from music_reformer.config.checked import bounded, free_text, one_of
 from music_reformer.midi.form_plan import FormPlan
 from music_reformer.midi.key import Key
 from music_reformer.midi.lead_sheet import LeadSheet
@@ -23,6 +23,10 @@ MAX_BARS = 10_000
 MAX_TRACK = 65_535
 MAX_SECONDS = 24 * 3600.0
 MAX_STEPS = 4
+MAX_PARTS = 256
+MAX_LOCKED = 2000  # notes
+MAX_TICK = 2**31 - 1
+ROLES = ("play", "rest", "lock")
 CHORDS_OF_PIECE = "piece"
 FORM_OF_PIECE = "piece"
 
@@ -65,6 +69,51 @@ class Wishes:
     register: int = 0
     dynamics: int = 0
 
+    def __add__(self, other: Wishes) -> Wishes:
+        """Both together, within `MAX_STEPS`."""
+        both = {each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(self)}
+        return Wishes(**{name: max(-MAX_STEPS, min(MAX_STEPS, steps)) for name, steps in both.items()})
+
+
+@dataclass
+class PartRequest(Checked):
+    """What is asked of one part: of a track of the piece, or of a new track.
+
+    Raises:
+        UserError: a field has the wrong type or is out of range, or it names no track, or two.
+    """
+
+    prefix: ClassVar[str] = "parts."
+    # Of the file, the first is 0; null: a new one.
+    track: int | None = bounded(None, 0, MAX_TRACK)
+    # Instrument of a new track, of General MIDI, or -1 for drums.
+    program: int | None = bounded(None, -1, 127, hint="an instrument of General MIDI, or -1 for drums")
+    # rest: silent in the new bars. lock: what the track plays in bars that are recomposed stays.
+    role: str = one_of("play", ROLES)
+    # On top of what is asked of all parts.
+    density: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 is as all parts")
+    polyphony: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 is as all parts")
+    register: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 is as all parts")
+    dynamics: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 is as all parts")
+
+    def check(self) -> None:
+        """Raise `UserError` for a field that breaks its rule, and for a part that is none."""
+        super().check()
+        require(
+            (self.track is None) != (self.program is None),
+            "parts: each is a track of the piece, or a program for a new track; give one of the two",
+        )
+        require(
+            self.program is None or (self.role == "play" and self.wishes == Wishes()),
+            f"parts: a new track (program {self.program}) plays, and has played nothing that it could differ from; "
+            "leave out all but its program",
+        )
+
+    @property
+    def wishes(self) -> Wishes:
+        """How the part is to differ, beyond what is asked of all."""
+        return Wishes(**{each.name: getattr(self, each.name) for each in fields(Wishes)})
+
 
 @dataclass
 class Request(Checked):
@@ -92,6 +141,10 @@ class Request(Checked):
     programs: list[int] = bounded([], -1, 127, size=(0, 129), hint="an instrument of General MIDI, or -1 for drums")
     # Of the bars up to until_bar, recompose these tracks of the file alone (the first is 0); empty: by programs.
     tracks: list[int] = bounded([], 0, MAX_TRACK, size=(0, 256))
+    # Of single parts: who rests, who stays as it is, new tracks, and how each is to differ (`PartRequest`).
+    parts: list[PartRequest] = field(default_factory=list)
+    # Notes that stay in bars that are recomposed, each as its track in the file, its tick and its pitch.
+    locked: list[list[int]] = bounded([], 0, MAX_TICK, size=(0, MAX_LOCKED))
     # Such as "A minor": pitches outside this key become rare; null: the model alone decides.
     key: str | None = None
     # Such as "7/8": metre of the new bars; null: as before. Not for bars that are recomposed.
@@ -138,6 +191,7 @@ class Request(Checked):
             not self.tracks or (self.until_bar is not None and not self.programs),
             f"tracks ({self.tracks}) name what is recomposed up to until_bar: give until_bar, too, and no programs",
         )
+        self._check_parts()
         require(
             self.num_composed <= MAX_VARIATIONS,
             f"variations ({self.variations}) times best_of ({self.best_of}) must be at most {MAX_VARIATIONS}",
@@ -145,10 +199,32 @@ class Request(Checked):
         self.programs = sorted(set(self.programs))
         self.tracks = sorted(set(self.tracks))
 
+    def _check_parts(self) -> None:
+        require(len(self.parts) <= MAX_PARTS, f"parts (of {len(self.parts)} tracks) must be at most {MAX_PARTS}")
+        named = [part.track for part in self.parts if part.track is not None]
+        twice = next((track for track in named if named.count(track) > 1), None)
+        require(twice is None, f"parts: track {twice} is named twice; say all that is asked of it at once")
+        stays = sorted(part.track for part in self.parts if part.role == "lock" and part.track is not None)
+        require(
+            not (stays or self.locked) or self.until_bar is not None,
+            "a locked part, or locked notes, stay in bars that are recomposed: give until_bar, too",
+        )
+        both = sorted(set(stays) & set(self.tracks))
+        require(not both, f"tracks {both} cannot be recomposed and locked; leave them out of tracks or of parts")
+        require(
+            all(len(note) == 3 for note in self.locked),
+            "locked: each note has three numbers, its track in the file, its tick and its pitch",
+        )
+
     @classmethod
     def of(cls: type[AnyRequest], settings: Request, **changes: Any) -> AnyRequest:
         """A request with the fields of `settings`, which may have further fields, and the given changes."""
         return cls(**{each.name: getattr(settings, each.name) for each in fields(cls)} | changes)
+
+    @property
+    def asks_for_change(self) -> bool:
+        """Whether all parts or some are to differ from what they have played."""
+        return self.wishes != Wishes() or any(part.wishes != Wishes() for part in self.parts)
 
     @property
     def num_composed(self) -> int:
@@ -182,5 +258,5 @@ class Request(Checked):
 
     @property
     def wishes(self) -> Wishes:
-        """How the new bars are to differ."""
+        """How all parts are to differ."""
         return Wishes(**{each.name: getattr(self, each.name) for each in fields(Wishes)})

@@ -17,18 +17,18 @@ from music_reformer.generation.chord_lane import ChordLane, lowest_part
 from music_reformer.generation.closing import Closing
 from music_reformer.generation.director import HEARD_BARS
 from music_reformer.generation.ensemble import Ensemble
+from music_reformer.generation.given_notes import GivenNotes
 from music_reformer.generation.polyphony_guard import PolyphonyGuard
 from music_reformer.generation.prompt import Prompt
 from music_reformer.generation.recall import Recall
 from music_reformer.generation.repetition_guard import RepetitionGuard
-from music_reformer.generation.request import Request, Wishes
+from music_reformer.generation.request import Request
 from music_reformer.generation.sampling import Sampler
-from music_reformer.generation.steering import SEMITONES, Steering
+from music_reformer.generation.steering import Steering
 from music_reformer.generation.variation import NewNote, Variation
 from music_reformer.midi.grammar import GrammarState
 from music_reformer.midi.key import Key
 from music_reformer.midi.lead_sheet import LeadSheet
-from music_reformer.midi.parts_grammar import PartsGrammar
 from music_reformer.midi.parts_reader import PartsReader, reader_for
 from music_reformer.model.decoder import Decoder
 
@@ -187,14 +187,16 @@ def _variations(
     """The variations of a request at the cut, each with its own grammar state and guards."""
     vocabulary, past, sampling = prompt.state.vocabulary, prompt.past_ids, request.sampling
     repetition_guard = RepetitionGuard(vocabulary, past, most=sampling.most_repeats) if sampling.most_repeats else None
-    fuller = max(0, request.polyphony)
     polyphony_guard = (
-        PolyphonyGuard(vocabulary, past, most=sampling.most_at_once, more=fuller) if sampling.most_at_once else None
+        PolyphonyGuard(vocabulary, past, most=sampling.most_at_once, cast=prompt.cast)
+        if sampling.most_at_once
+        else None
     )
     ensemble = _ensemble(prompt, request)
     steering = _steering(prompt, request)
     lane = _chord_lane(prompt, chords)
     closing = _closing(prompt, request)
+    given = GivenNotes(vocabulary, prompt.given, metre=prompt.state.metre) if prompt.given else None
     # They begin at the line of the first new bar, into which a late note of the prompt may have been rounded.
     followers: list[Ensemble | Steering | ChordLane | Recall | Closing | None]
     followers = [ensemble, steering, lane, recall, closing]
@@ -215,6 +217,7 @@ def _variations(
             chords=lane and lane.copy(),
             recall=recall and recall.copy(),
             closing=closing and closing.copy(),
+            given=given and given.copy(),
             reminder=prompt.reminder and prompt.reminder.copy(),
         )
         for number in range(request.num_composed)
@@ -241,11 +244,9 @@ def _ensemble(prompt: Prompt, request: Request) -> Ensemble | None:
         vocabulary,
         prompt.past_ids,
         metre=prompt.state.metre,
-        programs=prompt.state.grammar.programs,
+        cast=prompt.cast,
         weight=hold,
         key=request.parsed_key(),
-        higher=round(SEMITONES * request.register),
-        freely=request.density > 0,
         last_bar=prompt.bars_in(request.parsed_length()) - 1 if request.ending else None,
     )
 
@@ -255,18 +256,15 @@ def _steering(prompt: Prompt, request: Request) -> Steering | None:
     vocabulary, hold = prompt.state.vocabulary, request.sampling.hold
     reader = reader_for(vocabulary)
     is_continued = prompt.until_tick is None
-    if not isinstance(reader, PartsReader) or not ((hold and is_continued) or request.wishes != Wishes()):
+    if not isinstance(reader, PartsReader) or not ((hold and is_continued) or prompt.cast.is_wished):
         return None
-    assert isinstance(prompt.state.grammar, PartsGrammar)
     return Steering(
         reader,
         vocabulary,
         prompt.past_ids if is_continued else prompt.around_ids,
         metre=prompt.state.metre,
-        programs=prompt.state.grammar.programs,
-        parts=prompt.state.grammar.parts,
+        cast=prompt.cast,
         num_bars=HEARD_BARS if is_continued else 2 * HEARD_BARS,
-        wishes=request.wishes,
         keeps_pitch_classes=is_continued,
         key=request.parsed_key(),
         weight=hold or 1.0,
@@ -284,8 +282,8 @@ def _chord_lane(prompt: Prompt, chords: LeadSheet | None) -> ChordLane | None:
         vocabulary,
         chords,
         metre=prompt.state.metre,
-        lowest=lowest_part(reader, prompt.past_ids),
-        writes=not prompt.missing,
+        lowest=lowest_part(reader, prompt.past_ids, prompt.cast),
+        writes=not prompt.stays,
     )
 
 

@@ -9,24 +9,24 @@ the model decides about every note, and the wish about the mean.
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from music_reformer.generation.cast import Cast
 from music_reformer.generation.director import HEARD_BARS, heard_bars
-from music_reformer.generation.ensemble import modulation
+from music_reformer.generation.ensemble import SEMITONES_PER_STEP, modulation
 from music_reformer.generation.parts_follower import NOBODY, WITHIN_A_NOTE, PartsFollower
 from music_reformer.generation.polyphony_guard import FEWEST_NOTES
-from music_reformer.generation.request import Wishes
 from music_reformer.midi.key import Key
 from music_reformer.midi.parts import GRID, part_order
 from music_reformer.midi.parts_reader import Part, PartsReader, StreamNotes
 from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
-# What a step of a wish is, in pitch, notes at once and velocity; of density it is half an octave.
-SEMITONES, AT_ONCE, VELOCITY = 4.0, 0.5, 10.0
+# What a step of a wish is, in notes at once and velocity; of density it is half an octave.
+AT_ONCE, VELOCITY = 0.5, 10.0
 # What is added to the logit of moving on by a quarter, for each bar of notes that is missing; the most; and at once,
 # for each step that is wished.
 PER_MISSING_BAR, MOST_PER_QUARTER, PER_DENSITY_STEP = 1.0, 4.0, 0.5
@@ -95,10 +95,8 @@ class Steering:
         vocabulary: of the tokenizer.
         prompt: the tokens before the first new one, the line of the first new bar included.
         metre: of that bar.
-        programs: instruments that may play, -1 for drums; None: all.
-        parts: of them, the parts that may play; none: all.
+        cast: who plays the new bars, and how they are to differ from the old ones.
         num_bars: so many of the last bars of the prompt are heard.
-        wishes: how the new bars are to differ from the old ones.
         keeps_pitch_classes: whether pitch classes stay as frequent as they were, in another key as their counterparts.
         key: of the new bars; None: as before.
         weight: of what changes logits.
@@ -111,16 +109,14 @@ class Steering:
         prompt: Sequence[int],
         *,
         metre: tuple[int, int],
-        programs: Collection[int] | None,
-        parts: Collection[Part] = (),
+        cast: Cast,
         num_bars: int = HEARD_BARS,
-        wishes: Wishes,
         keeps_pitch_classes: bool = True,
         key: Key | None = None,
         weight: float = 1.0,
     ) -> None:
         ids_of = vocabulary.ids_of
-        self._wishes, self._weight = wishes, weight
+        self._cast, self._weight = cast, weight
         self._place = PartsFollower(vocabulary, metre)
         self._position_ids = slice(ids_of["Position"][0], ids_of["Position"][-1] + 1)
         self._positions = np.array([vocabulary.values[token] for token in ids_of["Position"]], np.float32)
@@ -148,7 +144,7 @@ class Steering:
             if keeps_pitch_classes:
                 self._hear_pitch_classes(notes, modulation(notes, key))
             for part, level in _heard(reader, vocabulary, ids[span]).items():
-                if (programs is None or part[0] in programs) and (not parts or part in parts):
+                if cast.may_play(part):
                     self._wanted[part] = self._wished(part, level)
                     self._played[part] = level
         self._missing = dict.fromkeys(self._wanted, 0.0)
@@ -157,7 +153,7 @@ class Steering:
     @property
     def is_wished(self) -> bool:
         """Whether the new bars are to differ from the old ones."""
-        return self._wishes != Wishes()
+        return self._cast.is_wished
 
     def _hear_pitch_classes(self, notes: StreamNotes, semitones: int) -> None:
         pitched = np.array([part[0] != DRUMS for part in notes.parts], np.bool_)[notes.part]
@@ -168,18 +164,18 @@ class Steering:
     def _hear_rhythm(self, notes: StreamNotes) -> None:
         if notes.bar_lengths[-1] != self._place.length:
             return  # in another metre, other positions are strong
-        for number, part in enumerate(notes.parts if self._wishes.density <= 0 else ()):
+        for number, part in enumerate(notes.parts):
             theirs = notes.position[notes.part == number]
-            if len(theirs) >= FEWEST_NOTES:
+            if len(theirs) >= FEWEST_NOTES and self._cast.wishes_of(part).density <= 0:
                 begun = np.bincount(theirs, minlength=len(self._positions))
                 self._rhythm[part] = _Shares(begun.astype(np.float64), MEMORY)
 
     def _wished(self, part: Part, level: _Level) -> _Level:
-        wishes = self._wishes
+        wishes = self._cast.wishes_of(part)
         return replace(
             level,
             density=level.density * 2 ** (wishes.density / 2),
-            pitch=level.pitch + (0.0 if part[0] == DRUMS else SEMITONES * wishes.register),
+            pitch=level.pitch + (0.0 if part[0] == DRUMS else SEMITONES_PER_STEP * wishes.register),
             at_once=max(1.0, level.at_once + AT_ONCE * wishes.polyphony),
             velocity=level.velocity + VELOCITY * wishes.dynamics,
         )
@@ -237,7 +233,7 @@ class Steering:
         if count := self._in_bar.get(part, 0):
             behind -= max(0.0, count - wanted.at_once)  # those at this position are due in the time behind it
         bars = behind / max(wanted.density * self._place.length / GRID, 1.0)
-        wish = PER_DENSITY_STEP * self._wishes.density
+        wish = PER_DENSITY_STEP * self._cast.wishes_of(part).density
         return -float(np.clip(PER_MISSING_BAR * bars + wish, -MOST_PER_QUARTER, MOST_PER_QUARTER)) * self._weight
 
     def lean(self, logits_V: NDArray[np.float32], *, by_pitch_class: bool = True) -> None:
@@ -257,7 +253,7 @@ class Steering:
             logits_V[self._position_ids] += per_position * (self._positions - place.position).clip(min=0)
             if rhythm := self._rhythm.get(part):
                 logits_V[self._position_ids] += self._weight * rhythm.lean()
-        if self._wishes.density:  # the model begins a note where the one before it ends
+        if self._cast.wishes_of(part).density:  # the model begins a note where the one before it ends
             longer = (self._durations - place.duration).clip(-2 * GRID, 2 * GRID)
             logits_V[self._duration_ids] += per_position * longer
         if part[0] != DRUMS and place.kind not in ("Program", "Part"):

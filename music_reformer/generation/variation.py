@@ -12,6 +12,7 @@ from music_reformer.generation.closing import Closing
 from music_reformer.generation.continuation import NewNoteTracks, write_continuation
 from music_reformer.generation.director import Director
 from music_reformer.generation.ensemble import Ensemble
+from music_reformer.generation.given_notes import GivenNotes
 from music_reformer.generation.instrument_reminder import InstrumentReminder
 from music_reformer.generation.polyphony_guard import PolyphonyGuard
 from music_reformer.generation.prompt import Prompt
@@ -68,6 +69,7 @@ class Variation:
     chords: ChordLane | None = None
     recall: Recall | None = None
     closing: Closing | None = None
+    given: GivenNotes | None = None
     reminder: InstrumentReminder | Director | None = None
     unread: list[int] = field(default_factory=list)
     finished: bool = False
@@ -87,6 +89,8 @@ class Variation:
             mask = self.ensemble.narrowed(mask)
         if self.chords is not None:
             mask = self.chords.narrowed(mask)
+        if self.given is not None:
+            mask = self.given.narrowed(mask)
         if self._tokens_in_bar > MAX_TOKENS_PER_BAR:
             time_only = mask & self.state.grammar.time_mask
             if time_only.any():  # else a note that has begun is completed first
@@ -109,7 +113,7 @@ class Variation:
             self.ensemble.lean(logits_V, by_pitch_class=by_pitch_class)
         if self.steering is not None and (not is_planned or (self.steering.is_wished and not closes)):
             self.steering.lean(logits_V, by_pitch_class=by_pitch_class)
-        for guide in (self.recall, self.chords, self.closing):
+        for guide in (self.recall, self.chords, self.closing, self.given):
             if guide is not None:
                 guide.lean(logits_V)
 
@@ -126,13 +130,15 @@ class Variation:
         self.unread += [token, *told] if isinstance(self.reminder, Director) else [*told, token]
         followers = (
             *(self.repetition_guard, self.polyphony_guard),
-            *(self.ensemble, self.steering, self.chords, self.recall, self.closing),
+            *(self.ensemble, self.steering, self.chords, self.recall, self.closing, self.given),
         )
         for follower in followers:
             if follower is not None:
                 follower.take(token)
+        is_given = self.given is not None and self.given.wrote_one
         for note in state.advance(token):
-            self._keep(note)
+            if not is_given:  # which stands in the piece already
+                self._keep(note)
         if state.bar != self._bar:
             self._bar, self._tokens_in_bar = state.bar, 0
         self._tokens_in_bar += 1

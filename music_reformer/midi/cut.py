@@ -134,16 +134,28 @@ def score_from(score: symusic.Score, origin: int) -> symusic.Score:
 
 
 def without_notes(
-    score: symusic.Score, begin: int, end: int, programs: Collection[int], tracks: Collection[int] = ()
+    score: symusic.Score,
+    begin: int,
+    end: int,
+    programs: Collection[int],
+    tracks: Collection[int] = (),
+    locked: Collection[tuple[int, int, int]] = (),
 ) -> symusic.Score:
     """A copy without the notes that begin from tick `begin` to before `end`, of these instruments (none: of all).
 
-    Of these, the tracks with some indices alone may be meant (none: all).
+    Of these, the tracks with some indices alone may be meant (none: all), and single notes stay: those that are
+    `locked`, by track, tick and pitch.
     """
     kept = score.copy()
     for index, track in enumerate(kept.tracks):
         if is_meant(track, index, programs=programs, tracks=tracks):
-            track.notes = type(track.notes)([note for note in track.notes if not begin <= note.time < end])
+            track.notes = type(track.notes)(
+                [
+                    note
+                    for note in track.notes
+                    if not begin <= note.time < end or (index, note.time, note.pitch) in locked
+                ]
+            )
     return kept
 
 

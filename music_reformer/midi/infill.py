@@ -58,6 +58,7 @@ def cut_hole(
     count: int,
     programs: Collection[int] = ALL,
     parts: Collection[Part] = (),
+    named: Collection[int] | None = None,
 ) -> CutOut:
     """Cut bars `first` to `first + count - 1` out of a piece, of the given instruments or of all.
 
@@ -68,6 +69,7 @@ def cut_hole(
         count: bars of the hole.
         programs: instruments to cut out, -1 for drums.
         parts: of these instruments, the parts to cut out (Parts encoding); none: all.
+        named: instruments that are named as those that play in the hole; None: `programs`.
     """
     ids = reader.content(ids)
     lines = reader.bars(ids)
@@ -81,7 +83,8 @@ def cut_hole(
         kept, taken = reader.divide(bars, programs)
     line_ends = reader.line_ends(bars)
     emptied = np.insert(bars[kept], np.cumsum(kept)[line_ends - 1], reader.hole_mark)
-    naming = reader.naming(programs) if programs else []
+    named = programs if named is None else named
+    naming = reader.naming(named) if named else []
     hole, opening = bars[taken].tolist(), bars[: line_ends[0]].tolist()
     if reader.names_behind_line:
         hole, opening, naming = [*opening, *naming, *hole[len(opening) :]], [*opening, *naming], []

@@ -32,6 +32,7 @@ def roll_data(
     continuation_end: float | None = None,
     programs: Collection[int] = (),
     new_tracks: Collection[int] = (),
+    locked: Collection[tuple[int, int, int]] = (),
     only_new: bool = False,
 ) -> dict[str, Any]:
     """A score as a piano roll.
@@ -42,6 +43,7 @@ def roll_data(
         continuation_end: end of the infilled hole in seconds; None: open-ended.
         programs: instruments that have new notes, -1 for drums; none: all.
         new_tracks: of these, the indices of the tracks that have new notes; none: all.
+        locked: old notes among them, by track, tick and pitch.
         only_new: leave out old notes, and everything else that lies before `continuation_start`.
 
     Returns:
@@ -52,15 +54,14 @@ def roll_data(
         `continuation_start`. Of a whole piece also what is needed to edit it: in a track "ticks", [tick, length] of
         each note, "bar_ticks" and "beat_ticks" of the lines, and "resolution", the ticks of a quarter.
     """
-    first_new = np.inf if continuation_start is None else continuation_start - CUT_TOLERANCE
-    until = np.inf if continuation_end is None else continuation_end - CUT_TOLERANCE
+    first_new, until = (np.inf if x is None else x - CUT_TOLERANCE for x in (continuation_start, continuation_end))
     since = first_new if only_new else -np.inf
     tracks = []
     for index, track in enumerate(score.tracks):
         if not len(track.notes):
             continue
-        may_be_new = is_meant(track, index, programs=programs, tracks=new_tracks)
-        notes, ticks = _notes(score, track, first_new if may_be_new else np.inf, until)
+        since_new = first_new if is_meant(track, index, programs=programs, tracks=new_tracks) else np.inf
+        notes, ticks = _notes(score, track, since_new, until, {note[1:] for note in locked if note[0] == index})
         found = {
             "index": index,
             "name": shown(track.name) or instrument_name(track.program, drum=track.is_drum),
@@ -92,25 +93,29 @@ def roll_json(score: symusic.Score, **options: Any) -> str:
 
 
 def _notes(
-    score: symusic.Score, track: symusic.core.TrackTick, first_new: float, until: float
+    score: symusic.Score,
+    track: symusic.core.TrackTick,
+    first_new: float,
+    until: float,
+    old: Collection[tuple[int, ...]],
 ) -> tuple[list[list[Any]], list[list[int]]]:
     """Notes of a track by start, and [tick, length] of each.
 
-    New are the ones that begin from `first_new` to before `until` (in seconds).
+    New are the ones that begin from `first_new` to before `until` (in seconds), but for `old` ones (tick and pitch).
     """
     columns = track.notes.numpy()
     starts = seconds_at(score, columns["time"])
     ends = seconds_at(score, columns["time"].astype(np.int64) + columns["duration"])
-    rows = zip(columns["pitch"], starts, ends, columns["velocity"], strict=True)
+    rows = zip(columns["pitch"], starts, ends, columns["velocity"], columns["time"], strict=True)
     notes: list[list[Any]] = [
         [
             int(pitch),
             round(float(start), 4),
             round(float(end), 4),
             int(velocity),
-            bool(first_new <= start < until),
+            bool(first_new <= start < until) and (int(tick), int(pitch)) not in old,
         ]
-        for pitch, start, end, velocity in rows
+        for pitch, start, end, velocity, tick in rows
     ]
     ticks = zip(columns["time"].tolist(), columns["duration"].tolist(), strict=True)
     both = sorted(zip(notes, map(list, ticks), strict=True), key=lambda pair: (pair[0][1], pair[0][0]))

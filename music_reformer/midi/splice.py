@@ -75,7 +75,8 @@ class Writer:
         cut: tick of the cut.
         until: tick at which the hole ends, if the cut is the beginning of one.
         missing: instruments whose notes were taken out of the hole, -1 for drums; none: all.
-        missing_tracks: of these, the indices in `score` of the tracks; none: all.
+        missing_tracks: of these, the indices in `score` of the tracks; none: all. New tracks are counted behind them.
+        locked: notes that stay in the hole, by track, tick and pitch.
         metre: from the cut on, where it is another than the file has there.
         name: what messages call the file.
     """
@@ -89,6 +90,7 @@ class Writer:
         until: int | None = None,
         missing: frozenset[int] = frozenset(),
         missing_tracks: frozenset[int] = frozenset(),
+        locked: frozenset[tuple[int, int, int]] = frozenset(),
         metre: tuple[int, int] | None = None,
         name: str = "the file",
     ) -> None:
@@ -97,7 +99,7 @@ class Writer:
         self._splicer: Splicer | None = None
         if original is not None:
             try:
-                self._splicer = Splicer(original, score, cut, until, missing, missing_tracks, metre)
+                self._splicer = Splicer(original, score, cut, until, missing, missing_tracks, locked, metre)
             except SpliceError as error:
                 self._tell(error)
 
@@ -124,7 +126,7 @@ class Splicer:
         original: bytes of a MIDI file.
         score: the same, as `read_score` reads it.
         cut: tick of the cut.
-        until, missing, missing_tracks, metre: as in `Writer`.
+        until, missing, missing_tracks, locked, metre: as in `Writer`.
 
     Raises:
         SpliceError: it is damaged.
@@ -136,6 +138,7 @@ class Splicer:
     until: int | None = None
     missing: frozenset[int] = frozenset()
     missing_tracks: frozenset[int] = frozenset()
+    locked: frozenset[tuple[int, int, int]] = frozenset()
     metre: tuple[int, int] | None = None
     _kept: list[list[Event]] = field(default_factory=list)
     # (tick, pitch, program or -1 for drums) of notes -> who plays them.
@@ -176,6 +179,7 @@ class Splicer:
             news[0].append(Event(self.cut, bytes([META, METRE]) + quantity(len(signature)) + signature))
         for number, track in enumerate(continued.tracks):
             program = program_of(track)
+            track = self._without_locked(track, number)
             if not self._is_missing(program, number) or not _has_news(track, self.cut, self.until):
                 continue
             place = self._place(number)
@@ -191,6 +195,14 @@ class Splicer:
         return header + b"".join(
             write_track(merged(events, news[number], self.cut)) for number, events in enumerate(chunks)
         )
+
+    def _without_locked(self, track: symusic.core.TrackTick, number: int) -> symusic.core.TrackTick:
+        locked = {(tick, pitch) for index, tick, pitch in self.locked if index == number}
+        if not locked:
+            return track
+        rest = track.copy()
+        rest.notes = type(rest.notes)([note for note in rest.notes if (note.time, note.pitch) not in locked])
+        return rest
 
     def _still_plays(self, place: Place, program: int) -> bool:
         return program == DRUMS or (
@@ -266,11 +278,12 @@ class Splicer:
 
     def _find_taken(self) -> None:
         """Which notes were taken out of the hole: of all missing instruments, or where some tracks play."""
-        places = {self._places[track] for track in self.missing_tracks}
+        places = {self._place(track) for track in self.missing_tracks}
+        locked = {(self._place(track), tick, pitch) for track, tick, pitch in self.locked}
         self._taken = {
             (place.chunk, tick, place.channel, pitch)
             for place, tick, pitch in self._in_hole
-            if not self.missing_tracks or place in places
+            if (not self.missing_tracks or place in places) and (place, tick, pitch) not in locked
         }
 
     def _find_places(self) -> None:

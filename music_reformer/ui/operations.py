@@ -187,6 +187,7 @@ class Operations:
                 until=prompt.until_tick,
                 missing=prompt.missing,
                 missing_tracks=prompt.missing_tracks,
+                locked=prompt.locked,
                 metre=order.request.parsed_metre(),
                 name=stem,
             )
@@ -269,6 +270,7 @@ class Operations:
             continuation_end=session.hole_end_seconds,
             programs=prompt.missing,
             new_tracks=prompt.missing_tracks,
+            locked=prompt.locked,
             only_new=True,
         )
         outline = new_chords_json(score, prompt.cut_tick, session.end_tick)

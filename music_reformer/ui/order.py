@@ -8,7 +8,16 @@ from typing import Any
 
 from music_reformer.config import Checked, SamplingConfig, require
 from music_reformer.config.checked import bounded, one_of
-from music_reformer.generation.request import FORM_OF_PIECE, MAX_TRACK, Length, Request, Wishes
+from music_reformer.generation.request import (
+    FORM_OF_PIECE,
+    MAX_LOCKED,
+    MAX_TICK,
+    MAX_TRACK,
+    Length,
+    PartRequest,
+    Request,
+    Wishes,
+)
 from music_reformer.midi.key import MAJORS, MINORS
 from music_reformer.ui.calls import read_fields
 
@@ -51,6 +60,9 @@ class OrderFields(Checked):
     until_bar: int = bounded(-1, -1, MAX_BAR, hint="-1 is all")
     instruments: list[int] = bounded([], -1, 127, size=(0, MAX_INSTRUMENTS), hint="-1 is drums")
     tracks: list[int] = bounded([], 0, MAX_TRACK, size=(0, 256))
+    # Each with the fields of `PartRequest`; a new track has a program instead of a track.
+    parts: list[dict[str, Any]] = field(default_factory=list)
+    locked: list[list[int]] = bounded([], 0, MAX_TICK, size=(0, MAX_LOCKED))
     key: str = ""
     metre: str = one_of("", ("", *METRES))
     tempo: float = bounded(120.0, MIN_TEMPO, MAX_TEMPO, hint="in beats a minute")
@@ -124,6 +136,8 @@ class Order:
             until_bar=None if is_new or sent.until_bar < 0 else sent.until_bar,
             programs=sent.instruments,
             tracks=[] if is_new else sent.tracks,
+            parts=[read_fields(PartRequest, part, name="part") for part in sent.parts],
+            locked=sent.locked,
             key=sent.key or None,
             metre=sent.metre or None,
             chords=sent.chords or None,

@@ -119,7 +119,7 @@ def test_a_copy_goes_its_own_way() -> None:
     generator = stand_in("Parts")
     prompt = generator.start(four_voices(), Request(length="2bars")).prompt
     vocabulary = generator.tokenizer.vocabulary
-    ensemble = Ensemble(PartsReader(vocabulary), vocabulary, prompt.past_ids, metre=(4, 4), programs=None)
+    ensemble = Ensemble(PartsReader(vocabulary), vocabulary, prompt.past_ids, metre=(4, 4))
     other = ensemble.copy()
     everything = np.ones(len(vocabulary), dtype=np.bool_)
     before = ensemble.narrowed(everything)
@@ -144,9 +144,7 @@ def test_roots_of_chords_that_the_piece_does_not_use_become_rare() -> None:
     ids = vocabulary.ids
     bar = [ids["Bar", (4, 4)], ids["ChordRoot", 7], ids["ChordQuality", 0], ids["Program", 0], ids["Velocity", 63]]
     bar += [ids["Duration", 24], ids["Pitch", 67]]
-    ensemble = Ensemble(
-        PartsReader(vocabulary), vocabulary, [1, *bar * 4, ids["Bar", (4, 4)]], metre=(4, 4), programs=None
-    )
+    ensemble = Ensemble(PartsReader(vocabulary), vocabulary, [1, *bar * 4, ids["Bar", (4, 4)]], metre=(4, 4))
     logits_V = np.zeros(len(vocabulary), np.float32)
     ensemble.lean(logits_V)
     roots = logits_V[vocabulary.ids_of["ChordRoot"]]
@@ -168,7 +166,7 @@ def test_in_another_key_its_pitch_classes_and_chords_are_usual() -> None:
     vocabulary = generator.tokenizer.vocabulary
     prompt = generator.start(four_voices(), Request(length="2bars")).prompt
     key = Key.parse("Ab major")
-    ensemble = Ensemble(PartsReader(vocabulary), vocabulary, prompt.past_ids, metre=(4, 4), programs=None, key=key)
+    ensemble = Ensemble(PartsReader(vocabulary), vocabulary, prompt.past_ids, metre=(4, 4), key=key)
     ensemble.take(vocabulary.ids["ChordRoot", 10])
     logits = np.zeros(len(vocabulary), np.float32)
     ensemble.lean(logits)

@@ -11,7 +11,7 @@ import symusic
 
 from helpers.composing import run, stand_in
 from helpers.rich_midi import events_of, rich_file
-from helpers.stand_in_model import StandIn, full_score
+from helpers.stand_in_model import StandIn, full_score, quartet
 from music_reformer.config import TokenizerConfig
 from music_reformer.errors import UserError
 from music_reformer.generation.generator import Generator
@@ -159,19 +159,6 @@ def test_spliced_into_the_file_all_other_events_stay(midi_format: int, chosen: s
         )
 
     assert not others(original) - others(written)
-
-
-def quartet() -> symusic.Score:
-    """Two violins, a viola and a second viola that is silent in the first bars."""
-    score = full_score()
-    score.tracks = type(score.tracks)([score.tracks[0].copy() for _ in range(4)])
-    for number, (track, program) in enumerate(zip(score.tracks, (40, 40, 41, 41), strict=True)):
-        track.program, track.name, track.is_drum = program, f"part {number}", False
-        track.notes.filter(lambda note, number=number: note.time % 7 != number and note.time >= 480 * number)
-        track.controls, track.pitch_bends, track.pedals, track.lyrics = (
-            type(events)() for events in (track.controls, track.pitch_bends, track.pedals, track.lyrics)
-        )
-    return score
 
 
 @pytest.mark.parametrize("tracks", [[1], [0], [3], [0, 3], [0, 1]])

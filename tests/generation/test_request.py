@@ -10,7 +10,7 @@ from music_reformer.batch.settings import GenerateConfig
 from music_reformer.cli import compose_config
 from music_reformer.config import SamplingConfig
 from music_reformer.errors import UserError
-from music_reformer.generation.request import Length, Request, Wishes
+from music_reformer.generation.request import Length, PartRequest, Request, Wishes
 from music_reformer.midi.key import Key
 from music_reformer.midi.lead_sheet import LeadSheet
 
@@ -72,6 +72,13 @@ def test_other_lengths_are_refused(text: str) -> None:
         ({"form": 5}, "form"),
         ({"density": 5}, "density"),
         ({"register": 0.5}, "register"),
+        ({"parts": [{"track": 1}]}, "parts"),
+        ({"parts": [PartRequest(track=1), PartRequest(track=1, density=1)]}, "track 1 is named twice"),
+        ({"parts": [PartRequest(track=1, role="lock")]}, "give until_bar"),
+        ({"parts": [PartRequest(track=1, role="lock")], "tracks": [1], "until_bar": 4}, "recomposed and locked"),
+        ({"locked": [[0, 480, 60]]}, "give until_bar"),
+        ({"locked": [[0, 480]], "until_bar": 4}, "three numbers"),
+        ({"locked": [0, 480, 60], "until_bar": 4}, "locked"),
         ({"rounds": -1}, "rounds"),
         ({"rounds": 1000}, "rounds"),
     ],
@@ -92,6 +99,8 @@ def test_the_command_line_takes_every_field_of_a_request_without_a_prefix() -> N
         "cut_bar": "4",
         "until_bar": "8",
         "programs": "[33,-1]",
+        "parts": "[{track: 1, role: lock}, {track: 2, density: -1}, {program: 40}]",
+        "locked": "[[0, 480, 60]]",
         "key": "'A minor'",
         "chords": "F#m7 | D7 G/B | %",
         "form": "A | new 8 | 5-12'",
@@ -114,6 +123,8 @@ def test_the_command_line_takes_every_field_of_a_request_without_a_prefix() -> N
         cut_bar=4,
         until_bar=8,
         programs=[-1, 33],
+        parts=[PartRequest(track=1, role="lock"), PartRequest(track=2, density=-1), PartRequest(program=40)],
+        locked=[[0, 480, 60]],
         key="A minor",
         chords="F#m7 | D7 G/B | %",
         form="A | new 8 | 5-12'",
@@ -127,6 +138,30 @@ def test_the_command_line_takes_every_field_of_a_request_without_a_prefix() -> N
         study=8,
         rounds=4,
     )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "give one of the two"),
+        ({"track": 1, "program": 40}, "give one of the two"),
+        ({"track": 1, "role": "sing"}, "play, rest, lock"),
+        ({"track": -1}, "track"),
+        ({"program": 128}, "program"),
+        ({"track": 1, "density": 5}, "density"),
+        ({"program": 40, "role": "rest"}, "leave out all but its program"),
+        ({"program": 40, "register": 1}, "leave out all but its program"),
+    ],
+)
+def test_what_is_no_part_is_refused(settings: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        PartRequest(**settings)
+
+
+def test_wishes_add_up_within_their_range() -> None:
+    assert Wishes(density=3, register=-2) + Wishes(density=3, dynamics=1) == Wishes(4, 0, -2, 1)
+    assert Request(parts=[PartRequest(track=0, density=1)]).asks_for_change
+    assert not Request(parts=[PartRequest(track=0, role="rest")]).asks_for_change
 
 
 def test_a_batch_asks_for_the_same_with_other_seeds() -> None:

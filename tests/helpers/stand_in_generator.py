@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import symusic
 import torch
 
+from music_reformer.generation.cast import cast_behind_cut, cast_in_hole, with_new_tracks
 from music_reformer.generation.request import Length, Request
 from music_reformer.generation.session import SessionProgress
 from music_reformer.generation.study import Lesson, StudyProgress
@@ -36,6 +37,7 @@ class StandInPrompt:
     until_tick: int | None = None
     missing: frozenset[int] = frozenset()
     missing_tracks: frozenset[int] = frozenset()
+    locked: frozenset[tuple[int, int, int]] = frozenset()
 
 
 class StandInGenerator:
@@ -53,12 +55,25 @@ class StandInGenerator:
         programs = set(request.programs)
         if request.tracks:
             programs = {DRUMS if prompt.tracks[i].is_drum else prompt.tracks[i].program for i in request.tracks}
+        prompt, missing, tracks, playing = with_new_tracks(prompt, request), programs, set(request.tracks), set[int]()
+        if request.parts and until_bar is not None:
+            recast = cast_in_hole(prompt, request)
+            missing, tracks = {program for program, _ in recast.parts}, set(recast.tracks)
+            playing = {recast.cast.tracks[part] for part in recast.cast.parts}
+        elif request.parts:
+            cast = cast_behind_cut(prompt, request, programs or programs_of(prompt))
+            playing = {cast.tracks[part] for part in cast.parts if part in cast.tracks}
+        if playing:
+            programs = {DRUMS if prompt.tracks[i].is_drum else prompt.tracks[i].program for i in playing}
         players = sorted(programs or programs_of(prompt) or {0}, reverse=True)
         length = Length(bars=until_bar - (cut_bar or 0)) if until_bar is not None else request.parsed_length()
         session = StandInSession(self, prompt, length, request.num_composed, request.seed, cut_bar, players)
         session.request = request
         if until_bar is not None:
-            session.keep_behind(prompt, frozenset(programs), frozenset(request.tracks))
+            session.prompt.locked = frozenset((track, tick, pitch) for track, tick, pitch in request.locked)
+            session.keep_behind(prompt, frozenset(missing), frozenset(tracks))
+        if playing:
+            session.play_on(playing)
         return session
 
     def study(self, score: symusic.Score, request: Request) -> StandInStudy:
@@ -141,11 +156,18 @@ class StandInSession:
         for index, (kept, track) in enumerate(zip(self._score.tracks, whole.tracks, strict=True)):
             stays = bool(missing) and (DRUMS if track.is_drum else track.program) not in missing
             stays = stays or (bool(tracks) and index not in tracks)
-            kept.notes.extend([note for note in track.notes if note.time >= (self._cut if stays else until)])
+            locked = {(tick, pitch) for number, tick, pitch in self.prompt.locked if number == index}
+            begin = self._cut if stays else until
+            behind = [note for note in track.notes if note.time >= begin or (note.time, note.pitch) in locked]
+            kept.notes.extend([note for note in behind if note.time >= self._cut])
         self.prompt.until_tick, self.prompt.missing, self.prompt.missing_tracks = until, missing, tracks
         if tracks:
-            self._tracks_of = {player: [i for i in places if i in tracks] for player, places in self._tracks_of.items()}
+            self.play_on(tracks)
         self.hole_end_seconds = self.end_seconds
+
+    def play_on(self, tracks: Collection[int]) -> None:
+        """Play on these tracks alone."""
+        self._tracks_of = {player: [i for i in places if i in tracks] for player, places in self._tracks_of.items()}
 
     @property
     def scores(self) -> list[symusic.Score]:

@@ -101,3 +101,16 @@ def full_score(*, metre: tuple[int, int] = (3, 4), bars: int = 8, ticks: int = 3
     bass.pitch_bends.extend([symusic.PitchBend(9, 500), symusic.PitchBend(bar, 0), symusic.PitchBend(end - 30, -2000)])
     score.tracks.extend([right, left, bass, drums])
     return score
+
+
+def quartet() -> symusic.Score:
+    """Two violins, a viola and a second viola that is silent in the first bars."""
+    score = full_score()
+    score.tracks = type(score.tracks)([score.tracks[0].copy() for _ in range(4)])
+    for number, (track, program) in enumerate(zip(score.tracks, (40, 40, 41, 41), strict=True)):
+        track.program, track.name, track.is_drum = program, f"part {number}", False
+        track.notes.filter(lambda note, number=number: note.time % 7 != number and note.time >= 480 * number)
+        track.controls, track.pitch_bends, track.pedals, track.lyrics = (
+            type(events)() for events in (track.controls, track.pitch_bends, track.pedals, track.lyrics)
+        )
+    return score

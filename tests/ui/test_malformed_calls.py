@@ -45,6 +45,8 @@ ORDER_FIELDS = [
     "tempo",
     "instruments",
     "tracks",
+    "parts",
+    "locked",
     "chords",
     "form",
     "density",
@@ -64,6 +66,8 @@ TAKEN = {
     ("seed", json.dumps(10**9)),
     ("instruments", "[]"),
     ("tracks", "[]"),
+    ("parts", "[]"),
+    ("locked", "[]"),
     ("tempo", "120.0"),
     *((name, "2.5") for name in ("temperature", "repetition_penalty")),
 }
@@ -83,6 +87,7 @@ def order_cases() -> list[dict[str, Any]]:
     cases = [{name: value} for name, value in itertools.product(ORDER_FIELDS, WRONG)]
     cases += [{"sampling": {name: value}} for name, value in itertools.product(SAMPLING_FIELDS, WRONG)]
     cases += [{"sampling": value} for value in WRONG if value != {}]
+    cases += [{"parts": [{name: value}]} for name in ("track", "program", "role") for value in WRONG]
     cases += [{name: 1} for name in ("volume", "Piece", "meta", "request", "__class__", "", "x" * 900)]
     return [case for case in cases if not is_fine(case)]
 

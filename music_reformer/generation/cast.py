@@ -1,0 +1,184 @@
+"""Cast: who plays the new bars, part by part, and how each is to differ from what it has played.
+
+A request names tracks of the file; the model knows parts (`midi/parts.py`): a program, and a number among the tracks of
+that program. Here one becomes the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+import symusic
+
+from music_reformer.config import require
+from music_reformer.generation.request import Request, Wishes
+from music_reformer.midi.cut import new_track
+from music_reformer.midi.parts import MAX_PARTS, tracks_of_parts
+from music_reformer.midi.parts_reader import Part
+from music_reformer.midi.vocabulary import program_of
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Who plays, and how.
+
+    Attributes:
+        programs: instruments that may play, -1 for drums; None: all.
+        parts: of these, the parts that may play; none: all.
+        newcomers: of these, the parts of new tracks, of which the piece shows nothing.
+        wishes: how all are to differ from what they have played.
+        by_part: and beyond that, single parts.
+        tracks: of the piece with its new tracks, the index of each part's.
+    """
+
+    programs: frozenset[int] | None = None
+    parts: frozenset[Part] = frozenset()
+    newcomers: frozenset[Part] = frozenset()
+    wishes: Wishes = field(default_factory=Wishes)
+    by_part: Mapping[Part, Wishes] = field(default_factory=dict)
+    tracks: Mapping[Part, int] = field(default_factory=dict)
+
+    def may_play(self, part: Part) -> bool:
+        """Whether a part is one of those that play."""
+        return (self.programs is None or part[0] in self.programs) and (not self.parts or part in self.parts)
+
+    def wishes_of(self, part: Part) -> Wishes:
+        """How a part is to differ, all in all."""
+        return self.wishes + self.by_part.get(part, Wishes())
+
+    @property
+    def is_wished(self) -> bool:
+        """Whether any part is to differ."""
+        return self.wishes != Wishes() or bool(self.by_part)
+
+
+@dataclass(frozen=True)
+class Recast:
+    """Who plays in bars that are recomposed, and who stays.
+
+    Attributes:
+        cast: those who play.
+        tracks: indices of the tracks that are taken out, or new; none: by instruments.
+        parts: the same by part.
+        stays: whether anybody keeps what they play there.
+    """
+
+    cast: Cast
+    tracks: frozenset[int] = frozenset()
+    parts: frozenset[Part] = frozenset()
+    stays: bool = False
+
+
+def with_new_tracks(score: symusic.Score, request: Request) -> symusic.Score:
+    """The piece with an empty track for each that a request adds, behind its own; itself where it adds none."""
+    programs = [part.program for part in request.parts if part.program is not None]
+    if not programs:
+        return score
+    grown = score.copy()
+    for program in programs:
+        grown.tracks.append(new_track(program))
+    return grown
+
+
+class Roles:
+    """What a request says of single parts, by track and part of a piece.
+
+    Args:
+        score: the piece, with the new tracks.
+        request: what is asked for.
+
+    Attributes:
+        part_of: the part of each track that holds notes, or is new, by its index.
+        new, resting, locked: indices of tracks.
+        wishes: of single parts.
+
+    Raises:
+        UserError: the request names a track that holds no notes.
+    """
+
+    def __init__(self, score: symusic.Score, request: Request) -> None:
+        self.part_of = {track: part for part, track in tracks_of_parts(score).items()}
+        named = [part.track for part in request.parts if part.track is not None]
+        first_new = len(score.tracks) - (len(request.parts) - len(named))
+        for track in (*request.tracks, *named):
+            is_there = track in self.part_of and track < first_new
+            require(is_there, f"track {track} has no notes in this piece; choose tracks that have some")
+        self.new = frozenset(range(first_new, len(score.tracks)))
+        for track in sorted(self.new):
+            program = program_of(score.tracks[track])
+            number = 1 + sum(other == program for other, _ in self.part_of.values())
+            require(number <= MAX_PARTS, f"the piece has {MAX_PARTS} tracks of program {program}; add another one")
+            self.part_of[track] = program, number
+        new = iter(sorted(self.new))
+        index = [next(new) if part.track is None else part.track for part in request.parts]
+        roles = list(zip(index, request.parts, strict=True))
+        self.resting, self.locked = (
+            frozenset(track for track, part in roles if part.role == role) for role in ("rest", "lock")
+        )
+        self.wishes = {self.part_of[track]: part.wishes for track, part in roles if part.wishes != Wishes()}
+
+    def of(self, tracks: Collection[int]) -> frozenset[Part]:
+        """The parts of some tracks."""
+        return frozenset(self.part_of[track] for track in tracks)
+
+    def unheard(self, programs: Collection[int]) -> frozenset[Part]:
+        """A first part of each instrument that no track of the piece has."""
+        heard = {program for program, _ in self.part_of.values()}
+        return frozenset((program, 1) for program in programs if program not in heard)
+
+
+def cast_behind_cut(score: symusic.Score, request: Request, programs: Collection[int]) -> Cast:
+    """Who goes on.
+
+    Args:
+        score: the piece, with the new tracks.
+        request: what is asked for.
+        programs: instruments that may play, -1 for drums.
+
+    Raises:
+        UserError: the request names tracks that hold no notes, or everybody rests.
+    """
+    roles = Roles(score, request)
+    if not roles.new and not roles.resting:
+        return _cast(roles, request, programs)
+    named = {track for track, part in roles.part_of.items() if part[0] in programs}
+    playing = roles.of((named | roles.new) - roles.resting) | roles.unheard(programs)
+    return _cast_of_parts(roles, request, playing)
+
+
+def cast_in_hole(score: symusic.Score, request: Request) -> Recast:
+    """Who is recomposed: the tracks or instruments that the request names, or all; and who of them rests or stays.
+
+    Raises:
+        UserError: the request names tracks that hold no notes, or nobody plays.
+    """
+    roles = Roles(score, request)
+    tracks, programs = set(roles.part_of) - roles.new, set(request.programs)
+    named = set(request.tracks) or tracks
+    if programs:
+        named = {each for each in tracks if roles.part_of[each][0] in programs}
+    taken = (named - roles.locked) | roles.resting | roles.new
+    stays = bool(tracks - taken)
+    is_by_track = roles.new or roles.resting or roles.locked or (request.tracks and stays)
+    if not is_by_track:
+        playing = frozenset(programs) or frozenset(program for program, _ in roles.part_of.values())
+        return Recast(_cast(roles, request, playing), stays=stays)
+    cast = _cast_of_parts(roles, request, roles.of(taken - roles.resting) | roles.unheard(programs))
+    return Recast(cast, frozenset(taken), roles.of(taken) | cast.parts, stays)
+
+
+def _cast_of_parts(roles: Roles, request: Request, playing: frozenset[Part]) -> Cast:
+    require(bool(playing), "every part rests or is locked; let at least one play")
+    return _cast(roles, request, {program for program, _ in playing}, playing)
+
+
+def _cast(roles: Roles, request: Request, programs: Collection[int], parts: Collection[Part] = ()) -> Cast:
+    return Cast(
+        programs=frozenset(programs),
+        parts=frozenset(parts),
+        newcomers=roles.of(roles.new),
+        wishes=request.wishes,
+        by_part=roles.wishes,
+        tracks={part: track for track, part in roles.part_of.items()},
+    )

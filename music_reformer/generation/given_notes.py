@@ -1,0 +1,142 @@
+"""GivenNotes: leads the model through notes of recomposed bars that are locked (Parts encoding).
+
+The model writes the bars from their first note to their last, locked notes included, so that what it adds knows of
+them. It may not pass over a locked note: not by a later position, a higher pitch, another part or the next bar. What it
+wrote for one is not added to the piece, where the note itself stands, event for event.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from music_reformer.generation.parts_follower import NOBODY, PartsFollower
+from music_reformer.generation.recall import BarMusic, RecalledNote
+from music_reformer.midi.parts import MAX_PARTS, part_order
+from music_reformer.midi.parts_reader import Part
+from music_reformer.midi.vocabulary import DRUMS, Vocabulary
+
+# Added to the logits of the velocity and the duration of a locked note where it comes next.
+AS_IT_IS_LOGIT = 4.0
+
+
+class GivenNotes:
+    """Follows one stream from the line of the first recomposed bar on, token by token.
+
+    Args:
+        vocabulary: of the tokenizer.
+        bars: the locked notes of each recomposed bar.
+        metre: of the bars.
+
+    Attributes:
+        wrote_one: whether the last token was a locked note.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, bars: Sequence[BarMusic], *, metre: tuple[int, int]) -> None:
+        ids_of = vocabulary.ids_of
+        self._ids, self._bars = vocabulary.ids, bars
+        self._place = PartsFollower(vocabulary, metre)
+        self._bar_and_end = [*ids_of["Bar"], *ids_of["EOS"]]
+        self._programs = np.array(ids_of["Program"])
+        self._orders = np.array([part_order(vocabulary.values[token], 0) for token in ids_of["Program"]])
+        self._numbers = np.array(ids_of["Part"])  # tokens of the numbers 2, 3, ...
+        self._positions = np.array(ids_of["Position"])
+        self._position_values = np.array([vocabulary.values[token] for token in ids_of["Position"]])
+        self._pitches, self._drums = np.array(ids_of["Pitch"]), np.array(ids_of["PitchDrum"])
+        self.wrote_one = False
+        self._begin_bar()
+
+    def copy(self) -> GivenNotes:
+        """An independent one at the same place."""
+        other = copy.copy(self)
+        other._place, other._left = self._place.copy(), dict(self._left)
+        return other
+
+    def _begin_bar(self) -> None:
+        number = self._place.bar
+        # The locked notes that are still to come in this bar, by part.
+        self._left: dict[Part, tuple[RecalledNote, ...]] = (
+            dict(self._bars[number].parts) if number < len(self._bars) else {}
+        )
+        self._before = 0  # order of the part before the current one
+        self._velocity = 0  # of the current part
+
+    def take(self, token: int) -> None:
+        """Note the next token."""
+        place = self._place
+        bar, part = place.bar, place.part
+        place.follow(token)
+        self.wrote_one = False
+        if place.bar != bar:
+            self._begin_bar()
+        elif place.kind == "Program":
+            self._before, self._velocity = part_order(*part) if part != NOBODY else 0, 0
+        elif place.kind == "Velocity":
+            self._velocity = place.value
+        elif place.begins_note and (note := self._next()) is not None:
+            self.wrote_one = (note.position, note.pitch) == (place.position, place.value)
+            if self.wrote_one:
+                self._left[place.part] = self._left[place.part][1:]
+
+    def _next(self) -> RecalledNote | None:
+        """The locked note that the current part comes to next."""
+        return next(iter(self._left.get(self._place.part, ())), None)
+
+    def narrowed(self, allowed_V: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The allowed tokens without those that would pass over a locked note."""
+        place, note = self._place, self._next()
+        if not any(self._left.values()):
+            return allowed_V
+        narrowed_V = allowed_V.copy()
+        if place.kind == "Program" and self._narrow_numbers(narrowed_V):
+            return narrowed_V
+        if note is None:
+            self._narrow_leaving(narrowed_V, part_order(*place.part) if place.part != NOBODY else 0)
+            return narrowed_V
+        narrowed_V[self._bar_and_end] = narrowed_V[self._programs] = False
+        narrowed_V[self._positions[self._position_values > note.position]] = False
+        if place.position == note.position:
+            pitches = self._drums if place.part[0] == DRUMS else self._pitches
+            narrowed_V[pitches[note.pitch + 1 :]] = False
+            # Also where a note before it was written longer than the key is free.
+            narrowed_V[pitches[note.pitch]] = bool(allowed_V[pitches].any())
+        return narrowed_V
+
+    def _narrow_numbers(self, narrowed_V: NDArray[np.bool_]) -> bool:
+        """Behind a program: leave the part numbers up to the next part with locked notes. Whether there is one."""
+        program = self._place.part[0]
+        due = [order for order in self._due() if self._before < order <= part_order(program, MAX_PARTS)]
+        numbers = [order - part_order(program, 0) for order in due]
+        if not numbers:
+            return False
+        first = numbers[0]
+        narrowed_V[self._numbers[max(0, first - 1) :]] = False
+        return first > 1
+
+    def _due(self) -> list[int]:
+        """The orders of the parts that have locked notes left."""
+        return sorted(part_order(*part) for part, notes in self._left.items() if notes)
+
+    def _narrow_leaving(self, narrowed_V: NDArray[np.bool_], order: int) -> None:
+        """Leave the programs up to the next part with locked notes, and no way out of the bar before it."""
+        due = next((each for each in self._due() if each > order), None)
+        if due is not None:
+            narrowed_V[self._bar_and_end] = False
+            narrowed_V[self._programs[self._orders > due]] = False
+
+    def lean(self, logits_V: NDArray[np.float32]) -> None:
+        """Raise, in place, the logits of velocity and duration of a locked note that comes next."""
+        place, note = self._place, self._next()
+        if note is None or place.position != note.position:
+            return
+        if place.kind == "Duration":
+            return
+        if self._velocity != note.velocity:
+            wanted = self._ids["Velocity", note.velocity] if place.kind != "Velocity" else None
+        else:
+            wanted = self._ids.get(("Duration", note.duration)) if place.duration != note.duration else None
+        if wanted is not None:
+            logits_V[wanted] += AS_IT_IS_LOGIT
