@@ -11,8 +11,8 @@ export class Composing {
   #former = null;  // {run, selected} of the version before the run that is under way
 
   /** `keep(index)` makes a variation the piece, and resolves to whether it did; `instruments` are the 128 names. */
-  constructor({ piece, desk, settings, studying, instruments, keep }) {
-    Object.assign(this, { piece, desk, settings, studying, instruments, keep });
+  constructor({ piece, desk, settings, parts, locks, studying, instruments, keep }) {
+    Object.assign(this, { piece, desk, settings, parts, locks, studying, instruments, keep });
   }
 
   /** Compose the bars that are wanted, or with `rewrite`, that many bars at the end anew. */
@@ -25,14 +25,26 @@ export class Composing {
     const end = wholeBars(piece.version.score);
     if (rewrite) {
       cutBar = Math.max(0, end - rewrite);
-      [untilBar, tracks] = [null, []];
+      // Beside what stays in them, bars up to the end are composed anew, too.
+      const stays = this.parts.someStay || this.locks.between(piece.version, cutBar, end).length > 0;
+      [untilBar, tracks] = [stays ? end : null, []];
       order.length = `${rewrite}bars`;
     }
     if (!piece.isEmptyPiece) {
       Object.assign(order, { piece: piece.version.key, cut_bar: cutBar === end ? -1 : cutBar, until_bar: untilBar ?? -1 });
     }
     if (tracks.length) Object.assign(order, { tracks, instruments: [] });
+    if (!piece.isEmptyPiece) this.#askOfParts(order, cutBar, untilBar, tracks);
     await this.#run(order, cutBar, untilBar, tracks);
+  }
+
+  /** What is asked of single parts and notes. */
+  #askOfParts(order, cutBar, untilBar, tracks) {
+    const added = (order.parts ?? []).filter(({ program }) => program !== undefined);
+    const all = [...this.parts.read({ recomposes: untilBar !== null, tracks }).parts ?? [], ...added];
+    const locked = untilBar === null ? [] : this.locks.between(this.piece.version, cutBar, untilBar);
+    delete order.parts;
+    Object.assign(order, all.length && { parts: all }, locked.length && { locked });
   }
 
   async #run(order, cutBar, untilBar, tracks) {

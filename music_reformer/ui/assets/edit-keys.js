@@ -15,6 +15,7 @@ export function editKeys(editing) {
     ",": () => editing.walk(-1), ".": () => editing.walk(1),
     "<": () => editing.walk(-1, { adds: true }), ">": () => editing.walk(1, { adds: true }),
     Enter: () => editing.add(editing.cursor), Delete: use("delete"), Backspace: use("delete"), Escape: () => escape(editing),
+    K: use("lock"),
     "[": use("softer"), "]": use("louder"), Q: use("quantise"), B: use("bar"), D: use("draw"),
     "Ctrl A": () => editing.selectAll(), "Ctrl C": use("copy"), "Ctrl X": use("cut"), "Ctrl V": use("paste"),
   };

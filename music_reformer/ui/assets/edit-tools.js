@@ -26,8 +26,9 @@ export class EditTools {
 
   chooseTrack(place) { $("edit-track").value = place; }
 
-  /** `has` says of "notes" and "copied" whether there are any. */
-  show({ tracks }, has) {
+  /** `has` says of "notes" and "copied" whether there are any; `locked`: whether all that are selected are locked. */
+  show({ tracks }, { locked, ...has }) {
+    $("edit-lock").setAttribute("aria-pressed", locked);
     const names = tracks.map(({ name }) => name);
     const select = $("edit-track");
     if (names.join("\n") !== [...select.options].map(({ text }) => text).join("\n")) {

@@ -20,8 +20,8 @@ export class Editing {
   #clipboard = new Clipboard();
 
   /** `keep(index)` makes a variation the piece; `sound(note)` lets a note be heard. */
-  constructor({ piece, desk, roll, player, saving, keep, sound }) {
-    Object.assign(this, { piece, desk, roll, player, saving, keep, sound });
+  constructor({ piece, desk, roll, player, saving, locks, keep, sound }) {
+    Object.assign(this, { piece, desk, roll, player, saving, locks, keep, sound });
     $("edit").addEventListener("click", () => this.switch());
     this.tools = new EditTools({ onUse: (tool) => this.use(tool) });
   }
@@ -92,8 +92,19 @@ export class Editing {
     document.body.toggleAttribute("data-editing", this.isOn);
     $("edit").setAttribute("aria-pressed", this.isOn);
     $("edit-tools").hidden = !this.isOn;
-    if (this.isOn) this.tools.show(this.score, { notes: this.#keys.size > 0, copied: !this.#clipboard.isEmpty });
+    if (this.isOn) this.tools.show(this.score, { notes: this.#keys.size > 0, copied: !this.#clipboard.isEmpty, locked: this.#areLocked });
     this.roll.redrawOver();
+  }
+
+  get #areLocked() { return this.#keys.size > 0 && this.selected.every((note) => this.locks.has(note)); }
+
+  /** Lock what is selected, or unlock it. */
+  #lock() {
+    const notes = this.selected;
+    if (!notes.length) return;
+    const locks = this.locks.toggle(notes);
+    this.#say(`${locks ? "Locked" : "Unlocked"} ${count(notes.length, "note")}${locks ? "; they stay where bars are composed anew" : ""}`);
+    this.#show();
   }
 
   #say(text) {
@@ -241,6 +252,7 @@ export class Editing {
       softer: () => this.change({ velocity: -LOUDER }), louder: () => this.change({ velocity: LOUDER }),
       quantise: () => this.#commit(quantised(this.score, this.selected, this.step)),
       bar: () => this.#selectBar(), copy: () => this.#copy(), cut: () => this.#cut(), paste: () => this.#paste(), delete: () => this.#remove(),
+      lock: () => this.#lock(),
     };
     tools[tool]?.();
   }

@@ -1,4 +1,5 @@
-// Which instruments may play in the new music: those of the piece, and any that the visitor adds.
+// Which instruments may play in the new music: those of the piece, and any that the visitor adds. One that plays already
+// gets a further track.
 
 import { programsOf } from "./score.js";
 
@@ -9,9 +10,9 @@ export class Instruments {
   #offered = [];  // programs, -1 for drums
   #own = [];  // of them, those of the piece
 
-  /** `names` are those of the 128 programs; at most `most` may play. */
-  constructor({ element, adder, hint, names, most }) {
-    Object.assign(this, { element, adder, hint, names, most });
+  /** `names` are those of the 128 programs; at most `most` may play. `onShow(score)` is called when a piece is shown. */
+  constructor({ element, adder, hint, names, most, onShow }) {
+    Object.assign(this, { element, adder, hint, names, most, onShow });
     adder.append(new Option("Add an instrument…", ""), new Option("Drums", DRUMS));
     for (let first = 0; first < 128; first += 8) {
       const family = Object.assign(document.createElement("optgroup"), { label: FAMILIES[first / 8] });
@@ -19,10 +20,14 @@ export class Instruments {
       adder.append(family);
     }
     adder.addEventListener("change", () => {
-      if (adder.value !== "") this.add(Number(adder.value));
+      const program = Number(adder.value);
+      if (adder.value !== "") this[this.#own.includes(program) && this.#chosen.includes(program) ? "addTrack" : "add"](program);
       adder.value = "";
     });
-    element.addEventListener("change", () => this.#check());
+    element.addEventListener("change", ({ target }) => {
+      if (target.name === "new-track") target.closest(".chip").remove();
+      this.#check();
+    });
   }
 
   nameOf(program) { return program === DRUMS ? "Drums" : this.names[program]; }
@@ -37,29 +42,43 @@ export class Instruments {
       [...this.element.querySelectorAll("input")].slice(this.most).forEach((box) => { box.checked = false; });
     }
     this.#check();
+    this.onShow(score);
   }
 
   /** Offer `program` too, chosen. */
   add(program) {
     if (!this.#offered.includes(program)) {
       this.#offered.push(program);
-      const label = document.createElement("label");
-      label.className = "chip";
-      const box = Object.assign(document.createElement("input"), { type: "checkbox", name: "instrument", value: program });
-      label.append(box, Object.assign(document.createElement("span"), { textContent: this.nameOf(program) }));
-      this.element.append(label);
+      this.#addChip(this.nameOf(program), { name: "instrument", value: program });
     }
-    this.element.querySelector(`input[value="${program}"]`).checked = true;
+    this.element.querySelector(`input[name="instrument"][value="${program}"]`).checked = true;
     this.#check();
   }
 
+  /** Have a further track of an instrument that the piece has. Switched off, it is gone. */
+  addTrack(program) {
+    this.#addChip(`${this.nameOf(program)}, new track`, { name: "new-track", value: program, checked: true });
+    this.#check();
+  }
+
+  #addChip(name, options) {
+    const label = document.createElement("label");
+    label.className = "chip";
+    const box = Object.assign(document.createElement("input"), { type: "checkbox", ...options });
+    label.append(box, Object.assign(document.createElement("span"), { textContent: name }));
+    this.element.append(label);
+  }
+
+  /** The programs of the further tracks. */
+  get newTracks() { return [...this.element.querySelectorAll('input[name="new-track"]')].map((box) => Number(box.value)); }
+
   /** Choose exactly these. */
   choose(programs) {
-    for (const box of this.element.querySelectorAll("input")) box.checked = false;
+    for (const box of this.element.querySelectorAll('input[name="instrument"]')) box.checked = false;
     for (const program of programs) this.add(program);
   }
 
-  get #chosen() { return [...this.element.querySelectorAll("input:checked")].map((box) => Number(box.value)); }
+  get #chosen() { return [...this.element.querySelectorAll('input[name="instrument"]:checked')].map((box) => Number(box.value)); }
 
   /** The programs that may play; none: as the piece has them. */
   read() {
@@ -69,7 +88,7 @@ export class Instruments {
   }
 
   #check() {
-    const { length } = this.#chosen;
+    const length = this.#chosen.length + this.newTracks.length;
     const problem = length === 0 ? "Choose at least one instrument." : length > this.most ? `Choose at most ${this.most} instruments.` : "";
     const added = this.#own.length ? this.#chosen.filter((program) => !this.#own.includes(program)).map((program) => this.nameOf(program)) : [];
     const advice = added.length ? `${added.join(" and ")} may be silent in some bars of a continuation, and hardly ever in bars that are recomposed.` : "";

@@ -21,6 +21,7 @@ import { listenToKeys } from "./keyboard.js";
 import { Keyboards } from "./keyboards.js";
 import { linkTo, wordsOfAddress } from "./link.js";
 import { Lanes } from "./lanes.js";
+import { Locks } from "./locks.js";
 import { Marks, markKeys } from "./marks.js";
 import { Memory } from "./memory.js";
 import { closeMenus } from "./menus.js";
@@ -29,6 +30,7 @@ import { Metronome } from "./metronome.js";
 import { MidiMenu } from "./midi-menu.js";
 import { MidiOut } from "./midi-out.js";
 import { MidiPorts } from "./midi-ports.js";
+import { Parts } from "./parts.js";
 import { OpenPiece } from "./open-piece.js";
 import { Opening } from "./opening.js";
 import { Phase } from "./phase.js";
@@ -71,14 +73,16 @@ const tracks = new Tracks({
 });
 const cards = new Cards({ element: $("variations"), onSelect: (index) => desk.select(index), onKeep: (index) => keeping.keep(index) });
 const versions = new Versions({ element: $("versions"), onGo: goTo });
+const parts = new Parts({ form: $("controls") });
 const instruments = new Instruments({
   element: $("instruments"), adder: $("add-instrument"), hint: $("instruments-hint"), names: offer.instruments, most: offer.limits.instruments,
+  onShow: (score) => parts.show(score),
 });
 const piece = new OpenPiece({ versions, canInfill: offer.can_infill });
 const asked = new Asked({
   controls: $("controls"), piece, canAsk: offer.can_be_steered, marked: () => marks.bars, onChange: ({ isNew }) => { lanes.follow(); if (isNew) remember(); },
 });
-const settings = new Settings({ ...offer, form: $("controls"), asked, instruments });
+const settings = new Settings({ ...offer, form: $("controls"), asked, instruments, parts });
 const memory = new Memory({ keptDays: offer.kept_days });
 const studying = new Studying({ piece });
 const phase = new Phase({
@@ -86,11 +90,12 @@ const phase = new Phase({
   onSettled: () => { remember(); studying.follow(); },
 });
 const desk = new Desk({ piece, parts: { roll, engraved, transport, player, tracks, cards, instruments, phase }, onSeed: useSeed });
-const composing = new Composing({ piece, desk, settings, studying, instruments: offer.instruments, keep: (index) => keeping.keep(index) });
+const locks = roll.locks = new Locks({ piece, roll });
+const composing = new Composing({ piece, desk, settings, parts, locks, studying, instruments: offer.instruments, keep: (index) => keeping.keep(index) });
 const keeping = new Keeping({ piece, desk, player, composing });
 const saving = new EditSaving({ piece, desk });
 const editing = new Editing({
-  piece, desk, roll, player, saving, keep: (index) => keeping.keep(index),
+  piece, desk, roll, player, saving, locks, keep: (index) => keeping.keep(index),
   sound: (note) => { if (!transport.obstacle) player.preview(note).catch(console.error); },
 });
 roll.hand = new Hand({ roll, editing });

@@ -152,7 +152,7 @@ function drawKeys(roll, context, palette, { low, high, y, row, floor, height }) 
 
 export function drawOver(roll) {
   const { context, width, height } = prepare(roll.over);
-  for (const layer of [roll.hand, roll.marks]) layer?.draw(context, frameOf(roll, width, height), colours());
+  for (const layer of [roll.locks, roll.hand, roll.marks]) layer?.draw(context, frameOf(roll, width, height), colours());
   const at = roll.x(roll.playhead);
   if (at < roll.keys - 1) return;
   context.fillStyle = colours().playhead;

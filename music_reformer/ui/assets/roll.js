@@ -12,6 +12,7 @@ export class Roll {
   // What they take of the pointer does not move the view, and they draw over the notes.
   hand = null;  // edits notes
   marks = null;  // marks bars
+  locks = null;  // frames locked notes
 
   /** `onSeek(seconds)` receives where the visitor clicked, `onCut(bars)` how many bars to keep, `onUntil(bars)` the bar
    *  from which the rest is kept, too. */

@@ -57,12 +57,14 @@ function before(score, cut) {
 }
 
 /** What lies before and behind a hole, and what is played in it by others than the `missing` programs, and of these the
- *  tracks with some indices (none: all are). */
-function around(score, { cut, until, missing, missingTracks = [] }) {
+ *  tracks with some indices (none: all are); and the notes that its order has locked. */
+function around(score, { cut, until, missing, missingTracks = [], order }) {
+  const locked = new Set((order?.locked ?? []).map((note) => `${note}`));
+  const isLocked = ({ track, tick, pitch }) => locked.has(`${[score.tracks[track].index, tick, pitch]}`);
   const isOther = ({ track }) => missingTracks.length > 0 && !missingTracks.includes(score.tracks[track].index);
   const programOf = ({ drum, track }) => (drum ? -1 : score.tracks[track].program);
   const inside = ({ start }) => start >= cut - TOLERANCE && start < until - TOLERANCE;
-  const notes = score.notes.filter((note) => !inside(note) || isOther(note) || (missing.length && !missing.includes(programOf(note))));
+  const notes = score.notes.filter((note) => !inside(note) || isLocked(note) || isOther(note) || (missing.length && !missing.includes(programOf(note))));
   const { chords } = outlineOf(score, (bar) => !inside({ start: score.bars[bar] }));
   return { ...score, notes, cut, until, chords };
 }

@@ -1,9 +1,9 @@
 // The form: how long, how many, in what style; and the link that brings all of it back.
 
 import { AS_BEFORE } from "./asked.js";
+import { WISHES } from "./parts.js";
 
 const SLIDERS = ["temperature", "top_p", "min_p", "repetition_penalty", "hold"];
-const WISHES = ["density", "polyphony", "register", "dynamics"];
 const HINTS = {
   calm: "Stays close to the piece.",
   balanced: "Follows the piece, with ideas of its own.",
@@ -14,8 +14,8 @@ const HINTS = {
 const wording = (steps, [less, same, more]) => (steps === 0 ? same : `${steps < 0 ? less : more} ${steps < 0 ? "\u2212" : "+"}${Math.abs(steps)}`);
 
 export class Settings {
-  constructor({ form, asked, instruments, styles, limits, keys, metres, can_end: canEnd, can_be_steered: canBeSteered }) {
-    Object.assign(this, { form, asked, instruments, styles, limits });
+  constructor({ form, asked, instruments, parts, styles, limits, keys, metres, can_end: canEnd, can_be_steered: canBeSteered }) {
+    Object.assign(this, { form, asked, instruments, parts, styles, limits });
     this.find("#variation-choice").innerHTML = Array.from({ length: limits.variations }, (_, index) => {
       const number = index + 1;
       return `<input type="radio" name="variations" id="variations-${number}" value="${number}" ${number === 2 ? "checked" : ""}>`
@@ -79,11 +79,17 @@ export class Settings {
     const { chords, form } = this.asked;
     if (chords) order.chords = chords.toLowerCase() === AS_BEFORE ? "piece" : chords;
     if (form) order.form = form;
-    for (const name of WISHES) if (this.find(`#${name}`).value !== "0") order[name] = Number(this.find(`#${name}`).value);
+    if (!fromNothing) this.#addParts(order);
     const { value: metreAhead, disabled: keepsMetre } = this.find("#metre-ahead");
     if (!fromNothing) return { ...order, key: this.find("#key-ahead").value, metre: keepsMetre ? "" : metreAhead };
     const [key, metre, tempo] = ["#key", "#metre", "#tempo"].map((selector) => this.find(selector).value);
     return { ...order, key, metre, tempo: Number(tempo) };
+  }
+
+  #addParts(order) {
+    const { parts = [], ...wishes } = this.parts.read({ recomposes: true });
+    const all = [...parts, ...this.instruments.newTracks.map((program) => ({ program }))];
+    Object.assign(order, wishes, all.length && { parts: all });
   }
 
   /** What an empty piece is to begin with: {metre: [beats, unit], tempo, program (-1: drums)}. */
@@ -99,8 +105,9 @@ export class Settings {
   /** An order as the words of a link. */
   static toLink(order, source) {
     const words = new URLSearchParams({ piece: source });
-    const { sampling, instruments, piece: _, ...rest } = order;
+    const { sampling, instruments, parts, locked, piece: _, ...rest } = order;
     for (const [name, value] of Object.entries({ ...rest, ...sampling })) if (value !== "") words.set(name, value);
+    for (const [name, list] of Object.entries({ parts, locked })) if (list?.length) words.set(name, JSON.stringify(list));
     if (instruments.length) words.set("instruments", instruments.join(","));
     return words;
   }
@@ -116,13 +123,16 @@ export class Settings {
     this.#pick("variations", words.get("variations"));
     this.#pick("style", words.get("style"));
     this.applyStyle();
-    for (const name of [...SLIDERS, ...WISHES, "tempo"]) if (words.has(name) && Number.isFinite(Number(words.get(name)))) this.find(`#${name}`).value = words.get(name);
+    for (const name of [...SLIDERS, "tempo"]) if (words.has(name) && Number.isFinite(Number(words.get(name)))) this.find(`#${name}`).value = words.get(name);
     for (const [id, name] of [["key", "key"], ["key-ahead", "key"], ["metre", "metre"], ["metre-ahead", "metre"]]) {
       const select = this.find(`#${id}`);
       if ([...select.options].some((option) => option.value === words.get(name))) select.value = words.get(name);
     }
     this.asked.write({ form: words.get("form"), chords: words.get("chords") === "piece" ? AS_BEFORE : words.get("chords") });
-    if (["chords", "form", "key", "metre", ...WISHES].some((name) => words.get(name))) this.find("#steering").open = true;
+    const asked = listOf(words.get("parts"));
+    this.parts.apply(Object.fromEntries(WISHES.filter((name) => words.has(name)).map((name) => [name, Number(words.get(name))])), asked);
+    for (const { program } of asked) if (Number.isInteger(program)) this.instruments.addTrack(program);
+    if (["chords", "form", "key", "metre", "parts", ...WISHES].some((name) => words.get(name))) this.find("#steering").open = true;
     if (words.has("ending")) this.find("#ending").checked = words.get("ending") === "true";
     if (words.has("best_of")) this.find("#choose").checked = words.get("best_of") !== "1";
     if (words.has("study")) this.find("#study").checked = words.get("study") === "true";
@@ -135,5 +145,15 @@ export class Settings {
   #pick(name, value) {
     const radio = [...this.form.elements[name]].find((option) => option.value === value);
     if (radio) radio.checked = true;
+  }
+}
+
+/** A list of objects that a link holds as JSON; none where it holds anything else. */
+export function listOf(text) {
+  try {
+    const list = JSON.parse(text ?? "[]");
+    return Array.isArray(list) ? list.filter((each) => each !== null && typeof each === "object") : [];
+  } catch {
+    return [];
   }
 }
