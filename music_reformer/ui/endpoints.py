@@ -13,6 +13,7 @@ import gradio as gr
 from music_reformer.errors import UserError
 from music_reformer.ui.editing import EditFields
 from music_reformer.ui.export import EngraveFields, ExportFields
+from music_reformer.ui.joining import JoinFields
 from music_reformer.ui.operations import Operations
 from music_reformer.ui.order import Order, StudyFields
 from music_reformer.ui.uploads import Uploads
@@ -50,6 +51,12 @@ def add_endpoints(server: gr.Server, operations: Operations, uploads: Uploads) -
     def edit(edit: dict) -> dict:
         """Change notes of a piece (see `EditFields`); returns the changed piece, as /piece would."""
         return operations.edit(EditFields.read(edit))
+
+    @server.api(name="join", concurrency_id="join", concurrency_limit=1)
+    @_tell_the_visitor
+    def join(join: dict) -> dict:
+        """Join bars of several variations (see `JoinFields`); returns the piece, as /piece would."""
+        return operations.join(JoinFields.read(join))
 
     @server.api(name="compose", concurrency_id="compose", concurrency_limit=operations.at_once)
     def compose(order: dict) -> Iterator[dict]:

@@ -31,17 +31,19 @@ from music_reformer.midi.engraving import engraved
 from music_reformer.midi.examples import EXAMPLES
 from music_reformer.midi.guard import Opened, open_guarded, read_score_guarded
 from music_reformer.midi.harmony import fitted
+from music_reformer.midi.join import joined, new_bar_lines
 from music_reformer.midi.outline import new_chords_json, outline_json
 from music_reformer.midi.roll import roll_json
 from music_reformer.midi.score import DEFAULT_METRE, KEPT_LIMITS, with_likely_metre
 from music_reformer.midi.splice import Writer
 from music_reformer.ui.editing import EditFields
 from music_reformer.ui.export import EngraveFields, ExportFields, export
+from music_reformer.ui.joining import JoinFields
 from music_reformer.ui.order import Order, StudyFields
 from music_reformer.ui.shelf import Shelf, safe_name, safe_stem
 
 # What our own names end in; a kept variation that is continued takes the piece's name, not its own.
-SEED_IN_NAME = re.compile(r" - seed \d+ - \d+$")
+SEED_IN_NAME = re.compile(r" - (seed \d+ - \d+|joined)$")
 
 MAX_LESSONS = 16  # that are kept, some 10 MB each
 SECONDS_BETWEEN_LOOKS = 0.25
@@ -120,6 +122,33 @@ class Operations:
         data = edited(original, score, fields.changes(), name=path.stem)
         opened = open_guarded(data, name=path.stem, limits=KEPT_LIMITS)
         return _piece(self.shelf.put(data, stem=path.stem), path.stem, opened)
+
+    def join(self, fields: JoinFields) -> dict[str, Any]:
+        """A piece whose new bars come from several variations, as a new piece, and whether it is `lossy`.
+
+        Raises `UserError` where a variation is not kept any more, and where they have fewer bars.
+        """
+        paths = [self.shelf.path(key) for key in fields.variations]
+        originals, scores = [path.read_bytes() for path in paths], [self._read(path) for path in paths]
+        require(
+            len({score.ticks_per_quarter for score in scores}) == 1,
+            "These are not variations of one piece: they count time in other ticks.",
+        )
+        lines = new_bar_lines(scores, fields.since, len(fields.bars))
+        name = f"{SEED_IN_NAME.sub('', safe_stem(paths[0].name))} - joined"
+        # Read in this process, as in `_piece_of`.
+        writer = Writer(
+            originals[0],
+            scores[0],
+            fields.since,
+            until=fields.until if fields.until >= 0 else None,
+            missing=frozenset(fields.programs),
+            missing_tracks=frozenset(fields.tracks),
+            name=name,
+        )
+        data, lossy = writer.write(joined(scores, lines, fields.bars))
+        opened = open_guarded(data, name=name, limits=KEPT_LIMITS)
+        return _piece(self.shelf.put(data, stem=name), name, opened) | {"lossy": lossy}
 
     def study(self, fields: StudyFields) -> Reports[dict[str, Any], None, None]:
         """Study what is before a cut, or around a hole, and report: "study" after each step, at last "studied".
