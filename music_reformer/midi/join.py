@@ -61,8 +61,7 @@ def stretches_of(lines: Sequence[int], choice: Sequence[int]) -> list[Stretch]:
     runs = [list(run) for _, run in groupby(range(len(choice)), key=lambda bar: choice[bar])]
     begins = [0, *(lines[run[0]] for run in runs[1:])]
     return [
-        Stretch(begin, end, choice[run[0]])
-        for run, begin, end in zip(runs, begins, [*begins[1:], 2**62], strict=True)
+        Stretch(begin, end, choice[run[0]]) for run, begin, end in zip(runs, begins, [*begins[1:], 2**62], strict=True)
     ]
 
 

@@ -77,6 +77,10 @@ export const openExample = (key) => call("example", [key]);
 export const openKept = (key) => call("piece", [key]);
 /** Change notes of a piece (see `orderOf`); resolves to the changed piece. */
 export const editNotes = (piece, changes) => call("edit", [{ piece, ...changes }]);
+/** Join bars of the variations with some keys: `bars` names one of these for each new bar. Resolves to the piece. */
+export const joinBars = (variations, bars, { since, until, programs, tracks }) => (
+  call("join", [{ variations, bars, since, until: until ?? -1, programs, tracks }])
+);
 export const stop = (ticket) => request("gradio_api/run/stop", json({ data: [ticket] }));
 export const setup = () => request("setup");
 /** How long the queue takes: {seconds_left of the running composition, typical seconds of one}. */

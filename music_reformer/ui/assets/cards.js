@@ -31,11 +31,15 @@ export class Cards {
   card(index) {
     const card = document.createElement("article");
     card.className = "card";
-    card.innerHTML = `<button type="button" class="card-face"><span class="card-title"><b><span>Variation </span>${index + 1}</b>`
+    const title = this.variations[index].joined ? "Joined" : `<span>Variation </span>${index + 1}`;
+    card.innerHTML = `<button type="button" class="card-face"><span class="card-title"><b>${title}</b>`
       + `<small></small></span><canvas aria-hidden="true"></canvas></button><div class="card-actions"></div><i class="card-done"></i>`;
     card.querySelector("button").addEventListener("click", () => this.onSelect(index));
     return card;
   }
+
+  /** What a variation is called in a sentence. */
+  called(index) { return this.variations[index].joined ? "the joined bars" : `variation ${index + 1}`; }
 
   select(index) {
     [...this.element.children].forEach((card, at) => {
@@ -66,7 +70,7 @@ export class Cards {
   keep(index) {
     const button = Object.assign(document.createElement("button"), { type: "button", className: "button keep", textContent: "Keep" });
     button.title = "Make this variation the piece, and continue from it";
-    button.setAttribute("aria-label", `Keep variation ${index + 1}`);
+    button.setAttribute("aria-label", `Keep ${this.called(index)}`);
     button.addEventListener("click", () => this.onKeep(index));
     return button;
   }
@@ -77,7 +81,7 @@ export class Cards {
     link.href = fileAddress(variation.key);
     link.download = `${variation.name}.mid`;
     link.title = "Download as MIDI";
-    link.setAttribute("aria-label", `Download variation ${index + 1} as MIDI`);
+    link.setAttribute("aria-label", `Download ${this.called(index)} as MIDI`);
     link.innerHTML = DOWNLOAD;
     return link;
   }

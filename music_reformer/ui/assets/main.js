@@ -6,6 +6,7 @@
 import { setup } from "./api.js";
 import { Asked } from "./asked.js";
 import { Cards } from "./cards.js";
+import { Choosing } from "./choosing.js";
 import { Composing } from "./composing.js";
 import { Desk } from "./desk.js";
 import { listenToDrops } from "./dropping.js";
@@ -16,6 +17,7 @@ import { EngravedView, marksOf } from "./engraved-view.js";
 import { Exports } from "./exports.js";
 import { Hand } from "./hand.js";
 import { Instruments } from "./instruments.js";
+import { Joining } from "./joining.js";
 import { Keeping } from "./keeping.js";
 import { listenToKeys } from "./keyboard.js";
 import { Keyboards } from "./keyboards.js";
@@ -86,13 +88,15 @@ const settings = new Settings({ ...offer, form: $("controls"), asked, instrument
 const memory = new Memory({ keptDays: offer.kept_days });
 const studying = new Studying({ piece });
 const phase = new Phase({
-  piece, transport, onChange: (can) => { editing.follow(can); marks.follow(); recording.follow(); },
+  piece, transport, onChange: (can) => { editing.follow(can); marks.follow(); recording.follow(); choosing.follow(); },
   onSettled: () => { remember(); studying.follow(); },
 });
 const desk = new Desk({ piece, parts: { roll, engraved, transport, player, tracks, cards, instruments, phase }, onSeed: useSeed });
 const locks = roll.locks = new Locks({ piece, roll });
 const composing = new Composing({ piece, desk, settings, parts, locks, studying, instruments: offer.instruments, keep: (index) => keeping.keep(index) });
 const keeping = new Keeping({ piece, desk, player, composing });
+const joining = new Joining({ element: $("joiner"), piece, desk });
+const choosing = new Choosing({ element: $("choosing"), piece, joining });
 const saving = new EditSaving({ piece, desk });
 const editing = new Editing({
   piece, desk, roll, player, saving, locks, keep: (index) => keeping.keep(index),

@@ -56,15 +56,27 @@ function before(score, cut) {
   };
 }
 
+/** Whether a note of a score lies in the bars of a run, is played by those that it composed, and was not locked. */
+function isOfRun(note, score, { cut, until = null, missing, missingTracks = [], order }) {
+  const { index, program } = score.tracks[note.track];
+  const isLocked = () => order?.locked?.some((locked) => `${locked}` === `${[index, note.tick, note.pitch]}`) ?? false;
+  const isInside = note.start >= cut - TOLERANCE && (until === null || note.start < until - TOLERANCE);
+  const isMeant = (!missingTracks.length || missingTracks.includes(index)) && (!missing.length || missing.includes(note.drum ? -1 : program));
+  return isInside && isMeant && !isLocked();
+}
+
+/** A whole piece from the server in which what a run composed is new. */
+export function markedNew(score, run) {
+  const notes = score.notes.map((note) => ({ ...note, isNew: isOfRun(note, score, run) }));
+  return { ...score, notes, cut: run.cut, until: run.until ?? null };
+}
+
 /** What lies before and behind a hole, and what is played in it by others than the `missing` programs, and of these the
  *  tracks with some indices (none: all are); and the notes that its order has locked. */
-function around(score, { cut, until, missing, missingTracks = [], order }) {
-  const locked = new Set((order?.locked ?? []).map((note) => `${note}`));
-  const isLocked = ({ track, tick, pitch }) => locked.has(`${[score.tracks[track].index, tick, pitch]}`);
-  const isOther = ({ track }) => missingTracks.length > 0 && !missingTracks.includes(score.tracks[track].index);
-  const programOf = ({ drum, track }) => (drum ? -1 : score.tracks[track].program);
+function around(score, run) {
+  const { cut, until } = run;
   const inside = ({ start }) => start >= cut - TOLERANCE && start < until - TOLERANCE;
-  const notes = score.notes.filter((note) => !inside(note) || isLocked(note) || isOther(note) || (missing.length && !missing.includes(programOf(note))));
+  const notes = score.notes.filter((note) => !isOfRun(note, score, run));
   const { chords } = outlineOf(score, (bar) => !inside({ start: score.bars[bar] }));
   return { ...score, notes, cut, until, chords };
 }

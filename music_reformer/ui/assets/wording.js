@@ -81,7 +81,8 @@ export function droppedBars({ dropped, until }) {
 
 /** How many were composed for the variations that are there. */
 export function chosenFrom({ composed, variations }) {
-  return composed > variations.length ? `The ${count(variations.length, "variation")} closest to the piece, of ${composed}.` : "";
+  const left = variations.filter(({ joined }) => !joined).length;
+  return composed > left ? `The ${count(left, "variation")} closest to the piece, of ${composed}.` : "";
 }
 
 /** Nothing is lost silently: files that could not be spliced are written anew, with their music only. */

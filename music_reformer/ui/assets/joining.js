@@ -1,0 +1,155 @@
+// Joining bars: a grid of the new bars and the variations, in which each bar is given by one of them. What is joined is one
+// more variation, to be heard, compared and kept like the others.
+
+import { joinBars } from "./api.js";
+import { count } from "./draw.js";
+import { announce, complain } from "./messages.js";
+import { spanOf } from "./open-piece.js";
+import { markedNew, scoreOf, wholeBars } from "./score.js";
+
+/** Whether a variation was composed, not joined from others. */
+export const isComposed = (variation) => !variation.joined;
+
+/** The variation that `bars` of variations make, as the server `opened` it. */
+function joinedVariation(run, bars, { key, name, roll, lossy }) {
+  const score = markedNew(scoreOf(roll), run);
+  return { key, name, score, fresh: score.notes.filter(({ isNew }) => isNew), lossy, candidate: null, joined: bars, done: 1, frontier: Infinity };
+}
+
+/** How many new bars the longest variation of a run has. */
+export function newBars({ variations, cutBar, untilBar }) {
+  const ends = variations.filter(isComposed).map(({ score }) => wholeBars(score));
+  return (untilBar ?? Math.max(...ends)) - cutBar;
+}
+
+export class Joining {
+  #run = null;  // whose bars are in the grid
+  #painting = null;  // the variation that a drag gives to the bars it passes
+
+  constructor({ element, piece, desk }) {
+    Object.assign(this, { element, piece, desk });
+    this.grid = element.querySelector(".join-bars");
+    element.querySelector(".join-go").addEventListener("click", () => this.#join());
+    element.querySelector(".join-close").addEventListener("click", () => this.close());
+    element.addEventListener("keydown", (event) => this.#key(event));
+    this.grid.addEventListener("pointerdown", (event) => this.#press(event));
+    this.grid.addEventListener("pointermove", (event) => this.#drag(event));
+    for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => { this.#painting = null; });
+  }
+
+  /** Whether what is on show has bars to be joined. */
+  get isPossible() {
+    const { composition, version } = this.piece;
+    return !composition && Boolean(version?.run?.finished) && version.run.variations.filter(isComposed).length > 1 && newBars(version.run) > 0;
+  }
+
+  open() {
+    const { run, selected } = this.piece.version;
+    this.#run = run;
+    const sources = run.variations.filter(isComposed);
+    const former = run.variations.find((variation) => variation.joined)?.joined;
+    const chosen = sources.indexOf(run.variations[selected]);
+    const bars = Array.from({ length: newBars(run) }, (_, bar) => former?.[bar] ?? Math.max(chosen, 0));
+    this.grid.replaceChildren(rowNames(sources.length), ...bars.map((variation, bar) => column(bar, run.cutBar + bar + 1, sources.length, variation)));
+    this.element.hidden = false;
+    this.#input(0, bars[0]).focus();
+  }
+
+  close() {
+    const hadFocus = this.element.contains(document.activeElement);
+    this.element.hidden = true;
+    this.#run = null;
+    if (hadFocus) document.querySelector("#compare summary").focus();
+  }
+
+  /** Another run is on show, or none: a grid of other bars closes. */
+  follow() {
+    if (!this.element.hidden && (this.piece.version?.run !== this.#run || !this.isPossible)) this.close();
+  }
+
+  get #bars() { return [...this.grid.querySelectorAll("input:checked")].map(({ value }) => Number(value)); }
+
+  #input(bar, variation) { return this.grid.querySelector(`input[name="join-${bar}"][value="${variation}"]`); }
+
+  /** Left and right go from bar to bar; a number chooses its variation and goes on, so that bars can be typed. */
+  #key(event) {
+    if (event.key === "Escape") { this.close(); event.stopPropagation(); return; }
+    const bar = Number(event.target.name?.match(/^join-(\d+)$/)?.[1] ?? NaN);
+    if (Number.isNaN(bar) || event.altKey || event.ctrlKey || event.metaKey) return;
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    const typed = this.#input(bar, Number(event.key) - 1);
+    if (!step && !(typed && /^[1-8]$/.test(event.key))) return;
+    event.preventDefault();
+    if (typed && !step) typed.checked = true;
+    const next = this.grid.querySelector(`input[name="join-${bar + (step ?? 1)}"]:checked`);
+    (next ?? typed ?? event.target).focus();
+  }
+
+  #press(event) {
+    const input = event.target.closest("label")?.querySelector("input");
+    if (!input) return;
+    event.preventDefault();  // of the label: the drag does it all
+    input.focus();
+    this.#painting = input.value;
+    this.grid.setPointerCapture(event.pointerId);
+    input.checked = true;
+  }
+
+  #drag({ clientX }) {
+    if (this.#painting === null) return;
+    for (const each of this.grid.querySelectorAll("fieldset")) {
+      const { left, right } = each.getBoundingClientRect();
+      if (clientX >= left && clientX < right) each.querySelector(`input[value="${this.#painting}"]`).checked = true;
+    }
+  }
+
+  async #join() {
+    const run = this.#run, bars = this.#bars, go = this.element.querySelector(".join-go");
+    const { piece } = this;
+    const { variations } = run;
+    if (go.ariaBusy === "true") return;
+    go.ariaBusy = "true";  // not disabled, which would take the focus away
+    try {
+      const keys = variations.filter(isComposed).map(({ key }) => key);
+      const joined = joinedVariation(run, bars, await joinBars(keys, bars, spanOf(run)));
+      if (piece.version?.run !== run || piece.composition) return;
+      run.variations = [...variations.filter(isComposed), joined];
+      this.#show(run);
+    } catch (error) {
+      complain(error);
+    } finally {
+      go.ariaBusy = "false";
+    }
+  }
+
+  #show(run) {
+    const { desk, piece } = this;
+    piece.version.selected = run.variations.length - 1;
+    desk.showCards(run);
+    desk.cards.select(piece.version.selected);
+    desk.show({ keepView: true });
+    desk.phase.refresh();
+    announce(`${count(newBars(run), "bar")} joined, and on show as one more variation`);
+  }
+}
+
+function rowNames(number) {
+  const names = document.createElement("div");
+  names.ariaHidden = "true";
+  names.append(document.createElement("b"), ...Array.from({ length: number }, (_, index) => Object.assign(document.createElement("span"), { textContent: index + 1 })));
+  return names;
+}
+
+/** A bar of the grid, whose number in the piece is `number`. */
+function column(bar, number, variations, chosen) {
+  const box = document.createElement("fieldset");
+  box.append(Object.assign(document.createElement("legend"), { innerHTML: `<span class="off-screen">Bar </span>${number}` }));
+  for (let index = 0; index < variations; index++) {
+    const input = Object.assign(document.createElement("input"), { type: "radio", name: `join-${bar}`, value: index, checked: index === chosen });
+    input.setAttribute("aria-label", `Variation ${index + 1}`);
+    const label = document.createElement("label");
+    label.append(input, document.createElement("i"));
+    box.append(label);
+  }
+  return box;
+}

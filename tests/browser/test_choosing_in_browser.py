@@ -1,0 +1,108 @@
+"""Choosing among variations: bars of several joined, blind tests, what is said of each, and names of versions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import symusic
+
+from helpers.visitor import download, notes_of, order, phase, until, until_remembered, upload
+
+
+def composed(visit: Callable[..., Any], *, bars: int = 4, variations: int = 3, **window: Any) -> Any:
+    """A visitor's page with some variations of four bars of the waltz."""
+    tab = visit(**window)
+    upload(tab)
+    order(tab, bars=bars, variations=variations)
+    phase(tab, "done")
+    return tab
+
+
+def open_joiner(tab: Any) -> None:
+    tab.click("#compare summary")
+    tab.click("#join-bars")
+    tab.wait_for_selector("#joiner:not([hidden])")
+
+
+def chosen(tab: Any) -> list[int]:
+    return [
+        int(value)
+        for value in tab.evaluate("[...document.querySelectorAll('.join-bars :checked')].map((i) => i.value)")
+    ]
+
+
+def new_notes(score: symusic.Score, bar: int) -> list[tuple[int, int, int]]:
+    """Notes of a new bar of the waltz, at 480 ticks a quarter."""
+    begin = (16 + bar) * 3 * 480
+    return [note for note in notes_of(score) if begin <= note[0] < begin + 3 * 480]
+
+
+def test_bars_are_joined_by_keyboard_heard_and_kept(visit: Callable[..., Any]) -> None:
+    tab = composed(visit)
+    open_joiner(tab)
+    assert tab.evaluate("document.activeElement.getAttribute('aria-label')") == "Variation 1"
+    for key in "1332":
+        tab.keyboard.press(key)
+    assert chosen(tab) == [0, 2, 2, 1]
+    tab.keyboard.press("ArrowUp")  # by the browser's own keys, too
+    assert chosen(tab) == [0, 2, 2, 0]
+    tab.keyboard.press("ArrowLeft")
+    tab.keyboard.press("2")
+    assert chosen(tab) == [0, 2, 1, 0]
+    tab.click(".join-go")
+    tab.wait_for_selector(".card[data-selected] >> text=Joined")
+    assert tab.locator(".card").count() == 4
+    with tab.expect_download() as info:
+        tab.click("[aria-label='Download the joined bars as MIDI']")
+    joined = symusic.Score.from_midi(open(info.value.path(), "rb").read())
+    for bar, variation in enumerate([0, 2, 1, 0]):
+        assert new_notes(joined, bar) == new_notes(download(tab, variation + 1)[1], bar)
+        assert len(new_notes(joined, bar)) == 8
+    tab.focus(".join-go")
+    tab.keyboard.press("Escape")
+    assert tab.is_hidden("#joiner")
+    assert tab.evaluate("document.activeElement.textContent") == "Compare"
+    tab.keyboard.press("4")
+    until_remembered(tab)
+    tab.click("[aria-label='Keep the joined bars']")
+    phase(tab, "ready")
+    assert "20 bars" in tab.inner_text("#piece-facts")
+    assert tab.is_hidden("#choosing")
+
+
+def test_bars_are_joined_by_mouse_again_and_again(visit: Callable[..., Any]) -> None:
+    tab = composed(visit, variations=2)
+    open_joiner(tab)
+    cells = tab.locator(".join-bars label")  # column by column
+    begin, end = (cells.nth(place).bounding_box() for place in (3, 7))
+    tab.mouse.move(begin["x"] + 5, begin["y"] + 9)
+    tab.mouse.down()
+    tab.mouse.move(end["x"] + 5, end["y"] + 9, steps=8)
+    tab.mouse.up()
+    assert chosen(tab) == [0, 1, 1, 1]
+    tab.click(".join-go")
+    tab.wait_for_selector(".card[data-selected] >> text=Joined")
+    cells.nth(0).click()
+    cells.nth(1).click()
+    assert chosen(tab) == [1, 1, 1, 1]
+    tab.click(".join-go")
+    until(tab, "document.querySelector('.join-go').ariaBusy === 'false'")
+    assert tab.locator(".card").count() == 3, "what is joined again takes its own place"
+    # A new run closes the grid of the old one.
+    order(tab, bars=2, variations=1)
+    phase(tab, "done")
+    assert tab.is_hidden("#joiner")
+    tab.click("#compare summary")
+    assert tab.is_disabled("#join-bars"), "of one variation there is nothing to join"
+
+
+def test_bars_are_joined_by_touch_on_a_narrow_screen(visit: Callable[..., Any]) -> None:
+    tab = composed(visit, variations=2, width=390, height=844, touch=True)
+    tab.tap("#compare summary")
+    tab.tap("#join-bars")
+    tab.locator(".join-bars label").nth(3).tap()
+    assert chosen(tab) == [0, 1, 0, 0]
+    tab.tap(".join-go")
+    tab.wait_for_selector(".card[data-selected] >> text=Joined")
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
