@@ -1,4 +1,4 @@
-"""What a visitor joins: bars of some variations of one piece, chosen one by one. Every number comes from the network."""
+"""What a visitor joins: bars of some variations of one piece, chosen one by one. Every number comes from outside."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import symusic
@@ -55,7 +56,7 @@ def test_bars_are_joined_by_keyboard_heard_and_kept(visit: Callable[..., Any]) -
     assert tab.locator(".card").count() == 4
     with tab.expect_download() as info:
         tab.click("[aria-label='Download the joined bars as MIDI']")
-    joined = symusic.Score.from_midi(open(info.value.path(), "rb").read())
+    joined = symusic.Score.from_midi(Path(info.value.path()).read_bytes())
     for bar, variation in enumerate([0, 2, 1, 0]):
         assert new_notes(joined, bar) == new_notes(download(tab, variation + 1)[1], bar)
         assert len(new_notes(joined, bar)) == 8
