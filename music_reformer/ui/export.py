@@ -17,10 +17,11 @@ from music_reformer.midi.engraving import NARROWEST, WIDEST
 from music_reformer.midi.guard import read_score_guarded
 from music_reformer.midi.instruments import instrument_name
 from music_reformer.midi.notation import NOTATION_BARS, music_xml
-from music_reformer.midi.score import KEPT_LIMITS
+from music_reformer.midi.score import KEPT_LIMITS, bar_starts
 from music_reformer.midi.text import shown
 from music_reformer.midi.vocabulary import is_meant
-from music_reformer.ui.shelf import safe_name
+from music_reformer.ui.order import MAX_BAR
+from music_reformer.ui.shelf import piece_name, safe_name
 
 KINDS = ("new", "tracks", "musicxml")
 MAX_TICK = 2**31 - 1
@@ -38,6 +39,19 @@ class ExportFields(Checked):
     until: int = bounded(-1, -1, MAX_TICK, hint="-1 is the end")
     programs: list[int] = bounded([], -1, 127, size=(0, 129), hint="-1 is drums")
     # Of these programs, the tracks of the file that have new notes (none: all).
+    tracks: list[int] = bounded([], 0, MAX_TRACK, size=(0, 256))
+
+
+@dataclass
+class PartFields(Checked):
+    """Some bars and tracks of a piece that a visitor takes along as a file of their own."""
+
+    # Key of the piece.
+    piece: str = ""
+    # The first of them, counted from 0, and the one behind the last; -1: to the end.
+    first_bar: int = bounded(0, 0, MAX_BAR)
+    end_bar: int = bounded(-1, -1, MAX_BAR, hint="-1 is the end")
+    # The tracks of the file; none: all.
     tracks: list[int] = bounded([], 0, MAX_TRACK, size=(0, 256))
 
 
@@ -81,7 +95,7 @@ def export(
     """
     require(kind in KINDS, f"The kind of export ({kind!r}) must be one of {', '.join(KINDS)}.")
     if kind == "musicxml":
-        return music_xml(data, name=name, title=name), name, ".musicxml"
+        return music_xml(data, name=name, title=piece_name(name)), name, ".musicxml"
     score = read_score_guarded(data, name=name, limits=KEPT_LIMITS)
     if kind == "tracks":
         return _zip_of_tracks(score), f"{name} - tracks", ".zip"
@@ -95,6 +109,35 @@ def export(
     return new.dumps_midi(), f"{name} - new", ".mid"
 
 
+def part_of(data: bytes, fields: PartFields, *, name: str) -> tuple[bytes, str]:
+    """Some bars and tracks of a MIDI file as one of their own, which begins with the first of the bars.
+
+    Returns:
+        The MIDI bytes, and a file name that says which tracks and bars they are.
+
+    Raises:
+        UserError: there are no notes in them.
+    """
+    score = read_score_guarded(data, name=name, limits=KEPT_LIMITS)
+    bars = bar_starts(score)
+    first, end = fields.first_bar, len(bars) if fields.end_bar < 0 else fields.end_bar
+    kept = keep_before(score, bars[end]) if end < len(bars) else score
+    part = score_from(kept, bars[min(first, len(bars) - 1)])
+    part.tracks = [
+        track for index, track in enumerate(part.tracks) if len(track.notes) and index in (fields.tracks or [index])
+    ]
+    require(len(part.tracks) > 0, f"There are no notes in this part of {name}.")
+    which = [_track_name(track) for track in part.tracks] if fields.tracks else []
+    if first > 0 or fields.end_bar >= 0:
+        which.append(f"bars {first + 1}-{end}" if end - first > 1 else f"bar {first + 1}")
+    return part.dumps_midi(), f"{name} - {', '.join(which) or 'part'}.mid"
+
+
+def _track_name(track: symusic.core.TrackTick) -> str:
+    named = shown(track.name) or instrument_name(track.program, drum=track.is_drum)
+    return safe_name(named) or "track"
+
+
 def _zip_of_tracks(score: symusic.Score) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -102,6 +145,5 @@ def _zip_of_tracks(score: symusic.Score) -> bytes:
         for number, track in enumerate(heard, start=1):
             alone = score.copy()
             alone.tracks = [track]
-            name = shown(track.name) or instrument_name(track.program, drum=track.is_drum)
-            archive.writestr(f"{number:02d} {safe_name(name) or 'track'}.mid", alone.dumps_midi())
+            archive.writestr(f"{number:02d} {_track_name(track)}.mid", alone.dumps_midi())
     return packed.getvalue()

@@ -102,7 +102,7 @@ class Gate:
         names = "|".join(endpoint.name for endpoint in endpoints)
         post, get = ("POST",), ("GET", "HEAD")
         self._routes = [
-            Route(get, re.compile(r"/|/setup|/waiting|/soundfont|/music-font|/file/[^/]+|/page/.+")),
+            Route(get, re.compile(r"/|/setup|/waiting|/soundfont|/music-font|/file/[^/]+|/part/[^/]+|/page/.+")),
             Route(get, re.compile(r"/config|/gradio_api/(?:info|startup-events)")),  # a program asks what there is
             Route(get, re.compile(rf"/gradio_api/(?:heartbeat/[\w-]+|queue/data|call/(?:{names})/([0-9a-f]+))")),
             Route(post, re.compile(r"/gradio_api/upload"), max_body=MAX_UPLOAD),

@@ -9,9 +9,9 @@ between visitors is the generator and nothing else.
 
 from __future__ import annotations
 
-import re
 import secrets
 import time
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict, deque
 from collections.abc import Generator as Reports
 from dataclasses import dataclass
@@ -34,16 +34,13 @@ from music_reformer.midi.harmony import fitted
 from music_reformer.midi.join import joined, new_bar_lines
 from music_reformer.midi.outline import new_chords_json, outline_json
 from music_reformer.midi.roll import roll_json
-from music_reformer.midi.score import DEFAULT_METRE, KEPT_LIMITS, with_likely_metre
+from music_reformer.midi.score import DEFAULT_METRE, KEPT_LIMITS, bar_starts, with_likely_metre
 from music_reformer.midi.splice import Writer
 from music_reformer.ui.editing import EditFields
-from music_reformer.ui.export import EngraveFields, ExportFields, export
+from music_reformer.ui.export import EngraveFields, ExportFields, PartFields, export, part_of
 from music_reformer.ui.joining import JoinFields
 from music_reformer.ui.order import Order, StudyFields
-from music_reformer.ui.shelf import Shelf, safe_name, safe_stem
-
-# What our own names end in; a kept variation that is continued takes the piece's name, not its own.
-SEED_IN_NAME = re.compile(r" - (seed \d+ - \d+|joined)$")
+from music_reformer.ui.shelf import Shelf, piece_name, safe_name, safe_stem, variation_name
 
 MAX_LESSONS = 16  # that are kept, some 10 MB each
 SECONDS_BETWEEN_LOOKS = 0.25
@@ -222,7 +219,7 @@ class Operations:
             )
             kept = best(session.scores, order.request.variations, cut_tick=prompt.cut_tick, end_tick=session.end_tick)
             written = [
-                self._variation(*writer.write(result), result, session, name=f"{stem} - seed {seed} - {number}")
+                self._variation(*writer.write(result), result, session, piece=stem, seed=seed, number=number)
                 | {"candidate": candidate}
                 for number, (candidate, result) in enumerate(kept, start=1)
             ]
@@ -243,7 +240,7 @@ class Operations:
         # which cannot touch memory that is not its own, and the guarded process has read these bytes with it before.
         if order.request.until_bar is None:
             score = end_stuck_notes(score, original, order.request.cut_bar)
-        return original, score, SEED_IN_NAME.sub("", safe_stem(path.name))
+        return original, score, piece_name(safe_stem(path.name))
 
     def stop(self, ticket: str) -> bool:
         """End a composition early; what is there becomes its result. False where it had ended already."""
@@ -291,8 +288,17 @@ class Operations:
         path = self.shelf.path(fields.piece)
         return engraved(path.read_bytes(), name=path.stem, bar=fields.bar, width=fields.width)
 
-    def _variation(self, data: bytes, lossy: bool, score: symusic.Score, session: Any, *, name: str) -> dict[str, Any]:
+    def part(self, fields: PartFields) -> tuple[bytes, str]:
+        """Some bars or tracks of a kept piece as a MIDI file of their own, and its name."""
+        path = self.shelf.path(fields.piece)
+        return part_of(path.read_bytes(), fields, name=path.stem)
+
+    def _variation(
+        self, data: bytes, lossy: bool, score: symusic.Score, session: Any, *, piece: str, seed: int, number: int
+    ) -> dict[str, Any]:
         prompt, score = session.prompt, with_likely_metre(score)
+        first, last = _new_bars(score, session)
+        name = variation_name(piece, first=first, last=last, seed=seed, number=number)
         roll = roll_json(
             score,
             continuation_start=prompt.cut_seconds,
@@ -308,6 +314,16 @@ class Operations:
 
 def _piece(key: str, stem: str, opened: Opened) -> dict[str, Any]:
     return {"key": key, "name": stem, "roll": opened.roll, "outline": opened.outline, "notices": opened.notices}
+
+
+def _new_bars(score: symusic.Score, session: Any) -> tuple[int, int]:
+    """The first and the last bar of a variation that are new, counted from 1."""
+    prompt, bars = session.prompt, bar_starts(score)
+    first = bisect_right(bars, prompt.cut_tick)
+    if prompt.until_tick is not None:
+        return first, max(first, bisect_left(bars, prompt.until_tick))
+    onsets = [int(notes.max()) for track in score.tracks if len(notes := track.notes.numpy()["time"])]
+    return first, max(first, bisect_right(bars, max(onsets, default=0)))
 
 
 def _start(session: Any, order: Order, ticket: str) -> dict[str, Any]:

@@ -10,8 +10,10 @@ import functools
 import importlib.util
 import json
 import re
+import threading
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
@@ -20,7 +22,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
-from music_reformer.config import to_plain
+from music_reformer.config import require, to_plain
 from music_reformer.errors import UserError
 from music_reformer.midi.engraved_svg import MUSIC_FONT
 from music_reformer.midi.examples import EXAMPLES
@@ -28,10 +30,15 @@ from music_reformer.midi.instruments import instrument_name
 from music_reformer.midi.roll import roll_data
 from music_reformer.midi.score import UPLOAD_BYTES
 from music_reformer.ui import order as limits
+from music_reformer.ui.export import PartFields
 from music_reformer.ui.operations import Operations
 from music_reformer.ui.uploads import Uploads
 
 MEDIA_TYPES = {".mid": "audio/midi", ".zip": "application/zip", ".musicxml": "application/vnd.recordare.musicxml+xml"}
+
+WHOLE_NUMBER = re.compile(r"-?\d{1,9}")
+MAX_PARTS = 4  # that are made at once: they do not go through the queue
+BUSY = "Too many visitors take parts of their pieces along just now; try again in a moment."
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -62,6 +69,8 @@ def add_files(server: FastAPI, operations: Operations) -> None:
             return JSONResponse({"error": str(error)}, status_code=404)
         return FileResponse(path, media_type=MEDIA_TYPES[path.suffix], filename=path.name)
 
+    _add_parts(server, operations)
+
     @server.get("/soundfont")
     def soundfont_file() -> Response:
         if soundfont is None:
@@ -78,6 +87,28 @@ def add_files(server: FastAPI, operations: Operations) -> None:
         return Response(music_font(), media_type="font/woff2", headers=headers)
 
     server.mount("/page", StaticFiles(directory=ASSETS), name="page")
+
+
+def _add_parts(server: FastAPI, operations: Operations) -> None:
+    """A route for parts of a piece: what is dragged out of the page is fetched by its address alone."""
+    free = threading.BoundedSemaphore(MAX_PARTS)
+
+    @server.get("/part/{key}")
+    def part(key: str, first_bar: str = "0", end_bar: str = "-1", tracks: str = "") -> Response:
+        if not free.acquire(blocking=False):
+            return JSONResponse({"error": BUSY}, status_code=503)
+        try:
+            for text in (first_bar, end_bar, *filter(None, tracks.split(","))):
+                require(WHOLE_NUMBER.fullmatch(text) is not None, f"Bars and tracks are numbers, not {text!r:.40}.")
+            numbers = [int(text) for text in filter(None, tracks.split(","))]
+            fields = PartFields(piece=key, first_bar=int(first_bar), end_bar=int(end_bar), tracks=numbers)
+            data, name = operations.part(fields)
+        except UserError as error:
+            return JSONResponse({"error": str(error)}, status_code=404)
+        finally:
+            free.release()
+        headers = {"Content-Disposition": f"attachment; filename*=utf-8''{quote(name)}"}
+        return Response(data, media_type=MEDIA_TYPES[".mid"], headers=headers)
 
 
 def add_uploading(server: FastAPI, uploads: Uploads) -> None:

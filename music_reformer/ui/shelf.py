@@ -28,6 +28,8 @@ MAX_NAME_BYTES = 200  # file systems take 255, suffix included
 MAX_AGE = 30 * 24 * 3600.0
 MAX_BYTES = 2 * 10**9
 SECONDS_BETWEEN_SWEEPS = 600.0
+# What the names of variations end in: one that is kept and continued takes the name of its piece, not its own.
+ENDING = re.compile(r" - (?:(?:bars? \d+(?:-\d+)? - )?seed \d+ - \d+|joined)$")
 
 
 def safe_name(name: str) -> str:
@@ -40,6 +42,18 @@ def safe_stem(name: str) -> str:
     """`safe_name` without its suffix, and never empty."""
     stem = Path(safe_name(name)).stem[:MAX_NAME]
     return stem.encode()[:MAX_NAME_BYTES].decode(errors="ignore").strip(". ") or "piece"
+
+
+def variation_name(piece: str, *, first: int, last: int, seed: int, number: int) -> str:
+    """The name of a variation: its piece, the bars that are new (counted from 1), the seed and a number."""
+    bars = f"bars {first}-{last}" if last > first else f"bar {first}"
+    ending = f" - {bars} - seed {seed} - {number}"
+    return piece[: MAX_NAME - len(ending)].rstrip(". ") + ending
+
+
+def piece_name(stem: str) -> str:
+    """The name of the piece that a file is a variation of; of any other file, its own."""
+    return ENDING.sub("", stem)
 
 
 class Shelf:

@@ -7,7 +7,19 @@ from typing import Any
 
 import pytest
 
-from helpers.visitor import BAR_SECONDS, drawn, kept, order, phase, until, until_level, upload
+from helpers.visitor import (
+    BAD_FILES,
+    BAR_SECONDS,
+    WALTZ,
+    drawn,
+    kept,
+    midi,
+    order,
+    phase,
+    until,
+    until_level,
+    upload,
+)
 
 
 def test_clicking_the_roll_moves_there_and_variations_are_chosen_by_their_cards(visit: Callable[..., Any]) -> None:
@@ -66,3 +78,121 @@ def test_everything_that_can_be_used_has_a_name(visit: Callable[..., Any]) -> No
     tab.keyboard.press("h")
     tab.click("#section-lane button >> nth=0")
     assert tab.evaluate(NAMELESS) == []
+
+
+def test_the_focus_goes_where_work_goes_on(visit: Callable[..., Any]) -> None:
+    tab = visit()
+
+    def focused(selector: str) -> None:
+        until(tab, f"document.activeElement.matches('{selector}')")
+
+    tab.focus("#examples button >> nth=1")
+    tab.keyboard.press("Enter")
+    phase(tab, "ready")
+    focused("#roll")
+    tab.focus("#compose")
+    tab.keyboard.press("Enter")
+    phase(tab, "done")
+    focused("#roll")
+    for _ in range(2):  # the second time there is a tree
+        tab.focus("[aria-label='Keep variation 1']")
+        tab.keyboard.press("Enter")
+        phase(tab, "ready")
+        focused("#roll")
+        tab.focus("#compose")
+        tab.keyboard.press("Enter")
+        phase(tab, "done")
+    tab.focus("#versions button >> nth=0")
+    tab.keyboard.press("Enter")
+    focused("#versions button[aria-current]")
+    tab.set_input_files("#file", midi("bad.mid", BAD_FILES["not MIDI"]))
+    tab.wait_for_selector("#message:not([hidden])")
+    tab.focus("#message button")
+    tab.keyboard.press("Enter")
+    focused("#roll")
+    tab.focus("#export summary")
+    tab.keyboard.press("Enter")
+    tab.focus("[data-export=whole]")
+    tab.keyboard.press("Escape")
+    focused("#export summary")
+    tab.focus("#start-over")
+    tab.keyboard.press("Enter")
+    focused("#file")
+
+
+def test_the_pictures_of_the_piece_are_told(visit: Callable[..., Any]) -> None:
+    tab = visit()
+    upload(tab)
+    tab.keyboard.press("ArrowRight")
+    bar = [
+        f"{track.name} {sum(3 * 480 <= note.time < 6 * 480 for note in notes)} note"
+        for track in WALTZ.resample(480).tracks
+        for notes in [track.notes]
+    ]
+    told = tab.get_attribute("#roll", "aria-valuetext")
+    assert told.startswith("bar 2, 0:01 of ")
+    assert all(part in told for part in bar)
+    names = [f"{track.name} {track.note_num()} notes" for track in WALTZ.tracks]
+    begins = f"The whole piece: 16 bars; {'; '.join(names)}; "
+    until(tab, f"document.querySelector('#overview').ariaLabel === '{begins}bars 1 to 16 in view'")
+    order(tab, bars=2)
+    phase(tab, "done")
+    until(tab, "document.querySelector('#overview').ariaLabel.includes('; new music in bars 17 to 18; ')")
+    tab.click("#zoom-fit")
+    until(tab, "document.querySelector('#overview').ariaLabel.endsWith('; bars 1 to 18 in view')")
+
+
+def test_dragging_selects_no_text(visit: Callable[..., Any]) -> None:
+    tab = visit()
+    upload(tab)
+    for selector, x, y in (("#cut span", 10, 8), ("#roll", 200, 10), ("#overview", 60, 20), ("#tracks li", 4, 10)):
+        box = tab.locator(selector).first.bounding_box()
+        tab.mouse.move(box["x"] + x, box["y"] + y)
+        tab.mouse.down()
+        for place in ((300, 400), (1100, 300), (1100, 700)):
+            tab.mouse.move(*place, steps=3)
+        assert tab.evaluate("getSelection().toString()") == "", selector
+        tab.mouse.up()
+    tab.keyboard.press("Escape")
+
+
+# What a finger has to hit: of a switch its label; sections are as wide as their bars, and the view zooms.
+SMALL_TARGETS = """() => [
+  ...document.querySelectorAll('button, a[href], input, select, summary, [role=slider]'),
+].flatMap((element) => {
+  if (!element.checkVisibility() || element.matches('.off-screen')) return [];
+  const isSwitch = element.matches('[type=radio], [type=checkbox]');
+  const box = ((isSwitch && element.labels[0]) || element).getBoundingClientRect();
+  const wide = element.closest('#section-lane') ? 44 : box.width;
+  return wide > 43.9 && box.height > 43.9 ? [] : [`${element.outerHTML.slice(0, 90)} ${box.width} x ${box.height}`];
+})"""
+
+
+def test_each_control_is_large_enough_for_a_finger(visit: Callable[..., Any]) -> None:
+    tab = visit(width=390, height=844, touch=True)
+    assert tab.evaluate("matchMedia('(pointer: coarse)').matches")
+    assert tab.evaluate(SMALL_TARGETS) == []
+    tab.set_input_files("#file", [midi("first.mid"), midi("second.mid")])
+    until(tab, "document.querySelectorAll('#pieces option').length === 2")
+    tab.click("#tracks .track-name >> nth=0")
+    tab.evaluate("for (const menu of document.querySelectorAll('details')) menu.open = true")
+    assert tab.evaluate(SMALL_TARGETS) == []
+    tab.keyboard.press("Escape")
+    tab.keyboard.press("h")
+    tab.click("#section-lane button >> nth=0")
+    tab.keyboard.press("Escape")
+    tab.focus("#roll")
+    tab.keyboard.press("b")
+    assert tab.is_visible("#anew-out")
+    assert tab.evaluate(SMALL_TARGETS) == []
+    tab.keyboard.press("Escape")
+    order(tab, bars=2, variations=4)
+    phase(tab, "done")
+    kept(tab, 1)
+    order(tab, bars=2, variations=8)
+    phase(tab, "done")
+    assert tab.evaluate(SMALL_TARGETS) == []
+    tab.focus("#roll")
+    tab.keyboard.press("e")
+    tab.wait_for_selector("#edit-tools:not([hidden])")
+    assert tab.evaluate(SMALL_TARGETS) == []

@@ -40,7 +40,7 @@ def test_from_a_file_to_downloads_with_notes_appearing_on_the_way(visit: Callabl
     assert tab.inner_text(".card small").startswith("32 notes")
     assert "seed 5" in tab.inner_text("#result-text")
     files = [download(tab, number) for number in (1, 2, 3)]
-    assert [name for name, _ in files] == [f"my song - seed 5 - {number}.mid" for number in (1, 2, 3)]
+    assert [name for name, _ in files] == [f"my song - bars 17-20 - seed 5 - {number}.mid" for number in (1, 2, 3)]
     prompt, results = notes_of(WALTZ), [notes_of(score) for _, score in files]
     for result in results:
         assert len(result) == len(prompt) + 32

@@ -25,17 +25,18 @@ def test_exports(visit: Callable[..., Any]) -> None:
     order(tab, bars=2)
     phase(tab, "done")
     name, whole = export(tab, "whole")
-    assert name == "clara - seed 5 - 1.mid"
+    assert name == "clara - bars 17-18 - seed 5 - 1.mid"
     assert b"for Clara" in whole
     assert set(notes_of(WALTZ)) < set(notes_of(symusic.Score.from_midi(whole)))
     name, new = export(tab, "new")
-    assert name == "clara - seed 5 - 1 - new.mid"
+    assert name == "clara - bars 17-18 - seed 5 - 1 - new.mid"
     score = symusic.Score.from_midi(new)
     assert (score.note_num(), score.tracks[0].notes[0].time) == (16, 0)
     assert score.tempos[0].qpm == pytest.approx(132, abs=0.01)
     kept(tab, 1)
     name, again = export(tab, "new")
-    assert (name, again) == ("clara - seed 5 - 1 - new.mid", new), "what was kept can still be exported alone"
+    assert (name, again) == ("clara - bars 17-18 - seed 5 - 1 - new.mid", new), "what was kept is exported alone, too"
+    assert export(tab, "whole") == ("clara - bars 17-18 - seed 5 - 1.mid", whole)
     tab.click("#undo")
     until(tab, "!document.querySelector('#redo').disabled")
     name, packed = export(tab, "tracks")
@@ -158,16 +159,44 @@ def test_a_variation_is_dragged_out_as_its_file(visit: Callable[..., Any]) -> No
     upload(tab)
     order(tab, variations=2, seed=5)
     phase(tab, "done")
-    carried = tab.evaluate(
-        """() => {
-            const dataTransfer = new DataTransfer();
-            const card = document.querySelectorAll('.card')[1];
-            if (!card.draggable) return null;
-            card.dispatchEvent(new DragEvent('dragstart', { dataTransfer, bubbles: true }));
-            return dataTransfer.getData('DownloadURL');
-        }"""
-    )
-    kind, name, address = carried.split(":", 2)
-    assert (kind, name) == ("audio/midi", "my song - seed 5 - 2.mid")
-    dragged = symusic.Score.from_midi(tab.request.get(address).body())
+    name, dragged = dragged_out(tab, ".card:nth-child(2)")
+    assert name == "my song - bars 17-20 - seed 5 - 2.mid"
     assert notes_of(dragged) == notes_of(download(tab, 2)[1])
+
+
+# What is dragged out of an element, as Chromium hands it to other programs.
+CARRIED = """(selector) => {
+  const dataTransfer = new DataTransfer();
+  const element = document.querySelector(selector);
+  if (!element.draggable) return null;
+  element.dispatchEvent(new DragEvent('dragstart', { dataTransfer, bubbles: true, cancelable: true }));
+  return dataTransfer.getData('DownloadURL');
+}"""
+
+
+def dragged_out(tab: Any, selector: str) -> tuple[str, symusic.Score]:
+    kind, name, address = tab.evaluate(CARRIED, selector).split(":", 2)
+    assert kind == "audio/midi"
+    return name, symusic.Score.from_midi(tab.request.get(address).body())
+
+
+def test_tracks_and_marked_bars_are_dragged_out(visit: Callable[..., Any]) -> None:
+    tab = visit()
+    upload(tab)
+    hands = []
+    for track in range(2):
+        hand = WALTZ.copy()
+        hand.tracks = hand.tracks[track : track + 1]
+        hands.append(notes_of(hand))
+    name, score = dragged_out(tab, "#tracks li:nth-child(2) .track-name")
+    assert (name, notes_of(score)) == ("my song - Left hand.mid", hands[1])
+    tab.focus("#roll")
+    tab.keyboard.press("ArrowRight")
+    tab.keyboard.press("b")
+    tab.keyboard.press("b")
+    tab.click("[aria-label='Only Right hand in the marked bars']")
+    name, score = dragged_out(tab, "#anew-out")
+    assert name == "my song - Right hand, bars 2-3.mid"
+    bar = 3 * 480
+    assert notes_of(score) == [(time - bar, *rest) for time, *rest in hands[0] if bar <= time < 3 * bar]
+    assert export(tab, "part")[0] == name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from helpers.visitor import (
     notes_of,
     order,
     phase,
+    until,
     until_remembered,
     upload,
 )
@@ -138,6 +140,42 @@ def test_what_was_put_right_in_a_file_is_said(visit: Callable[..., Any], width: 
     upload(tab)
     assert tab.is_hidden("#piece-repairs")
     assert "repairs" not in tab.inner_text("#announcement")
+
+
+DROP = """(names) => {
+  const dataTransfer = new DataTransfer();
+  const bytes = Uint8Array.from(atob(document.body.dataset.dropped), (letter) => letter.charCodeAt(0));
+  for (const name of names) dataTransfer.items.add(new File([bytes], name));
+  const event = new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true });
+  document.querySelector('.masthead').dispatchEvent(event);
+}"""
+
+
+def test_of_several_files_each_becomes_a_piece(visit: Callable[..., Any]) -> None:
+    tab = visit()
+    ground = midi("second.mid", EXAMPLES["ground"].score().dumps_midi())
+    tab.set_input_files("#file", [midi("first.mid"), midi("bad.mid", BAD_FILES["not MIDI"]), ground])
+    tab.wait_for_selector("#message:not([hidden])")
+    assert tab.inner_text("#message p").startswith("bad.mid: ")
+    assert tab.inner_text("#announcement") == "2 pieces opened"
+    assert tab.inner_text("#piece-name") == "first"
+    order(tab, bars=2)
+    phase(tab, "done")
+    kept(tab, 1)
+    tab.select_option("#pieces", label="second")
+    until(tab, "document.querySelector('#piece-name').textContent === 'second'")
+    assert tab.locator("#versions button").count() == 0
+    until_remembered(tab)
+    tab.reload()
+    until(tab, "document.querySelectorAll('#pieces option').length === 2")
+    tab.evaluate("(bytes) => { document.body.dataset.dropped = bytes; }", base64.b64encode(WALTZ.dumps_midi()).decode())
+    tab.evaluate(DROP, ["third.mid", "fourth.mid"])
+    until(tab, "document.querySelectorAll('#pieces option').length === 4")
+    tab.select_option("#pieces", label="first")
+    until(tab, "document.querySelectorAll('#versions button').length === 2")
+    tab.click("#start-over")
+    tab.wait_for_selector(".former")
+    assert tab.is_hidden("#pieces")
 
 
 def test_what_a_file_calls_itself_is_text_and_nothing_else(visit: Callable[..., Any]) -> None:

@@ -93,25 +93,36 @@ def test_muted_and_soloed_in_sound_and_picture(visit: Callable[..., Any]) -> Non
     until_level(tab, "> 0.005")  # the low voice
 
 
-# In how many frames of the page sound comes: 60 a second, fewer where the machine has other things to do as well.
+# Seconds from a press on play to the first sound. The page looks at the sound in each of its frames.
 PRESS_PLAY = """async () => {
   const meter = document.querySelector('#meter');
-  let frames = 0;
+  const began = performance.now();
   document.querySelector('#play').click();
-  for (; Number(meter.getAttribute('aria-valuenow')) < 0.003; frames++) await new Promise(requestAnimationFrame);
-  return frames;
+  while (Number(meter.getAttribute('aria-valuenow')) < 0.003) await new Promise(requestAnimationFrame);
+  return (performance.now() - began) / 1000;
 }"""
 
 
-def test_playing_begins_within_a_second(visit: Callable[..., Any]) -> None:
-    """The soundfont is fetched and read while the visitor looks at the piece."""
+def test_from_the_start_to_the_first_sound_it_takes_less_than_three_tenths_of_a_second(
+    visit: Callable[..., Any],
+) -> None:
+    """The soundfont is fetched and read while the visitor looks at the piece. Other tests take processor time: the best
+    of a few starts counts, with silence between them."""
     tab = visit()
     tab.click("#examples button >> nth=0")
     phase(tab, "ready")
     until(tab, "document.querySelector('#play').ariaBusy === 'false'")
     fetched = []
     tab.on("request", lambda request: fetched.append(request.url))
-    assert tab.evaluate(PRESS_PLAY) < 60
+    seconds = []
+    for _ in range(8):
+        seconds.append(tab.evaluate(PRESS_PLAY))
+        if seconds[-1] < 0.3:
+            break
+        tab.click("#play")
+        until_level(tab, "< 1e-4")
+        tab.click("#rewind")
+    assert min(seconds) < 0.3, seconds
     assert [url for url in fetched if not (url.endswith("icon.svg") or "/gradio_api/" in url)] == []  # it is studied
 
 

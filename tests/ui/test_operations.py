@@ -119,7 +119,9 @@ def test_files_of_different_orders_have_different_keys_and_names(operations: Ope
     piece = operations.open_file(midi_file, name=midi_file.name)
     results = [compose(operations, piece=piece["key"], variations=2)[-1]["variations"] for _ in range(2)]
     assert len({variation["key"] for result in results for variation in result}) == 4
-    assert [variation["name"] for variation in results[0]] == ["my song - seed 3 - 1", "my song - seed 3 - 2"]
+    assert [variation["name"] for variation in results[0]] == [
+        f"my song - bars 17-18 - seed 3 - {number}" for number in (1, 2)
+    ]
 
 
 def test_composing_from_nothing_needs_no_piece(operations: Operations) -> None:
@@ -143,7 +145,7 @@ def test_a_kept_variation_is_a_piece_like_any_other(operations: Operations, midi
     kept = operations.open_kept(first["key"])
     assert len(json.loads(kept["roll"])["bars"]) == len(json.loads(piece["roll"])["bars"]) + 2
     second = compose(operations, piece=kept["key"], seed=4)[-1]["variations"][0]
-    assert second["name"] == "my song - seed 4 - 1"
+    assert second["name"] == "my song - bars 19-20 - seed 4 - 1"
     notes = symusic.Score(operations.shelf.path(second["key"])).note_num()
     assert notes == symusic.Score(midi_file).note_num() + 32
 

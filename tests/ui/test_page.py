@@ -83,8 +83,8 @@ def test_the_example_of_the_docs(
     exec(code, {})
     assert capsys.readouterr().out.splitlines()[-1] == "done"
     assert [path.name for path in sorted(tmp_path.glob("*seed 1*.mid"))] == [
-        "song - seed 1 - 1.mid",
-        "song - seed 1 - 2.mid",
+        "song - bars 17-32 - seed 1 - 1.mid",
+        "song - bars 17-32 - seed 1 - 2.mid",
     ]
     with pytest.raises(AppError, match="style"):
         exec(code.replace('"calm"', '"loud"'), {})

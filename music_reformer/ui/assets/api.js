@@ -92,3 +92,5 @@ export const exportAs = (key, kind, { since = 0, until = null, programs = [], tr
 /** A kept piece as engraved systems, from a bar on, so many staff spaces wide (see engraved.js). */
 export const engrave = async (key, bar, width) => JSON.parse(await call("engrave", [key, bar, width]));
 export const fileAddress = (key) => `file/${key}`;
+/** Of some bars of a kept piece, from index `cut` up to `until` (null: to the end), and of tracks by their index (none: all). */
+export const partAddress = (key, { cut = 0, until = null, tracks = [] }) => `part/${key}?first_bar=${cut}&end_bar=${until ?? -1}&tracks=${tracks}`;

@@ -2,6 +2,7 @@
 
 import { clock, count, drawSmall, pitchRange } from "./draw.js";
 import { fileAddress } from "./api.js";
+import { letDragOut } from "./drag-out.js";
 
 const DOWNLOAD = '<svg viewBox="0 0 20 20"><path d="M9 3h2v7h3l-4 4.500L6 10h3zM4 15h12v2H4z"/></svg>';
 
@@ -61,7 +62,7 @@ export class Cards {
       const actions = card.querySelector(".card-actions");
       if (variation.key && !actions.children.length) {
         actions.append(this.keep(index), this.download(variation, index));
-        this.letDragOut(card, variation);
+        letDragOut(card, () => ({ name: `${variation.name}.mid`, address: fileAddress(variation.key) }));
       }
     });
     this.draw();
@@ -84,17 +85,6 @@ export class Cards {
     link.setAttribute("aria-label", `Download ${this.called(index)} as MIDI`);
     link.innerHTML = DOWNLOAD;
     return link;
-  }
-
-  /** Dragged to the desktop or into another program, a card is its file: as one in Chromium, elsewhere as an address. */
-  letDragOut(card, { key, name }) {
-    const address = new URL(fileAddress(key), document.baseURI).href;
-    card.draggable = true;
-    card.addEventListener("dragstart", ({ dataTransfer }) => {
-      dataTransfer.effectAllowed = "copy";
-      dataTransfer.setData("DownloadURL", `audio/midi:${name}.mid:${address}`);
-      dataTransfer.setData("text/uri-list", address);
-    });
   }
 
   draw() {

@@ -1,7 +1,7 @@
 // Files dropped anywhere on the page.
 
-/** `onFile(file)` receives the first file that was dropped. */
-export function listenToDrops(onFile) {
+/** `onFiles(files)` receives the files that were dropped. */
+export function listenToDrops(onFiles) {
   let depth = 0;
   const carriesFile = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
   const change = (by) => { depth = Math.max(0, depth + by); document.body.toggleAttribute("data-dropping", depth > 0); };
@@ -11,6 +11,6 @@ export function listenToDrops(onFile) {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     change(-depth);
-    onFile(event.dataTransfer.files[0]);
+    onFiles([...event.dataTransfer.files]);
   });
 }

@@ -32,9 +32,9 @@ export class EditSaving {
     let { version } = piece;
     try {
       while (this.#queue.length) {
-        const { key, roll } = await editNotes(version.key, orderOf(version.score, this.#queue.shift()));
+        const { key, name: file, roll } = await editNotes(version.key, orderOf(version.score, this.#queue.shift()));
         if (piece.version !== version) break;  // the visitor has opened something else
-        version = this.#grow(version, { key, score: scoreOf(roll) });
+        version = this.#grow(version, { key, file, score: scoreOf(roll) });
       }
     } catch (error) {
       if (piece.version === version) complain(error);
@@ -44,9 +44,9 @@ export class EditSaving {
     if (piece.version === version) desk.arrive({ keepView: true });
   }
 
-  #grow(former, { key, score }) {
+  #grow(former, { key, file, score }) {
     const { piece } = this;
-    piece.versions.grow({ key, name: former.name, label: "Edited", source: "", score, selected: null, byHand: true, wanted: former.wanted });
+    piece.versions.grow({ key, name: former.name, file, label: "Edited", source: "", score, selected: null, byHand: true, wanted: former.wanted });
     piece.draft.version = piece.version;
     return piece.version;
   }

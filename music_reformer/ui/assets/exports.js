@@ -11,7 +11,7 @@ const MAX_MINUTES = 30;
 const MAX_STEM_MINUTES = 60;  // of all tracks together: some 600 MB
 
 export class Exports {
-  /** `shown()` gives {key, name, score, silent, span} of what is on the roll, `link()` the address with its settings;
+  /** `shown()` gives {key, name, score, silent, span, part} of what is on the roll (`part`: the marked bars as a file, or null), `link()` the address with its settings;
    *  `onLinkInAddress(link)` puts it into the address bar, `onPrint(onProgress)` prints the score. */
   constructor({ menu, status, keptDays, shown, link, onLinkInAddress, onPrint, onError }) {
     Object.assign(this, { menu, status, keptDays, shown, link, onLinkInAddress, onPrint, onError });
@@ -25,8 +25,8 @@ export class Exports {
 
   #refresh() {
     this.status.textContent = "";
-    const { key, span, score } = this.shown();
-    const possible = { whole: key, tracks: key, musicxml: key, print: key, new: key && span, wav: score.notes.length, stems: score.notes.length, ogg: score.notes.length, link: true };
+    const { key, span, score, part } = this.shown();
+    const possible = { whole: key, part, tracks: key, musicxml: key, print: key, new: key && span, wav: score.notes.length, stems: score.notes.length, ogg: score.notes.length, link: true };
     for (const button of this.menu.querySelectorAll("[data-export]")) button.disabled = !possible[button.dataset.export];
   }
 
@@ -46,6 +46,7 @@ export class Exports {
 
   _whole({ key, name }) { this.#save(fileAddress(key), `${name}.mid`); }
   _new({ key, span }) { return this.#made(key, "new", span); }
+  _part({ part }) { this.#save(part.address, part.name); }
   _tracks({ key }) { return this.#made(key, "tracks"); }
 
   _musicxml({ key }) {

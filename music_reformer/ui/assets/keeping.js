@@ -38,7 +38,7 @@ export class Keeping {
     const { run } = former;
     const score = scoreOf(opened.roll);
     const kept = this.piece.versions.grow({
-      key: opened.key, name: former.key ? former.name : "New piece", label: versionLabel(run, { former, kept: score }),
+      key: opened.key, name: former.key ? former.name : "New piece", file: opened.name, label: versionLabel(run, { former, kept: score }),
       source: "", score, selected: null, span: spanOf(run),
     });
     if (wanted && (wanted.cut > run.cutBar || wanted.until !== null)) kept.wanted = wanted;

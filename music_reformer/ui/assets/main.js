@@ -3,7 +3,7 @@
 // shown in desk.js; opening.js, composing.js and keeping.js are what a visitor does with it. The parts know nothing of
 // each other.
 
-import { setup } from "./api.js";
+import { partAddress, setup } from "./api.js";
 import { Asked } from "./asked.js";
 import { Cards } from "./cards.js";
 import { Choosing } from "./choosing.js";
@@ -15,6 +15,7 @@ import { EditSaving } from "./edit-saving.js";
 import { Editing } from "./editing.js";
 import { EngravedView, marksOf } from "./engraved-view.js";
 import { Exports } from "./exports.js";
+import { settleFocus } from "./focus.js";
 import { Hand } from "./hand.js";
 import { Instruments } from "./instruments.js";
 import { Joining } from "./joining.js";
@@ -35,6 +36,7 @@ import { MidiPorts } from "./midi-ports.js";
 import { Parts } from "./parts.js";
 import { OpenPiece } from "./open-piece.js";
 import { Opening } from "./opening.js";
+import { Pieces } from "./pieces.js";
 import { Phase } from "./phase.js";
 import { printScore } from "./printing.js";
 import { Player } from "./player.js";
@@ -48,6 +50,7 @@ import { Tracks } from "./tracks.js";
 import { Transport } from "./transport.js";
 import { Versions } from "./versions.js";
 import { Welcome } from "./welcome.js";
+import { barsFromTo, namesOf } from "./wording.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -71,7 +74,7 @@ const transport = new Transport({
 });
 const tracks = new Tracks({
   element: $("tracks"), instruments: offer.instruments, onSilence: (places) => desk.silence(places), onMix: (mix) => { player.mix = mix; },
-  onChoose: (place) => marks.toggleTrack(place),
+  onChoose: (place) => marks.toggleTrack(place), file: (indices) => partOf({ tracks: indices }),
 });
 const cards = new Cards({ element: $("variations"), onSelect: (index) => desk.select(index), onKeep: (index) => keeping.keep(index) });
 const versions = new Versions({ element: $("versions"), onGo: goTo });
@@ -88,7 +91,8 @@ const settings = new Settings({ ...offer, form: $("controls"), asked, instrument
 const memory = new Memory({ keptDays: offer.kept_days });
 const studying = new Studying({ piece });
 const phase = new Phase({
-  piece, transport, onChange: (can) => { editing.follow(can); marks.follow(); recording.follow(); choosing.follow(); },
+  piece, transport,
+  onChange: (can) => { editing.follow(can); marks.follow(); recording.follow(); choosing.follow(); settleFocus(); },
   onSettled: () => { remember(); studying.follow(); },
 });
 const desk = new Desk({ piece, parts: { roll, engraved, transport, player, tracks, cards, instruments, phase }, onSeed: useSeed });
@@ -103,9 +107,10 @@ const editing = new Editing({
   sound: (note) => { if (!transport.obstacle) player.preview(note).catch(console.error); },
 });
 roll.hand = new Hand({ roll, editing });
-const marks = roll.marks = new Marks({ piece, desk, roll, tracks, player, compose: (order) => composing.compose(order) });
+const marks = roll.marks = new Marks({ piece, desk, roll, tracks, player, compose: (order) => composing.compose(order), file: partOf });
 const lanes = new Lanes({ element: $("lanes"), button: $("lanes-switch"), roll, piece, asked, onGo: (seconds) => transport.seek(seconds) });
-const opening = new Opening({ piece, desk, composing, settings, asked, memory, limits: offer.limits });
+const pieces = new Pieces({ element: $("pieces"), memory, session: () => ({ ...session(), id: memory.id }), onGo: changePiece });
+const opening = new Opening({ piece, desk, composing, settings, asked, memory, pieces, limits: offer.limits });
 const welcome = new Welcome({
   element: $("welcome"), list: $("examples"), art: $("art"), examples: offer.examples,
   onExample: (key) => opening.example(key), onNothing: () => opening.emptyPiece(),
@@ -114,7 +119,7 @@ const keyboards = new Keyboards({ player });
 const midiMenu = new MidiMenu({ ports: new MidiPorts(), player, out: new MidiOut({ sound }), sound, keyboards });
 const recording = new Recording({
   piece, desk, editing, keyboards, metronome, player, saving, settings,
-  keep: (index) => keeping.keep(index), open: (file) => opening.file(file), onNoKeyboard: () => midiMenu.askForKeyboard(),
+  keep: (index) => keeping.keep(index), open: (file) => opening.files([file]), onNoKeyboard: () => midiMenu.askForKeyboard(),
 });
 new Exports({
   menu: $("export"), status: $("export-status"), keptDays: offer.kept_days, shown: exported,
@@ -125,9 +130,18 @@ new Exports({
 function exported() {
   const { variation, version, score } = piece;
   return {
-    key: variation ? variation.key : version?.key, name: variation?.name ?? version?.name ?? "piece", score: player.asMixed(score),
-    silent: player.silent, span: piece.span,
+    key: variation ? variation.key : version?.key, name: variation?.name ?? version?.file ?? version?.name ?? "piece", title: version?.name,
+    score: player.asMixed(score), silent: player.silent, span: piece.span, part: marks.bars && partOf(marks.bars),
   };
+}
+
+/** Bars and tracks of what is on show as a file {name, address}; null: the server does not have it yet. */
+function partOf({ cut = 0, until = null, tracks = [] }) {
+  const { variation, version, score } = piece;
+  const { key, name } = variation ?? { key: version?.key, name: version?.file ?? version?.name };
+  if (!key || piece.isSaving) return null;
+  const which = [...namesOf(score, tracks), ...(until === null ? [] : [barsFromTo(cut, until).replace(" to ", "-")])];
+  return { name: `${name} - ${which.join(", ")}.mid`, address: partAddress(key, { cut, until, tracks }) };
 }
 
 function printed(onProgress) { return printScore(exported(), onProgress); }
@@ -138,9 +152,12 @@ function showLink(link) {
   memory.noteLink();
 }
 
-/** Have this browser keep what is open, and what is asked of its new bars. */
+/** What is open, and what is asked of its new bars. */
+function session() { return { ...versions.whole, asked: asked.whole }; }
+
+/** Have this browser keep what is open. */
 function remember() {
-  if (["ready", "done"].includes(phase.name)) memory.save({ ...versions.whole, asked: asked.whole });
+  if (["ready", "done"].includes(phase.name)) memory.save(session());
 }
 
 function useSeed(seed) {
@@ -150,7 +167,14 @@ function useSeed(seed) {
 
 // ---- What the visitor can do
 
+/** Show another of the pieces that are open, once the server has all edits of this one. */
+async function changePiece(session) {
+  if (piece.isSaving) await saving.settled();
+  if (await opening.resume(session, { isOwn: true })) pieces.return(session);
+}
+
 async function startOver() {
+  pieces.clear();
   const remembered = opening.leave();
   history.replaceState(null, "", location.pathname);
   phase.enter("empty");
@@ -175,7 +199,7 @@ async function redo() {
   versions.redo();
 }
 
-$("file").addEventListener("change", (event) => { opening.file(event.target.files[0]); event.target.value = ""; });
+$("file").addEventListener("change", (event) => { opening.files([...event.target.files]); event.target.value = ""; });
 $("start-over").addEventListener("click", startOver);
 $("controls").addEventListener("submit", (event) => { event.preventDefault(); if (!$("compose").disabled) composing.compose(); });
 $("rewrite").addEventListener("click", () => { if ($("rewrite-bars").reportValidity()) composing.compose({ rewrite: Number($("rewrite-bars").value) }); });
@@ -184,7 +208,7 @@ $("undo").addEventListener("click", undo);
 $("redo").addEventListener("click", redo);
 $("message").querySelector("button").addEventListener("click", dismiss);
 addEventListener("hashchange", () => opening.follow(wordsOfAddress()));
-listenToDrops((file) => opening.file(file));
+listenToDrops((files) => opening.files(files));
 
 const whenOpen = (action) => () => (piece.version ? action() : false);
 listenToKeys({
@@ -199,6 +223,7 @@ listenToKeys({
   K: whenOpen(() => piece.variation !== null && !piece.composition && keeping.keep(piece.version.selected)),
   Escape: () => (closeMenus() || !piece.version ? undefined : composing.halt()),
   S: whenOpen(() => engraved.toggle()),
+  F: whenOpen(() => roll.follow()),
   E: whenOpen(() => { editing.switch(); }),
   H: whenOpen(() => lanes.toggle()),
   "+": whenOpen(() => transport.view.zoomBy(1.6)),
@@ -219,6 +244,6 @@ const followsLink = !memory.isReload && opening.follow(words);
 const { open, former } = await memory.find();
 offerToContinue(former);
 if (phase.name === "empty" && !followsLink) {  // unless the visitor was faster
-  if (open) opening.resume(open, { isOwn: true });
+  if (open) opening.resume(open, { isOwn: true }).then((isOpen) => { if (isOpen) pieces.restore(former); });
   else if (!opening.follow(words) && words.size) settings.apply(words);
 }

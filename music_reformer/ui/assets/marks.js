@@ -2,6 +2,7 @@
 // by a double-click on a bar, or by keys; of all tracks, or of some. What is marked is what is wanted of the piece (see
 // open-piece.js), so the two handles stand around it; taken back, all is wanted as before.
 
+import { letDragOut } from "./drag-out.js";
 import { count } from "./draw.js";
 import { announce } from "./messages.js";
 import { RULER, boxOf } from "./roll-picture.js";
@@ -15,9 +16,10 @@ export class Marks {
   #former = null;  // {here, wanted}: what was wanted before bars were marked, and of which version or run
   #drag = null;  // {x, bar, moved, shift}
 
-  /** `compose(order)` composes what is wanted, or with {rewrite}, so many bars at the end. */
-  constructor({ piece, desk, roll, tracks, player, compose }) {
-    Object.assign(this, { piece, desk, roll, tracks, player, compose });
+  /** `compose(order)` composes what is wanted, or with {rewrite}, so many bars at the end; `file(bars)` is
+   *  what is marked as a file, {name, address}, or null. */
+  constructor({ piece, desk, roll, tracks, player, compose, file }) {
+    Object.assign(this, { piece, desk, roll, tracks, player, compose, file });
     const { element } = roll;
     element.addEventListener("pointerdown", (event) => { if (this.takes(event)) this.#press(event); });
     element.addEventListener("pointermove", (event) => this.#move(event));
@@ -26,6 +28,7 @@ export class Marks {
     element.addEventListener("dblclick", (event) => { if (this.#isInBars(event)) this.#markAndTell(this.#barAt(event)); });
     $("anew-go").addEventListener("click", () => this.go());
     $("anew-back").addEventListener("click", () => this.giveBack());
+    letDragOut($("anew-out"), () => this.bars && this.file(this.bars));
   }
 
   /** Whether bars can be marked now. */
@@ -116,6 +119,9 @@ export class Marks {
     if (bars) {
       const one = bars.until - bars.cut === 1;
       $("anew-go").firstChild.data = one ? "Compose this bar anew" : "Compose these bars anew";
+      const out = this.file(bars);
+      $("anew-out").hidden = !out;
+      if (out) Object.assign($("anew-out"), { href: out.address, download: out.name });
       $("anew-what").textContent = this.#names().join(", ") || count(bars.until - bars.cut, "bar");
     }
     roll.redrawOver();

@@ -6,7 +6,7 @@ import { isStep } from "./versions.js";
 
 const DATABASE = "music-reformer", FORM = 2, STORE = "pieces", FORMER_STORE = "tabs", TAB = "music-reformer-tab";
 const DAY = 24 * 3600 * 1000;
-const MAX_PIECES = 4;
+const MAX_PIECES = 8;
 const MAX_NOTES = 400_000;  // of one piece, its versions and variations together
 const PATIENCE = 30_000;  // milliseconds after which a store that does not answer is given up
 
@@ -52,23 +52,44 @@ const newId = () => crypto.getRandomValues(new Uint32Array(4)).join("");
 
 export class Memory {
   #pending = null;  // {session, timer}: what is to be written in a moment
+  #hasSeveral = false;
   #id = newId();  // of the piece that is open; another tab that continues it keeps it under an id of its own
 
   /** `keptDays`: how long the server keeps the files. */
   constructor({ keptDays }) {
     this.keptDays = keptDays;
+    this.hadSeveral = Boolean(readTab()?.several);  // before it was reloaded
     addEventListener("pagehide", () => this.#write());
   }
 
   /** Keep `session` (see `Versions.whole`; `asked` is what is asked of its new bars) as what this tab has open, with the link that is in the address by now. */
   save(session) {
-    writeTab({ id: this.#id, link: location.hash });
+    this.#noteTab();
     clearTimeout(this.#pending?.timer);
     this.#pending = { session, timer: setTimeout(() => this.#write(), 200) };
   }
 
+  /** Keep a session that this tab has beside the open one; returns it with the id that `claim` wants. */
+  keep(session) {
+    const kept = { ...session, id: newId() };
+    const record = bounded(session);
+    if (record) transact((store) => store.put({ ...record, asked: session.asked, id: kept.id, saved: Date.now() })).catch(() => {});
+    return kept;
+  }
+
+  /** What `claim` wants of the piece that is open. */
+  get id() { return this.#id; }
+
+  /** Whether this tab has several pieces. */
+  set hasSeveral(several) {
+    this.#hasSeveral = several;
+    if (readTab()) this.#noteTab();
+  }
+
+  #noteTab() { writeTab({ id: this.#id, link: location.hash, several: this.#hasSeveral }); }
+
   /** The link that is in the address by now leads to what this tab has open. */
-  noteLink() { if (readTab()) writeTab({ ...readTab(), link: location.hash }); }
+  noteLink() { if (readTab()) this.#noteTab(); }
 
   async #write() {
     if (!this.#pending) return;

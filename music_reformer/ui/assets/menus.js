@@ -3,7 +3,10 @@
 /** Close the open menus, but for one that holds `inside`. Returns whether there were any. */
 export function closeMenus(inside = null) {
   const menus = [...document.querySelectorAll("details.menu[open]")].filter((menu) => !menu.contains(inside));
-  for (const menu of menus) menu.open = false;
+  for (const menu of menus) {
+    if (menu.contains(document.activeElement)) menu.querySelector("summary").focus();
+    menu.open = false;
+  }
   return menus.length > 0;
 }
 

@@ -1,26 +1,48 @@
-// Opening a piece: a file, an example, an empty piece, what a link names, or what this browser remembers.
+// Opening a piece: files, an example, an empty piece, what a link names, or what this browser remembers.
 
 import { Problem, openExample, openFile, openKept } from "./api.js";
+import { count } from "./draw.js";
 import { clearLink } from "./link.js";
 import { announce, complain, dismiss } from "./messages.js";
 import { EMPTY, scoreOf } from "./score.js";
 import { facts, repairs } from "./wording.js";
 
+const MOST_AT_ONCE = 8;  // files; as many pieces as this browser remembers
+
 export class Opening {
   #attempt = null;  // the last one; what earlier ones bring is no longer wanted
 
-  constructor({ piece, desk, composing, settings, asked, memory, limits }) {
-    Object.assign(this, { piece, desk, composing, settings, asked, memory, limits });
+  /** `pieces`: those of this tab, where several are open. */
+  constructor({ piece, desk, composing, settings, asked, memory, pieces, limits }) {
+    Object.assign(this, { piece, desk, composing, settings, asked, memory, pieces, limits });
   }
 
-  file(file) {
-    if (!file) return;
-    if (file.size > this.limits.bytes) {
-      const [size, most] = [file.size, this.limits.bytes].map((bytes) => (bytes / 1e6).toFixed(1).replace(".0", ""));
-      complain(new Problem(`This file is ${size} MB; the largest that can be opened is ${most} MB.`));
-      return;
+  /** Open files: each becomes a piece of its own, and the first is shown. */
+  async files(files) {
+    const left = files.slice(0, MOST_AT_ONCE);
+    const problems = [];
+    const next = async () => {
+      while (left.length) {
+        const file = left.shift();
+        try { return await this.#sent(file); } catch (error) { problems.push({ file, error }); }
+      }
+      throw problems.at(-1).error;
+    };
+    if (!files.length || !await this.#open(next)) return;
+    const batch = this.pieces.batch;
+    while (left.length) {
+      const brought = await next().catch(() => null);
+      if (this.pieces.batch !== batch) return;  // the visitor has started over
+      if (brought) this.pieces.add(sessionOf(brought));
     }
-    this.#open(() => openFile(file));
+    if (files.length > 1) tellOpened(files.length, problems);
+  }
+
+  /** The piece in a file, once the server has read it. */
+  #sent(file) {
+    if (file.size <= this.limits.bytes) return openFile(file);
+    const [size, most] = [file.size, this.limits.bytes].map((bytes) => (bytes / 1e6).toFixed(1).replace(".0", ""));
+    throw new Problem(`This file is ${size} MB; the largest that can be opened is ${most} MB.`);
   }
 
   example(key, words) { this.#open(() => openExample(key), { source: `example:${key}`, words }); }
@@ -41,7 +63,7 @@ export class Opening {
    *  open before it was reloaded. */
   resume(session, { isOwn = false } = {}) {
     const { key } = session.list[session.current];
-    this.#arrive(async () => key && openKept(key), (kept) => {
+    return this.#arrive(async () => key && openKept(key), (kept) => {
       if (isOwn) this.memory.claim(session);
       try {
         this.piece.versions.restore(session);
@@ -70,10 +92,11 @@ export class Opening {
   }
 
   #open(fetchPiece, { source = "", words = null } = {}) {
-    this.#arrive(fetchPiece, ({ key, name, roll, notices }) => {
+    return this.#arrive(fetchPiece, ({ key, name, roll, notices }) => {
       const { desk, piece, settings } = this;
       const score = roll ? scoreOf(roll) : EMPTY;
-      piece.versions.plant({ key, name, label: key ? "Opened" : "From nothing", source, score, notices, selected: null });
+      piece.versions.plant({ ...opened({ key, name, score, notices }), source });
+      this.pieces.arrive();
       desk.instruments.show(score);
       this.asked.write({ chords: "", form: "" });  // what was asked for was asked of another piece
       if (words) settings.apply(words);
@@ -85,7 +108,8 @@ export class Opening {
     }, { keepLink: words !== null });
   }
 
-  /** Have `plant` show what `fetch` brings, with nothing of the former piece in view. If nothing comes, that one stays. */
+  /** Have `plant` show what `fetch` brings, with nothing of the former piece in view. If nothing comes, that one stays.
+   *  Resolves to whether it is shown. */
   async #arrive(fetch, plant, { keepLink }) {
     const { phase, transport } = this.desk;
     dismiss();
@@ -95,23 +119,45 @@ export class Opening {
     try {
       brought = await fetch();
     } catch (error) {
-      if (this.#attempt !== attempt) return;
+      if (this.#attempt !== attempt) return false;
       phase.resume();
       complain(error);
-      return;
+      return false;
     }
-    if (this.#attempt !== attempt) return;
+    if (this.#attempt !== attempt) return false;
     try {
+      this.pieces.stow();
       this.leave();
       if (!keepLink) clearLink();
       plant(brought);
       transport.prepare();
+      return true;
     } catch (error) {
       this.leave();
       phase.enter("empty");
       complain(error);
+      return false;
     }
   }
+}
+
+/** A piece as the first version of its tree. */
+const opened = ({ key, name, score, notices }) => (
+  { key, name, label: key ? "Opened" : "From nothing", source: "", score, notices, selected: null }
+);
+
+/** A piece that the server has opened, as what this browser remembers of one. */
+const sessionOf = ({ roll, ...piece }) => (
+  { list: [{ ...opened({ ...piece, score: scoreOf(roll) }), parent: -1, latest: -1 }], current: 0, asked: { chords: "", form: "" } }
+);
+
+/** Tell what became of several files, of which `problems` are {file, error}. */
+function tellOpened(given, problems) {
+  const tried = Math.min(given, MOST_AT_ONCE);
+  announce(`${count(tried - problems.length, "piece")} opened`);
+  const refused = problems.map(({ file, error }) => `${file.name}: ${error instanceof Problem ? error.message : "cannot be opened."}`);
+  if (given > tried) refused.push(`Of ${given} files the first ${tried} were opened; open the others afterwards.`);
+  if (refused.length) complain(new Problem(refused.join(" ")));
 }
 
 /** The bars {cut, until, tracks} that a link wants composed, or null where it does not say. "-1" is all bars. */

@@ -4,8 +4,8 @@ import { Engraved, drawn } from "./engraved.js";
 
 const GUESS = 114;  // staff spaces of an A4 page, for few staves
 
-/** Engrave all of a kept piece for paper, and open the browser's dialog; `onProgress(text)` tells how far it is. */
-export async function printScore({ key, name }, onProgress) {
+/** Engrave all of a kept piece for paper, `title` above it, and open the browser's dialog; `onProgress(text)` tells how far it is. */
+export async function printScore({ key, name, title }, onProgress) {
   onProgress("Engraving…");
   let engraved = new Engraved(key, GUESS);
   await engraved.more();
@@ -16,8 +16,8 @@ export async function printScore({ key, name }, onProgress) {
   }
   const sheet = document.createElement("article");
   sheet.className = "sheet";
-  const title = Object.assign(document.createElement("h1"), { textContent: name });
-  sheet.append(title, ...engraved.systems.map(drawn));
+  const heading = Object.assign(document.createElement("h1"), { textContent: title });
+  sheet.append(heading, ...engraved.systems.map(drawn));
   document.body.append(sheet);
   await document.fonts.ready;
   const before = document.title;

@@ -3,11 +3,15 @@
 
 import { pitchRange } from "./draw.js";
 import { drawNotes, drawOver, drawOverview, drawOverviewOver } from "./roll-picture.js";
+import { pieceSpoken } from "./spoken.js";
 
 const MAX_PIXELS_PER_SECOND = 400;
+const PAUSE = 300;  // milliseconds without a change after which the whole piece is told to screen readers
 
 export class Roll {
   silent = new Set();
+  isFree = false;  // the visitor has scrolled away from the playhead, and it is not to be followed
+  #telling = null;
   lanes = null;  // above the roll; they move with it, and may need room behind the piece
   // What they take of the pointer does not move the view, and they draw over the notes.
   hand = null;  // edits notes
@@ -53,6 +57,7 @@ export class Roll {
     this.longest = notes.reduce((longest, note) => Math.max(longest, note.end - note.start), 0);
     this.range = pitchRange(notes);
     this.overviewStale = true;
+    this.#tell();
     this.drums = [...new Set(notes.filter((note) => note.drum).map((note) => note.pitch))].sort((a, b) => b - a);
   }
 
@@ -90,6 +95,7 @@ export class Roll {
   fit() { this.viewFrom(0, this.whole); this.fitted = true; }
   viewFrom(from, to) { this.fitted = false; this.left = from; this.zoom = this.span / Math.max(to - from, 0.1); this.clampView(); this.redraw(); }
   clampView() {
+    this.#tell();
     this.zoom = Math.min(Math.max(this.zoom, this.leastZoom), Math.max(MAX_PIXELS_PER_SECOND, this.leastZoom));
     this.left = Math.max(0, Math.min(this.left, this.whole - this.visible));
   }
@@ -102,7 +108,8 @@ export class Roll {
     this.clampView();
     this.redraw();
   }
-  scrollBy(seconds) { this.left += seconds; this.clampView(); this.redraw(); }
+  scrollBy(seconds) { this.#scrollTo(this.left + seconds); }
+  #scrollTo(left) { this.left = left; this.isFree = true; this.clampView(); this.redraw(); }
 
   /** Scroll so far that this moment is in view: who moves a handle by the keyboard wants to see it. */
   reveal(seconds) {
@@ -112,11 +119,24 @@ export class Roll {
     this.redraw();
   }
 
-  /** Move the playhead; with `follow`, turn the page when it leaves the view. */
+  /** Say what the piece is, and what of it is in view, once it has not changed for a moment. */
+  #tell() {
+    clearTimeout(this.#telling);
+    this.#telling = setTimeout(() => this.overview.parentElement.setAttribute("aria-label", pieceSpoken(this)), PAUSE);
+  }
+
+  /** Show the playhead again, wherever the visitor has scrolled to, and go on with it. */
+  follow() {
+    this.isFree = false;
+    this.reveal(this.playhead);
+  }
+
+  /** Move the playhead; with `follow`, turn the page when it leaves the view, unless the visitor has scrolled away from it. */
   moveTo(seconds, { follow = false } = {}) {
     this.playhead = seconds;
     const hidden = seconds < this.left || seconds > this.left + this.visible * 0.97;
-    if (follow && hidden && !this.dragging) { this.left = seconds - this.visible * 0.05; this.clampView(); this.redraw(); }
+    if (!hidden) this.isFree = false;
+    if (follow && hidden && !this.dragging && !this.isFree) { this.left = seconds - this.visible * 0.05; this.clampView(); this.redraw(); }
     else this.redrawOver();
   }
 
@@ -171,7 +191,7 @@ export class Roll {
     this.element.addEventListener("pointermove", (event) => {
       if (!drag) return;
       if (Math.abs(event.clientX - drag.x) > 4) drag.moved = this.dragging = true;
-      if (drag.moved) { this.left = drag.left - (event.clientX - drag.x) / this.zoom; this.clampView(); this.redraw(); }
+      if (drag.moved) this.#scrollTo(drag.left - (event.clientX - drag.x) / this.zoom);
     });
     const release = (event) => {
       if (drag && !drag.moved && event.type === "pointerup") this.onSeek(this.secondsAt(local(event)));
@@ -194,9 +214,7 @@ export class Roll {
     const scrub = (event) => {
       if (!event.buttons) return;
       const seconds = ((event.clientX - overview.getBoundingClientRect().left) / overview.clientWidth) * this.whole;
-      this.left = seconds - this.visible / 2;
-      this.clampView();
-      this.redraw();
+      this.#scrollTo(seconds - this.visible / 2);
     };
     overview.addEventListener("pointerdown", (event) => { overview.setPointerCapture(event.pointerId); scrub(event); });
     overview.addEventListener("pointermove", scrub);

@@ -2,6 +2,7 @@
 // volume and pan, in sound. While bars are marked, a further button chooses the track for them.
 
 import { NEUTRAL } from "./channels.js";
+import { letDragOut } from "./drag-out.js";
 import { NUM_COLOURS } from "./draw.js";
 
 const LOUDEST = 127 / 100;  // that a volume of General MIDI can be raised by
@@ -12,9 +13,10 @@ export class Tracks {
   #indices = [];  // of the same in the file
 
   /** `instruments` are the names of the 128 programs. `onSilence(places)` receives the silent tracks, `onMix(mix)` the
-   *  {volume, pan} of each (see channels.js), `onChoose(place)` the one whose bars alone are to be marked. */
-  constructor({ element, instruments, onSilence, onMix, onChoose }) {
-    Object.assign(this, { element, instruments, onSilence, onMix, onChoose });
+   *  {volume, pan} of each (see channels.js), `onChoose(place)` the one whose bars alone are to be marked; `file(indices)`
+   *  gives the tracks with these indices as a file, {name, address}, or null. */
+  constructor({ element, instruments, onSilence, onMix, onChoose, file }) {
+    Object.assign(this, { element, instruments, onSilence, onMix, onChoose, file });
   }
 
   /** Forget which tracks are muted. */
@@ -51,6 +53,7 @@ export class Tracks {
     const name = Object.assign(document.createElement("button"), { type: "button", className: "track-name", textContent: track.name });
     name.title = `${track.name} (${instrument}): volume and pan`;
     name.setAttribute("aria-expanded", false);
+    letDragOut(name, () => this.file([this.#indices[place]]));
     if (instrument !== track.name) name.append(Object.assign(document.createElement("small"), { textContent: instrument }));
     row.append(
       name, this.#onlyButton(track, place),

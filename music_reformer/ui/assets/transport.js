@@ -1,12 +1,14 @@
 // Playing, and where the playhead is: the buttons and the clock under the roll.
 
 import { clock } from "./draw.js";
+import { barSpoken } from "./spoken.js";
 import { Switch } from "./switch.js";
 
 const $ = (id) => document.getElementById(id);
 
 export class Transport {
   #ticking = false;
+  #spoken = {};  // {score, bar, notes, text}: what was said last
   #measuredUntil = 0;  // the page's time up to which the loudness is shown even if nothing sounds yet
 
   /** `obstacle`: why there can be no sound, or null. `newMusic()` gives {from, to} of the new music on show, or null. */
@@ -24,6 +26,7 @@ export class Transport {
     player.addEventListener("change", () => {
       document.body.toggleAttribute("data-playing", player.playing);
       $("play").setAttribute("aria-label", player.playing ? "Pause" : "Play");
+      if (player.playing) roll.isFree = false;
       this.show();
       this.#beginTicking();
     });
@@ -90,7 +93,15 @@ export class Transport {
     const bar = Math.max(roll.barLines().filter((start) => start <= time + 0.01).length, 1);
     $("roll").setAttribute("aria-valuemax", total.toFixed(1));
     $("roll").setAttribute("aria-valuenow", time.toFixed(1));
-    $("roll").setAttribute("aria-valuetext", `bar ${bar}, ${clock(time)} of ${clock(total)}`);
+    $("roll").setAttribute("aria-valuetext", `bar ${bar}, ${clock(time)} of ${clock(total)}: ${this.#barSpoken(bar - 1)}`);
+  }
+
+  #barSpoken(bar) {
+    const { score } = this.player;
+    const { length: notes } = score.notes;
+    const { score: former, bar: formerBar, notes: formerNotes } = this.#spoken;
+    if (score !== former || bar !== formerBar || notes !== formerNotes) this.#spoken = { score, bar, notes, text: barSpoken(score, bar) };
+    return this.#spoken.text;
   }
 
   say(text) { if ($("sound-note").textContent !== text) $("sound-note").textContent = text; }

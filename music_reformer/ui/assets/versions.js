@@ -4,7 +4,9 @@
 import { count } from "./draw.js";
 import { wholeBars } from "./score.js";
 
-const COLUMN = 150, ROW = 38, PILL = 30;
+const COLUMN = 150, GAP = 8;
+// The height of a version in the tree: fingers need more.
+const PILL = matchMedia("(pointer: coarse)").matches ? 44 : 30, ROW = PILL + GAP;
 
 export class Versions {
   #list = [];

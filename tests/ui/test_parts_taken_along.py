@@ -1,0 +1,95 @@
+"""Bars and tracks of a piece that are dragged out of the page, by their address alone."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
+
+import gradio as gr
+import httpx
+import pytest
+import symusic
+
+from music_reformer.midi.examples import EXAMPLES
+from music_reformer.ui import routes
+from music_reformer.ui.operations import Operations
+from music_reformer.ui.shelf import MAX_NAME, piece_name, variation_name
+
+BAR = 3 * 480  # ticks of the waltz
+
+
+@pytest.fixture(scope="module")
+def key(server: gr.Server) -> str:
+    return str(server.state.operations.open_example("waltz")["key"])
+
+
+def notes(score: symusic.Score, tracks: list[int], first: int, end: int) -> list[tuple[int, int, int]]:
+    """Of a score of 480 ticks, from bar `first` to before bar `end`, moved to the beginning: the oracle."""
+    return sorted(
+        (note.time - first * BAR, note.duration, note.pitch)
+        for index in tracks
+        for note in score.tracks[index].notes
+        if first * BAR <= note.time < end * BAR
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "tracks", "first", "end", "name"),
+    [
+        ("", [0, 1], 0, 99, "part"),
+        ("tracks=1", [1], 0, 99, "Left hand"),
+        ("first_bar=2&end_bar=6", [0, 1], 2, 6, "bars 3-6"),
+        ("first_bar=2&end_bar=3&tracks=0", [0], 2, 3, "Right hand, bar 3"),
+    ],
+)
+def test_a_part_has_its_notes_and_begins_with_them(
+    address: str, key: str, query: str, tracks: list[int], first: int, end: int, name: str
+) -> None:
+    answer = httpx.get(f"{address}part/{key}?{query}", timeout=60)
+    assert answer.status_code == 200
+    assert answer.headers["content-disposition"].endswith(quote(f"Small waltz - {name}.mid"))
+    part = symusic.Score.from_midi(answer.content).resample(480)
+    whole = EXAMPLES["waltz"].score().resample(480)
+    assert notes(part, list(range(len(part.tracks))), 0, 99) == notes(whole, tracks, first, end)
+    assert (part.tempos[0].time, round(part.tempos[0].qpm)) == (0, 132)
+    assert (part.time_signatures[0].numerator, part.time_signatures[0].denominator) == (3, 4)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "tracks=7",
+        "first_bar=500",
+        "first_bar=-3",
+        "first_bar=x",
+        "end_bar=1e9",
+        "tracks=a,b",
+        "first_bar=4&end_bar=2",
+    ],
+)
+def test_a_part_that_is_not_there_gets_a_sentence(address: str, key: str, query: str) -> None:
+    answer = httpx.get(f"{address}part/{key}?{query}", timeout=60)
+    assert answer.status_code == 404
+    assert 15 < len(answer.json()["error"]) < 200
+
+
+def test_only_a_few_are_made_at_once(
+    address: str, key: str, served: Operations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served, "part", lambda fields: time.sleep(1.5) or (b"", "it.mid"))
+    with httpx.Client(timeout=60) as client, ThreadPoolExecutor(routes.MAX_PARTS + 3) as pool:
+        answers = list(pool.map(client.get, [f"{address}part/{key}"] * (routes.MAX_PARTS + 3)))
+    codes = [answer.status_code for answer in answers]
+    assert sorted(set(codes)) == [200, 503]
+    assert codes.count(200) >= routes.MAX_PARTS
+
+
+@pytest.mark.parametrize("piece", ["Evening walk", "a" * 300, "a - bars 1-2 - seed 1 - 1"])
+def test_the_name_of_a_variation_says_piece_bars_and_seed(piece: str) -> None:
+    name = variation_name(piece, first=17, last=24, seed=2**31 - 1, number=8)
+    assert name.endswith(" - bars 17-24 - seed 2147483647 - 8")
+    assert len(name) <= MAX_NAME
+    assert piece.startswith(piece_name(name))
+    assert variation_name("a", first=3, last=3, seed=1, number=1) == "a - bar 3 - seed 1 - 1"
+    assert piece_name("a - seed 5 - 1") == "a", "of an earlier version"
