@@ -24,6 +24,7 @@ format: .venv/dev.stamp
 # The page in every state, for the README; needs Chromium.
 pictures: .venv/dev.stamp
 	PYTHONPATH=tests:tests/browser $(BIN)/python tests/browser/take_pictures.py docs/images
+	PYTHONPATH=tests:tests/browser $(BIN)/python tests/browser/take_trip.py docs/images
 
 # The whole path on the demo corpus that our own code composes: prepare, train, evaluate, generate.
 # Its pieces are the same in twelve keys: near-duplicates all, and to have anything to validate on they must stay.

@@ -276,7 +276,7 @@ def _fill(
         bar, key = frame.bars[index], frame.keys[index]
         measure = frame.measure(index, is_first=is_first, begins=index == span.start)
         if index == span.start:
-            measure.clef = clef_of(part, voices)
+            measure.clef = clef_of(part, voices, is_left=place > 0 or part.is_left_hand)
         inside = [found[index] for found in pieces if index in found] or [[]]
         inside.sort(key=lambda pieces: -sum(sum(p.pitches) / len(p.pitches) for p in pieces) / max(1, len(pieces)))
         for number, own in enumerate(inside):

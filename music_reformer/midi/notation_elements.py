@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
@@ -24,6 +25,9 @@ CLEFS = {
     41: "AltoClef",
 }
 MIDDLE_LINES = {"G": 35, "C": 29, "F": 23}  # of the treble, alto and bass clef, in steps of the scale from C0 = 1
+MIDDLE_C = 60
+WHITE_KEYS = (1, 1, 2, 2, 3, 4, 4, 5, 5, 6, 6, 7)  # step of the scale of each pitch class, sharps as their naturals
+LEFT_HAND = 3  # times fewer ledger lines in the treble clef, before a left hand is written in it
 VOICES = range(52, 55)
 TENOR = (52, 60)  # mean pitch of a voice that reads a treble clef an octave lower
 # Where drums stand on the staff, and their note heads: by General MIDI key; all others are crosses on the middle line.
@@ -129,8 +133,8 @@ def beam(elements: Sequence[Any], signature: Any, measure: Any) -> None:
             group = []
 
 
-def clef_of(part: WrittenPart, voices: Sequence[Voice]) -> Any:
-    """The clef of a staff, by its instrument and range."""
+def clef_of(part: WrittenPart, voices: Sequence[Voice], *, is_left: bool = False) -> Any:
+    """The clef of a staff, by its instrument, or with the fewest ledger lines. `is_left`: of a keyboard's left hand."""
     import music21
 
     if part.is_drum:
@@ -148,8 +152,19 @@ def clef_of(part: WrittenPart, voices: Sequence[Voice]) -> Any:
         lines = (music21.pitch.Pitch(midi=round(mean)).diatonicNoteNum - middle) / 2
         if abs(lines) <= 4:
             return clef
-    heights: Any = music21.stream.Stream([music21.note.Note(pitch) for pitch in pitches[:1000]])
-    return music21.clef.bestClef(heights)
+    above, below = (_ledger_lines(pitches, MIDDLE_LINES[sign]) for sign in "GF")
+    # A left hand is at home in the bass clef, and leaves it only where it would hardly be read there.
+    is_treble = above * (LEFT_HAND if is_left else 1) < below or (above == below and not is_left and mean >= MIDDLE_C)
+    return music21.clef.TrebleClef() if is_treble else music21.clef.BassClef()
+
+
+def _ledger_lines(pitches: Sequence[int], middle: int) -> int:
+    """How many ledger lines pitches need on a staff whose middle line is so many steps of the scale above C0 = 1."""
+    counts = Counter(pitches)
+    return sum(
+        count * max(0, (abs(7 * (pitch // 12 - 1) + WHITE_KEYS[pitch % 12] - middle) - 4) // 2)
+        for pitch, count in counts.items()
+    )
 
 
 def instrument_of(part: WrittenPart, number: int) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -23,6 +24,15 @@ CUT_TOLERANCE = 1e-3
 CONTROL_STEP = 0.01
 # Controllers whose every value counts: bank, data entry, pedals, registered parameters.
 WHOLE_CONTROLS = frozenset({0, 6, 32, 38, 64, 66, 67, 98, 99, 100, 101})
+
+
+def _names(tracks: Sequence[symusic.core.TrackTick]) -> Iterator[str]:
+    """What tracks are called on the page: by their instruments if they have no names, and told apart by numbers."""
+    names = [shown(track.name) or instrument_name(track.program, drum=track.is_drum) for track in tracks]
+    seen: Counter[str] = Counter()
+    for name in names:
+        seen[name] += 1
+        yield f"{name} {seen[name]}" if names.count(name) > 1 else name
 
 
 def roll_data(
@@ -57,6 +67,7 @@ def roll_data(
     first_new, until = (np.inf if x is None else x - CUT_TOLERANCE for x in (continuation_start, continuation_end))
     since = first_new if only_new else -np.inf
     tracks = []
+    names = _names([track for track in score.tracks if len(track.notes)])
     for index, track in enumerate(score.tracks):
         if not len(track.notes):
             continue
@@ -64,7 +75,7 @@ def roll_data(
         notes, ticks = _notes(score, track, since_new, until, {note[1:] for note in locked if note[0] == index})
         found = {
             "index": index,
-            "name": shown(track.name) or instrument_name(track.program, drum=track.is_drum),
+            "name": next(names),
             "program": int(track.program),
             "drum": bool(track.is_drum),
             "notes": [note for note in notes if note[4] or not only_new],

@@ -57,6 +57,7 @@ class WrittenPart:
     staves: list[list[Voice]]
     syllables: dict[int, Syllable] = field(default_factory=dict)
     is_right_hand: bool = False
+    is_left_hand: bool = False
     tracks: list[int] = field(default_factory=list)  # of the score, by index
 
     def notes(self) -> Iterator[tuple[int, int, int]]:
@@ -80,7 +81,8 @@ def written_parts(score: symusic.Score, bars: Sequence[WrittenBar]) -> list[Writ
         if is_pair and track.name == tracks[number + 1].name:
             staves.append(_played(tracks[number + 1]))
             number += 1
-        if not is_pair and parts and parts[-1].is_right_hand:
+        is_left = not is_pair and bool(parts) and parts[-1].is_right_hand
+        if is_left:
             staves = [_played(track)]
         is_drum = bool(track.is_drum)
         written = [_voices(staff, grid, is_drum) for staff in staves]
@@ -88,7 +90,15 @@ def written_parts(score: symusic.Score, bars: Sequence[WrittenBar]) -> list[Writ
         number += 1
         of_tracks = indices[begin:number]
         parts.append(
-            WrittenPart(_name(track), track.program, is_drum, written, is_right_hand=is_right, tracks=of_tracks)
+            WrittenPart(
+                _name(track),
+                track.program,
+                is_drum,
+                written,
+                is_right_hand=is_right,
+                is_left_hand=is_left,
+                tracks=of_tracks,
+            )
         )
     _number_names(parts)
     _add_lyrics(parts, score, grid)

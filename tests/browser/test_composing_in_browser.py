@@ -80,6 +80,20 @@ def test_stop_keeps_what_is_there(visit: Callable[..., Any], site: Site) -> None
     assert 3 <= new < 16 * 8
 
 
+def test_stopping_while_the_piece_is_read_leaves_nothing_empty(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit()
+    upload(tab)
+    site.generator.seconds = 1_000  # some before the first note
+    order(tab, bars=16)
+    until_progress(tab, "Reading")
+    assert tab.inner_text("#stop") == "Cancel"
+    tab.click("#stop")
+    phase(tab, "ready")
+    assert tab.locator(".card").count() == 0
+    assert "Right hand" in tab.inner_text("#tracks")
+    assert tab.get_attribute("#cut", "aria-valuenow") == "16"
+
+
 def test_eight_variations_side_by_side(visit: Callable[..., Any]) -> None:
     tab = visit(width=1440, height=900)
     upload(tab)

@@ -42,7 +42,7 @@ def test_from_nothing_with_key_metre_tempo_and_instruments(visit: Callable[..., 
     tab.click("text=From nothing")
     phase(tab, "ready")
     tab.select_option("#key", "A minor")
-    tab.select_option("#metre", "3/4")
+    tab.select_option("#metre", "7/8")
     tab.fill("#tempo", "90")
     tab.select_option("#add-instrument", label="Cello")
     order(tab, bars=4)
@@ -52,10 +52,10 @@ def test_from_nothing_with_key_metre_tempo_and_instruments(visit: Callable[..., 
     name, score = download(tab, 1)
     assert name.startswith("New piece")
     assert score.tempos[0].qpm == pytest.approx(90, abs=0.01)
-    assert (score.time_signatures[0].numerator, score.time_signatures[0].denominator) == (3, 4)
+    assert (score.time_signatures[0].numerator, score.time_signatures[0].denominator) == (7, 8)
     assert (score.key_signatures[0].key, score.key_signatures[0].tonality) == (0, 1)
     kept(tab, 1)
-    assert "3/4 · 90 bpm" in tab.inner_text("#piece-facts")
+    assert "7/8 · 90 bpm" in tab.inner_text("#piece-facts")
     assert tab.is_hidden("#blank-settings")
 
 

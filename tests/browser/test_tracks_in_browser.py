@@ -62,6 +62,29 @@ def test_tracks_of_a_piece_from_nothing_are_in_the_order_of_the_file(visit: Call
         assert streamed["names"] == ["Acoustic Grand Piano", "Cello"]
 
 
+COLOURS = """() => Object.fromEntries([...document.querySelectorAll('#tracks li')].map((row) => (
+  [row.querySelector('.track-name').firstChild.data, row.style.getPropertyValue('--colour')]
+)))"""
+
+
+def test_tracks_without_names_are_told_apart_and_all_keep_their_colours(visit: Callable[..., Any]) -> None:
+    score = two_pianos_and_drums()
+    for track in score.tracks:
+        track.name = ""
+    tab = visit()
+    upload(tab, midi("band.mid", score.dumps_midi()))
+    before = tab.evaluate(COLOURS)
+    assert list(before) == ["Acoustic Grand Piano 1", "Acoustic Grand Piano 2", "Drums"]
+    tab.select_option("#add-instrument", label="Violin")
+    order(tab, bars=2)
+    phase(tab, "done")
+    composed = tab.evaluate(COLOURS)
+    assert len(composed) == 4
+    assert composed.items() > before.items()
+    kept(tab, 1)
+    assert tab.evaluate(COLOURS) == composed
+
+
 def test_the_rows_of_the_page_are_those_of_the_file(visit: Callable[..., Any], site: Site) -> None:
     tab = visit()
     upload(tab, midi("band.mid", two_pianos_and_drums().dumps_midi()))

@@ -115,6 +115,50 @@ def test_clefs_follow_the_instrument_and_its_range(program: int, pitch: int, cle
     assert (found.findtext("sign"), found.findtext("line"), found.findtext("clef-octave-change")) == clef
 
 
+STEPS = "CDEFGAB"
+
+
+def ledger_lines(root: ElementTree.Element, sign: str) -> int:
+    """Of all notes of the only staff, if it had a treble or bass clef, counted one line at a time."""
+    bottom, top = {"G": (("E", 4), ("F", 5)), "F": (("G", 2), ("A", 3))}[sign]
+    height = lambda step, octave: 7 * octave + STEPS.index(step)  # noqa: E731
+    lines = 0
+    for pitch in root.iterfind(".//pitch"):
+        at = height(pitch.findtext("step"), int(pitch.findtext("octave", "")))
+        while at > height(*top) + 1:
+            lines, at = lines + 1, at - 2
+        while at < height(*bottom) - 1:
+            lines, at = lines + 1, at + 2
+    return lines
+
+
+# A bass note and two chords in each bar.
+WALTZ_BASS = [(0, 1, (43,)), (1, 1, (67, 71)), (2, 1, (67, 71))]
+
+
+@pytest.mark.parametrize(
+    "pitches", [(43, 67, 71, 67, 71), (48, 52, 55), (60, 64, 67), (57, 60, 64), (36, 72, 76), (53, 57, 60, 65, 69)]
+)
+def test_a_clef_spares_ledger_lines(pitches: tuple[int, ...]) -> None:
+    root = written(piece((48, [(place, 1, pitch) for place, pitch in enumerate(pitches)])))
+    fewest = min("GF", key=lambda sign: ledger_lines(root, sign))
+    if ledger_lines(root, "G") != ledger_lines(root, "F"):
+        assert texts(root, "clef/sign") == [fewest]
+
+
+@pytest.mark.parametrize("names", [("", ""), ("Right hand", "Left hand")])
+def test_the_left_hand_of_a_waltz_reads_a_bass_clef(names: tuple[str, str]) -> None:
+    """Its chords are high, and most of its notes are chords."""
+    left = [
+        (3 * bar + beat, length, pitch) for bar in range(4) for beat, length, chord in WALTZ_BASS for pitch in chord
+    ]
+    right = [(beat, 1, 79 + beat % 5) for beat in range(12)]
+    score = piece((0, right), (0, left), metre=(3, 4))
+    for track, name in zip(score.tracks, names, strict=True):
+        track.name = name
+    assert texts(written(score), "clef/sign") == ["G", "F"]
+
+
 def test_hands_stand_on_two_staves_with_a_brace_and_voices_of_their_own() -> None:
     right = [(beat, 1, 72 + beat) for beat in range(4)]
     left = [(beat, 2, 45 + beat) for beat in (0, 2)]

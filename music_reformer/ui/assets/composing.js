@@ -127,11 +127,11 @@ export class Composing {
     Object.assign(piece.version, this.#former);
   }
 
-  /** Stop, and keep what is there; or leave the queue. */
+  /** Stop, and keep what is there; where nothing is, leave the queue, or what is only being read. */
   async halt() {
     const { composition } = this.piece;
     if (!composition) return;
-    if (!composition.started) {
+    if (!composition.hasNotes) {
       composition.leave();
       return;
     }

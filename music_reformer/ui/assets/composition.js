@@ -35,6 +35,8 @@ export class Composition {
 
   get left() { return this.#job.signal.aborted; }
   get started() { return this.#ticket !== null; }
+  /** Whether there is anything to keep: not while the piece is still being read. */
+  get hasNotes() { return this.run.variations.some(({ fresh }) => fresh.length > 0); }
 
   /** Leave the queue, or what is being composed, and forget it. */
   leave() { this.#job.abort(); }

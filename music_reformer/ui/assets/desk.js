@@ -126,8 +126,9 @@ export class Desk {
 
   /** The variations of the run have grown. */
   grow() {
-    const { cards, piece, player, roll, tracks, transport } = this;
+    const { cards, phase, piece, player, roll, tracks, transport } = this;
     roll.grow();
+    phase.grow();
     tracks.show(piece.score);
     player.grow(piece.variation.frontier);
     cards.update();

@@ -3,6 +3,7 @@
 
 import { composeButton } from "./wording.js";
 
+const STOP = "Stop and keep this";
 const $ = (id) => document.getElementById(id);
 
 export class Phase {
@@ -25,6 +26,9 @@ export class Phase {
     this.enter(composition ? "composing" : !version ? "empty" : version.run ? "done" : "ready");
   }
 
+  /** Notes have come: from the first on there is something to keep. */
+  grow() { if ($("stop").textContent !== STOP) this.refresh(); }
+
   /** Bring the buttons in line with what is open. */
   refresh() {
     const { name, piece, transport } = this;
@@ -38,7 +42,7 @@ export class Phase {
     $("blank-settings").hidden = !piece.isEmptyPiece;
     for (const id of ["key-ahead", "key-ahead-label", "metre-ahead", "metre-ahead-label", "chords-again"]) $(id).hidden = piece.isEmptyPiece;
     $("stop").hidden = $("progress").hidden = !isBusy;
-    $("stop").textContent = piece.composition?.started ? "Stop and keep this" : "Cancel";
+    $("stop").textContent = piece.composition?.hasNotes ? STOP : "Cancel";
     $("stop").disabled = false;
     $("roll-hint").textContent = name === "opening" ? "Opening…"
       : name === "ready" && piece.isEmptyPiece && !piece.isSaving ? "Nothing here yet. Press Compose to begin, or record what you play." : "";
