@@ -132,7 +132,7 @@ class Operations:
             "These are not variations of one piece: they count time in other ticks.",
         )
         lines = new_bar_lines(scores, fields.since, len(fields.bars))
-        name = f"{SEED_IN_NAME.sub('', safe_stem(paths[0].name))} - joined"
+        name = f"{piece_name(safe_stem(paths[0].name))} - joined"
         # Read in this process, as in `_piece_of`.
         writer = Writer(
             originals[0],
