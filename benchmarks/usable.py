@@ -83,11 +83,24 @@ def prompts_of(genre: str | None = None) -> list[dict[str, str]]:
 
 
 def cut_pieces(corpora: str, genre: str, most: int) -> Iterator[tuple[str, Any, int]]:
-    """File, score and bars to keep of the first pieces of a genre."""
-    from music_reformer.midi.score import read_score, with_likely_metre
+    """File, score and bars to keep of the first pieces of a genre.
+
+    The bars of played pieces are found in their music, as the page and `generate` do; they are cut at the bar line
+    nearest to that of the file.
+    """
+    from music_reformer.midi.retiming import retimed, timing_of
+    from music_reformer.midi.score import MAX_LIMITS, bar_starts, read_score, with_likely_metre
 
     for prompt in prompts_of(genre)[:most]:
-        yield prompt["file"], with_likely_metre(read_score(Path(corpora) / prompt["file"])), int(prompt["cut_bar"])
+        name, cut = prompt["file"], int(prompt["cut_bar"])
+        data = (Path(corpora) / name).read_bytes()
+        score = with_likely_metre(read_score(data, name=name))
+        timing = timing_of(score)
+        if timing is not None:
+            tick = timing.moved(np.array([bar_starts(score)[cut]]))[0]
+            score = read_score(retimed(data, name, timing, MAX_LIMITS.file), name=name)
+            cut = int(np.argmin(np.abs(np.array(bar_starts(score)) - tick)))
+        yield name, score, cut
 
 
 def add_corpora(parser: argparse.ArgumentParser) -> None:

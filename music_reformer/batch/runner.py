@@ -25,6 +25,7 @@ from music_reformer.generation.generator import Generator
 from music_reformer.generation.request import Request
 from music_reformer.generation.session import Session, SessionProgress
 from music_reformer.midi.cut import end_stuck_notes
+from music_reformer.midi.retiming import on_its_beats
 from music_reformer.midi.score import MAX_BYTES, clean_upload, read_bytes, read_score
 from music_reformer.midi.sheet import as_midi
 from music_reformer.midi.splice import Writer
@@ -143,6 +144,8 @@ class Runner:
             if not_kept:
                 tell(f"{name}: {'; '.join(not_kept)}")
         score = read_score(original, name=name, tell=tell) if original is not None else None
+        if score is not None and original is not None and self.config.find_beats:
+            original, score = on_its_beats(original, score, name, tell)
         request = self.config.request(seed=job.seed, has_prompt=job.prompt is not None)
         if score is not None and original is not None and request.until_bar is None:
             score = end_stuck_notes(score, original, request.cut_bar)
@@ -172,6 +175,7 @@ class Runner:
             missing_tracks=prompt.missing_tracks,
             locked=prompt.locked,
             metre=session.request.parsed_metre(),
+            tempo=prompt.new_tempo,
             name=str(started.job.prompt),
         )
         hole_end = session.hole_end_seconds

@@ -21,6 +21,8 @@ class GenerateConfig(Request):
     # A MIDI file or a folder of them; null: compose from nothing.
     prompts: str | None = location(None)
     output: str = location("???")
+    # Lay the bars of played music where the music has them (midi/retiming.py); false: where the file has them.
+    find_beats: bool = True
     # Several seeds, each for all variations of every prompt; the names of the files then contain the seed.
     seeds: list[int] = bounded([], 0, MAX_SEED, size=(0, 1_000_000))
     # Token store that the weights were trained on: each output is searched for passages copied from it; null: not.

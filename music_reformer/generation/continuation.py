@@ -33,7 +33,7 @@ def write_continuation(
     keys = _KeysDown(prompt)
     by_key: dict[tuple[int, int], list[symusic.Note]] = defaultdict(list)
     for note in notes:
-        start = prompt.tick(note.start_tick)
+        start = prompt.onset(note)
         length = max(1, round((note.end_tick - note.start_tick) * prompt.ticks_per_grid))
         track = tracks.of(DRUMS if note.drum else note.program, note.pitch, note.part)
         by_key[track, note.pitch].append(symusic.Note(start, length, note.pitch, note.velocity))

@@ -39,6 +39,7 @@ from music_reformer.midi.form import sections_of
 from music_reformer.midi.form_plan import RecalledBar
 from music_reformer.midi.lead_sheet import LeadSheet, lead_sheet_of
 from music_reformer.midi.parts_reader import PartsReader
+from music_reformer.midi.played import as_written
 from music_reformer.midi.returns import likely_returns
 from music_reformer.midi.score import DEFAULT_METRE, bar_starts, clean_upload, count_bars
 from music_reformer.midi.tokenizer import MusicTokenizer
@@ -206,7 +207,7 @@ def _planned(score: symusic.Score, prompt: Prompt, request: Request) -> tuple[li
     """What returns in each new bar, and the piece whose bars these are: what is before the cut, or all with a hole."""
     if request.form is None or (request.form == FORM_OF_PIECE and not _may_return(prompt, request)):
         return [], score
-    piece = clean_upload(score)
+    piece = as_written(clean_upload(score))
     if request.until_bar is None:
         piece = keep_before(piece, prompt.cut_tick)
     num_bars = count_bars(piece) if request.until_bar is not None else _bars_before(piece, prompt.cut_tick)
@@ -237,7 +238,7 @@ def _chords(score: symusic.Score, prompt: Prompt, request: Request) -> LeadSheet
         return cadence(key, prompt.bars_in(request.parsed_length())) if key is not None else None
     if request.chords != CHORDS_OF_PIECE:
         return request.parsed_chords()
-    clean = clean_upload(score)
+    clean = as_written(clean_upload(score))
     cut = _bars_before(clean, prompt.cut_tick)
     if request.until_bar is not None:
         return lead_sheet_of(clean, cut, request.until_bar)

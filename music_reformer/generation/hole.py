@@ -6,7 +6,7 @@ instruments play in these bars are kept. The token layout that tells the model a
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 
 import numpy as np
@@ -26,6 +26,7 @@ from music_reformer.midi.infill import ALL, CutOut, cut_hole
 from music_reformer.midi.parts import on_grid
 from music_reformer.midi.parts_grammar import grammar_for
 from music_reformer.midi.parts_reader import Part, PartsReader, reader_for
+from music_reformer.midi.played import Feel, as_written
 from music_reformer.midi.score import bar_starts, clean_upload, metres, seconds_at
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.midi.vocabulary import is_meant, program_of
@@ -46,7 +47,8 @@ def read_hole(score: symusic.Score, request: Request, *, tokenizer: MusicTokeniz
     reader = _reader(tokenizer)
     first_bar, until_bar = request.cut_bar or 0, request.until_bar
     assert until_bar is not None
-    clean = clean_upload(score)
+    played = clean_upload(score)
+    clean = as_written(played)
     lines = bar_starts(clean)
     _check_bars(clean, lines, first_bar, until_bar)
     cut, until = lines[first_bar], lines[until_bar]
@@ -58,8 +60,8 @@ def read_hole(score: symusic.Score, request: Request, *, tokenizer: MusicTokeniz
     ids, low, num_dropped = _in_view(clean, lines, tokenizer, reader, first_bar, until_bar, max_tokens)
     missing = _missing(recast, reader.programs(ids), programs_of(clean))
     bars = reader.bars(ids)
-    first, count = first_bar - low, min(until_bar - low, len(bars)) - (first_bar - low)
-    hole = _cut(reader, ids, first, count, recast, missing)
+    hole_bars = range(first := first_bar - low, min(until_bar - low, len(bars)))
+    hole = _cut(reader, ids, first, len(hole_bars), recast, missing)
     past = [tokenizer.bos_id, *ids[: int(bars[first])].tolist(), *hole.opening]
     state = _grammar(tokenizer, clean, recast.cast).start(past)
     ticks_per_grid = score.ticks_per_quarter / tokenizer.vocabulary.ticks_per_beat
@@ -68,8 +70,9 @@ def read_hole(score: symusic.Score, request: Request, *, tokenizer: MusicTokeniz
     prompt = Prompt(
         score=without_notes(score, cut, until, missing, recast.tracks, locked),
         cut_tick=cut,
-        cut_seconds=float(seconds_at(clean, cut)),
-        tempo=tempo_at(clean, cut),
+        cut_seconds=float(seconds_at(played, cut)),
+        tempo=tempo_at(played, cut),
+        feel=Feel.of(played, clean, cut),
         metre=[(beats, unit) for tick, beats, unit in metres(clean) if tick <= cut][-1],
         ids=[*hole.context, *hole.opening],
         past_ids=past,
@@ -83,9 +86,7 @@ def read_hole(score: symusic.Score, request: Request, *, tokenizer: MusicTokeniz
         missing_tracks=recast.tracks,
         stays=recast.stays if recast.parts else bool(missing),
         locked=locked,
-        given=_given(
-            ids, tokenizer, recast.cast, locked, lines[low], score.ticks_per_quarter, range(first, first + count)
-        ),
+        given=_given(ids, tokenizer, recast.cast, locked, lines[low], score.ticks_per_quarter, hole_bars),
         cast=recast.cast,
         track_of_part=dict(recast.cast.tracks),
     )
@@ -147,12 +148,19 @@ def _given(
     if not locked:
         return []
     part_of = {track: part for part, track in cast.tracks.items()}
-    wanted = {
-        (part_of[track], int(on_grid(np.array(tick - origin), ticks_per_quarter)), pitch)
-        for track, tick, pitch in locked
-    }
     music = read_bars(tokenizer.vocabulary, ids.tolist(), set(bars))
     begin = np.cumsum([0, *PartsReader(tokenizer.vocabulary).notes(ids).bar_lengths])
+    places: dict[tuple[Part, int], list[int]] = defaultdict(list)
+    for bar in bars:
+        for part, notes in music[bar].parts.items():
+            for note in notes:
+                places[part, note.pitch].append(int(begin[bar]) + note.position)
+    wanted = set()
+    for track, tick, pitch in locked:
+        place, known = int(on_grid(np.array(tick - origin), ticks_per_quarter)), places[part_of[track], pitch]
+        # Where the piece was played loosely, the model knows the note beside where it is played.
+        if known:
+            wanted.add((part_of[track], min(known, key=lambda each: abs(each - place)), pitch))
 
     def given(bar: int) -> dict[Part, tuple[RecalledNote, ...]]:
         parts = {

@@ -21,14 +21,24 @@ from music_reformer.generation.director import Director
 from music_reformer.generation.instrument_reminder import InstrumentReminder
 from music_reformer.generation.recall import BarMusic
 from music_reformer.generation.request import Length, Request
-from music_reformer.midi.cut import find_cut, keep_before, lift_pedals, programs_of, score_from, tempo_at, with_metre
+from music_reformer.midi.cut import (
+    find_cut,
+    keep_before,
+    lift_pedals,
+    programs_of,
+    score_from,
+    tempo_at,
+    with_metre,
+    with_tempo,
+)
 from music_reformer.midi.grammar import Grammar, GrammarState
 from music_reformer.midi.instrumentation import with_names
 from music_reformer.midi.parts import part_numbers
 from music_reformer.midi.parts_grammar import grammar_for
 from music_reformer.midi.parts_reader import PartsReader, reader_for
+from music_reformer.midi.played import Feel, as_written, steady_tempo
 from music_reformer.midi.score import clean_upload, metres, seconds_at
-from music_reformer.midi.stream import DEFAULT_TEMPO
+from music_reformer.midi.stream import DEFAULT_TEMPO, Note
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.midi.vocabulary import program_of
 
@@ -61,6 +71,8 @@ class Prompt:
         given: the same on the grid, in each bar of the hole.
         cast: who plays the new bars, and how.
         reminder: tells the model again and again who plays; None: it is not told.
+        new_tempo: the tempo from the cut on, where that of the piece changes all the time; None: it goes on as it is.
+        feel: how loosely the new notes are played, where those before the cut are; None: exactly.
         track_of_part: index in `score` of the track of each (program or -1 for drums, number among its tracks).
     """
 
@@ -84,11 +96,21 @@ class Prompt:
     given: list[BarMusic] = field(default_factory=list)
     cast: Cast = field(default_factory=Cast)
     reminder: InstrumentReminder | Director | None = None
+    new_tempo: float | None = None
+    feel: Feel | None = None
     track_of_part: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def tick(self, grid_tick: float) -> int:
         """A moment behind the cut (ticks of the grid) in ticks of the score; never before the cut."""
         return self.cut_tick + max(0, round((grid_tick - self.cut_grid) * self.ticks_per_grid))
+
+    def onset(self, note: Note) -> int:
+        """Where a new note begins, in ticks of the score: as it is written, or as loosely as those before it."""
+        tick = self.tick(note.start_tick)
+        if self.feel is None or note.drum:
+            return tick
+        played = max(self.cut_tick, tick + self.feel.late(tick, note.pitch))
+        return played if self.until_tick is None else min(played, max(tick, self.until_tick - 1))
 
     def seconds(self, tick: float) -> float:
         """A moment behind the cut (ticks of the score) in seconds."""
@@ -146,11 +168,12 @@ def read_prompt(
     Raises:
         UserError: the score has fewer bars.
     """
-    clean, metre = clean_upload(score), request.parsed_metre()
+    played, metre = clean_upload(score), request.parsed_metre()
+    clean = as_written(played)
     cut_tick, bars = find_cut(clean, request.cut_bar)
     if metre is not None:
         score, clean = (with_metre(each, cut_tick, metre) for each in (score, clean))
-    heard = keep_before(clean, cut_tick)
+    heard, new_tempo = keep_before(clean, cut_tick), steady_tempo(played, cut_tick)
     playing = programs_of(heard)
     wanted = set(request.programs) or playing or programs_of(clean) or {PIANO}
     cast = cast_behind_cut(score, request, wanted)
@@ -159,10 +182,12 @@ def read_prompt(
         tokenizer, programs=set(cast.programs or ()), num_parts=num_parts, parts=cast.parts, keeps_tempo=True
     )
     prompt = Prompt(
-        score=keep_before(score, cut_tick),
+        score=_kept(score, cut_tick, new_tempo),
         cut_tick=cut_tick,
-        cut_seconds=float(seconds_at(heard, cut_tick)),
-        tempo=tempo_at(heard, cut_tick),
+        cut_seconds=float(seconds_at(played, cut_tick)),
+        tempo=new_tempo or tempo_at(played, cut_tick),
+        new_tempo=new_tempo,
+        feel=Feel.of(played, clean, cut_tick),
         metre=[(beats, unit) for tick, beats, unit in metres(heard) if tick <= cut_tick][-1],
         ids=[],
         past_ids=[],
@@ -172,11 +197,17 @@ def read_prompt(
         cast=cast,
         track_of_part=dict(cast.tracks),
     )
-    lift_pedals(prompt.score, cut_tick)
     _tokenize_end(prompt, heard, tokenizer, grammar, bars=bars, max_tokens=max_tokens)
     if named:
         _tell_who_plays(prompt, tokenizer, request, () if wanted == playing else wanted)
     return prompt
+
+
+def _kept(score: symusic.Score, cut: int, tempo: float | None) -> symusic.Score:
+    """What is before the cut, ready to be continued, in another tempo if one is given."""
+    kept = keep_before(score, cut)
+    lift_pedals(kept, cut)
+    return kept if tempo is None else with_tempo(kept, cut, tempo)
 
 
 def _tell_who_plays(prompt: Prompt, tokenizer: MusicTokenizer, request: Request, asked: Collection[int]) -> None:

@@ -178,7 +178,7 @@ class Variation:
         return [self._told(note) for note in fresh]
 
     def _told(self, note: Note) -> NewNote:
-        start = self.prompt.tick(note.start_tick)
+        start = self.prompt.onset(note)
         length = max(1, round((note.end_tick - note.start_tick) * self.prompt.ticks_per_grid))
         return NewNote(
             variation=self.number,

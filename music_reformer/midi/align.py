@@ -31,6 +31,15 @@ def aligned(score: symusic.Score) -> symusic.Score | None:
         The copy, which starts at the bar of the first note. None if the metre changes or is not a multiple of
         sixteenths, or if the notes are on no grid.
     """
+    start = grid_start(score)
+    if start is None:
+        return None
+    _, beats, unit = metres(score)[0]
+    return _moved(score, -start, symusic.TimeSignature(0, beats, unit))
+
+
+def grid_start(score: symusic.Score) -> int | None:
+    """Tick of the bar line at or before the first note, as the notes have it; None as for `aligned`."""
     signatures = metres(score)
     _, beats, unit = signatures[0]
     if len({metre[1:] for metre in signatures}) > 1 or 16 % unit:
@@ -50,7 +59,7 @@ def aligned(score: symusic.Score) -> symusic.Score | None:
     # The bar line at or before the first note, with drums.
     first = int(note_columns(score.tracks)["time"].min())
     begin = downbeat + (round((first - beside) / sixteenth) - downbeat) // bar * bar
-    return _moved(score, -round(begin * sixteenth + beside), symusic.TimeSignature(0, beats, unit))
+    return round(begin * sixteenth + beside)
 
 
 def _downbeat(slot: NDArray[np.int64], pitch: NDArray[np.int64], length: NDArray[np.float64], bar: int) -> int:

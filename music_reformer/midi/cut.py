@@ -167,6 +167,14 @@ def with_metre(score: symusic.Score, tick: int, metre: tuple[int, int]) -> symus
     return changed
 
 
+def with_tempo(score: symusic.Score, tick: int, tempo: float) -> symusic.Score:
+    """A copy that goes on from `tick` in another tempo (quarters a minute); later changes of tempo go."""
+    changed = score.copy()
+    kept = [each for each in score.tempos if each.time < tick]
+    changed.tempos = type(score.tempos)([*kept, symusic.Tempo(tick, tempo)])
+    return changed
+
+
 def lift_pedals(score: symusic.Score, cut: int) -> None:
     """Release, at tick `cut`, pedals and pitch bends that are still down there: they would colour all that follows."""
     for track in score.tracks:

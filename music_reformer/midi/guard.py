@@ -21,6 +21,7 @@ import symusic
 from music_reformer.errors import UserError
 from music_reformer.midi.limited import run_limited, serve_limited
 from music_reformer.midi.outline import outline_json
+from music_reformer.midi.retiming import retimed, timing_of
 from music_reformer.midi.roll import roll_json
 from music_reformer.midi.score import UPLOAD_LIMITS, Limits, parse, read_bytes, with_likely_metre
 from music_reformer.midi.sheet import as_midi
@@ -28,7 +29,7 @@ from music_reformer.midi.smf import FileLimits, normalised, read_file
 
 # How files begin that may hold MIDI: plain, RIFF, gzip.
 BEGINNINGS = (b"MThd", b"RIFF", b"\x1f\x8b")
-PARTS = ">5I"  # sizes of the parts of an answer
+PARTS = ">6I"  # sizes of the parts of an answer
 KEPT_BYTES = 50_000_000  # normalised bytes that are remembered, of the files read last
 
 
@@ -37,11 +38,12 @@ class Opened:
     """An untrusted file that has been read and can be used.
 
     Attributes:
-        midi: the plain MIDI file.
+        midi: the plain MIDI file; where its bars were found in the music, with these bars.
         plain: the same, as `smf.normalised` writes it.
         roll: its piano roll (`roll_json`), in the metre that is meant.
         outline: its chords and sections (`outline_json`).
         notices: a clause for each fault that was repaired.
+        as_sent: the plain MIDI file with its own bars, where `midi` has others; else None.
     """
 
     midi: bytes
@@ -49,6 +51,7 @@ class Opened:
     roll: str
     outline: str
     notices: list[str]
+    as_sent: bytes | None = None
 
 
 class _Kept:
@@ -80,6 +83,7 @@ def open_guarded(
     *,
     name: str | None = None,
     limits: Limits = UPLOAD_LIMITS,
+    finds_beats: bool = False,
     seconds: float = 60,
     cpu_seconds: int = 10,
     megabytes: int = 1000,
@@ -90,6 +94,7 @@ def open_guarded(
         source: path or bytes.
         name: what to call it in messages; None: its file name.
         limits: the most that is read.
+        finds_beats: lay the bars of played music where the music has them (`retiming.py`).
         seconds: wall time that it may take.
         cpu_seconds: time that it may take on a processor.
         megabytes: memory that it may take.
@@ -104,7 +109,7 @@ def open_guarded(
         raise UserError(f"{name} is neither a MIDI file nor sheet music (MusicXML or ABC)")
     answer = run_limited(
         "music_reformer.midi.guard",
-        [name.replace("\0", ""), json.dumps(asdict(limits))],
+        [name.replace("\0", ""), json.dumps({**asdict(limits), "finds_beats": finds_beats})],
         data,
         name=name,
         doing="read",
@@ -112,9 +117,10 @@ def open_guarded(
         cpu_seconds=cpu_seconds,
         megabytes=megabytes,
     )
-    midi, plain, roll, outline, notices = _unpacked(answer)
+    midi, plain, roll, outline, notices, as_sent = _unpacked(answer)
     told = [*not_kept, *json.loads(notices)]
-    opened = Opened(midi or data, plain or midi or data, roll.decode("ascii"), outline.decode("ascii"), told)
+    texts = roll.decode("ascii"), outline.decode("ascii")
+    opened = Opened(midi or data, plain or midi or data, *texts, told, as_sent or None)
     _kept.put(opened.midi, opened.plain)
     return opened
 
@@ -131,19 +137,25 @@ def read_score_guarded(
     return parse(plain, name, limits)
 
 
-def _open(data: bytes, name: str, limits_json: str) -> bytes:
+def _open(data: bytes, name: str, settings_json: str) -> bytes:
     """The answer of the other process: the plain file (empty: `data` is plain), its normalised bytes (empty: those of
-    the plain file), the piano roll, the outline and the notices.
+    the plain file), the piano roll, the outline, the notices, and the plain file as it was sent (empty: the first).
     """
-    given = json.loads(limits_json)
+    given = json.loads(settings_json)
+    finds_beats = given.pop("finds_beats")
     limits = Limits(**{**given, "file": FileLimits(**given["file"])})
     file = read_file(data, name, limits.file)
     plain = normalised(file)
-    score = with_likely_metre(parse(plain, name, limits))
+    score, notices, as_sent = with_likely_metre(parse(plain, name, limits)), file.notices, b""
+    if finds_beats and (timing := timing_of(score)) is not None:
+        as_sent = file.data
+        file = read_file(retimed(as_sent, name, timing, limits.file), name, limits.file)
+        plain = normalised(file)
+        score = parse(plain, name, limits)
     roll, outline = roll_json(score).encode("ascii"), outline_json(score).encode("ascii")
     midi = b"" if file.data == data else file.data
     plain = b"" if plain == file.data else plain
-    return _packed(midi, plain, roll, outline, json.dumps(file.notices).encode())
+    return _packed(midi, plain, roll, outline, json.dumps(notices).encode(), as_sent)
 
 
 def _packed(*parts: bytes) -> bytes:

@@ -77,7 +77,7 @@ class Writer:
         missing: instruments whose notes were taken out of the hole, -1 for drums; none: all.
         missing_tracks: of these, the indices in `score` of the tracks; none: all. New tracks are counted behind them.
         locked: notes that stay in the hole, by track, tick and pitch.
-        metre: from the cut on, where it is another than the file has there.
+        metre, tempo: from the cut on (quarters a minute), where they are others than the file has there.
         name: what messages call the file.
     """
 
@@ -92,6 +92,7 @@ class Writer:
         missing_tracks: frozenset[int] = frozenset(),
         locked: frozenset[tuple[int, int, int]] = frozenset(),
         metre: tuple[int, int] | None = None,
+        tempo: float | None = None,
         name: str = "the file",
     ) -> None:
         self._name = name
@@ -99,7 +100,7 @@ class Writer:
         self._splicer: Splicer | None = None
         if original is not None:
             try:
-                self._splicer = Splicer(original, score, cut, until, missing, missing_tracks, locked, metre)
+                self._splicer = Splicer(original, score, cut, until, missing, missing_tracks, locked, metre, tempo)
             except SpliceError as error:
                 self._tell(error)
 
@@ -126,7 +127,7 @@ class Splicer:
         original: bytes of a MIDI file.
         score: the same, as `read_score` reads it.
         cut: tick of the cut.
-        until, missing, missing_tracks, locked, metre: as in `Writer`.
+        until, missing, missing_tracks, locked, metre, tempo: as in `Writer`.
 
     Raises:
         SpliceError: it is damaged.
@@ -140,6 +141,7 @@ class Splicer:
     missing_tracks: frozenset[int] = frozenset()
     locked: frozenset[tuple[int, int, int]] = frozenset()
     metre: tuple[int, int] | None = None
+    tempo: float | None = None
     _kept: list[list[Event]] = field(default_factory=list)
     # (tick, pitch, program or -1 for drums) of notes -> who plays them.
     _players: dict[tuple[int, int, int], list[Place]] = field(default_factory=lambda: defaultdict(list))
@@ -177,6 +179,9 @@ class Splicer:
             beats, unit = self.metre
             signature = bytes([beats, unit.bit_length() - 1, 96 // unit, 8])
             news[0].append(Event(self.cut, bytes([META, METRE]) + quantity(len(signature)) + signature))
+        if self.tempo is not None:
+            microseconds = min(round(60e6 / self.tempo), 0xFFFFFF)
+            news[0].append(Event(self.cut, bytes([META, TEMPO, 3]) + microseconds.to_bytes(3, "big")))
         for number, track in enumerate(continued.tracks):
             program = program_of(track)
             track = self._without_locked(track, number)
@@ -323,7 +328,7 @@ class Splicer:
                 if event.closes and self.until is None:
                     event = Event(min(event.tick, self.cut), data)
             elif event.tick == self.cut and kind == META and data[1] in (TEMPO, METRE, KEY):
-                keeps = data[1] != METRE or self.metre is None
+                keeps = (self.metre if data[1] == METRE else self.tempo if data[1] == TEMPO else None) is None
             if keeps:
                 yield event
 

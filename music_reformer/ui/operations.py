@@ -83,12 +83,16 @@ class Operations:
         """Check and keep an uploaded MIDI file; returns the piece as the page wants it.
 
         The file is read in a process of its own with limits on time and memory: it may be hostile. What is kept is the
-        MIDI file as it came, byte for byte, out of its gzip or RIFF wrapping if it had one. Raises `UserError` for a
-        file that is not one we can use.
+        MIDI file as it came, byte for byte, out of its gzip or RIFF wrapping if it had one. Where its bars are not
+        those of its music, it gets better ones, and `own_bars` is the key of the file as it came. Raises `UserError`
+        for a file that is not one we can use.
         """
-        opened = open_guarded(path, name=safe_name(name) or "The file")
+        opened = open_guarded(path, name=safe_name(name) or "The file", finds_beats=True)
         stem = safe_stem(name[:-3] if name.lower().endswith(".gz") else name)
-        return _piece(self.shelf.put(opened.midi, stem=stem), stem, opened)
+        piece = _piece(self.shelf.put(opened.midi, stem=stem), stem, opened)
+        if opened.as_sent is not None:
+            piece["own_bars"] = self.shelf.put(opened.as_sent, stem=stem)
+        return piece
 
     def open_example(self, name: str) -> dict[str, Any]:
         """One of `EXAMPLES`, as if it had been uploaded."""
@@ -215,6 +219,7 @@ class Operations:
                 missing_tracks=prompt.missing_tracks,
                 locked=prompt.locked,
                 metre=order.request.parsed_metre(),
+                tempo=prompt.new_tempo,
                 name=stem,
             )
             kept = best(session.scores, order.request.variations, cut_tick=prompt.cut_tick, end_tick=session.end_tick)

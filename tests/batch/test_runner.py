@@ -13,6 +13,7 @@ import symusic
 
 from helpers.batches import config, contents
 from helpers.midi_bytes import event, midi, scale
+from helpers.playing import played
 from helpers.small_store import write_store
 from helpers.stand_in_model import full_score
 from music_reformer.batch.generate import FailedPromptsError, generate
@@ -22,7 +23,7 @@ from music_reformer.evaluation.musical import pitch_range
 from music_reformer.evaluation.notes import Notes
 from music_reformer.generation.generator import Generator
 from music_reformer.generation.session import Session
-from music_reformer.midi.score import read_score
+from music_reformer.midi.score import metres, read_score
 
 
 def test_text_of_the_prompt_survives(weights: Path, tmp_path: Path) -> None:
@@ -134,3 +135,15 @@ def test_of_more_that_are_composed_the_closest_are_written(weights: Path, tmp_pa
     everything = generate(config(weights, tmp_path / "a.mid", tmp_path / "all", variations=6, **common), progress=False)
     assert [path.name for path in best] == ["a_1.mid", "a_2.mid"]
     assert {path.read_bytes() for path in best} < {path.read_bytes() for path in everything}
+
+
+@pytest.mark.parametrize("finds", [True, False])
+def test_a_played_prompt_gets_the_bars_of_its_music_unless_it_is_to_keep_its_own(
+    weights: Path, tmp_path: Path, finds: bool
+) -> None:
+    played("waltz")[0].dump_midi(tmp_path / "take.mid")
+    settings = config(weights, tmp_path / "take.mid", tmp_path / "out", variations=1, find_beats=finds, cut_bar=4)
+    (written,) = generate(settings, progress=False)
+    score = read_score(written)
+    assert metres(score) == [(0, 3 if finds else 4, 4)]
+    assert (len(score.tempos) > 4) is finds

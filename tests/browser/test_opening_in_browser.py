@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from helpers import midi_bytes
+from helpers.playing import played
 from helpers.sheets import ABC, compressed, song
 from helpers.visited_site import Site
 from helpers.visitor import (
@@ -186,6 +187,18 @@ def test_what_a_file_calls_itself_is_text_and_nothing_else(visit: Callable[..., 
     assert "<img src=x" in tab.inner_text("#tracks")
     assert tab.locator("#tracks img, #piece-name b").count() == 0
     assert tab.title() == "Music Reformer"
+
+
+def test_bars_found_in_the_playing_are_told_of_and_can_be_refused(visit: Callable[..., Any]) -> None:
+    tab = visit()
+    upload(tab, midi("take.mid", played("evening")[0].dumps_midi()))
+    assert tab.is_visible("#piece-bars")
+    found = tab.inner_text("#piece-facts")
+    tab.focus("#own-bars")
+    tab.keyboard.press("Enter")
+    tab.wait_for_selector("#piece-bars", state="hidden")
+    assert tab.inner_text("#piece-name") == "take"
+    assert "120 bpm" in tab.inner_text("#piece-facts") != found
 
 
 def test_from_nothing(visit: Callable[..., Any]) -> None:

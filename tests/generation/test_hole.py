@@ -19,6 +19,7 @@ from music_reformer.generation.request import Request
 from music_reformer.generation.session import Session
 from music_reformer.midi.parts import tracks_of_parts
 from music_reformer.midi.parts_reader import reader_for
+from music_reformer.midi.played import as_written
 from music_reformer.midi.score import MAX_LIMITS, bar_starts
 from music_reformer.midi.smf import read_file
 from music_reformer.midi.splice import Writer
@@ -201,7 +202,7 @@ def test_wishes_are_held_against_the_bars_on_both_sides_of_those_who_play() -> N
     composer = stand_in("Parts")
     reader = reader_for(composer.tokenizer.vocabulary)
     score = full_score(bars=60)
-    whole = composer.tokenizer.encode(score)
+    whole = composer.tokenizer.encode(as_written(score))
     lines = [*reader.bars(whole).tolist(), len(whole)]
     for first, until in ((30, 32), (2, 5), (0, 3), (50, 59)):
         around = composer.start(score, Request(cut_bar=first, until_bar=until)).prompt.around_ids

@@ -38,6 +38,7 @@ class StandInPrompt:
     missing: frozenset[int] = frozenset()
     missing_tracks: frozenset[int] = frozenset()
     locked: frozenset[tuple[int, int, int]] = frozenset()
+    new_tempo: float | None = None
 
 
 class StandInGenerator:

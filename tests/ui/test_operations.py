@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import symusic
 
+from helpers.playing import played
 from helpers.scores import two_pianos_and_drums
 from music_reformer.errors import UserError
 from music_reformer.generation.request import Request
@@ -28,6 +29,19 @@ def test_an_opened_file_is_kept_byte_for_byte(operations: Operations, midi_file:
     outline = json.loads(piece["outline"])
     assert len(outline["chords"]) == len(json.loads(piece["roll"])["bars"]) - 1 == 16
     assert sum(num_bars for _, num_bars, _ in outline["sections"]) == 16
+
+
+def test_played_music_gets_bars_and_its_own_file_stays(operations: Operations, tmp_path: Path) -> None:
+    path = tmp_path / "take.mid"
+    path.write_bytes(played("evening")[0].dumps_midi())
+    piece = operations.open_file(path, name="take.mid")
+    own = operations.open_kept(piece["own_bars"])
+    assert operations.shelf.path(piece["own_bars"]).read_bytes() == path.read_bytes()
+    assert operations.shelf.path(piece["key"]).read_bytes() != path.read_bytes()
+    roll, own_roll = json.loads(piece["roll"]), json.loads(own["roll"])
+    assert [len(track["notes"]) for track in roll["tracks"]] == [len(track["notes"]) for track in own_roll["tracks"]]
+    assert len(roll["tempos"]) > len(own_roll["tempos"]) == 1
+    assert "own_bars" not in own
 
 
 @pytest.mark.parametrize(

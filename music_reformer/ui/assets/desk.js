@@ -21,6 +21,7 @@ export class Desk {
     $("piece-name").textContent = version.name;
     $("piece-facts").textContent = version.key ? facts(version.score) : "";
     $("piece-repairs").textContent = repairs(version);
+    $("piece-bars").hidden = !version.ownBars;
     this.showCut();
     this.engraved.follow();
     transport.show();

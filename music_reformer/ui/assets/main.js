@@ -209,6 +209,7 @@ $("redo").addEventListener("click", redo);
 $("message").querySelector("button").addEventListener("click", dismiss);
 addEventListener("hashchange", () => opening.follow(wordsOfAddress()));
 listenToDrops((files) => opening.files(files));
+$("own-bars").addEventListener("click", () => opening.ownBars());
 
 const whenOpen = (action) => () => (piece.version ? action() : false);
 listenToKeys({

@@ -1,8 +1,9 @@
 // What is open, without its looks: the versions of the piece, the variation on show, and the bars that the visitor wants
-// composed. A version is {key, name, label, source, score}; its `notices` name the faults that were repaired in its file, its `run` is
-// what was last composed from it, `selected` the variation on show (null: the version itself), `wanted` the bars {cut,
-// until} between which new music is wanted (until null: to the end), of the `tracks` with some indices (none: of all
-// instruments that play). A run was asked for its own, `cutBar`, `untilBar` and `tracks`.
+// composed. A version is {key, name, label, source, score}; its `notices` name the faults that were repaired in its file,
+// `ownBars` is the key of the file as it came (if its bars here were found in the music), its `run` is what was last
+// composed from it, `selected` the variation on show (null: the version itself), `wanted` the bars {cut, until} between
+// which new music is wanted (until null: to the end), of the `tracks` with some indices (none: of all instruments that
+// play). A run was asked for its own, `cutBar`, `untilBar` and `tracks`.
 
 import { EMPTY, wholeBars } from "./score.js";
 

@@ -48,6 +48,12 @@ export class Opening {
   example(key, words) { this.#open(() => openExample(key), { source: `example:${key}`, words }); }
   emptyPiece(words) { this.#open(async () => ({ key: "", name: "From nothing" }), { source: "nothing", words }); }
 
+  /** Open the file of the piece again, with the bars that it says it has. */
+  ownBars() {
+    const { ownBars, name } = this.piece.version;
+    this.#open(async () => ({ ...await openKept(ownBars), name }));
+  }
+
   /** Open what a link names, in its words. Returns whether it names anything. */
   follow(words) {
     const source = words.get("piece") ?? "";
@@ -92,10 +98,11 @@ export class Opening {
   }
 
   #open(fetchPiece, { source = "", words = null } = {}) {
-    return this.#arrive(fetchPiece, ({ key, name, roll, notices }) => {
+    return this.#arrive(fetchPiece, ({ roll, ...brought }) => {
       const { desk, piece, settings } = this;
+      const { key, name } = brought;
       const score = roll ? scoreOf(roll) : EMPTY;
-      piece.versions.plant({ ...opened({ key, name, score, notices }), source });
+      piece.versions.plant({ ...opened({ ...brought, score }), source });
       this.pieces.arrive();
       desk.instruments.show(score);
       this.asked.write({ chords: "", form: "" });  // what was asked for was asked of another piece
@@ -142,8 +149,8 @@ export class Opening {
 }
 
 /** A piece as the first version of its tree. */
-const opened = ({ key, name, score, notices }) => (
-  { key, name, label: key ? "Opened" : "From nothing", source: "", score, notices, selected: null }
+const opened = ({ key, name, score, notices, own_bars: ownBars }) => (
+  { key, name, label: key ? "Opened" : "From nothing", source: "", score, notices, ownBars, selected: null }
 );
 
 /** A piece that the server has opened, as what this browser remembers of one. */
