@@ -5,8 +5,9 @@ before the cut are held against what they play in the new ones: the share that l
 steps away (twice as many notes, a note more at once, 8 semitones, 20 of velocity). Beside it stands the share that lies
 there when nothing is asked for. Of chords, it is the share of time for which the recogniser finds root and third again,
 with chords that the piece has had and with I vi IV V in its key; of a key, whether the new bars are found to be in it;
-of bars that are to come again, the share of their notes that stand in the new ones at the same place; of an ending,
-whether the last bar has none of four faults (`music_reformer.evaluation.endings`).
+of another metre, the share of its bar lines on which more notes begin than, in the mean, on the lines that the old
+metre would have had there; of bars that are to come again, the share of their notes that stand in the new ones at the
+same place; of an ending, whether the last bar has none of four faults (`music_reformer.evaluation.endings`).
 
     python -m benchmarks.control
     python -m benchmarks.control --asks density dynamics --pieces 1
@@ -30,9 +31,10 @@ from benchmarks.usable import cut_pieces
 BARS, HEARD_BARS = 8, 16
 STEPS = 2
 FEWEST_NOTES = 8  # of a part in the bars before the cut
+APART = 5  # semitones between the mean pitches of two parts that lie above one another
 FEWEST_BARS = 4  # of a section that the piece itself repeats
 WISHES = ("density", "polyphony", "register", "dynamics")
-KINDS = (*WISHES, "key", "chords", "ending", "form")
+KINDS = (*WISHES, "parts", "metre", "key", "chords", "ending", "form")
 # Modulations: fifths upward, on the circle.
 FIFTHS = (1, -1)
 
@@ -63,6 +65,10 @@ def obedience(
             for kind, ask in (("key", _ask_for_key), ("chords", _ask_for_chords), ("ending", _ask_for_ending)):
                 if kind in asks:
                     ask(generator, piece, cut, unasked, home, found)
+        if "parts" in asks:
+            _ask_for_parts(generator, piece, cut, before, unasked, found)
+        if "metre" in asks:
+            _ask_for_metre(generator, piece, cut, unasked, found)
         if "form" in asks:
             _ask_for_bars_again(generator, piece, cut, unasked, found)
     return {"obeyed": found}
@@ -107,6 +113,69 @@ def _on_side(wish: str, sign: int, before: dict[int, Any], after: dict[int, Any]
             continue
         shares.append(float(number in after and sign * (after[number][wish] - was[wish]) > 0))
     return shares
+
+
+def _ask_for_parts(
+    generator: Any, piece: Any, cut: int, before: dict[int, Any], unasked: Any, found: dict[str, list[float]]
+) -> None:
+    """One part is to differ, one to rest, a new one to play; and who lies higher or lower than whom is to stay so."""
+    from music_reformer.generation.request import PartRequest
+    from music_reformer.midi.score import count_bars
+
+    plain = _parts(unasked, cut, cut + BARS)
+    heard = {number: was for number, was in before.items() if was["notes"] >= FEWEST_NOTES and not was["drums"]}
+    for one, other in itertools.combinations(heard, 2):
+        apart = heard[one]["register"] - heard[other]["register"]
+        if abs(apart) >= APART and one in plain and other in plain:
+            now = plain[one]["register"] - plain[other]["register"]
+            found["parts keep their order"].append(float(apart * now > 0))
+    if not heard:
+        return
+    chosen = max(heard, key=lambda number: heard[number]["notes"])
+    for wish in WISHES:
+        asked = _composed(generator, piece, cut, parts=[PartRequest(track=chosen, **{wish: STEPS})])
+        name, its_own = f"one part: {wish} more", {chosen: heard[chosen]}
+        found[name] += _on_side(wish, 1, its_own, _parts(asked, cut, cut + BARS))
+        found[f"{name}, not asked"] += _on_side(wish, 1, its_own, plain)
+    if len(before) > 1:
+        resting = _composed(generator, piece, cut, parts=[PartRequest(track=chosen, role="rest")])
+        found["one part rests"].append(float(chosen not in _parts(resting, cut, cut + BARS)))
+        found["one part rests, not asked"].append(float(chosen not in plain))
+    program = piece.tracks[chosen].program
+    grown = _composed(generator, piece, cut, parts=[PartRequest(program=program)])
+    bars = range(cut, min(cut + BARS, count_bars(grown)))
+    played = [len(piece.tracks) in _parts(grown, bar, bar + 1) for bar in bars]
+    found["new track: bars in which it plays"].append(float(np.mean(played)))
+
+
+def _ask_for_metre(generator: Any, piece: Any, cut: int, unasked: Any, found: dict[str, list[float]]) -> None:
+    """A metre of three for those of two and four, and one of four for the others; and one of seven."""
+    from music_reformer.midi.score import bar_starts, metres
+
+    line = bar_starts(piece)[cut]
+    beats, unit = [metre[1:] for metre in metres(piece) if metre[0] <= line][-1]
+    for name, asked in (("metre", "3/4" if beats % 3 else "4/4"), ("metre of seven", "7/8")):
+        if (beats, unit) != tuple(map(int, asked.split("/"))):
+            old, new = (4 * piece.ticks_per_quarter * top // bottom for top, bottom in (
+                (beats, unit), tuple(map(int, asked.split("/")))))  # fmt: skip
+            found[name] += _accented(_composed(generator, piece, cut, metre=asked), line, old, new)
+            found[f"{name}, not asked"] += _accented(unasked, line, old, new)
+
+
+def _accented(score: Any, cut: int, old: int, new: int) -> list[float]:
+    """For each bar line of a metre behind a cut, that the old one does not share, whether it is accented.
+
+    It is where more notes begin on it than, in the mean, on the lines of the old metre that the new one does not share.
+    """
+    ticks = np.concatenate([track.notes.numpy()["time"] for track in score.tracks]) - cut
+    whole = BARS * min(old, new)
+
+    def begun(length: int, other: int) -> list[int]:
+        lines = [line for line in range(length, whole, length) if line % other]
+        return [int(np.count_nonzero(abs(ticks - line) < score.ticks_per_quarter / 8)) for line in lines]
+
+    before = np.mean(begun(old, new) or [0])
+    return [float(notes > before) for notes in begun(new, old)]
 
 
 def _ask_for_bars_again(generator: Any, piece: Any, cut: int, unasked: Any, found: dict[str, list[float]]) -> None:

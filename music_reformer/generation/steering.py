@@ -35,6 +35,9 @@ MOST_TO_PASS = 4.0  # added for passing over a part in a bar
 PER_SEMITONE, MOST_PER_SEMITONE, REACH = 0.03, 0.3, 12
 # To the logit of another note at the same position, for each that is missing at the mean position; and the most.
 PER_NOTE_AT_ONCE, MOST_AT_ONCE = 3.0, 4.0
+# Where more or fewer are wished, for each that has been missing since the cut, too: what plays single notes by nature
+# would else go on to. So many count at most, and so much is the most that is added then.
+PER_MISSING_NOTE, MOST_MISSING, MOST_AT_ONCE_WISHED = 1.0, 8.0, 8.0
 # To the logits of pitch classes and of positions in the bar: the logarithm by which their share has fallen, and the
 # most; shares below a fraction of the mean one are not told apart.
 SHARE_WEIGHT, MOST_FOR_SHARE, SLACK = 1.0, 1.5, 0.25
@@ -134,6 +137,7 @@ class Steering:
         self._missing: dict[Part, float]  # notes that a part is behind, at the line of the current bar
         self._in_bar: dict[Part, int] = {}  # notes of each part in the current bar
         self._chord = 0  # notes at the current position
+        self._missing_at_once: dict[Part, float] = {}  # of parts that are wished fuller or thinner
         self._classes: _Shares | None = None
         self._rhythm: dict[Part, _Shares] = {}
         ids = np.array(prompt)
@@ -192,6 +196,7 @@ class Steering:
         other._classes = self._classes and self._classes.copy()
         other._rhythm = {part: shares.copy() for part, shares in self._rhythm.items()}
         other._played, other._missing, other._in_bar = dict(self._played), dict(self._missing), dict(self._in_bar)
+        other._missing_at_once = dict(self._missing_at_once)
         return other
 
     def take(self, token: int) -> None:
@@ -223,6 +228,9 @@ class Steering:
         if self._chord and (played := self._played.get(part)):
             at_once = played.at_once + (self._chord - played.at_once) / MEMORY
             self._played[part] = replace(played, at_once=at_once)
+            if self._cast.wishes_of(part).polyphony:
+                missing = self._missing_at_once.get(part, 0.0) + self._wanted[part].at_once - self._chord
+                self._missing_at_once[part] = float(np.clip(missing, -MOST_MISSING, MOST_MISSING))
         self._chord = 0
 
     def _per_quarter(self, part: Part) -> float:
@@ -266,7 +274,9 @@ class Steering:
             logits_V[self._velocity_ids] += self._lean_on_velocities[part]
         if place.begins_note:
             more = PER_NOTE_AT_ONCE * (wanted.at_once - played.at_once)
-            logits_V[self._note_ids] += self._weight * float(np.clip(more, -MOST_AT_ONCE, MOST_AT_ONCE))
+            more += PER_MISSING_NOTE * self._missing_at_once.get(part, 0.0)
+            most = MOST_AT_ONCE_WISHED if self._cast.wishes_of(part).polyphony else MOST_AT_ONCE
+            logits_V[self._note_ids] += self._weight * float(np.clip(more, -most, most))
 
     def _lean_on_leaving(self, logits_V: NDArray[np.float32]) -> None:
         """Leaving the current part, which passes over its rest, and passing over parts that have not played yet."""
