@@ -93,6 +93,16 @@ def walk(tab: Any, other: Any) -> Iterator[str]:
     tab.fill("#density", "2")
     tab.locator("#dynamics").scroll_into_view_if_needed()
     yield "13-steering"
+    tab.select_option("#part", label="Bass")
+    tab.select_option("#part-role", "rest")
+    tab.select_option("#part", label="Melody")
+    tab.fill("#dynamics", "-2")
+    tab.locator("#parts-note").scroll_into_view_if_needed()
+    yield "18-parts"
+    tab.fill("#dynamics", "0")
+    tab.select_option("#part", label="Bass")
+    tab.select_option("#part-role", "play")
+    tab.select_option("#part", label="All parts")
     tab.fill("#density", "0")
     tab.fill("#amount", "16")
     tab.fill("#form", "1-8 | new 8")

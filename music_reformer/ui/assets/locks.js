@@ -50,6 +50,7 @@ export class Locks {
     context.clip();
     context.strokeStyle = palette.ink;
     context.lineWidth = 1.5;
+    context.setLineDash([3, 2]);  // selected ones have a whole frame
     for (const note of piece.score.notes) {
       if (!this.has(note)) continue;
       const { x, y, wide, tall } = boxOf(roll, note, frame);
