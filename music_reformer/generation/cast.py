@@ -48,6 +48,12 @@ class Cast:
         return self.wishes + self.by_part.get(part, Wishes())
 
     @property
+    def unheard(self) -> frozenset[Part]:
+        """The parts that play of which the piece shows nothing: of new tracks, and of instruments that it lacks."""
+        heard = {program for program, _ in self.tracks}
+        return self.newcomers | {(program, 1) for program in self.programs or () if program not in heard}
+
+    @property
     def is_wished(self) -> bool:
         """Whether any part is to differ."""
         return self.wishes != Wishes() or bool(self.by_part)

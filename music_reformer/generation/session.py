@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import symusic
 
+from music_reformer.generation.cast import Cast
 from music_reformer.generation.chord_lane import ChordLane, lowest_part
 from music_reformer.generation.closing import Closing
 from music_reformer.generation.director import HEARD_BARS
@@ -234,11 +235,16 @@ def _behind_line(prompt: Prompt) -> list[int]:
 
 
 def _ensemble(prompt: Prompt, request: Request) -> Ensemble | None:
-    """The players of the piece; None where it is not continued, or the encoding does not write part after part."""
+    """The players of the piece, in a hole those who are new; None where the encoding does not write part after part."""
     vocabulary, hold = prompt.state.vocabulary, request.sampling.hold
     reader = reader_for(vocabulary)
-    if not hold or prompt.until_tick is not None or not isinstance(reader, PartsReader):
+    if not hold or not isinstance(reader, PartsReader):
         return None
+    if prompt.until_tick is not None:
+        new = prompt.cast.unheard
+        cast = Cast(frozenset(program for program, _ in new), parts=new, newcomers=new)
+        line = [vocabulary.ids["Bar", prompt.state.metre]]
+        return Ensemble(reader, vocabulary, line, metre=prompt.state.metre, cast=cast, weight=hold) if new else None
     return Ensemble(
         reader,
         vocabulary,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import symusic
 
@@ -48,7 +49,7 @@ def test_a_melody_is_harmonised_in_the_chords_that_were_asked_for() -> None:
     sheet = "C | F | G7 | C | Am | Dm | G7 | C"
     result = recomposed(melody(), [0], chords=sheet)
     new = list(result.tracks[1].notes)
-    assert len(new) > BARS
+    assert {note.time // BAR for note in new} == set(range(BARS))  # in every bar
     inside = [note.pitch % 12 in LeadSheet.parse(sheet).of_bar(note.time // BAR)[0].pitch_classes for note in new]
     free = [
         note.pitch % 12 in LeadSheet.parse(sheet).of_bar(note.time // BAR)[0].pitch_classes
@@ -62,8 +63,12 @@ def test_chords_are_accompanied_by_further_instruments(programs: list[int]) -> N
     result = recomposed(chords(), programs, chords="piece")
     for track in result.tracks[1:]:
         assert len(track.notes) > BARS
-        assert all(0 <= note.time < BARS * BAR for note in track.notes)
+        bars = sorted({note.time // BAR for note in track.notes})
+        assert bars[0] == 0
+        assert max(np.diff([*bars, BARS])) <= 3  # rests for two bars at most
     bass = list(result.tracks[1].notes)
     roots = [(0, 5, 7, 0)[note.time // BAR % 4] for note in bass]
     triads = [{root, (root + 4) % 12, (root + 7) % 12} for root in roots]
-    assert sum(note.pitch % 12 in triad for note, triad in zip(bass, triads, strict=True)) > 0.85 * len(bass)
+    assert sum(note.pitch % 12 in triad for note, triad in zip(bass, triads, strict=True)) > 0.7 * len(
+        bass
+    )  # by chance a quarter
