@@ -9,8 +9,9 @@ BIN := .venv/bin
 app: .venv/app.stamp
 	$(BIN)/python app.py
 
+# Compiled files are kept even where they are not wanted otherwise: tests start hundreds of processes.
 test: .venv/dev.stamp
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .

@@ -15,8 +15,10 @@ from helpers.chromium import chromium_browser
 from helpers.stand_in_generator import StandInGenerator
 from helpers.visited_site import Site
 from helpers.visitor import WATCH_PHASES
+from helpers.windows import Windows
 from music_reformer.ui.page import build_page, launch_page
 
+SECONDS = 0.5  # that a piece takes, unless a test says otherwise
 KEEP_ALL = "addEventListener('DOMContentLoaded', () => { document.querySelector('#choose').checked = false; });"
 LOCAL = ("http://127.0.0.1:", "http://lan.test:", "data:", "blob:")
 
@@ -29,7 +31,7 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    generator = StandInGenerator(seconds=1.0)
+    generator = StandInGenerator(seconds=SECONDS)
     server = build_page(generator=generator, folder=tmp_path_factory.mktemp("site"), at_once=1)
     address = launch_page(
         server, host="127.0.0.1", port=None, open_browser=False, block=False, allowed_hosts=["lan.test"]
@@ -38,15 +40,21 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     server.get_blocks().close(verbose=False)
 
 
+@pytest.fixture(scope="session")
+def windows(chromium: Any) -> Windows:
+    return Windows(chromium)
+
+
 @pytest.fixture
-def visit(chromium: Any, site: Site) -> Iterator[Callable[..., Any]]:
+def visit(windows: Windows, site: Site) -> Iterator[Callable[..., Any]]:
     """Open the page as a new visitor: `visit(width=..., height=..., scheme=..., address=...)` returns their tab.
 
     `script` is run before the page's own. Unless the visitor chooses (`chooses`), all that is composed is kept.
     With `touch` they have a touch screen.
     """
-    site.generator.seconds = 1.0
-    contexts, outside, errors = [], [], []
+    site.generator.seconds = SECONDS
+    outside: list[str] = []
+    errors: list[str] = []
 
     def open_tab(
         *,
@@ -58,13 +66,9 @@ def visit(chromium: Any, site: Site) -> Iterator[Callable[..., Any]]:
         chooses: bool = False,
         touch: bool = False,
     ) -> Any:
-        context = chromium.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme, has_touch=touch
-        )
-        context.add_init_script(WATCH_PHASES + ("" if chooses else KEEP_ALL) + script)
-        context.set_default_timeout(120_000)  # a busy machine is no failure
-        contexts.append(context)
-        tab = context.new_page()
+        tab = windows.tab(script=WATCH_PHASES + ("" if chooses else KEEP_ALL) + script, touch=touch)
+        tab.set_viewport_size({"width": width, "height": height})
+        tab.emulate_media(color_scheme=scheme)
         tab.on("request", lambda request: outside.append(request.url) if not request.url.startswith(LOCAL) else None)
         tab.on("pageerror", lambda error: errors.append(str(error)))
         tab.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
@@ -73,7 +77,6 @@ def visit(chromium: Any, site: Site) -> Iterator[Callable[..., Any]]:
         return tab
 
     yield open_tab
-    for context in contexts:
-        context.close()
+    windows.leave()
     assert outside == [], "the page called out"
     assert errors == [], "the page reported errors of its own"

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
-from helpers.visitor import BAD_FILES, midi, order, phase, upload
+from helpers.visitor import BAD_FILES, drawn, midi, order, phase, upload
 
 
 def test_on_a_phone_a_message_is_in_sight_however_far_the_page_is_scrolled(visit: Callable[..., Any]) -> None:
@@ -34,34 +32,32 @@ IN_REACH = """() => {
 }"""
 
 
-@pytest.mark.parametrize("height", [667, 844])
-def test_on_a_phone_the_button_that_composes_is_in_reach_and_covers_no_setting(
-    visit: Callable[..., Any], height: int
-) -> None:
-    tab = visit(width=390, height=height)
+def test_on_a_phone_the_button_that_composes_is_in_reach_and_covers_no_setting(visit: Callable[..., Any]) -> None:
+    phones = [{"width": 390, "height": 667}, {"width": 390, "height": 844}]
+    tab = visit(**phones[0])
     upload(tab)
-    assert tab.evaluate(IN_REACH)
+    for phone in phones:
+        tab.set_viewport_size(phone)
+        drawn(tab)
+        assert tab.evaluate(IN_REACH), phone
     order(tab, bars=2, variations=2)
     phase(tab, "done")
-    for place in (0, "document.documentElement.scrollHeight"):
-        tab.evaluate(f"scrollTo(0, {place})")
-        assert tab.evaluate(IN_REACH)
-    assert tab.evaluate(f"{BOX}('#rewrite-row').bottom <= {BOX}('.go-now').top")
+    for phone in phones:
+        tab.set_viewport_size(phone)
+        for place in (0, "document.documentElement.scrollHeight"):
+            tab.evaluate(f"scrollTo(0, {place})")
+            drawn(tab)
+            assert tab.evaluate(IN_REACH), phone
+        assert tab.evaluate(f"{BOX}('#rewrite-row').bottom <= {BOX}('.go-now').top"), phone
 
 
-@pytest.mark.parametrize(
-    ("width", "height"),
-    [
-        (1400, 900),
-        (390, 844),
-        pytest.param(1024, 700, marks=pytest.mark.slow),
-        pytest.param(320, 640, marks=pytest.mark.slow),
-    ],
-)
-def test_nothing_sticks_out_at_any_width(visit: Callable[..., Any], width: int, height: int) -> None:
-    tab = visit(width=width, height=height)
+def test_nothing_sticks_out_at_any_width(visit: Callable[..., Any]) -> None:
+    windows = [(320, 640), (390, 844), (1024, 700), (1400, 900)]
+    tab = visit(width=320, height=640)
 
-    def overflow() -> list[str]:
+    def overflow(width: int, height: int) -> list[str]:
+        tab.set_viewport_size({"width": width, "height": height})
+        drawn(tab)
         return tab.evaluate(
             """() => [...document.querySelectorAll('body *:not(.off-screen)')].filter((element) => {
                  const box = element.getBoundingClientRect();
@@ -69,10 +65,13 @@ def test_nothing_sticks_out_at_any_width(visit: Callable[..., Any], width: int, 
                }).map((element) => element.id || element.className || element.tagName)"""
         )
 
-    assert overflow() == []
+    for window in windows:
+        assert overflow(*window) == [], window
+    tab.set_viewport_size({"width": 320, "height": 640})
     upload(tab)
     order(tab, bars=2, variations=4)
     phase(tab, "done")
-    assert overflow() == []
-    if width > 860:  # one screen: the page itself does not scroll
-        assert tab.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    for window in windows:
+        assert overflow(*window) == [], window
+        if window[0] > 860:  # one screen: the page itself does not scroll
+            assert tab.evaluate("document.documentElement.scrollHeight <= innerHeight"), window

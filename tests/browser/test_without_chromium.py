@@ -1,6 +1,8 @@
-"""A machine without Chromium: these tests skip there, but not in CI, where nothing would be tested then."""
+"""Which Chromium is driven; on a machine without one these tests skip, but not in CI: nothing would be tested then."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
@@ -22,3 +24,16 @@ def test_without_chromium_ci_fails_and_says_how_to_install_it(monkeypatch: pytes
         chromium.chromium_browser(),
     ):
         pass
+
+
+def test_the_leanest_chromium_is_taken_unless_another_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("CHROMIUM", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert chromium.chromium_path() is None
+    for name in ("google-chrome", "chromium", "chromium-headless-shell"):
+        (tmp_path / name).touch(mode=0o755)
+        assert chromium.chromium_path() == str(tmp_path / name)
+    monkeypatch.setenv("CHROMIUM", "/opt/my-chromium")
+    assert chromium.chromium_path() == "/opt/my-chromium"

@@ -21,6 +21,8 @@ FLAGS = [
     # A name that is not localhost, so that the page is not a secure context there.
     "--host-resolver-rules=MAP lan.test 127.0.0.1",
 ]
+# The first is Chromium without its windows and menus: the same engine, and a third less work for these tests.
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 HOW = (
     "install Chromium (Debian and Ubuntu: apt-get install chromium) or set CHROMIUM to the path of a Chrome or Chromium"
 )
@@ -28,8 +30,7 @@ HOW = (
 
 def chromium_path() -> str | None:
     """CHROMIUM, or the system's Chromium or Chrome; None: there is none."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
 def cannot_run(why: str, how: str) -> NoReturn:
