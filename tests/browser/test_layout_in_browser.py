@@ -61,7 +61,8 @@ def test_nothing_sticks_out_at_any_width(visit: Callable[..., Any]) -> None:
         return tab.evaluate(
             """() => [...document.querySelectorAll('body *:not(.off-screen)')].filter((element) => {
                  const box = element.getBoundingClientRect();
-                 return box.width && box.right > innerWidth + 1 && !element.closest('.variations, .tracks');
+                 return box.width && element.checkVisibility() && box.right > innerWidth + 1
+                   && !element.closest('.variations, .tracks');
                }).map((element) => element.id || element.className || element.tagName)"""
         )
 

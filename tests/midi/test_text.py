@@ -10,7 +10,7 @@ def test_utf_8_is_read_as_it_is(name: str) -> None:
     assert decoded(name.encode()) == name
 
 
-@pytest.mark.parametrize("name", ["Flöte", "Clavecin à deux claviers", "“Strings” – 1", "Größe ñ"])
+@pytest.mark.parametrize("name", ["Flöte", "Clavecin à deux claviers", "“Strings” n° 1", "Größe ñ"])
 def test_windows_1252_is_what_western_names_are_in(name: str) -> None:
     assert decoded(name.encode("cp1252")) == name
 
