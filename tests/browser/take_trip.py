@@ -39,7 +39,7 @@ def studied(tab: Any) -> None:
     tab.check("#study")
     tab.fill("#seed", "7")
     mark(tab, first=8, bars=4)
-    until(tab, "document.querySelector('#study-note').textContent.includes('studied')")
+    until(tab, "document.querySelector('#study-note').textContent.includes('studied')", seconds=900)
 
 
 def mark(tab: Any, *, first: int, bars: int) -> None:

@@ -211,3 +211,45 @@ def test_half_the_speed_takes_twice_as_long(visit: Callable[..., Any]) -> None:
         return passed
 
     assert seconds_for_two("0.5") > 1.5 * seconds_for_two("1")
+
+
+def test_marked_bars_are_looped(visit: Callable[..., Any]) -> None:
+    tab = visit()
+    upload(tab)
+    tab.keyboard.press("ArrowRight")
+    tab.keyboard.press("b")
+    tab.keyboard.press("Home")
+    tab.keyboard.press("l")
+    assert position(tab) == pytest.approx(BAR_SECONDS, abs=0.06)
+    tab.keyboard.press(" ")
+    until(tab, f"{POSITION} > {1.5 * BAR_SECONDS}")
+    until(tab, f"{POSITION} < {1.4 * BAR_SECONDS}")
+    assert position(tab) > 0.9 * BAR_SECONDS
+    assert tab.get_attribute("#play", "aria-label") == "Pause"
+
+
+POSITION = "Number(document.querySelector('#roll').getAttribute('aria-valuenow'))"
+
+
+def position(tab: Any) -> float:
+    return float(tab.evaluate(POSITION))
+
+
+def test_the_view_follows_unless_the_visitor_scrolls_away(visit: Callable[..., Any]) -> None:
+    tab = visit()
+    upload(tab, midi("duet.mid", duet()))
+    for _ in range(6):
+        tab.click("#zoom-in")
+    tab.click("#play")
+    begins = "/bars? 1 (to [0-9]+ )?in view/.test(document.querySelector('#overview').ariaLabel)"
+    until(tab, begins)
+    box = tab.locator("#roll").bounding_box()
+    tab.mouse.move(box["x"] + 300, box["y"] + 200)
+    tab.mouse.wheel(4000, 0)
+    until(tab, f"!{begins}")
+    tab.wait_for_timeout(400)  # so long after the last move what is in view is told
+    away, begin = tab.get_attribute("#overview", "aria-label"), position(tab)
+    until(tab, f"{POSITION} > {begin + 0.5}")
+    assert tab.get_attribute("#overview", "aria-label") == away, "it plays on, and the view stays"
+    tab.keyboard.press("f")
+    until(tab, f"document.querySelector('#overview').ariaLabel !== '{away}'")

@@ -70,7 +70,7 @@ const engraved = new EngravedView({
   shown: () => ({ ...exported(), marks: marksOf(piece) }), onSeek: (seconds) => transport.seek(seconds), onPrint: printed,
 });
 const transport = new Transport({
-  player, roll, engraved, metronome, obstacle: Synthesizer.obstacle({ hasSound: offer.has_sound }), newMusic: () => piece.newMusic,
+  player, roll, engraved, metronome, obstacle: Synthesizer.obstacle({ hasSound: offer.has_sound }), newMusic: () => piece.newMusic, marked: () => marks.seconds,
 });
 const tracks = new Tracks({
   element: $("tracks"), instruments: offer.instruments, onSilence: (places) => desk.silence(places), onMix: (mix) => { player.mix = mix; },

@@ -49,6 +49,12 @@ export class Marks {
     return this.#former?.here === this.#here && this.#former.marked === cut ? { cut, until: piece.numBars, tracks } : null;
   }
 
+  /** When the marked bars sound, {from, to} in seconds; null: none are marked. */
+  get seconds() {
+    const { bars, piece } = this;
+    return bars && { from: piece.score.bars[bars.cut], to: piece.score.bars[bars.until] ?? piece.score.seconds };
+  }
+
   /** Mark bars from `cut` up to `until`. */
   mark(cut, until, tracks = this.piece.wanted.tracks) {
     if (!this.#can) return;

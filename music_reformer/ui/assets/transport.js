@@ -11,9 +11,10 @@ export class Transport {
   #spoken = {};  // {score, bar, notes, text}: what was said last
   #measuredUntil = 0;  // the page's time up to which the loudness is shown even if nothing sounds yet
 
-  /** `obstacle`: why there can be no sound, or null. `newMusic()` gives {from, to} of the new music on show, or null. */
-  constructor({ player, roll, engraved, metronome, obstacle, newMusic }) {
-    Object.assign(this, { player, roll, engraved, obstacle, newMusic });
+  /** `obstacle`: why there can be no sound, or null. `newMusic()` gives {from, to} of the new music on show, or null,
+   *  and `marked()` those of the marked bars. */
+  constructor({ player, roll, engraved, metronome, obstacle, newMusic, marked }) {
+    Object.assign(this, { player, roll, engraved, obstacle, newMusic, marked });
     this.metronome = new Switch({ button: $("metronome"), name: "Metronome", onChange: (isOn) => { metronome.isOn = isOn; } });
     this.countIn = new Switch({ button: $("count-in"), name: "Count-in", onChange: (isOn) => { player.countsIn = isOn; } });
     $("loop").addEventListener("click", () => this.loop());
@@ -57,14 +58,14 @@ export class Transport {
     this.show();
   }
 
-  /** Begin or end a loop: over the new music and two bars before it, or over the whole piece. */
+  /** Begin or end a loop: over the marked bars, the new music and two bars before it, or the whole piece. */
   loop() {
     const { player, roll } = this;
     const wanted = $("loop").getAttribute("aria-pressed") !== "true";
     $("loop").setAttribute("aria-pressed", wanted);
     const range = this.newMusic();
     const before = range ? roll.barLines().filter((line) => line < range.from - 0.05).at(-2) ?? 0 : 0;
-    player.loop(wanted ? { from: before, to: range?.to ?? player.score.seconds } : null);
+    player.loop(wanted ? this.marked() ?? { from: before, to: range?.to ?? player.score.seconds } : null);
     this.show();
   }
 
