@@ -67,15 +67,13 @@ def roll_data(
     first_new, until = (np.inf if x is None else x - CUT_TOLERANCE for x in (continuation_start, continuation_end))
     since = first_new if only_new else -np.inf
     tracks = []
-    names = _names([track for track in score.tracks if len(track.notes)])
-    for index, track in enumerate(score.tracks):
-        if not len(track.notes):
-            continue
+    playing = [(index, track) for index, track in enumerate(score.tracks) if len(track.notes)]
+    for name, (index, track) in zip(_names([track for _, track in playing]), playing, strict=True):
         since_new = first_new if is_meant(track, index, programs=programs, tracks=new_tracks) else np.inf
         notes, ticks = _notes(score, track, since_new, until, {note[1:] for note in locked if note[0] == index})
         found = {
             "index": index,
-            "name": next(names),
+            "name": name,
             "program": int(track.program),
             "drum": bool(track.is_drum),
             "notes": [note for note in notes if note[4] or not only_new],
