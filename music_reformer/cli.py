@@ -35,6 +35,7 @@ USAGE = """music-reformer: compose long music with a Reformer
     music-reformer evaluate checkpoint=runs/train/weights data=datasets/NAME      likelihood, music and copies: a report
     music-reformer generate prompts=FOLDER output=out variations=2 length=16bars  a folder of prompts to MIDI files
     music-reformer app      checkpoint=runs/mine/weights                          the page, at http://127.0.0.1:7860
+    music-reformer passages data=datasets/NAME output=runs/train/weights          an index by which copies are noticed
     music-reformer sweep    data=datasets/NAME optimizer.learning_rate=1e-3,2e-3  several trainings, one after another
     music-reformer learning-rate data=datasets/NAME                               a learning rate to begin with
 
@@ -69,6 +70,7 @@ VERBS = {
     "train": Verb(settings.TrainConfig, "music_reformer.training.run", "train"),
     "finetune": Verb(settings.FinetuneConfig, "music_reformer.training.finetune", "finetune"),
     "evaluate": Verb(settings.EvaluateConfig, "music_reformer.evaluation.evaluate", "evaluate"),
+    "passages": Verb(settings.PassagesConfig, "music_reformer.evaluation.passages", "index_passages"),
     "generate": Verb(GenerateConfig, "music_reformer.batch.generate", "generate"),
     "app": Verb(settings.AppConfig, "music_reformer.ui.command", "app"),
     "sweep": Verb(settings.TrainConfig, "music_reformer.sweep", "sweep", "train", takes_overrides=True),

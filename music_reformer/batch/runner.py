@@ -17,8 +17,10 @@ from music_reformer.batch.settings import GenerateConfig
 from music_reformer.data.store import TokenStore
 from music_reformer.errors import UserError
 from music_reformer.evaluation.copies import TrainingSet
+from music_reformer.evaluation.judging import NewMusic, judge
 from music_reformer.evaluation.musical import statistics
 from music_reformer.evaluation.notes import Notes
+from music_reformer.evaluation.passages import KnownPassages
 from music_reformer.evaluation.ranking import best
 from music_reformer.files import write_atomically
 from music_reformer.generation.generator import Generator
@@ -75,12 +77,19 @@ class Runner:
         config: of the batch.
         generator: with the weights of the batch.
         training: the pieces that outputs are searched for copies of; None: no search.
+        passages: those of the training set, as they come with the weights; None: they come with none.
     """
 
-    def __init__(self, config: GenerateConfig, generator: Generator, training: TrainingSet | None) -> None:
+    def __init__(
+        self,
+        config: GenerateConfig,
+        generator: Generator,
+        training: TrainingSet | None,
+        passages: KnownPassages | None = None,
+    ) -> None:
         self.config = config
         self.generator = generator
-        self.training = training
+        self.training, self.passages = training, passages
         # The prompt that was studied last, and by whom: jobs of one prompt with other seeds follow each other.
         self._studied: tuple[Path | None, Generator] = (None, generator)
 
@@ -92,7 +101,8 @@ class Runner:
             UserError: one of them cannot be read, or there is no such device.
         """
         generator = Generator.load(config.checkpoint, device, rows=config.max_rows)
-        return cls(config, generator, TrainingSet.of(TokenStore.open(config.data)) if config.data else None)
+        training = TrainingSet.of(TokenStore.open(config.data)) if config.data else None
+        return cls(config, generator, training, KnownPassages.load(config.checkpoint))
 
     def run(self, jobs: Iterable[Job], watch: Watch = lambda job, progress: None) -> Iterator[tuple[Job, Outcome]]:
         """Compose jobs and write their files; yields the outcome of each as soon as it is done.
@@ -181,7 +191,11 @@ class Runner:
         hole_end = session.hole_end_seconds
         records = []
         kept = best(session.scores, session.request.variations, cut_tick=prompt.cut_tick, end_tick=session.end_tick)
-        for path, (_, composed) in zip(started.job.outputs, kept, strict=True):
+        span = NewMusic(
+            prompt.cut_tick, session.end_tick, prompt.until_tick is not None, prompt.missing, prompt.missing_tracks
+        )
+        judgements = judge([composed for _, composed in kept], span, self.passages)
+        for path, (_, composed), judgement in zip(started.job.outputs, kept, judgements, strict=True):
             data, lossy = writer.write(composed)
             write_atomically(path, data)
             records.append(
@@ -192,6 +206,7 @@ class Runner:
                     "dropped_bars": session.dropped_bars,
                     "lossy": lossy,
                     "compose_seconds": round(seconds, 3),
+                    **judgement.plain(),
                     **self._judge(_new_notes(session, composed)),
                 }
             )

@@ -510,6 +510,15 @@ class EvaluateConfig(Checked):
 
 
 @dataclass
+class PassagesConfig(Checked):
+    """`music-reformer passages`: an index of the passages of a training set, to go with the weights."""
+
+    data: str = location("???")
+    # Folder of the weights that were trained on it.
+    output: str = location("???")
+
+
+@dataclass
 class SamplingConfig(Checked):
     """From logits to a token. See `music_reformer.generation.sampling`."""
 

@@ -116,6 +116,12 @@ def fingerprint_of(path: str | Path) -> str:
     return _sha256(path)
 
 
+def weights_folder(path: str | Path) -> Path:
+    """The folder that weights are in, or a checkpoint. Raises `UserError` where there are none."""
+    path = _resolved(path)
+    return path if path.is_dir() else path.parent
+
+
 def _resolved(path: str | Path) -> Path:
     """The folder of weights, or the checkpoint, that a path stands for."""
     if str(path) == PRETRAINED:

@@ -16,6 +16,7 @@ def app(config: AppConfig) -> int:
         UserError: the weights cannot be used, or the page cannot be served there.
     """
     # Slow to import, so that `--help` is not.
+    from music_reformer.evaluation.passages import KnownPassages
     from music_reformer.generation.generator import Generator
     from music_reformer.ui.folders import lasting_folder
     from music_reformer.ui.page import build_page, launch_page
@@ -25,6 +26,7 @@ def app(config: AppConfig) -> int:
         folder=Path(config.folder).expanduser() if config.folder else lasting_folder(),
         at_once=config.at_once or None,
         max_bytes=round(config.max_gigabytes * 1e9),
+        passages=KnownPassages.load(config.checkpoint),
     )
     launch_page(
         page,

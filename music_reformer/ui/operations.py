@@ -21,9 +21,12 @@ from typing import Any
 import symusic
 
 from music_reformer.config import require
+from music_reformer.evaluation.judging import NewMusic, judge
+from music_reformer.evaluation.passages import KnownPassages
 from music_reformer.evaluation.ranking import best
 from music_reformer.generation.generator import Generator
 from music_reformer.generation.prompt import PIANO
+from music_reformer.generation.session import Session
 from music_reformer.generation.study import Lesson
 from music_reformer.midi.cut import blank_score, end_stuck_notes
 from music_reformer.midi.edit import edited
@@ -61,13 +64,17 @@ class Operations:
         generator: composes for all.
         shelf: keeps their files.
         at_once: visitors that the page composes for at the same time.
+        passages: those of the training set; None: it is not looked for them.
     """
 
-    def __init__(self, *, generator: Generator, shelf: Shelf, at_once: int = 1) -> None:
+    def __init__(
+        self, *, generator: Generator, shelf: Shelf, at_once: int = 1, passages: KnownPassages | None = None
+    ) -> None:
         fitted()  # read before visitors come, so that the first does not wait for it
         self.generator = generator
         self.shelf = shelf
         self.at_once = at_once
+        self.passages = passages
         # By the ticket with which their visitor can stop them.
         self._running: dict[str, Running] = {}
         self._durations: deque[float] = deque(maxlen=10)  # of the last ones
@@ -193,7 +200,7 @@ class Operations:
         original, score, stem = self._piece_of(order)
         generator = self._taught(order)
         session = generator.start(score, order.request)
-        prompt, seed = session.prompt, order.request.seed
+        prompt = session.prompt
         ticket = secrets.token_urlsafe(16)
         began = time.monotonic()
         running = self._running[ticket] = Running(session)
@@ -222,17 +229,27 @@ class Operations:
                 tempo=prompt.new_tempo,
                 name=stem,
             )
-            kept = best(session.scores, order.request.variations, cut_tick=prompt.cut_tick, end_tick=session.end_tick)
-            written = [
-                self._variation(*writer.write(result), result, session, piece=stem, seed=seed, number=number)
-                | {"candidate": candidate}
-                for number, (candidate, result) in enumerate(kept, start=1)
-            ]
-            yield {"event": "done", "variations": written}
+            written = self._written(session, writer, stem)
+            people = self.passages.about.get("people", {}) if self.passages is not None else {}
+            yield {"event": "done", "variations": written, "people": people}
         finally:
             # Reached too when the visitor has gone and the queue closes this generator.
             del self._running[ticket]
             session.stop()
+
+    def _written(self, session: Session, writer: Writer, stem: str) -> list[dict[str, Any]]:
+        """The variations that are kept of a session, written as files, and what is said of each."""
+        prompt, seed = session.prompt, session.request.seed
+        kept = best(session.scores, session.request.variations, cut_tick=prompt.cut_tick, end_tick=session.end_tick)
+        span = NewMusic(
+            prompt.cut_tick, session.end_tick, prompt.until_tick is not None, prompt.missing, prompt.missing_tracks
+        )
+        judgements = judge([result for _, result in kept], span, self.passages)
+        return [
+            self._variation(*writer.write(result), result, session, piece=stem, seed=seed, number=number)
+            | {"candidate": candidate, **judgement.plain()}
+            for number, ((candidate, result), judgement) in enumerate(zip(kept, judgements, strict=True), start=1)
+        ]
 
     def _piece_of(self, order: Order) -> tuple[bytes | None, symusic.Score, str]:
         """The bytes of the piece, None from nothing; its score, with notes ended that hang at the cut; its name."""

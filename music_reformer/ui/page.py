@@ -37,6 +37,7 @@ from starlette.types import ASGIApp
 
 from music_reformer.cores import num_cores
 from music_reformer.errors import UserError
+from music_reformer.evaluation.passages import KnownPassages
 from music_reformer.generation.generator import Generator
 from music_reformer.midi.score import UPLOAD_BYTES
 from music_reformer.ui.calls import Endpoint
@@ -80,6 +81,7 @@ def build_page(
     at_once: int | None = None,
     max_bytes: int = MAX_BYTES,
     patience: float = PATIENCE,
+    passages: KnownPassages | None = None,
 ) -> gr.Server:
     """The page as a Gradio server, ready for `launch_page`.
 
@@ -91,13 +93,14 @@ def build_page(
             None: one for each core, up to `MOST_AT_ONCE`.
         max_bytes: of all pieces that are kept; the longest unused go first.
         patience: seconds for which an order is kept that nobody listens to.
+        passages: those of the training set, in which variations are looked up.
     """
     temporary = TemporaryFolder()
     uploads = Uploads(temporary.path / "uploads")
     os.environ["GRADIO_TEMP_DIR"] = str(uploads.folder)
     at_once = at_once or min(MOST_AT_ONCE, num_cores())
     shelf = Shelf((folder or temporary.path) / "shelf", max_bytes=max_bytes)
-    operations = Operations(generator=generator, shelf=shelf, at_once=at_once)
+    operations = Operations(generator=generator, shelf=shelf, at_once=at_once, passages=passages)
     server = PageServer(title="Music Reformer", docs_url=None, redoc_url=None)
     server.state.operations, server.state.uploads, server.state.temporary = operations, uploads, temporary
     server.state.patience = patience

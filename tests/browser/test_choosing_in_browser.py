@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import symusic
 
-from helpers.visitor import download, notes_of, order, phase, until, until_remembered, upload
+from helpers.visitor import download, kept, notes_of, order, phase, tree, until, until_remembered, upload
 
 
 def composed(visit: Callable[..., Any], *, bars: int = 4, variations: int = 3, **window: Any) -> Any:
@@ -107,3 +109,58 @@ def test_bars_are_joined_by_touch_on_a_narrow_screen(visit: Callable[..., Any]) 
     tab.tap(".join-go")
     tab.wait_for_selector(".card[data-selected] >> text=Joined")
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_blind_test_tells_no_names_and_writes_what_was_preferred(visit: Callable[..., Any]) -> None:
+    tab = composed(visit, variations=2)
+    assert "Keeps" in tab.inner_text(".card >> nth=0") or "rest" in tab.inner_text(".card >> nth=0")
+    assert tab.inner_text("#why").startswith("Longest passage shared with the piece:")
+    tab.click("#compare summary")
+    assert tab.is_disabled("#save-choices")
+    tab.click("#blind-test")
+    assert tab.is_hidden(".card >> nth=0")
+    assert tab.inner_text("#why") == ""
+    tab.keyboard.press("b")
+    shown = tab.evaluate(
+        "[...document.querySelectorAll('.card')].findIndex((card) => card.hasAttribute('data-selected'))"
+    )
+    tab.keyboard.press(str(2 - shown))  # the number of the other one: it must not give it away
+    assert tab.get_attribute("[data-hear='1']", "aria-pressed") == "true"
+    tab.click("[data-prefer=b]")
+    said = tab.inner_text("#blind p")
+    assert f"B was variation {shown + 1}." in said
+    tab.click("[data-prefer=none]")
+    tab.keyboard.press("Escape")
+    assert tab.is_visible(".card >> nth=0")
+    tab.click("#compare summary")
+    with tab.expect_download() as info:
+        tab.click("#save-choices")
+    assert info.value.suggested_filename == "choices.csv"
+    with Path(info.value.path()).open(newline="") as stream:
+        first, second = csv.DictReader(stream)
+    assert (first["piece"], first["seed"]) == ("my song", "5")
+    assert (first["b"], first["preferred"]) == (f"variation {shown + 1}",) * 2
+    assert {first["a"], first["b"]} == {"variation 1", "variation 2"}
+    assert json.loads(first["settings"])["variations"] == 2
+    assert first["date"].startswith("20")
+    assert second["preferred"] == ""
+
+
+def test_versions_get_names_that_last(visit: Callable[..., Any]) -> None:
+    tab = composed(visit, variations=1)
+    kept(tab, 1)
+    tab.click("#versions [aria-current]")
+    tab.keyboard.press("Control+a")
+    tab.keyboard.type("with a brighter end")
+    tab.keyboard.press("Enter")
+    assert tree(tab) == ["Opened", "with a brighter end"]
+    assert tab.evaluate("document.activeElement.textContent") == "with a brighter end"
+    tab.focus("#versions button >> nth=0")
+    tab.keyboard.press("F2")
+    tab.keyboard.type("nothing of this")
+    tab.keyboard.press("Escape")
+    assert tree(tab) == ["Opened", "with a brighter end"]
+    until_remembered(tab)
+    tab.reload()
+    phase(tab, "ready")
+    assert tree(tab) == ["Opened", "with a brighter end"]

@@ -20,7 +20,7 @@ export class Cards {
     this.element.replaceChildren();
   }
 
-  /** Show `variations` ({fresh: new notes, done: 0 to 1, and once finished key and name}), whose new music lies from `from` to `to` seconds. */
+  /** Show `variations` ({fresh: new notes, done: 0 to 1, and once finished key, name and why}), whose new music lies from `from` to `to` seconds. */
   show(variations, { from, to }) {
     Object.assign(this, { variations, from, to });
     this.element.replaceChildren(...variations.map((_, index) => this.card(index)));
@@ -34,7 +34,7 @@ export class Cards {
     card.className = "card";
     const title = this.variations[index].joined ? "Joined" : `<span>Variation </span>${index + 1}`;
     card.innerHTML = `<button type="button" class="card-face"><span class="card-title"><b>${title}</b>`
-      + `<small></small></span><canvas aria-hidden="true"></canvas></button><div class="card-actions"></div><i class="card-done"></i>`;
+      + `<small></small></span><canvas aria-hidden="true"></canvas><small class="card-why"></small></button><div class="card-actions"></div><i class="card-done"></i>`;
     card.querySelector("button").addEventListener("click", () => this.onSelect(index));
     return card;
   }
@@ -59,6 +59,7 @@ export class Cards {
       const length = this.variations.length > 3 ? "" : ` · ${clock(end - this.from)}`;
       card.querySelector("small").textContent = fresh.length ? count(fresh.length, "note") + length : "";
       card.querySelector(".card-done").style.width = variation.key ? "0" : `${variation.done * 100}%`;
+      card.querySelector(".card-why").textContent = variation.why ?? "";
       const actions = card.querySelector(".card-actions");
       if (variation.key && !actions.children.length) {
         actions.append(this.keep(index), this.download(variation, index));

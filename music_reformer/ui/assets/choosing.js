@@ -1,18 +1,28 @@
 // Below the variations: what is said of the one on show, and the menu of what helps to choose.
 
+import { originality } from "./wording.js";
+
 const $ = (id) => document.getElementById(id);
 
 export class Choosing {
-  constructor({ element, piece, joining }) {
-    Object.assign(this, { element, piece, joining });
-    $("join-bars").addEventListener("click", () => { $("compare").open = false; joining.open(); });
+  constructor({ element, piece, joining, blind }) {
+    Object.assign(this, { element, piece, joining, blind });
+    $("blind-test").addEventListener("click", () => { $("compare").open = false; joining.close(); blind.open(); this.follow(); });
+    $("save-choices").addEventListener("click", () => { $("compare").open = false; blind.saveChoices(); });
+    $("compare").addEventListener("toggle", () => this.follow());
+    $("join-bars").addEventListener("click", () => { $("compare").open = false; blind.close(); joining.open(); });
   }
 
   /** Something else is on show, or the phase has changed. */
   follow() {
-    const { joining, piece } = this;
+    const { blind, joining, piece } = this;
+    blind.follow();
     this.element.hidden = !piece.version?.run?.finished || Boolean(piece.composition);
+    const { variation, version } = piece;
+    $("why").textContent = variation && !this.element.hidden && !blind.isOn ? originality(variation, version.run) : "";
     $("join-bars").disabled = !joining.isPossible;
+    $("blind-test").disabled = !blind.isPossible;
+    $("save-choices").disabled = !blind.hasChoices;
     joining.follow();
   }
 }

@@ -90,11 +90,12 @@ export class Composition {
     if (speed > 0) this.onProgress(mean, `${Math.round(speed)} tokens/s${wait}`);
   }
 
-  #finish({ variations }) {
-    this.run.variations = variations.map(({ key, name, roll, lossy, candidate }) => {
+  #finish({ variations, people }) {
+    this.run.people = people;
+    this.run.variations = variations.map(({ key, name, roll, lossy, candidate, rank, reasons, longest_in_piece: inPiece, longest_in_training: inTraining }) => {
       const score = continued(this.version.score, this.run, roll);
       const fresh = score.notes.filter((note) => note.isNew);
-      return { key, name, score, fresh, lossy, candidate, done: 1, frontier: Infinity };
+      return { key, name, score, fresh, lossy, candidate, rank, reasons, longest: { inPiece, inTraining }, done: 1, frontier: Infinity };
     });
     this.run.finished = true;
   }

@@ -1,7 +1,7 @@
 // The desk: roll, tracks, transport, cards and tree, brought in line with the piece that is open.
 
 import { EMPTY } from "./score.js";
-import { chosenFrom, cutNote, droppedBars, facts, handleLabels, losses, repairs } from "./wording.js";
+import { chosenFrom, cutNote, droppedBars, facts, handleLabels, losses, repairs, whyOf } from "./wording.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -137,6 +137,7 @@ export class Desk {
   }
 
   showCards(run) {
+    for (const variation of run.variations) variation.why = whyOf(variation, run);
     const ends = run.variations.map(({ score }) => score.seconds);
     this.cards.show(run.variations, { from: run.cut, to: run.until ?? Math.max(...ends) });
   }

@@ -5,6 +5,7 @@
 
 import { partAddress, setup } from "./api.js";
 import { Asked } from "./asked.js";
+import { BlindTest } from "./blind.js";
 import { Cards } from "./cards.js";
 import { Choosing } from "./choosing.js";
 import { Composing } from "./composing.js";
@@ -77,7 +78,7 @@ const tracks = new Tracks({
   onChoose: (place) => marks.toggleTrack(place), file: (indices) => partOf({ tracks: indices }),
 });
 const cards = new Cards({ element: $("variations"), onSelect: (index) => desk.select(index), onKeep: (index) => keeping.keep(index) });
-const versions = new Versions({ element: $("versions"), onGo: goTo });
+const versions = new Versions({ element: $("versions"), onGo: goTo, onName: () => phase.refresh() });
 const parts = new Parts({ form: $("controls") });
 const instruments = new Instruments({
   element: $("instruments"), adder: $("add-instrument"), hint: $("instruments-hint"), names: offer.instruments, most: offer.limits.instruments,
@@ -100,7 +101,8 @@ const locks = roll.locks = new Locks({ piece, roll });
 const composing = new Composing({ piece, desk, settings, parts, locks, studying, instruments: offer.instruments, keep: (index) => keeping.keep(index) });
 const keeping = new Keeping({ piece, desk, player, composing });
 const joining = new Joining({ element: $("joiner"), piece, desk });
-const choosing = new Choosing({ element: $("choosing"), piece, joining });
+const blind = new BlindTest({ element: $("blind"), piece, desk, transport, save });
+const choosing = new Choosing({ element: $("choosing"), piece, joining, blind });
 const saving = new EditSaving({ piece, desk });
 const editing = new Editing({
   piece, desk, roll, player, saving, locks, keep: (index) => keeping.keep(index),
@@ -158,6 +160,12 @@ function session() { return { ...versions.whole, asked: asked.whole }; }
 /** Have this browser keep what is open. */
 function remember() {
   if (["ready", "done"].includes(phase.name)) memory.save(session());
+}
+
+function save(name, blob) {
+  const address = URL.createObjectURL(blob);
+  Object.assign(document.createElement("a"), { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }
 
 function useSeed(seed) {
@@ -232,7 +240,7 @@ listenToKeys({
   "Ctrl Z": whenOpen(() => { undo(); }),
   "Ctrl Shift Z": whenOpen(() => { redo(); }),
   ...Object.fromEntries(Array.from({ length: 8 }, (_, index) => [String(index + 1), whenOpen(() => desk.select(index))])),
-}, { first: () => (editing.isOn ? editKeys(editing) : markKeys(marks)) });
+}, { first: () => (blind.isOn ? blind.keys : editing.isOn ? editKeys(editing) : markKeys(marks)) });
 
 // ---- What there is to begin with
 

@@ -4,6 +4,7 @@
 import { count } from "./draw.js";
 import { wholeBars } from "./score.js";
 
+const MAX_NAME = 40;
 const COLUMN = 150, GAP = 8;
 // The height of a version in the tree: fingers need more.
 const PILL = matchMedia("(pointer: coarse)").matches ? 44 : 30, ROW = PILL + GAP;
@@ -12,9 +13,9 @@ export class Versions {
   #list = [];
   current = null;
 
-  /** `onGo(version)` receives the version that the visitor wants. */
-  constructor({ element, onGo }) {
-    Object.assign(this, { element, onGo });
+  /** `onGo(version)` receives the version that the visitor wants; `onName()` is called when one has got a name. */
+  constructor({ element, onGo, onName }) {
+    Object.assign(this, { element, onGo, onName });
   }
 
   /** Begin a new tree with a piece. */
@@ -84,18 +85,47 @@ export class Versions {
   }
 
   #pill({ version, column, row, edits }) {
-    const label = edits > 1 ? `${edits} edits` : version.label;
+    const label = edits > 1 && !version.isNamed ? `${edits} edits` : version.label;
     const pill = Object.assign(document.createElement("button"), { type: "button", textContent: label });
     pill.style.transform = `translate(${column * COLUMN}px, ${row * ROW}px)`;
-    pill.title = `${version.name} · ${count(wholeBars(version.score), "bar")}`;
+    pill.title = `${version.label} · ${count(wholeBars(version.score), "bar")} · F2 or a click on the one in view names it`;
     if (version === this.current) pill.setAttribute("aria-current", "true");
-    pill.addEventListener("click", () => this.onGo(version));
+    pill.setAttribute("aria-keyshortcuts", "F2");
+    pill.addEventListener("click", () => (version === this.current ? this.#askForName(pill, version) : this.onGo(version)));
+    pill.addEventListener("keydown", ({ key }) => { if (key === "F2") this.#askForName(pill, version); });
     return pill;
+  }
+
+  /** Put a field in the place of a pill. Enter, or leaving it, gives the version the name; Escape leaves the old one. */
+  #askForName(pill, version) {
+    const field = Object.assign(document.createElement("input"), { type: "text", value: version.label, maxLength: MAX_NAME });
+    field.setAttribute("aria-label", "Name of this version");
+    field.style.transform = pill.style.transform;
+    let isOver = false;
+    const end = (name) => {
+      if (isOver) return;
+      isOver = true;
+      const hadFocus = document.activeElement === field;
+      if (name && name !== version.label) Object.assign(version, { label: name, isNamed: true });
+      this.draw();
+      this.onName();
+      if (hadFocus) this.element.querySelector("[aria-current]")?.focus();
+    };
+    field.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== "Escape") return;
+      event.stopPropagation();
+      event.preventDefault();  // or Enter presses the pill that has the focus then
+      end(event.key === "Enter" ? field.value.trim() : "");
+    });
+    field.addEventListener("blur", () => end(field.value.trim()));
+    pill.replaceWith(field);
+    field.select();
+    field.focus();
   }
 }
 
 /** Whether a version is a step in a run of edits by hand, which is drawn as its last one. */
-export const isStep = ({ byHand, children }) => Boolean(byHand) && children.length === 1 && Boolean(children[0].byHand);
+export const isStep = ({ byHand, isNamed, children }) => Boolean(byHand) && !isNamed && children.length === 1 && Boolean(children[0].byHand);
 
 /** Columns by generation; a first child goes on in its parent's row, others take rows of their own. Of a run of `edits`
  *  the last version has a place, and the one on show. `from` is the place before, of which it is drawn as a child. */

@@ -79,6 +79,29 @@ export function droppedBars({ dropped, until }) {
   return `The piece is longer than the model can read: it does not see ${which}.`;
 }
 
+const SHORTEST_HEARD = 11;  // notes of a passage that the server looks for in the training music
+const upper = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+/** Why a variation has its rank, such as "Closest. Keeps the key; Drums rest in bar 14."; "" where nobody knows. */
+export function whyOf({ rank, reasons = [] }, { variations }) {
+  if (!reasons.length) return "";
+  const isRanked = variations.filter((each) => each.rank).length > 1;
+  const place = isRanked && rank === 1 ? "Closest to the piece. " : "";
+  return `${place}${upper(reasons.join("; "))}.`;
+}
+
+/** How original a variation is: its longest passages that were there before, and people's own. */
+export function originality({ longest }, { people = {} }) {
+  if (!longest) return "";
+  const than = (usual) => (usual === undefined ? "" : ` (in people's own continuations: ${usual})`);
+  const own = longest.inPiece ? `${count(longest.inPiece, "note")}` : "none";
+  const inPiece = `Longest passage shared with the piece: ${own}${than(people.piece)}.`;
+  if (longest.inTraining === null) return inPiece;
+  const heard = (notes) => (notes ? `${Math.round(notes)} at most` : `fewer than ${SHORTEST_HEARD}`);
+  const usual = people.training === undefined ? undefined : heard(people.training);
+  return `${inPiece} With the music that the model has learnt from: ${heard(longest.inTraining)}${than(usual)}.`;
+}
+
 /** How many were composed for the variations that are there. */
 export function chosenFrom({ composed, variations }) {
   const left = variations.filter(({ joined }) => !joined).length;

@@ -1,0 +1,119 @@
+"""What is said of each of several variations: its rank, the reasons in words, and its longest passages heard before.
+
+A passage counts as `originality.py` has it: notes in a row with the same intervals and the same time between them, in
+any key. It is looked for in all notes and in the top line; the longer one counts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import symusic
+
+from music_reformer.evaluation.copies import top_line
+from music_reformer.evaluation.notes import Notes
+from music_reformer.evaluation.originality import TrainingIndex, symbols
+from music_reformer.evaluation.passages import KnownPassages
+from music_reformer.evaluation.ranking import ranked
+from music_reformer.evaluation.reasons import reasons
+from music_reformer.midi.score import with_likely_metre
+from music_reformer.midi.vocabulary import is_meant
+
+STEPS_PER_BEAT = 24
+MAX_NOTES = 50_000  # of a piece in which passages are looked for: those next to the new ones
+
+
+@dataclass(frozen=True)
+class NewMusic:
+    """Where new music is: from tick `cut` to before `end`, of some instruments and tracks (none: of all).
+
+    `is_hole`: the piece goes on at `end`.
+    """
+
+    cut: int
+    end: int
+    is_hole: bool = False
+    programs: Collection[int] = ()
+    tracks: Collection[int] = ()
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What is said of a variation.
+
+    Attributes:
+        rank: 1 is the closest to the piece; None where there is no piece before the cut.
+        reasons: what it keeps of the piece and where it leaves it, in words.
+        longest_in_piece: notes of the longest passage that the piece has, too.
+        longest_in_training: notes of the longest passage of its top line that may stand in the training set; 0 where
+            none is as long as `KnownPassages` can tell; None without such an index.
+    """
+
+    rank: int | None
+    reasons: list[str]
+    longest_in_piece: int
+    longest_in_training: int | None
+
+    def plain(self) -> dict[str, Any]:
+        """The fields, for JSON."""
+        return asdict(self)
+
+
+def judge(scores: Sequence[symusic.Score], span: NewMusic, passages: KnownPassages | None = None) -> list[Judgement]:
+    """Judge variations of one piece.
+
+    Args:
+        scores: the same piece with other new music in each, in ticks.
+        span: where the new music is.
+        passages: those of the training set.
+    """
+    ends = {"cut_tick": span.cut, "end_tick": span.end}
+    words = [reasons(score, **ends) for score in scores]
+    ranks: list[int | None] = [None] * len(scores)
+    if all(words):
+        for rank, index in enumerate(ranked(scores, **ends), start=1):
+            ranks[index] = rank
+    parts = [_parts(score, span) for score in scores]
+    own = _Heard(parts[0][1:])
+    return [
+        Judgement(rank, said, own.longest(new), None if passages is None else passages.longest(_line(new)))
+        for rank, said, (new, *_) in zip(ranks, words, parts, strict=True)
+    ]
+
+
+class _Heard:
+    """The passages of a piece before and behind its new music, all notes and the top line."""
+
+    def __init__(self, parts: Sequence[Notes]) -> None:
+        self._all = TrainingIndex([symbols(part, steps_per_beat=STEPS_PER_BEAT) for part in parts])
+        self._line = TrainingIndex([_line(part) for part in parts])
+
+    def longest(self, new: Notes) -> int:
+        both = (self._all, symbols(new, steps_per_beat=STEPS_PER_BEAT)), (self._line, _line(new))
+        found = max(index.longest(query, num_notes=len(new)).num_notes for index, query in both)
+        return found if found > 1 else 0
+
+
+def _line(notes: Notes) -> np.ndarray:
+    return symbols(top_line(notes), steps_per_beat=STEPS_PER_BEAT)
+
+
+def _parts(score: symusic.Score, span: NewMusic) -> tuple[Notes, Notes, Notes]:
+    """The notes of those who play the new music: the new ones, those before them, those behind."""
+    players = with_likely_metre(score)
+    players.tracks = [
+        track
+        for index, track in enumerate(players.tracks)
+        if is_meant(track, index, programs=span.programs, tracks=span.tracks)
+    ]
+    notes = Notes.of(players)
+    tick = np.rint(notes.onset_beats * score.ticks_per_quarter)
+    end = span.end if span.is_hole else math.inf
+    before, behind = np.flatnonzero(tick < span.cut), np.flatnonzero(tick >= end)
+    keeps = np.zeros((2, len(notes)), dtype=bool)
+    keeps[0, before[-MAX_NOTES:]], keeps[1, behind[:MAX_NOTES]] = True, True
+    return notes.where((tick >= span.cut) & (tick < end)), notes.where(keeps[0]), notes.where(keeps[1])

@@ -1,0 +1,108 @@
+// The blind test: two of the variations are heard as A and B, in an order that nobody knows, and the visitor says which is
+// better. This browser keeps the choices, and writes them as CSV.
+
+import { announce } from "./messages.js";
+import { recalled, remember } from "./switch.js";
+
+const NAME = "choices", MAX_CHOICES = 1000;
+const COLUMNS = ["date", "piece", "seed", "settings", "a", "b", "preferred"];
+
+function choices() {
+  try {
+    const found = JSON.parse(recalled(NAME) || "[]");
+    return Array.isArray(found) ? found : [];
+  } catch { return []; }
+}
+
+const quoted = (value) => `"${String(value ?? "").replaceAll('"', '""')}"`;
+
+/** The choices as CSV, by the columns. */
+export const csvOf = (rows) => [COLUMNS.join(","), ...rows.map((row) => COLUMNS.map((name) => quoted(row[name])).join(","))].join("\r\n") + "\r\n";
+
+/** Two different places out of `number`, in random order. */
+function drawTwo(number) {
+  const [one, other] = crypto.getRandomValues(new Uint32Array(2));
+  const first = one % number;
+  return [first, (first + 1 + other % (number - 1)) % number];
+}
+
+export class BlindTest {
+  #run = null;  // whose variations are heard; null: no test is on
+  #pair = [0, 0];  // places of A and B
+
+  /** `save(name, blob)` downloads a file. */
+  constructor({ element, piece, desk, transport, save }) {
+    Object.assign(this, { element, piece, desk, transport, save });
+    this.said = element.querySelector("p");
+    element.addEventListener("click", ({ target }) => {
+      const { hear, prefer } = target.closest("button")?.dataset ?? {};
+      if (hear) this.hear(Number(hear));
+      else if (prefer) this.#prefer(prefer);
+      else if (target.closest(".blind-close")) this.close();
+    });
+  }
+
+  get isOn() { return this.#run !== null; }
+  get hasChoices() { return choices().length > 0; }
+  get isPossible() {
+    const { composition, version } = this.piece;
+    return !composition && Boolean(version?.run?.finished) && version.run.variations.length > 1;
+  }
+
+  /** Keys that come before the page's own while the test is on: none leads to a variation by its number. */
+  get keys() {
+    const none = Object.fromEntries([..."12345678", "K"].map((key) => [key, () => {}]));
+    return { ...none, A: () => this.hear(0), B: () => this.hear(1), Escape: () => this.close() };
+  }
+
+  open() {
+    this.#run = this.piece.version.run;
+    document.body.toggleAttribute("data-blind", true);
+    this.element.hidden = false;
+    this.#draw("");
+    this.element.querySelector("[data-hear]").focus();
+  }
+
+  close() {
+    const hadFocus = this.element.contains(document.activeElement);
+    this.#run = null;
+    document.body.toggleAttribute("data-blind", false);
+    this.element.hidden = true;
+    this.desk.phase.refresh();
+    if (hadFocus) document.querySelector("#compare summary").focus();
+  }
+
+  /** Another run is on show, or none: the test of the old one is over. */
+  follow() {
+    if (this.isOn && (this.piece.version?.run !== this.#run || !this.isPossible)) this.close();
+  }
+
+  /** Put A (0) or B (1) on show, from the place where the other was heard. */
+  hear(which) {
+    if (this.piece.version.selected !== this.#pair[which]) this.desk.select(this.#pair[which]);
+    for (const button of this.element.querySelectorAll("[data-hear]")) button.setAttribute("aria-pressed", Number(button.dataset.hear) === which);
+  }
+
+  #draw(said) {
+    this.#pair = drawTwo(this.#run.variations.length);
+    this.said.textContent = `${said}Which is better?`;
+    this.hear(0);
+    this.transport.seek(Math.max(this.#run.cut - 0.01, 0));
+  }
+
+  #prefer(choice) {
+    const { order, seed } = this.#run;
+    const [a, b] = this.#pair.map((place) => this.#called(place));
+    const { piece: _, ...settings } = order;
+    const preferred = { a, b }[choice] ?? "";
+    const row = { date: new Date().toISOString(), piece: this.piece.version.name, seed, settings: JSON.stringify(settings), a, b, preferred };
+    remember(NAME, JSON.stringify([...choices(), row].slice(-MAX_CHOICES)));
+    const said = `A was ${a}, B was ${b}. Here are two again. `;
+    announce(said);
+    this.#draw(said);
+  }
+
+  #called(place) { return this.#run.variations[place].joined ? "joined" : `variation ${place + 1}`; }
+
+  saveChoices() { this.save("choices.csv", new Blob([csvOf(choices())], { type: "text/csv" })); }
+}
