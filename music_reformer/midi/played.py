@@ -50,7 +50,7 @@ def as_written(score: symusic.Score) -> symusic.Score:
         return score
     written = score.copy()
     bars = written_bars(written)
-    grid = Grid(score, bars)
+    grid = Grid(score, bars, finds_lag=False)
     starts = np.array([bar.start for bar in bars])
     per_unit = score.ticks_per_quarter / UNIT
 

@@ -20,6 +20,7 @@ from music_reformer.midi.beats import PitchedNotes, pitched_notes
 from music_reformer.midi.pulse import bars_in, beats_in, onsets_of
 from music_reformer.midi.score import MAX_LIMITS, metres, read_score, seconds_at, with_likely_metre
 from music_reformer.midi.smf import META, METRE, TEMPO, Event, FileLimits, read_file, write_header, write_track
+from music_reformer.midi.written import lag
 
 TICKS_PER_BEAT = 480
 # Fewer notes do not tell where beats are; longer pieces would take more than a second.
@@ -27,7 +28,8 @@ MIN_NOTES, MAX_SECONDS = 64, 1200.0
 # Onsets as points on circles of a third, a quarter and a sixth of a beat: played music is spread evenly (0), written
 # music is at one place (1).
 DIVISIONS, UNEVEN = (3, 4, 6), 0.2
-# Notes on a grid that is so far from the file's, in sixteenths, do not follow its bar lines either.
+# Notes on a grid that is so far from the file's, in sixteenths, do not follow its bar lines either; nor do notes on
+# that grid whose beats are half a sixteenth or more from the file's.
 SIXTEENTHS, OFF_GRID = 4, 0.1
 
 
@@ -81,15 +83,16 @@ def timing_of(score: symusic.Score) -> Timing | None:
     """Better bars for a score in the metre that is meant; None where its own are to be trusted, or none are found."""
     if len({metre[1:] for metre in metres(score)}) > 1:
         return None
+    notes, quarter = pitched_notes(score), score.ticks_per_quarter
     start = grid_start(score)
     if start is not None:
-        beside = start * SIXTEENTHS / score.ticks_per_quarter
-        if abs(beside - round(beside)) < OFF_GRID:
+        beside = start * SIXTEENTHS / quarter
+        beats_are_late = abs(lag(notes.onset, quarter)) * SIXTEENTHS > quarter / 2
+        if abs(beside - round(beside)) < OFF_GRID and not beats_are_late:
             return None
         _, beats, unit = metres(score)[0]
         zero = np.array([0.0, 1.0])
-        return Timing(zero + start, zero, score.ticks_per_quarter, None, (beats, unit))
-    notes = pitched_notes(score)
+        return Timing(zero + start, zero, quarter, None, (beats, unit))
     return _played_timing(score, notes) if _is_played(score, notes) else None
 
 

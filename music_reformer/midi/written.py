@@ -134,13 +134,14 @@ class Grid:
     Args:
         score: with at least one bar.
         bars: of the score.
+        finds_lag: whether to move all notes by their `lag`; False: the bars are where the notes have them.
     """
 
-    def __init__(self, score: symusic.Score, bars: Sequence[WrittenBar]) -> None:
+    def __init__(self, score: symusic.Score, bars: Sequence[WrittenBar], *, finds_lag: bool = True) -> None:
         self.bars = bars
         times = np.concatenate([track.notes.numpy()["time"].astype(np.int64) for track in score.tracks])
         ends = times + np.concatenate([track.notes.numpy()["duration"].astype(np.int64) for track in score.tracks])
-        self._lag = lag(times, score.ticks_per_quarter)
+        self._lag = lag(times, score.ticks_per_quarter) if finds_lag else 0
         self.is_exact = is_exact(times - self._lag, score.ticks_per_quarter)
         self._has_exact_ends = self.is_exact and is_exact(ends - self._lag, score.ticks_per_quarter)
         twos, threes, fours = (abs(agreement(times, score.ticks_per_quarter / n)) for n in (2, 3, 4))

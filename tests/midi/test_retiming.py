@@ -70,9 +70,10 @@ def test_what_has_got_bars_keeps_them() -> None:
     assert timing_of(score) is None
 
 
-def test_music_on_a_grid_beside_that_of_the_file_is_shifted_onto_it() -> None:
+@pytest.mark.parametrize("ticks", [517, 363, 125])  # the last two are whole sixteenths but for a hair
+def test_music_on_a_grid_beside_that_of_the_file_is_shifted_onto_it(ticks: int) -> None:
     song = EXAMPLES["evening"].score()
-    late = song.shift_time(517)
+    late = song.shift_time(ticks)
     for event in (*late.tempos, *late.time_signatures):
         event.time = 0
     found, told = retimed(late)
