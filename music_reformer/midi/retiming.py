@@ -7,8 +7,7 @@ nobody meant. So the notes are moved to other ticks, with tempos that leave ever
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +18,19 @@ from music_reformer.midi.align import grid_start
 from music_reformer.midi.beats import PitchedNotes, pitched_notes
 from music_reformer.midi.pulse import bars_in, beats_in, onsets_of
 from music_reformer.midi.score import MAX_LIMITS, metres, read_score, seconds_at, with_likely_metre
-from music_reformer.midi.smf import META, METRE, TEMPO, Event, FileLimits, read_file, write_header, write_track
-from music_reformer.midi.written import lag
+from music_reformer.midi.smf import (
+    META,
+    METRE,
+    TEMPO,
+    Event,
+    FileLimits,
+    metre_event,
+    read_file,
+    tempo_event,
+    write_header,
+    write_track,
+)
+from music_reformer.midi.written import agreement, lag
 
 TICKS_PER_BEAT = 480
 # Fewer notes do not tell where beats are; longer pieces would take more than a second.
@@ -102,8 +112,7 @@ def _is_played(score: symusic.Score, notes: PitchedNotes) -> bool:
         return False
     if seconds_at(score, int(notes.onset.max())) > MAX_SECONDS:
         return False
-    turns = notes.onset / score.ticks_per_quarter
-    return max(abs(np.exp(2j * np.pi * turns * division).mean()) for division in DIVISIONS) < UNEVEN
+    return all(abs(agreement(notes.onset, score.ticks_per_quarter / n)) < UNEVEN for n in DIVISIONS)
 
 
 def _played_timing(score: symusic.Score, notes: PitchedNotes) -> Timing:
@@ -131,20 +140,20 @@ def retimed(data: bytes, name: str, timing: Timing, limits: FileLimits) -> bytes
         events = [event for event in track.events() if not event.closes and not _is_replaced(event, timing)]
         ticks = timing.moved(np.array([event.tick for event in events], dtype=np.int64))
         moved = [Event(tick, event.data) for tick, event in zip(ticks.tolist(), events, strict=True)]
+        # Of the tempos before the first bar, the last one is in force there.
+        early = [index for index, event in enumerate(moved) if event.tick == 0 and _is(event, TEMPO)]
+        moved = [event for index, event in enumerate(moved) if index not in early[:-1]]
         if number == 0:
-            moved = sorted([*_conductor(timing), *moved], key=lambda event: event.tick)
+            conductor = [metre_event(0, *timing.metre), *(tempo_event(*tempo) for tempo in timing.tempos or ())]
+            moved = sorted([*conductor, *moved], key=lambda event: event.tick)
         chunks.append(write_track(moved))
     return write_header(file.midi_format, len(chunks), timing.ticks_per_quarter) + b"".join(chunks)
 
 
 def _is_replaced(event: Event, timing: Timing) -> bool:
-    kinds = {METRE} if timing.tempos is None else {METRE, TEMPO}
-    return event.data[0] == META and event.data[1] in kinds
+    return _is(event, METRE) or (timing.tempos is not None and _is(event, TEMPO))
 
 
-def _conductor(timing: Timing) -> Iterator[Event]:
-    """The metre and the tempos."""
-    beats, unit = timing.metre
-    yield Event(0, bytes([META, METRE, 4, beats, unit.bit_length() - 1, 24, 8]))
-    for tick, length in timing.tempos or ():
-        yield Event(tick, bytes([META, TEMPO, 3]) + struct.pack(">I", min(length, 0xFFFFFF))[1:])
+def _is(event: Event, kind: int) -> bool:
+    """Whether it is a meta event of this kind."""
+    return event.data[0] == META and event.data[1] == kind

@@ -257,6 +257,16 @@ def write_track(events: Iterable[Event]) -> bytes:
     return b"MTrk" + struct.pack(">I", len(body)) + bytes(body)
 
 
+def tempo_event(tick: int, microseconds: int) -> Event:
+    """A change of tempo to so many microseconds a quarter."""
+    return Event(tick, bytes([META, TEMPO, 3]) + min(microseconds, 0xFFFFFF).to_bytes(3, "big"))
+
+
+def metre_event(tick: int, beats: int, unit: int) -> Event:
+    """A change of metre; the unit is a power of two."""
+    return Event(tick, bytes([META, METRE, 4, beats, unit.bit_length() - 1, max(1, 96 // unit), 8]))
+
+
 def quantity(number: int) -> bytes:
     """A variable-length quantity."""
     digits = [number & 0x7F]

@@ -36,8 +36,10 @@ from music_reformer.midi.smf import (
     Event,
     Programs,
     Track,
+    metre_event,
     quantity,
     read_file,
+    tempo_event,
     write_header,
     write_track,
 )
@@ -176,12 +178,9 @@ class Splicer:
         ports = list(self._ports)
         free = self._free_addresses()
         if self.metre is not None:
-            beats, unit = self.metre
-            signature = bytes([beats, unit.bit_length() - 1, 96 // unit, 8])
-            news[0].append(Event(self.cut, bytes([META, METRE]) + quantity(len(signature)) + signature))
+            news[0].append(metre_event(self.cut, *self.metre))
         if self.tempo is not None:
-            microseconds = min(round(60e6 / self.tempo), 0xFFFFFF)
-            news[0].append(Event(self.cut, bytes([META, TEMPO, 3]) + microseconds.to_bytes(3, "big")))
+            news[0].append(tempo_event(self.cut, round(60e6 / self.tempo)))
         for number, track in enumerate(continued.tracks):
             program = program_of(track)
             track = self._without_locked(track, number)

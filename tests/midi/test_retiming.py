@@ -84,6 +84,14 @@ def test_music_on_a_grid_beside_that_of_the_file_is_shifted_onto_it(ticks: int) 
     assert [(tempo.time, round(tempo.qpm)) for tempo in found.tempos] == [(0, 84)]
 
 
+def test_of_several_tempos_before_the_first_bar_the_last_goes_on() -> None:
+    late = EXAMPLES["evening"].score().shift_time(8 * 480 + 37)
+    late.time_signatures = [symusic.TimeSignature(0, 4, 4)]
+    late.tempos = [symusic.Tempo(0, 150.0), symusic.Tempo(480, 160.0), symusic.Tempo(960, 90.0)]
+    found, _ = retimed(late)
+    assert [(tempo.time, round(tempo.qpm)) for tempo in found.tempos] == [(0, 90)]
+
+
 @pytest.mark.parametrize(
     "change",
     [
