@@ -169,7 +169,7 @@ def read_prompt(
         UserError: the score has fewer bars.
     """
     played, metre = clean_upload(score), request.parsed_metre()
-    clean = as_written(played)
+    clean = played if tokenizer.vocabulary.is_performance else as_written(played)
     cut_tick, bars = find_cut(clean, request.cut_bar)
     if metre is not None:
         score, clean = (with_metre(each, cut_tick, metre) for each in (score, clean))

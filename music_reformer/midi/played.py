@@ -20,8 +20,8 @@ from music_reformer.midi.beats import pitched_notes
 from music_reformer.midi.score import seconds_at
 from music_reformer.midi.written import UNIT, Grid, is_exact, written_bars
 
-# Of the notes of written music, at least so many are within a 96th of a quarter of the sixteenths and eighth triplets.
-FEW_ON_GRID, NEAR = 0.6, 1 / 96
+# Of the notes of written music, more are within half a step of the tokens' grid of sixteenths and eighth triplets.
+FEW_ON_GRID, NEAR = 0.7, 1 / 48
 DIVISIONS = (4, 3)
 # Where the tempo changes so often, by quarters, somebody's playing was measured.
 CHANGES_A_QUARTER = 0.5
