@@ -91,9 +91,9 @@ def on_its_beats(
 
 def timing_of(score: symusic.Score) -> Timing | None:
     """Better bars for a score in the metre that is meant; None where its own are to be trusted, or none are found."""
-    if len({metre[1:] for metre in metres(score)}) > 1:
-        return None
     notes, quarter = pitched_notes(score), score.ticks_per_quarter
+    if len({metre[1:] for metre in metres(score)}) > 1 or len(notes) < MIN_NOTES:
+        return None
     start = grid_start(score)
     if start is not None:
         beside = start * SIXTEENTHS / quarter
@@ -108,7 +108,7 @@ def timing_of(score: symusic.Score) -> Timing | None:
 
 def _is_played(score: symusic.Score, notes: PitchedNotes) -> bool:
     """Whether nobody heeded the beats of the file: one tempo, and notes anywhere between them."""
-    if len(notes) < MIN_NOTES or len({tempo.mspq for tempo in score.tempos}) > 1:
+    if len({tempo.mspq for tempo in score.tempos}) > 1:
         return False
     if seconds_at(score, int(notes.onset.max())) > MAX_SECONDS:
         return False
