@@ -121,6 +121,8 @@ def with_number(field: dataclasses.Field, number: float) -> object:
         return {4: [number]}
     if kind.startswith("dict"):
         return {("0_4" if "str" in kind else 0): number}
+    if kind.startswith("list[list"):
+        return [[number] * 3]
     if kind.startswith("list"):
         return [number] * max(1, field.metadata["bounds"].size[0])
     return number

@@ -204,6 +204,10 @@ class Request(Checked):
         named = [part.track for part in self.parts if part.track is not None]
         twice = next((track for track in named if named.count(track) > 1), None)
         require(twice is None, f"parts: track {twice} is named twice; say all that is asked of it at once")
+        require(
+            all(len(note) == 3 for note in self.locked),
+            "locked: each note has three numbers, its track in the file, its tick and its pitch",
+        )
         stays = sorted(part.track for part in self.parts if part.role == "lock" and part.track is not None)
         require(
             not (stays or self.locked) or self.until_bar is not None,
@@ -211,10 +215,6 @@ class Request(Checked):
         )
         both = sorted(set(stays) & set(self.tracks))
         require(not both, f"tracks {both} cannot be recomposed and locked; leave them out of tracks or of parts")
-        require(
-            all(len(note) == 3 for note in self.locked),
-            "locked: each note has three numbers, its track in the file, its tick and its pitch",
-        )
 
     @classmethod
     def of(cls: type[AnyRequest], settings: Request, **changes: Any) -> AnyRequest:

@@ -8,7 +8,6 @@ from typing import Any
 import symusic
 
 from helpers.scores import two_pianos_and_drums
-from helpers.visited_site import Site
 from helpers.visitor import download, drawn, kept, midi, order, phase, upload
 
 # Composes with the page's own modules. Gives the new notes, each as [place of its track, pitch, start in ms, velocity],
@@ -85,13 +84,10 @@ def test_tracks_without_names_are_told_apart_and_all_keep_their_colours(visit: C
     assert tab.evaluate(COLOURS) == composed
 
 
-def test_the_rows_of_the_page_are_those_of_the_file(visit: Callable[..., Any], site: Site) -> None:
+def test_the_rows_of_the_page_are_those_of_the_file(visit: Callable[..., Any]) -> None:
     tab = visit()
     upload(tab, midi("band.mid", two_pianos_and_drums().dumps_midi()))
-    site.generator.seconds = 60
     order(tab, bars=4)
-    tab.wait_for_selector(".card")
-    tab.keyboard.press("Escape")
     phase(tab, "done")
     drawn(tab)
     rows = tab.locator("#tracks .track-name").all_inner_texts()

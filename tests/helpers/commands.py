@@ -7,6 +7,7 @@ REQUIRED = {
     "train": ["data=in"],
     "finetune": ["files=in", "output=out"],
     "evaluate": ["checkpoint=in", "data=in"],
+    "passages": ["data=in", "output=out"],
     "generate": ["output=out"],
     "app": [],
     "sweep": ["data=in"],
