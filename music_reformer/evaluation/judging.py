@@ -14,16 +14,14 @@ from typing import Any
 import numpy as np
 import symusic
 
-from music_reformer.evaluation.copies import top_line
 from music_reformer.evaluation.notes import Notes
 from music_reformer.evaluation.originality import TrainingIndex, symbols
-from music_reformer.evaluation.passages import KnownPassages
+from music_reformer.evaluation.passages import STEPS_PER_BEAT, KnownPassages, line_of
 from music_reformer.evaluation.ranking import ranked
 from music_reformer.evaluation.reasons import reasons
 from music_reformer.midi.score import with_likely_metre
 from music_reformer.midi.vocabulary import is_meant
 
-STEPS_PER_BEAT = 24
 MAX_NOTES = 50_000  # of a piece in which passages are looked for: those next to the new ones
 
 
@@ -80,7 +78,7 @@ def judge(scores: Sequence[symusic.Score], span: NewMusic, passages: KnownPassag
     parts = [_parts(score, span) for score in scores]
     own = _Heard(parts[0][1:])
     return [
-        Judgement(rank, said, own.longest(new), None if passages is None else passages.longest(_line(new)))
+        Judgement(rank, said, own.longest(new), None if passages is None else passages.longest(line_of(new)))
         for rank, said, (new, *_) in zip(ranks, words, parts, strict=True)
     ]
 
@@ -90,16 +88,12 @@ class _Heard:
 
     def __init__(self, parts: Sequence[Notes]) -> None:
         self._all = TrainingIndex([symbols(part, steps_per_beat=STEPS_PER_BEAT) for part in parts])
-        self._line = TrainingIndex([_line(part) for part in parts])
+        self._line = TrainingIndex([line_of(part) for part in parts])
 
     def longest(self, new: Notes) -> int:
-        both = (self._all, symbols(new, steps_per_beat=STEPS_PER_BEAT)), (self._line, _line(new))
+        both = (self._all, symbols(new, steps_per_beat=STEPS_PER_BEAT)), (self._line, line_of(new))
         found = max(index.longest(query, num_notes=len(new)).num_notes for index, query in both)
         return found if found > 1 else 0
-
-
-def _line(notes: Notes) -> np.ndarray:
-    return symbols(top_line(notes), steps_per_beat=STEPS_PER_BEAT)
 
 
 def _parts(score: symusic.Score, span: NewMusic) -> tuple[Notes, Notes, Notes]:

@@ -128,7 +128,7 @@ def index_passages(config: PassagesConfig) -> Path:
         f"data ({config.data}) has no beats, and passages are compared by them; choose a store of another encoding",
     )
     notes = (piece_notes(store, piece) for piece in store.split("train"))
-    found = KnownPassages.of(_line(each) for each in notes)
+    found = KnownPassages.of(line_of(each) for each in notes)
     found.about.update(data=Path(config.data).name, pieces=len(store.split("train")), people=_people(store, found))
     path = Path(config.output) / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -136,7 +136,8 @@ def index_passages(config: PassagesConfig) -> Path:
     return path
 
 
-def _line(notes: Notes) -> Symbols:
+def line_of(notes: Notes) -> Symbols:
+    """The top line of some music, as passages are looked for in it."""
     return symbols(top_line(notes), steps_per_beat=STEPS_PER_BEAT)
 
 
@@ -161,6 +162,6 @@ def _lengths(store: TokenStore, piece: Piece, passages: KnownPassages) -> tuple[
         return None
     longest = [
         TrainingIndex([part(before)]).longest(part(new)).num_notes
-        for part in (_line, lambda each: symbols(each, steps_per_beat=STEPS_PER_BEAT))
+        for part in (line_of, lambda each: symbols(each, steps_per_beat=STEPS_PER_BEAT))
     ]
-    return max(longest), passages.longest(_line(new))
+    return max(longest), passages.longest(line_of(new))

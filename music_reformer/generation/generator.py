@@ -39,9 +39,8 @@ from music_reformer.midi.form import sections_of
 from music_reformer.midi.form_plan import RecalledBar
 from music_reformer.midi.lead_sheet import LeadSheet, lead_sheet_of
 from music_reformer.midi.parts_reader import PartsReader
-from music_reformer.midi.played import as_written
 from music_reformer.midi.returns import likely_returns
-from music_reformer.midi.score import DEFAULT_METRE, bar_starts, clean_upload, count_bars
+from music_reformer.midi.score import DEFAULT_METRE, bar_starts, count_bars
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.model.decoder import Decoder
 from music_reformer.model.weights import load_weights
@@ -122,8 +121,8 @@ class Generator:
             score = blank_score(request.programs or [PIANO], key=request.parsed_key(), metre=metre)
         score = with_new_tracks(score, request)
         prompt = self._read(score, request)
-        chords = _chords(score, prompt, request)
-        recall = self._recall(score, prompt, request)
+        chords = _chords(prompt, request)
+        recall = self._recall(prompt, request)
         return Session(
             prompt, request, decoder=self.decoder, stop=stop or threading.Event(), chords=chords, recall=recall
         )
@@ -182,9 +181,9 @@ class Generator:
         require(self.can_infill, "these weights cannot recompose bars; train them with augment.infill")
         return read_hole(score, request, tokenizer=self.tokenizer, max_tokens=max_tokens)
 
-    def _recall(self, score: symusic.Score, prompt: Prompt, request: Request) -> Recall | None:
+    def _recall(self, prompt: Prompt, request: Request) -> Recall | None:
         """What brings back the bars of the piece that are asked for, or probably return; None where none are."""
-        planned, piece = _planned(score, prompt, request)
+        planned, piece = _planned(prompt, request)
         if request.ending:  # the last two bars are a cadence
             planned = planned[: max(0, prompt.bars_in(request.parsed_length()) - 2)]
         if not any(planned):
@@ -203,11 +202,11 @@ class Generator:
         )
 
 
-def _planned(score: symusic.Score, prompt: Prompt, request: Request) -> tuple[list[RecalledBar | None], symusic.Score]:
+def _planned(prompt: Prompt, request: Request) -> tuple[list[RecalledBar | None], symusic.Score]:
     """What returns in each new bar, and the piece whose bars these are: what is before the cut, or all with a hole."""
     if request.form is None or (request.form == FORM_OF_PIECE and not _may_return(prompt, request)):
-        return [], score
-    piece = as_written(clean_upload(score))
+        return [], prompt.written
+    piece = prompt.written
     if request.until_bar is None:
         piece = keep_before(piece, prompt.cut_tick)
     num_bars = count_bars(piece) if request.until_bar is not None else _bars_before(piece, prompt.cut_tick)
@@ -231,14 +230,14 @@ def _may_return(prompt: Prompt, request: Request) -> bool:
     return is_free and prompt.state.vocabulary.part_by_part and bool(prompt.score.note_num())
 
 
-def _chords(score: symusic.Score, prompt: Prompt, request: Request) -> LeadSheet | None:
+def _chords(prompt: Prompt, request: Request) -> LeadSheet | None:
     """The chords that are asked for, from the first new bar on; where the piece is to end, at least a cadence."""
     if request.chords is None and request.ending and isinstance(prompt.reminder, Director):
         key = prompt.reminder.directions.key
         return cadence(key, prompt.bars_in(request.parsed_length())) if key is not None else None
     if request.chords != CHORDS_OF_PIECE:
         return request.parsed_chords()
-    clean = as_written(clean_upload(score))
+    clean = prompt.written
     cut = _bars_before(clean, prompt.cut_tick)
     if request.until_bar is not None:
         return lead_sheet_of(clean, cut, request.until_bar)

@@ -47,8 +47,7 @@ def read_hole(score: symusic.Score, request: Request, *, tokenizer: MusicTokeniz
     reader = _reader(tokenizer)
     first_bar, until_bar = request.cut_bar or 0, request.until_bar
     assert until_bar is not None
-    played = clean_upload(score)
-    clean = as_written(played)
+    clean = as_written(played := clean_upload(score))
     lines = bar_starts(clean)
     _check_bars(clean, lines, first_bar, until_bar)
     cut, until = lines[first_bar], lines[until_bar]
@@ -79,6 +78,7 @@ def read_hole(score: symusic.Score, request: Request, *, tokenizer: MusicTokeniz
         state=state,
         cut_grid=state.tick,
         ticks_per_grid=ticks_per_grid,
+        written=clean,
         around_ids=_around(reader, ids, first, until_bar - low),
         dropped_bars=num_dropped,
         until_tick=until,

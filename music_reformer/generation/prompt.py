@@ -71,6 +71,7 @@ class Prompt:
         given: the same on the grid, in each bar of the hole.
         cast: who plays the new bars, and how.
         reminder: tells the model again and again who plays; None: it is not told.
+        written: the whole piece as the model reads it.
         new_tempo: the tempo from the cut on, where that of the piece changes all the time; None: it goes on as it is.
         feel: how loosely the new notes are played, where those before the cut are; None: exactly.
         track_of_part: index in `score` of the track of each (program or -1 for drums, number among its tracks).
@@ -86,6 +87,7 @@ class Prompt:
     state: GrammarState
     cut_grid: int
     ticks_per_grid: float
+    written: symusic.Score
     dropped_bars: int = 0
     around_ids: list[int] = field(default_factory=list)
     until_tick: int | None = None
@@ -170,6 +172,7 @@ def read_prompt(
     """
     played, metre = clean_upload(score), request.parsed_metre()
     clean = played if tokenizer.vocabulary.is_performance else as_written(played)
+    written = clean
     cut_tick, bars = find_cut(clean, request.cut_bar)
     if metre is not None:
         score, clean = (with_metre(each, cut_tick, metre) for each in (score, clean))
@@ -194,6 +197,7 @@ def read_prompt(
         state=grammar.start(),
         cut_grid=0,
         ticks_per_grid=0.0,
+        written=written,
         cast=cast,
         track_of_part=dict(cast.tracks),
     )

@@ -80,8 +80,7 @@ def _downbeat(slot: NDArray[np.int64], pitch: NDArray[np.int64], length: NDArray
     half = max(bar // 2, 1)
     here = np.arange(bar, bar + count)
     after, before = summed[here + half] - summed[here], summed[here] - summed[here - half]
-    norms = np.linalg.norm(after, axis=1) * np.linalg.norm(before, axis=1)
-    change = np.where(norms > 0, 1 - (after * before).sum(axis=1) / np.maximum(norms, 1e-9), 0.0)
+    change = harmonic_change(before, after)
 
     bass = np.zeros(count)
     low = pitch <= np.quantile(pitch, 0.02) + BASS_SPAN
@@ -98,6 +97,13 @@ def _downbeat(slot: NDArray[np.int64], pitch: NDArray[np.int64], length: NDArray
     beat = PER_QUARTER if bar % PER_QUARTER == 0 else PER_QUARTER // 2
     on_beats = sum(np.roll(strength, -step) for step in range(0, bar, beat)) / (bar // beat)
     return int(np.argmax(2 * strength + on_beats))
+
+
+def harmonic_change(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cosine distance of what sounds before and after each moment, by pitch class, [T, 12]; 0 where one is silent."""
+    norms = np.linalg.norm(after, axis=1) * np.linalg.norm(before, axis=1)
+    distance: NDArray[np.float64] = 1 - (after * before).sum(axis=1) / np.maximum(norms, 1e-9)
+    return np.where(norms > 0, distance, 0.0)
 
 
 def _moved(score: symusic.Score, ticks: int, metre: symusic.TimeSignature) -> symusic.Score:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from music_reformer.midi.align import BASS_SPAN, harmonic_change
+
 FRAME = 0.02  # seconds
 # Beats of 0.3 to 1.5 seconds: 200 to 40 a minute.
 SHORTEST, LONGEST = 0.3, 1.5
@@ -28,8 +30,7 @@ SPREAD = 0.025  # of the notes around these places, in seconds
 FLOOR = 0.02
 # Notes that begin within so many seconds are one chord.
 CHORD = 0.05
-# Notes up to so many semitones above the lowest belong to the bass; a note so near a beat is on it (in beats).
-BASS_SPAN, NEAR = 14, 0.2
+NEAR = 0.2  # a note so near a beat is on it (in beats)
 
 
 @dataclass(frozen=True)
@@ -174,8 +175,7 @@ def _strength(start: NDArray[np.float64], length: NDArray[np.float64], pitch: ND
     change = np.zeros(count)
     for reach in (2, 4):
         after, before = summed[here + reach] - summed[here], summed[here] - summed[np.maximum(here - reach, 0)]
-        norms = np.linalg.norm(after, axis=1) * np.linalg.norm(before, axis=1)
-        change += np.where(norms > 0, 1 - (after * before).sum(axis=1) / np.maximum(norms, 1e-9), 0.0)
+        change += harmonic_change(before, after)
     beat = np.rint(start).astype(np.int64)
     is_bass = (pitch <= np.quantile(pitch, 0.02) + BASS_SPAN) & (np.abs(start - beat) < NEAR)
     bass: NDArray[np.float64] = np.zeros(count)

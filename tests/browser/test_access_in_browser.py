@@ -86,22 +86,19 @@ def test_the_focus_goes_where_work_goes_on(visit: Callable[..., Any]) -> None:
     def focused(selector: str) -> None:
         until(tab, f"document.activeElement.matches('{selector}')")
 
-    tab.focus("#examples button >> nth=1")
-    tab.keyboard.press("Enter")
-    phase(tab, "ready")
+    def press(selector: str, then: str) -> None:
+        tab.focus(selector)
+        tab.keyboard.press("Enter")
+        phase(tab, then)
+
+    press("#examples button >> nth=1", "ready")
     focused("#roll")
-    tab.focus("#compose")
-    tab.keyboard.press("Enter")
-    phase(tab, "done")
+    press("#compose", "done")
     focused("#roll")
     for _ in range(2):  # the second time there is a tree
-        tab.focus("[aria-label='Keep variation 1']")
-        tab.keyboard.press("Enter")
-        phase(tab, "ready")
+        press("[aria-label='Keep variation 1']", "ready")
         focused("#roll")
-        tab.focus("#compose")
-        tab.keyboard.press("Enter")
-        phase(tab, "done")
+        press("#compose", "done")
     tab.focus("#versions button >> nth=0")
     tab.keyboard.press("Enter")
     focused("#versions button[aria-current]")
