@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from bisect import bisect_right
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -25,6 +26,8 @@ from music_reformer.ui.shelf import piece_name, safe_name
 
 KINDS = ("new", "tracks", "musicxml")
 MAX_TICK = 2**31 - 1
+# Notes that can be named in one address: with all of them it has some 15,000 characters, a quarter of what servers read.
+MAX_PART_NOTES = 800
 
 
 @dataclass
@@ -53,6 +56,14 @@ class PartFields(Checked):
     end_bar: int = bounded(-1, -1, MAX_BAR, hint="-1 is the end")
     # The tracks of the file; none: all.
     tracks: list[int] = bounded([], 0, MAX_TRACK, size=(0, 256))
+    # Single notes, each by its track, tick and pitch; none: all. The file begins with the bar of the first one.
+    notes: list[list[int]] = bounded([], 0, MAX_TICK, size=(0, MAX_PART_NOTES))
+
+    def check(self) -> None:
+        """Raise `UserError` for a field that breaks its rule, and for a note that is not three numbers."""
+        super().check()
+        for note in self.notes:
+            require(len(note) == 3, f"A note ({note!r:.40}) must be its track, tick and pitch.")
 
 
 @dataclass
@@ -110,10 +121,10 @@ def export(
 
 
 def part_of(data: bytes, fields: PartFields, *, name: str) -> tuple[bytes, str]:
-    """Some bars and tracks of a MIDI file as one of their own, which begins with the first of the bars.
+    """Some bars, tracks or notes of a MIDI file as one of their own, which begins with the first of their bars.
 
     Returns:
-        The MIDI bytes, and a file name that says which tracks and bars they are.
+        The MIDI bytes, and a file name that says what is in it.
 
     Raises:
         UserError: there are no notes in them.
@@ -121,6 +132,11 @@ def part_of(data: bytes, fields: PartFields, *, name: str) -> tuple[bytes, str]:
     score = read_score_guarded(data, name=name, limits=KEPT_LIMITS)
     bars = bar_starts(score)
     first, end = fields.first_bar, len(bars) if fields.end_bar < 0 else fields.end_bar
+    if fields.notes:
+        score = _with_notes(score, fields.notes)
+        onsets = [note.time for track in score.tracks for note in track.notes] or [0]
+        first = max(first, bisect_right(bars, min(onsets)) - 1)
+        end = min(end, bisect_right(bars, max(onsets)))
     kept = keep_before(score, bars[end]) if end < len(bars) else score
     part = score_from(kept, bars[min(first, len(bars) - 1)])
     part.tracks = [
@@ -128,9 +144,23 @@ def part_of(data: bytes, fields: PartFields, *, name: str) -> tuple[bytes, str]:
     ]
     require(len(part.tracks) > 0, f"There are no notes in this part of {name}.")
     which = [_track_name(track) for track in part.tracks] if fields.tracks else []
-    if first > 0 or fields.end_bar >= 0:
+    if fields.notes:
+        num_notes = part.note_num()
+        which.append(f"{num_notes} note{'s' if num_notes > 1 else ''}")
+    if first > 0 or fields.end_bar >= 0 or fields.notes:
         which.append(f"bars {first + 1}-{end}" if end - first > 1 else f"bar {first + 1}")
     return part.dumps_midi(), f"{name} - {', '.join(which) or 'part'}.mid"
+
+
+def _with_notes(score: symusic.Score, notes: Collection[Collection[int]]) -> symusic.Score:
+    """A copy with these notes alone, each told by its track, tick and pitch."""
+    wanted = {tuple(note) for note in notes}
+    kept = score.copy()
+    for index, track in enumerate(kept.tracks):
+        track.notes = type(track.notes)(
+            [note for note in track.notes if (index, int(note.time), int(note.pitch)) in wanted]
+        )
+    return kept
 
 
 def _track_name(track: symusic.core.TrackTick) -> str:

@@ -94,14 +94,17 @@ def _add_parts(server: FastAPI, operations: Operations) -> None:
     free = threading.BoundedSemaphore(MAX_PARTS)
 
     @server.get("/part/{key}")
-    def part(key: str, first_bar: str = "0", end_bar: str = "-1", tracks: str = "") -> Response:
+    def part(key: str, first_bar: str = "0", end_bar: str = "-1", tracks: str = "", notes: str = "") -> Response:
         if not free.acquire(blocking=False):
             return JSONResponse({"error": BUSY}, status_code=503)
         try:
-            for text in (first_bar, end_bar, *filter(None, tracks.split(","))):
-                require(WHOLE_NUMBER.fullmatch(text) is not None, f"Bars and tracks are numbers, not {text!r:.40}.")
-            numbers = [int(text) for text in filter(None, tracks.split(","))]
-            fields = PartFields(piece=key, first_bar=int(first_bar), end_bar=int(end_bar), tracks=numbers)
+            fields = PartFields(
+                piece=key,
+                first_bar=_number(first_bar),
+                end_bar=_number(end_bar),
+                tracks=[_number(text) for text in tracks.split(",") if text],
+                notes=[[_number(text) for text in note.split(".")] for note in notes.split(",") if note],
+            )
             data, name = operations.part(fields)
         except UserError as error:
             return JSONResponse({"error": str(error)}, status_code=404)
@@ -109,6 +112,12 @@ def _add_parts(server: FastAPI, operations: Operations) -> None:
             free.release()
         headers = {"Content-Disposition": f"attachment; filename*=utf-8''{quote(name)}"}
         return Response(data, media_type=MEDIA_TYPES[".mid"], headers=headers)
+
+
+def _number(text: str) -> int:
+    """A whole number of an address. Raises `UserError` for anything else."""
+    require(WHOLE_NUMBER.fullmatch(text) is not None, f"Bars, tracks and notes are numbers, not {text!r:.40}.")
+    return int(text)
 
 
 def add_uploading(server: FastAPI, uploads: Uploads) -> None:

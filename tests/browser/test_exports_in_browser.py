@@ -200,3 +200,25 @@ def test_tracks_and_marked_bars_are_dragged_out(visit: Callable[..., Any]) -> No
     bar = 3 * 480
     assert notes_of(score) == [(time - bar, *rest) for time, *rest in hands[0] if bar <= time < 3 * bar]
     assert export(tab, "part")[0] == name
+
+
+def test_notes_that_were_selected_by_hand_are_dragged_out(visit: Callable[..., Any]) -> None:
+    tab = visit()
+    upload(tab)
+    tab.keyboard.press("e")
+    tab.wait_for_selector("#edit-tools:not([hidden])")
+    assert tab.get_attribute("#edit-out", "href") is None, "nothing is selected"
+    for _ in range(12):
+        tab.keyboard.press(".")
+    for _ in range(8):
+        tab.keyboard.press(">")
+    first, *_, last = chosen = sorted(notes_of(WALTZ))[11:20]
+    bar = 3 * 480
+    name, score = dragged_out(tab, "#edit-out")
+    assert name == f"my song - 9 notes, bars {first[0] // bar + 1}-{last[0] // bar + 1}.mid"
+    begin = first[0] // bar * bar
+    assert notes_of(score) == [(time - begin, *rest) for time, *rest in chosen]
+    tab.focus("#edit-out")
+    with tab.expect_download() as download_info:
+        tab.keyboard.press("Enter")
+    assert download_info.value.suggested_filename == name

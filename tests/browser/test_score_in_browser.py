@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import symusic
 
-from helpers.visitor import BAR_SECONDS, WALTZ, midi, order, phase, until, upload
+from helpers.visitor import BAR_SECONDS, WALTZ, midi, order, phase, until, until_remembered, upload
 
 NUM_NOTES = """(kind) => [...document.querySelectorAll(`#engraved-page ${kind} [data-note]`)]
   .filter((note) => /[0-9]$/.test(note.dataset.note)).length"""
@@ -17,6 +17,11 @@ COLOURS = """() => {
   const colour = (element) => getComputedStyle(element).color;
   return [...document.querySelectorAll('#engraved-page [data-note]')].map((note) => [note.dataset.note, colour(note)]);
 }"""
+BAR_IN_VIEW = """(() => {
+  const view = document.querySelector('#engraved').getBoundingClientRect();
+  const bar = document.querySelector('#engraved-page .is-playing').closest('.system').getBoundingClientRect();
+  return bar.top >= view.top && bar.bottom <= view.bottom;
+})()"""
 # What the print dialog would be opened with.
 NO_DIALOG = "window.print = () => { window.printed = document.querySelector('.sheet').outerHTML.length; };"
 
@@ -31,7 +36,6 @@ def test_the_score_has_the_notes_and_tints_what_is_new(visit: Callable[..., Any]
     tab.click("#score")
     whole_score(tab, 16)
     assert tab.evaluate(NUM_NOTES, "") == WALTZ.note_num()
-    assert not tab.is_visible("#roll")
     assert tab.evaluate("document.querySelectorAll('#engraved-page .is-new, .cut-line').length") == 0
     order(tab, bars=2)
     phase(tab, "done")
@@ -52,8 +56,67 @@ def test_the_score_has_the_notes_and_tints_what_is_new(visit: Callable[..., Any]
     _print(tab)
     tab.focus("#engraved")
     tab.keyboard.press("s")
-    assert tab.is_visible("#roll")
+    assert not tab.is_visible("#engraved")
     assert tab.get_attribute("#score", "aria-pressed") == "false"
+
+
+def _boxes(tab: Any) -> tuple[dict[str, float], dict[str, float]]:
+    return tab.locator("#roll").bounding_box(), tab.locator("#engraved").bounding_box()
+
+
+def test_the_score_stands_below_the_roll_beside_it_or_in_its_place(visit: Callable[..., Any]) -> None:
+    tab = visit()
+    upload(tab)
+    tab.focus("#roll")
+    tab.keyboard.press("s")
+    whole_score(tab, 16)
+    roll, score = _boxes(tab)
+    assert roll["height"] > 120
+    assert roll["y"] + roll["height"] <= score["y"]
+    tab.keyboard.press("Shift+S")
+    assert not tab.is_visible("#roll")
+    assert tab.evaluate("document.activeElement.id") == "engraved", "the focus goes where work goes on"
+    until_remembered(tab)
+    tab.reload()
+    until(tab, "document.body.dataset.view === 'score'")  # this browser remembers both switches
+    whole_score(tab, 16)
+    assert tab.get_attribute("#score-roll", "aria-pressed") == "false"
+    tab.click("#score-roll")
+    tab.set_viewport_size({"width": 1700, "height": 800})
+    until(tab, "document.body.hasAttribute('data-side-by-side')")
+    roll, score = _boxes(tab)
+    assert roll["x"] + roll["width"] <= score["x"]
+    tab.set_viewport_size({"width": 390, "height": 844})
+    until(tab, "document.body.dataset.view === 'score'")
+    assert not tab.is_visible("#roll")
+    assert not tab.is_visible("#score-roll")
+
+
+def test_the_score_follows_with_the_roll_unless_the_visitor_scrolls_away(visit: Callable[..., Any]) -> None:
+    tab = visit()
+    upload(tab)
+    tab.focus("#roll")
+    tab.keyboard.press("s")
+    whole_score(tab, 16)
+    for _ in range(15):
+        tab.keyboard.press("ArrowRight")
+    until(tab, BAR_IN_VIEW)
+    assert tab.evaluate("document.querySelector('#engraved-page .is-playing').dataset.bar") == "15"
+    assert tab.evaluate("document.querySelector('#engraved').scrollTop") > 0
+    tab.keyboard.press("Home")
+    until(tab, BAR_IN_VIEW)
+    tab.click("#play")
+    _, score = _boxes(tab)
+    tab.mouse.move(score["x"] + 50, score["y"] + 50)
+    tab.mouse.wheel(0, 5000)
+    until(tab, "document.querySelector('#engraved').scrollTop > 200")
+    top = tab.evaluate("document.querySelector('#engraved').scrollTop")
+    bar = int(tab.evaluate("document.querySelector('#engraved-page .is-playing').dataset.bar"))
+    until(tab, f"Number(document.querySelector('#engraved-page .is-playing').dataset.bar) > {bar}")
+    assert tab.evaluate("document.querySelector('#engraved').scrollTop") == top
+    assert not tab.evaluate(BAR_IN_VIEW)
+    tab.keyboard.press("f")
+    until(tab, BAR_IN_VIEW)
 
 
 def _print(tab: Any) -> None:

@@ -66,12 +66,38 @@ def test_a_part_has_its_notes_and_begins_with_them(
         "end_bar=1e9",
         "tracks=a,b",
         "first_bar=4&end_bar=2",
+        "notes=0.480",
+        "notes=0.480.60.1",
+        "notes=0.480.x",
+        "notes=0.-1.60",
+        "notes=0.1.60",
+        f"notes={','.join(['0.480.60'] * 801)}",
     ],
 )
 def test_a_part_that_is_not_there_gets_a_sentence(address: str, key: str, query: str) -> None:
     answer = httpx.get(f"{address}part/{key}?{query}", timeout=60)
     assert answer.status_code == 404
     assert 15 < len(answer.json()["error"]) < 200
+
+
+def test_single_notes_are_a_part_that_begins_with_their_bar(address: str, key: str) -> None:
+    whole = EXAMPLES["waltz"].score()
+    bar = 3 * whole.ticks_per_quarter
+    chosen = [
+        (index, note)
+        for index in (0, 1)
+        for note in whole.tracks[index].notes
+        if note.time in range(4 * bar + 1, 6 * bar + 1)
+    ]
+    query = ",".join(f"{index}.{note.time}.{note.pitch}" for index, note in chosen)
+    answer = httpx.get(f"{address}part/{key}?notes={query}", timeout=60)
+    assert answer.headers["content-disposition"].endswith(quote(f"Small waltz - {len(chosen)} notes, bars 5-7.mid"))
+    part = symusic.Score.from_midi(answer.content)
+    found = [
+        (note.time + 4 * bar, note.duration, note.pitch, note.velocity) for track in part.tracks for note in track.notes
+    ]
+    assert sorted(found) == sorted((note.time, note.duration, note.pitch, note.velocity) for _, note in chosen)
+    assert [track.name for track in part.tracks] == ["Right hand", "Left hand"]
 
 
 def test_only_a_few_are_made_at_once(

@@ -92,5 +92,8 @@ export const exportAs = (key, kind, { since = 0, until = null, programs = [], tr
 /** A kept piece as engraved systems, from a bar on, so many staff spaces wide (see engraved.js). */
 export const engrave = async (key, bar, width) => JSON.parse(await call("engrave", [key, bar, width]));
 export const fileAddress = (key) => `file/${key}`;
-/** Of some bars of a kept piece, from index `cut` up to `until` (null: to the end), and of tracks by their index (none: all). */
-export const partAddress = (key, { cut = 0, until = null, tracks = [] }) => `part/${key}?first_bar=${cut}&end_bar=${until ?? -1}&tracks=${tracks}`;
+/** Of some bars of a kept piece, from index `cut` up to `until` (null: to the end), of tracks by their index (none: all), and of
+ *  single notes [track, tick, pitch] (none: all). */
+export const partAddress = (key, { cut = 0, until = null, tracks = [], notes = [] }) => (
+  `part/${key}?first_bar=${cut}&end_bar=${until ?? -1}&tracks=${tracks}&notes=${notes.map((note) => note.join("."))}`
+);

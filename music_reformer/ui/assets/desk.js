@@ -6,7 +6,7 @@ import { chosenFrom, cutNote, droppedBars, facts, handleLabels, losses, repairs,
 const $ = (id) => document.getElementById(id);
 
 export class Desk {
-  /** `parts`: {roll, engraved, transport, player, tracks, cards, instruments, phase}; `onSeed(seed)` receives a seed to use again. */
+  /** `parts`: {roll, engraved, views, transport, player, tracks, cards, instruments, phase}; `onSeed(seed)` receives a seed to use again. */
   constructor({ piece, parts, onSeed }) {
     Object.assign(this, parts, { piece, onSeed });
   }
@@ -23,6 +23,7 @@ export class Desk {
     $("piece-repairs").textContent = repairs(version);
     $("piece-bars").hidden = !version.ownBars;
     this.showCut();
+    this.views.isOpen = true;
     this.engraved.follow();
     transport.show();
     $("undo").disabled = !versions.canUndo;
@@ -59,6 +60,7 @@ export class Desk {
     instruments.show(EMPTY);
     roll.show(EMPTY);
     roll.setCut(null);
+    this.views.isOpen = false;
     this.engraved.clear();
     $("length").disabled = false;
     for (const id of ["result-text", "cut-note", "piece-name", "piece-facts", "piece-repairs"]) $(id).textContent = "";

@@ -1,10 +1,15 @@
 // The row of tools that shows while notes are edited: grid, track of new notes, and a button for each thing to do.
 
+import { letDragOut } from "./drag-out.js";
+
 const $ = (id) => document.getElementById(id);
 
 export class EditTools {
-  /** `onUse(tool)` receives the name of the tool that was pressed. */
-  constructor({ onUse }) {
+  /** `onUse(tool)` receives the name of the tool that was pressed; `file()` gives the selected notes as {name, address}, or
+   *  null. */
+  constructor({ onUse, file }) {
+    this.file = file;
+    letDragOut($("edit-out"), file);
     $("edit-tools").addEventListener("click", (event) => {
       const tool = event.target.closest("[data-edit]")?.dataset.edit;
       if (tool) onUse(tool);
@@ -36,5 +41,8 @@ export class EditTools {
     }
     select.hidden = names.length < 2;
     for (const button of $("edit-tools").querySelectorAll("[data-needs]")) button.disabled = !has[button.dataset.needs];
+    const file = this.file();
+    if (file) Object.assign($("edit-out"), { href: file.address, download: file.name });
+    else $("edit-out").removeAttribute("href");
   }
 }

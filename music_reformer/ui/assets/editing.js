@@ -10,7 +10,7 @@ import { barAt, effective, hasTicks, keyOf, made, noteName, pitchName, placeName
 import { scoreOf } from "./score.js";
 
 const $ = (id) => document.getElementById(id);
-const MOST = 800;  // changes in one order
+const MOST = 800;  // changes in one order, and notes in one file that is dragged out
 const NEW_VELOCITY = 80;
 const LOUDER = 8;
 
@@ -19,11 +19,12 @@ export class Editing {
   cursor = null;  // {tick, pitch}: where the keyboard adds a note
   #clipboard = new Clipboard();
 
-  /** `keep(index)` makes a variation the piece; `sound(note)` lets a note be heard. */
-  constructor({ piece, desk, roll, player, saving, locks, keep, sound }) {
-    Object.assign(this, { piece, desk, roll, player, saving, locks, keep, sound });
+  /** `keep(index)` makes a variation the piece; `sound(note)` lets a note be heard; `file(part)` gives a part of the piece
+   *  as a file (see `letDragOut`). */
+  constructor({ piece, desk, roll, player, saving, locks, keep, sound, file }) {
+    Object.assign(this, { piece, desk, roll, player, saving, locks, keep, sound, file });
     $("edit").addEventListener("click", () => this.switch());
-    this.tools = new EditTools({ onUse: (tool) => this.use(tool) });
+    this.tools = new EditTools({ onUse: (tool) => this.use(tool), file: () => this.#file() });
   }
 
   get isOn() { return this.piece.isEditing; }
@@ -94,6 +95,14 @@ export class Editing {
     $("edit-tools").hidden = !this.isOn;
     if (this.isOn) this.tools.show(this.score, { notes: this.#keys.size > 0, copied: !this.#clipboard.isEmpty, locked: this.#areLocked });
     this.roll.redrawOver();
+  }
+
+  /** The selected notes as a file of their own, or null. */
+  #file() {
+    const { score, selected } = this;
+    if (!selected.length || selected.length > MOST) return null;
+    const [first, last] = [selected[0], selected.at(-1)].map(({ tick }) => score.barTicks.findLastIndex((start) => start <= tick));
+    return this.file({ cut: first, until: last + 1, notes: selected.map(({ track, tick, pitch }) => [score.tracks[track].index, tick, pitch]) });
   }
 
   get #areLocked() { return this.#keys.size > 0 && this.selected.every((note) => this.locks.has(note)); }

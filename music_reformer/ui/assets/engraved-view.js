@@ -1,47 +1,47 @@
-// The engraved score in the place of the piano roll: loads what is in view, marks what is new, follows the playhead.
+// The engraved score: loads what is in view, marks what is new, follows the playhead.
 
 import { Engraved, drawn, mark } from "./engraved.js";
-import { announce } from "./messages.js";
 
 const $ = (id) => document.getElementById(id);
 const SPACE = { wide: 7, narrow: 6 };  // pixels of a staff space
 const SMALLEST = 3, LARGEST = 18;
 const FEWEST = 30, MOST = 400;  // staff spaces in a system, as the server takes them
 const KEPT = 8;  // engraved pieces that are remembered
+const ABOVE = 24;  // pixels above a system that was scrolled to: tempo marks reach there
 const AHEAD = 800;  // pixels below the view that are loaded
 const PATIENCE = 250;  // milliseconds without a change of size
 
 export class EngravedView {
   #engraved = null;
+  #isFormer = false;  // the systems on show are those of the piece before, until the first ones have come
   #kept = new Map();
   #space = null;
   #bar = -1;  // where the playhead is
   #seconds = 0;
+  #isFree = false;  // the visitor has scrolled away from the playhead, and it is not to be followed
+  #ownTop = 0;  // where the page itself has scrolled to
   #failed = false;
 
   /** `shown()` gives {key, score, marks} of the piece on show (key null: it has no file yet); `onSeek(seconds)` receives
    *  where the visitor clicked, `onPrint(onProgress)` prints. */
   constructor({ shown, onSeek, onPrint }) {
-    Object.assign(this, { shown, onSeek, onPrint, element: $("engraved"), page: $("engraved-page"), status: $("engraved-status"), button: $("score") });
-    this.button.addEventListener("click", () => this.toggle());
+    Object.assign(this, { shown, onSeek, onPrint, element: $("engraved"), page: $("engraved-page"), status: $("engraved-status") });
     $("print").addEventListener("click", () => this.#print());
-    this.element.addEventListener("scroll", () => this.#fill());
+    this.element.addEventListener("scroll", () => this.#scrolled());
+    this.element.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     this.page.addEventListener("click", (event) => this.#seek(event));
     let waiting = null;
     new ResizeObserver(() => { clearTimeout(waiting); waiting = setTimeout(() => this.follow(), PATIENCE); }).observe(this.element);
   }
 
-  get isShown() { return document.body.dataset.view === "score"; }
+  /** Whether the visitor sees it. While notes are edited, the roll is in its place unless there is room for both. */
+  get isShown() {
+    const { view, editing } = document.body.dataset;
+    return view === "both" || (view === "score" && editing === undefined);
+  }
 
-  toggle(isShown = !this.isShown) {
-    if (isShown === this.isShown) return;
-    const hadFocus = (isShown ? $("roll") : this.element).contains(document.activeElement);
-    if (isShown) document.body.dataset.view = "score";
-    else delete document.body.dataset.view;
-    this.button.setAttribute("aria-pressed", isShown);
-    announce(isShown ? "Score" : "Piano roll");
-    if (hadFocus) (isShown ? this.element : $("roll")).focus();
-    if (!isShown) return;
+  /** It has come into view: show the bar of the playhead. */
+  open() {
     this.#sound(this.#barAt(this.#seconds));
     this.follow();
     this.#goTo(this.#bar);
@@ -59,15 +59,12 @@ export class EngravedView {
 
   /** Nothing is open any more. */
   clear() {
-    this.toggle(false);
     this.#kept.clear();
     this.#clear();
-    this.button.disabled = true;
   }
 
   /** Show what is open now, if the score is on show at all. */
   follow() {
-    this.button.disabled = false;
     if (!this.isShown) return;
     const { key } = this.shown();
     const width = Math.round(Math.min(Math.max(this.page.clientWidth / this.#pixels, FEWEST), MOST));
@@ -79,19 +76,28 @@ export class EngravedView {
 
   /** Bring new notes and the cut in line with what is wanted. */
   mark() {
-    if (this.#engraved) mark(this.page, this.shown().marks, this.#engraved.parts);
+    if (this.#engraved && !this.#isFormer) mark(this.page, this.shown().marks, this.#engraved.parts);
   }
 
-  /** The playhead is here now; with `follow`, the bar that sounds is kept in view. */
+  /** The playhead is here now; with `follow`, the bar that sounds is kept in view, unless the visitor has scrolled away. */
   moveTo(seconds, { follow = false } = {}) {
     this.#seconds = seconds;
     const bar = this.isShown ? this.#barAt(seconds) : this.#bar;
     if (bar === this.#bar) return;
     this.#sound(bar);
-    if (follow) this.#reveal(this.#measure(bar));
+    const measure = this.#measure(bar);
+    if (measure && this.#isInView(measure.closest(".system"))) this.#isFree = false;
+    if (follow && !this.#isFree) this.#reveal(measure);
+  }
+
+  /** Show the bar of the playhead, and go on with it. */
+  goOn() {
+    this.#isFree = false;
+    if (this.isShown) this.#reveal(this.#measure(this.#bar));
   }
 
   get #pixels() { return this.#space ?? (this.element.clientWidth < 600 ? SPACE.narrow : SPACE.wide); }
+
   /** Mark the bar of the playhead. */
   #sound(bar) {
     this.page.querySelector(".is-playing")?.classList.remove("is-playing");
@@ -103,15 +109,37 @@ export class EngravedView {
   #measure(bar) { return this.page.querySelector(`[data-bar="${bar}"]`); }
 
   #reveal(measure) {
-    if (measure) this.#scrollTo(measure.closest(".system"), { always: false });
-    else this.element.scrollTop = this.element.scrollHeight;  // what comes next is loaded there
+    if (!measure) this.#scroll(this.element.scrollHeight);  // what comes next is loaded there
+    else if (!this.#isInView(measure.closest(".system"))) this.#scrollTo(measure.closest(".system"));
   }
 
-  /** Scroll a system to the top of the score, unless it is in view (`always`: even then). The page around it stays. */
-  #scrollTo(system, { always = true } = {}) {
+  /** Whether all of a system is in view or, if it is too high for that, whether it fills half of the view. */
+  #isInView(system) {
     const [view, place] = [this.element.getBoundingClientRect(), system.getBoundingClientRect()];
-    const isInView = place.top >= view.top && place.bottom <= view.bottom;
-    if (always || !isInView) this.element.scrollTop += place.top - view.top;
+    const visible = Math.min(place.bottom, view.bottom) - Math.max(place.top, view.top);
+    return visible >= (place.height <= view.height ? place.height - 2 : view.height / 2);
+  }
+
+  /** Scroll a system to the top of the score. The page around it stays. */
+  #scrollTo(system) {
+    this.#scroll(this.element.scrollTop + system.getBoundingClientRect().top - this.element.getBoundingClientRect().top - ABOVE);
+  }
+
+  #scroll(top) {
+    this.element.scrollTop = top;
+    this.#ownTop = this.element.scrollTop;
+  }
+
+  #scrolled() {
+    this.#fill();
+    const system = this.#measure(this.#bar)?.closest(".system");
+    if (Math.abs(this.element.scrollTop - this.#ownTop) > 1) this.#isFree = !system || !this.#isInView(system);
+  }
+
+  #wheel(event) {
+    if (!event.ctrlKey && !event.metaKey) return;
+    event.preventDefault();
+    this.zoomBy(Math.exp(-event.deltaY / 200));
   }
 
   #remembered(key, width) {
@@ -125,17 +153,19 @@ export class EngravedView {
 
   #clear(text = "") {
     this.#engraved = null;
-    this.#failed = false;
+    this.#failed = this.#isFormer = false;
     this.page.replaceChildren();
     this.status.textContent = text;
   }
 
   #show(engraved) {
     // Another variation, or another size, of what was being read: it goes on at the same bar.
-    const top = this.#topBar();
-    this.#clear();
+    const top = this.#topBar() ?? this.#bar;
     this.#engraved = engraved;
-    this.#append(engraved.systems);
+    this.#failed = false;
+    this.#isFormer = true;
+    this.status.textContent = "";
+    if (engraved.systems.length) this.#append(engraved.systems);
     this.#goTo(top);
   }
 
@@ -146,11 +176,11 @@ export class EngravedView {
     if (engraved && engraved === this.#engraved && bar > 0 && this.#measure(bar)) this.#scrollTo(this.#measure(bar).closest(".system"));
   }
 
-  /** The first bar in view. */
+  /** The first bar in view; undefined where there are none. */
   #topBar() {
     const { top } = this.element.getBoundingClientRect();
     const system = [...this.page.children].find((each) => each.getBoundingClientRect().bottom > top + 20);
-    return Number(system?.querySelector("[data-bar]")?.dataset.bar ?? 0);
+    return system && Number(system.querySelector("[data-bar]").dataset.bar);
   }
 
   /** Load as much as is in view, and some more. */
@@ -169,11 +199,12 @@ export class EngravedView {
       const systems = await engraved.more();
       if (engraved !== this.#engraved) return;
       // Who asked at the same time may have put them there.
-      if (systems.length && !this.#measure(systems[0].first)) this.#append(systems);
+      if (systems.length && (this.#isFormer || !this.#measure(systems[0].first))) this.#append(systems);
       this.status.textContent = engraved.isWhole ? "" : `Bars 1 to ${engraved.loaded} of ${engraved.bars}`;
     } catch (error) {
       if (engraved !== this.#engraved) return;
       this.#failed = true;
+      if (this.#isFormer) this.page.replaceChildren();
       this.status.textContent = error.message;
     } finally {
       this.element.ariaBusy = "false";
@@ -182,12 +213,15 @@ export class EngravedView {
 
   #append(systems) {
     const { marks } = this.shown();
+    if (this.#isFormer) this.page.replaceChildren();
+    this.#isFormer = false;
     for (const system of systems) {
       const element = drawn(system);
       mark(element, marks, this.#engraved.parts);
       this.page.append(element);
     }
     this.#measure(this.#bar)?.classList.add("is-playing");
+    this.#ownTop = this.element.scrollTop;  // a shorter page may have moved it
   }
 
   async #print() {

@@ -1,7 +1,7 @@
 // The pointer on the roll while notes are edited: it selects, moves and stretches notes and adds new ones. What it has
 // hold of is drawn as outlines; the notes themselves change when it lets go. Ruler and keys move the view, as always.
 
-import { DRUM_ROW, RULER, boxOf, frameOf } from "./roll-picture.js";
+import { RULER, boxOf, frameOf } from "./roll-picture.js";
 import { firstFrom } from "./score.js";
 import { shifted, snap, tickAt } from "./notes.js";
 
@@ -42,9 +42,9 @@ export class Hand {
   }
 
   #pitchAt(y) {
-    const { floor, row, high, low } = this.#frame;
+    const { floor, row, high, low, drumRow } = this.#frame;
     const { drums } = this.roll;
-    if (y >= floor && drums.length) return drums[Math.min(Math.max(Math.floor((y - floor - 5) / DRUM_ROW), 0), drums.length - 1)];
+    if (y >= floor && drums.length) return drums[Math.min(Math.max(Math.floor((y - floor) / drumRow - 0.6), 0), drums.length - 1)];
     return Math.min(Math.max(high - Math.floor((y - RULER) / row), low), high);
   }
 

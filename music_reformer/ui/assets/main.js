@@ -10,6 +10,7 @@ import { Cards } from "./cards.js";
 import { Choosing } from "./choosing.js";
 import { Composing } from "./composing.js";
 import { Desk } from "./desk.js";
+import { count } from "./draw.js";
 import { listenToDrops } from "./dropping.js";
 import { editKeys } from "./edit-keys.js";
 import { EditSaving } from "./edit-saving.js";
@@ -50,6 +51,7 @@ import { Synthesizer } from "./synthesizer.js";
 import { Tracks } from "./tracks.js";
 import { Transport } from "./transport.js";
 import { Versions } from "./versions.js";
+import { Views } from "./views.js";
 import { Welcome } from "./welcome.js";
 import { barsFromTo, namesOf } from "./wording.js";
 
@@ -70,8 +72,9 @@ const roll = new Roll({
 const engraved = new EngravedView({
   shown: () => ({ ...exported(), marks: marksOf(piece) }), onSeek: (seconds) => transport.seek(seconds), onPrint: printed,
 });
+const views = new Views({ stage: $("stage"), roll, engraved });
 const transport = new Transport({
-  player, roll, engraved, metronome, obstacle: Synthesizer.obstacle({ hasSound: offer.has_sound }), newMusic: () => piece.newMusic, marked: () => marks.seconds,
+  player, views, metronome, obstacle: Synthesizer.obstacle({ hasSound: offer.has_sound }), newMusic: () => piece.newMusic, marked: () => marks.seconds,
 });
 const tracks = new Tracks({
   element: $("tracks"), instruments: offer.instruments, onSilence: (places) => desk.silence(places), onMix: (mix) => { player.mix = mix; },
@@ -96,7 +99,7 @@ const phase = new Phase({
   onChange: (can) => { editing.follow(can); marks.follow(); recording.follow(); choosing.follow(); settleFocus(); },
   onSettled: () => { remember(); studying.follow(); },
 });
-const desk = new Desk({ piece, parts: { roll, engraved, transport, player, tracks, cards, instruments, phase }, onSeed: useSeed });
+const desk = new Desk({ piece, parts: { roll, engraved, views, transport, player, tracks, cards, instruments, phase }, onSeed: useSeed });
 const locks = roll.locks = new Locks({ piece, roll });
 const composing = new Composing({ piece, desk, settings, parts, locks, studying, instruments: offer.instruments, keep: (index) => keeping.keep(index) });
 const keeping = new Keeping({ piece, desk, player, composing });
@@ -105,7 +108,7 @@ const blind = new BlindTest({ element: $("blind"), piece, desk, transport, save 
 const choosing = new Choosing({ element: $("choosing"), piece, joining, blind });
 const saving = new EditSaving({ piece, desk });
 const editing = new Editing({
-  piece, desk, roll, player, saving, locks, keep: (index) => keeping.keep(index),
+  piece, desk, roll, player, saving, locks, keep: (index) => keeping.keep(index), file: partOf,
   sound: (note) => { if (!transport.obstacle) player.preview(note).catch(console.error); },
 });
 roll.hand = new Hand({ roll, editing });
@@ -137,13 +140,16 @@ function exported() {
   };
 }
 
-/** Bars and tracks of what is on show as a file {name, address}; null: the server does not have it yet. */
-function partOf({ cut = 0, until = null, tracks = [] }) {
+/** Bars, tracks and single notes of what is on show as a file {name, address}; null: the server does not have it yet. */
+function partOf({ cut = 0, until = null, tracks = [], notes = [] }) {
   const { variation, version, score } = piece;
   const { key, name } = variation ?? { key: version?.key, name: version?.file ?? version?.name };
   if (!key || piece.isSaving) return null;
-  const which = [...namesOf(score, tracks), ...(until === null ? [] : [barsFromTo(cut, until).replace(" to ", "-")])];
-  return { name: `${name} - ${which.join(", ")}.mid`, address: partAddress(key, { cut, until, tracks }) };
+  const which = [
+    ...namesOf(score, tracks), ...(notes.length ? [count(notes.length, "note")] : []),
+    ...(until === null ? [] : [barsFromTo(cut, until).replace(" to ", "-")]),
+  ];
+  return { name: `${name} - ${which.join(", ")}.mid`, address: partAddress(key, { cut, until, tracks, notes }) };
 }
 
 function printed(onProgress) { return printScore(exported(), onProgress); }
@@ -231,12 +237,12 @@ listenToKeys({
   I: whenOpen(() => transport.countIn.toggle()),
   K: whenOpen(() => piece.variation !== null && !piece.composition && keeping.keep(piece.version.selected)),
   Escape: () => (closeMenus() || !piece.version ? undefined : composing.halt()),
-  S: whenOpen(() => engraved.toggle()),
-  F: whenOpen(() => roll.follow()),
+  S: (event) => whenOpen(() => views.toggle({ roll: event.shiftKey }))(),
+  F: whenOpen(() => views.follow()),
   E: whenOpen(() => { editing.switch(); }),
   H: whenOpen(() => lanes.toggle()),
-  "+": whenOpen(() => transport.view.zoomBy(1.6)),
-  "-": whenOpen(() => transport.view.zoomBy(1 / 1.6)),
+  "+": whenOpen(() => views.current.zoomBy(1.6)),
+  "-": whenOpen(() => views.current.zoomBy(1 / 1.6)),
   "Ctrl Z": whenOpen(() => { undo(); }),
   "Ctrl Shift Z": whenOpen(() => { redo(); }),
   ...Object.fromEntries(Array.from({ length: 8 }, (_, index) => [String(index + 1), whenOpen(() => desk.select(index))])),

@@ -5,18 +5,22 @@ import { NUM_COLOURS, colours, drawSmall, prepare } from "./draw.js";
 import { firstFrom } from "./score.js";
 
 export const RULER = 26;
-export const DRUM_ROW = 8;
+const DRUM_ROW = 8;
+const DRUMS_MOST = 0.3;  // of the height, for all drums together
+const LABEL = 11;  // pixels that the name of a key needs
 const BLACK = new Set([1, 3, 6, 8, 10]);
 
 /** Where rows lie in a roll of this size: `y(pitch)` is the upper edge of a row, `drumY(pitch)` that of a drum's. */
 export function frameOf(roll, width, height) {
-  const drumsTall = roll.drums.length * DRUM_ROW + (roll.drums.length ? 8 : 0);
+  const numDrums = roll.drums.length;
+  const drumRow = Math.min(DRUM_ROW, (height * DRUMS_MOST) / Math.max(numDrums, 1));
+  const drumsTall = numDrums * drumRow + (numDrums ? drumRow : 0);
   const [low, high] = roll.range;
   const floor = height - drumsTall;
   const row = (floor - RULER) / (high - low + 1);
   return {
-    width, height, low, high, floor, drumsTall, row,
-    y: (pitch) => RULER + (high - pitch) * row, drumY: (pitch) => floor + 6 + roll.drums.indexOf(pitch) * DRUM_ROW,
+    width, height, low, high, floor, drumsTall, drumRow, row,
+    y: (pitch) => RULER + (high - pitch) * row, drumY: (pitch) => floor + drumRow * (roll.drums.indexOf(pitch) + 0.75),
   };
 }
 
@@ -25,7 +29,7 @@ export function boxOf(roll, note, frame) {
   const x = roll.x(note.start);
   const wide = Math.max((note.end - note.start) * roll.zoom - 1, 2);
   return note.drum
-    ? { x, y: frame.drumY(note.pitch), wide: Math.min(wide, 5), tall: DRUM_ROW - 3 }
+    ? { x, y: frame.drumY(note.pitch), wide: Math.min(wide, 5), tall: frame.drumRow * 0.63 }
     : { x, y: frame.y(note.pitch), wide, tall: frame.row };
 }
 
@@ -63,7 +67,7 @@ export function drawNotes(roll) {
   drawKeys(roll, context, palette, frame);
 }
 
-function drawEach(roll, context, palette, { row, y, drumY }) {
+function drawEach(roll, context, palette, { row, y, drumRow, drumY }) {
   const { notes } = roll.score;
   const until = roll.left + roll.visible;
   const tall = Math.max(row - 1, 2);
@@ -74,7 +78,7 @@ function drawEach(roll, context, palette, { row, y, drumY }) {
     context.globalAlpha = roll.silent.has(note.track) ? 0.12 : note.isNew ? 0.6 + 0.4 * strength : 0.4 + 0.45 * strength;
     const wide = Math.max((note.end - note.start) * roll.zoom - 1, 2);
     if (note.drum) {
-      context.fillRect(roll.x(note.start), drumY(note.pitch), Math.min(wide, 5), DRUM_ROW - 3);
+      context.fillRect(roll.x(note.start), drumY(note.pitch), Math.min(wide, 5), drumRow * 0.63);
     } else if (wide < 7 || tall < 5) {
       // Of a whole symphony in view there are tens of thousands, and nobody sees their corners.
       context.fillRect(roll.x(note.start), y(note.pitch) + (row - tall) / 2, wide, tall);
@@ -132,7 +136,7 @@ function drawKeys(roll, context, palette, { low, high, y, row, floor, height }) 
     context.fillStyle = "rgba(120, 120, 120, .35)";
     if (BLACK.has(pitch % 12)) context.fillRect(black, y(pitch) + row / 2, keys - black - 1, 1);
     else if (pitch % 12 === 0 || pitch % 12 === 5) context.fillRect(0, y(pitch) + row, keys - 1, 1);
-    if (pitch % 12 === 0) {
+    if (pitch % 12 === 0 && row * 12 >= LABEL) {
       context.fillStyle = "#55585f";
       context.font = `${keys > 40 ? 10 : 9}px sans-serif`;
       context.textBaseline = "middle";

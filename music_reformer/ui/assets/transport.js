@@ -13,21 +13,21 @@ export class Transport {
 
   /** `obstacle`: why there can be no sound, or null. `newMusic()` gives {from, to} of the new music on show, or null,
    *  and `marked()` those of the marked bars. */
-  constructor({ player, roll, engraved, metronome, obstacle, newMusic, marked }) {
-    Object.assign(this, { player, roll, engraved, obstacle, newMusic, marked });
+  constructor({ player, views, metronome, obstacle, newMusic, marked }) {
+    Object.assign(this, { player, views, obstacle, newMusic, marked });
     this.metronome = new Switch({ button: $("metronome"), name: "Metronome", onChange: (isOn) => { metronome.isOn = isOn; } });
     this.countIn = new Switch({ button: $("count-in"), name: "Count-in", onChange: (isOn) => { player.countsIn = isOn; } });
     $("loop").addEventListener("click", () => this.loop());
     $("speed").addEventListener("change", () => { player.speed = Number($("speed").value); });
     $("play").addEventListener("click", () => this.toggle());
     $("rewind").addEventListener("click", () => this.seek(0));
-    $("zoom-in").addEventListener("click", () => this.view.zoomBy(1.6));
-    $("zoom-out").addEventListener("click", () => this.view.zoomBy(1 / 1.6));
-    $("zoom-fit").addEventListener("click", () => this.view.fit());
+    $("zoom-in").addEventListener("click", () => this.views.current.zoomBy(1.6));
+    $("zoom-out").addEventListener("click", () => this.views.current.zoomBy(1 / 1.6));
+    $("zoom-fit").addEventListener("click", () => this.views.current.fit());
     player.addEventListener("change", () => {
       document.body.toggleAttribute("data-playing", player.playing);
       $("play").setAttribute("aria-label", player.playing ? "Pause" : "Play");
-      if (player.playing) roll.isFree = false;
+      if (player.playing) views.follow();
       this.show();
       this.#beginTicking();
     });
@@ -36,9 +36,6 @@ export class Transport {
       this.#beginTicking();
     });
   }
-
-  /** What is on show: the roll, or the engraved score. */
-  get view() { return this.engraved.isShown ? this.engraved : this.roll; }
 
   /** Have sound ready before the visitor presses play. */
   prepare() {
@@ -53,14 +50,16 @@ export class Transport {
     try { await this.player.play(); } catch (error) { this.#noSound(error); }
   }
 
+  /** Go to a moment of the piece, which comes into view. */
   seek(seconds) {
     this.player.seek(seconds);
     this.show();
+    this.views.follow();
   }
 
   /** Begin or end a loop: over the marked bars, the new music and two bars before it, or the whole piece. */
   loop() {
-    const { player, roll } = this;
+    const { player, views: { roll } } = this;
     const wanted = $("loop").getAttribute("aria-pressed") !== "true";
     $("loop").setAttribute("aria-pressed", wanted);
     const range = this.newMusic();
@@ -74,7 +73,7 @@ export class Transport {
 
   /** A bar on, or back from where the playhead is. */
   step(bars) {
-    const { player, roll } = this;
+    const { player, views: { roll } } = this;
     const lines = roll.barLines();
     const at = lines.findLastIndex((line) => line <= player.time + 0.02);
     const target = bars > 0 ? at + 1 : player.time - lines[at] > 0.5 ? at : Math.max(at - 1, 0);
@@ -83,7 +82,7 @@ export class Transport {
 
   /** Bring clock, playhead and buttons in line with the player. */
   show({ follow = false } = {}) {
-    const { player, roll, engraved } = this;
+    const { player, views: { roll, engraved } } = this;
     const total = player.score.seconds;
     const time = Math.min(player.time, total);
     $("now").textContent = clock(time);

@@ -1,0 +1,74 @@
+// The views of the piece: the roll, the engraved score, or both. Where the window has room the score stands below the roll,
+// or beside it in a very wide one; in a small window, or if the visitor prefers that, it takes the place of the roll.
+
+import { announce } from "./messages.js";
+import { Switch } from "./switch.js";
+
+const $ = (id) => document.getElementById(id);
+const ROOM = { width: 860, height: 470 };  // pixels of the stage that both views need
+const SIDE_BY_SIDE = 1300;  // pixels of width from which they stand side by side
+
+export class Views {
+  #isOpen = false;
+  #lastUsed;
+
+  /** `stage` holds both views. */
+  constructor({ stage, roll, engraved }) {
+    Object.assign(this, { stage, roll, engraved });
+    this.#lastUsed = roll;
+    this.score = new Switch({ button: $("score"), name: "Score", onChange: () => this.#arrange() });
+    this.both = new Switch({ button: $("score-roll"), name: "Piano roll with the score", isOn: true, onChange: () => this.#arrange() });
+    for (const view of [roll, engraved]) {
+      for (const event of ["pointerdown", "focusin", "wheel"]) view.element.addEventListener(event, () => { this.#lastUsed = view; }, { passive: true });
+    }
+    new ResizeObserver(() => this.#arrange()).observe(stage);
+  }
+
+  /** The view that zooms: of two, the one that the visitor used last. */
+  get current() {
+    if (!this.engraved.isShown) return this.roll;
+    return document.body.dataset.view === "both" ? this.#lastUsed : this.engraved;
+  }
+
+  /** A piece is open now, or none is any more. */
+  set isOpen(isOpen) {
+    this.#isOpen = isOpen;
+    $("score").disabled = !isOpen;
+    this.#arrange();
+  }
+
+  /** Show or hide the score; or, beside it, the roll. */
+  toggle({ roll = false } = {}) {
+    if (!roll) this.score.toggle();
+    else if (!this.#hasRoom) announce("This window has no room for both the piano roll and the score");
+    else if (this.engraved.isShown) this.both.toggle();
+    else this.score.toggle();
+  }
+
+  /** Go on with the playhead in both views, wherever the visitor has scrolled to. */
+  follow() {
+    this.roll.follow();
+    this.engraved.goOn();
+  }
+
+  get #hasRoom() {
+    const { clientWidth: width, clientHeight: height } = this.stage;
+    return width >= ROOM.width && height >= ROOM.height;
+  }
+
+  #arrange() {
+    if (!this.both) return;  // both switches are needed
+    const { body } = document;
+    const former = body.dataset.view;
+    const view = !this.#isOpen || !this.score.isOn ? undefined : this.both.isOn && this.#hasRoom ? "both" : "score";
+    $("score-roll").hidden = !this.#hasRoom;
+    body.toggleAttribute("data-side-by-side", this.stage.clientWidth >= SIDE_BY_SIDE);
+    if (view === former) return;
+    const focused = [this.roll, this.engraved].find(({ element }) => element.contains(document.activeElement));
+    if (view) body.dataset.view = view; else delete body.dataset.view;
+    // What had the focus may be gone.
+    if (focused === this.roll && view === "score") this.engraved.element.focus();
+    if (focused === this.engraved && !view) this.roll.element.focus();
+    if (view && !former) this.engraved.open();
+  }
+}
