@@ -26,7 +26,7 @@ from music_reformer.ui.shelf import piece_name, safe_name
 
 KINDS = ("new", "tracks", "musicxml")
 MAX_TICK = 2**31 - 1
-# Notes that can be named in one address: with all of them it has some 15,000 characters, a quarter of what servers read.
+# Notes that one address can name: with all of them it has some 15,000 characters, a quarter of what servers read.
 MAX_PART_NOTES = 800
 
 
