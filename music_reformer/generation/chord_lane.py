@@ -3,7 +3,8 @@
 The model reads the chords of a bar in front of its notes, as in training, but they are given instead of chosen. Since
 it was trained on chords that were recognised in the notes, it follows them; what it would play outside the chord is
 made rarer besides, on the beat more than off it, and so are notes that would hang over into a chord that lacks them.
-The lowest part begins a chord on its bass, and root and third are the likelier the longer nobody has played them.
+The lowest part begins a chord on its bass, and root, third and fifth are the likelier the less of them has sounded in
+this chord, so that one can tell which it is in thin textures, too.
 """
 
 from __future__ import annotations
@@ -24,8 +25,13 @@ from music_reformer.midi.parts_reader import Part, PartsReader
 from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
 # Added to the logit of a pitch outside the chord, on a beat and off it, or outside the next one, into which it hangs
-# over; of any other than the bass, where the lowest part begins a chord; and of a root or third that nobody has played.
-OUTSIDE_ON_BEAT, OUTSIDE_OFF_BEAT, HANGS_OVER, NOT_THE_BASS, MISSING = -6.0, -4.0, -4.0, -6.0, 2.0
+# over; and of any other than the bass, where the lowest part begins a chord.
+OUTSIDE_ON_BEAT, OUTSIDE_OFF_BEAT, HANGS_OVER, NOT_THE_BASS = -6.0, -4.0, -4.0, -6.0
+# The shares that root, third and fifth are to have of all the time for which pitches sound in a chord; what the
+# logarithm by which a share has fallen weighs; and what is added to shares, so that small ones are not told apart.
+ROOT, THIRD, FIFTH = 0.4, 0.35, 0.25
+SHARE_WEIGHT, SLACK = 3.0, 0.1
+PITCH_CLASSES = np.arange(128) % 12
 
 
 def lowest_part(reader: PartsReader, prompt: Sequence[int], cast: Cast | None = None) -> Part | None:
@@ -68,7 +74,7 @@ class ChordLane:
         """An independent lane at the same place."""
         other = copy.copy(self)
         other._place, other._due = self._place.copy(), list(self._due)
-        other._missing = [set(each) for each in self._missing]
+        other._sounded = [each.copy() for each in self._sounded]
         return other
 
     def _begin_bar(self) -> None:
@@ -78,8 +84,8 @@ class ChordLane:
         self._chords = [
             (begin, chord) for begin, chord, last in zip(begins, chords, before, strict=False) if chord != last
         ]
-        # Of each chord, the pitch classes of root and third while nobody has played them.
-        self._missing = [_root_and_third(chord) for _, chord in self._chords]
+        # For how long each pitch class has sounded in each chord.
+        self._sounded = [np.zeros(12) for _ in self._chords]
         self._due: list[int] = []
         for begin, chord in self._chords if self._writes else ():
             self._due += [self._ids["Position", begin]] if begin else []
@@ -100,7 +106,8 @@ class ChordLane:
         elif self._due and token == self._due[0]:
             del self._due[0]
         elif self._place.kind == "Pitch" and self._chords:
-            self._missing[self._number].discard(self._place.value % 12)
+            left = self._next()[0] - self._place.position
+            self._sounded[self._number][self._place.value % 12] += min(self._place.duration, left)
 
     @property
     def chord(self) -> Chord | None:
@@ -142,23 +149,26 @@ class ChordLane:
         begin, coming = self._next()
         if coming is not None and place.position + place.duration > begin + GRID // 4:
             logits_V[self._pitches] += HANGS_OVER * self._outside_of(coming)
-        for pitch_class in self._missing[self._number]:
-            logits_V[self._pitches][pitch_class::12] += MISSING
+        logits_V[self._pitches] += _wanted(chord, self._sounded[self._number])[PITCH_CLASSES]
         begins_chord = any(begin == place.position for begin, _ in self._chords)
         # Pitches rise at a position, so the first of them is the lowest.
         if place.part == self._lowest and begins_chord and not place.begins_note:
-            logits_V[self._pitches] += NOT_THE_BASS * (np.arange(128) % 12 != chord.bass)
+            logits_V[self._pitches] += NOT_THE_BASS * (chord.bass != PITCH_CLASSES)
 
     def _outside_of(self, chord: Chord) -> NDArray[np.float32]:
         """1.0 for the pitches outside a chord, else 0.0; no pitch is outside of no chord, [128]."""
         if chord not in self._outside:
-            inside = np.isin(np.arange(128) % 12, list(chord.pitch_classes)) | (chord == NO_CHORD)
+            inside = np.isin(PITCH_CLASSES, list(chord.pitch_classes)) | (chord == NO_CHORD)
             self._outside[chord] = np.where(inside, 0.0, 1.0).astype(np.float32)
         return self._outside[chord]
 
 
-def _root_and_third(chord: Chord) -> set[int]:
-    """Their pitch classes; of a chord without a third, the root alone."""
-    if chord == NO_CHORD:
-        return set()
-    return {chord.root} | {(chord.root + step) % 12 for step in INTERVALS[chord.quality] if step in (3, 4)}
+def _wanted(chord: Chord, sounded: NDArray[np.float64]) -> NDArray[np.float32]:
+    """What is added to the logit of each pitch class: more for root, third and fifth the less of them has sounded."""
+    share = sounded / max(float(sounded.sum()), 1.0)
+    lean = np.zeros(12, np.float32)
+    for step, wanted in ((0, ROOT), (3, THIRD), (4, THIRD), (6, FIFTH), (7, FIFTH), (8, FIFTH)):
+        if step in INTERVALS[chord.quality]:
+            pitch_class = (chord.root + step) % 12
+            lean[pitch_class] = SHARE_WEIGHT * np.log((wanted + SLACK) / (share[pitch_class] + SLACK))
+    return lean

@@ -89,11 +89,12 @@ def test_the_lowest_part_begins_a_chord_on_its_bass() -> None:
     assert bass.argmax() == 4
     assert bass[0] < bass[4] - 3
     other = leans(("Program", 0), ("Velocity", 63), ("Duration", 24))
-    assert other[0] == other[4] > other[7] > other[2]  # root and third are wanted, the fifth may be, the second not
+    assert other[0] > other[4] > other[7] > 0 > other[2]  # root, third and fifth are wanted, the second not
     heard = leans(("Program", 0), ("Velocity", 63), ("Duration", 24), ("Pitch", 52))
-    assert heard[4] == heard[7] < heard[0]  # the third has been played
+    assert heard[4] < heard[7] < heard[0]  # the third has been played
+    assert heard[0] == other[0]
     later = leans(("Program", 0), ("Position", 48), ("Velocity", 63), ("Duration", 24))
-    assert later[7] > later[2] > later[0]  # D is outside, C is outside: the fifth of G is wanted no more than others
+    assert later[7] > later[2] > 0 > later[0]  # of G, the fifth is wanted less than the root, and C is outside
     drums = leans(("Program", -1), ("Velocity", 63), ("Duration", 24))
     assert not drums.any()
 
@@ -111,7 +112,7 @@ def test_a_note_that_hangs_over_belongs_to_both_chords() -> None:
         logits[duration] = np.zeros(len(vocabulary), np.float32)
         follower.lean(logits[duration])
     c, g = ids["Pitch", 60], ids["Pitch", 67]
-    assert logits[24][g] == 0
+    assert logits[24][g] > 0
     assert logits[96][c] == logits[24][c]  # in both
     assert logits[96][g] < logits[24][g]  # in the first alone
 
