@@ -7,7 +7,7 @@ instruments play in these bars are kept. The token layout that tells the model a
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 import symusic
@@ -18,11 +18,13 @@ from music_reformer.generation.cast import Cast, Recast, cast_in_hole
 from music_reformer.generation.director import HEARD_BARS
 from music_reformer.generation.prompt import Prompt
 from music_reformer.generation.recall import BarMusic, RecalledNote, read_bars
-from music_reformer.generation.request import Request
+from music_reformer.generation.request import CHORDS_OF_PIECE, Request
 from music_reformer.midi.bars import BarReader
+from music_reformer.midi.chords import Chord, recognise
 from music_reformer.midi.cut import keep_before, programs_of, score_from, tempo_at, without_notes
 from music_reformer.midi.grammar import Grammar
 from music_reformer.midi.infill import ALL, CutOut, cut_hole
+from music_reformer.midi.lead_sheet import LeadSheet, laid_over
 from music_reformer.midi.parts import on_grid
 from music_reformer.midi.parts_grammar import grammar_for
 from music_reformer.midi.parts_reader import Part, PartsReader, reader_for
@@ -56,7 +58,9 @@ def read_hole(score: symusic.Score, request: Request, *, tokenizer: MusicTokeniz
         isinstance(reader, PartsReader) or not (recast.parts or request.locked),
         "this model tells instruments apart, but not tracks; name programs instead of tracks",
     )
-    ids, low, num_dropped = _in_view(clean, lines, tokenizer, reader, first_bar, until_bar, max_tokens)
+    sheet = request.parsed_chords() if request.chords != CHORDS_OF_PIECE and tokenizer.config.use_chords else None
+    chords = _chords_there(clean, sheet, lines[first_bar : until_bar + 1]) if sheet is not None else None
+    ids, low, num_dropped = _in_view(clean, chords, lines, tokenizer, reader, first_bar, until_bar, max_tokens)
     missing = _missing(recast, reader.programs(ids), programs_of(clean))
     bars = reader.bars(ids)
     hole_bars = range(first := first_bar - low, min(until_bar - low, len(bars)))
@@ -216,8 +220,18 @@ def _check_bars(score: symusic.Score, lines: list[int], first: int, until: int) 
     )
 
 
+def _chords_there(score: symusic.Score, sheet: LeadSheet, lines: Sequence[int]) -> list[tuple[int, Chord]]:
+    """The chords of the piece, in the bars to recompose (lines at `lines`) those of a sheet.
+
+    Where other parts stay in these bars, the model reads the chords together with what these play.
+    """
+    beats = [beats for tick, beats, _ in metres(score) if tick <= lines[0]][-1]
+    return laid_over(recognise(score), sheet, lines, beats)
+
+
 def _in_view(
     score: symusic.Score,
+    chords: list[tuple[int, Chord]] | None,
     lines: list[int],
     tokenizer: MusicTokenizer,
     reader: BarReader,
@@ -226,7 +240,7 @@ def _in_view(
     max_tokens: int,
 ) -> tuple[NDArray[np.integer], int, int]:
     """Tokens of the bars that the model reads, number of the first of these bars, and how many bars are left out."""
-    whole = tokenizer.encode(score)
+    whole = tokenizer.encode(score, chords)
     bars = reader.bars(whole).tolist()
     require(first < len(bars), "no note begins in these bars or behind them; continue the piece instead")
     low, high = _bars_around(bars, first, until, max_tokens)
@@ -234,7 +248,8 @@ def _in_view(
         return whole, 0, 0
     # An excerpt is encoded by itself: its first bar states the tempo that is in force.
     excerpt = score_from(keep_before(score, lines[min(high, len(lines) - 1)]), lines[low])
-    return tokenizer.encode(excerpt), low, low + max(0, len(bars) - high)
+    chords_there = chords and [(tick - lines[low], chord) for tick, chord in chords]
+    return tokenizer.encode(excerpt, chords_there), low, low + max(0, len(bars) - high)
 
 
 def _bars_around(bars: list[int], first: int, until: int, max_tokens: int) -> tuple[int, int]:

@@ -9,7 +9,10 @@ chords in brackets, as in ChordPro ("[Am]Morning has [D7]broken"), each of them 
 
 from __future__ import annotations
 
+import math
 import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -96,6 +99,31 @@ def lead_sheet_of(score: symusic.Score, first_bar: int, until_bar: int) -> LeadS
         else:
             bars.append(tuple(heard[:1]))
     return LeadSheet(tuple(bars))
+
+
+def laid_over(
+    changes: Sequence[tuple[int, Chord]], sheet: LeadSheet, lines: Sequence[int], beats: int
+) -> list[tuple[int, Chord]]:
+    """The chords of a piece, in some bars those of a sheet; where the sheet is open, the piece's own stay.
+
+    Args:
+        changes: (tick, chord) of every change in the piece, the first at tick 0, as `chords.recognise` gives them.
+        sheet: the chords of the bars, the first is 0.
+        lines: ticks of the bar lines of these bars, and of the one behind the last.
+        beats: of each bar.
+    """
+    begins = [tick for tick, _ in changes]
+
+    def own(low: int, high: float) -> list[tuple[int, Chord]]:
+        in_force = changes[bisect_right(begins, low) - 1][1]
+        return [(low, in_force), *changes[bisect_right(begins, low) : bisect_left(begins, high)]]
+
+    laid = list(changes[: bisect_left(begins, lines[0])])
+    for number, (line, end) in enumerate(pairwise(lines)):
+        chords = sheet.of_bar(number)
+        places_of_bar = places(len(chords), beats, end - line)
+        laid += [(line + place, chord) for place, chord in zip(places_of_bar, chords, strict=True)] or own(line, end)
+    return laid + own(lines[-1], math.inf)
 
 
 def _without_bar_lines(line: str) -> str:

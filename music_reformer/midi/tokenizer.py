@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +25,7 @@ from music_reformer.config import TokenizerConfig, require
 from music_reformer.errors import UserError
 from music_reformer.files import read_json, write_json
 from music_reformer.midi import parts, performance
-from music_reformer.midi.chords import recognise
+from music_reformer.midi.chords import Chord, recognise
 from music_reformer.midi.parts_stream import PartsDecoder
 from music_reformer.midi.vocabulary import BOS, EOS, PAD, SPECIAL, Vocabulary
 
@@ -81,14 +82,20 @@ class MusicTokenizer:
         content = json.dumps([asdict(self.config), self.tokens], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
-    def encode(self, score: symusic.Score) -> NDArray[np.uint16]:
+    def encode(self, score: symusic.Score, chords: Sequence[tuple[int, Chord]] | None = None) -> NDArray[np.uint16]:
         """Tokens of a score in ticks, without BOS and EOS, uint16 [L].
 
         They do not depend on the order of the tracks (in the Parts encoding: of tracks of different programs). Without
         programs, all instruments but drums become one piano.
+
+        Args:
+            score: the score.
+            chords: of the Parts encoding, (tick, chord) of every change; None: those that are recognised, if any.
         """
         if self.config.encoding == "Parts":
-            return parts.encode(score, recognise(score) if self.config.use_chords else ())
+            if chords is None:
+                chords = recognise(score) if self.config.use_chords else ()
+            return parts.encode(score, chords)
         if self._miditok is None:
             return np.array(performance.encode(score), dtype=np.uint16) + len(SPECIAL)
         if self.config.use_programs:

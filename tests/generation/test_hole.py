@@ -126,7 +126,7 @@ def test_a_piece_is_encoded_once_and_an_excerpt_of_a_long_one_by_itself(
 ) -> None:
     encoded = []
     encode = MusicTokenizer.encode
-    monkeypatch.setattr(MusicTokenizer, "encode", lambda self, score: (encoded.append(score), encode(self, score))[1])
+    monkeypatch.setattr(MusicTokenizer, "encode", lambda self, *given: (encoded.append(given), encode(self, *given))[1])
     generator(max_length=max_length).start(full_score(bars=60), Request(cut_bar=30, until_bar=32))
     assert len(encoded) == most
 
@@ -215,6 +215,24 @@ def test_wishes_are_held_against_the_bars_on_both_sides_of_those_who_play() -> N
     steering = composer.start(quartet(), request)._variations[0].steering
     assert steering is not None
     assert set(steering._wanted) == {(40, 2)}
+
+
+@pytest.mark.parametrize("max_length", [1 << 20, 1500])
+def test_beside_parts_that_stay_the_model_reads_the_chords_that_are_asked_for(max_length: int) -> None:
+    tokenizer = MusicTokenizer(TokenizerConfig(encoding="Parts", use_chords=True))
+    composer, vocabulary = generator(tokenizer, max_length=max_length), tokenizer.vocabulary
+    kinds, values, reader = vocabulary.kinds, vocabulary.values, reader_for(vocabulary)
+
+    def roots(**asked: str) -> list[list[int]]:
+        """Of each bar that the model reads before it composes, the roots of its chords."""
+        request = Request(cut_bar=30, until_bar=33, programs=[PIANO], **asked)
+        ids = np.array(composer.start(full_score(bars=60), request).prompt.ids)
+        bars = np.split(ids, reader.bars(ids))[1:]
+        return [[values[token] for token in bar.tolist() if kinds[token] == "ChordRoot"] for bar in bars]
+
+    as_it_is, asked = roots(), roots(chords="F# Bb | ? | Eb")
+    changed = [(new, old) for new, old in zip(asked, as_it_is, strict=True) if new != old]
+    assert [new for new, _ in changed] == [[6, 10], [3]]
 
 
 def test_all_tracks_are_the_same_as_none() -> None:

@@ -6,8 +6,8 @@ import pytest
 import symusic
 
 from music_reformer.errors import UserError
-from music_reformer.midi.chords import NO_CHORD, parse
-from music_reformer.midi.lead_sheet import MAX_CHARACTERS, LeadSheet, lead_sheet_of, places
+from music_reformer.midi.chords import NO_CHORD, Chord, parse
+from music_reformer.midi.lead_sheet import MAX_CHARACTERS, LeadSheet, laid_over, lead_sheet_of, places
 
 
 def bars(text: str) -> list[list[str]]:
@@ -111,3 +111,18 @@ def test_in_compound_metres_and_long_ones_chords_stand_where_they_sound() -> Non
         assert 4 <= len(bar) <= 8
         assert min(wrong) <= 1
         assert sorted(set(map(str, bar))) == ["C", "G"]
+
+
+def test_laid_over_the_chords_of_a_piece_open_bars_and_all_others_stay() -> None:
+    own = [(0, parse("C")), (96, parse("F")), (240, parse("G")), (480, parse("Am"))]
+    sheet = LeadSheet.parse("Dm E | ? | Bb")
+    laid = laid_over(own, sheet, [96, 192, 288, 384], 4)
+
+    def at(changes: list[tuple[int, Chord]], tick: int) -> Chord:
+        return [chord for begin, chord in changes if begin <= tick][-1]
+
+    assert laid == sorted(laid, key=lambda change: change[0])
+    for tick in range(0, 600, 12):
+        asked = {(96, 144): "Dm", (144, 192): "E", (288, 384): "Bb"}
+        expected = [parse(name) for (begin, end), name in asked.items() if begin <= tick < end] or [at(own, tick)]
+        assert [at(laid, tick)] == expected
