@@ -2,7 +2,7 @@
 
 A part that played in the last bars before the cut does not fall silent for longer than it did there, no bar is empty
 unless one was, every part stays near the pitches and in the rhythm that it has played, and pitch classes and roots of
-chords that the piece hardly uses stay rare. An instrument that is new begins in the first bar, rests for two bars at
+chords that the piece hardly uses stay rare. An instrument that is new begins in the first bar, rests for one bar at
 most, and stays in its usual range. Who must play, and when, are rules, the others lower logits: what the model strongly
 wants still comes.
 """
@@ -29,6 +29,9 @@ from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
 # A part may be silent for one bar more than it was, and for so many at least.
 SHORTEST_REST = 2
+# Bars for which a new part may be silent, and how much more it weighs where it leaves its range: nothing heard says
+# where else it could play.
+REST_OF_NEWCOMERS, RANGE_OF_NEWCOMERS = 1, 2.0
 # Semitones beyond a part's lowest and highest pitch that cost nothing, and what each further one adds to a logit.
 MARGIN, PER_SEMITONE, LOWEST_LOGIT = 2, -0.5, -6.0
 # What a step of a wish for another register is, in semitones.
@@ -147,9 +150,9 @@ class Ensemble:
     def _await_newcomers(self, parts: Collection[Part], weight: float) -> None:
         """Have parts play of which the piece, if there is one, shows nothing."""
         for part in parts:
-            self._most[part] = self._rests[part] = SHORTEST_REST
+            self._most[part] = self._rests[part] = REST_OF_NEWCOMERS
             if part[0] != DRUMS:
-                self._lean[part] = weight * _beyond(*usual_range(part[0]))
+                self._lean[part] = RANGE_OF_NEWCOMERS * weight * _beyond(*usual_range(part[0]))
 
     def _hear_pitches(
         self, whole: StreamNotes, last: StreamNotes, weight: float, *, semitones: int, cast: Cast

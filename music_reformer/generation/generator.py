@@ -223,9 +223,12 @@ def _bars_before(score: symusic.Score, tick: int) -> int:
 
 
 def _may_return(prompt: Prompt, request: Request) -> bool:
-    """Whether bars of the piece come again although nobody asked for them: not against other wishes."""
+    """Whether bars of the piece come again although nobody asked for them: not against other wishes.
+
+    In bars that come again, a part that is new would have nothing to play.
+    """
     asked = (request.until_bar, request.chords, request.key, request.metre)
-    asks_else = any(each is not None for each in asked) or request.asks_for_change
+    asks_else = any(each is not None for each in asked) or request.asks_for_change or bool(prompt.cast.unheard)
     is_free = not asks_else and request.sampling.hold > 0
     return is_free and prompt.state.vocabulary.part_by_part and bool(prompt.score.note_num())
 

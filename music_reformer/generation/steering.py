@@ -9,7 +9,7 @@ the model decides about every note, and the wish about the mean.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +23,7 @@ from music_reformer.generation.polyphony_guard import FEWEST_NOTES
 from music_reformer.midi.key import Key
 from music_reformer.midi.parts import GRID, part_order
 from music_reformer.midi.parts_reader import Part, PartsReader, StreamNotes
+from music_reformer.midi.playing_ranges import usual_range
 from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
 # What a step of a wish is, in notes at once and velocity; of density it is half an octave.
@@ -147,10 +148,11 @@ class Steering:
             self._hear_rhythm(notes)
             if keeps_pitch_classes:
                 self._hear_pitch_classes(notes, modulation(notes, key))
-            for part, level in _heard(reader, vocabulary, ids[span]).items():
-                if cast.may_play(part):
-                    self._wanted[part] = self._wished(part, level)
-                    self._played[part] = level
+            heard = _heard(reader, vocabulary, ids[span])
+            levels = {part: level for part, level in heard.items() if cast.may_play(part)}
+            levels |= {part: level for part in cast.newcomers if (level := _expected(part, heard)) is not None}
+            self._wanted = {part: self._wished(part, level) for part, level in levels.items()}
+            self._played = levels
         self._missing = dict.fromkeys(self._wanted, 0.0)
         self._lean_on_velocities = {part: self._find_velocities(level) for part, level in self._wanted.items()}
 
@@ -318,6 +320,26 @@ def _heard(reader: PartsReader, vocabulary: Vocabulary, ids: NDArray[np.integer]
                 deviation=float(velocity[theirs].std()),
             )
     return levels
+
+
+def _expected(part: Part, heard: Mapping[Part, _Level]) -> _Level | None:
+    """What a new part is to play, by what others have played; None where nothing can be said.
+
+    Like the first part of the same instrument; else, in the middle of the usual range, one note at a time, as densely
+    and as loudly as the others do in the middle.
+    """
+    alike = [level for other, level in sorted(heard.items()) if other[0] == part[0]]
+    others = [level for other, level in heard.items() if other[0] != DRUMS]
+    if alike or not others or part[0] == DRUMS:
+        return alike[0] if alike else None
+    low, high = usual_range(part[0])
+    return _Level(
+        density=float(np.median([level.density / level.at_once for level in others])),
+        pitch=(low + high) / 2,
+        at_once=1.0,
+        velocity=float(np.median([level.velocity for level in others])),
+        deviation=float(np.median([level.deviation for level in others])),
+    )
 
 
 def _velocities(reader: PartsReader, vocabulary: Vocabulary, ids: NDArray[np.integer]) -> NDArray[np.float64]:
