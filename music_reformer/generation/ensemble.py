@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from music_reformer.generation.cast import Cast
 from music_reformer.generation.director import heard_bars
-from music_reformer.generation.parts_follower import NOBODY, PartsFollower
+from music_reformer.generation.parts_follower import NOBODY, Exits, PartsFollower
 from music_reformer.generation.polyphony_guard import FEWEST_NOTES
 from music_reformer.midi.chords import QUALITIES, Chord
 from music_reformer.midi.directions import key_of
@@ -91,9 +91,7 @@ class Ensemble:
         last_bar: int | None = None,
     ) -> None:
         ids_of, cast = vocabulary.ids_of, cast or Cast()
-        self._bar_and_end = [*ids_of["Bar"], *ids_of["EOS"]]
-        self._programs = np.array(ids_of["Program"])
-        self._program_orders = np.array([part_order(vocabulary.values[token]) for token in ids_of["Program"]])
+        self._exits = Exits(vocabulary)
         self._numbers = np.array(ids_of["Part"])  # tokens of the numbers 2, 3, ...
         self._pitches, self._drums = (slice(ids[0], ids[-1] + 1) for ids in (ids_of["Pitch"], ids_of["PitchDrum"]))
         self._rests: dict[Part, int] = {}  # bars for which each part has been silent
@@ -199,7 +197,7 @@ class Ensemble:
 
     def take(self, token: int) -> None:
         """Note the next token."""
-        place, order = self._place, self._order
+        place, order = self._place, self._place.order
         place.follow(token)
         if place.kind == "Bar":
             self._rests = {part: 0 if part in self._played else rest + 1 for part, rest in self._rests.items()}
@@ -209,15 +207,11 @@ class Ensemble:
         elif place.begins_note:
             self._played.add(place.part)
 
-    @property
-    def _order(self) -> int:
-        return part_order(*self._place.part) if self._place.part != NOBODY else 0
-
     def narrowed(self, allowed_V: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """The allowed tokens without those that would pass over a part that is due, or leave a bar empty."""
         nothing_yet = self._place.part == NOBODY
         names_program = self._place.kind == "Program"
-        done = self._before if names_program else self._order
+        done = self._before if names_program else self._place.order
         due = next((order for order in self._due if order > done), None)
         if due is None and (self._may_be_empty or not nothing_yet):
             return allowed_V
@@ -226,10 +220,16 @@ class Ensemble:
             number = due - part_order(self._place.part[0], 0)
             narrowed_V[self._numbers[max(0, number - 1) :]] = False
         else:
-            narrowed_V[self._bar_and_end] = False
+            narrowed_V[self._exits.bar_and_end] = False
             if due is not None:
-                narrowed_V[self._programs[self._program_orders > due]] = False
+                self._exits.narrow(narrowed_V, due)
         return narrowed_V if narrowed_V.any() else allowed_V
+
+    def lead_to_due(self, logits_V: NDArray[np.float32]) -> None:
+        """Hand over, in place, what would pass over the next part that is due to the program of that part."""
+        due = next((order for order in self._due if order > self._place.order), None)
+        if due is not None and self._place.kind != "Program":
+            self._exits.lead(logits_V, due)
 
     def lean(self, logits_V: NDArray[np.float32], *, by_pitch_class: bool = True) -> None:
         """Lower, in place, the logits of roots and of the current part's pitches and positions that the piece lacks.

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from music_reformer.generation.parts_follower import NOBODY, PartsFollower
+from music_reformer.generation.parts_follower import Exits, PartsFollower
 from music_reformer.generation.recall import BarMusic, RecalledNote
+from music_reformer.generation.sampling import hand_over
 from music_reformer.midi.parts import MAX_PARTS, part_order
 from music_reformer.midi.parts_reader import Part
 from music_reformer.midi.vocabulary import DRUMS, Vocabulary
@@ -39,9 +40,7 @@ class GivenNotes:
         ids_of = vocabulary.ids_of
         self._ids, self._bars = vocabulary.ids, bars
         self._place = PartsFollower(vocabulary, metre)
-        self._bar_and_end = [*ids_of["Bar"], *ids_of["EOS"]]
-        self._programs = np.array(ids_of["Program"])
-        self._orders = np.array([part_order(vocabulary.values[token], 0) for token in ids_of["Program"]])
+        self._exits = Exits(vocabulary)
         self._numbers = np.array(ids_of["Part"])  # tokens of the numbers 2, 3, ...
         self._positions = np.array(ids_of["Position"])
         self._position_values = np.array([vocabulary.values[token] for token in ids_of["Position"]])
@@ -67,13 +66,13 @@ class GivenNotes:
     def take(self, token: int) -> None:
         """Note the next token."""
         place = self._place
-        bar, part = place.bar, place.part
+        bar, order = place.bar, place.order
         place.follow(token)
         self.wrote_one = False
         if place.bar != bar:
             self._begin_bar()
         elif place.kind == "Program":
-            self._before, self._velocity = part_order(*part) if part != NOBODY else 0, 0
+            self._before, self._velocity = order, 0
         elif place.kind == "Velocity":
             self._velocity = place.value
         elif place.begins_note and (note := self._next()) is not None:
@@ -94,9 +93,10 @@ class GivenNotes:
         if place.kind == "Program" and self._narrow_numbers(narrowed_V):
             return narrowed_V
         if note is None:
-            self._narrow_leaving(narrowed_V, part_order(*place.part) if place.part != NOBODY else 0)
+            if (due := self._next_part()) is not None:
+                self._exits.narrow(narrowed_V, due)
             return narrowed_V
-        narrowed_V[self._bar_and_end] = narrowed_V[self._programs] = False
+        narrowed_V[self._exits.bar_and_end] = narrowed_V[self._exits.programs] = False
         narrowed_V[self._positions[self._position_values > note.position]] = False
         if place.position == note.position:
             pitches = self._drums if place.part[0] == DRUMS else self._pitches
@@ -120,23 +120,24 @@ class GivenNotes:
         """The orders of the parts that have locked notes left."""
         return sorted(part_order(*part) for part, notes in self._left.items() if notes)
 
-    def _narrow_leaving(self, narrowed_V: NDArray[np.bool_], order: int) -> None:
-        """Leave the programs up to the next part with locked notes, and no way out of the bar before it."""
-        due = next((each for each in self._due() if each > order), None)
-        if due is not None:
-            narrowed_V[self._bar_and_end] = False
-            narrowed_V[self._programs[self._orders > due]] = False
+    def _next_part(self) -> int | None:
+        """The order of the next part that has locked notes left; None if none has."""
+        return next((order for order in self._due() if order > self._place.order), None)
 
     def lean(self, logits_V: NDArray[np.float32]) -> None:
-        """Raise, in place, the logits of velocity and duration of a locked note that comes next."""
+        """Raise, in place, the logits of what leads to the locked note that comes next, and of what states it."""
         place, note = self._place, self._next()
-        if note is None or place.position != note.position:
-            return
-        if place.kind == "Duration":
-            return
-        if self._velocity != note.velocity:
-            wanted = self._ids["Velocity", note.velocity] if place.kind != "Velocity" else None
-        else:
-            wanted = self._ids.get(("Duration", note.duration)) if place.duration != note.duration else None
-        if wanted is not None:
-            logits_V[wanted] += AS_IT_IS_LOGIT
+        if note is None:
+            if place.kind != "Program" and (due := self._next_part()) is not None:
+                self._exits.lead(logits_V, due)
+        elif place.position < note.position:
+            later = self._positions[self._position_values > note.position]
+            passing = [*self._exits.bar_and_end, *self._exits.programs, *later]
+            hand_over(logits_V, passing, self._ids["Position", note.position])
+        elif place.position == note.position and place.kind != "Duration":
+            if self._velocity != note.velocity:
+                wanted = self._ids["Velocity", note.velocity] if place.kind != "Velocity" else None
+            else:
+                wanted = self._ids.get(("Duration", note.duration)) if place.duration != note.duration else None
+            if wanted is not None:
+                logits_V[wanted] += AS_IT_IS_LOGIT

@@ -5,7 +5,11 @@ from __future__ import annotations
 import copy
 from typing import Self
 
-from music_reformer.midi.parts import bar_length
+import numpy as np
+from numpy.typing import NDArray
+
+from music_reformer.generation.sampling import hand_over
+from music_reformer.midi.parts import bar_length, part_order
 from music_reformer.midi.parts_reader import Part
 from music_reformer.midi.vocabulary import NOTE_BEGINNINGS, Vocabulary
 
@@ -57,6 +61,35 @@ class PartsFollower:
         self.kind, self.value = kind, value
 
     @property
+    def order(self) -> int:
+        """The place of the current part in the bar; 0 in front of the first."""
+        return part_order(*self.part) if self.part != NOBODY else 0
+
+    @property
     def begins_note(self) -> bool:
         """Whether the last token began a note."""
         return self.kind in NOTE_BEGINNINGS
+
+
+class Exits:
+    """The tokens that leave a part: the bar line, the end, and the programs of the parts behind it.
+
+    Args:
+        vocabulary: of the tokenizer.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        ids_of = vocabulary.ids_of
+        self.bar_and_end = [*ids_of["Bar"], *ids_of["EOS"]]
+        self.programs = np.array(ids_of["Program"])
+        self._orders = np.array([part_order(vocabulary.values[token], 0) for token in self.programs])
+
+    def narrow(self, narrowed_V: NDArray[np.bool_], due: int) -> None:
+        """Forbid, in place, what would pass over the part that is due, given by its order."""
+        narrowed_V[self.bar_and_end] = False
+        narrowed_V[self.programs[self._orders > due]] = False
+
+    def lead(self, logits_V: NDArray[np.float32], due: int) -> None:
+        """Hand over, in place, what would pass over the part that is due, given by its order, to its program."""
+        (program,) = self.programs[self._orders == self._orders[self._orders <= due].max()]
+        hand_over(logits_V, [*self.bar_and_end, *self.programs[self._orders > due]], program)

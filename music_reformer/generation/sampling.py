@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from music_reformer.config import SamplingConfig
 
@@ -109,6 +110,15 @@ def lower_repeated(logits_V: np.ndarray, recent: Collection[int], penalty: float
     logits_V = logits_V.copy()
     logits_V[tokens] = np.where(heard > 0, heard / penalty, heard * penalty)
     return logits_V
+
+
+def hand_over(logits_V: NDArray[np.float32], passing: Sequence[int] | NDArray[np.int64], token: int) -> None:
+    """Give, in place, the probability of tokens that would pass over something to the token that leads there.
+
+    Where the model wants to move on and may not, the likeliest of what is left would else be notes that it does not
+    want: a cluster at the end of the bar.
+    """
+    logits_V[token] = np.logaddexp.reduce(logits_V[[token, *passing]])
 
 
 class _RandomNumbers:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from music_reformer.generation.cast import Cast
 from music_reformer.generation.director import HEARD_BARS, heard_bars
 from music_reformer.generation.ensemble import SEMITONES_PER_STEP, modulation
-from music_reformer.generation.parts_follower import NOBODY, WITHIN_A_NOTE, PartsFollower
+from music_reformer.generation.parts_follower import WITHIN_A_NOTE, PartsFollower
 from music_reformer.generation.polyphony_guard import FEWEST_NOTES
 from music_reformer.midi.key import Key
 from music_reformer.midi.parts import GRID, part_order
@@ -283,16 +283,14 @@ class Steering:
     def _lean_on_leaving(self, logits_V: NDArray[np.float32]) -> None:
         """Leaving the current part, which passes over its rest, and passing over parts that have not played yet."""
         place = self._place
-        order, left = 0, np.float32(0.0)
-        if place.part != NOBODY:
-            order = part_order(*place.part)
-            if place.part in self._wanted:
-                left = np.float32(self._per_quarter(place.part) / GRID * (place.length - place.position))
+        left = np.float32(0.0)
+        if place.part in self._wanted:
+            left = np.float32(self._per_quarter(place.part) / GRID * (place.length - place.position))
         quarters = place.length / GRID
         passed = [
             (part_order(*part), float(np.clip(self._per_quarter(part) * quarters, -MOST_TO_PASS, MOST_TO_PASS)))
             for part in self._wanted
-            if part_order(*part) > order
+            if part_order(*part) > place.order
         ]
         costs = np.full(len(self._programs), left, np.float32)
         for each, cost in passed:

@@ -116,6 +116,8 @@ class Variation:
         for guide in (self.recall, self.chords, self.closing, self.given):
             if guide is not None:
                 guide.lean(logits_V)
+        if self.ensemble is not None and not (self.recall is not None and self.recall.is_exact):
+            self.ensemble.lead_to_due(logits_V)
 
     @property
     def _returns(self) -> bool:

@@ -11,10 +11,11 @@ import symusic
 from helpers.composing import run, stand_in
 from helpers.stand_in_model import full_score
 from music_reformer.config import SamplingConfig
-from music_reformer.generation.ensemble import SHORTEST_REST, Ensemble
+from music_reformer.generation.ensemble import REST_OF_NEWCOMERS, SHORTEST_REST, Ensemble
 from music_reformer.generation.request import Request
 from music_reformer.generation.variation import NewNote
 from music_reformer.midi.key import Key
+from music_reformer.midi.parts import part_order
 from music_reformer.midi.parts_reader import PartsReader
 from music_reformer.midi.playing_ranges import usual_range
 
@@ -67,7 +68,7 @@ def test_instruments_that_are_new_begin_at_once_and_stay_in_their_range(piece: s
             theirs = [note for note in notes if note.program == program and note.variation == number and not note.drum]
             bars = sorted({int((note.start_s - first_s) // 2 + 1e-6) for note in theirs})
             assert bars[0] == 0
-            assert np.diff([*bars, BARS]).max() <= SHORTEST_REST + 1
+            assert np.diff([*bars, BARS]).max() <= REST_OF_NEWCOMERS + 1
     low, high = usual_range(42)
     outside = [not low - 6 <= note.pitch <= high + 6 for note in notes if note.program == 42 and not note.drum]
     assert np.mean(outside) < 0.5  # of all pitches, 81 of 128 are
@@ -81,6 +82,27 @@ def test_no_player_is_silent_for_longer_than_in_the_piece_and_no_bar_is_empty(se
         played = np.array([-1 - already, *sorted(bars[track]), BARS])
         assert (np.diff(played) - 1).max() <= most, (track, played)
     assert set.union(*bars.values()) == set(range(BARS))
+
+
+def test_where_a_part_is_due_a_model_that_wants_the_next_bar_goes_on_to_the_part() -> None:
+    """And not to notes that it does not want, which are all that would be left: a cluster at the end of the bar."""
+    generator = stand_in("Parts")
+    session = generator.start(four_voices(), Request(length="8bars"))
+    ids, (variation,) = generator.tokenizer.vocabulary.ids, session._variations
+    ensemble = variation.ensemble
+    assert ensemble is not None
+    for kind, value in (("Program", 52), ("Position", 72), ("Velocity", 79), ("Duration", 24), ("Pitch", 72)):
+        variation.take(ids[kind, value])
+    ensemble._due = [part_order(-1)]  # the drums
+    logits = np.random.default_rng(0).normal(size=len(generator.tokenizer.vocabulary)).astype(np.float32)
+    logits[ids["Bar", (4, 4)]] = 12.0
+    before = logits.copy()
+    ensemble.lead_to_due(logits)
+    assert np.where(variation.allowed(session._permitted_V), logits, -np.inf).argmax() == ids["Program", -1]
+    assert np.flatnonzero(logits != before).tolist() == [ids["Program", -1]]
+    ensemble._due = []
+    ensemble.lead_to_due(before)
+    assert before[ids["Program", -1]] < 12
 
 
 def test_without_it_players_fall_silent_and_bars_are_empty() -> None:

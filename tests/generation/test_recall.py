@@ -16,7 +16,7 @@ from music_reformer.errors import UserError
 from music_reformer.generation import recall
 from music_reformer.generation.generator import Generator
 from music_reformer.generation.recall import read_bars, transposed
-from music_reformer.generation.request import Request
+from music_reformer.generation.request import PartRequest, Request
 from music_reformer.midi.parts import DURATIONS, GRID
 from music_reformer.midi.tokenizer import MusicTokenizer
 
@@ -101,6 +101,7 @@ def test_as_it_was_is_nearer_than_varied_and_varied_than_new(monkeypatch: pytest
         ({"metre": "3/4"}, False),
         ({"density": 1}, False),
         ({"dynamics": -2}, False),
+        ({"parts": [PartRequest(program=42)]}, False),
         ({"sampling": SamplingConfig(hold=0)}, False),
         ({"cut_bar": 8, "until_bar": 12}, False),
         ({"density": 1, "form": "1-4"}, True),

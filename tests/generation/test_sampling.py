@@ -9,7 +9,7 @@ import pytest
 
 from music_reformer.config import SamplingConfig
 from music_reformer.errors import UserError
-from music_reformer.generation.sampling import Sampler, candidates, draw, lower_repeated
+from music_reformer.generation.sampling import Sampler, candidates, draw, hand_over, lower_repeated
 
 VOCABULARY = 60
 
@@ -166,3 +166,16 @@ def test_lowering_is_the_rule_of_ctrl() -> None:
 def test_settings_that_make_no_sense_are_named(setting: dict[str, float], name: str) -> None:
     with pytest.raises(UserError, match=f"sampling.{name}"):
         SamplingConfig(**setting)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_probability_of_what_may_not_come_is_handed_over_and_nothing_else_changes(seed: int) -> None:
+    logits, _ = case(seed)
+    passing, token = [3, 17, 40], 8
+    before = slow_probabilities(logits.tolist(), [True] * VOCABULARY, 1.0)
+    hand_over(logits, passing, token)
+    left = [number not in passing for number in range(VOCABULARY)]
+    after = slow_probabilities(logits.tolist(), left, 1.0)
+    expected = {number: before[number] for number in after}
+    expected[token] += sum(before[number] for number in passing)
+    assert after == pytest.approx(expected, rel=1e-4)

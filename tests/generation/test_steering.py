@@ -10,9 +10,10 @@ import symusic
 
 from helpers.composing import run, stand_in
 from music_reformer.config import SamplingConfig
-from music_reformer.generation.request import Request
+from music_reformer.generation.request import PartRequest, Request
 from music_reformer.generation.steering import Steering
 from music_reformer.generation.variation import NewNote
+from music_reformer.midi.playing_ranges import usual_range
 
 BARS = 16
 CLASSES = {0, 2, 7}  # C and D in the flute, C and G in the piano
@@ -111,6 +112,21 @@ def test_a_copy_goes_its_own_way() -> None:
         other.take(vocabulary.ids[token])
     assert np.array_equal(lean(steering), before)
     assert not np.array_equal(lean(other), before)
+
+
+def test_a_new_part_plays_like_its_like_or_like_the_others_in_its_own_range() -> None:
+    new = [PartRequest(program=73), PartRequest(program=42), PartRequest(program=-1)]
+    steering = stand_in("Parts").start(two_players(), Request(parts=new))._variations[0].steering
+    assert steering is not None
+    wanted = steering._wanted
+    assert wanted[73, 2] == wanted[73, 1]
+    cello, (low, high) = wanted[42, 1], usual_range(42)
+    assert low < cello.pitch < high
+    assert cello.at_once == 1
+    flute, piano = wanted[73, 1], wanted[0, 1]
+    assert flute.density <= cello.density <= piano.density / piano.at_once
+    assert flute.velocity <= cello.velocity <= piano.velocity
+    assert (-1, 1) not in wanted  # nothing says what drums would do
 
 
 def test_a_piece_from_nothing_has_nothing_to_be_held_to() -> None:
