@@ -132,8 +132,9 @@ class Operations:
         return _piece(self.shelf.put(data, stem=path.stem), path.stem, opened)
 
     def join(self, fields: JoinFields) -> dict[str, Any]:
-        """A piece whose new bars come from several variations, as a new piece, and whether it is `lossy`.
+        """A piece whose new bars come from several variations, as a new piece; whether it is `lossy`; its judgement.
 
+        `ranks` are those of the variations beside it.
         Raises `UserError` where a variation is not kept any more, and where they have fewer bars.
         """
         paths = [self.shelf.path(key) for key in fields.variations]
@@ -154,9 +155,13 @@ class Operations:
             missing_tracks=frozenset(fields.tracks),
             name=name,
         )
-        data, lossy = writer.write(joined(scores, lines, fields.bars))
+        result = joined(scores, lines, fields.bars)
+        data, lossy = writer.write(result)
         opened = open_guarded(data, name=name, limits=KEPT_LIMITS)
-        return _piece(self.shelf.put(data, stem=name), name, opened) | {"lossy": lossy}
+        span = NewMusic(fields.since, lines[-1], fields.until >= 0, fields.programs, fields.tracks)
+        *others, judgement = judge([*scores, result], span, self.passages)
+        piece = _piece(self.shelf.put(data, stem=name), name, opened) | {"lossy": lossy}
+        return piece | judgement.plain() | {"ranks": [each.rank for each in others]}
 
     def study(self, fields: StudyFields) -> Reports[dict[str, Any], None, None]:
         """Study what is before a cut, or around a hole, and report: "study" after each step, at last "studied".

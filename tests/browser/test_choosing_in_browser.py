@@ -56,6 +56,9 @@ def test_bars_are_joined_by_keyboard_heard_and_kept(visit: Callable[..., Any]) -
     tab.click(".join-go")
     tab.wait_for_selector(".card[data-selected] >> text=Joined")
     assert tab.locator(".card").count() == 4
+    assert all(tab.locator(".card-why").all_inner_texts()), "each card says what it keeps"
+    assert sum("Closest" in said for said in tab.locator(".card-why").all_inner_texts()) == 1
+    assert tab.inner_text("#why").startswith("Longest passage shared with the piece")
     with tab.expect_download() as info:
         tab.click("[aria-label='Download the joined bars as MIDI']")
     joined = symusic.Score.from_midi(Path(info.value.path()).read_bytes())

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from helpers.visited_site import Site
-from helpers.visitor import begin, copied_link, download, notes_of, order, phase, upload
+from helpers.visitor import begin, copied_link, download, notes_of, order, phase, until, upload
 
 
 def test_the_link_brings_back_the_settings_and_the_same_music(visit: Callable[..., Any], site: Site) -> None:
@@ -52,6 +52,39 @@ def test_a_link_brings_the_marked_bars_back(visit: Callable[..., Any], site: Sit
     tab = visit(address=f"{site.address}#piece=example:waltz&cut_bar=4&until_bar=8")
     phase(tab, "ready")
     assert tab.inner_text("#compose") == "Recompose bars 5 to 8"
+
+
+# How many locks this browser has written down.
+NUM_LOCKS = """async () => {
+  const opening = indexedDB.open('music-reformer');
+  const database = await new Promise((resolve) => { opening.onsuccess = () => resolve(opening.result); });
+  const request = database.transaction('pieces').objectStore('pieces').getAll();
+  const [record] = await new Promise((resolve) => { request.onsuccess = () => resolve(request.result); });
+  database.close();
+  return record?.locks?.length ?? 0;
+}"""
+
+
+def test_locked_notes_survive_a_reload_and_go_with_a_link(visit: Callable[..., Any], site: Site) -> None:
+    tab = visit()
+    upload(tab)
+    tab.keyboard.press("e")
+    tab.wait_for_selector("#edit-tools:not([hidden])")
+    for key in (".", ".", ">", "k", "Escape", "Escape", "Home", "b", "b"):
+        tab.keyboard.press(key)
+    until(tab, f"({NUM_LOCKS})().then((number) => number === 2)")
+    tab.reload()
+    phase(tab, "ready")
+    order(tab, bars=None, seed=3)
+    phase(tab, "done")
+    asked = site.generator.requests[-1]
+    assert len(asked.locked) == 2
+    assert (asked.cut_bar, asked.until_bar) == (0, 2)
+    other = visit(address=copied_link(tab))
+    phase(other, "ready")
+    begin(other)
+    phase(other, "done")
+    assert site.generator.requests[-1] == asked
 
 
 @pytest.mark.parametrize(

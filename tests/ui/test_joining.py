@@ -60,6 +60,12 @@ def test_every_bar_is_that_of_its_variation(
         assert notes(operations, done["key"], begin, end) == notes(operations, keys[chosen], begin, end)
     behind = span["since"] + len(bars) * bar
     assert notes(operations, done["key"], behind, 10**9) == notes(operations, keys[0], behind, 10**9)
+    if len(set(bars)) == 1:  # it is one of them as it was: so much is said of both
+        same = variations[bars[0]]
+        for name in ("reasons", "longest_in_piece", "longest_in_training"):
+            assert done[name] == same[name]
+    ranks = [*done["ranks"], done["rank"]]
+    assert sorted(ranks) == [1, 2, 3, 4]
     # It is a piece like any other, and goes on under the name of the piece.
     (again, *_) = compose(operations, piece=done["key"], seed=4)[1]
     assert re.fullmatch(r"my song - bars \d+-\d+ - seed 4 - 1", again["name"])

@@ -11,9 +11,12 @@ import { markedNew, scoreOf, wholeBars } from "./score.js";
 export const isComposed = (variation) => !variation.joined;
 
 /** The variation that `bars` of variations make, as the server `opened` it. */
-function joinedVariation(run, bars, { key, name, roll, lossy }) {
+function joinedVariation(run, bars, { key, name, roll, lossy, rank, reasons, longest_in_piece: inPiece, longest_in_training: inTraining }) {
   const score = markedNew(scoreOf(roll), run);
-  return { key, name, score, fresh: score.notes.filter(({ isNew }) => isNew), lossy, candidate: null, joined: bars, done: 1, frontier: Infinity };
+  return {
+    key, name, score, fresh: score.notes.filter(({ isNew }) => isNew), lossy, candidate: null, joined: bars,
+    rank, reasons, longest: { inPiece, inTraining }, done: 1, frontier: Infinity,
+  };
 }
 
 /** How many new bars the longest variation of a run has. */
@@ -110,10 +113,11 @@ export class Joining {
     if (go.ariaBusy === "true") return;
     go.ariaBusy = "true";  // not disabled, which would take the focus away
     try {
-      const keys = variations.filter(isComposed).map(({ key }) => key);
-      const joined = joinedVariation(run, bars, await joinBars(keys, bars, spanOf(run)));
+      const sources = variations.filter(isComposed);
+      const answer = await joinBars(sources.map(({ key }) => key), bars, spanOf(run));
       if (piece.version?.run !== run || piece.composition) return;
-      run.variations = [...variations.filter(isComposed), joined];
+      sources.forEach((variation, place) => { variation.rank = answer.ranks[place]; });
+      run.variations = [...sources, joinedVariation(run, bars, answer)];
       this.#show(run);
     } catch (error) {
       complain(error);

@@ -10,13 +10,14 @@ export function clearLink() {
   if (location.hash) history.replaceState(null, "", location.pathname + location.search);
 }
 
-/** The link to what is on show: the settings and the seed of its run, or the settings as they stand. */
-export function linkTo(piece, settings) {
+/** The link to what is on show: the settings and the seed of its run, or the settings as they stand; and its locked notes. */
+export function linkTo(piece, settings, locks) {
   const { version } = piece;
   const run = version?.run;
   const order = run ? { ...run.order, seed: run.seed } : settings.read({ fromNothing: piece.isEmptyPiece });
   const wanted = !run && !piece.isEmptyPiece && version?.wanted;
   if (wanted) Object.assign(order, { cut_bar: wanted.cut, until_bar: wanted.until ?? -1, ...(wanted.tracks?.length && { tracks: wanted.tracks }) });
+  if (version?.key) order.locked = locks.of(version);
   // An upload is named by its key: who has the link has the file, as long as the server keeps it.
   const source = version?.source || (version?.key ? `kept:${version.key}` : "");
   return `${location.origin}${location.pathname}#${Settings.toLink(order, source)}`;

@@ -8,7 +8,8 @@ export class Locks {
   #keys = new Set();
   #root = null;  // version that the piece began with
 
-  constructor({ piece, roll }) { Object.assign(this, { piece, roll }); }
+  /** `onChange()` is called when the visitor has locked or unlocked notes. */
+  constructor({ piece, roll, onChange }) { Object.assign(this, { piece, roll, onChange }); }
 
   get #those() {
     let root = this.piece.version;
@@ -21,6 +22,8 @@ export class Locks {
   }
 
   #name(note, { tracks } = this.piece.score) { return `${tracks[note.track].index} ${keyOf({ ...note, track: 0 })}`; }
+  /** A note as an order names it. */
+  #told(note, { tracks }) { return [tracks[note.track].index, note.tick, note.pitch]; }
   has(note) { return note.tick !== undefined && this.#those.has(this.#name(note)); }
 
   /** Lock some notes or, if all of them are, unlock them. Returns whether they are locked now. */
@@ -28,16 +31,39 @@ export class Locks {
     const locks = !notes.every((note) => this.has(note));
     for (const note of notes) this.#those[locks ? "add" : "delete"](this.#name(note));
     this.roll.redrawOver();
+    this.onChange();
     return locks;
   }
 
-  /** The locked notes of a version between two bars, as an order names them. */
-  between({ score }, cut, until) {
+  /** All locks as plain data, and as they were then. */
+  get whole() { return [...this.#those]; }
+  restore(whole) {
     const keys = this.#those;
+    keys.clear();
+    for (const key of whole) keys.add(key);
+    this.roll.redrawOver();
+  }
+
+  /** Lock notes of what is open that a link names, as an order does; there may be none such. */
+  lock(list) {
+    const { score } = this.piece;
+    const wanted = new Set(list.map(String));
+    for (const note of score.notes) if (wanted.has(String(this.#told(note, score)))) this.#those.add(this.#name(note));
+    this.roll.redrawOver();
+  }
+
+  /** The locked notes of a version, as an order names them. */
+  of({ score }) { return this.#among(score, score.notes); }
+
+  /** Of these, the ones that begin between two bars. */
+  between({ score }, cut, until) {
     const [from, to] = [score.bars[cut], score.bars[until] ?? Infinity];
-    return score.notes
-      .filter((note) => note.tick !== undefined && note.start >= from - 1e-3 && note.start < to - 1e-3 && keys.has(this.#name(note, score)))
-      .map((note) => [score.tracks[note.track].index, note.tick, note.pitch]);
+    return this.#among(score, score.notes.filter((note) => note.start >= from - 1e-3 && note.start < to - 1e-3));
+  }
+
+  #among(score, notes) {
+    const keys = this.#those;
+    return notes.filter((note) => note.tick !== undefined && keys.has(this.#name(note, score))).map((note) => this.#told(note, score));
   }
 
   /** A frame around each locked note. */

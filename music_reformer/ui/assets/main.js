@@ -100,7 +100,7 @@ const phase = new Phase({
   onSettled: () => { remember(); studying.follow(); },
 });
 const desk = new Desk({ piece, parts: { roll, engraved, views, transport, player, tracks, cards, instruments, phase }, onSeed: useSeed });
-const locks = roll.locks = new Locks({ piece, roll });
+const locks = roll.locks = new Locks({ piece, roll, onChange: () => remember() });
 const composing = new Composing({ piece, desk, settings, parts, locks, studying, instruments: offer.instruments, keep: (index) => keeping.keep(index) });
 const keeping = new Keeping({ piece, desk, player, composing });
 const joining = new Joining({ element: $("joiner"), piece, desk });
@@ -115,7 +115,7 @@ roll.hand = new Hand({ roll, editing });
 const marks = roll.marks = new Marks({ piece, desk, roll, tracks, player, compose: (order) => composing.compose(order), file: partOf });
 const lanes = new Lanes({ element: $("lanes"), button: $("lanes-switch"), roll, piece, asked, onGo: (seconds) => transport.seek(seconds) });
 const pieces = new Pieces({ element: $("pieces"), memory, session: () => ({ ...session(), id: memory.id }), onGo: changePiece });
-const opening = new Opening({ piece, desk, composing, settings, asked, memory, pieces, limits: offer.limits });
+const opening = new Opening({ piece, desk, composing, settings, asked, locks, memory, pieces, limits: offer.limits });
 const welcome = new Welcome({
   element: $("welcome"), list: $("examples"), art: $("art"), examples: offer.examples,
   onExample: (key) => opening.example(key), onNothing: () => opening.emptyPiece(),
@@ -128,7 +128,7 @@ const recording = new Recording({
 });
 new Exports({
   menu: $("export"), status: $("export-status"), keptDays: offer.kept_days, shown: exported,
-  link: () => linkTo(piece, settings), onLinkInAddress: showLink, onPrint: printed, onError: complain,
+  link: () => linkTo(piece, settings, locks), onLinkInAddress: showLink, onPrint: printed, onError: complain,
 });
 
 /** What the export menu is about: the variation on show, or the version. */
@@ -160,8 +160,8 @@ function showLink(link) {
   memory.noteLink();
 }
 
-/** What is open, and what is asked of its new bars. */
-function session() { return { ...versions.whole, asked: asked.whole }; }
+/** What is open, what is asked of its new bars, and which of its notes are locked. */
+function session() { return { ...versions.whole, asked: asked.whole, locks: locks.whole }; }
 
 /** Have this browser keep what is open. */
 function remember() {

@@ -62,7 +62,8 @@ export class Memory {
     addEventListener("pagehide", () => this.#write());
   }
 
-  /** Keep `session` (see `Versions.whole`; `asked` is what is asked of its new bars) as what this tab has open, with the link that is in the address by now. */
+  /** Keep `session` (the versions, see `Versions.whole`, and what else it has) as what this tab has open, with the link that is
+   *  in the address by now. */
   save(session) {
     this.#noteTab();
     clearTimeout(this.#pending?.timer);
@@ -72,8 +73,7 @@ export class Memory {
   /** Keep a session that this tab has beside the open one; returns it with the id that `claim` wants. */
   keep(session) {
     const kept = { ...session, id: newId() };
-    const record = bounded(session);
-    if (record) transact((store) => store.put({ ...record, asked: session.asked, id: kept.id, saved: Date.now() })).catch(() => {});
+    this.#put(kept);
     return kept;
   }
 
@@ -93,13 +93,15 @@ export class Memory {
 
   async #write() {
     if (!this.#pending) return;
-    const { asked } = this.#pending.session;
-    const session = bounded(this.#pending.session);
-    clearTimeout(this.#pending.timer);
+    const { session, timer } = this.#pending;
+    clearTimeout(timer);
     this.#pending = null;
-    if (!session) return;
-    const record = { ...session, asked, id: this.#id, saved: Date.now() };
-    await transact((store) => store.put(record)).catch(() => {});
+    await this.#put({ ...session, id: this.#id });
+  }
+
+  async #put(session) {
+    const versions = bounded(session);
+    if (versions) await transact((store) => store.put({ ...session, ...versions, saved: Date.now() })).catch(() => {});
   }
 
   /** This tab has nothing open any more; what it had can still be continued. Resolves when it is written. */

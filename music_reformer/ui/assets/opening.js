@@ -5,6 +5,7 @@ import { count } from "./draw.js";
 import { clearLink } from "./link.js";
 import { announce, complain, dismiss } from "./messages.js";
 import { EMPTY, scoreOf } from "./score.js";
+import { listOf } from "./settings.js";
 import { facts, repairs } from "./wording.js";
 
 const MOST_AT_ONCE = 8;  // files; as many pieces as this browser remembers
@@ -13,8 +14,8 @@ export class Opening {
   #attempt = null;  // the last one; what earlier ones bring is no longer wanted
 
   /** `pieces`: those of this tab, where several are open. */
-  constructor({ piece, desk, composing, settings, asked, memory, pieces, limits }) {
-    Object.assign(this, { piece, desk, composing, settings, asked, memory, pieces, limits });
+  constructor({ piece, desk, composing, settings, asked, locks, memory, pieces, limits }) {
+    Object.assign(this, { piece, desk, composing, settings, asked, locks, memory, pieces, limits });
   }
 
   /** Open files: each becomes a piece of its own, and the first is shown. */
@@ -74,6 +75,7 @@ export class Opening {
       try {
         this.piece.versions.restore(session);
         this.asked.write(session.asked ?? {});
+        this.locks.restore(session.locks ?? []);
         const { version } = this.piece;
         // An older page has kept no chords.
         if (kept && !version.score.chords) version.score = scoreOf(kept.roll);
@@ -106,7 +108,10 @@ export class Opening {
       this.pieces.arrive();
       desk.instruments.show(score);
       this.asked.write({ chords: "", form: "" });  // what was asked for was asked of another piece
-      if (words) settings.apply(words);
+      if (words) {
+        settings.apply(words);
+        this.locks.lock(listOf(words.get("locked")));
+      }
       const wanted = words && barsOf(words);
       if (wanted) piece.want(wanted);
       desk.show();
