@@ -150,7 +150,7 @@ def _check_type(name: str, value: Any, hint: Any) -> None:
         require(isinstance(value, dict), f"{name} ({_shown(value)}) must be a mapping: {name}={{key: value, ...}}")
         for key, entry in value.items():
             _check_type(name, key, get_args(hint)[0])
-            _check_type(name, entry, get_args(hint)[1])
+            _check_type(f"{name}.{key:.40}" if isinstance(key, str) else name, entry, get_args(hint)[1])
     elif is_dataclass(hint):
         assert isinstance(hint, type)
         require(isinstance(value, hint), f"{name} ({_shown(value)}) must be a group of settings")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -69,9 +70,8 @@ class KnownPassages:
         if not path.is_file():
             return None
         try:
-            with np.load(path, allow_pickle=False) as content:
-                return cls(content["bits"], json.loads(str(content["about"])))
-        except (OSError, ValueError, KeyError) as error:
+            return cls(*_read(path))
+        except (OSError, ValueError, KeyError, MemoryError, zipfile.BadZipFile) as error:
             raise UserError(f"{path} is no index of passages; remove it, or write it again") from error
 
     def write(self, path: Path) -> None:
@@ -96,6 +96,21 @@ class KnownPassages:
             byte, mask = _place(runs, number, len(self._bits))
             known &= (self._bits[byte] & mask) != 0
         return list(known.tolist())
+
+
+def _read(path: Path) -> tuple[Bits, dict[str, Any]]:
+    """The bits and the facts of an index, from weights that may be a stranger's. Raises for a file that is none."""
+    with zipfile.ZipFile(path) as archive:  # `write` compresses nothing, so no more memory than the file is large
+        if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
+            raise ValueError("it is compressed")
+    with np.load(path, allow_pickle=False) as content:
+        bits, about = content["bits"], json.loads(str(content["about"]))
+    people = about.get("people", {}) if isinstance(about, dict) else None
+    if bits.dtype != np.uint8 or bits.ndim != 1 or not len(bits) or not isinstance(people, dict):
+        raise ValueError("its content is of other types")
+    if not all(isinstance(length, int | float) for length in people.values()):
+        raise ValueError("lengths are numbers")
+    return bits, about
 
 
 def _runs(line: Symbols) -> NDArray[np.uint64]:

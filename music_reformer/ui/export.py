@@ -131,14 +131,15 @@ def part_of(data: bytes, fields: PartFields, *, name: str) -> tuple[bytes, str]:
     """
     score = read_score_guarded(data, name=name, limits=KEPT_LIMITS)
     bars = bar_starts(score)
-    first, end = fields.first_bar, len(bars) if fields.end_bar < 0 else fields.end_bar
+    num_bars = len(bars) - 1
+    first, end = fields.first_bar, num_bars if fields.end_bar < 0 else min(fields.end_bar, num_bars)
     if fields.notes:
         score = _with_notes(score, fields.notes)
         onsets = [note.time for track in score.tracks for note in track.notes] or [0]
         first = max(first, bisect_right(bars, min(onsets)) - 1)
         end = min(end, bisect_right(bars, max(onsets)))
-    kept = keep_before(score, bars[end]) if end < len(bars) else score
-    part = score_from(kept, bars[min(first, len(bars) - 1)])
+    kept = keep_before(score, bars[end]) if end < num_bars else score
+    part = score_from(kept, bars[min(first, num_bars)])
     part.tracks = [
         track for index, track in enumerate(part.tracks) if len(track.notes) and index in (fields.tracks or [index])
     ]

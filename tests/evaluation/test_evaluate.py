@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import symusic
 
-from music_reformer.config import EvaluateConfig, ModelConfig, TokenizerConfig
-from music_reformer.data.store import VERSION, Piece, TokenStore
+from helpers.example_store import example, write_example_store
+from music_reformer.config import EvaluateConfig, ModelConfig
+from music_reformer.data.store import TokenStore
 from music_reformer.errors import UserError
 from music_reformer.evaluation import evaluate as verb
 from music_reformer.evaluation.evaluate import evaluate
@@ -21,42 +22,13 @@ from music_reformer.evaluation.groups import excerpt_seconds, human_excerpts, re
 from music_reformer.evaluation.ngram import ngram_nats
 from music_reformer.evaluation.originality import symbols
 from music_reformer.midi.examples import EXAMPLES
-from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.model.reformer import ReformerLM
 from music_reformer.model.weights import save_weights
 
 
-def example(name: str, semitones: int) -> symusic.Score:
-    score = EXAMPLES[name].score()
-    for track in score.tracks:
-        if not track.is_drum:
-            track.shift_pitch(semitones, inplace=True)
-    return score
-
-
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> TokenStore:
-    """Every example in three keys; the last example is held out."""
-    folder = tmp_path_factory.mktemp("evaluate") / "store"
-    folder.mkdir()
-    tokenizer = MusicTokenizer(TokenizerConfig())
-    pieces: list[Piece] = []
-    parts, offset = [], 0
-    for name in EXAMPLES:
-        for semitones in (-2, 0, 3):
-            score = example(name, semitones)
-            tokens = np.array([tokenizer.bos_id, *tokenizer.encode(score), tokenizer.eos_id], dtype=np.uint16)
-            split = "validation" if name == list(EXAMPLES)[-1] else "train"
-            source = f"{name}{semitones}.mid"
-            about: dict[str, Any] = {"num_notes": score.note_num(), "seconds": 30.0, "num_bars": 8}
-            pieces.append(Piece(len(pieces), offset, len(tokens), split, source, "", "made up", name, **about))
-            parts.append(tokens)
-            offset += len(tokens)
-    (folder / "tokens.bin").write_bytes(np.concatenate(parts).tobytes())
-    (folder / "index.jsonl").write_text("".join(json.dumps(asdict(piece)) + "\n" for piece in pieces))
-    tokenizer.save(folder / "tokenizer.json")
-    (folder / "store.json").write_text(json.dumps({"version": VERSION, "num_tokens": offset}))
-    return TokenStore.open(folder)
+    return write_example_store(tmp_path_factory.mktemp("evaluate") / "store")
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ import symusic
 from helpers.continued_piece import BAR, FAULTS, NEW, piece
 from music_reformer.evaluation.checks import BARS_BEFORE
 from music_reformer.evaluation.judging import NewMusic, judge
-from music_reformer.evaluation.passages import RUN, SHORTEST, KnownPassages
 
 CUT, END = BARS_BEFORE * BAR, (BARS_BEFORE + NEW) * BAR
 
@@ -65,21 +64,3 @@ def test_the_longest_passage_of_the_piece_is_that_of_brute_force(seed: int, is_h
     (judged,) = judge([score], NewMusic(20 * BAR, 30 * BAR, is_hole))
     expected = max(longest_by_hand(new, old), longest_by_hand(new, behind) if is_hole else 0)
     assert judged.longest_in_piece == expected
-
-
-def test_passages_of_the_training_set_are_found_whole_and_in_other_keys_and_nothing_else(tmp_path: object) -> None:
-    dice = np.random.default_rng(1)
-    lines = [dice.integers(1, 2**16, size=400) for _ in range(60)]
-    known = KnownPassages.of(lines)
-    known.write(tmp_path / "passages.npz")  # type: ignore[operator]
-    with np.load(tmp_path / "passages.npz") as content:  # type: ignore[operator]
-        known = KnownPassages(content["bits"], {})
-    for notes in (RUN, RUN + 1, SHORTEST, 30, 200):
-        query = np.concatenate(
-            [dice.integers(1, 2**16, 50), lines[7][100 : 100 + notes - 1], dice.integers(1, 2**16, 50)]
-        )
-        found = known.longest(query)
-        assert found >= notes if notes >= SHORTEST else found in (0, SHORTEST)
-        assert found <= max(notes + 1, SHORTEST)
-    assert [known.longest(dice.integers(1, 2**16, 200)) for _ in range(50)].count(0) >= 48
-    assert known.longest(np.zeros(0, dtype=np.int64)) == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from music_reformer.evaluation import report_plots
 from music_reformer.evaluation.report import report
 
 
@@ -75,12 +74,3 @@ def test_a_baseline_and_contexts_are_shown_where_there_are_any() -> None:
     page = report(figures(ngram={"order": 5, "nats_per_token": value(2.5)}, by_context=contexts))
     assert "interpolated 5-gram" in page
     assert "By length of context" in page
-
-
-def test_plots_are_the_same_bytes_and_in_the_colours_of_the_page() -> None:
-    rows = figures()["by_position"]
-    plot = report_plots.position_plot(rows)
-    assert plot == report_plots.position_plot(rows)
-    assert plot.startswith("<svg")
-    assert "var(--second)" in plot
-    assert "#03030" not in plot  # no placeholder is left

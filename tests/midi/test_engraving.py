@@ -14,7 +14,7 @@ import symusic
 from helpers.midi_bytes import event, midi, note
 from music_reformer.errors import UserError
 from music_reformer.midi import engraving
-from music_reformer.midi.engraved_svg import NUMBERS, SHAPES, WORDS, plain_svg
+from music_reformer.midi.engraved_svg import NUMBERS, SHAPES, WORDS
 from music_reformer.midi.engraving import engrave, engraved
 from music_reformer.midi.examples import EXAMPLES
 
@@ -111,22 +111,6 @@ def test_ties_within_a_bar_and_over_its_line_are_told_apart() -> None:
     assert [mark for mark in found if mark.endswith("o")] == ["1.0o"]
     assert len([mark for mark in found if mark.endswith("t")]) >= 1
     assert len([mark for mark in found if mark[-1].isdigit()]) == 3
-
-
-def test_what_is_not_a_shape_is_left_out() -> None:
-    """A drawing with everything that runs, loads or styles."""
-    drawn = """<svg xmlns="http://www.w3.org/2000/svg" onload="a()"><style>*{fill:url(//x.example)}</style>
-    <script>a()</script><svg class="definition-scale" viewBox="0 0 100 50"><a href="javascript:a()"><path d="M0 0"/></a>
-    <image href="//x.example"/><foreignObject><b>x</b></foreignObject><animate attributeName="href"/>
-    <g onclick="a()" class="note evil" id="note-0.0.1"><path d="M0 0" style="x" onclick="a()" fill="url(//x.example)"/>
-    <use href="//x.example#E0A4-x"/><use href="#E0A4-x" x="1"/></g><g class="placeholder"><path d="M1 1"/></g>
-    <text>a<tspan font-family="Leipzig" onclick="b">b</tspan></text></svg></svg>"""
-    plain = plain_svg(drawn, {})
-    assert plain.text == (
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 50">'
-        '<g class="note" data-note="0.0.1"><path d="M0 0" /><use href="#glyph-E0A4" x="1" /></g>'
-        '<text>a<tspan class="music-font">b</tspan></text></svg>'
-    )
 
 
 def test_the_process_gives_what_is_engraved_here() -> None:

@@ -24,7 +24,6 @@ from music_reformer.midi.parts import (
     part_order,
 )
 from music_reformer.midi.parts_grammar import grammar_for
-from music_reformer.midi.parts_stream import PartsDecoder
 from music_reformer.midi.score import bar_starts, clean_score, metres, read_score
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.midi.vocabulary import program_of
@@ -183,43 +182,6 @@ def test_long_notes_are_not_cut(quarters: float) -> None:
     assert again.tracks[0].notes[0].duration / GRID == pytest.approx(min(max(quarters, 1 / GRID), 512), abs=0.5)
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_every_sampled_stream_decodes(seed: int) -> None:
-    """Whatever the grammar offers decodes, and means in the score what its tokens say."""
-    noise = np.random.default_rng(seed)
-    state = grammar_for(TOKENIZER, programs={0, 40, -1}, num_parts={40: 3}).start()
-    weights = np.ones(len(VOCABULARY))
-    weights[VOCABULARY.is_kind("Pitch", "PitchDrum")] = 5
-    weights[VOCABULARY.is_kind("EOS")] = 0
-    ids: list[int] = []
-    while len(ids) < 1500 or not state.allowed()[TOKENIZER.eos_id]:
-        odds = state.allowed() * weights
-        assert odds.any()
-        ids.append(int(noise.choice(len(odds), p=odds / odds.sum())))
-        state.advance(ids[-1])
-    score = TOKENIZER.decode(ids)
-    starts = {"Pitch", "PitchDrum"}
-    assert score.note_num() == sum(VOCABULARY.kinds[token] in starts for token in ids)
-    assert len(bar_starts(score)) - 1 <= sum(VOCABULARY.kinds[token] == "Bar" for token in ids) + 64
-    again = TOKENIZER.decode(TOKENIZER.encode(score))
-    assert [list(track.notes) for track in again.tracks] == [list(track.notes) for track in score.tracks]
-    assert {(program_of(track)) for track in score.tracks} <= {0, 40, -1}
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_where_the_tempo_is_kept_no_position_leads_to_another(seed: int) -> None:
-    """Behind the tempo that a piece from nothing begins with, too: composing writes none, and would be stuck."""
-    noise = np.random.default_rng(seed)
-    grammar = grammar_for(TOKENIZER, programs={0, -1}, keeps_tempo=True)
-    state = grammar.start(grammar.opening(tempo=100.0, metre=(4, 4)))
-    weights = np.ones(len(VOCABULARY))
-    weights[VOCABULARY.is_kind("Tempo", "Cut", "Hole", "Directions", "EOS")] = 0
-    for _ in range(300):
-        odds = state.allowed() * weights
-        assert odds.any()
-        state.advance(int(noise.choice(len(odds), p=odds / odds.sum())))
-
-
 def test_chords_stand_in_front_of_the_notes_of_their_bar() -> None:
     tokenizer = MusicTokenizer(TokenizerConfig(encoding="Parts", use_chords=True))
     score = symusic.Score(480)
@@ -251,20 +213,6 @@ def test_drums_have_no_chords() -> None:
     score = two_pianos_and_drums()
     score.tracks = score.tracks[2:]
     assert np.array_equal(tokenizer.encode(score), TOKENIZER.encode(score))
-
-
-def test_pressed_keys_are_not_offered_in_their_part_alone() -> None:
-    state = grammar_for(TOKENIZER, programs={40}, num_parts={40: 2}).start()
-    state.hold(40, 60, 100, part=2)
-    ids = VOCABULARY.ids
-    for token in [("Bar", (4, 4)), ("Program", 40), ("Velocity", 63), ("Duration", 24)]:
-        state.advance(ids[token])
-    assert state.allowed()[ids["Pitch", 60]]
-    for token in [("Pitch", 50), ("Program", 40), ("Part", 2), ("Velocity", 63), ("Duration", 24)]:
-        assert state.allowed()[ids[token]]
-        state.advance(ids[token])
-    assert not state.allowed()[ids["Pitch", 60]]
-    assert state.allowed()[ids["Pitch", 61]]
 
 
 def _assert_file_survives(path: Path) -> int:
@@ -311,12 +259,3 @@ def test_wild_files_survive(corpora: Path) -> None:
 def test_every_real_file_survives(corpora: Path) -> None:
     files = sorted(corpora.rglob("*.mid"))
     assert _survivors(files) == len(files)
-
-
-def test_a_stream_decodes_alike_token_by_token() -> None:
-    score = random_score(3, programs=(0, 0, 40))
-    decoder = PartsDecoder(VOCABULARY)
-    notes = [note for token in TOKENIZER.encode(score) for note in decoder.advance(int(token))]
-    whole = TOKENIZER.decode(TOKENIZER.encode(score))
-    assert len(notes) == whole.note_num()
-    assert decoder.tick == bar_starts(whole)[-2] or decoder.tick <= max(n.start_tick for n in notes)

@@ -1,14 +1,8 @@
 from __future__ import annotations
 
-import io
-import time
 from pathlib import Path
 
-import pytest
-
 from music_reformer.training.metrics import COLUMNS, MetricsFile
-from music_reformer.training.plots import plot
-from music_reformer.training.progress_line import ProgressLine, readable_seconds
 
 
 def row(step: int, validation: float | None = None) -> dict[str, float | None]:
@@ -28,63 +22,3 @@ def test_going_back_drops_later_rows_and_torn_lines(tmp_path: Path) -> None:
     assert [line["step"] for line in rows] == [1, 2, 3, 4]
     assert rows[3]["validation_loss"] == 0.1 + 0.2  # To the last bit.
     assert rows[2]["validation_loss"] is None
-
-
-def test_a_plot_of_both_curves_and_of_none(tmp_path: Path) -> None:
-    file = MetricsFile(tmp_path / "metrics.csv")
-    file.keep_until(0)
-    assert plot([tmp_path], tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
-    for step in (1, 2):
-        file.append(row(step, validation=0.4))
-    assert plot([tmp_path, tmp_path], tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_progress_is_lines_where_there_is_no_terminal() -> None:
-    stream = io.StringIO()
-    progress = ProgressLine(max_steps=100, shown=True, stream=stream)
-    progress.start(0)
-    progress.step(10, loss=1.0, num_targets=500)
-    progress.validating(1, 2)
-    progress.row({"step": 10, "train_loss": 1.5, "validation_loss": 2.5, "learning_rate": 1e-3})
-    lines = stream.getvalue().splitlines()
-    assert len(lines) == 1
-    assert "10/100  train 1.5000  validation 2.5000" in lines[0]
-    assert "tokens/s" in lines[0]
-    assert "left" in lines[0]
-    assert "\x1b" not in lines[0]
-
-
-def test_validation_is_not_part_of_the_speed() -> None:
-    progress = ProgressLine(max_steps=100, shown=False)
-    progress.start(0)
-    time.sleep(0.05)
-    with progress.pause():
-        time.sleep(0.2)
-    progress.step(1, loss=1.0, num_targets=1000)
-    assert 1000 / 0.2 < progress.rate < 1000 / 0.05
-
-
-def test_the_time_left_forgets_the_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A GPU compiled kernels in it for half a minute, and "56 min left" stood there for a run of ten seconds."""
-    now = 0.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    stream = io.StringIO()
-    progress = ProgressLine(max_steps=200, shown=True, stream=stream)
-    progress.start(0)
-    for step in range(1, 101):
-        now += 30.0 if step == 1 else 0.05
-        progress.step(step, loss=1.0, num_targets=65_536)
-    progress.row({"step": 100, "train_loss": 1.0, "validation_loss": None, "learning_rate": 1e-3})
-    assert "1,310,720 tokens/s  5 s left" in stream.getvalue()
-
-
-def test_a_terminal_that_is_gone_does_not_end_a_training() -> None:
-    class Gone(io.StringIO):
-        def write(self, text: str) -> int:
-            raise BrokenPipeError
-
-    ProgressLine(max_steps=1, shown=True, stream=Gone()).say("hello")
-
-
-def test_readable_seconds() -> None:
-    assert [readable_seconds(s) for s in (12.4, 600, 12_000)] == ["12 s", "10 min", "3 h 20 min"]

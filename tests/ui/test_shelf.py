@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from music_reformer.errors import UserError
-from music_reformer.ui.shelf import Shelf, safe_stem
+from music_reformer.ui.shelf import MAX_NAME, Shelf, piece_name, safe_stem, variation_name
 
 
 def test_what_is_put_is_found_under_its_key_and_its_own_name(tmp_path: Path) -> None:
@@ -129,3 +129,13 @@ def test_a_key_that_is_no_text_is_refused_in_a_sentence(tmp_path: Path, key: obj
 )
 def test_names_are_fit_for_files_and_headers(sent: str, kept: str) -> None:
     assert safe_stem(sent) == kept
+
+
+@pytest.mark.parametrize("piece", ["Evening walk", "a" * 300, "a - bars 1-2 - seed 1 - 1"])
+def test_the_name_of_a_variation_says_piece_bars_and_seed(piece: str) -> None:
+    name = variation_name(piece, first=17, last=24, seed=2**31 - 1, number=8)
+    assert name.endswith(" - bars 17-24 - seed 2147483647 - 8")
+    assert len(name) <= MAX_NAME
+    assert piece.startswith(piece_name(name))
+    assert variation_name("a", first=3, last=3, seed=1, number=1) == "a - bar 3 - seed 1 - 1"
+    assert piece_name("a - seed 5 - 1") == "a", "of an earlier version"

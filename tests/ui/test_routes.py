@@ -14,7 +14,6 @@ import symusic
 from music_reformer.midi.examples import EXAMPLES
 from music_reformer.ui import routes
 from music_reformer.ui.operations import Operations
-from music_reformer.ui.shelf import MAX_NAME, piece_name, variation_name
 
 BAR = 3 * 480  # ticks of the waltz
 
@@ -109,13 +108,3 @@ def test_only_a_few_are_made_at_once(
     codes = [answer.status_code for answer in answers]
     assert sorted(set(codes)) == [200, 503]
     assert codes.count(200) >= routes.MAX_PARTS
-
-
-@pytest.mark.parametrize("piece", ["Evening walk", "a" * 300, "a - bars 1-2 - seed 1 - 1"])
-def test_the_name_of_a_variation_says_piece_bars_and_seed(piece: str) -> None:
-    name = variation_name(piece, first=17, last=24, seed=2**31 - 1, number=8)
-    assert name.endswith(" - bars 17-24 - seed 2147483647 - 8")
-    assert len(name) <= MAX_NAME
-    assert piece.startswith(piece_name(name))
-    assert variation_name("a", first=3, last=3, seed=1, number=1) == "a - bar 3 - seed 1 - 1"
-    assert piece_name("a - seed 5 - 1") == "a", "of an earlier version"

@@ -1,4 +1,4 @@
-"""The average of the weights, and rows that grow: what they are, and that a killed run goes on with them exactly."""
+"""The average of the weights: what it is, and that a killed run goes on with it exactly, while its rows grow."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ import torch
 from helpers import training_runs as runs
 from helpers.small_store import write_store
 from music_reformer.config import TrainConfig
-from music_reformer.data.rows import CurriculumBatches
-from music_reformer.data.store import TokenStore
 from music_reformer.errors import UserError
 from music_reformer.model.reformer import ReformerLM
 from music_reformer.model.weights import load_weights
 from music_reformer.training.average import WeightAverage
-from music_reformer.training.datamodule import RowDataModule
 from music_reformer.training.module import LanguageModule
 from music_reformer.training.run import train
 
@@ -64,26 +61,6 @@ def test_without_a_decay_there_is_no_average(store: Path, tmp_path: Path) -> Non
     average.on_train_start(None, module)  # type: ignore[arg-type]
     average.after_step(None, module, 1)  # type: ignore[arg-type]
     assert average.state_dict() == {}
-
-
-class _Trainer:
-    global_rank, world_size = 0, 1
-
-
-def test_rows_grow_and_a_batch_has_as_many_tokens_throughout(store: Path, tmp_path: Path) -> None:
-    config = config_of(store, tmp_path)
-    config.model.vocab_size = 300
-    data = RowDataModule(store=TokenStore.open(str(store)), config=config)
-    data.trainer = _Trainer()  # type: ignore[assignment]
-    batches = CurriculumBatches(config.trainer, data._stage)
-    shapes = [tuple(batches[number]["tokens"].shape) for number in range(20)]
-    # Two batches are a step.
-    assert shapes == [(8, 16)] * 8 + [(4, 32)] * 6 + [(2, 64)] * 6
-    assert [int(batches[number]["number"]) for number in (0, 8, 19)] == [0, 8, 19]
-    again = CurriculumBatches(config.trainer, data._stage)
-    for number in (17, 3, 9):
-        for name, tensor in batches[number].items():
-            assert torch.equal(again[number][name], tensor)
 
 
 @pytest.mark.slow

@@ -1,0 +1,130 @@
+"""Bars and parts in streams of the Parts encoding, against reading the tokens one by one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from helpers.scores import random_score
+from music_reformer.config import TokenizerConfig
+from music_reformer.midi.bars import BarReader
+from music_reformer.midi.parts import part_order
+from music_reformer.midi.parts_reader import Part, PartsReader, reader_for
+from music_reformer.midi.parts_stream import PartsDecoder
+from music_reformer.midi.tokenizer import MusicTokenizer
+
+TOKENIZER = MusicTokenizer(TokenizerConfig(encoding="Parts", use_chords=True))
+VOCABULARY = TOKENIZER.vocabulary
+READER = PartsReader(VOCABULARY)
+PROGRAMS = (0, 0, 40, 73)
+
+
+def stream(seed: int) -> np.ndarray:
+    return TOKENIZER.encode(random_score(seed, programs=PROGRAMS))
+
+
+def bars_of(ids: np.ndarray) -> list[tuple[list[int], dict[Part, list[int]]]]:
+    """Of each bar: what stands in front of its parts, and the tokens of each part, its name included; one by one."""
+    bars: list[tuple[list[int], dict[Part, list[int]]]] = []
+    for line in np.split(ids, np.flatnonzero([VOCABULARY.kinds[token] == "Bar" for token in ids]))[1:]:
+        blocks = np.split(line, np.flatnonzero([VOCABULARY.kinds[token] == "Program" for token in line]))
+        parts = {}
+        for block in blocks[1:]:
+            numbered = VOCABULARY.kinds[block[1]] == "Part"
+            parts[VOCABULARY.values[block[0]], VOCABULARY.values[block[1]] if numbered else 1] = block.tolist()
+        bars.append((blocks[0].tolist(), parts))
+    return bars
+
+
+def test_each_encoding_has_its_reader() -> None:
+    assert type(reader_for(VOCABULARY)) is PartsReader
+    assert type(reader_for(MusicTokenizer(TokenizerConfig()).vocabulary)) is BarReader
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_parts_and_programs_are_those_of_the_tokens(seed: int) -> None:
+    ids = stream(seed)
+    parts = {part for _, found in bars_of(ids) for part in found}
+    assert READER.parts(ids) == sorted(parts, key=lambda part: part_order(*part))
+    assert READER.programs(ids) == {program for program, _ in parts}
+    assert len(READER.bars(ids)) == len(bars_of(ids))
+
+
+@pytest.mark.parametrize("chosen", [{(0, 2)}, {(0, 1), (73, 1)}, set()])
+def test_parts_are_divided_from_the_others(chosen: set[Part]) -> None:
+    ids = stream(1)
+    others, theirs = READER.divide_parts(ids, chosen)
+    expected_others, expected_theirs = [], []
+    for head, parts in bars_of(ids):
+        expected_others += head + [token for part, tokens in parts.items() if part not in chosen for token in tokens]
+        line = head[:3] if VOCABULARY.kinds[head[1]] == "Cut" else head[:1]
+        expected_theirs += line + [token for part, tokens in parts.items() if part in chosen for token in tokens]
+    assert ids[others].tolist() == expected_others
+    assert ids[theirs].tolist() == expected_theirs
+
+
+def test_chords_are_with_the_notes_where_all_instruments_are_meant() -> None:
+    ids = stream(2)
+    chords = np.isin(ids, [token for kind in ("ChordRoot", "NoChord") for token in VOCABULARY.ids_of[kind]])
+    assert chords.any()
+    others, theirs = READER.divide(ids, {40})
+    assert others[chords].all()
+    assert not theirs[chords].any()
+    others, theirs = READER.divide(ids, set())
+    assert theirs[chords].all()
+    assert not others[chords].any()
+    assert not np.isin(READER.without_chords(ids), ids[chords]).any()
+    plain = MusicTokenizer(TokenizerConfig(encoding="Parts"))
+    score = random_score(2, programs=PROGRAMS)
+    names = [TOKENIZER.tokens[token] for token in READER.without_chords(ids)]
+    assert names == [plain.tokens[token] for token in plain.encode(score)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_notes_are_those_that_decoding_gives(seed: int) -> None:
+    ids = stream(seed)
+    found = READER.notes(ids)
+    starts = np.concatenate([[0], np.cumsum(found.bar_lengths)])
+    decoder = PartsDecoder(VOCABULARY)
+    decoded = [note for token in ids.tolist() for note in decoder.advance(token)]
+    assert len(decoded) == len(found.pitch)
+    for note, bar, part, position, duration, pitch in zip(
+        decoded, found.bar, found.part, found.position, found.duration, found.pitch, strict=True
+    ):
+        assert found.parts[part] == (-1 if note.drum else note.program, note.part)
+        assert (note.start_tick, note.pitch) == (starts[bar] + position, pitch)
+        assert note.end_tick - note.start_tick == duration
+
+
+def test_parts_get_other_programs_in_the_order_that_these_have() -> None:
+    ids = stream(0)
+    new = {(40, 1): (10, 1), (0, 2): (100, 1)}
+    expected = []
+    for head, parts in bars_of(ids):
+        expected += head
+        renamed = {new.get(part, part): tokens[1 + (part[1] > 1) :] for part, tokens in parts.items()}
+        for part in sorted(renamed, key=lambda part: part_order(*part)):
+            expected += [*READER._name(part), *renamed[part]]
+    assert READER.reassigned(ids, new).tolist() == expected
+    back = {after: before for before, after in new.items()}
+    assert np.array_equal(READER.reassigned(READER.reassigned(ids, new), back), ids)
+
+
+def test_a_part_can_be_silent_in_some_bars() -> None:
+    ids = stream(0)
+    silent = {(1, (0, 1)), (3, (40, 1))}
+    expected = []
+    for number, (head, parts) in enumerate(bars_of(ids)):
+        expected += head
+        for part, tokens in parts.items():
+            expected += [] if (number, part) in silent else tokens
+    assert READER.without(ids, silent).tolist() == expected
+
+
+def test_instruments_that_are_only_named_do_not_play() -> None:
+    ids = stream(0)
+    named = np.concatenate([ids[:1], np.array(READER.naming({5, -1}), dtype=ids.dtype), ids[1:]])
+    assert READER.programs(named) == READER.programs(ids)
+    assert [TOKENIZER.tokens[token] for token in READER.naming({5, -1})] == [
+        "Directions", "Program_-1", "Program_5", "Music",
+    ]  # fmt: skip
