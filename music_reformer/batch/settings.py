@@ -21,7 +21,7 @@ class GenerateConfig(Request):
     # A MIDI file or a folder of them; null: compose from nothing.
     prompts: str | None = location(None)
     output: str = location("???")
-    # Lay the bars of played music where the music has them (midi/retiming.py); false: where the file has them.
+    # Find the bars of played music in the playing (midi/retiming.py); false: keep the file's bars.
     find_beats: bool = True
     # Several seeds, each for all variations of every prompt; the names of the files then contain the seed.
     seeds: list[int] = bounded([], 0, MAX_SEED, size=(0, 1_000_000))
@@ -32,7 +32,7 @@ class GenerateConfig(Request):
     # Processes, or workers of the cluster; 0: one for each GPU, or else for each core.
     workers: int = bounded(1, 0, MAX_PROCESSES, hint="0 is one for each GPU or core")
     # Variations per step of the model, of several prompts at once: more tokens a second. 0: one prompt at a time.
-    # On a GPU, about one file in some hundred then differs from what the prompt alone gives (generation/loop.py).
+    # On a GPU, about one file in a hundred then differs from what its prompt gives alone (generation/loop.py).
     rows: int = bounded(0, 0, 4096, hint="0 is one prompt at a time")
     device: str = "auto"
 

@@ -26,7 +26,7 @@ class IntegerTokenizer:
 
     Args:
         names: name of each value, such as "Value_7". The part before the _ is the kind of token in evaluation, and
-            tokens named as "Pitch_60" is are transposed in training.
+            tokens named like "Pitch_60" are transposed in training.
 
     Raises:
         UserError: there are more values than token ids.

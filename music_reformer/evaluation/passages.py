@@ -3,7 +3,7 @@
 `TrainingSet` finds copies exactly, and needs the store. This is a Bloom filter (Bloom, 1970) over the runs of `RUN`
 symbols (see `originality.py`) of the top lines of all training pieces. A run that stands there is always found; one
 that does not is found with a probability of some thousandths, so one alone does not count. Runs that follow each other
-make a passage. They may come from different pieces: a passage is at most as long as is said.
+make a passage. They may come from different pieces, so the length of a passage is an upper bound.
 """
 
 from __future__ import annotations

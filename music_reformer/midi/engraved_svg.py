@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
-# What the ids begin with that we give to measures and notes, and how one ends that is tied to the note before, or over
-# the bar line.
+# Prefixes of the ids of measures and notes, and suffixes of notes that are tied to the note before, or across the bar
+# line.
 MEASURE, NOTE, TIED, TIED_OVER = "bar-", "note-", "t", "o"
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 SHAPES = frozenset({"path", "rect", "ellipse", "polygon", "polyline", "line", "text", "tspan"})
@@ -45,7 +45,7 @@ class PlainSvg:
 
 
 def plain_svg(drawn: str, glyphs: Glyphs) -> PlainSvg:
-    """What Verovio drew on a page, without all but its shapes; `glyphs` receives the outlines that they use."""
+    """A page drawn by Verovio, reduced to its shapes; `glyphs` receives the outlines that they use."""
     root = ElementTree.fromstring(drawn)
     for definition in root.iterfind(f"{NAMESPACE}defs/{NAMESPACE}g"):
         name = GLYPH.fullmatch(definition.get("id", ""))
@@ -86,7 +86,7 @@ def _kept(element: ElementTree.Element) -> Iterator[ElementTree.Element]:
 
 
 def _group(element: ElementTree.Element) -> dict[str, str]:
-    """What a group is told by: its class, its bar, its note, and where it is moved."""
+    """The attributes of a group that are kept: its class, bar, note and transformation."""
     kept = _drawing(element)
     classes = [each for each in element.get("class", "").split() if each in CLASSES]
     if classes:

@@ -21,7 +21,7 @@ from music_reformer.midi.cut import SUSTAIN, new_track
 from music_reformer.midi.score import bar_starts, with_likely_metre
 from music_reformer.midi.vocabulary import program_of
 
-# What a track plays, as it is known in all variations: program (-1: drums), name, and which of several such tracks.
+# Identity of a track across variations: program (-1: drums), name, and its number among the tracks that share both.
 Player = tuple[int, str, int]
 
 

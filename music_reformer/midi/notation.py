@@ -77,7 +77,7 @@ def convert(data: bytes, name: str, title: str) -> bytes:
 
 @dataclass(frozen=True)
 class WrittenPiece:
-    """A piece as it is written: what stands on the staves, and in which bars."""
+    """A piece as it is written: its parts and its bars."""
 
     parts: list[WrittenPart]
     frame: _Frame
@@ -104,7 +104,7 @@ def written_piece(data: bytes, name: str) -> WrittenPiece:
 
 
 def xml_of(piece: WrittenPiece, span: range, *, title: str) -> tuple[bytes, ElementTree.Element]:
-    """Some bars of a piece as MusicXML: what stands before its root, and the root."""
+    """Some bars of a piece as MusicXML: the declarations before its root element, and the root."""
     import music21
 
     parts = piece.parts

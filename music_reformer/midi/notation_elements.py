@@ -187,7 +187,7 @@ def instrument_of(part: WrittenPart, number: int) -> Any:
 
 
 def _abbreviation(name: str, instrument: Any) -> str:
-    """What stands before all systems but the first."""
+    """The short name, printed before every system but the first."""
     words, usual = name.split(), instrument.instrumentName or ""
     number = words.pop() if len(words) > 1 and words[-1].isdigit() else ""
     if len(name) <= SHORT_NAME:

@@ -105,7 +105,7 @@ class Feel:
 
     @classmethod
     def of(cls, played: symusic.Score, written: symusic.Score, until: int) -> Feel | None:
-        """The feel of what is before tick `until`, if it was loosely played: if `written` is not `played` itself."""
+        """The feel of the music before tick `until`; None if it was played strictly (`written` is `played` itself)."""
         if written is played:
             return None
         late: dict[int, list[int]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Where instruments of General MIDI are usually played: for those of which a piece shows nothing."""
+"""Usual playing ranges of General MIDI instruments, for instruments that a piece has no notes of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a piece probably returns in the bars behind its end, from how its last bars resemble earlier ones.
+"""Predicts which bars of a piece return after its end, from how its last bars resemble earlier ones.
 
 Where the last bars repeat earlier ones, what followed then probably follows again: 57 held-out pieces went on 1.6
 standard deviations more alike than any two of their bars where it seemed so, elsewhere 0.2 (docs/decisions/018).

@@ -21,7 +21,7 @@ class WeightAverage(AfterStep):
     The decay is smaller in the first steps, so that the initial weights do not stay in the average.
 
     Args:
-        decay: part of the average that stays at each step, below 1; 0: there is no average.
+        decay: fraction of the average kept at each step, below 1; 0: no average.
     """
 
     def __init__(self, decay: float) -> None:

@@ -92,7 +92,7 @@ class CorpusLoss:
     Attributes:
         corpus: its name.
         total: loss in nats, summed over the targets.
-        num_targets, num_notes: of the rows looked at.
+        num_targets, num_notes: of the validated rows.
     """
 
     corpus: str
@@ -124,7 +124,7 @@ class Validator(AfterStep):
         self.every, self.average, self.progress = every, average, progress
         # This process's share of the rows; None: there is no validation split.
         self.batches: ValidationBatches | None = None
-        # Nats per token at the step just done, corpora weighed as in training; None when it was not looked at.
+        # Nats per token at the step just done, corpora weighted as in training; None if it was not validated.
         self.loss: float | None = None
         # The same by corpus, if there are several.
         self.by_corpus: list[CorpusLoss] = []
@@ -146,9 +146,9 @@ class Validator(AfterStep):
         if self.batches is None or (step % self.every and step < trainer.max_steps):
             return
         with self.progress.pause(), self.average.applied(module), gathered(module.model):
-            self.loss = self._look(trainer, module, self.batches)
+            self.loss = self._validation_loss(trainer, module, self.batches)
 
-    def _look(self, trainer: pl.Trainer, module: LanguageModule, batches: ValidationBatches) -> float:
+    def _validation_loss(self, trainer: pl.Trainer, module: LanguageModule, batches: ValidationBatches) -> float:
         strategy = trainer.strategy
         sums = torch.zeros(len(batches.corpora), 3, dtype=torch.float64, device=strategy.root_device)
         module.eval()

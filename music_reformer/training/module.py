@@ -30,7 +30,7 @@ def derived_seed(*numbers: int) -> int:
 
 
 def learning_rate_factor(step: int, *, config: OptimizerConfig, max_steps: int) -> float:
-    """Part of the peak learning rate at an optimizer step: linear warm-up, then half a cosine or a cool-down."""
+    """Fraction of the peak learning rate at an optimizer step: linear warm-up, then half a cosine or a cool-down."""
     if step < config.warmup_steps:
         return (step + 1) / config.warmup_steps
     if config.cooldown_steps is None:

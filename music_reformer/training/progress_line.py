@@ -26,9 +26,9 @@ class ProgressLine:
         self.max_steps, self.shown = max_steps, shown
         self.stream = sys.stderr if stream is None else stream
         self.live = shown and self.stream.isatty()
-        # Seconds and targets of the steps lately. The first is left out as soon as there is another: in it kernels are
-        # compiled and loader workers start.
-        self._lately: deque[tuple[float, int]] = deque(maxlen=_MOST_STEPS)
+        # Seconds and targets of the latest steps. The very first is dropped as soon as there is another: kernels are
+        # compiled and loader workers start in it.
+        self._latest: deque[tuple[float, int]] = deque(maxlen=_MOST_STEPS)
         self._only_first = True
         self._mark = time.monotonic()
         self._drawn = 0.0
@@ -41,21 +41,21 @@ class ProgressLine:
         """An optimizer step was taken."""
         now = time.monotonic()
         seconds, self._mark = max(now - self._mark, 1e-9), now
-        if self._lately and self._only_first:
-            self._lately.clear()
+        if self._latest and self._only_first:
+            self._latest.clear()
             self._only_first = False
-        self._lately.append((seconds, num_targets))
-        while len(self._lately) > 1 and self._seconds() > _MEMORY:
-            self._lately.popleft()
+        self._latest.append((seconds, num_targets))
+        while len(self._latest) > 1 and self._seconds() > _MEMORY:
+            self._latest.popleft()
         self._draw(f"step {step:,}/{self.max_steps:,}  loss {loss:.4f}  {self._speed(step)}")
 
     @property
     def rate(self) -> float:
-        """Targets per second, lately."""
-        return sum(targets for _, targets in self._lately) / max(self._seconds(), 1e-9)
+        """Targets per second over the latest steps."""
+        return sum(targets for _, targets in self._latest) / max(self._seconds(), 1e-9)
 
     def _seconds(self) -> float:
-        return sum(seconds for seconds, _ in self._lately)
+        return sum(seconds for seconds, _ in self._latest)
 
     def validating(self, done: int, total: int) -> None:
         """Some validation batches are done."""
@@ -81,7 +81,7 @@ class ProgressLine:
             self._write(("\r\x1b[K" if self.live else "") + text + "\n")
 
     def _speed(self, step: int) -> str:
-        step_seconds = self._seconds() / max(1, len(self._lately))
+        step_seconds = self._seconds() / max(1, len(self._latest))
         left = readable_seconds((self.max_steps - step) * step_seconds)
         return f"{self.rate:,.0f} tokens/s  {left} left"
 

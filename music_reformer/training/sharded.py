@@ -67,7 +67,7 @@ class ShardedStrategy(ModelParallelStrategy):
         super().setup_environment()
 
     def shard(self, model: nn.Module) -> None:
-        """Put a model's weights in parts, once."""
+        """Shard a model's weights, once."""
         if not isinstance(model, FSDPModule):
             fully_shard(model, mesh=self.device_mesh["data_parallel"], reshard_after_forward=False)
             register_fsdp_forward_method(model, "loss")

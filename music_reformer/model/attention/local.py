@@ -41,7 +41,7 @@ class LocalAttention(nn.Module):
         return self._attend(x_BLE, documents)[0], None
 
     def prefill(self, x_BLE: Tensor, documents: Documents, num_rounds: int) -> tuple[Tensor, RecentCache]:
-        """The parallel pass over prompts, and the cache from which `step` goes on; nothing is hashed in rounds."""
+        """The parallel pass over prompts, and the cache from which `step` goes on; `num_rounds` is unused."""
         out_BLE, query_key_value_BLTHD = self._attend(x_BLE, documents)
         _, key_BLHD, value_BLHD = query_key_value_BLTHD.float().unbind(dim=2)
         rotated_BLHD = rotate(key_BLHD, documents.rotary(self.head_width))
@@ -85,7 +85,7 @@ class FullAttention(nn.Module):
         return out_BLE, None
 
     def prefill(self, x_BLE: Tensor, documents: Documents, num_rounds: int) -> tuple[Tensor, GrowingCache]:
-        """The parallel pass over prompts, and the cache from which `step` goes on; nothing is hashed in rounds."""
+        """The parallel pass over prompts, and the cache from which `step` goes on; `num_rounds` is unused."""
         out_BLE, key_BHLD, value_BHLD = self._attend(x_BLE, documents)
         return out_BLE, GrowingCache.filled(key_BHLD, value_BHLD)
 
