@@ -1,10 +1,10 @@
 """The page as a composer feels it: seconds until something is there to see or to hear, and the memory of the server.
 
-    python -m benchmarks.page
+    python -m benchmarks.page                 # five of each; three minutes on two idle cores
+    python -m benchmarks.page --repeats 1     # a trial
 
-Serves the shipped weights in a process of its own and visits them with the system's Chromium; three minutes on two idle
-cores. Times are medians over `--repeats`. The server is started twice: the first start on a machine compiles, the next
-ones find what it compiled.
+Serves the shipped weights in a process of its own and visits them with the system's Chromium. Times are medians over
+`--repeats`. The server is started twice: the first start on a machine compiles, the next ones find what it compiled.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from music_reformer.midi.examples import EXAMPLES
 
 TOKENS = 8_000  # of the long prompt
 BARS, VARIATIONS = 16, 4
-ROUNDS = 6  # of compositions, for the plateau of the memory
+ROUNDS = 6  # of compositions at least, for the plateau of the memory
+PATIENCE = 300.0  # seconds for the server to start
 GOALS = {
     "server start to page, s": 5.0,
     "file to first picture, s": 0.3,
@@ -40,6 +41,7 @@ GOALS = {
     "Continue to first new note, s": 1.0,
     f"{VARIATIONS} variations of {BARS} bars behind {TOKENS:,} tokens, s": 4.0,
     "memory of an idle server, MB": 500.0,
+    f"growth of memory a composition, last {ROUNDS // 2}, MB": 5.0,
 }
 # Seconds from a press of a button to the frame in which it has brought what a script sees.
 PRESS = """async ([button, seen]) => {
@@ -95,8 +97,8 @@ def served(folder: Path, checkpoint: str) -> Iterator[tuple[str, int, float]]:
                 urllib.request.urlopen(address, timeout=5).read()
                 break
             except (urllib.error.URLError, OSError):
-                if process.poll() is not None:
-                    raise RuntimeError((folder / "log").read_text()) from None
+                if process.poll() is not None or time.monotonic() - began > PATIENCE:
+                    raise RuntimeError(f"The page did not start:\n{(folder / 'log').read_text()}") from None
                 time.sleep(0.02)
         yield address, process.pid, time.monotonic() - began
     finally:
@@ -176,19 +178,13 @@ def main(arguments: list[str] | None = None) -> None:
                 time.sleep(5)
                 idle.append(memory(process))
                 found = visited(address, process, files, options.repeats) if number else {}
-    median = statistics.median
-    values = [
-        starts[-1],
-        median(found["picture"]),
-        median(found["sound"]),
-        median(found["note"]),
-        median(found["long"]),
-        idle[-1],
-    ]
+    values = [starts[-1], *(statistics.median(found[name]) for name in ("picture", "sound", "note", "long")), idle[-1]]
+    megabytes = found["megabytes"]
+    last = megabytes[-1 - ROUNDS // 2 :]
+    values.append((last[-1] - last[0]) / (len(last) - 1))
     rows = [
         {"what": what, "goal": goal, "value": value} for (what, goal), value in zip(GOALS.items(), values, strict=True)
     ]
-    megabytes = found["megabytes"]
     show(
         "The page, medians",
         ("", "goal", "measured"),

@@ -131,6 +131,14 @@ def walk(tab: Any, other: Any) -> Iterator[str]:
     tab.evaluate("window.scrollTo(0, 0)")
     yield "16-score"
     tab.keyboard.press("s")
+    tab.click("#compare summary")
+    tab.click("#join-bars")
+    for key in "1221":
+        tab.keyboard.press(key)
+    tab.click(".join-go")
+    tab.wait_for_selector(".card[data-selected] >> text=Joined")
+    yield "19-joined"
+    tab.click(".join-close")
     tab.set_input_files("#file", {"name": "holiday.mid", "mimeType": "audio/midi", "buffer": b"JFIF, not MIDI"})
     tab.wait_for_selector("#message:not([hidden])")
     yield "10-a-file-that-is-none"

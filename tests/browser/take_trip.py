@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageOps
 from take_pictures import opened
 
 from helpers.chromium import chromium_browser
@@ -25,6 +25,7 @@ from music_reformer.ui.page import build_page, launch_page
 
 SIZE = (1280, 800)
 PAPER = (794, 1123)  # A4 at 96 dots an inch
+MARGIN = 45  # 12 millimetres, as engraved.css has them
 PREVENT_PRINTING = "window.print = () => {}"
 
 
@@ -90,7 +91,9 @@ def dragged_out(tab: Any) -> None:
     tab.mouse.move(box["x"] + 90, box["y"] - 60, steps=5)
     until(tab, "window.dragged?.includes('Small waltz - bars 17-24 - seed 7 - 2.mid')")
     tab.mouse.up()
-    tab.click(".card >> nth=1 >> .card-face")
+    if card.get_attribute("data-selected") is None:  # where the browser takes the drag for no click
+        tab.click(".card >> nth=1 >> .card-face")
+    tab.wait_for_selector(".card:nth-child(2)[data-selected]")
 
 
 def printed(tab: Any) -> None:
@@ -101,7 +104,7 @@ def printed(tab: Any) -> None:
     tab.click("#print")
     until(tab, "document.querySelector('.sheet') !== null")
     tab.emulate_media(media="print")
-    tab.set_viewport_size({"width": PAPER[0], "height": PAPER[1]})
+    tab.set_viewport_size({"width": PAPER[0] - 2 * MARGIN, "height": PAPER[1] - 2 * MARGIN})
     assert tab.inner_text(".sheet h1") == "Small waltz"
 
 
@@ -128,6 +131,8 @@ def main() -> None:
         tab = opened(browser, address, *SIZE, "light")
         for name in trip(tab):
             picture = Image.open(io.BytesIO(tab.screenshot())).convert("RGB")
+            if name.endswith("printed"):
+                picture = ImageOps.expand(picture, MARGIN, "white")
             picture.quantize(256, method=Image.Quantize.FASTOCTREE).save(folder / f"{name}.png", optimize=True)
             sys.stderr.write(f"{name}\n")
         tab.context.close()

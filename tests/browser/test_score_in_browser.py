@@ -105,6 +105,7 @@ def test_the_score_follows_with_the_roll_unless_the_visitor_scrolls_away(visit: 
     assert tab.evaluate("document.querySelector('#engraved').scrollTop") > 0
     tab.keyboard.press("Home")
     until(tab, BAR_IN_VIEW)
+    tab.select_option("#speed", "0.5")  # half a minute until the music comes to the last system by itself
     tab.click("#play")
     _, score = _boxes(tab)
     tab.mouse.move(score["x"] + 50, score["y"] + 50)

@@ -1,6 +1,7 @@
 // The blind test: two of the variations are heard as A and B, in an order that nobody knows, and the visitor says which is
 // better. This browser keeps the choices, and writes them as CSV.
 
+import { downloadBlob } from "./downloads.js";
 import { announce } from "./messages.js";
 import { recalled, remember } from "./switch.js";
 
@@ -30,9 +31,8 @@ export class BlindTest {
   #run = null;  // whose variations are heard; null: no test is on
   #pair = [0, 0];  // places of A and B
 
-  /** `save(name, blob)` downloads a file. */
-  constructor({ element, piece, desk, transport, save }) {
-    Object.assign(this, { element, piece, desk, transport, save });
+  constructor({ element, piece, desk, transport }) {
+    Object.assign(this, { element, piece, desk, transport });
     this.said = element.querySelector("p");
     element.addEventListener("click", ({ target }) => {
       const { hear, prefer } = target.closest("button")?.dataset ?? {};
@@ -104,5 +104,5 @@ export class BlindTest {
 
   #called(place) { return this.#run.variations[place].joined ? "joined" : `variation ${place + 1}`; }
 
-  saveChoices() { this.save("choices.csv", new Blob([csvOf(choices())], { type: "text/csv" })); }
+  saveChoices() { downloadBlob(new Blob([csvOf(choices())], { type: "text/csv" }), "choices.csv"); }
 }

@@ -2,6 +2,7 @@
 // music that reach as far as a chord lasts. What has no room is left out.
 
 import { colours, prepare } from "./draw.js";
+import { onNotes } from "./roll-picture.js";
 
 const HEARD = 20;  // height of the upper row
 const INSET = 4;  // pixels from where a chord begins to its name
@@ -43,15 +44,12 @@ export function drawChords(lane) {
   const { context, width, height } = prepare(lane.canvas);
   const palette = colours();
   context.textBaseline = "middle";
-  context.save();
-  context.beginPath();
-  context.rect(roll.keys, 0, width, height);
-  context.clip();
-  drawSelection(lane, context, palette, height);
-  drawHeard(lanes, context, palette);
-  if (lanes.asked.bars) drawAsked(lanes, context, palette, height);
-  drawCursor(lane, context, palette, height);
-  context.restore();
+  onNotes(roll, context, { width, height }, () => {
+    drawSelection(lane, context, palette, height);
+    drawHeard(lanes, context, palette);
+    if (lanes.asked.bars) drawAsked(lanes, context, palette, height);
+    drawCursor(lane, context, palette, height);
+  });
   context.font = `${roll.keys > 40 ? 10 : 9}px ${lanes.font}`;
   context.fillStyle = palette.muted;
   context.fillText("chords", roll.keys > 40 ? 8 : 2, HEARD / 2 + 1);

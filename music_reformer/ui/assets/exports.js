@@ -3,6 +3,7 @@
 
 import { exportAs, fileAddress } from "./api.js";
 import { channelsOf } from "./channels.js";
+import { download, downloadBlob } from "./downloads.js";
 import { count } from "./draw.js";
 import { canEncode } from "./ogg-opus.js";
 import { heardTracks, oggFileOf, stemsOf, wavOf } from "./sound-files.js";
@@ -78,9 +79,8 @@ export class Exports {
     const blob = await make({ score, silent, channels: channelsOf(score.tracks) }, (share) => {
       this.status.textContent = `Rendering… ${Math.round(share * 100)} %`;
     });
-    const address = URL.createObjectURL(blob);
-    this.#save(address, `${name}${suffix}`);
-    setTimeout(() => URL.revokeObjectURL(address), 60_000);
+    downloadBlob(blob, `${name}${suffix}`);
+    this.#tell(`${name}${suffix}`);
   }
 
   async _link() {
@@ -97,8 +97,9 @@ export class Exports {
   }
 
   #save(address, name) {
-    const link = Object.assign(document.createElement("a"), { href: address, download: name });
-    link.click();
-    this.status.textContent = `Downloading ${name}`;
+    download(address, name);
+    this.#tell(name);
   }
+
+  #tell(name) { this.status.textContent = `Downloading ${name}`; }
 }

@@ -1,7 +1,7 @@
 // The pointer on the roll while notes are edited: it selects, moves and stretches notes and adds new ones. What it has
 // hold of is drawn as outlines; the notes themselves change when it lets go. Ruler and keys move the view, as always.
 
-import { RULER, boxOf, frameOf } from "./roll-picture.js";
+import { RULER, boxOf, frameOf, onNotes } from "./roll-picture.js";
 import { firstFrom } from "./score.js";
 import { shifted, snap, tickAt } from "./notes.js";
 
@@ -154,33 +154,30 @@ export class Hand {
     if (!this.editing.isOn) return;
     const { roll, editing } = this;
     const drag = this.#drag;
-    context.save();
-    context.beginPath();
-    context.rect(roll.keys, RULER, frame.width, frame.height);
-    context.clip();
-    context.strokeStyle = context.fillStyle = palette.ink;
-    context.lineWidth = 2;
-    const moves = drag?.moved && drag.change;
-    const notes = moves ? shifted(this.#score, editing.selected, drag.change).map(({ made }) => made) : editing.selected;
-    for (const note of notes) {
-      const { x, y, wide, tall } = boxOf(this.roll, note, frame);
-      context.strokeRect(x - 1, y, wide + 2, tall);
-      context.globalAlpha = 0.22;
-      context.fillRect(x, y, wide, tall);
-      context.globalAlpha = 1;
-    }
-    if (drag?.kind === "frame" && drag.moved) {
-      context.lineWidth = 1;
-      context.setLineDash([4, 3]);
-      context.strokeRect(drag.from.x, drag.from.y, drag.to.x - drag.from.x, drag.to.y - drag.from.y);
-    }
-    const place = drag?.kind === "draw" ? null : editing.place;
-    if (place) {
-      const box = boxOf(this.roll, place, frame);
-      context.lineWidth = 1.5;
-      context.setLineDash([3, 2]);
-      context.strokeRect(box.x, box.y, box.wide, box.tall);
-    }
-    context.restore();
+    onNotes(roll, context, frame, () => {
+      context.strokeStyle = context.fillStyle = palette.ink;
+      context.lineWidth = 2;
+      const moves = drag?.moved && drag.change;
+      const notes = moves ? shifted(this.#score, editing.selected, drag.change).map(({ made }) => made) : editing.selected;
+      for (const note of notes) {
+        const { x, y, wide, tall } = boxOf(this.roll, note, frame);
+        context.strokeRect(x - 1, y, wide + 2, tall);
+        context.globalAlpha = 0.22;
+        context.fillRect(x, y, wide, tall);
+        context.globalAlpha = 1;
+      }
+      if (drag?.kind === "frame" && drag.moved) {
+        context.lineWidth = 1;
+        context.setLineDash([4, 3]);
+        context.strokeRect(drag.from.x, drag.from.y, drag.to.x - drag.from.x, drag.to.y - drag.from.y);
+      }
+      const place = drag?.kind === "draw" ? null : editing.place;
+      if (place) {
+        const box = boxOf(this.roll, place, frame);
+        context.lineWidth = 1.5;
+        context.setLineDash([3, 2]);
+        context.strokeRect(box.x, box.y, box.wide, box.tall);
+      }
+    }, RULER);
   }
 }

@@ -2,7 +2,7 @@
 // versions of the piece in which they stand.
 
 import { keyOf } from "./notes.js";
-import { boxOf } from "./roll-picture.js";
+import { boxOf, onNotes } from "./roll-picture.js";
 
 export class Locks {
   #keys = new Set();
@@ -70,18 +70,15 @@ export class Locks {
   draw(context, frame, palette) {
     const { piece, roll } = this;
     if (!this.#those.size) return;
-    context.save();
-    context.beginPath();
-    context.rect(roll.keys, 0, frame.width, frame.height);
-    context.clip();
-    context.strokeStyle = palette.ink;
-    context.lineWidth = 1.5;
-    context.setLineDash([3, 2]);  // selected ones have a whole frame
-    for (const note of piece.score.notes) {
-      if (!this.has(note)) continue;
-      const { x, y, wide, tall } = boxOf(roll, note, frame);
-      context.strokeRect(x - 1.5, y - 1, wide + 3, tall + 2);
-    }
-    context.restore();
+    onNotes(roll, context, frame, () => {
+      context.strokeStyle = palette.ink;
+      context.lineWidth = 1.5;
+      context.setLineDash([3, 2]);  // selected ones have a whole frame
+      for (const note of piece.score.notes) {
+        if (!this.has(note)) continue;
+        const { x, y, wide, tall } = boxOf(roll, note, frame);
+        context.strokeRect(x - 1.5, y - 1, wide + 3, tall + 2);
+      }
+    });
   }
 }

@@ -104,7 +104,7 @@ const locks = roll.locks = new Locks({ piece, roll, onChange: () => remember() }
 const composing = new Composing({ piece, desk, settings, parts, locks, studying, instruments: offer.instruments, keep: (index) => keeping.keep(index) });
 const keeping = new Keeping({ piece, desk, player, composing });
 const joining = new Joining({ element: $("joiner"), piece, desk });
-const blind = new BlindTest({ element: $("blind"), piece, desk, transport, save });
+const blind = new BlindTest({ element: $("blind"), piece, desk, transport });
 const choosing = new Choosing({ element: $("choosing"), piece, joining, blind });
 const saving = new EditSaving({ piece, desk });
 const editing = new Editing({
@@ -166,12 +166,6 @@ function session() { return { ...versions.whole, asked: asked.whole, locks: lock
 /** Have this browser keep what is open. */
 function remember() {
   if (["ready", "done"].includes(phase.name)) memory.save(session());
-}
-
-function save(name, blob) {
-  const address = URL.createObjectURL(blob);
-  Object.assign(document.createElement("a"), { href: address, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }
 
 function useSeed(seed) {

@@ -5,7 +5,7 @@
 import { letDragOut } from "./drag-out.js";
 import { count } from "./draw.js";
 import { announce } from "./messages.js";
-import { RULER, boxOf } from "./roll-picture.js";
+import { RULER, boxOf, onNotes } from "./roll-picture.js";
 import { barsFromTo, namesOf } from "./wording.js";
 
 const $ = (id) => document.getElementById(id);
@@ -193,21 +193,18 @@ export class Marks {
     if (!bars) return;
     const [from, to] = [roll.cutSeconds, roll.score.bars[bars.until] ?? roll.seconds];
     const [left, right] = [Math.max(roll.x(from), roll.keys), Math.min(roll.x(to), frame.width)];
-    context.save();
-    context.beginPath();
-    context.rect(roll.keys, 0, frame.width, frame.height);
-    context.clip();
-    context.fillStyle = context.strokeStyle = palette.new;
-    context.globalAlpha = 0.22;
-    context.fillRect(left, 0, Math.max(right - left, 0), RULER);
-    context.globalAlpha = 1;
-    const chosen = new Set(bars.tracks.map((index) => roll.score.tracks.findIndex((track) => track.index === index)));
-    for (const note of chosen.size ? roll.score.notes : []) {
-      if (!chosen.has(note.track) || note.start < from - 1e-3 || note.start >= to - 1e-3) continue;
-      const { x, y, wide, tall } = boxOf(roll, note, frame);
-      context.strokeRect(x - 1, y - 0.5, wide + 2, tall + 1);
-    }
-    context.restore();
+    onNotes(roll, context, frame, () => {
+      context.fillStyle = context.strokeStyle = palette.new;
+      context.globalAlpha = 0.22;
+      context.fillRect(left, 0, Math.max(right - left, 0), RULER);
+      context.globalAlpha = 1;
+      const chosen = new Set(bars.tracks.map((index) => roll.score.tracks.findIndex((track) => track.index === index)));
+      for (const note of chosen.size ? roll.score.notes : []) {
+        if (!chosen.has(note.track) || note.start < from - 1e-3 || note.start >= to - 1e-3) continue;
+        const { x, y, wide, tall } = boxOf(roll, note, frame);
+        context.strokeRect(x - 1, y - 0.5, wide + 2, tall + 1);
+      }
+    });
     this.#placeButton((left + right) / 2, frame.width);
   }
 

@@ -6,7 +6,7 @@ import { isStep } from "./versions.js";
 
 const DATABASE = "music-reformer", FORM = 2, STORE = "pieces", FORMER_STORE = "tabs", TAB = "music-reformer-tab";
 const DAY = 24 * 3600 * 1000;
-const MAX_PIECES = 8;
+export const MAX_PIECES = 8;
 const MAX_NOTES = 400_000;  // of one piece, its versions and variations together
 const PATIENCE = 30_000;  // milliseconds after which a store that does not answer is given up
 

@@ -3,12 +3,11 @@
 import { Problem, openExample, openFile, openKept } from "./api.js";
 import { count } from "./draw.js";
 import { clearLink } from "./link.js";
+import { MAX_PIECES } from "./memory.js";
 import { announce, complain, dismiss } from "./messages.js";
 import { EMPTY, scoreOf } from "./score.js";
 import { listOf } from "./settings.js";
 import { facts, repairs } from "./wording.js";
-
-const MOST_AT_ONCE = 8;  // files; as many pieces as this browser remembers
 
 export class Opening {
   #attempt = null;  // the last one; what earlier ones bring is no longer wanted
@@ -20,7 +19,7 @@ export class Opening {
 
   /** Open files: each becomes a piece of its own, and the first is shown. */
   async files(files) {
-    const left = files.slice(0, MOST_AT_ONCE);
+    const left = files.slice(0, MAX_PIECES);
     const problems = [];
     const next = async () => {
       while (left.length) {
@@ -165,7 +164,7 @@ const sessionOf = ({ roll, ...piece }) => (
 
 /** Tell what became of several files, of which `problems` are {file, error}. */
 function tellOpened(given, problems) {
-  const tried = Math.min(given, MOST_AT_ONCE);
+  const tried = Math.min(given, MAX_PIECES);
   announce(`${count(tried - problems.length, "piece")} opened`);
   const refused = problems.map(({ file, error }) => `${file.name}: ${error instanceof Problem ? error.message : "cannot be opened."}`);
   if (given > tried) refused.push(`Of ${given} files the first ${tried} were opened; open the others afterwards.`);

@@ -1,7 +1,7 @@
 // The pieces of this tab, where several files were opened at once: the list in the place of the title goes from one to
 // another. Each keeps its versions, and what was composed from them.
 
-const MOST = 8;
+import { MAX_PIECES } from "./memory.js";
 
 export class Pieces {
   batch = Symbol();  // another one when the visitor starts over
@@ -17,7 +17,7 @@ export class Pieces {
   /** A further piece, beside what is open. */
   add(session) {
     if (!this.#sessions.length) [this.#sessions, this.#current] = [[this.session()], 0];
-    if (this.#sessions.length < MOST) this.#sessions.push(this.memory.keep(session));
+    if (this.#sessions.length < MAX_PIECES) this.#sessions.push(this.memory.keep(session));
     this.#draw();
   }
 
@@ -30,7 +30,7 @@ export class Pieces {
   arrive() {
     if (!this.#sessions.length) return;
     this.#sessions.push(this.session());
-    if (this.#sessions.length > MOST) this.#sessions.shift();  // it can still be continued after starting over
+    if (this.#sessions.length > MAX_PIECES) this.#sessions.shift();  // it can still be continued after starting over
     this.#current = this.#sessions.length - 1;
     this.#draw();
   }
@@ -44,7 +44,7 @@ export class Pieces {
   /** This tab had several before it was reloaded. */
   restore(sessions) {
     if (!this.memory.hadSeveral) return;
-    [this.#sessions, this.#current] = [[this.session(), ...sessions].slice(0, MOST), 0];
+    [this.#sessions, this.#current] = [[this.session(), ...sessions].slice(0, MAX_PIECES), 0];
     this.#draw();
   }
 

@@ -33,6 +33,16 @@ export function boxOf(roll, note, frame) {
     : { x, y: frame.y(note.pitch), wide, tall: frame.row };
 }
 
+/** Draw on the notes alone: nothing on the keys, and nothing above `top`. */
+export function onNotes(roll, context, { width, height }, draw, top = 0) {
+  context.save();
+  context.beginPath();
+  context.rect(roll.keys, top, width, height);
+  context.clip();
+  draw();
+  context.restore();
+}
+
 export function drawNotes(roll) {
   const { context, width, height } = prepare(roll.canvas);
   const palette = colours();
@@ -52,12 +62,7 @@ export function drawNotes(roll) {
     context.fillRect(from, 0, Math.max((until === null ? width : roll.x(until)) - from, 0), height);
   }
   drawGrid(roll, context, palette, frame);
-  context.save();
-  context.beginPath();
-  context.rect(roll.keys, 0, width, height);
-  context.clip();
-  drawEach(roll, context, palette, frame);
-  context.restore();
+  onNotes(roll, context, frame, () => drawEach(roll, context, palette, frame));
   context.globalAlpha = 1;
   if (roll.veil) {
     const at = Math.max(roll.x(roll.cutSeconds), roll.keys);

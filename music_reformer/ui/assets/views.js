@@ -1,12 +1,12 @@
 // The views of the piece: the roll, the engraved score, or both. Where the window has room the score stands below the roll,
-// or beside it in a very wide one; in a small window, or if the visitor prefers that, it takes the place of the roll.
+// or beside it in a wide or low one; in a small window, or if the visitor prefers that, it takes the place of the roll.
 
 import { announce } from "./messages.js";
 import { Switch } from "./switch.js";
 
 const $ = (id) => document.getElementById(id);
-const ROOM = { width: 860, height: 470 };  // pixels of the stage that both views need
-const SIDE_BY_SIDE = 1300;  // pixels of width from which they stand side by side
+const ROOM = { width: 860, height: 380 };  // pixels of the stage that both views need
+const WIDE = 1300, LOW = 540;  // pixels of the stage from which, or up to which, they stand side by side
 
 export class Views {
   #isOpen = false;
@@ -62,7 +62,7 @@ export class Views {
     const former = body.dataset.view;
     const view = !this.#isOpen || !this.score.isOn ? undefined : this.both.isOn && this.#hasRoom ? "both" : "score";
     $("score-roll").hidden = !this.#hasRoom;
-    body.toggleAttribute("data-side-by-side", this.stage.clientWidth >= SIDE_BY_SIDE);
+    body.toggleAttribute("data-side-by-side", this.stage.clientWidth >= WIDE || this.stage.clientHeight <= LOW);
     if (view === former) return;
     const focused = [this.roll, this.engraved].find(({ element }) => element.contains(document.activeElement));
     if (view) body.dataset.view = view; else delete body.dataset.view;

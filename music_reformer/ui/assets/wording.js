@@ -82,7 +82,7 @@ export function droppedBars({ dropped, until }) {
 const SHORTEST_HEARD = 11;  // notes of a passage that the server looks for in the training music
 const upper = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-/** Why a variation has its rank, such as "Closest. Keeps the key; Drums rest in bar 14."; "" where nobody knows. */
+/** Why a variation has its rank, such as "Closest to the piece. Keeps the key; Drums rest in bar 14."; "" where nobody knows. */
 export function whyOf({ rank, reasons = [] }, { variations }) {
   if (!reasons.length) return "";
   const isRanked = variations.filter((each) => each.rank).length > 1;

@@ -1,0 +1,13 @@
+// Downloads: a file that the server has, by its address, or one that was made here.
+
+const FETCHED = 60_000;  // milliseconds after which the browser has it for certain
+
+export function download(address, name) {
+  Object.assign(document.createElement("a"), { href: address, download: name }).click();
+}
+
+export function downloadBlob(blob, name) {
+  const address = URL.createObjectURL(blob);
+  download(address, name);
+  setTimeout(() => URL.revokeObjectURL(address), FETCHED);
+}
