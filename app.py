@@ -23,9 +23,7 @@ def parse(arguments: list[str] | None = None) -> AppConfig:
         default=[],
         help="a further name under which the page is asked for, of a proxy in front of it, say; may be repeated",
     )
-    parser.add_argument(
-        "--folder", help="where visitors' pieces are kept; default: in the user's folder for data of programs"
-    )
+    parser.add_argument("--folder", help="where visitors' pieces are kept; default: in the user's data folder")
     parser.add_argument("--checkpoint", default=usual.checkpoint, help="folder of weights, or a training checkpoint")
     parser.add_argument("--no-browser", action="store_true", help="do not open the page in a browser")
     options = parser.parse_args(arguments)

@@ -315,8 +315,8 @@ class OptimizerConfig(Checked):
     beta1: float = bounded(0.9, 0, 1, below=True)
     beta2: float = bounded(0.98, 0, 1, below=True)
     warmup_steps: int = bounded(100, 0, MANY)
-    # The last steps, in which the rate falls linearly after it was constant: a run may go on for as long as one likes,
-    # and every checkpoint is worth something after so many steps more. null: a cosine over all steps.
+    # The last steps, in which the rate falls linearly after it was constant: the length of a run can stay open, since
+    # any checkpoint can be cooled down in that many further steps. null: a cosine over all steps.
     cooldown_steps: int | None = bounded(None, 0, MANY)
     final_fraction: float = bounded(0.1, 0, 1)
     clip_norm: float = bounded(1.0, 0, 1_000_000, hint="0 is off")
@@ -376,19 +376,19 @@ class TrainerConfig(Checked):
     # 32-true or bf16-mixed; auto is bf16-mixed where GPU or CPU have instructions for it, else 32-true.
     precision: str = one_of("auto", PRECISIONS)
     validate_every: int = bounded(200, 1, MANY)
-    # Rows of the validation split looked at each time; 0: all.
+    # Rows of the validation split that each validation scores; 0: all.
     validation_rows: int = bounded(0, 0, MANY, hint="0 is all")
     checkpoint_every: int = bounded(200, 1, MANY)
     log_every: int = bounded(10, 1, MANY)
     loader_workers: int = bounded(0, 0, MAX_PROCESSES)
     # Stop by the clock (hours since this start) with a checkpoint; null: never.
     max_hours: float | None = bounded(None, 0, 1_000_000, above=True)
-    # Stop after so many validations in a row that found nothing better; 0: never.
+    # Stop after this many validations in a row without improvement; 0: never.
     patience: int = bounded(0, 0, MANY, hint="0 is off")
-    # From these optimizer steps on rows of so many tokens, and as many more of them, such as {0: 2048, 3000: 8192};
-    # empty: row_tokens throughout.
+    # Tokens of a row from these optimizer steps on, such as {0: 2048, 3000: 8192}; a batch of shorter rows
+    # has more of them. empty: row_tokens throughout.
     curriculum: dict[int, int] = bounded({}, 2, MAX_LENGTH, keys=(0, MANY))
-    # Validate and export the average of the weights over some 1 / (1 - ema) steps, such as 0.999; 0: the last weights.
+    # Validate and export the average of the weights over about 1 / (1 - ema) steps, such as 0.999; 0: the last weights.
     ema: float = bounded(0.0, 0, 1, below=True)
     # CPU threads of one process; 0: as torch chooses.
     threads: int = bounded(0, 0, MAX_PROCESSES, hint="0 leaves it to torch")
@@ -474,7 +474,7 @@ class EvaluateConfig(Checked):
     split: str = one_of("validation", SPLITS)
     # Hash rounds; 0: as trained.
     rounds: int = bounded(0, 0, 64, hint="0 is as trained")
-    # Pieces looked at; 0: all of the split.
+    # Pieces that are scored; 0: all of the split.
     max_pieces: int = bounded(0, 0, MANY, hint="0 is all")
     # Contexts (tokens, even) for which the likelihood is also given as if the model could see no more than that, and
     # how many pieces are scored so (0: none). A context costs twice what the exact likelihood of those pieces does.
@@ -531,7 +531,7 @@ class SamplingConfig(Checked):
     # Logits of pitches heard in the last `repetition_window` notes are divided (or multiplied, if negative) by this.
     repetition_penalty: float = bounded(1.0, 0, 100, above=True)
     repetition_window: int = bounded(16, 0, 10_000)
-    # The same bar, two or four bars may come so often in a row, or as often as in the prompt; 0: as often as they like.
+    # How often the same bar, or two or four bars, may come in a row, or as often as in the prompt; 0: no limit.
     most_repeats: int = bounded(2, 0, 10_000, hint="0 is off")
     # Notes that one instrument may begin at once, or as many as it does in the prompt; 0: any number.
     most_at_once: int = bounded(10, 0, 128, hint="0 is off")
@@ -549,7 +549,7 @@ class AppConfig(Checked):
     port: int | None = bounded(None, 1, 65_535)
     # Host names that the page answers to, besides IP addresses, localhost and this machine's own name.
     allowed_hosts: list[str] = field(default_factory=list)
-    # Where visitors' pieces are kept for the next start; null: in the user's folder for data of programs.
+    # Where visitors' pieces are kept for the next start; null: in the user's data folder.
     folder: str | None = location(None)
     # Size of all kept pieces together; the least recently used are deleted first.
     max_gigabytes: float = bounded(2.0, 0, 100_000, above=True)

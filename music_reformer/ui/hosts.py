@@ -49,7 +49,7 @@ class Hosts:
         names = ", ".join(sorted(name for name in self.names if not _is_address(name)))
         return (
             f"Anyone who can reach {who} can use this page and its processor; it answers to IP addresses and to the "
-            f"names {names} (--allow-host NAME adds one)."
+            f"names {names} (allowed_hosts=[NAME] adds one; with app.py: --allow-host NAME)."
         )
 
     def refusal(self, headers: Mapping[str, str], *, is_navigation: bool) -> str:
@@ -63,7 +63,10 @@ class Hosts:
         match = HOST.fullmatch(host)
         name = match[1].rstrip(".") if match else ""
         if not name or (name not in self.names and not _is_address(name)):
-            return "This server does not go by that name; if it is its own, start it with --allow-host NAME."
+            return (
+                "This server does not go by that name; if it is its own, start it with allowed_hosts=[NAME] "
+                "(app.py: --allow-host NAME)."
+            )
         origin = headers.get("origin")
         if origin is not None and not self._is_own(origin.lower(), host):
             return FOREIGN

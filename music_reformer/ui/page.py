@@ -145,7 +145,7 @@ def launch_page(
         )
     except OSError as error:
         where = f"{host}, port {port}" if port else host
-        raise UserError(f"the page cannot be served on {where}; choose another --port or --host") from error
+        raise UserError(f"the page cannot be served on {where}; choose another port or host") from error
     if block:
         _say_where(page, address)
         _wait_for_a_signal()

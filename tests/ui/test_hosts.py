@@ -147,7 +147,8 @@ def test_a_page_that_others_reach_says_so_in_one_sentence(host: str) -> None:
     meaning = Hosts(host, ["Music.Example"]).meaning
     assert meaning.startswith("Anyone who can reach ")
     assert "music.example" in meaning
-    assert "--allow-host" in meaning
+    assert "allowed_hosts=[NAME]" in meaning, "of music-reformer app"
+    assert "--allow-host NAME" in meaning, "of app.py"
     assert meaning.count(".\n") == 0
     assert meaning.endswith(".")
 

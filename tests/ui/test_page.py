@@ -235,5 +235,5 @@ def test_app_on_a_port_that_is_taken_ends_in_one_sentence(
     port = address.rstrip("/").rsplit(":", 1)[1]
     assert app.main(["--port", port, "--no-browser", "--folder", str(tmp_path)]) == 2
     assert capsys.readouterr().err == f"app.py: the page cannot be served on 127.0.0.1, port {port}; " + (
-        "choose another --port or --host\n"
+        "choose another port or host\n"
     )
