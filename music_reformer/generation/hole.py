@@ -24,7 +24,7 @@ from music_reformer.midi.chords import Chord, recognise
 from music_reformer.midi.cut import keep_before, programs_of, score_from, tempo_at, without_notes
 from music_reformer.midi.grammar import Grammar
 from music_reformer.midi.infill import ALL, CutOut, cut_hole
-from music_reformer.midi.lead_sheet import LeadSheet, laid_over
+from music_reformer.midi.lead_sheet import laid_over
 from music_reformer.midi.parts import on_grid
 from music_reformer.midi.parts_grammar import grammar_for
 from music_reformer.midi.parts_reader import Part, PartsReader, reader_for
@@ -58,11 +58,9 @@ def read_hole(score: symusic.Score, request: Request, *, tokenizer: MusicTokeniz
         isinstance(reader, PartsReader) or not (recast.parts or request.locked),
         "this model tells instruments apart, but not tracks; name programs instead of tracks",
     )
-    sheet = request.parsed_chords() if request.chords != CHORDS_OF_PIECE and tokenizer.config.use_chords else None
-    chords = _chords_there(clean, sheet, lines[first_bar : until_bar + 1]) if sheet is not None else None
+    chords = _chords_there(clean, request, lines[first_bar : until_bar + 1]) if tokenizer.config.use_chords else None
     ids, low, num_dropped = _in_view(clean, chords, lines, tokenizer, reader, first_bar, until_bar, max_tokens)
-    missing = _missing(recast, reader.programs(ids), programs_of(clean))
-    bars = reader.bars(ids)
+    missing, bars = _missing(recast, reader.programs(ids), programs_of(clean)), reader.bars(ids)
     hole_bars = range(first := first_bar - low, min(until_bar - low, len(bars)))
     hole = _cut(reader, ids, first, len(hole_bars), recast, missing)
     past = [tokenizer.bos_id, *ids[: int(bars[first])].tolist(), *hole.opening]
@@ -220,11 +218,14 @@ def _check_bars(score: symusic.Score, lines: list[int], first: int, until: int) 
     )
 
 
-def _chords_there(score: symusic.Score, sheet: LeadSheet, lines: Sequence[int]) -> list[tuple[int, Chord]]:
-    """The chords of the piece, in the bars to recompose (lines at `lines`) those of a sheet.
+def _chords_there(score: symusic.Score, request: Request, lines: Sequence[int]) -> list[tuple[int, Chord]] | None:
+    """The chords of the piece, in the bars to recompose those that are asked for; None: as they are recognised.
 
     Where other parts stay in these bars, the model reads the chords together with what these play.
     """
+    sheet = request.parsed_chords() if request.chords != CHORDS_OF_PIECE else None
+    if sheet is None:
+        return None
     beats = [beats for tick, beats, _ in metres(score) if tick <= lines[0]][-1]
     return laid_over(recognise(score), sheet, lines, beats)
 
