@@ -6,8 +6,9 @@
 Tokens of different encodings do not compare, notes do. Pieces of the test split (where it has too few, of the
 validation split) are written as MIDI files from the store, so that both sides read the same notes on the same grid,
 and each side encodes and scores whole files. What counts is all that a side writes, bars, tempos and instruments
-included, divided by the number of notes in the file. This side is scored twice: without chords, which is what the
-weights before wrote down, too, and with chords in front of the notes.
+included, divided by the number of notes in the file. This side is scored three times: without chords, as the weights
+before write no chords either; with chords in front of the notes; and without chords, on the notes as the other side has
+rounded them, for a coarser grid has less to say about played music.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ from music_reformer.data.store import Piece, TokenStore
 from music_reformer.evaluation.confidence import ratio
 
 HERE = Path(__file__).parent.parent
+SIDES = ("before", "now", "with_chords", "rounded")
 SHORTEST, LONGEST = 500, 16_000  # tokens
-# Reads names of files and answers with [nats, number of notes written]; works in both checkouts.
+# Reads names of files and answers with [nats, number of notes written]; works in both checkouts. What was written it
+# decodes to a file beside the first.
 CHILD = """
 import dataclasses, json, sys
 import numpy as np, torch
@@ -44,6 +47,8 @@ tokenizer = MusicTokenizer(dataclasses.replace(config, use_chords={chords}))
 is_pitch = np.array([name.startswith(("Pitch_", "PitchDrum_", "Drum_")) for name in tokenizer.tokens])
 for line in sys.stdin:
     body = tokenizer.encode(read_score(line.strip()))
+    if {rounds}:
+        tokenizer.decode(body).dump_midi(line.strip() + ".rounded.mid")
     tokens = np.concatenate([[tokenizer.bos_id], body, [tokenizer.eos_id]]).astype(np.int64)
     with torch.inference_mode():
         row = torch.from_numpy(tokens)[None]
@@ -65,10 +70,12 @@ def held_out(store: TokenStore, count: int) -> dict[str, list[Piece]]:
     return dict(sorted(found.items()))
 
 
-def score(checkout: Path, files: list[Path], *, chords: bool, threads: int) -> list[tuple[float, int]]:
-    """Nats and number of notes of each file, by the weights of a checkout."""
+def score(
+    checkout: Path, files: list[Path], *, threads: int, chords: bool = False, rounds: bool = False
+) -> list[tuple[float, int]]:
+    """Nats and number of notes of each file, by the weights of a checkout; where asked for, it rounds them, too."""
     child = subprocess.run(
-        [sys.executable, "-c", CHILD.format(chords=chords, threads=threads)],
+        [sys.executable, "-c", CHILD.format(chords=chords, rounds=rounds, threads=threads)],
         cwd=checkout,
         env={**os.environ, "PYTHONPATH": str(checkout)},
         input="".join(f"{file}\n" for file in files),
@@ -92,9 +99,10 @@ def measure(before: Path, data: str, count: int, threads: int) -> dict[str, list
             notes.append(sum(len(track.notes) for track in written.tracks))
             written.dump_midi(files[-1])
         sides = {
-            "before": score(before, files, chords=False, threads=threads),
-            "now": score(HERE, files, chords=False, threads=threads),
-            "with_chords": score(HERE, files, chords=True, threads=threads),
+            "before": score(before, files, threads=threads, rounds=True),
+            "now": score(HERE, files, threads=threads),
+            "with_chords": score(HERE, files, threads=threads, chords=True),
+            "rounded": score(HERE, [Path(f"{file}.rounded.mid") for file in files], threads=threads),
         }
     found: dict[str, list[dict[str, Any]]] = {corpus: [] for corpus in pieces}
     for number, (corpus, piece) in enumerate(drawn):
@@ -110,13 +118,14 @@ def row(corpus: str, pieces: list[dict[str, Any]]) -> list[str]:
         return np.array([piece[side]["nats"] for piece in pieces])
 
     notes = np.array([float(piece["notes"]) for piece in pieces])
-    change = ratio(nats("now"), nats("before"))
+    change, of_rounded = (ratio(nats(side), nats("before")) for side in ("now", "rounded"))
     return [
         corpus,
         str(len(pieces)),
         f"{int(notes.sum()):,}",
-        *(f"{nats(side).sum() / notes.sum():.2f}" for side in ("before", "now", "with_chords")),
+        *(f"{nats(side).sum() / notes.sum():.2f}" for side in SIDES),
         f"{change['value']:.2f} ({change['low']:.2f} to {change['high']:.2f})",
+        f"{of_rounded['value']:.2f} ({of_rounded['low']:.2f} to {of_rounded['high']:.2f})",
     ]
 
 
@@ -130,7 +139,7 @@ def main() -> None:
     found = measure(options.before.resolve(), options.data, options.pieces, options.threads)
     show(
         "Nats per note",
-        ["corpus", "pieces", "notes", "before", "now", "with chords", "now / before"],
+        ["corpus", "pieces", "notes", "before", "now", "with chords", "rounded", "now / before", "rounded / before"],
         [row(corpus, pieces) for corpus, pieces in found.items()],
     )
     rows = [{"corpus": corpus, **piece} for corpus, pieces in found.items() for piece in pieces]
