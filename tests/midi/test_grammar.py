@@ -136,9 +136,9 @@ def test_a_step_costs_tens_of_microseconds(encoding: str) -> None:
     best = float("inf")
     for _ in range(20):
         state = grammar.start()
-        began = time.perf_counter()
+        began = time.process_time()
         for token in ids:
             state.allowed()
             state.advance(token)
-        best = min(best, (time.perf_counter() - began) / len(ids))
+        best = min(best, (time.process_time() - began) / len(ids))
     assert best < 100e-6

@@ -67,10 +67,10 @@ def test_bad_files_get_one_clear_sentence(name: str, tmp_path: Path) -> None:
     data, message = HOSTILE[name]
     path = tmp_path / "bad.mid"
     path.write_bytes(data)
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(UserError, match=message) as caught:
         read_score(path)
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
     assert "\n" not in str(caught.value)
     assert "bad.mid" in str(caught.value)
 
@@ -100,10 +100,10 @@ def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "huge.mid"
     with open(path, "wb") as file:
         file.truncate(100_000_000)
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(UserError, match=r"100.0 MB, more than the 20 MB"):
         read_score(path)
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
 
 
 def test_a_missing_file_is_named() -> None:
