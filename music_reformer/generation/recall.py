@@ -170,12 +170,12 @@ class Recall:
     def take(self, token: int) -> None:
         """Note the next token."""
         place = self._place
-        bar, part = place.bar, place.part
+        bar, order = place.bar, place.order
         place.follow(token)
         if place.bar != bar:
             self._begin_bar()
         elif place.kind == "Program":
-            self._before = part_order(*part) if part != NOBODY else 0
+            self._before = order
             self._due, self._velocity, self._last = [], 0, (-1, -1)
         elif place.kind == "Velocity":
             self._velocity = place.value
@@ -209,7 +209,7 @@ class Recall:
         index = bisect_right(notes, self._last, key=lambda note: (note.position, note.pitch))
         if index < len(notes):
             return self._towards(notes[index])
-        return None if place.kind in WITHIN_A_NOTE else self._next_part(part_order(*place.part))
+        return None if place.kind in WITHIN_A_NOTE else self._next_part(place.order)
 
     def _towards(self, note: RecalledNote) -> int | None:
         """The next token on the way to a note of the current part."""
