@@ -152,8 +152,9 @@ class Session:
         rows, tokens = self._rows, []
         for row, wanted_V in zip(rows, logits_BV + self._key_V, strict=True):
             if not row.unread:
-                row.lean(wanted_V)
-                row.take(self._sampler.choose(wanted_V, row.allowed(self._permitted_V), row.number))
+                allowed_V = row.allowed(self._permitted_V)
+                row.lean(wanted_V, allowed_V)
+                row.take(self._sampler.choose(wanted_V, allowed_V, row.number))
                 self.num_tokens += 1
             tokens.append(row.unread.pop(0))
         full = max(lengths) >= self._max_length

@@ -14,6 +14,7 @@ from music_reformer.generation.director import Director
 from music_reformer.generation.ensemble import Ensemble
 from music_reformer.generation.given_notes import GivenNotes
 from music_reformer.generation.instrument_reminder import InstrumentReminder
+from music_reformer.generation.parts_follower import Exits
 from music_reformer.generation.polyphony_guard import PolyphonyGuard
 from music_reformer.generation.prompt import Prompt
 from music_reformer.generation.recall import Recall
@@ -75,12 +76,15 @@ class Variation:
     finished: bool = False
     notes: list[Note] = field(default_factory=list)
     _tracks: NewNoteTracks = field(init=False)
+    _exits: Exits | None = field(init=False)
     _num_told: int = 0
     _bar: int = 0
     _tokens_in_bar: int = 0
 
     def __post_init__(self) -> None:
-        self._tracks = NewNoteTracks(self.prompt, self.state.vocabulary)
+        vocabulary = self.state.vocabulary
+        self._tracks = NewNoteTracks(self.prompt, vocabulary)
+        self._exits = Exits(vocabulary) if vocabulary.part_by_part else None
 
     def allowed(self, permitted: np.ndarray) -> np.ndarray:
         """Tokens that may come next, bool [V]: grammar and request permit them, and no bar or chord is endless."""
@@ -102,8 +106,13 @@ class Variation:
             mask = narrowed if narrowed.any() else mask  # a note that has begun is completed first
         return mask
 
-    def lean(self, logits_V: np.ndarray) -> None:
-        """Change logits in place: against repeated bars and what does not suit the piece, towards what is asked for."""
+    def lean(self, logits_V: np.ndarray, allowed_V: np.ndarray) -> None:
+        """Change logits in place: against repeated bars and what does not suit the piece, towards what is asked for.
+
+        Args:
+            logits_V: of the model.
+            allowed_V: tokens that may come next.
+        """
         closes = self.closing is not None and self.closing.active
         is_planned = closes or self._returns  # which says enough about how the bar is to be
         if not is_planned and self.repetition_guard is not None:
@@ -118,6 +127,8 @@ class Variation:
                 guide.lean(logits_V)
         if self.ensemble is not None and not (self.recall is not None and self.recall.is_exact):
             self.ensemble.lead_to_due(logits_V)
+        if self._exits is not None:
+            self._exits.keep_leaving(logits_V, allowed_V)
 
     @property
     def _returns(self) -> bool:
