@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from music_reformer.generation.sampling import hand_over
-from music_reformer.midi.parts import bar_length, part_order
+from music_reformer.midi.parts import MAX_PARTS, bar_length, part_order
 from music_reformer.midi.parts_reader import Part
 from music_reformer.midi.vocabulary import NOTE_BEGINNINGS, Vocabulary
 
@@ -83,7 +83,6 @@ class Exits:
         self.bar_and_end = [*ids_of["Bar"], *ids_of["EOS"]]
         self.programs = np.array(ids_of["Program"])
         self._orders = np.array([part_order(vocabulary.values[token], 0) for token in self.programs])
-        self._all = np.array([*self.bar_and_end, *self.programs])
 
     def narrow(self, narrowed_V: NDArray[np.bool_], due: int) -> None:
         """Forbid, in place, what would pass over the part that is due, given by its order."""
@@ -95,12 +94,6 @@ class Exits:
         (program,) = self.programs[self._orders == self._orders[self._orders <= due].max()]
         hand_over(logits_V, [*self.bar_and_end, *self.programs[self._orders > due]], program)
 
-    def keep_leaving(self, logits_V: NDArray[np.float32], allowed_V: NDArray[np.bool_]) -> None:
-        """Make leaving the part, in place, as likely as the model has it, whichever ways out are allowed.
-
-        Where it would go on to a part that rests, to another metre or to the end, it takes one of the ways that are
-        left, and does not stay with notes that it does not want.
-        """
-        allowed = self._all[allowed_V[self._all]]
-        if 0 < len(allowed) < len(self._all):
-            logits_V[allowed] += np.logaddexp.reduce(logits_V[self._all]) - np.logaddexp.reduce(logits_V[allowed])
+    def behind(self, order: int) -> NDArray[np.int64]:
+        """The tokens that can leave a part, given by its order."""
+        return np.array([*self.bar_and_end, *self.programs[self._orders > order - MAX_PARTS]])

@@ -19,6 +19,7 @@ from music_reformer.generation.closing import Closing
 from music_reformer.generation.director import HEARD_BARS
 from music_reformer.generation.ensemble import Ensemble
 from music_reformer.generation.given_notes import GivenNotes
+from music_reformer.generation.leaving import Leaving
 from music_reformer.generation.polyphony_guard import PolyphonyGuard
 from music_reformer.generation.prompt import Prompt
 from music_reformer.generation.recall import Recall
@@ -199,9 +200,10 @@ def _variations(
     lane = _chord_lane(prompt, chords)
     closing = _closing(prompt, request)
     given = GivenNotes(vocabulary, prompt.given, metre=prompt.state.metre) if prompt.given else None
+    leaving = Leaving(vocabulary, metre=prompt.state.metre) if vocabulary.part_by_part else None
     # They begin at the line of the first new bar, into which a late note of the prompt may have been rounded.
-    followers: list[Ensemble | Steering | ChordLane | Recall | Closing | None]
-    followers = [ensemble, steering, lane, recall, closing]
+    followers: list[Ensemble | Steering | ChordLane | Recall | Closing | Leaving | None]
+    followers = [ensemble, steering, lane, recall, closing, leaving]
     for token in _behind_line(prompt):
         for follower in followers:
             if follower is not None:
@@ -220,6 +222,7 @@ def _variations(
             recall=recall and recall.copy(),
             closing=closing and closing.copy(),
             given=given and given.copy(),
+            leaving=leaving and leaving.copy(),
             reminder=prompt.reminder and prompt.reminder.copy(),
         )
         for number in range(request.num_composed)

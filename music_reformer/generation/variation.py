@@ -14,7 +14,7 @@ from music_reformer.generation.director import Director
 from music_reformer.generation.ensemble import Ensemble
 from music_reformer.generation.given_notes import GivenNotes
 from music_reformer.generation.instrument_reminder import InstrumentReminder
-from music_reformer.generation.parts_follower import Exits
+from music_reformer.generation.leaving import Leaving
 from music_reformer.generation.polyphony_guard import PolyphonyGuard
 from music_reformer.generation.prompt import Prompt
 from music_reformer.generation.recall import Recall
@@ -71,20 +71,18 @@ class Variation:
     recall: Recall | None = None
     closing: Closing | None = None
     given: GivenNotes | None = None
+    leaving: Leaving | None = None
     reminder: InstrumentReminder | Director | None = None
     unread: list[int] = field(default_factory=list)
     finished: bool = False
     notes: list[Note] = field(default_factory=list)
     _tracks: NewNoteTracks = field(init=False)
-    _exits: Exits | None = field(init=False)
     _num_told: int = 0
     _bar: int = 0
     _tokens_in_bar: int = 0
 
     def __post_init__(self) -> None:
-        vocabulary = self.state.vocabulary
-        self._tracks = NewNoteTracks(self.prompt, vocabulary)
-        self._exits = Exits(vocabulary) if vocabulary.part_by_part else None
+        self._tracks = NewNoteTracks(self.prompt, self.state.vocabulary)
 
     def allowed(self, permitted: np.ndarray) -> np.ndarray:
         """Tokens that may come next, bool [V]: grammar and request permit them, and no bar or chord is endless."""
@@ -127,8 +125,8 @@ class Variation:
                 guide.lean(logits_V)
         if self.ensemble is not None and not (self.recall is not None and self.recall.is_exact):
             self.ensemble.lead_to_due(logits_V)
-        if self._exits is not None:
-            self._exits.keep_leaving(logits_V, allowed_V)
+        if self.leaving is not None:
+            self.leaving.keep(logits_V, allowed_V)
 
     @property
     def _returns(self) -> bool:
@@ -143,7 +141,7 @@ class Variation:
         self.unread += [token, *told] if isinstance(self.reminder, Director) else [*told, token]
         followers = (
             *(self.repetition_guard, self.polyphony_guard),
-            *(self.ensemble, self.steering, self.chords, self.recall, self.closing, self.given),
+            *(self.ensemble, self.steering, self.chords, self.recall, self.closing, self.given, self.leaving),
         )
         for follower in followers:
             if follower is not None:

@@ -145,6 +145,7 @@ def test_pitch_classes_and_positions_come_as_often_as_they_did() -> None:
         off_the_beat = np.mean([min(time, 0.5 - time) > 1e-3 for time in piano])
         return float(foreign), float(off_the_beat)
 
-    (held, held_off), (free, free_off) = distance(composed()), distance(composed(steered=False))
+    held, held_off = distance([note for seed in (1, 2, 3) for note in composed(seed)])
+    free, free_off = distance([note for seed in (1, 2, 3) for note in composed(seed, steered=False)])
     assert held < free
     assert held_off < free_off

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from helpers.composing import ENCODINGS, new_notes, run, stand_in
 from helpers.stand_in_model import full_score
-from music_reformer.config import SamplingConfig
 from music_reformer.generation import variation
 from music_reformer.generation.request import Request
 
@@ -43,26 +41,3 @@ def test_a_stuck_model_comes_to_an_end(encoding: str, monkeypatch: pytest.Monkey
     run(generator, session)
     assert len(generator.decoder.steps) < 3 * 100 + 1000
     assert new_notes(session.scores[0], 0)
-
-
-@pytest.mark.parametrize("wanted", [("EOS", None), ("Bar", (7, 8)), ("Program", 12), ("Program", -1)])
-def test_where_the_model_would_leave_a_part_by_a_way_that_is_closed_it_takes_another(
-    wanted: tuple[str, object],
-) -> None:
-    """And not the likeliest of the notes that would be left."""
-    generator = stand_in("Parts")
-    request = Request(length="4bars", programs=[33, 0], sampling=SamplingConfig(hold=0))
-    session = generator.start(full_score(), request)
-    ids, (row,) = generator.tokenizer.vocabulary.ids, session._variations
-    for kind, value in (("Program", 33), ("Position", 48), ("Velocity", 79), ("Duration", 12), ("Pitch", 40)):
-        row.take(ids[kind, value])
-    logits = np.random.default_rng(1).normal(size=len(generator.tokenizer.vocabulary)).astype(np.float32)
-    logits[ids[wanted]] = 12.0
-    ways = [ids["Bar", row.state.metre], ids["Program", 0]]
-    others = np.setdiff1d(np.arange(len(logits)), [*ways, ids[wanted]])
-    before = logits.copy()
-    allowed = row.allowed(session._permitted_V)
-    row.lean(logits, allowed)
-    assert np.where(allowed, logits, -np.inf).argmax() in ways
-    assert logits[ways[0]] - logits[ways[1]] == pytest.approx(before[ways[0]] - before[ways[1]], abs=1e-4)
-    assert (logits[others] == before[others])[allowed[others]].all()

@@ -23,6 +23,8 @@ class StandIn:
         # What comes next, by kind, so that a bar holds some ten notes in every encoding; long shifts are rare.
         weights = {"Bar": 0.04, "Position": 1.0, "TimeShift": 0.7, "Program": 2.0, "NoteOff": 2.0, "DrumOff": 2.0}
         kinds = [name.partition("_")[0] for name in tokenizer.tokens]
+        if "Part" in kinds:  # a part is left as often as it is wanted, whichever programs and metres are allowed
+            weights |= {"Bar": 0.002, "Program": 0.05, "EOS": 1e-4}
         for token, name in enumerate(tokenizer.tokens):
             self.table[0, :, token] += math.log(weights.get(kinds[token], 1.0) / kinds.count(kinds[token]))
             if kinds[token] in ("Bar", "TimeShift"):
