@@ -12,7 +12,7 @@ import copy
 import numpy as np
 from numpy.typing import NDArray
 
-from music_reformer.generation.parts_follower import Exits, PartsFollower
+from music_reformer.generation.parts_follower import NOBODY, Exits, PartsFollower
 from music_reformer.midi.vocabulary import Vocabulary
 
 
@@ -38,7 +38,13 @@ class Leaving:
         self._place.follow(token)
 
     def keep(self, logits_V: NDArray[np.float32], allowed_V: NDArray[np.bool_]) -> None:
-        """Give, in place, the probability of ways out that are closed to the open ones, in proportion."""
+        """Give, in place, the probability of ways out that are closed to the open ones, in proportion.
+
+        In front of the first part of a bar there is nothing to leave: where the model would end the piece there, an
+        empty bar would be wrong.
+        """
+        if self._place.part == NOBODY:
+            return
         ways = self._exits.behind(self._place.order)
         is_open = allowed_V[ways]
         if is_open.any() and not is_open.all():

@@ -61,3 +61,12 @@ def test_the_probability_of_leaving_is_that_of_the_model(order: tuple[str, int])
     )
     others = np.setdiff1d(np.arange(len(vocabulary)), ways)
     assert (after[others] == before[others]).all()
+
+
+def test_in_front_of_the_first_part_nothing_changes() -> None:
+    vocabulary = stand_in("Parts").tokenizer.vocabulary
+    leaving = Leaving(vocabulary, metre=(4, 4))
+    logits = np.random.default_rng(4).normal(size=len(vocabulary)).astype(np.float32)
+    before = logits.copy()
+    leaving.keep(logits, np.arange(len(vocabulary)) % 3 == 0)
+    assert (logits == before).all()
