@@ -137,6 +137,12 @@ class Prompt:
         # A grid tick just before the end may fall on the same tick of the score: no note begins there.
         return floor(end) if self.tick(floor(end)) == self.tick(end) else end
 
+    @property
+    def bar_line(self) -> int:
+        """Index in `past_ids` of the last bar line, that of the first new bar; -1 where there is none."""
+        kinds = self.state.vocabulary.kinds
+        return next((i for i in reversed(range(len(self.past_ids))) if kinds[self.past_ids[i]] == "Bar"), -1)
+
     def bars_in(self, length: Length) -> int:
         """Bars that a length behind the cut takes, the last perhaps in part."""
         ticks = self.grid_after(bars=length.bars, seconds=length.seconds) - self.cut_grid
@@ -228,7 +234,9 @@ def _tell_who_plays(prompt: Prompt, tokenizer: MusicTokenizer, request: Request,
             key=request.parsed_key(),
             cast=prompt.cast,
         )
-        prompt.ids = [*prompt.past_ids, *prompt.reminder.opening()]
+        # They stand behind the line of the first new bar, into which a late note may have been rounded.
+        line = prompt.bar_line + 1
+        prompt.ids = [*prompt.past_ids[:line], *prompt.reminder.opening(), *prompt.past_ids[line:]]
         return
     prompt.reminder = InstrumentReminder(reader, prompt.past_ids, asked)
     if names := prompt.reminder.names():

@@ -231,11 +231,7 @@ def _variations(
 
 def _behind_line(prompt: Prompt) -> list[int]:
     """The tokens of the prompt behind its last bar line; none in front of a hole, where only directions are."""
-    if prompt.until_tick is not None:
-        return []
-    kinds = prompt.state.vocabulary.kinds
-    line = next((i for i in reversed(range(len(prompt.past_ids))) if kinds[prompt.past_ids[i]] == "Bar"), -1)
-    return prompt.past_ids[line + 1 :]
+    return prompt.past_ids[prompt.bar_line + 1 :] if prompt.until_tick is None else []
 
 
 def _ensemble(prompt: Prompt, request: Request) -> Ensemble | None:

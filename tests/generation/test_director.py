@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import symusic
 
 from helpers.composing import run, stand_in
 from helpers.stand_in_model import full_score
@@ -13,6 +14,7 @@ from music_reformer.generation.generator import Generator
 from music_reformer.generation.request import Request
 from music_reformer.midi.directions import describe
 from music_reformer.midi.parts_reader import PartsReader
+from music_reformer.midi.score import bar_starts
 
 
 def directed() -> Generator:
@@ -32,6 +34,21 @@ def test_the_directions_describe_the_last_bars() -> None:
     assert isinstance(reminder, Director)
     assert reminder.directions.parts == expected.parts
     assert session.prompt.ids == [*session.prompt.past_ids, *reminder.directions.tokens(vocabulary)]
+
+
+def test_they_stand_behind_the_bar_line_in_front_of_a_late_note() -> None:
+    """A note just before the cut is read at the beginning of the first new bar."""
+    score = full_score()
+    cut = bar_starts(score)[6]
+    score.tracks[2].notes.append(symusic.Note(cut - 2, 90, 40, 88))
+    prompt = directed().start(score, Request(length="2bars", cut_bar=6)).prompt
+    assert isinstance(prompt.reminder, Director)
+    line = prompt.bar_line
+    late = prompt.past_ids[line + 1 :]
+    kinds = prompt.state.vocabulary.kinds
+    assert [kinds[token] for token in late][::4] == ["Program"]
+    assert kinds[late[-1]] == "Pitch"
+    assert prompt.ids == [*prompt.past_ids[: line + 1], *prompt.reminder.opening(), *late]
 
 
 def test_instruments_that_are_asked_for_are_named() -> None:
