@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -88,7 +89,7 @@ def _write_pieces(journal: ResultJournal, groups: _Groups, config: PrepareConfig
             else:
                 kind, sentence = reason
                 _write_line(skipped, {"source": outcome.file.source, "kind": kind, "reason": sentence})
-                counts.skip(kind, sentence.replace(outcome.file.source, "it"), corpus=corpus)
+                counts.skip(kind, _of_any_file(sentence, outcome.file.source), corpus=corpus)
     return counts
 
 
@@ -169,6 +170,11 @@ def _group(
     signatures = np.memmap(path, np.uint32, mode="r", shape=(len(present), near_duplicates.NUM_HASHES))
     flags = np.frombuffer(bytes(present), dtype=np.bool_)
     return near_duplicates.group(signatures, flags, config.near_duplicate_similarity), signatures, splits
+
+
+def _of_any_file(sentence: str, source: str) -> str:
+    """A sentence about a file without its name, so that the report can count it together with those about others."""
+    return re.sub(rf"(?<![^\s'\"(]){re.escape(source)}(?![^\s'\"),:;])", "it", sentence)
 
 
 def _reason(outcome: FileOutcome, place: int, groups: _Groups) -> tuple[str, str] | None:

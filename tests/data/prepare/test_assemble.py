@@ -13,7 +13,7 @@ from music_reformer.config import CorpusConfig, MemberConfig, PrepareConfig
 from music_reformer.data.corpora.corpus_manifest import CorpusManifest
 from music_reformer.data.corpora.splits import CorpusFile
 from music_reformer.data.prepare import near_duplicates
-from music_reformer.data.prepare.assemble import FILES, write_store
+from music_reformer.data.prepare.assemble import FILES, _of_any_file, write_store
 from music_reformer.data.prepare.journal import ResultJournal
 from music_reformer.data.store import TokenStore
 from music_reformer.errors import UserError
@@ -131,3 +131,15 @@ def test_where_no_file_can_be_used_nothing_is_left(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^none of the 2 files in in could be used; most often: it is damaged$"):
         assembled(tmp_path, [], failed={"a.mid": "it is damaged", "b.mid": "it is damaged"})
     assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [
+        ("a: TypeError: at last", "it: TypeError: at last"),
+        ("has 3 notes, and at least 8 are asked for", "has 3 notes, and at least 8 are asked for"),
+        ("the file 'a' is damaged", "the file 'it' is damaged"),
+    ],
+)
+def test_the_report_counts_sentences_without_the_name_of_the_file(sentence: str, expected: str) -> None:
+    assert _of_any_file(sentence, "a") == expected
