@@ -37,6 +37,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
     "without steered velocity": {"steering": {"PER_VELOCITY": 0.0}},
     "without steered pitch classes and rhythm": {"steering": {"SHARE_WEIGHT": 0.0}},
     "without returns (`form=null`)": {"settings": {"form": None}},
+    "without the guard against monotony": {"variation": {"MONOTONY_LOGIT": 0.0}},
     "without the guard against loops": {"sampling": {"most_repeats": 0}},
     "without the guard against clusters": {"sampling": {"most_at_once": 0}},
     "calmer (`temperature` 0.9, `top_p` 0.9)": {"sampling": {"temperature": 0.9, "top_p": 0.9}},

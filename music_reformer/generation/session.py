@@ -20,6 +20,7 @@ from music_reformer.generation.director import HEARD_BARS
 from music_reformer.generation.ensemble import Ensemble
 from music_reformer.generation.given_notes import GivenNotes
 from music_reformer.generation.leaving import Leaving
+from music_reformer.generation.monotony_guard import MonotonyGuard
 from music_reformer.generation.polyphony_guard import PolyphonyGuard
 from music_reformer.generation.prompt import Prompt
 from music_reformer.generation.recall import Recall
@@ -190,6 +191,7 @@ def _variations(
     """The variations of a request at the cut, each with its own grammar state and guards."""
     vocabulary, past, sampling = prompt.state.vocabulary, prompt.past_ids, request.sampling
     repetition_guard = RepetitionGuard(vocabulary, past, most=sampling.most_repeats) if sampling.most_repeats else None
+    monotony_guard = _monotony_guard(prompt, request)
     polyphony_guard = (
         PolyphonyGuard(vocabulary, past, most=sampling.most_at_once, cast=prompt.cast)
         if sampling.most_at_once
@@ -215,6 +217,7 @@ def _variations(
             state=prompt.state.copy(),
             end=end,
             repetition_guard=repetition_guard and repetition_guard.copy(),
+            monotony_guard=monotony_guard and monotony_guard.copy(),
             polyphony_guard=polyphony_guard and polyphony_guard.copy(),
             ensemble=ensemble and ensemble.copy(),
             steering=steering and steering.copy(),
@@ -227,6 +230,16 @@ def _variations(
         )
         for number in range(request.num_composed)
     ]
+
+
+def _monotony_guard(prompt: Prompt, request: Request) -> MonotonyGuard | None:
+    """What keeps parts from playing a bar over and over; None where they may, or where the encoding tells no parts."""
+    vocabulary = prompt.state.vocabulary
+    if not request.sampling.most_repeats or not vocabulary.part_by_part:
+        return None
+    past = prompt.past_ids if prompt.until_tick is None else prompt.around_ids
+    lines = [place for place, token in enumerate(past) if vocabulary.kinds[token] == "Bar"]
+    return MonotonyGuard(vocabulary, past[lines[0] + 1 :], metre=vocabulary.values[past[lines[0]]])
 
 
 def _behind_line(prompt: Prompt) -> list[int]:

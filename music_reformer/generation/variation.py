@@ -15,6 +15,7 @@ from music_reformer.generation.ensemble import Ensemble
 from music_reformer.generation.given_notes import GivenNotes
 from music_reformer.generation.instrument_reminder import InstrumentReminder
 from music_reformer.generation.leaving import Leaving
+from music_reformer.generation.monotony_guard import MonotonyGuard
 from music_reformer.generation.polyphony_guard import PolyphonyGuard
 from music_reformer.generation.prompt import Prompt
 from music_reformer.generation.recall import Recall
@@ -30,6 +31,8 @@ from music_reformer.midi.vocabulary import DRUMS
 MAX_TOKENS_PER_BAR = 2048
 # Added to the logits of notes that continue a repetition: 150 times rarer, and a bar has several notes.
 REPETITION_LOGIT = -5.0
+# And to those of notes that continue a bar of which a part has played enough.
+MONOTONY_LOGIT = -3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class Variation:
     state: GrammarState
     end: float
     repetition_guard: RepetitionGuard | None = None
+    monotony_guard: MonotonyGuard | None = None
     polyphony_guard: PolyphonyGuard | None = None
     ensemble: Ensemble | None = None
     steering: Steering | None = None
@@ -115,6 +119,8 @@ class Variation:
         is_planned = closes or self._returns  # which says enough about how the bar is to be
         if not is_planned and self.repetition_guard is not None:
             logits_V[self.repetition_guard.repeating()] += REPETITION_LOGIT
+        if not is_planned and self.monotony_guard is not None:
+            logits_V[self.monotony_guard.repeating()] += MONOTONY_LOGIT
         by_pitch_class = self.chords is None or self.chords.chord is None
         if self.ensemble is not None and not is_planned:
             self.ensemble.lean(logits_V, by_pitch_class=by_pitch_class)
@@ -140,7 +146,7 @@ class Variation:
         # Names stand in front of a bar line, directions behind it.
         self.unread += [token, *told] if isinstance(self.reminder, Director) else [*told, token]
         followers = (
-            *(self.repetition_guard, self.polyphony_guard),
+            *(self.repetition_guard, self.monotony_guard, self.polyphony_guard),
             *(self.ensemble, self.steering, self.chords, self.recall, self.closing, self.given, self.leaving),
         )
         for follower in followers:

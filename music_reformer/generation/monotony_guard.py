@@ -1,0 +1,91 @@
+"""MonotonyGuard: keeps every part from playing the same bar over and over (Parts encoding).
+
+`repetition_guard.py` stops bars that all parts repeat without a change. What remains are loops with a small change now
+and then, in one part or another, which are as dull. So a bar of a part may come a few times within the last bars, or as
+often as bars of this part did within so many bars of the prompt: an ostinato goes on, a tune does not become one.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable
+from math import ceil
+
+from music_reformer.generation.parts_follower import NOBODY, PartsFollower
+from music_reformer.midi.parts_reader import Part
+from music_reformer.midi.vocabulary import NOTE_BEGINNINGS, Vocabulary
+
+# The last bars, the current one included, in which equal ones are counted, and how many of them are always fine.
+HORIZON, FEWEST = 16, 3
+# What makes two bars of a part differ.
+_COMPARED = NOTE_BEGINNINGS | {"Position", "Duration"}
+
+
+class MonotonyGuard:
+    """Follows one stream, token by token.
+
+    Args:
+        vocabulary: what the tokens mean.
+        prompt: the tokens between the first bar line and the first new one.
+        metre: of the first bar.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, prompt: Iterable[int], *, metre: tuple[int, int]) -> None:
+        self._kinds = vocabulary.kinds
+        self._place = PartsFollower(vocabulary, metre)
+        # Of each part, its last bars, each as the tokens that are compared; silent ones are empty.
+        self._bars: dict[Part, deque[tuple[int, ...]]] = defaultdict(lambda: deque(maxlen=HORIZON))
+        self._num_bars = 0
+        self._now: dict[Part, list[int]] = {}  # the current bar
+        self._stale: list[tuple[int, ...]] = []  # bars too many that the current part may still be playing
+        self._most: Counter[Part] = Counter()
+        for token in prompt:
+            self.take(token)
+            if self._kinds[token] == "Bar":
+                for part, bars in self._bars.items():
+                    self._most[part] = max(self._most[part], bars.count(bars[-1]) if bars[-1] else 0)
+        # How often a bar came again, in as many bars as there were.
+        scale = (HORIZON - 1) / min(HORIZON - 1, max(1, self._num_bars - 1))
+        self._most = Counter({part: max(FEWEST, 1 + ceil((count - 1) * scale)) for part, count in self._most.items()})
+        self._find_stale()
+
+    def copy(self) -> MonotonyGuard:
+        """An independent guard in the same state."""
+        other = copy.copy(self)
+        other._place, other._stale = self._place.copy(), list(self._stale)
+        other._now = {part: list(tokens) for part, tokens in self._now.items()}
+        other._bars = copy.deepcopy(self._bars)
+        return other
+
+    def take(self, token: int) -> None:
+        """Note the next token of the stream."""
+        place = self._place
+        bar, part = place.bar, place.part
+        place.follow(token)
+        if place.bar != bar:
+            for each in {*self._bars, *self._now}:
+                self._bars[each].append(tuple(self._now.get(each, ())))
+            self._now, self._stale = {}, []
+            self._num_bars += 1
+        elif place.part != part:
+            self._find_stale()
+        elif place.part != NOBODY and place.kind in _COMPARED:
+            now = self._now.setdefault(place.part, [])
+            number = len(now)
+            now.append(token)
+            self._stale = [each for each in self._stale if number < len(each) and each[number] == token]
+
+    def _find_stale(self) -> None:
+        """The bars that have come too often for the current part, as far as it has not left them yet."""
+        part = self._place.part
+        now = tuple(self._now.get(part, ()))
+        most = self._most[part] or FEWEST
+        last = list(self._bars[part])[1 - HORIZON :] if part in self._bars else []
+        self._stale = [bar for bar, count in Counter(last).items() if bar and count >= most and bar[: len(now)] == now]
+
+    def repeating(self) -> list[int]:
+        """The beginnings of notes that would go on with a bar that has come too often; mostly none."""
+        place = len(self._now.get(self._place.part, ()))
+        next_tokens = {bar[place] for bar in self._stale if place < len(bar)}
+        return [token for token in next_tokens if self._kinds[token] in NOTE_BEGINNINGS]
