@@ -254,7 +254,7 @@ def test_nobody_stops_another_by_guessing(operations: Operations) -> None:
         ({"sampling": {"warmth": 1}}, "sampling"),
         ({"sampling": {"temperature": "hot"}}, "sampling"),
         ({"sampling": {"top_k": 2.5}}, r"sampling.top_k \(2.5\) must be a whole number"),
-        ({"sampling": {"repetition_window": "x"}}, "sampling .* must be a number"),
+        ({"sampling": {"repetition_window": "x"}}, "repetition_window .* must be a number"),
         ({"sampling": {"top_p": float("nan")}}, "top_p"),
         ({"sampling": {"temperature": True}}, "must be a number"),
         ({"sampling": []}, "must be a mapping"),
