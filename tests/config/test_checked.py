@@ -95,7 +95,7 @@ def test_a_broken_rule_is_one_sentence(changes: dict[str, Any], sentence: str) -
         {"sizes": [2, 8, 5]},
         {"by_step": {0: 1, 100: 0.0}},
         {"grid": [[], [0, 9]]},
-        {"anything": object()},
+        {"anything": 2j},
     ],
     ids=repr,
 )
