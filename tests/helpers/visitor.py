@@ -70,6 +70,7 @@ def until_progress(tab: Any, text: str) -> None:
 
 def upload(tab: Any, file: dict[str, Any] | None = None) -> None:
     """Open a file, and wait until it is open, whatever was open before."""
+    tab.wait_for_selector("#examples button", state="attached")  # a page that still loads would not notice the file
     seen = tab.evaluate("phases.length")
     tab.set_input_files("#file", file or midi())
     until(tab, f"phases.slice({seen}).includes('ready')")
