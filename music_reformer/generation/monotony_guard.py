@@ -2,7 +2,8 @@
 
 `repetition_guard.py` stops bars that all parts repeat without a change. What remains are loops with a small change now
 and then, in one part or another, which are as dull. So a bar of a part may come a few times within the last bars, or as
-often as bars of this part did within so many bars of the prompt: an ostinato goes on, a tune does not become one.
+often as bars of this part did within so many bars of the prompt: an ostinato goes on, a tune does not become one. Drums
+may repeat themselves: kept from it, they would rather rest.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from math import ceil
 
 from music_reformer.generation.parts_follower import NOBODY, PartsFollower
 from music_reformer.midi.parts_reader import Part
-from music_reformer.midi.vocabulary import NOTE_BEGINNINGS, Vocabulary
+from music_reformer.midi.vocabulary import DRUMS, NOTE_BEGINNINGS, Vocabulary
 
 # The last bars, the current one included, in which equal ones are counted, and how many of them are always fine.
 HORIZON, FEWEST = 16, 3
@@ -79,6 +80,9 @@ class MonotonyGuard:
     def _find_stale(self) -> None:
         """The bars that have come too often for the current part, as far as it has not left them yet."""
         part = self._place.part
+        if part[0] == DRUMS:
+            self._stale = []
+            return
         now = tuple(self._now.get(part, ()))
         most = self._most[part] or FEWEST
         last = list(self._bars[part])[1 - HORIZON :] if part in self._bars else []

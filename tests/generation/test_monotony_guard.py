@@ -83,6 +83,15 @@ def test_an_ostinato_of_the_piece_goes_on() -> None:
         guard.take(token)
 
 
+def test_drums_may_repeat_themselves() -> None:
+    ids = VOCABULARY.ids
+    beat = [ids["Program", -1], ids["Velocity", 63], ids["Duration", 3], ids["PitchDrum", 36], ids["Bar", METRE]]
+    guard = MonotonyGuard(VOCABULARY, stream([{73: (72,)}]), metre=METRE)
+    for token in beat * 20:
+        assert guard.repeating() == []
+        guard.take(token)
+
+
 def test_a_copy_goes_its_own_way() -> None:
     guard = MonotonyGuard(VOCABULARY, stream([{73: (72, 74)}]), metre=METRE)
     other = guard.copy()
