@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import in_children, machine, show, write
-from benchmarks.usable import add_corpora, continue_genre, share_that_passes
+from benchmarks.usable import add_corpora, continue_genre, mean_share, share_that_passes
 
 ALL = "all of it"
 # What a row switches off: constants in modules of `generation`, or settings of the request and of sampling.
@@ -87,11 +87,6 @@ def _faults(pieces: Sequence[dict[str, Any]]) -> Counter[str]:
     return Counter({fault: count / total for fault, count in counts.items()})
 
 
-def _themes(pieces: Sequence[dict[str, Any]]) -> str:
-    shares = [share for piece in pieces for share in piece["returning"] if share is not None]
-    return f"{100 * np.mean(shares):.0f} %"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", default="pretrained")
@@ -114,7 +109,7 @@ def main() -> None:
             share_that_passes(pieces[row]),
             difference(pieces[row], pieces[ALL]),
             faults_that_change(pieces[row], pieces[ALL]),
-            _themes(pieces[row]),
+            mean_share([share for piece in pieces[row] for share in piece["returning"]]),
         ]
         for row in names
     ]

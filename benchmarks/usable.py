@@ -219,13 +219,14 @@ def _figures(pieces: Sequence[dict[str, Any]]) -> list[str]:
         str(len(pieces)),
         share_that_passes(pieces),
         f"{100 * np.mean(own):.0f} % of {len(own)}" if own else "",
-        _mean_share([share for piece in pieces for share in piece["returning"]]),
-        _mean_share([piece["piece_returning"] for piece in pieces]),
+        mean_share([share for piece in pieces for share in piece["returning"]]),
+        mean_share([piece["piece_returning"] for piece in pieces]),
         ", ".join(f"{fault} {100 * count / total:.0f} %" for fault, count in faults.most_common(4)),
     ]
 
 
-def _mean_share(shares: Sequence[float | None]) -> str:
+def mean_share(shares: Sequence[float | None]) -> str:
+    """In per cent, of those that are known."""
     known = [share for share in shares if share is not None]
     return f"{100 * np.mean(known):.0f} %" if known else ""
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from music_reformer.generation.cast import Cast
 from music_reformer.generation.director import heard_bars
 from music_reformer.generation.parts_follower import NOBODY, PartsFollower
+from music_reformer.generation.steering import PITCH_CLASSES
 from music_reformer.midi.chords import INTERVALS, NO_CHORD, QUALITIES, Chord
 from music_reformer.midi.lead_sheet import LeadSheet, places
 from music_reformer.midi.parts import GRID
@@ -31,7 +32,6 @@ OUTSIDE_ON_BEAT, OUTSIDE_OFF_BEAT, HANGS_OVER, NOT_THE_BASS = -6.0, -4.0, -4.0, 
 # logarithm by which a share has fallen weighs; and what is added to shares, so that small ones are not told apart.
 ROOT, THIRD, FIFTH = 0.4, 0.35, 0.25
 SHARE_WEIGHT, SLACK = 3.0, 0.1
-PITCH_CLASSES = np.arange(128) % 12
 
 
 def lowest_part(reader: PartsReader, prompt: Sequence[int], cast: Cast | None = None) -> Part | None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from music_reformer.generation.cast import Cast
 from music_reformer.generation.director import heard_bars
-from music_reformer.generation.parts_follower import NOBODY, Exits, PartsFollower
+from music_reformer.generation.parts_follower import END_OF_BAR, NOBODY, Exits, PartsFollower
 from music_reformer.generation.polyphony_guard import FEWEST_NOTES
 from music_reformer.midi.chords import QUALITIES, Chord
 from music_reformer.midi.directions import key_of
@@ -220,9 +220,7 @@ class Ensemble:
             number = due - part_order(self._place.part[0], 0)
             narrowed_V[self._numbers[max(0, number - 1) :]] = False
         else:
-            narrowed_V[self._exits.bar_and_end] = False
-            if due is not None:
-                self._exits.narrow(narrowed_V, due)
+            self._exits.narrow(narrowed_V, due if due is not None else END_OF_BAR - 1)
         return narrowed_V if narrowed_V.any() else allowed_V
 
     def lead_to_due(self, logits_V: NDArray[np.float32]) -> None:

@@ -96,7 +96,7 @@ class GivenNotes:
             if (due := self._next_part()) is not None:
                 self._exits.narrow(narrowed_V, due)
             return narrowed_V
-        narrowed_V[self._exits.bar_and_end] = narrowed_V[self._exits.programs] = False
+        narrowed_V[self._exits.ways] = False
         narrowed_V[self._positions[self._position_values > note.position]] = False
         if place.position == note.position:
             pitches = self._drums if place.part[0] == DRUMS else self._pitches
@@ -132,8 +132,7 @@ class GivenNotes:
                 self._exits.lead(logits_V, due)
         elif place.position < note.position:
             later = self._positions[self._position_values > note.position]
-            passing = [*self._exits.bar_and_end, *self._exits.programs, *later]
-            hand_over(logits_V, passing, self._ids["Position", note.position])
+            hand_over(logits_V, [*self._exits.ways, *later], self._ids["Position", note.position])
         elif place.position == note.position and place.kind != "Duration":
             if self._velocity != note.velocity:
                 wanted = self._ids["Velocity", note.velocity] if place.kind != "Velocity" else None

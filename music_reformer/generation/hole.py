@@ -49,18 +49,17 @@ def read_hole(score: symusic.Score, request: Request, *, tokenizer: MusicTokeniz
     reader = _reader(tokenizer)
     first_bar, until_bar = request.cut_bar or 0, request.until_bar
     assert until_bar is not None
-    clean = as_written(played := clean_upload(score))
+    played = clean_upload(score)
+    clean = as_written(played)
     lines = bar_starts(clean)
     _check_bars(clean, lines, first_bar, until_bar)
     cut, until = lines[first_bar], lines[until_bar]
     recast = cast_in_hole(score, request)
-    require(
-        isinstance(reader, PartsReader) or not (recast.parts or request.locked),
-        "this model tells instruments apart, but not tracks; name programs instead of tracks",
-    )
+    _check_tracks(reader, recast, request)
     chords = _chords_there(clean, request, lines[first_bar : until_bar + 1]) if tokenizer.config.use_chords else None
     ids, low, num_dropped = _in_view(clean, chords, lines, tokenizer, reader, first_bar, until_bar, max_tokens)
-    missing, bars = _missing(recast, reader.programs(ids), programs_of(clean)), reader.bars(ids)
+    missing = _missing(recast, reader.programs(ids), programs_of(clean))
+    bars = reader.bars(ids)
     hole_bars = range(first := first_bar - low, min(until_bar - low, len(bars)))
     hole = _cut(reader, ids, first, len(hole_bars), recast, missing)
     past = [tokenizer.bos_id, *ids[: int(bars[first])].tolist(), *hole.opening]
@@ -172,6 +171,14 @@ def _given(
         return {part: notes for part, notes in parts.items() if notes}
 
     return [BarMusic((), given(bar)) for bar in bars]
+
+
+def _check_tracks(reader: BarReader, recast: Recast, request: Request) -> None:
+    """Raise `UserError` where single tracks are asked for of a model that cannot tell them apart."""
+    require(
+        isinstance(reader, PartsReader) or not (recast.parts or request.locked),
+        "this model tells instruments apart, but not tracks; name programs instead of tracks",
+    )
 
 
 def _check_place(tick: float, expected: int) -> None:

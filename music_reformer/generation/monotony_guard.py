@@ -9,7 +9,7 @@ may repeat themselves: kept from it, they would rather rest.
 from __future__ import annotations
 
 import copy
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from math import ceil
 
@@ -36,19 +36,20 @@ class MonotonyGuard:
         self._kinds = vocabulary.kinds
         self._place = PartsFollower(vocabulary, metre)
         # Of each part, its last bars, each as the tokens that are compared; silent ones are empty.
-        self._bars: dict[Part, deque[tuple[int, ...]]] = defaultdict(lambda: deque(maxlen=HORIZON))
+        self._bars: dict[Part, deque[tuple[int, ...]]] = {}
         self._num_bars = 0
         self._now: dict[Part, list[int]] = {}  # the current bar
         self._stale: list[tuple[int, ...]] = []  # bars too many that the current part may still be playing
-        self._most: Counter[Part] = Counter()
+        self._most: dict[Part, int] = {}
+        heard: dict[Part, int] = {}  # how often a bar of each part came within so many bars, at most
         for token in prompt:
             self.take(token)
             if self._kinds[token] == "Bar":
                 for part, bars in self._bars.items():
-                    self._most[part] = max(self._most[part], bars.count(bars[-1]) if bars[-1] else 0)
+                    heard[part] = max(heard.get(part, 0), bars.count(bars[-1]) if bars[-1] else 0)
         # How often a bar came again, in as many bars as there were.
         scale = (HORIZON - 1) / min(HORIZON - 1, max(1, self._num_bars - 1))
-        self._most = Counter({part: max(FEWEST, 1 + ceil((count - 1) * scale)) for part, count in self._most.items()})
+        self._most = {part: max(FEWEST, 1 + ceil((count - 1) * scale)) for part, count in heard.items()}
         self._find_stale()
 
     def copy(self) -> MonotonyGuard:
@@ -56,7 +57,7 @@ class MonotonyGuard:
         other = copy.copy(self)
         other._place, other._stale = self._place.copy(), list(self._stale)
         other._now = {part: list(tokens) for part, tokens in self._now.items()}
-        other._bars = copy.deepcopy(self._bars)
+        other._bars = {part: bars.copy() for part, bars in self._bars.items()}
         return other
 
     def take(self, token: int) -> None:
@@ -66,7 +67,7 @@ class MonotonyGuard:
         place.follow(token)
         if place.bar != bar:
             for each in {*self._bars, *self._now}:
-                self._bars[each].append(tuple(self._now.get(each, ())))
+                self._bars.setdefault(each, deque(maxlen=HORIZON)).append(tuple(self._now.get(each, ())))
             self._now, self._stale = {}, []
             self._num_bars += 1
         elif place.part != part:
@@ -83,9 +84,8 @@ class MonotonyGuard:
         if part[0] == DRUMS:
             self._stale = []
             return
-        now = tuple(self._now.get(part, ()))
-        most = self._most[part] or FEWEST
-        last = list(self._bars[part])[1 - HORIZON :] if part in self._bars else []
+        now, most = tuple(self._now.get(part, ())), self._most.get(part, FEWEST)
+        last = list(self._bars.get(part, ()))[1 - HORIZON :]
         self._stale = [bar for bar, count in Counter(last).items() if bar and count >= most and bar[: len(now)] == now]
 
     def repeating(self) -> list[int]:

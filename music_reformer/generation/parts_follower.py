@@ -1,4 +1,4 @@
-"""PartsFollower: where a stream of the Parts encoding is: in which bar, which part, and at which position."""
+"""Where a stream of the Parts encoding is (in which bar, which part, at which position), and the ways out of a part."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from music_reformer.generation.sampling import hand_over
 from music_reformer.midi.parts import MAX_PARTS, bar_length, part_order
 from music_reformer.midi.parts_reader import Part
-from music_reformer.midi.vocabulary import NOTE_BEGINNINGS, Vocabulary
+from music_reformer.midi.vocabulary import DRUMS, NOTE_BEGINNINGS, Vocabulary
 
 NOBODY: Part = (0, 0)
+# The order of the end of a bar, behind all parts.
+END_OF_BAR = part_order(DRUMS, MAX_PARTS) + 1
 # Kinds behind which the rest of a note follows.
 WITHIN_A_NOTE = frozenset({"Position", "Velocity", "Duration"})
 
@@ -76,24 +78,28 @@ class Exits:
 
     Args:
         vocabulary: of the tokenizer.
+
+    Attributes:
+        ways: all of them, in the order of the stream.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         ids_of = vocabulary.ids_of
-        self.bar_and_end = [*ids_of["Bar"], *ids_of["EOS"]]
-        self.programs = np.array(ids_of["Program"])
-        self._orders = np.array([part_order(vocabulary.values[token], 0) for token in self.programs])
+        programs = sorted((part_order(vocabulary.values[token], 0), token) for token in ids_of["Program"])
+        ends = [(END_OF_BAR, token) for token in (*ids_of["Bar"], *ids_of["EOS"])]
+        self._orders, self.ways = np.array([*programs, *ends]).T
 
     def narrow(self, narrowed_V: NDArray[np.bool_], due: int) -> None:
         """Forbid, in place, what would pass over the part that is due, given by its order."""
-        narrowed_V[self.bar_and_end] = False
-        narrowed_V[self.programs[self._orders > due]] = False
+        narrowed_V[self._past(due)] = False
 
     def lead(self, logits_V: NDArray[np.float32], due: int) -> None:
         """Hand over, in place, what would pass over the part that is due, given by its order, to its program."""
-        (program,) = self.programs[self._orders == self._orders[self._orders <= due].max()]
-        hand_over(logits_V, [*self.bar_and_end, *self.programs[self._orders > due]], program)
+        hand_over(logits_V, self._past(due), self.ways[np.searchsorted(self._orders, due, side="right") - 1])
 
     def behind(self, order: int) -> NDArray[np.int64]:
-        """The tokens that can leave a part, given by its order."""
-        return np.array([*self.bar_and_end, *self.programs[self._orders > order - MAX_PARTS]])
+        """The tokens that can leave a part, given by its order: its own program, too, for a part of a higher number."""
+        return self._past(order - MAX_PARTS)
+
+    def _past(self, order: int) -> NDArray[np.int64]:
+        return self.ways[np.searchsorted(self._orders, order, side="right") :]

@@ -91,7 +91,7 @@ class Variation:
     def allowed(self, permitted: np.ndarray) -> np.ndarray:
         """Tokens that may come next, bool [V]: grammar and request permit them, and no bar or chord is endless."""
         mask = self.state.allowed() & permitted
-        if self.ensemble is not None and not (self.recall is not None and self.recall.is_exact):
+        if self.ensemble is not None and not self._returns_exactly:
             mask = self.ensemble.narrowed(mask)
         if self.chords is not None:
             mask = self.chords.narrowed(mask)
@@ -129,7 +129,7 @@ class Variation:
         for guide in (self.recall, self.chords, self.closing, self.given):
             if guide is not None:
                 guide.lean(logits_V)
-        if self.ensemble is not None and not (self.recall is not None and self.recall.is_exact):
+        if self.ensemble is not None and not self._returns_exactly:
             self.ensemble.lead_to_due(logits_V)
         if self.leaving is not None:
             self.leaving.keep(logits_V, allowed_V)
@@ -138,6 +138,11 @@ class Variation:
     def _returns(self) -> bool:
         """Whether the current bar is one of the piece that comes again."""
         return self.recall is not None and self.recall.active
+
+    @property
+    def _returns_exactly(self) -> bool:
+        """Whether it comes again as it was, whoever rests in it."""
+        return self.recall is not None and self.recall.is_exact
 
     def take(self, token: int) -> None:
         """Append a token. The variation is finished when the length is reached and all its notes have ended."""

@@ -60,16 +60,22 @@ def test_the_score_has_the_notes_and_tints_what_is_new(visit: Callable[..., Any]
     assert tab.get_attribute("#score", "aria-pressed") == "false"
 
 
-def _boxes(tab: Any) -> tuple[dict[str, float], dict[str, float]]:
-    return tab.locator("#roll").bounding_box(), tab.locator("#engraved").bounding_box()
-
-
-def test_the_score_stands_below_the_roll_beside_it_or_in_its_place(visit: Callable[..., Any]) -> None:
+def _tab_with_score(visit: Callable[..., Any]) -> Any:
+    """A visitor who has opened the waltz, and the score with it."""
     tab = visit()
     upload(tab)
     tab.focus("#roll")
     tab.keyboard.press("s")
     whole_score(tab, 16)
+    return tab
+
+
+def _boxes(tab: Any) -> tuple[dict[str, float], dict[str, float]]:
+    return tab.locator("#roll").bounding_box(), tab.locator("#engraved").bounding_box()
+
+
+def test_the_score_stands_below_the_roll_beside_it_or_in_its_place(visit: Callable[..., Any]) -> None:
+    tab = _tab_with_score(visit)
     roll, score = _boxes(tab)
     assert roll["height"] > 120
     assert roll["y"] + roll["height"] <= score["y"]
@@ -93,11 +99,7 @@ def test_the_score_stands_below_the_roll_beside_it_or_in_its_place(visit: Callab
 
 
 def test_the_score_follows_with_the_roll_unless_the_visitor_scrolls_away(visit: Callable[..., Any]) -> None:
-    tab = visit()
-    upload(tab)
-    tab.focus("#roll")
-    tab.keyboard.press("s")
-    whole_score(tab, 16)
+    tab = _tab_with_score(visit)
     for _ in range(15):
         tab.keyboard.press("ArrowRight")
     until(tab, BAR_IN_VIEW)
