@@ -3,7 +3,7 @@
 `repetition_guard.py` stops bars that all parts repeat without a change. What remains are loops with a small change now
 and then, in one part or another, which are as dull. So a bar of a part may come a few times within the last bars, or as
 often as bars of this part did within so many bars of the prompt: an ostinato goes on, a tune does not become one. Drums
-may repeat themselves: kept from it, they would rather rest.
+are let alone: a beat is meant to repeat.
 """
 
 from __future__ import annotations
