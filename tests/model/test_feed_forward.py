@@ -26,5 +26,5 @@ def test_a_position_depends_on_itself_alone() -> None:
 
 def test_a_chunk_suits_the_device_unless_it_is_given() -> None:
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    assert [tokens_per_chunk(0, device) for device in (cpu, gpu)] == [4096, 16_384]
+    assert [tokens_per_chunk(0, device) for device in (cpu, gpu)] == [2048, 16_384]
     assert [tokens_per_chunk(7, device) for device in (cpu, gpu)] == [7, 7]
