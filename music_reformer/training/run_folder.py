@@ -76,9 +76,9 @@ class RunFolder:
         # A setting that is newer than the run had its default then.
         before = _filled(read_json(settings), _as_json(to_plain(TrainConfig())))
         before.get("trainer", {}).pop("find_learning_rate", None)  # a verb of its own now
-        # Before it cools down, a run with a constant rate does not depend on where it ends.
-        cools_down = self.settings["optimizer"]["cooldown_steps"] is not None
-        free = FREE_KEYS | ({"trainer.max_steps"} if cools_down else set())
+        # Before it cools down, a run with a constant rate does not depend on where it ends, or how.
+        cools_down = None not in (each["optimizer"]["cooldown_steps"] for each in (before, self.settings))
+        free = FREE_KEYS | ({"trainer.max_steps", "optimizer.cooldown_steps"} if cools_down else set())
         changed = [
             f"{key} ({old} before, {new} now)"
             for key, old, new in _differences(before, self.settings)

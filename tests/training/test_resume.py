@@ -151,20 +151,20 @@ def test_more_steps_for_a_finished_run_are_refused_with_the_way_to_get_them(stor
         train(runs.small_config(store, uninterrupted, max_steps=24))
 
 
-def test_a_run_that_cools_down_in_the_end_may_end_earlier_or_later(store: Path, tmp_path: Path) -> None:
-    def config(max_steps: int, **trainer: float) -> TrainConfig:
+def test_a_run_that_cools_down_in_the_end_may_end_earlier_or_later_or_cool_down_for_longer(store: Path, tmp_path: Path) -> None:
+    def config(max_steps: int, *, cooldown_steps: int = 2, **trainer: float) -> TrainConfig:
         whole = runs.small_config(store, tmp_path, max_steps=max_steps, **trainer)
-        whole.optimizer.cooldown_steps = 2
+        whole.optimizer.cooldown_steps = cooldown_steps
         return whole
 
     train(config(12, max_hours=1e-9))
     train(config(6))
-    train(config(9))
+    train(config(9, cooldown_steps=3))
     rates = [float(row["learning_rate"]) for row in curve(tmp_path)]
     assert len(rates) == 9
     assert rates[4] == rates[6] == max(rates)
     assert rates[5] < rates[4]
-    assert rates[8] < rates[7]
+    assert rates[7:] == pytest.approx([0.7 * rates[6], 0.4 * rates[6]])  # down to a tenth in three steps
 
 
 def test_settings_that_leave_the_curve_alone_may_change(store: Path, uninterrupted: Path) -> None:
