@@ -187,49 +187,49 @@ class Recall:
 
     def lean(self, logits_V: NDArray[np.float32]) -> None:
         """Raise, in place, the logit of what came next in the bar that comes again."""
-        if self._bar is not None and (wanted := self.wanted()) is not None:
-            logits_V[wanted] += self._weight
+        logits_V[self.wanted()] += self._weight
 
-    def wanted(self) -> int | list[int] | None:
+    def wanted(self) -> list[int]:
         """The token that comes next if the rest of the bar is played as it was; all bar lines at its end.
 
-        None where the model decides alone, because it plays something that does not stand in the bar.
+        None where the model decides alone: in a new bar, and where it plays something that the bar does not have.
         """
-        assert self._bar is not None
         place = self._place
+        if self._bar is None:
+            return []
         if self._due:
-            return self._due[0]
+            return self._due[:1]
         if place.part == NOBODY:
             return self._next_part(0)
         if place.kind == "Program":
             following = self._after(self._before)
             if following is not None and following[0] == place.part[0] and following[1] > 1:
-                return self._ids["Part", following[1]]
+                return [self._ids["Part", following[1]]]
         notes = self._bar.parts.get(place.part, ())
         index = bisect_right(notes, self._last, key=lambda note: (note.position, note.pitch))
         if index < len(notes):
             return self._towards(notes[index])
-        return None if place.kind in WITHIN_A_NOTE else self._next_part(place.order)
+        return [] if place.kind in WITHIN_A_NOTE else self._next_part(place.order)
 
-    def _towards(self, note: RecalledNote) -> int | None:
+    def _towards(self, note: RecalledNote) -> list[int]:
         """The next token on the way to a note of the current part."""
         place, ids = self._place, self._ids
         if note.position != place.position:
             comes = note.position > place.position and place.kind not in WITHIN_A_NOTE
-            return ids["Position", note.position] if comes else None
+            return [ids["Position", note.position]] if comes else []
         if self._velocity != note.velocity and place.kind not in ("Velocity", "Duration"):
-            return ids["Velocity", note.velocity]
+            return [ids["Velocity", note.velocity]]
         # A long duration is written as several that add up.
         written = place.duration if place.kind == "Duration" else 0
         if place.duration != note.duration and written < note.duration and written % LONGEST == 0:
-            return ids["Duration", min(note.duration - written, LONGEST)]
-        return ids["PitchDrum" if place.part[0] == DRUMS else "Pitch", note.pitch]
+            return [ids["Duration", min(note.duration - written, LONGEST)]]
+        return [ids["PitchDrum" if place.part[0] == DRUMS else "Pitch", note.pitch]]
 
     def _after(self, order: int) -> Part | None:
         """The part of the bar that follows a place in the order of parts."""
         index = bisect_right(self._parts, order, key=lambda part: part_order(*part))
         return self._parts[index] if index < len(self._parts) else None
 
-    def _next_part(self, order: int) -> int | list[int]:
+    def _next_part(self, order: int) -> list[int]:
         part = self._after(order)
-        return self._bar_lines if part is None else self._ids["Program", part[0]]
+        return self._bar_lines if part is None else [self._ids["Program", part[0]]]

@@ -117,10 +117,8 @@ class Variation:
         """
         closes = self.closing is not None and self.closing.active
         is_planned = closes or self._returns  # which says enough about how the bar is to be
-        if not is_planned and self.repetition_guard is not None:
-            logits_V[self.repetition_guard.repeating()] += REPETITION_LOGIT
-        if not is_planned and self.monotony_guard is not None:
-            logits_V[self.monotony_guard.repeating()] += MONOTONY_LOGIT
+        if not closes and not self._returns_exactly:
+            self._lean_against_repetition(logits_V)
         by_pitch_class = self.chords is None or self.chords.chord is None
         if self.ensemble is not None and not is_planned:
             self.ensemble.lean(logits_V, by_pitch_class=by_pitch_class)
@@ -133,6 +131,13 @@ class Variation:
             self.ensemble.lead_to_due(logits_V)
         if self.leaving is not None:
             self.leaving.keep(logits_V, allowed_V)
+
+    def _lean_against_repetition(self, logits_V: np.ndarray) -> None:
+        """Lower, in place, what would go on with a repetition, but for what returns because the piece had it so."""
+        returning = set(self.recall.wanted()) if self.recall is not None else set()
+        for guard, logit in ((self.repetition_guard, REPETITION_LOGIT), (self.monotony_guard, MONOTONY_LOGIT)):
+            if guard is not None:
+                logits_V[[token for token in guard.repeating() if token not in returning]] += logit
 
     @property
     def _returns(self) -> bool:

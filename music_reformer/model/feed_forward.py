@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-# Tokens of a chunk: on a CPU few, so that logits stay in its cache and need no fresh memory; on a GPU enough that computing
-# takes longer than launching the kernels.
+# Tokens of a chunk: on a CPU few, so that logits stay in its cache and need no fresh memory; on a GPU enough that
+# computing takes longer than launching the kernels.
 TOKENS, TOKENS_ON_GPU = 2048, 16_384
 
 

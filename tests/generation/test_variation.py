@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from helpers.composing import ENCODINGS, new_notes, run, stand_in
 from helpers.stand_in_model import full_score
 from music_reformer.generation import variation
+from music_reformer.generation.monotony_guard import MonotonyGuard
 from music_reformer.generation.request import Request
 
 
@@ -41,3 +43,27 @@ def test_a_stuck_model_comes_to_an_end(encoding: str, monkeypatch: pytest.Monkey
     run(generator, session)
     assert len(generator.decoder.steps) < 3 * 100 + 1000
     assert new_notes(session.scores[0], 0)
+
+
+@pytest.mark.parametrize(("form", "lowers"), [("1-8'", {"all", "all but one"}), ("1-8", set()), ("new 4", {"all"})])
+def test_bars_that_vary_do_not_go_round_either_but_for_what_the_piece_repeats(
+    form: str, lowers: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guard names every pitch here; one that comes next in the bar that returns is let alone."""
+    monkeypatch.setattr(MonotonyGuard, "repeating", lambda _: pitches)
+    generator = stand_in("Parts")
+    pitches = generator.tokenizer.vocabulary.ids_of["Pitch"]
+    session = generator.start(full_score(), Request(length="4bars", seed=3, form=form))
+    (composed,) = session._variations
+    lean, seen = composed._lean_against_repetition, set()
+
+    def watched(logits_V: np.ndarray) -> None:
+        before = logits_V.copy()
+        lean(logits_V)
+        spared = [token for token in pitches if logits_V[token] == before[token]]
+        assert spared == [token for token in pitches if composed.recall and token in composed.recall.wanted()]
+        seen.add("all but one" if spared else "all")
+
+    monkeypatch.setattr(composed, "_lean_against_repetition", watched)
+    run(generator, session)
+    assert seen == lowers

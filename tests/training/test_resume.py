@@ -151,7 +151,7 @@ def test_more_steps_for_a_finished_run_are_refused_with_the_way_to_get_them(stor
         train(runs.small_config(store, uninterrupted, max_steps=24))
 
 
-def test_a_run_that_cools_down_in_the_end_may_end_earlier_or_later_or_cool_down_for_longer(store: Path, tmp_path: Path) -> None:
+def test_a_run_that_cools_down_may_end_earlier_or_later_or_cool_down_for_longer(store: Path, tmp_path: Path) -> None:
     def config(max_steps: int, *, cooldown_steps: int = 2, **trainer: float) -> TrainConfig:
         whole = runs.small_config(store, tmp_path, max_steps=max_steps, **trainer)
         whole.optimizer.cooldown_steps = cooldown_steps
