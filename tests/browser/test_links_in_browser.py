@@ -54,14 +54,14 @@ def test_a_link_brings_the_marked_bars_back(visit: Callable[..., Any], site: Sit
     assert tab.inner_text("#compose") == "Recompose bars 5 to 8"
 
 
-# How many locks this browser has written down.
-NUM_LOCKS = """async () => {
+# How many locks this browser has written down, and the end of the marked bars.
+LOCKS_AND_END = """async () => {
   const opening = indexedDB.open('music-reformer');
   const database = await new Promise((resolve) => { opening.onsuccess = () => resolve(opening.result); });
   const request = database.transaction('pieces').objectStore('pieces').getAll();
   const [record] = await new Promise((resolve) => { request.onsuccess = () => resolve(request.result); });
   database.close();
-  return record?.locks?.length ?? 0;
+  return [record?.locks?.length, record?.list[record.current].wanted?.until].join();
 }"""
 
 
@@ -72,7 +72,7 @@ def test_locked_notes_survive_a_reload_and_go_with_a_link(visit: Callable[..., A
     tab.wait_for_selector("#edit-tools:not([hidden])")
     for key in (".", ".", ">", "k", "Escape", "Escape", "Home", "b", "b"):
         tab.keyboard.press(key)
-    until(tab, f"({NUM_LOCKS})().then((number) => number === 2)")
+    until(tab, f"({LOCKS_AND_END})().then((found) => found === '2,2')")
     tab.reload()
     phase(tab, "ready")
     order(tab, bars=None, seed=3)

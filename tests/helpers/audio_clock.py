@@ -6,7 +6,7 @@ from typing import Any
 
 import symusic
 
-# Run before the page's own script. `window.heard`: {"clicks": [[time, isFirst]], "notes": [[time, pitch, velocity]]}.
+# Run before the page's own script. `window.heard`: {"clicks": [[time, isFirst, now]], "notes": [[time, pitch, velocity]]}.
 LISTEN = """window.heard = { clicks: [], notes: [] };
 // The page's time in milliseconds at which a moment of the audio clock is heard.
 window.pageTime = (time) => {
@@ -19,7 +19,7 @@ AudioBufferSourceNode.prototype.start = function (when) {
   let crossings = 0;
   for (let place = 1; place < samples.length; place++) crossings += samples[place - 1] < 0 && samples[place] >= 0;
   heard.context = this.context;
-  heard.clicks.push([when, crossings / this.buffer.duration > 1300]);
+  heard.clicks.push([when, crossings / this.buffer.duration > 1300, this.context.currentTime]);
   start.call(this, when);
 };
 const post = MessagePort.prototype.postMessage;
@@ -53,5 +53,10 @@ def beaten_score() -> symusic.Score:
 def clicks_and_notes(tab: Any) -> tuple[list[tuple[float, bool]], list[tuple[float, bool]]]:
     """Both as (time of the audio clock, whether it begins a bar)."""
     heard = tab.evaluate("({ clicks: heard.clicks, notes: heard.notes })")
-    clicks = [(time, first) for time, first in heard["clicks"]]
+    clicks = [(time, first) for time, first, _ in heard["clicks"]]
     return clicks, [(time, velocity > 100) for time, _, velocity in heard["notes"] if time]
+
+
+def sent_at(tab: Any) -> list[float]:
+    """When each click was sent: on a busy machine that may be later than it is due, and it is heard at once."""
+    return [now for _, _, now in tab.evaluate("heard.clicks")]
