@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import miditok
 import numpy as np
 import symusic
 from numpy.typing import NDArray
@@ -28,6 +27,9 @@ from music_reformer.midi import parts, performance
 from music_reformer.midi.chords import Chord, recognise
 from music_reformer.midi.parts_stream import PartsDecoder
 from music_reformer.midi.vocabulary import BOS, EOS, PAD, SPECIAL, Vocabulary
+
+if TYPE_CHECKING:
+    import miditok
 
 
 class MusicTokenizer:
@@ -54,6 +56,8 @@ class MusicTokenizer:
             self.tokens = SPECIAL + parts.TOKENS
             self.ticks_per_beat = parts.GRID
             return
+        import miditok  # takes 0.2 s, which those who use Parts can do without
+
         self._miditok = getattr(miditok, config.encoding)(_miditok_config(config))
         by_id = sorted(self._miditok.vocab.items(), key=lambda item: item[1])
         self.tokens = [name.removesuffix("_None") if i < len(SPECIAL) else name for i, (name, _) in enumerate(by_id)]
@@ -110,6 +114,8 @@ class MusicTokenizer:
             return PartsDecoder.score(self.vocabulary, plain)
         if self._miditok is None:
             return performance.decode([i - len(SPECIAL) for i in plain])
+        import miditok
+
         sequence = miditok.TokSequence(ids=plain)
         return self._miditok.decode(sequence if self.config.use_programs else [sequence])
 
@@ -176,6 +182,8 @@ def _one_piano(score: symusic.Score) -> symusic.Score:
 
 
 def _miditok_config(config: TokenizerConfig) -> miditok.TokenizerConfig:
+    import miditok
+
     # miditok warns about settings that it changes by itself; those that matter here are set explicitly below.
     logging.getLogger("miditok").setLevel(logging.ERROR)
     return miditok.TokenizerConfig(

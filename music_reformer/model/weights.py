@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
+from torch.overrides import TorchFunctionMode
 
 from music_reformer.config import ModelConfig, require
 from music_reformer.errors import UserError
@@ -260,7 +261,8 @@ def _check_shapes(config: ModelConfig, shapes: dict[str, tuple[int, ...]], path:
     # A layer has several tensors, and a model of many layers takes long to make, even one without memory.
     enough = len(shapes) > config.num_layers
     require(enough, f"the tensors in {path} are not those of the model that its settings describe: there are too few")
-    with torch.device("meta"):  # takes no memory, however large the settings say that the model is
+    # Takes no memory, however large the settings say that the model is.
+    with torch.device("meta"), _WithoutValues():
         expected = {name: tuple(tensor.shape) for name, tensor in ReformerLM(config).state_dict().items()}
     differing = sorted(name for name in expected.keys() | shapes.keys() if expected.get(name) != shapes.get(name))
     require(
@@ -268,6 +270,15 @@ def _check_shapes(config: ModelConfig, shapes: dict[str, tuple[int, ...]], path:
         f"the tensors in {path} are not those of the model that its settings describe; "
         f"{len(differing)} differ, such as {differing[0][:80] if differing else ''}",
     )
+
+
+class _WithoutValues(TorchFunctionMode):
+    """Leaves new tensors as they are: to draw values for them on "meta", torch would load its compiler, 150 MB."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        is_drawing = getattr(function, "__module__", None) == "torch.nn.init"
+        return kwargs["tensor"] if is_drawing else function(*args, **kwargs)
 
 
 def _build(config: ModelConfig, tensors: dict[str, torch.Tensor], path: Path) -> ReformerLM:

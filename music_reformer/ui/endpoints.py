@@ -8,12 +8,11 @@ from contextlib import closing, contextmanager
 from functools import wraps
 from typing import Any
 
-import gradio as gr
-
 from music_reformer.errors import UserError
 from music_reformer.ui.editing import EditFields
 from music_reformer.ui.export import EngraveFields, ExportFields
 from music_reformer.ui.joining import JoinFields
+from music_reformer.ui.lean_gradio import gr
 from music_reformer.ui.operations import Operations
 from music_reformer.ui.order import Order, StudyFields
 from music_reformer.ui.uploads import Uploads

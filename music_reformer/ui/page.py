@@ -23,16 +23,6 @@ import threading
 from collections.abc import Collection
 from pathlib import Path
 
-# Read when a page is built; without it the server reports to gradio.app.
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-# It makes a table of so many of the last calls after each call.
-os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "10")
-# Gradio asks matplotlib for its backend in every call. Unless one is set, the first visitor's call loads pyplot to
-# choose one, and the server answers nobody for a second; so this is set, and matplotlib loaded before visitors come.
-os.environ.setdefault("MPLBACKEND", "agg")
-
-import gradio as gr
-import matplotlib  # noqa: F401
 from starlette.types import ASGIApp
 
 from music_reformer.cores import num_cores
@@ -45,6 +35,7 @@ from music_reformer.ui.endpoints import add_endpoints
 from music_reformer.ui.folders import TemporaryFolder
 from music_reformer.ui.gate import Gate
 from music_reformer.ui.hosts import Hosts
+from music_reformer.ui.lean_gradio import gr
 from music_reformer.ui.operations import Operations
 from music_reformer.ui.routes import add_files, add_uploading
 from music_reformer.ui.shelf import MAX_BYTES, Shelf

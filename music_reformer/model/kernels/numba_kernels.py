@@ -15,6 +15,7 @@ its sums in registers.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,13 @@ from llvmlite import ir
 from numba import carray, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+# Numba asks for SciPy's linear algebra, 20 MB, in case that some loop calls it; ours do not.
+if "scipy.linalg" not in sys.modules:
+    sys.modules["scipy.linalg"] = None  # type: ignore[assignment]
+    import numba.np.arraymath
+
+    del sys.modules["scipy.linalg"]
 
 COLUMNS = 64  # of a block: faster than 16 and 32, with AVX-512 and with AVX2 (docs/experiments.md)
 ROWS_AT_ONCE = 4

@@ -9,6 +9,7 @@ block.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -100,16 +101,17 @@ def pack(matrices: Sequence[Tensor]) -> list[Array]:
     All share one piece of memory, which Linux backs with pages of 2 MB where it can: products read those faster.
     """
     columns = numba_kernels.COLUMNS
-    padded = [nn.functional.pad(m.detach(), (0, 0, 0, -m.shape[-2] % columns)) for m in matrices]
+    blocks = [-(-m.shape[-2] // columns) for m in matrices]
+    shapes = [(*m.shape[:-2], num, m.shape[-1], columns) for m, num in zip(matrices, blocks, strict=True)]
     line = CACHE_LINE // np.dtype(np.float32).itemsize  # Sizes are multiples of it.
-    memory = np.empty(sum(m.numel() for m in padded) + line, np.float32)
+    memory = np.empty(sum(map(math.prod, shapes)) + line, np.float32)
     rest = memory[-memory.ctypes.data % CACHE_LINE // memory.itemsize :]
     packed = []
-    for matrix in padded:
-        blocks = matrix.unflatten(-2, (-1, columns)).transpose(-1, -2)
-        packed.append(rest[: matrix.numel()].reshape(blocks.shape))
-        packed[-1][:] = blocks.numpy()
-        rest = rest[matrix.numel() :]
+    for matrix, shape in zip(matrices, shapes, strict=True):
+        padded = nn.functional.pad(matrix.detach(), (0, 0, 0, -matrix.shape[-2] % columns))
+        packed.append(rest[: math.prod(shape)].reshape(shape))
+        packed[-1][:] = padded.unflatten(-2, (-1, columns)).transpose(-1, -2).numpy()
+        rest = rest[math.prod(shape) :]
     return packed
 
 

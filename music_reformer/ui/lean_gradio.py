@@ -1,0 +1,73 @@
+"""Gradio, imported without what other pages need: `from music_reformer.ui.lean_gradio import gr`.
+
+Our page has no tables and no plots. Left to itself, Gradio loads pandas for them and matplotlib in the first visitor's
+call, and at every start writes stubs for editors beside its own sources: 60 MB, and half of the time that it takes to
+import.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any, NoReturn
+
+# Read when a page is built; without it the server reports to gradio.app.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+# It keeps so many of the last calls, and makes a table of them after so many more.
+os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "10")
+os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
+
+
+class _Unloaded(ModuleType):
+    """Stands for a module until somebody uses something of it."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # asked of every module by `inspect`
+            raise AttributeError(name)
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+@contextlib.contextmanager
+def _unloaded(name: str) -> Iterator[None]:
+    """Have the block import a module that is loaded when it is first used; any other import loads it as always."""
+    if name in sys.modules:
+        yield
+        return
+    stand_in = sys.modules[name] = _Unloaded(name)
+    try:
+        yield
+    finally:
+        if sys.modules.get(name) is stand_in:
+            del sys.modules[name]
+
+
+@contextlib.contextmanager
+def _without_sources() -> Iterator[None]:
+    """Have the block find no sources, as in a program that is shipped without them; Gradio then writes no stubs."""
+    original = inspect.getfile
+
+    def getfile(_: object) -> NoReturn:
+        raise OSError("no sources")
+
+    inspect.getfile = getfile
+    try:
+        yield
+    finally:
+        inspect.getfile = original
+
+
+with _unloaded("pandas"), _without_sources():
+    import gradio as gr
+    import gradio.utils
+
+# It loads matplotlib in every call to set the backend of plots.
+gradio.utils.MatplotlibBackendMananger = contextlib.nullcontext
+
+__all__ = ["gr"]
