@@ -72,7 +72,9 @@ class Generator:
         self.can_infill, self.knows_names = can_infill, knows_names
 
     @classmethod
-    def load(cls, checkpoint: str | Path = "pretrained", device: str = "auto", *, rows: int = 1) -> Generator:
+    def load(
+        cls, checkpoint: str | Path = "pretrained", device: str = "auto", *, rows: int = 1, prepared: bool = True
+    ) -> Generator:
         """Load weights (a folder, a .ckpt file, or "pretrained") onto a device ("auto": a GPU if there is one).
 
         A GPU reads prompts; it takes the steps, too, only where many rows are composed together.
@@ -81,19 +83,27 @@ class Generator:
             checkpoint: the weights.
             device: what reads prompts.
             rows: variations expected in one step, of one prompt or several; not a limit.
+            prepared: compile now what composing needs; without, `prepare` or the first composition does.
 
         Raises:
             UserError: the weights or the device do not exist or cannot be used.
         """
         loaded = load_weights(checkpoint)
         tokenizer = MusicTokenizer.from_json(loaded.tokenizer_settings)
-        return cls(
+        generator = cls(
             Decoder.on_device(loaded.model, device, rows=rows),
             tokenizer,
             fingerprint=loaded.fingerprint,
             can_infill=loaded.can_infill,
             knows_names=loaded.knows_names,
         )
+        if prepared:
+            generator.prepare()
+        return generator
+
+    def prepare(self) -> None:
+        """Compile what composing needs (seconds), unless that is done; any thread may call it."""
+        self.decoder.prepare()
 
     @property
     def can_end(self) -> bool:

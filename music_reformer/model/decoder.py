@@ -39,14 +39,13 @@ class Decoder:
 
     Args:
         model: moved to `eval()`; stays on its device.
-        compile_step: run steps on the CPU in compiled loops, if all weights are float32. The weights are copied for
-            that: later changes of them do not affect the steps. The loops are first compared with the plain step, which
-            compiles them once per machine (ten seconds); if they fail, a warning says so and the plain step is used.
+        compile_step: run steps on the CPU in compiled loops, if all weights are float32; see `prepare`.
     """
 
     def __init__(self, model: ReformerLM, *, compile_step: bool = False) -> None:
         self.model = model.eval()
-        self._numba_step = _checked_numba_step(model) if compile_step else None
+        self._numba_step: NumbaStep | None = None
+        self._is_prepared, self._preparing = not compile_step, threading.Lock()
 
     @classmethod
     def on_device(cls, model: ReformerLM, device: str = "auto", *, rows: int = 1) -> Decoder:
@@ -78,9 +77,22 @@ class Decoder:
         """Where prompts are read."""
         return next(self.model.parameters()).device
 
+    def prepare(self) -> None:
+        """Compile the steps, if they are to be compiled; otherwise the first step does that.
+
+        The weights are copied: later changes of them do not affect the steps. The loops are compared with the plain
+        step, which compiles them once per machine (ten seconds); if they fail, a warning says so and the plain step is
+        used.
+        """
+        with self._preparing:
+            if not self._is_prepared:
+                self._numba_step = _checked_numba_step(self.model)
+                self._is_prepared = True
+
     @property
     def steps_are_compiled(self) -> bool:
         """Whether steps run in compiled loops on the CPU."""
+        self.prepare()
         return self._numba_step is not None
 
     @torch.inference_mode()
@@ -110,7 +122,7 @@ class Decoder:
             first = first + out.float()
             second = second + block.feed_chunked(first, model.chunk)
         state = DecodeState(caches=caches, lengths=[tokens_BL.shape[1]] * tokens_BL.shape[0])
-        if self._numba_step is not None and state.device.type != "cpu":
+        if state.device.type != "cpu" and self.steps_are_compiled:
             state = state.to(torch.device("cpu"))
         return model.logits(model.final_norm(first[:, -1] + second[:, -1])), state
 
@@ -123,6 +135,7 @@ class Decoder:
         """
         self.model.check_length(max(state.lengths) + 1)
         tokens_B = tokens_B.to(state.device)
+        self.prepare()
         if self._numba_step is not None:
             return self._numba_step.step(tokens_B, state)
         return plain_step(self.model, tokens_B, state)

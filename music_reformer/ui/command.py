@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from pathlib import Path
 
 from music_reformer.config import AppConfig
@@ -21,13 +22,16 @@ def app(config: AppConfig) -> int:
     from music_reformer.ui.folders import lasting_folder
     from music_reformer.ui.page import build_page, launch_page
 
+    generator = Generator.load(config.checkpoint, device=config.device, prepared=False)
     page = build_page(
-        generator=Generator.load(config.checkpoint, device=config.device),
+        generator=generator,
         folder=Path(config.folder).expanduser() if config.folder else lasting_folder(),
         at_once=config.at_once or None,
         max_bytes=round(config.max_gigabytes * 1e9),
         passages=KnownPassages.load(config.checkpoint),
     )
+    # While the first visitor looks round.
+    threading.Thread(target=generator.prepare, name="prepare", daemon=True).start()
     launch_page(
         page,
         host=config.host,

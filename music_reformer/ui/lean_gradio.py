@@ -14,7 +14,8 @@ import os
 import sys
 from collections.abc import Iterator
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any
+from unittest import mock
 
 # Read when a page is built; without it the server reports to gradio.app.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -48,26 +49,12 @@ def _unloaded(name: str) -> Iterator[None]:
             del sys.modules[name]
 
 
-@contextlib.contextmanager
-def _without_sources() -> Iterator[None]:
-    """Have the block find no sources, as in a program that is shipped without them; Gradio then writes no stubs."""
-    original = inspect.getfile
-
-    def getfile(_: object) -> NoReturn:
-        raise OSError("no sources")
-
-    inspect.getfile = getfile
-    try:
-        yield
-    finally:
-        inspect.getfile = original
-
-
-with _unloaded("pandas"), _without_sources():
+# Where it finds no sources, as in a program that is shipped without them, it writes no stubs beside them.
+with _unloaded("pandas"), mock.patch.object(inspect, "getfile", side_effect=OSError("no sources")):
     import gradio as gr
     import gradio.utils
 
 # It loads matplotlib in every call to set the backend of plots.
-gradio.utils.MatplotlibBackendMananger = contextlib.nullcontext
+gradio.utils.MatplotlibBackendMananger = contextlib.nullcontext  # type: ignore[misc, assignment]
 
 __all__ = ["gr"]

@@ -23,6 +23,7 @@ import threading
 from collections.abc import Collection
 from pathlib import Path
 
+import numpy.ma  # noqa: F401 - `np.unique` would load it in the first visitor's call
 from starlette.types import ASGIApp
 
 from music_reformer.cores import num_cores

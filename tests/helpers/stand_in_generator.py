@@ -50,6 +50,8 @@ class StandInGenerator:
         self.study_seconds = 0.1
         self.num_taught = 0
 
+    def prepare(self) -> None: ...
+
     def start(self, prompt: symusic.Score, request: Request, *, stop: threading.Event | None = None) -> StandInSession:
         self.requests.append(request)
         cut_bar, until_bar = request.cut_bar, request.until_bar

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -99,6 +100,18 @@ def test_rounds_of_a_prompt_hold_for_its_steps_and_change_nothing_else(compiled:
     torch.testing.assert_close(decoder.prefill(x)[0], two[:, -1], atol=1e-4, rtol=0)
     with pytest.raises(UserError, match=r"rounds \(5\) must be 1 to 4"):
         decoder.prefill(x, num_rounds=5)
+
+
+def test_the_first_step_waits_until_steps_are_compiled() -> None:
+    model = build()
+    plain, compiled = Decoder(model), Decoder(model, compile_step=True)
+    preparing = threading.Thread(target=compiled.prepare)
+    preparing.start()
+    x = tokens(1, 20)
+    (_, state), (_, same) = plain.prefill(x), compiled.prefill(x)
+    torch.testing.assert_close(compiled.step(x[:, 0], same), plain.step(x[:, 0], state), atol=1e-4, rtol=0)
+    assert compiled.steps_are_compiled
+    preparing.join()
 
 
 def test_steps_are_compiled_where_they_run_on_the_cpu() -> None:

@@ -85,7 +85,8 @@ def test_a_machine_on_which_it_fails_goes_on_with_the_plain_step(trouble: str, m
     plain = decoder()
     state, x = prefilled(plain, 6), tokens(1)
     expected = plain.step(x, state.select([0]))
+    unsure = Decoder(plain.model, compile_step=True)
     with pytest.warns(UserWarning, match=f"the Numba decoding step {trouble}.*on this machine with numba"):
-        unsure = Decoder(plain.model, compile_step=True)
+        unsure.prepare()
     assert not unsure.steps_are_compiled
     assert torch.equal(unsure.step(x, state), expected)

@@ -1,0 +1,59 @@
+"""What the process that serves the page loads, and that Gradio does without the rest."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+# The page, with all that composing needs.
+SERVED = """
+from music_reformer.evaluation.passages import KnownPassages
+from music_reformer.generation.generator import Generator
+from music_reformer.ui.page import build_page
+
+build_page(generator=Generator.load(), passages=KnownPassages.load("pretrained"))
+"""
+# Each takes 10 to 150 MB, or a second.
+NOT_NEEDED = [
+    "matplotlib",
+    "miditok",
+    "music21",
+    "pandas",
+    "pytorch_lightning",
+    "scipy.linalg",
+    "sklearn",
+    "sympy",
+    "torch._dynamo",
+    "triton",
+    "verovio",
+]
+# Tables, the editor's stubs and matplotlib's backend, as they are behind the import.
+USED_ALL_THE_SAME = """
+from music_reformer.ui.lean_gradio import gr
+import inspect
+import gradio.utils
+
+assert inspect.getfile(gr.Server)
+with gradio.utils.MatplotlibBackendMananger():
+    pass
+assert gr.Dataframe(headers=["a"]).postprocess([[1]]).data == [[1]]
+import pandas
+
+assert pandas.DataFrame({"a": [1]}).shape == (1, 1)
+"""
+
+
+def run(program: str) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_the_server_imports_nothing_that_it_does_not_need() -> None:
+    loaded = run(f"{SERVED}\nimport sys\nprint(*sys.modules)")
+    assert {"gradio", "music_reformer.model.kernels.numba_kernels"} <= set(loaded)
+    assert not set(NOT_NEEDED) & set(loaded)
+
+
+def test_what_gradio_was_not_given_comes_when_it_is_used() -> None:
+    run(USED_ALL_THE_SAME)
