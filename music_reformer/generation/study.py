@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from music_reformer.config import AugmentConfig
 from music_reformer.data.augment import Augmenter
@@ -31,6 +31,7 @@ FEWEST = 512
 # Of the music: the last part, which decides; in tokens and as a share.
 KEPT, KEPT_SHARE = 1024, 0.2
 LEARNING_RATE, WARM_UP = 3e-4, 2
+BETAS, EPSILON = (0.9, 0.95), 1e-8  # of Adam
 STEPS_BETWEEN_CHECKS = 4
 TRANSPOSE = 5  # semitones at most
 SHARE_TRANSPOSED = 0.5
@@ -80,6 +81,27 @@ class Lesson:
         return changed
 
 
+class Adam:
+    """Adam (arXiv 1412.6980). With its first step, torch's own loads torch's compiler: 150 MB, and some seconds."""
+
+    def __init__(self, parameters: list[nn.Parameter]) -> None:
+        self._parameters, self._num_steps = parameters, 0
+        self._means, self._squares = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
+
+    @torch.no_grad()
+    def step(self, rate: float) -> None:
+        """Change the parameters by their gradients, and forget these."""
+        self._num_steps += 1
+        of_mean, of_square = (1 - beta**self._num_steps for beta in BETAS)
+        for parameter, mean, square in zip(self._parameters, self._means, self._squares, strict=True):
+            gradient = parameter.grad
+            assert gradient is not None
+            mean.lerp_(gradient, 1 - BETAS[0])
+            square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+            parameter.addcdiv_(mean, (square / of_square).sqrt_().add_(EPSILON), value=-rate / of_mean)
+            parameter.grad = None
+
+
 class Study:
     """Studies one piece; iterate over it for the progress, then take the `lesson`. Leaving it early keeps the best.
 
@@ -111,19 +133,16 @@ class Study:
         learning = {name: p for name, p in pupil.named_parameters() if name.startswith("stack.") and p.dim() == 2}
         for parameter in learning.values():
             parameter.requires_grad_(True)
-        optimizer = torch.optim.AdamW(learning.values(), lr=LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.0)
+        optimizer = Adam(list(learning.values()))
         before = now = self._kept_loss(pupil)
         self.lesson = Lesson({}, 0, before, before)
         origin = dict(self._model.named_parameters())
         for step in range(self._steps):
-            for group in optimizer.param_groups:
-                group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / WARM_UP)
             tokens_BL, targets_BL, position_BL = self._row()
             total, count = pupil.loss(tokens_BL, targets_BL, position_BL=position_BL)
             (total / count).backward()
             torch.nn.utils.clip_grad_norm_(learning.values(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
+            optimizer.step(LEARNING_RATE * min(1.0, (step + 1) / WARM_UP))
             if (step + 1) % STEPS_BETWEEN_CHECKS == 0 or step + 1 == self._steps:
                 now = self._kept_loss(pupil)
                 if now < self.lesson.after:

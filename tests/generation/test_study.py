@@ -7,12 +7,13 @@ import math
 import pytest
 import symusic
 import torch
+from torch import nn
 
 from helpers.composing import run, small_reformer
 from helpers.stand_in_model import full_score
 from music_reformer.generation.generator import Generator
 from music_reformer.generation.request import Request
-from music_reformer.generation.study import FEWEST, Lesson, Study
+from music_reformer.generation.study import BETAS, FEWEST, Adam, Lesson, Study
 
 STEPS = 8
 
@@ -96,3 +97,19 @@ def test_a_lesson_is_smaller_than_25_megabytes_for_the_shipped_size() -> None:
     matrices = [p for name, p in model.named_parameters() if name.startswith("stack.") and p.dim() == 2]
     assert 2 * sum(p.numel() for p in matrices) < 25e6
     assert isinstance(Lesson({}, 0, 0.0, 0.0).applied(model), ReformerLM)
+
+
+def test_adam_is_that_of_torch() -> None:
+    ours = [nn.Parameter(torch.linspace(-1, 1, 12).view(3, 4)), nn.Parameter(torch.linspace(2, 3, 6).view(2, 3))]
+    theirs = [nn.Parameter(parameter.detach().clone()) for parameter in ours]
+    adam, oracle = Adam(ours), torch.optim.AdamW(theirs, betas=BETAS, weight_decay=0.0)
+    for step in range(1, 6):
+        rate = oracle.param_groups[0]["lr"] = 0.01 * step
+        for parameters in (ours, theirs):
+            sum((parameter - step).pow(3).sum() for parameter in parameters).backward()
+        adam.step(rate)
+        oracle.step()
+        oracle.zero_grad()
+        assert all(parameter.grad is None for parameter in ours)
+        for parameter, same in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(parameter, same, atol=1e-6, rtol=0)
