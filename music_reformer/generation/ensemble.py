@@ -1,10 +1,10 @@
 """Ensemble: holds a continuation to the players of the piece (Parts encoding).
 
-A part that played in the last bars before the cut does not fall silent for longer than it did there, no bar is empty
-unless one was, every part stays near the pitches and in the rhythm that it has played, and pitch classes and roots of
-chords that the piece hardly uses stay rare. An instrument that is new begins in the first bar, rests for one bar at
-most, and stays in its usual range. Who must play, and when, are rules, the others lower logits: what the model strongly
-wants still comes.
+A part that played in the last bars before the cut does not fall silent for longer than it did there, and one that never
+rested there hardly rests. No bar is empty unless one was, every part stays near the pitches and in the rhythm that it
+has played, and pitch classes and roots of chords that the piece hardly uses stay rare. An instrument that is new begins
+in the first bar, rests for one bar at most, and stays in its usual range. Who must play, and when, are rules, the
+others lower logits: what the model strongly wants still comes.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
 # A part may be silent for one bar more than it was, and for so many at least.
 SHORTEST_REST = 2
+# A part that played in every bar, and so many at least, may rest for one bar, and then for as many not again.
+STEADY_BARS, REST_OF_STEADY = 4, 1
 # Bars for which a new part may be silent, and how much more it weighs where it leaves its range: nothing heard says
 # where else it could play.
 REST_OF_NEWCOMERS, RANGE_OF_NEWCOMERS = 1, 2.0
@@ -96,6 +98,8 @@ class Ensemble:
         self._pitches, self._drums = (slice(ids[0], ids[-1] + 1) for ids in (ids_of["Pitch"], ids_of["PitchDrum"]))
         self._rests: dict[Part, int] = {}  # bars for which each part has been silent
         self._most: dict[Part, int] = {}  # bars for which it may be
+        self._steady: dict[Part, int] = {}  # bars that a part which never rested plays from one rest to the next
+        self._in_a_row: dict[Part, int] = {}  # bars that it has played since its last rest
         self._lean: dict[Part, NDArray[np.float32]] = {}
         self._lean_on_classes = np.zeros(128, np.float32)
         self._lean_on_positions: dict[Part, NDArray[np.float32]] = {}
@@ -144,6 +148,9 @@ class Ensemble:
                 silent = np.diff(bars, prepend=-1, append=num_bars) - 1
                 self._most[part] = max(SHORTEST_REST, int(silent.max()) + 1)
                 self._rests[part] = int(silent[-1])
+                if len(bars) == num_bars >= STEADY_BARS:
+                    self._most[part] = REST_OF_STEADY
+                    self._steady[part] = self._in_a_row[part] = num_bars
 
     def _await_newcomers(self, parts: Collection[Part], weight: float) -> None:
         """Have parts play of which the piece, if there is one, shows nothing."""
@@ -193,7 +200,9 @@ class Ensemble:
 
     def _find_due(self) -> list[int]:
         is_last = self._place.bar == self._last_bar
-        return sorted(part_order(*part) for part, rest in self._rests.items() if is_last or rest >= self._most[part])
+        due = {part for part, rest in self._rests.items() if is_last or rest >= self._most[part]}
+        due |= {part for part, bars in self._steady.items() if self._in_a_row[part] < bars}
+        return sorted(part_order(*part) for part in due)
 
     def take(self, token: int) -> None:
         """Note the next token."""
@@ -201,6 +210,8 @@ class Ensemble:
         place.follow(token)
         if place.kind == "Bar":
             self._rests = {part: 0 if part in self._played else rest + 1 for part, rest in self._rests.items()}
+            in_a_row = self._in_a_row.items()
+            self._in_a_row = {part: bars + 1 if part in self._played else 0 for part, bars in in_a_row}
             self._played, self._before, self._due = set(), 0, self._find_due()
         elif place.kind == "Program":
             self._before = order
