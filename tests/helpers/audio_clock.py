@@ -6,7 +6,7 @@ from typing import Any
 
 import symusic
 
-# Run before the page's own script. `window.heard`: {"clicks": [[time, isFirst, now]], "notes": [[time, pitch, velocity]]}.
+# Run before the page's own script. `window.heard`: {"clicks": [[time, isFirst, sent]], "notes": [[time, pitch, loud]]}.
 LISTEN = """window.heard = { clicks: [], notes: [] };
 // The page's time in milliseconds at which a moment of the audio clock is heard.
 window.pageTime = (time) => {
