@@ -100,7 +100,7 @@ def test_a_resumed_run_plans_no_epoch_before_its_own(store: Path, tmp_path: Path
     assert 3 < min(planned) <= epoch, f"{planned} were planned, and the run ends in epoch {epoch}"
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGINT", marks=pytest.mark.slow)])
 def test_a_signal_ends_the_run_with_a_checkpoint(store: Path, uninterrupted: Path, tmp_path: Path, name: str) -> None:
     folder = tmp_path / "stopped"
     config = runs.small_config(store, folder)
