@@ -40,3 +40,9 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         load_tokenizer(tmp_path / "list.json")
     with pytest.raises(UserError, match="not the settings of a Music Reformer tokenizer"):
         tokenizer_from_json({"settings": 5})
+
+
+@pytest.mark.parametrize("names", [5, None, "Value_0", {"a": 1}, [5], ["Value_0", None]], ids=repr)
+def test_names_that_are_no_list_of_names_are_refused(names: object) -> None:
+    with pytest.raises(UserError, match="integers must be a list of names"):
+        tokenizer_from_json({"integers": names, "fingerprint": "x"})
