@@ -1,8 +1,8 @@
 """Joins bars of several variations of one piece: each bar is that of the variation chosen for it.
 
-At every moment the joined piece sounds what the chosen variation sounds there. A note that sounds across a joint is
-held on if the next variation sounds the same pitch there, too, and ends at the joint otherwise; what the next variation
-still sounds from before is begun at the joint if it lasts a quarter or more. Drums, which have no lengths, keep theirs.
+At every moment the joined piece plays what the chosen variation plays there. A note that sounds across a joint is held
+if the next variation sounds the same pitch there; otherwise it ends at the joint. A note that the next variation still
+holds from earlier begins at the joint if a quarter or more of it is left. Drum hits are not cut or begun at joints.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Player = tuple[int, str, int]
 
 @dataclass(frozen=True)
 class Stretch:
-    """Consecutive bars that one variation gives, in ticks of all of them."""
+    """Consecutive bars taken from one variation; the ticks are the same in all variations."""
 
     begin: int
     end: int
@@ -40,7 +40,7 @@ def joined(scores: Sequence[symusic.Score], lines: Sequence[int], choice: Sequen
     Args:
         scores: the same piece with other new music in each, in ticks.
         lines: bar lines of the new music; one more than there are bars.
-        choice: index of the variation for each bar. What lies before and behind goes with the first and the last one.
+        choice: index of the variation for each bar. The first also gives the music before it, the last the music after.
     """
     stretches = stretches_of(lines, choice)
     tracks = [players_of(score) for score in scores]
@@ -66,7 +66,7 @@ def stretches_of(lines: Sequence[int], choice: Sequence[int]) -> list[Stretch]:
 
 
 def players_of(score: symusic.Score) -> dict[Player, symusic.core.TrackTick]:
-    """The tracks of a score by what they are in every variation, in order."""
+    """The tracks of a score, in order, by the identity that they have in every variation."""
     seen: Counter[tuple[int, str]] = Counter()
     found = {}
     for track in score.tracks:
@@ -77,7 +77,7 @@ def players_of(score: symusic.Score) -> dict[Player, symusic.core.TrackTick]:
 
 
 def new_bar_lines(scores: Sequence[symusic.Score], since: int, num_bars: int) -> list[int]:
-    """Lines of `num_bars` bars from tick `since` on. Raises `UserError` where no score has so many."""
+    """Lines of `num_bars` bars from tick `since` on. Raises `UserError` if no score has that many."""
     lines = max((bar_starts(with_likely_metre(score)) for score in scores), key=len)
     first = bisect_right(lines, since)
     there = [since, *lines[first:]]
@@ -108,7 +108,7 @@ def _fill(
 
 
 def _across(notes: list[Any], following: list[Any], joint: int, quarter: int) -> list[Any]:
-    """The notes up to a joint, held on, ended or begun there as the variation that follows sounds."""
+    """The notes up to a joint: held, ended or begun there, to match the variation that follows."""
     crossing = [note for note in following if note.time < joint < note.end]
     held = {note.pitch: note for note in sorted(crossing, key=lambda note: note.end)}
     struck = {note.pitch for note in following if note.time == joint}
@@ -130,10 +130,10 @@ def _by_number(track: symusic.core.TrackTick | None) -> dict[int, list[Any]]:
 
 
 def _states(sources: dict[int, dict[int, list[Any]]], stretches: list[Stretch], rest: dict[int, int]) -> list[Any]:
-    """Controllers or bends of each stretch, and at each joint the value that is in force in the variation from there.
+    """Controllers or bends of each stretch, and at each joint the value in force in the variation that begins there.
 
     Args:
-        sources: of each variation, its events by the number of their controller.
+        sources: the events of each variation, by controller number.
         rest: value of a controller before its first event, where it is known.
     """
     result: list[Any] = []

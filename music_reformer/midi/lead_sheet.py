@@ -2,9 +2,9 @@
 
     Am7 | D7 G/B | Gmaj7 | % | ? | |: F | G :|
 
-Bars are divided by "|" or a new line, and the chords of a bar share it evenly. "%" is the bar before again, "?" leaves
-a bar open. What stands between "|:" and ":|" goes on for ever, so nothing comes behind it. Where there are no bars but
-chords in brackets, as in ChordPro ("[Am]Morning has [D7]broken"), each of them lasts a bar.
+Bars are separated by "|" or a new line, and the chords of a bar share it evenly. "%" repeats the bar before, "?" leaves
+a bar open. What stands between "|:" and ":|" repeats for ever, so nothing may follow it. If there are no bar lines but
+chords in brackets, as in ChordPro ("[Am]Morning has [D7]broken"), each chord lasts a bar.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class LeadSheet:
     """The chords of some bars.
 
     Attributes:
-        bars: the chords of each bar, which share it evenly; none: the bar is open.
-        repeat_from: bar to which the end leads back, so that the sheet never ends; None: it ends.
+        bars: the chords of each bar, which share it evenly; an open bar has none.
+        repeat_from: the bar to which the last one leads back; None: the sheet ends.
     """
 
     bars: tuple[BarOfChords, ...]
@@ -46,7 +46,7 @@ class LeadSheet:
         """Read chords as above.
 
         Raises:
-            UserError: a chord is not known, or a sign stands where it means nothing.
+            UserError: a chord is not known, or a sign is where it has no meaning.
         """
         require(len(text) <= MAX_CHARACTERS, f"chords must be at most {MAX_CHARACTERS:,} characters")
         if "|" not in text and (in_brackets := _IN_BRACKETS.findall(text)):
@@ -57,17 +57,17 @@ class LeadSheet:
         inside, closed, behind = rest.partition(":|")
         require(
             bool(opened) == bool(closed) and not behind.strip(" |") and ":|" not in before and "|:" not in inside,
-            "chords: what is between |: and :| goes on for ever, so one such repeat may stand at the end",
+            "chords: a repeat from |: to :| goes on for ever, so there may be only one, at the end",
         )
         bars: list[BarOfChords] = []
         _read_bars(before, bars)
         repeat_from = len(bars) if opened else None
         _read_bars(inside, bars)
-        require(len(bars) > (repeat_from or 0), 'chords must hold a bar at least, such as "Am7 | D7"')
+        require(len(bars) > (repeat_from or 0), 'chords must have at least one bar, such as "Am7 | D7"')
         return cls(tuple(bars), repeat_from)
 
     def of_bar(self, number: int) -> BarOfChords:
-        """The chords of a bar, the first is 0; none where it is open."""
+        """The chords of a bar, counted from 0; none if it is open."""
         if number < len(self.bars):
             return self.bars[number]
         if self.repeat_from is None:
@@ -83,7 +83,7 @@ class LeadSheet:
 
 
 def lead_sheet_of(score: symusic.Score, first_bar: int, until_bar: int) -> LeadSheet:
-    """The chords of some bars of a score in ticks, as they are recognised; where they change within a bar, by beats."""
+    """The chords of some bars of a score in ticks, as recognised; by beats where they change within a bar."""
     harmony = harmony_of(score)
     borders = np.searchsorted(harmony.beats.bar, np.arange(first_bar, until_bar + 1))
     bars = []
@@ -104,12 +104,12 @@ def lead_sheet_of(score: symusic.Score, first_bar: int, until_bar: int) -> LeadS
 def laid_over(
     changes: Sequence[tuple[int, Chord]], sheet: LeadSheet, lines: Sequence[int], beats: int
 ) -> list[tuple[int, Chord]]:
-    """The chords of a piece, in some bars those of a sheet; where the sheet is open, the piece's own stay.
+    """The chords of a piece with those of a sheet in some bars; where the sheet is open, the piece's own stay.
 
     Args:
         changes: (tick, chord) of every change in the piece, the first at tick 0, as `chords.recognise` gives them.
-        sheet: the chords of the bars, the first is 0.
-        lines: ticks of the bar lines of these bars, and of the one behind the last.
+        sheet: the chords of these bars, from its first.
+        lines: ticks of the bar lines of these bars, and of the one after the last.
         beats: of each bar.
     """
     begins = [tick for tick, _ in changes]
@@ -127,13 +127,13 @@ def laid_over(
 
 
 def _without_bar_lines(line: str) -> str:
-    """A line of a sheet without the bar lines at its ends, which stand for no further bar."""
+    """A line of a sheet without the bar lines at its ends, which add no bar."""
     line = line if line.startswith("|:") else line.removeprefix("|")
     return line if line.endswith(":|") else line.removesuffix("|")
 
 
 def _read_bars(text: str, bars: list[BarOfChords]) -> None:
-    """Append the bars of a text without repeats; empty ones at either end are none."""
+    """Append the bars of a text without repeats; empty text at either end is no bar."""
     if not text.strip(" |"):
         return
     for written in text.strip(" |").split("|"):
@@ -143,7 +143,7 @@ def _read_bars(text: str, bars: list[BarOfChords]) -> None:
             f"a bar may have at most {MAX_CHORDS_IN_BAR} chords, and {written.strip()!r:.60} has {len(signs)}",
         )
         if signs == ["%"]:
-            require(bool(bars), 'chords: "%" is the bar before again, so it cannot stand in the first bar')
+            require(bool(bars), 'chords: "%" repeats the bar before it, so it cannot stand in the first bar')
             bars.append(bars[-1])
         elif signs in ([], ["?"]):
             bars.append(())
@@ -152,7 +152,7 @@ def _read_bars(text: str, bars: list[BarOfChords]) -> None:
 
 
 def places(num_chords: int, beats: int, length: int) -> list[int]:
-    """Where the chords of a bar begin: on beats, if it has as many.
+    """Where the chords of a bar begin: on beats, if there are enough.
 
     Args:
         num_chords: of the bar.

@@ -1,7 +1,7 @@
 """Runs one of our modules on untrusted bytes, in a separate process with limits on time and memory.
 
-The process is not forked, because the server that calls this has threads. The module reads standard input; it ends with
-0 and its result on standard output, or with 1 and one sentence there.
+The process is not forked, because the server that calls this has threads. The module reads standard input, and writes
+to standard output its result (exit code 0) or one sentence (exit code 1).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def run_limited(
         megabytes: limit on memory.
 
     Raises:
-        UserError: with the sentence of the module, or because it took more than the limits.
+        UserError: with the sentence of the module, or because it exceeded a limit.
     """
     cpu_seconds = cpu_seconds or max(1, round(seconds))
     command = [sys.executable, "-m", module, str(megabytes), str(cpu_seconds), *arguments]
@@ -89,8 +89,8 @@ def limit_memory(megabytes: int) -> None:
 
 
 def _limit(name: str, soft: int, hard: int | None) -> None:
-    """Set a limit of this process; `hard` None: as it is."""
-    # Windows has no limits, and macOS refuses to set RLIMIT_AS: there a file is read without.
+    """Set a limit of this process; `hard` None leaves the hard limit as it is."""
+    # Windows has no limits, and macOS refuses to set RLIMIT_AS: there a file is read without a limit.
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
@@ -99,7 +99,7 @@ def _limit(name: str, soft: int, hard: int | None) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """End this process when its parent has ended: nobody waits for the result then."""
+    """End this process when its parent has ended, since nobody waits for the result then."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

@@ -40,16 +40,16 @@ PAGE, MARGIN, STAFF, SMALL, SMALLEST, SPACED = (210, 297), 12, 6.5, 4.0, 3.0, 2.
 def music_xml(
     midi: bytes, *, name: str, title: str, seconds: float = 900, cpu_seconds: int = 120, megabytes: int = 3000
 ) -> bytes:
-    """MIDI bytes as MusicXML bytes, made in a process of its own: large files take music21 long.
+    """MIDI bytes as MusicXML bytes, made in a process of its own, since large files take music21 a long time.
 
     Args:
         name: what messages call the piece.
-        title: what stands above the music.
+        title: printed above the music.
         seconds, cpu_seconds, megabytes: time and memory that it may take. On a busy machine it may take many times as
             long as its processor time.
 
     Raises:
-        UserError: there are too many notes, or it took more than the limits.
+        UserError: there are too many notes or bars, or it exceeded a limit.
     """
     module = "music_reformer.midi.notation"
     arguments = [name, title]
@@ -66,7 +66,7 @@ def music_xml(
 
 
 def convert(data: bytes, name: str, title: str) -> bytes:
-    """What `music_xml` returns, made in this process: for pieces that we made ourselves."""
+    """What `music_xml` returns, made in this process; for trusted pieces that we made ourselves."""
     piece = written_piece(data, name)
     header, root = xml_of(piece, range(len(piece.bars)), title=title)
     for part, element in zip(piece.parts, root.iter("part"), strict=True):
@@ -162,7 +162,7 @@ class _Frame:
         return 4 * UNIT * beats // unit
 
     def measure(self, index: int, *, is_first: bool, begins: bool) -> Any:
-        """An empty measure; tempo marks stand over the first staff only. One that `begins` says metre and key."""
+        """An empty measure; tempo marks stand over the first staff only. If it `begins`, it states metre and key."""
         import music21
 
         bar, metre = self.bars[index], self.metres[index]
@@ -285,7 +285,7 @@ def _fill(
                 for piece in note_values(own, bar)
             ]
             beam(elements, frame.signature(index), measure)
-            # Two staves are one part of MusicXML, in which the lower one has the voices 5 to 8.
+            # Two staves are one part in MusicXML, in which the lower staff has voices 5 to 8.
             is_alone = len(inside) == 1 and len(part.staves) == 1
             holder = measure if is_alone else music21.stream.Voice(id=first_voice + number)
             for element in elements:

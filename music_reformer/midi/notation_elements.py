@@ -94,8 +94,8 @@ def element_of(piece: WrittenSpan, part: WrittenPart, key: Key, syllable: Syllab
 
 
 def _spelt(pitch: int, key: Key) -> Any:
-    """A pitch of MIDI, spelt as a musician would in a key: with its scale, and from the flat third to the sharp fifth
-    of a major key beside it."""
+    """A MIDI pitch, spelt as a musician would in a key: by its scale, and outside it from the flat third to the sharp
+    fifth of the major key."""
     import music21
 
     lowest = key.sharps - 3  # steps along the line of fifths from C
@@ -147,13 +147,13 @@ def clef_of(part: WrittenPart, voices: Sequence[Voice], *, is_left: bool = False
         named = "Treble8vbClef" if is_tenor else None
     if named is not None:
         clef = getattr(music21.clef, named)()
-        # An instrument of a synthesizer may play where no player would: then its clef would hide it in ledger lines.
+        # A synthesizer may play far outside an instrument's range, where its usual clef would need many ledger lines.
         middle = MIDDLE_LINES[clef.sign] + 7 * clef.octaveChange
         lines = (music21.pitch.Pitch(midi=round(mean)).diatonicNoteNum - middle) / 2
         if abs(lines) <= 4:
             return clef
     above, below = (_ledger_lines(pitches, MIDDLE_LINES[sign]) for sign in "GF")
-    # A left hand is at home in the bass clef, and leaves it only where it would hardly be read there.
+    # A left hand is written in the bass clef unless it would hardly be readable there.
     is_treble = above * (LEFT_HAND if is_left else 1) < below or (above == below and not is_left and mean >= MIDDLE_C)
     return music21.clef.TrebleClef() if is_treble else music21.clef.BassClef()
 
@@ -180,7 +180,7 @@ def instrument_of(part: WrittenPart, number: int) -> Any:
         instrument.midiProgram = part.program
     instrument.instrumentAbbreviation = _abbreviation(part.name, instrument)
     instrument.instrumentName = part.name
-    instrument.transposition = None  # the score is in C: octaves are said by clefs
+    instrument.transposition = None  # the score is in C: clefs show octaves
     instrument.partId = f"P{number + 1}"
     instrument.instrumentId = f"P{number + 1}-I1"
     return instrument
@@ -200,7 +200,7 @@ def _abbreviation(name: str, instrument: Any) -> str:
 
 
 def name_drums(root: ElementTree.Element, element: ElementTree.Element, part: WrittenPart) -> None:
-    """Say which drum each note of a part is: music21 writes one instrument for all of them."""
+    """Name the drum of each note of a part, since music21 writes one instrument for all of them."""
     listed = next(each for each in root.iter("score-part") if each.get("id") == element.get("id"))
     for tag in ("score-instrument", "midi-instrument"):
         for found in listed.findall(tag):

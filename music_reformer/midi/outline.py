@@ -1,7 +1,7 @@
 """The outline of a piece, which the page draws above its notes: its chords by the bar and its sections, as recognised.
 
-Both take time and memory by the number of bars, and a stranger's file may have very many: beyond `MAX_BARS` a piece has
-no outline.
+Both take time and memory in proportion to the number of bars, and a stranger's file may have very many: a piece of more
+than `MAX_BARS` has no outline.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from music_reformer.midi.lead_sheet import BarOfChords, lead_sheet_of
 from music_reformer.midi.score import bar_starts, count_bars
 
 MAX_BARS = 2048  # over an hour of music
-# Of a piece of more bars, the chords of new variations are not looked for: each would be read as a whole.
+# In longer pieces the chords of new variations are not looked for, since each variation would be read as a whole.
 MAX_BARS_WITH_NEW = 512
 
 
@@ -25,8 +25,8 @@ def outline_json(score: symusic.Score) -> str:
     """The outline of a score in ticks, as the JSON text that is sent to the browser.
 
     "chords": of each bar, as a lead sheet has them: "Am7", or where they change within the bar, "G G G D7/F#", which
-    share it evenly; "first_bar" is that of the first of them. "sections": [first bar (counted from 0), number of bars,
-    letter] from the first bar to the last.
+    share it evenly; "first_bar" is the number of the first of these bars. "sections": [first bar (counted from 0),
+    number of bars, letter] from the first bar to the last.
     """
     if count_bars(score) > MAX_BARS:
         return _text(0, [], [])
@@ -49,7 +49,7 @@ def chords_by_bar(score: symusic.Score, first_bar: int, until_bar: int) -> list[
 
 
 def _shortest(bar: BarOfChords) -> BarOfChords:
-    """The same chords at the same places, written with as few as possible: "G G D D" is "G D"."""
+    """The same chords at the same places, written with as few symbols as possible: "G G D D" is "G D"."""
     for count in range(1, len(bar)):
         if len(bar) % count == 0:
             length = len(bar) // count

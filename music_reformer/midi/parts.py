@@ -5,8 +5,8 @@
 A track is a part: `Program_40`, and for further tracks of that program `Part_2`, `Part_3` ... So two violins, two hands
 or four choir staves stay apart. The parts of a bar stand in a fixed order, the highest program first, drums last, and
 each at most once. Within a part, time moves by `Position`, 24 to a quarter from the bar line; `Velocity` and `Duration`
-hold until they change, and each `Pitch` is a complete note. Both are stated anew in each bar of a part, so that bars
-and parts can be moved and removed without touching the others.
+hold until they change, and each `Pitch` is a complete note. Both are stated again in each bar of a part, so that bars
+and parts can be moved and removed without affecting the others.
 
 A bar names its metre. One that is shorter, because a metre begins before it is over, is followed by `Cut` and the
 position where it ends. Behind that come directions (`Directions` ... `Music`), tempos and chords, if there are any.
@@ -74,7 +74,7 @@ TOKENS = [
 ]
 _ID = {token: len(SPECIAL) + i for i, token in enumerate(TOKENS)}
 _DURATIONS, _TEMPOS = np.array(DURATIONS), np.log(TEMPOS)
-# Index of the nearest duration for each length up to the longest, the shorter of two that are equally near.
+# Index of the nearest duration for each length up to the longest; of two equally near, the shorter.
 _NEAREST_DURATION = np.abs(np.arange(LONGEST + 1)[:, None] - _DURATIONS).argmin(axis=1)
 _FIRST = {kind: _ID[token] for kind, token in (
     ("Position", "Position_0"), ("Program", f"Program_{DRUMS}"), ("Part", "Part_2"), ("Velocity", "Velocity_3"),
@@ -141,7 +141,7 @@ def on_grid(ticks: NDArray[np.int64], ticks_per_quarter: int) -> NDArray[np.int6
 def grid_bars(score: symusic.Score) -> list[GridBar]:
     """The bars of a score on the grid, to the end of the last note, and one more: a late note may be rounded into it.
 
-    None is without length.
+    No bar has length 0.
     """
     ticks = np.array(bar_starts(score), dtype=np.int64)
     lines = on_grid(ticks, score.ticks_per_quarter)
@@ -150,7 +150,7 @@ def grid_bars(score: symusic.Score) -> list[GridBar]:
     bars: list[GridBar] = []
     for start, end, change in zip(lines[:-1].tolist(), lines[1:].tolist(), which.tolist(), strict=True):
         metre = changes[change][1:]
-        for begin in range(start, end, MAX_BAR):  # a bar of a metre that no music has is written as several
+        for begin in range(start, end, MAX_BAR):  # a bar longer than any real metre is written as several
             length = min(end - begin, MAX_BAR)
             bars.append(GridBar(begin, length, _metre_for(metre, length)))
     metre = bars[-1].metre
@@ -166,15 +166,15 @@ def _metre_for(metre: tuple[int, int], length: int) -> tuple[int, int]:
 
 
 def encode(score: symusic.Score, chords: Sequence[tuple[int, Chord]] = ()) -> NDArray[np.uint16]:
-    """Token ids of a score in ticks, without BOS and EOS, uint16 [L]; the bars behind the last note that begins are
+    """Token ids of a score in ticks, without BOS and EOS, uint16 [L]; bars after the last beginning of a note are
     left out.
 
-    Notes of one part that begin at one position with the same pitch become one: the longest, and of several the
+    Notes of one part with the same position and pitch become one note: the longest, or of several as long the
     loudest.
 
     Args:
         score: the score.
-        chords: (tick, chord) of every change, to be written in front of the notes; none: no bar has chords.
+        chords: (tick, chord) of every change, written before the notes of its bar; none: no bar has chords.
     """
     bars = grid_bars(score)
     starts = np.array([bar.start for bar in bars], dtype=np.int64)
@@ -218,7 +218,7 @@ def _notes(score: symusic.Score, starts: NDArray[np.int64]) -> dict[str, NDArray
     bar = np.searchsorted(starts, begin, side="right") - 1
     names = ("bar", "order", "begin", "pitch", "length", "velocity", "program", "number")
     table = np.stack([bar, order, begin, pitch, length, velocity, program, number])
-    # The longest of equal notes comes first, of several the loudest, and the others go.
+    # The longest of equal notes comes first (of several as long, the loudest), and the others are dropped.
     table = table[:, np.lexsort((-velocity, length, pitch, begin, order))]
     table = table[:, np.concatenate([[True], (np.diff(table[1:4]) != 0).any(axis=0)])]
     table = table[:, np.lexsort((table[3], table[2], table[1], table[0]))]
@@ -229,7 +229,7 @@ def _notes(score: symusic.Score, starts: NDArray[np.int64]) -> dict[str, NDArray
 
 
 def _note_tokens(notes: dict[str, NDArray[np.int64]]) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
-    """The tokens of all notes, and the index behind each note's last."""
+    """The tokens of all notes, and the index after each note's last token."""
     first = np.concatenate([[True], (np.diff(notes["bar"]) != 0) | (np.diff(notes["order"]) != 0)])
     whole, rest = np.divmod(notes["length"] - 1, LONGEST)
     step = _NEAREST_DURATION[rest + 1]
@@ -261,13 +261,13 @@ def _note_tokens(notes: dict[str, NDArray[np.int64]]) -> tuple[NDArray[np.uint16
 
 
 def _tempo_tokens(score: symusic.Score, bars: Sequence[GridBar]) -> dict[int, list[int]]:
-    """Tokens of the tempos of each bar that has a new one; the first bar states the one in force."""
+    """Tempo tokens of each bar with a new tempo; the first bar states the one in force."""
     starts = [bar.start for bar in bars]
     found: dict[tuple[int, int], int] = {(0, 0): nearest_tempo(120.0)}
     for tempo in sorted(score.tempos, key=lambda tempo: tempo.time):
         begin = int(on_grid(np.array([max(0, tempo.time)], dtype=np.int64), score.ticks_per_quarter)[0])
         bar = bisect_right(starts, begin) - 1
-        if begin - starts[bar] < bars[bar].length:  # else it is behind the end
+        if begin - starts[bar] < bars[bar].length:  # else it is after the end
             found[bar, begin - starts[bar]] = nearest_tempo(tempo.qpm)
     tokens: dict[int, list[int]] = {}
     last = -1
