@@ -41,7 +41,7 @@ def grammar_for(
         num_parts: tracks of each program, where the encoding tells them apart; a program that is not there has one.
             None: any number.
         parts: those that may play, where the encoding tells them apart; none: all of `programs`.
-        keeps_tempo: whether the tempo must not change; other encodings are not asked.
+        keeps_tempo: whether the tempo must not change; other encodings ignore it.
     """
     if tokenizer.vocabulary.part_by_part:
         return PartsGrammar(tokenizer, programs=programs, num_parts=num_parts, parts=parts, keeps_tempo=keeps_tempo)
@@ -63,7 +63,7 @@ class PartsGrammar(Grammar):
         super().__init__(tokenizer, programs=programs)
         self.keeps_tempo = keeps_tempo
         self._num_parts, self.parts = num_parts, frozenset(parts)
-        self._numbers: dict[int, list[int]] = {}  # of the parts of each program that may play
+        self._numbers: dict[int, list[int]] = {}  # numbers of the parts of each program that may play
         for program, number in sorted(parts):
             self._numbers.setdefault(program, []).append(number)
         # A group of consecutive ids for each kind of token: its first id, the first value, and how many there are.
@@ -76,7 +76,7 @@ class PartsGrammar(Grammar):
         ]
 
     def numbers(self, program: int) -> list[int]:
-        """The numbers that parts of a program may have, rising."""
+        """The numbers that parts of a program may have, ascending."""
         return self._numbers.get(program) or list(range(1, self._most_parts(program) + 1))
 
     def last_number(self, program: int) -> int:
@@ -172,7 +172,7 @@ class PartsState(PartsDecoder, GrammarState):
         self._begin_chord(may)
         if self.grammar.keeps_tempo:
             self._leave(may)
-        else:  # a later position is one of another tempo
+        else:  # the position is that of a later tempo
             self._go_on(may)
 
     def _begin_chord(self, may: NDArray[np.bool_]) -> None:

@@ -43,8 +43,8 @@ class StreamNotes:
 class PartsReader(BarReader):
     """Reads streams of the Parts encoding.
 
-    An event is a note here, with the tokens of its part that stand in front of it. Parts are divided from one another
-    as a whole, so no position is left empty.
+    An event is a note with the tokens of its part that come before it. Parts are separated as a whole, which leaves no
+    empty positions.
     """
 
     names_behind_line = True
@@ -99,7 +99,7 @@ class PartsReader(BarReader):
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Divide whole bars into what some instruments play and what the others play, as `BarReader.divide` does.
 
-        Chords are with the others, but with the notes where all instruments are meant.
+        Chords go with the others, or with the notes if all instruments are chosen.
         """
         is_event, owner = self._events_and_owners(ids)
         theirs = np.isin(owner, list(programs)) if programs else is_event | self._chords(ids)
@@ -108,7 +108,7 @@ class PartsReader(BarReader):
     def divide_parts(
         self, ids: NDArray[np.integer], parts: Collection[Part]
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """As `divide`, by parts: of two tracks of one program, one may be among the others."""
+        """As `divide`, by parts, so that two tracks of one program can be separated."""
         theirs = np.zeros(len(ids), dtype=np.bool_)
         for start, end, _, part in zip(*self._blocks(ids), strict=True):
             if part in parts:
@@ -141,7 +141,7 @@ class PartsReader(BarReader):
         return _in_order(self._blocks(ids)[3])
 
     def notes(self, ids: NDArray[np.integer]) -> StreamNotes:
-        """The notes of a piece. Behind a hole or in permuted bars, bars are counted as they stand in the stream."""
+        """The notes of a piece. After a hole or in permuted bars, bars are counted in the order of the stream."""
         index = np.arange(len(ids))
         starts, _, _, part_of_start = self._blocks(ids)
         place = np.flatnonzero(self._is_pitch[ids])
@@ -175,11 +175,11 @@ class PartsReader(BarReader):
         return lengths
 
     def reassigned(self, ids: NDArray[np.uint16], new: Mapping[Part, Part]) -> NDArray[np.uint16]:
-        """The piece with other programs for some parts, in each bar in the order that these have.
+        """The piece with other programs for some parts, which are sorted anew in each bar.
 
         Args:
             ids: a piece, with or without BOS and EOS.
-            new: by old part; different parts stay different.
+            new: the new part for each old one; no two parts become one.
         """
         starts, ends, bar, old = self._blocks(ids)
         numbers = self._numbers(ids, starts)
@@ -224,7 +224,7 @@ class PartsReader(BarReader):
         return self._number[ids[np.minimum(starts + 1, len(ids) - 1)]]
 
     def _events_and_owners(self, ids: NDArray[np.integer]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-        """Which tokens belong to a part, and the program of each, `NOBODY` where there is none."""
+        """Which tokens belong to a part, and the program of each (`NOBODY` if there is none)."""
         index = np.arange(len(ids))
         begins = np.zeros(len(ids), dtype=np.bool_)
         begins[self.part_starts(ids)] = True

@@ -1,7 +1,7 @@
 """Decodes a stream of the Parts encoding (`parts.py`) one token at a time.
 
-Time does not rise steadily in such a stream: each part of a bar begins anew at the bar line. What is certain is the bar
-line itself, so `tick` is where the current bar begins; everything before it is complete.
+Time does not rise steadily in such a stream: each part of a bar starts at the bar line again. Only bar lines are in
+order, so `tick` is where the current bar begins; everything before it is complete.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class PartsDecoder(StreamDecoder):
         self.bars: list[tuple[int, tuple[int, int], bool]] = []
         self._position = 0
         self._part = 1
-        self._order = 0  # `part_order` of the current part; 0 in front of the first
+        self._order = 0  # `part_order` of the current part; 0 before the first
         self._done = 0  # that of the part before it
         self._duration = 0  # 0 until it is stated, as the velocity is
         self._velocity = 0

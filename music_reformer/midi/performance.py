@@ -1,6 +1,6 @@
 """The 388-event performance encoding of Music Transformer (arXiv 1809.04281; "This Time with Feeling", 1808.03715).
 
-128 note-ons, 128 note-offs, 100 time shifts of 10 to 1000 ms, 32 velocities. Time is absolute: there are no tempos and
+128 note-ons, 128 note-offs, 100 time shifts of 10 to 1000 ms, 32 velocities. Time is absolute: there are no tempos or
 metres, the sustain pedal lengthens notes, and all instruments become one piano (drums are left out).
 """
 

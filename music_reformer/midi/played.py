@@ -1,7 +1,7 @@
-"""What loosely played music would look like written down, and how its players place their notes beside that.
+"""What loosely played music would look like written down, and how its players deviate from that.
 
-Nearly all that the model has learnt from was written. It continues a performance far better if it reads what a
-copyist would have written, in one tempo; the new notes are then played with the looseness of the notes before them.
+Nearly all of the model's training data was written music. It continues a performance far better if it reads what a
+copyist would have written, in one tempo; the new notes are then played as loosely as the notes before them.
 
 Shapes: N notes.
 """
@@ -20,19 +20,19 @@ from music_reformer.midi.beats import pitched_notes
 from music_reformer.midi.score import seconds_at
 from music_reformer.midi.written import UNIT, Grid, is_exact, written_bars
 
-# Of the notes of written music, more are within half a step of the tokens' grid of sixteenths and eighth triplets.
+# In written music, a larger share of the notes is within half a token step of sixteenths or eighth triplets.
 FEW_ON_GRID, NEAR = 0.7, 1 / 48
 DIVISIONS = (4, 3)
-# Where the tempo changes so often, by quarters, somebody's playing was measured.
+# If the tempo changes this often, in quarters, it was measured from somebody's playing.
 CHANGES_A_QUARTER = 0.5
 STEADY_QUARTERS = 16
-# New notes are never so early or late that they change places on the grid of the tokens (in quarters).
+# In quarters: new notes are never so early or late that they move to another position of the token grid.
 MOST_LATE = 0.04
 HEARD_NOTES = 600  # the last ones before the cut
 
 
 def is_loose(score: symusic.Score) -> bool:
-    """Whether the pitched notes of a score in ticks lie beside the grid, as played notes do."""
+    """Whether the pitched notes of a score in ticks are off the grid, as played notes are."""
     onset = pitched_notes(score).onset
     if not len(onset) or is_exact(onset, score.ticks_per_quarter):
         return False
@@ -77,7 +77,7 @@ def as_written(score: symusic.Score) -> symusic.Score:
 
 
 def steady_tempo(score: symusic.Score, tick: int, *, quarters: int = STEADY_QUARTERS) -> float | None:
-    """Mean tempo (quarters a minute) of the last quarters before a tick where it changes all the time; else None."""
+    """Mean tempo (quarters a minute) of the last quarters before a tick if it keeps changing there; else None."""
     begin = max(0, tick - quarters * score.ticks_per_quarter)
     length = (tick - begin) / score.ticks_per_quarter
     changes = sum(begin < tempo.time < tick for tempo in score.tempos)
@@ -92,9 +92,9 @@ class Feel:
     """How much later than written the notes of a piece begin, in ticks.
 
     Attributes:
-        on_beats, between: of chords and single notes, by where in the beat they are written.
-        within_chords: of the notes of chords against the chord.
-        most: the latest that a note is moved.
+        on_beats, between: lateness of chords and single notes written on beats and between them.
+        within_chords: lateness of the notes of a chord relative to the chord.
+        most: the most by which a note is moved.
     """
 
     on_beats: NDArray[np.float64]
@@ -128,7 +128,7 @@ class Feel:
         )
 
     def late(self, tick: int, pitch: int) -> int:
-        """By how many ticks a note that is written at `tick` is played later; the same for the same note, always."""
+        """How many ticks late a note written at `tick` is played; always the same for the same note."""
         chords = self.on_beats if tick % self.ticks_per_quarter == 0 else self.between
         moved = chords[zlib.crc32(b"%d" % tick) % len(chords)]
         if len(self.within_chords):
@@ -144,7 +144,7 @@ def _onsets_by_pitch(track: symusic.core.TrackTick) -> dict[int, NDArray[np.int6
 
 
 def _nearest(times: NDArray[np.int64], time: int) -> int:
-    """The one of some times in order that is nearest."""
+    """The nearest of some sorted times."""
     after = int(np.searchsorted(times, time))
     around = times[max(0, after - 1) : after + 1]
     return int(around[np.argmin(np.abs(around - time))])

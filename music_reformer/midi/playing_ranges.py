@@ -1,4 +1,4 @@
-"""Usual playing ranges of General MIDI instruments, for instruments that a piece has no notes of."""
+"""Usual playing ranges of General MIDI instruments, for instruments without notes in a piece."""
 
 from __future__ import annotations
 

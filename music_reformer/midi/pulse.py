@@ -1,6 +1,6 @@
 """Finds the beats of music that was played without a click, from its notes alone.
 
-A hidden Markov model walks through the beat: its states are a tempo and a place in the beat, a frame of 20 ms at a time
+A hidden Markov model moves through the beat in frames of 20 ms: a state is a tempo and a place in the beat
 (the bar pointer of Whiteley, Cemgil and Godsill 2006, in the state space of Krebs, Böck and Widmer 2015, on onsets of
 notes instead of sound). Where a bar begins is then read from harmonies, basses and long notes.
 
@@ -24,7 +24,7 @@ TEMPO_STEPS = 1.035  # ratio of neighbouring tempos
 # How unwilling the tempo is to change from beat to beat: exp(-STEADINESS * |log ratio|).
 STEADINESS = 16.0
 LIKELY_BEAT, OCTAVES = 0.6, 0.7  # seconds; standard deviation of its logarithm in octaves
-# Where in a beat notes begin, and how often: place and weight.
+# Where in a beat notes begin, and how often: (place, weight).
 PLACES = ((0.0, 1.0), (0.5, 0.5), (0.25, 0.2), (0.75, 0.2), (1 / 3, 0.2), (2 / 3, 0.2))
 SPREAD = 0.025  # of the notes around these places, in seconds
 FLOOR = 0.02
@@ -49,7 +49,7 @@ class Onsets:
 def onsets_of(
     time: NDArray[np.float64], end: NDArray[np.float64], pitch: NDArray[np.int64], velocity: NDArray[np.int64]
 ) -> Onsets:
-    """Joins notes that begin together; low, long, loud and many notes weigh more."""
+    """Joins notes that begin together. Low, long and loud notes, and larger chords, weigh more."""
     order = np.argsort(time, kind="stable")
     time, length, pitch, velocity = time[order], (end - time)[order], pitch[order], velocity[order]
     new = np.ones(len(time), dtype=bool)
@@ -64,7 +64,7 @@ def onsets_of(
     loudest = np.zeros(len(count))
     np.maximum.at(loudest, group, strength)
     weight = loudest * (1 + 0.3 * np.log2(count))
-    # A chord begins with its first note, so that none of its notes is before its beat.
+    # A chord begins with its first note, so that none of its notes comes before its beat.
     return Onsets(time[new], np.clip(weight / max(weight.mean(), 1e-9), 0.2, 2.5))
 
 
@@ -85,7 +85,7 @@ def beats_in(onsets: Onsets) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class BarPointer:
-    """The model of the beat: a state is a tempo and a place in the beat, and goes on to the next place.
+    """The model of the beat: a state is a tempo and a place in the beat, and leads to the next place.
 
     Attributes:
         periods: beat lengths in frames, [P].
@@ -164,7 +164,7 @@ def bars_in(start: NDArray[np.float64], length: NDArray[np.float64], pitch: NDAr
 
 
 def _strength(start: NDArray[np.float64], length: NDArray[np.float64], pitch: NDArray[np.int64]) -> NDArray[np.float64]:
-    """How much each beat is like the first of a bar, [beats]."""
+    """How much each beat resembles the first of a bar, [beats]."""
     count = int(np.ceil(start.max())) + 1
     chroma = np.zeros((2 * count + 8, 12))  # by half beats
     cells = np.clip(np.rint(2 * length), 1, 8).astype(np.int64)
@@ -188,7 +188,7 @@ def _standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _contrast(strength: NDArray[np.float64], count: int, first: int) -> float:
-    """Welch's t of every `count`-th beat, from `first` on, against the others."""
+    """Welch's t of every `count`-th beat from `first` against the others."""
     is_down = np.arange(len(strength)) % count == first
     down, others = strength[is_down], strength[~is_down]
     if min(len(down), len(others)) < 3:

@@ -1,8 +1,8 @@
-"""Lays the bars of a piece where its music has them, if its file does not.
+"""Moves the bars of a piece to where they are in its music, if its file has them elsewhere.
 
-Files of played music count ticks by a clock that nobody followed, and sequencers that follow a recording start counting
-anywhere. Bars, chords and repeats would then be looked for in the wrong places, and the model would read a rhythm that
-nobody meant. So the notes are moved to other ticks, with tempos that leave every sound where it was in time.
+Files of played music count ticks by a clock that nobody played to, and files made along a recording start counting
+anywhere. Bars, chords and repeats would then be sought in the wrong places, and the model would read a rhythm that
+nobody meant. So the notes are moved to other ticks, with tempos that keep the time of every sound.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from music_reformer.midi.smf import (
 from music_reformer.midi.written import agreement, lag
 
 TICKS_PER_BEAT = 480
-# Fewer notes do not tell where beats are; longer pieces would take more than a second.
+# Fewer notes do not show where beats are; longer pieces would take more than a second.
 MIN_NOTES, MAX_SECONDS = 64, 1200.0
 # Onsets as points on circles of a third, a quarter and a sixth of a beat: played music is spread evenly (0), written
 # music is at one place (1).
@@ -45,13 +45,13 @@ SIXTEENTHS, OFF_GRID = 4, 0.1
 
 @dataclass(frozen=True)
 class Timing:
-    """Where the ticks of a file come to lie.
+    """A map from the ticks of a file to new ticks.
 
     Attributes:
         old, new: the same moments in ticks of the file and in new ticks, increasing; in between they are interpolated.
         ticks_per_quarter: of the new ticks.
         tempos: (new tick, microseconds a quarter); None: those of the file.
-        metre: beats and unit, from the start on.
+        metre: (beats, unit) of the whole piece.
     """
 
     old: NDArray[np.float64]
@@ -61,7 +61,7 @@ class Timing:
     metre: tuple[int, int]
 
     def moved(self, ticks: NDArray[np.int64]) -> NDArray[np.int64]:
-        """New ticks, 0 for all that is before the first bar."""
+        """New ticks; 0 for everything before the first bar."""
         before, after = (ticks - self.old[0], ticks - self.old[-1])
         slopes = np.diff(self.new)[[0, -1]] / np.diff(self.old)[[0, -1]]
         new = np.interp(ticks, self.old, self.new)
@@ -72,13 +72,13 @@ class Timing:
 def on_its_beats(
     data: bytes, score: symusic.Score, name: str, tell: Callable[[str], None] | None = None
 ) -> tuple[bytes, symusic.Score]:
-    """A MIDI file and its score with better bars, if `timing_of` finds some; else as they are.
+    """A MIDI file and its score with better bars if `timing_of` finds any; otherwise unchanged.
 
     Args:
-        data: of the file.
+        data: bytes of the file.
         score: the same, as `read_score` reads it.
         name: what messages call it.
-        tell: called with a sentence if it has got other bars.
+        tell: called with a sentence if the bars were changed.
     """
     timing = timing_of(with_likely_metre(score))
     if timing is None:
@@ -90,7 +90,7 @@ def on_its_beats(
 
 
 def timing_of(score: symusic.Score) -> Timing | None:
-    """Better bars for a score in the metre that is meant; None where its own are to be trusted, or none are found."""
+    """Better bars for a score in the metre that is meant; None if its own can be trusted or none are found."""
     notes, quarter = pitched_notes(score), score.ticks_per_quarter
     if len({metre[1:] for metre in metres(score)}) > 1 or len(notes) < MIN_NOTES:
         return None
@@ -107,7 +107,7 @@ def timing_of(score: symusic.Score) -> Timing | None:
 
 
 def _is_played(score: symusic.Score, notes: PitchedNotes) -> bool:
-    """Whether nobody heeded the beats of the file: one tempo, and notes anywhere between them."""
+    """Whether nobody played to the beats of the file: it has one tempo, and notes anywhere between beats."""
     if len({tempo.mspq for tempo in score.tempos}) > 1:
         return False
     if seconds_at(score, int(notes.onset.max())) > MAX_SECONDS:
@@ -140,7 +140,7 @@ def retimed(data: bytes, name: str, timing: Timing, limits: FileLimits) -> bytes
         events = [event for event in track.events() if not event.closes and not _is_replaced(event, timing)]
         ticks = timing.moved(np.array([event.tick for event in events], dtype=np.int64))
         moved = [Event(tick, event.data) for tick, event in zip(ticks.tolist(), events, strict=True)]
-        # Of the tempos before the first bar, the last one is in force there.
+        # The last tempo before the first bar is in force there.
         early = [index for index, event in enumerate(moved) if event.tick == 0 and _is(event, TEMPO)]
         moved = [event for index, event in enumerate(moved) if index not in early[:-1]]
         if number == 0:
@@ -155,5 +155,5 @@ def _is_replaced(event: Event, timing: Timing) -> bool:
 
 
 def _is(event: Event, kind: int) -> bool:
-    """Whether it is a meta event of this kind."""
+    """Whether an event is a meta event of this kind."""
     return event.data[0] == META and event.data[1] == kind

@@ -1,8 +1,8 @@
 """Adds a bass and drums by rule to songs without them, so that a model of piano arrangements learns to continue bands.
 
 The bass plays the lowest note of each half bar in one of a few patterns. The drums play one of a few grooves, with
-fills at the ends and cymbals at the beginnings of sections of eight bars. Each song has two kinds of sections, and
-patterns are drawn for both. Everything is in straight sixteenths and 4/4.
+fills at the end and cymbals at the start of each section of eight bars. Each song has two kinds of sections, with
+patterns of their own. Everything is in straight sixteenths and 4/4.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def with_rhythm_section(score: symusic.Score, random: np.random.Generator) -> sy
 
 
 def _roots(score: symusic.Score) -> NDArray[np.int64]:
-    """Pitch class of the lowest note at the first beat of each half bar (or else within it), [half bars]; -1: none."""
+    """Pitch class of the lowest note on the first beat of each half bar (or else within it), [half bars]; -1: none."""
     half = score.ticks_per_quarter * 2
     time, duration, pitch = note_columns(score.tracks).values()
     num_halves = 2 * (-(-int((time + duration).max()) // (2 * half)))

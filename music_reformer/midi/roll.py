@@ -1,4 +1,4 @@
-"""A score as a piano roll, which is drawn by the browser: notes in seconds by the tempo map, lines, instruments."""
+"""A score as the piano roll that the browser draws: notes in seconds by the tempo map, lines, instruments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from music_reformer.midi.score import bar_starts, last_tick, metres, seconds_at
 from music_reformer.midi.text import shown
 from music_reformer.midi.vocabulary import is_meant
 
-# More beat lines than this are left out, and only bar lines are drawn: single beats so short cannot be told apart.
+# With more beats than this only bar lines are drawn: such short beats could not be told apart.
 MAX_BEATS = 100_000
 # A note that begins less than this (in seconds) before the cut begins at the cut: its time was rounded.
 CUT_TOLERANCE = 1e-3
@@ -27,7 +27,7 @@ WHOLE_CONTROLS = frozenset({0, 6, 32, 38, 64, 66, 67, 98, 99, 100, 101})
 
 
 def _names(tracks: Sequence[symusic.core.TrackTick]) -> Iterator[str]:
-    """What tracks are called on the page: by their instruments if they have no names, and told apart by numbers."""
+    """Names of tracks on the page: their instruments if they have none, with numbers where names are equal."""
     names = [shown(track.name) or instrument_name(track.program, drum=track.is_drum) for track in tracks]
     seen: Counter[str] = Counter()
     for name in names:
@@ -97,7 +97,7 @@ def roll_data(
 
 
 def roll_json(score: symusic.Score, **options: Any) -> str:
-    """`roll_data` as the JSON text that is sent to the browser; nothing on the way looks into it again."""
+    """`roll_data` as the JSON text that is sent to the browser; it is sent on unparsed."""
     return json.dumps(roll_data(score, **options), separators=(",", ":"))
 
 
@@ -110,7 +110,7 @@ def _notes(
 ) -> tuple[list[list[Any]], list[list[int]]]:
     """Notes of a track by start, and [tick, length] of each.
 
-    New are the ones that begin from `first_new` to before `until` (in seconds), but for `old` ones (tick and pitch).
+    New notes begin at `first_new` or later and before `until` (in seconds), except those in `old` (tick, pitch).
     """
     columns = track.notes.numpy()
     starts = seconds_at(score, columns["time"])
@@ -146,7 +146,7 @@ def _tempos(score: symusic.Score) -> list[list[float]]:
 
 
 def _beats(score: symusic.Score, bars: list[int], changes: list[tuple[int, int, int]]) -> list[int]:
-    """Tick of every beat, bar lines included; of more beats than `MAX_BEATS` the bar lines alone.
+    """Tick of every beat, bar lines included; only the bar lines if there are more than `MAX_BEATS`.
 
     A beat is the unit of the time signature.
     """

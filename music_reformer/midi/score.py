@@ -25,7 +25,7 @@ MAX_SECONDS = 24 * 3600.0
 MAX_QUARTERS = 400_000
 MAX_BPM = 10_000
 DEFAULT_METRE = (4, 4)
-HAIR = 48  # a quarter divided by this is less than anybody hears or writes
+HAIR = 48  # a quarter divided by this is shorter than anybody hears or writes
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Limits:
     """The most that a file may hold.
 
     Attributes:
-        file: of its bytes.
+        file: limits on its bytes.
         max_notes: of all tracks together.
         max_instruments: tracks of the score.
         max_changes: of tempo; of metre; of key.
@@ -80,7 +80,7 @@ KEPT_LIMITS = Limits(
 
 
 class NoNotesError(UserError):
-    """A file that holds no music; nothing is wrong with it otherwise."""
+    """A file that is valid but holds no music."""
 
 
 def read_score(
@@ -99,7 +99,7 @@ def read_score(
         tell: called with a sentence if faults of the file were repaired.
 
     Raises:
-        UserError: it is missing, too large, no MIDI, damaged, or absurd in time.
+        UserError: it is missing, too large, not MIDI, damaged, or has events at absurd times.
         NoNotesError: it is empty, or holds no notes.
     """
     name = name or ("the MIDI data" if isinstance(source, bytes) else str(source))
@@ -114,7 +114,7 @@ def parse(data: bytes, name: str, limits: Limits) -> symusic.Score:
     """The score of bytes that `smf.normalised` returned. Raises `UserError` as `read_score` does."""
     try:
         score = symusic.Score.from_midi(data)
-    except Exception as error:  # symusic raises whatever its C++ side threw
+    except Exception as error:  # symusic passes on any exception of its C++ code
         raise UserError(
             f"{name} is damaged and cannot be read as MIDI; save it again or choose another file"
         ) from error
@@ -122,7 +122,7 @@ def parse(data: bytes, name: str, limits: Limits) -> symusic.Score:
     for track in score.tracks:
         if track.is_drum and len(track.notes) and not track.notes.numpy()["duration"].all():
             for note in track.notes:
-                note.duration = max(1, note.duration)  # a hit of no length is heard all the same
+                note.duration = max(1, note.duration)  # a hit without length is audible all the same
     return score
 
 
@@ -144,7 +144,7 @@ def read_bytes(source: str | Path | bytes, name: str, max_bytes: int) -> bytes:
 
 
 def _check_content(score: symusic.Score, name: str, limits: Limits) -> None:
-    """Check everything that reading, drawing and tokenizing spend time and memory on."""
+    """Check everything that determines the time and memory of reading, drawing and tokenizing."""
     num_notes = score.note_num()
     if num_notes == 0:
         raise NoNotesError(f"{name} holds no notes; choose a file with music in it")
@@ -160,7 +160,7 @@ def _check_content(score: symusic.Score, name: str, limits: Limits) -> None:
             raise UserError(f"{name} holds {number:,} {what}, more than the {most:,} that are read")
     if len(score.tempos) and int(score.tempos.numpy()["mspq"].min()) * MAX_BPM < 60_000_000:
         raise UserError(f"{name} is damaged: it has a tempo of more than {MAX_BPM:,} beats a minute")
-    # symusic counts ticks in 32 bits; a time past them has come round to a negative number.
+    # symusic counts ticks in 32 bits; a time beyond them wraps around to a negative number.
     times = [0]
     for events in [score.tempos, score.time_signatures, *(track.notes for track in score.tracks)]:
         if len(events):
@@ -181,10 +181,10 @@ def clean_score(
     metre_aliases: dict[str, str] | None = None,
     program_by_track: dict[str, int] | None = None,
 ) -> symusic.Score:
-    """A copy fit for tokens: no empty tracks, no notes without length, tempos and metres in order.
+    """A copy ready for tokenizing: no empty tracks, no notes without length, tempos and metres in order.
 
     Args:
-        score: left as it is.
+        score: not changed.
         metre_aliases: time signatures to read as others, such as {"1/4": "4/4"}.
         program_by_track: General MIDI program of tracks by name.
     """
@@ -208,7 +208,7 @@ def with_likely_metre(score: symusic.Score) -> symusic.Score:
     """A copy in the metre that is meant.
 
     A piece in which 1/4 is in force throughout comes from a program that knew the beats but not the metre (POP909
-    does); it is read in 4/4, as its corpus is for training.
+    does); it is read in 4/4, as that corpus is for training.
     """
     likely = score.copy()
     if all((beats, unit) == (1, 4) for _, beats, unit in metres(likely)):
@@ -230,7 +230,7 @@ def write_score(score: symusic.Score, path: str | Path) -> None:
 def metres(score: symusic.Score) -> list[tuple[int, int, int]]:
     """(tick, beats, unit) of every time signature in force, the first at tick 0.
 
-    One that misses a bar line by a hair (some programs write it a tick late) belongs to that bar line.
+    A signature that narrowly misses a bar line (some programs write it a tick late) is moved to it.
     """
     found: list[tuple[int, int, int]] = [(0, *DEFAULT_METRE)]
     for metre in sorted(score.time_signatures, key=lambda metre: metre.time):

@@ -1,7 +1,7 @@
 """Reads sheet music (MusicXML, plain or compressed, and ABC) as MIDI, by music21 in a process of its own.
 
-Kept as far as MIDI can say it: title and composer, parts with their instruments, bar lines and pickups, metres, keys,
-tempos in numbers and in words, dynamics and accents, repeats, ties, grace notes, drums, and lyrics.
+Kept as far as MIDI can express it: title and composer, parts with their instruments, bar lines and pickups, metres,
+keys, tempos in numbers and in words, dynamics and accents, repeats, ties, grace notes, drums, and lyrics.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SECONDS, MEGABYTES = 60, 1500
 TICKS = 480  # per quarter
 TEXT = 200  # characters of a name that are kept
 
-# What cannot be read, by how it begins, and where to get something that can.
+# What cannot be read, by its first bytes, and which program can export it.
 _OTHERS = {
     b"%PDF": ("a PDF, a picture of music", "open what it was printed from"),
     b"FICHIER GUITAR PRO": ("a Guitar Pro file", "open it in Guitar Pro or MuseScore"),
@@ -49,24 +49,24 @@ _OTHERS_IN_ZIP = {
 VELOCITIES = {"pppp": 16, "ppp": 24, "pp": 36, "p": 50, "mp": 64, "mf": 78, "f": 92, "ff": 106, "fff": 118, "ffff": 126}
 PLAIN_VELOCITY = 78
 ACCENTS = {"accent": 14, "strong accent": 20, "staccato": 0}
-GRACE = 60  # ticks of a grace note, taken from what is before it
+GRACE = 60  # ticks of a grace note, taken from the note before it
 SNARE = 38
 
 
 def is_music_name(name: str) -> bool:
-    """Whether a file's name ends as files of music do (`MUSIC_SUFFIXES`)."""
+    """Whether a file's name has an ending of a music file (`MUSIC_SUFFIXES`)."""
     return name.lower().endswith(MUSIC_SUFFIXES)
 
 
 def as_midi(data: bytes, name: str) -> tuple[bytes, list[str]]:
-    """Sheet music as a MIDI file, and a clause for each thing that could not be kept; other bytes as they are.
+    """Sheet music as a MIDI file, and a clause for each thing that was lost; other bytes are returned unchanged.
 
     Args:
-        data: of the file.
+        data: bytes of the file.
         name: what messages call it.
 
     Raises:
-        UserError: it is sheet music of a kind that cannot be read, it is damaged, or it takes too long.
+        UserError: it is of a kind that cannot be read, it is damaged, or it takes too long.
     """
     kind = _kind(data)
     if kind is None:
@@ -86,7 +86,7 @@ def as_midi(data: bytes, name: str) -> tuple[bytes, list[str]]:
 
 
 def _kind(data: bytes) -> str | None:
-    """ "musicxml", "zip", "abc" or "other"; None for what is not sheet music."""
+    """ "musicxml", "zip", "abc" or "other" (sheet music that cannot be read); None if it is not sheet music."""
     start = data[:4096].lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")
     if data.startswith(b"PK\x03\x04"):
         return "zip"
@@ -123,7 +123,7 @@ def _convert(data: bytes, name: str, kind: str) -> bytes:
         text, programs = _drums_as_keys(text)
     try:
         parsed = music21.converter.parseData(text, format=kind)
-    except Exception as error:  # whatever music21 stumbles over
+    except Exception as error:  # music21 raises exceptions of any type on damaged files
         raise UserError(f"{name} is damaged and cannot be read as {_NAMES[kind]}; save it again") from error
     if isinstance(parsed, music21.stream.Opus):
         if len(parsed.scores) > 1:
@@ -149,7 +149,7 @@ def _text(data: bytes) -> str:
 def _drums_as_keys(text: str) -> tuple[str, dict[str, int]]:
     """MusicXML in which each drum has its MIDI key as pitch, and the General MIDI programs of the parts by their ids.
 
-    music21 reads one instrument of a part, and forgets which of them an unpitched note is for.
+    music21 reads one instrument for a part, and loses which instrument an unpitched note belongs to.
     """
     try:
         root = ElementTree.fromstring(re.sub(r"^\s*<\?xml[^>]*\?>", "", text))
@@ -198,7 +198,7 @@ def _unzipped(data: bytes, name: str) -> bytes:
                 None,
             )
             if root is None:
-                raise UserError(f"{name} is a zip archive without a score; unpack it and choose a file of it")
+                raise UserError(f"{name} is a zip archive without a score; unpack it and choose a file from it")
             with archive.open(root) as file:
                 content = file.read(MAX_UNPACKED + 1)
     except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, OSError, EOFError) as error:
@@ -287,7 +287,7 @@ def _key_name(sharps: int, is_minor: bool) -> str:
 
 
 def _metres(part: Any) -> Iterator[tuple[int, int, Any]]:
-    """A metre for each bar whose length is not that of the bar before: pickups, and bars that are cut in two."""
+    """A metre for each bar whose length differs from that of the bar before: pickups, and bars that are cut in two."""
     bars = list(part.getElementsByClass("Measure"))
     metre, written = (4, 4), None
     for number, bar in enumerate(bars):
@@ -297,7 +297,7 @@ def _metres(part: Any) -> Iterator[tuple[int, int, Any]]:
         length = float(bar.duration.quarterLength)
         whole = 4 * metre[0] / metre[1]
         played = metre
-        # The last bar may be short, to make up for a pickup; what is composed behind it has whole bars again.
+        # The last bar may be short, to make up for a pickup; new bars after it are whole again.
         if 0 < length < whole - 1e-6 and number + 1 < len(bars):
             played = next(((round(length * unit / 4), unit) for unit in (metre[1], 8, 16, 32)
                            if abs(length * unit / 4 - round(length * unit / 4)) < 1e-6), metre)  # fmt: skip
@@ -369,7 +369,7 @@ def _part_events(part: Any, addresses: _Addresses, programs: dict[str, int]) -> 
 
 
 def _begin(element: Any) -> int:
-    """Tick at which an element begins; grace notes come before what they stand in front of."""
+    """Tick at which an element begins; grace notes come before the note that they decorate."""
     begin = _ticks(element.offset)
     return begin if element.duration.quarterLength else max(0, begin - GRACE)
 
@@ -390,9 +390,9 @@ def _notes(elements: list[Any], flat: Any) -> Iterator[tuple[int, int, int, int,
 
 
 def _joined(notes: Iterator[tuple[int, int, int, int, str]]) -> list[tuple[int, int, int, int]]:
-    """(begin, end, key, velocity) of notes, tied ones as one, whichever voices they stand in."""
+    """(begin, end, key, velocity) of notes; tied notes become one, in whichever voices they are."""
     found: list[list[int]] = []
-    tied: dict[int, list[int]] = {}  # the last note of each key that a tie holds on
+    tied: dict[int, list[int]] = {}  # the last note of each key that a tie continues
     for begin, end, key, velocity, tie in sorted(notes, key=lambda note: note[0]):
         before = tied.pop(key, None) if tie in ("stop", "continue") else None
         if before is not None and before[1] == begin:

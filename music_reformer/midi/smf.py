@@ -29,7 +29,7 @@ NOTE_OFF, NOTE_ON, CONTROL, PROGRAM, PRESSURE, BEND = 0x80, 0x90, 0xB0, 0xC0, 0x
 ALL_SOUND_OFF, ALL_NOTES_OFF = 120, 123
 # Bytes of the meta events whose content symusic reads without looking at their length.
 META_SIZES = {TEMPO: 3, METRE: 4, KEY: 2}
-# Number of data bytes of system messages, which do not belong in a file.
+# Number of data bytes of system messages (which should not be in a file).
 SYSTEM_SIZES = {0xF1: 1, 0xF2: 2, 0xF3: 1}
 MAX_TICK = 2**31 - 1  # symusic counts in 32 bits
 
@@ -39,7 +39,7 @@ MIDI_SUFFIXES = (*_PLAIN_SUFFIXES, *(f"{suffix}.gz" for suffix in _PLAIN_SUFFIXE
 
 @dataclass(frozen=True)
 class FileLimits:
-    """The most that is read of one file: bytes (unpacked), track chunks, and events of all kinds."""
+    """The most that is read of one file: bytes (unpacked), track chunks, events of all kinds."""
 
     max_bytes: int
     max_tracks: int = 0xFFFF
@@ -147,7 +147,7 @@ def unwrapped(data: bytes, name: str, max_bytes: int) -> bytes:
     """The plain MIDI file inside a gzip or RIFF (.rmi) file; other bytes are returned unchanged.
 
     Raises:
-        UserError: it holds none, or more than `max_bytes`.
+        UserError: it does not contain one, or one of more than `max_bytes`.
     """
     if data[:2] == b"\x1f\x8b":
         unpacker = zlib.decompressobj(wbits=31)
@@ -174,14 +174,14 @@ def read_file(data: bytes, name: str, limits: FileLimits) -> MidiFile:
     """Read a MIDI file, plain or wrapped; `name` is what messages call it.
 
     Raises:
-        UserError: it is no MIDI, damaged more than players tolerate, or larger than the limits.
+        UserError: it is not MIDI, is damaged more than players tolerate, or exceeds the limits.
     """
     data = unwrapped(data, name, limits.max_bytes)
     header_size, midi_format, num_tracks, division = _read_header(data, name)
     bodies, passed_over = _track_chunks(data, 8 + header_size, name, limits.max_tracks)
     if not bodies:
         raise UserError(f"{name} is damaged: it holds no track")
-    notices = ["stray bytes between its tracks are passed over"] if b"" in passed_over else []
+    notices = ["stray bytes between its tracks are ignored"] if b"" in passed_over else []
     if midi_format == 2:
         if len(bodies) > 1:
             raise UserError(
@@ -312,7 +312,7 @@ def _track_chunks(data: bytes, place: int, name: str, most: int) -> tuple[list[t
         else:
             place = data.find(b"MTrk", place)
             if place < 0:
-                break  # bytes behind the last chunk
+                break  # bytes after the last chunk
             others.add(b"")
             continue
         place += 8 + size
@@ -342,7 +342,7 @@ class EventSpan:
     Attributes:
         start: of its delta time.
         body: of the event itself: of its status, or of its data where the status is running.
-        end: behind it.
+        end: index after it.
     """
 
     tick: int
@@ -382,7 +382,7 @@ class _BadEventError(Exception):
 
 _DELTA = rb"[\x80-\xff]{0,3}+[\x00-\x7f]"
 _ONE, _TWO = rb"[\xc0-\xdf][\x00-\x7f]", rb"[\x80-\xbf\xe0-\xef][\x00-\x7f]{2}"
-# Channel events, the first with its status; running status where it has two data bytes, which all but a few files need.
+# Channel events, the first with its status. Running status only for two data bytes, which is enough for most files.
 _CHANNEL_EVENTS = re.compile(b"(?:%b(?:%b(?:%b[\x00-\x7f]{2})*+|%b))++" % (_DELTA, _TWO, _DELTA, _ONE), re.DOTALL)
 _CHANNEL_EVENT = re.compile(b"%b(?:%b|%b|[\x00-\x7f]{2})" % (_DELTA, _TWO, _ONE), re.DOTALL)
 
@@ -390,19 +390,19 @@ _CHANNEL_EVENT = re.compile(b"%b(?:%b|%b|[\x00-\x7f]{2})" % (_DELTA, _TWO, _ONE)
 class _Scan:
     """One pass over the bytes of a track chunk.
 
-    Stretches of channel events that keep to the standard are taken apart as arrays; all else is read event by event.
+    Stretches of standard channel events are parsed as arrays; everything else is read event by event.
     """
 
     def __init__(self, data: bytes, max_events: int, *, by_event: bool = False) -> None:
         self.data = data
         self.bytes = np.frombuffer(data + b"\0\0", dtype=np.uint8)
         self.max_events = max_events
-        self.by_event = by_event  # never as arrays, for tests
+        self.by_event = by_event  # read everything event by event, for tests
         self.num_events = 0
         self.long: dict[int, bytes] = {}
         self.end_tick = 0
         self.is_plain = True
-        # Of the events read one by one since the last stretch: ticks, statuses, places of their first data bytes.
+        # Ticks, statuses and places of the first data bytes of the events read one by one since the last stretch.
         self._rows: list[tuple[int, int, int]] = []
         self._stretches: list[NDArray[np.int64]] = [np.zeros((0, 3), dtype=np.int64)]
 
@@ -445,10 +445,10 @@ class _Scan:
         self.num_events += 1
 
     def _take(self, start: int, stretch: bytes, tick: int) -> tuple[int, int]:
-        """Take a stretch of channel events apart; the tick and the status of the last."""
+        """Parse a stretch of channel events; returns the tick and the status of the last."""
         sizes = np.fromiter(map(len, _CHANNEL_EVENT.findall(stretch)), dtype=np.int64)
         ends = start + np.cumsum(sizes)
-        # Counted from the end, a status stands third with two data bytes and second with one; or it is running.
+        # Counted from the end, the last status is third (two data bytes) or second (one), unless it is running.
         has_two, has_one = self.bytes[ends - 3] >= 0x80, self.bytes[ends - 2] >= 0x80
         has_two &= ~has_one
         running = ~(has_one | has_two)
@@ -535,8 +535,8 @@ def _read_quantity(data: bytes, place: int) -> tuple[int, int]:
 def _close_hanging(tracks: list[Track], notices: list[str]) -> None:
     """Give an end to each note that has none.
 
-    On a key that is struck more often than it is released, a strike ends the note before it; the last note ends at
-    the next "all notes off", or else with the piece.
+    On a key that is struck more often than it is released, each strike ends the note before it; the last note ends
+    at the next "all notes off", or else with the piece.
     """
     end = max((track.end_tick for track in tracks), default=0)
     hanging = 0
@@ -563,7 +563,7 @@ def _hanging_keys(track: Track) -> NDArray[np.int64]:
     down = np.cumsum(steps)
     before = np.r_[0, down[begins[1:] - 1]]
     lasts = np.r_[begins[1:], len(keys)] - 1
-    # A release of a key that is not down does nothing: what hangs is the last sum above the lowest one.
+    # Releasing a key that is not down has no effect: notes hang if the last sum is above the lowest one.
     lowest = np.minimum(np.minimum.reduceat(down, begins) - before, 0)
     return keys[begins][down[lasts] - before > lowest]
 

@@ -1,9 +1,9 @@
-"""Writes new events into the uploaded file, so that nothing of it is lost.
+"""Writes new events into the uploaded file, so that nothing in it is lost.
 
 symusic does not keep text, copyright, instrument names, system exclusive messages, aftertouch and changes of program
 within a track. So the new events are inserted into the file's own tracks. Every event before the cut stays unchanged;
-after it follow the ends of notes that sound across the cut, and the new notes. Where a hole was filled, every event
-stays except the notes that were removed from it.
+after it come the ends of notes that sound across the cut, and the new notes. If a hole was filled, every event stays
+except the notes that were removed from it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from music_reformer.midi.smf import (
 from music_reformer.midi.vocabulary import DRUMS, program_of
 
 NUM_PORTS = 128
-# Order of events at one tick: new notes end before the file's own events, and begin after all others.
+# Order of events at one tick: new notes end before the file's own events and begin after all others.
 ENDS, KEPT, MOVES, BEGINS = 0, 1, 2, 3
 
 
@@ -77,9 +77,9 @@ class Writer:
         cut: tick of the cut.
         until: tick at which the hole ends, if the cut is the beginning of one.
         missing: instruments whose notes were taken out of the hole, -1 for drums; none: all.
-        missing_tracks: of these, the indices in `score` of the tracks; none: all. New tracks are counted behind them.
+        missing_tracks: of these, the indices of the tracks in `score`; none: all. New tracks follow the existing ones.
         locked: notes that stay in the hole, by track, tick and pitch.
-        metre, tempo: from the cut on (quarters a minute), where they are others than the file has there.
+        metre, tempo (quarters a minute): from the cut on; None: those of the file.
         name: what messages call the file.
     """
 
@@ -188,7 +188,7 @@ class Splicer:
                 continue
             place = self._place(number)
             if place is None or not self._still_plays(place, program):
-                # The channel has changed its instrument, or the track has no channel: it gets one of its own.
+                # The channel has another instrument by now, or the track has no channel: it gets a new one.
                 place = self._new_place(program, place, free, ports)
                 if place.chunk == len(chunks):
                     chunks.append(list(_opening(track.name, place.port)))
@@ -215,7 +215,7 @@ class Splicer:
         )
 
     def _free_addresses(self) -> list[tuple[int, int]]:
-        """(port, channel) on which nothing plays: those of the file's ports first, then those of further ports."""
+        """(port, channel) on which nothing plays: the file's ports first, then further ports."""
         ports = sorted({address >> 4 for address in self._used} | {0})
         ports += [port for port in range(NUM_PORTS) if port not in ports]
         return [
@@ -253,9 +253,7 @@ class Splicer:
                     port = _port_of(event.data)
         rows.sort(key=lambda row: row[:2])
         programs = Programs()
-        last = (
-            self.cut if self.until is not None else self.cut - 1
-        )  # a change right at the cut stays where there is a hole
+        last = self.cut if self.until is not None else self.cut - 1  # with a hole, a change exactly at the cut stays
         at_cut = bisect_right(rows, last, key=lambda row: row[0])
         self._listen(rows[:at_cut], programs)
         self._programs_at_cut = deepcopy(programs)
@@ -281,7 +279,7 @@ class Splicer:
         return is_one_of_them and (not self.missing or program in self.missing)
 
     def _find_taken(self) -> None:
-        """Which notes were taken out of the hole: of all missing instruments, or where some tracks play."""
+        """Which notes were taken out of the hole: all of the missing instruments, or those of the missing tracks."""
         places = {self._place(track) for track in self.missing_tracks}
         locked = {(self._place(track), tick, pitch) for track, tick, pitch in self.locked}
         self._taken = {
@@ -291,7 +289,7 @@ class Splicer:
         }
 
     def _find_places(self) -> None:
-        """Where each track of the score plays. Tracks may play in unison, so all notes vote."""
+        """Where each track of the score plays, by a vote of its notes, since tracks may play in unison."""
         for track in self.score.tracks:
             program = program_of(track)
             votes = Counter(
@@ -311,7 +309,7 @@ class Splicer:
 
         A note that never ends is ended at the cut. In a piece with a hole all events stay except the removed notes.
         """
-        # By channel and pitch: of each note that sounds, whether it is kept.
+        # By channel and pitch: whether each sounding note is kept.
         sounding: dict[tuple[int, int], list[bool]] = defaultdict(list)
         for event in events:
             kind, data, channel = event.kind, event.data, event.data[0] & 0x0F
@@ -333,7 +331,7 @@ class Splicer:
 
 
 def merged(kept: list[Event], news: list[Event], cut: int) -> Iterator[Event]:
-    """Events of a track by time. Kept events keep their order, except the ends that were moved to the cut."""
+    """Events of a track by time. Kept events stay in order, except note ends that were moved to the cut."""
     before = [event for event in kept if event.tick < cut]
     rows = [(event.tick, KEPT, event) for event in kept if event.tick >= cut]
     rows += [(event.tick, _turn(event), event) for event in news]

@@ -25,11 +25,11 @@ KEYBOARDS = frozenset({*range(9), *range(16, 24), 46})  # and the harp
 MOST_VOICES, MOST_PLAYED_VOICES = 4, 2
 MAX_NAME = 24
 PLAIN_NAMES = {0: "Piano", 1: "Piano", 3: "Piano", 52: "Voice"}
-# Two staves are worth it if this share of the notes is below, and above, what one staff holds well.
+# A part gets two staves if this share of its notes is below, and this share above, what one staff holds well.
 TWO_STAVES, LOW, HIGH = 0.1, 55, 59
 # Where hands rest, how far they wander from there, and how fast; a hand's reach in semitones.
 HANDS, WANDER, FOLLOW, REACH = (50.0, 71.0), 12.0, 0.2, 14
-# Bars that a new key signature or tempo must last; change of tempo that is marked, as a share.
+# Fewest bars of a new key signature or tempo; smallest change of tempo that is marked, as a share.
 KEY_BARS, TEMPO_BARS, TEMPO_CHANGE = 16, 4, 0.1
 
 Played = list[tuple[int, int, int]]  # (onset, end, pitch) in ticks
@@ -48,7 +48,7 @@ class Syllable:
 class WrittenPart:
     """A part of the score: one staff, or two from the top, with their voices; syllables by onset.
 
-    The hands of a keyboard whose tracks have names of their own are two parts, the right one first.
+    If the tracks of a keyboard's hands have different names, they are two parts, the right hand first.
     """
 
     name: str
@@ -68,7 +68,7 @@ class WrittenPart:
 
 
 def written_parts(score: symusic.Score, bars: Sequence[WrittenBar]) -> list[WrittenPart]:
-    """The parts of a score: a track each, but two tracks of one keyboard and name are one part."""
+    """The parts of a score: one for each track, but two tracks of one keyboard are one part if they share a name."""
     grid = Grid(score, bars)
     indices = [index for index, track in enumerate(score.tracks) if len(track.notes)]
     tracks = [score.tracks[index] for index in indices]
@@ -143,7 +143,7 @@ def _voices(played: Played, grid: Grid, is_drum: bool) -> list[Voice]:
 def hands(played: Sequence[tuple[int, int, int]], together: int) -> tuple[list[tuple[int, int, int]], ...]:
     """Notes of a keyboard, (onset, end, pitch) in ticks, divided between the right hand and the left.
 
-    Each hand stays near where it is. `together`: ticks within which notes are struck as one chord.
+    Each hand moves as little as it can. `together`: ticks within which notes count as one chord.
     """
     right: list[tuple[int, int, int]] = []
     left: list[tuple[int, int, int]] = []
@@ -174,7 +174,7 @@ def hands(played: Sequence[tuple[int, int, int]], together: int) -> tuple[list[t
 
 
 def simplified(notes: Sequence[WrittenNote]) -> list[WrittenNote]:
-    """Notes whose loose ends are as they would be written: at the next onset if they are near one, chords together."""
+    """Notes with their loose ends as they would be written: at an onset if one is near, and equal within a chord."""
     onsets = sorted({note.onset for note in notes})
     longest: dict[int, int] = {}
     ended = []
@@ -191,7 +191,7 @@ def simplified(notes: Sequence[WrittenNote]) -> list[WrittenNote]:
 
 
 def _near_onset(note: WrittenNote, onsets: Sequence[int]) -> int:
-    """The end of a note, or the onset that it is as good as held to, or held past by little."""
+    """The end of a note; or an onset, if the note ends just before or just after it."""
     place = bisect_right(onsets, note.end)
     near = [onset for onset in onsets[max(0, place - 1) : place + 1] if onset > note.onset]
     slack = min(UNIT, max(UNIT // 4, (note.end - note.onset) * 35 // 100))
@@ -207,7 +207,7 @@ def _name(track: symusic.core.TrackTick) -> str:
 
 
 def _number_names(parts: Sequence[WrittenPart]) -> None:
-    """Parts of one name are told apart by numbers."""
+    """Number parts that have the same name."""
     names = [part.name for part in parts]
     seen: dict[str, int] = {}
     for part, name in zip(parts, names, strict=True):
@@ -217,7 +217,7 @@ def _number_names(parts: Sequence[WrittenPart]) -> None:
 
 
 def _add_lyrics(parts: Sequence[WrittenPart], score: symusic.Score, grid: Grid) -> None:
-    """Give each track of lyrics to the part on whose onsets most of its syllables fall: its own, if it has notes."""
+    """Give each track of lyrics to the part on whose onsets most syllables fall: its own track's, if that has notes."""
     by_part = [sorted({onset for onset, *_ in part.notes()}) for part in parts]
     for track in score.tracks:
         sung = [(round(grid.place(event.time)), event.text) for event in track.lyrics]
@@ -237,14 +237,14 @@ def _add_lyrics(parts: Sequence[WrittenPart], score: symusic.Score, grid: Grid) 
 
 
 def _nearest(onsets: Sequence[int], place: int) -> int | None:
-    """The onset, of some in order, that a place was rounded to."""
+    """The onset, of a sorted sequence, to which a place was rounded."""
     after = bisect_right(onsets, place)
     near = [onset for onset in onsets[max(0, after - 1) : after + 1] if abs(onset - place) <= UNIT // 4]
     return min(near, key=lambda onset: abs(onset - place), default=None)
 
 
 def _syllables(texts: Sequence[str]) -> list[Syllable]:
-    """Syllables of a track. A word ends at a space, or, where no text has one, unless there is a hyphen."""
+    """Syllables of a track. A word ends at a space or, if no text has spaces, wherever there is no hyphen."""
     spaced = any(text != text.strip(" ") for text in texts)
     found: list[Syllable] = []
     goes_on = False
@@ -260,9 +260,9 @@ def _syllables(texts: Sequence[str]) -> list[Syllable]:
 
 
 def key_sections(score: symusic.Score, bars: Sequence[WrittenBar]) -> list[tuple[int, Key]]:
-    """Key signatures, (index of the bar, key), the first at bar 0: the file's, or found where it names none.
+    """Key signatures, (index of the bar, key), the first at bar 0: the file's, or estimated if it has none.
 
-    Programs write C major where nobody chose a key; it is believed if another one follows.
+    Programs write C major if nobody chose a key, so C major is trusted only if another key follows.
     """
     ticks = [bar.tick for bar in bars]
     named = [
@@ -284,9 +284,9 @@ def key_sections(score: symusic.Score, bars: Sequence[WrittenBar]) -> list[tuple
 
 
 def tempo_marks(score: symusic.Score, bars: Sequence[WrittenBar]) -> list[tuple[int, float]]:
-    """(index of the bar, quarters a minute): one at the start, and one where a clearly other tempo lasts.
+    """(index of the bar, quarters a minute): one at the start, and one wherever a clearly different tempo lasts.
 
-    Where a tempo changes all the time, as in a recording, its mean is written.
+    If the tempo keeps changing, as in a recording, its mean is written.
     """
     ticks = [bar.tick for bar in bars]
     changes: dict[int, tuple[int, float]] = {}
@@ -309,10 +309,10 @@ def tempo_marks(score: symusic.Score, bars: Sequence[WrittenBar]) -> list[tuple[
 
 
 def hidden_metres(bars: Sequence[WrittenBar]) -> dict[int, tuple[int, int]]:
-    """The metre that is shown for each bar, by index, where it is not the bar's own.
+    """The metre shown for each bar, by index, where it differs from the bar's own.
 
-    MIDI has no other way to say that a bar is short than a metre of its own: a pickup, or a bar that a repeat cuts in
-    two. One or two such bars in front of a bar of the metre in which the piece is are short bars, not new metres.
+    In MIDI only a metre of its own can make a bar short: a pickup, or a bar that a repeat cuts in two. One or two such
+    bars before a bar in the metre of the piece are short bars, not new metres.
     """
     found: dict[int, tuple[int, int]] = {}
     if len(bars) > 1 and _is_part_of(bars[0], bars[1]):
@@ -334,7 +334,7 @@ def hidden_metres(bars: Sequence[WrittenBar]) -> dict[int, tuple[int, int]]:
 
 
 def _is_part_of(bar: WrittenBar, whole: WrittenBar) -> bool:
-    """Whether a bar can be a short bar of another one's metre, and `sheet.py` will read it as it is."""
+    """Whether a bar can be a short bar in the metre of another, and `sheet.py` will read it back unchanged."""
     units = (unit for unit in (whole.unit, 8, 16, 32) if bar.whole * unit % (4 * UNIT) == 0)
     return bar.length < whole.whole and bar.unit == next(units, 0)
 

@@ -1,8 +1,8 @@
 """Decodes a stream one token at a time.
 
 `MusicTokenizer.decode` turns a whole stream into a score. Generation reports notes while it composes and must know its
-position in the music, so `StreamDecoder` decodes token by token; tests compare the
-two. The Parts encoding has a decoder of its own (`parts_stream.py`).
+position in the music, so `StreamDecoder` decodes token by token; tests compare the two. The Parts encoding has a
+decoder of its own (`parts_stream.py`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DEFAULT_TEMPO = 120.0
 
 @dataclass(slots=True)
 class Note:
-    """A decoded note. Ticks are those of the tokenizer's grid, from the start of the stream. Drums have program 0.
+    """A decoded note. Ticks are on the tokenizer's grid, from the start of the stream. Drums have program 0.
 
     `part` is the number of the track among those of its program, always 1 where the encoding knows no parts.
     """

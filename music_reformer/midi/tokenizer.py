@@ -36,7 +36,7 @@ class MusicTokenizer:
     """Encodes scores and decodes tokens.
 
     Args:
-        config: the settings, which alone decide the vocabulary.
+        config: the settings, which determine the vocabulary.
 
     Attributes:
         tokens: name of each token id, such as "Pitch_60"; the special ones are "PAD", "BOS" and "EOS".
@@ -94,7 +94,7 @@ class MusicTokenizer:
 
         Args:
             score: the score.
-            chords: of the Parts encoding, (tick, chord) of every change; None: those that are recognised, if any.
+            chords: for the Parts encoding, (tick, chord) of every change; None: the chords are recognised.
         """
         if self.config.encoding == "Parts":
             if chords is None:
@@ -128,7 +128,7 @@ class MusicTokenizer:
         """The tokenizer that wrote `content`.
 
         Raises:
-            UserError: `content` is not that of a tokenizer, or the installed miditok gives a different vocabulary.
+            UserError: `content` is not a tokenizer's, or the installed miditok gives a different vocabulary.
         """
         try:
             settings = dict(content["settings"])
@@ -184,7 +184,7 @@ def _one_piano(score: symusic.Score) -> symusic.Score:
 def _miditok_config(config: TokenizerConfig) -> miditok.TokenizerConfig:
     import miditok
 
-    # miditok warns about settings that it changes by itself; those that matter here are set explicitly below.
+    # miditok warns about settings that it changes; those that matter here are set explicitly below.
     logging.getLogger("miditok").setLevel(logging.ERROR)
     return miditok.TokenizerConfig(
         pitch_range=(config.pitch_low, config.pitch_high + 1),

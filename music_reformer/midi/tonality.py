@@ -13,11 +13,11 @@ from music_reformer.midi.beats import beats_of, pitched_notes, sounding_ticks
 from music_reformer.midi.harmony import best_path
 from music_reformer.midi.key import Key
 
-# Score of a bar that is filled by a pitch class, by semitones above the tonic.
+# Score of a bar filled by one pitch class, by its semitones above the tonic.
 MAJOR_PROFILE = (0.59, -0.16, 0.35, -0.32, 0.49, 0.09, -0.49, 0.56, -0.10, 0.20, -0.55, 0.20)
 MINOR_PROFILE = (0.76, -0.92, 0.32, 0.43, -0.80, 0.21, -0.53, 0.60, 0.14, -1.04, 0.13, -0.20)
-# Score of a change of key, and a factor of the scores of bars. Labels and signatures mostly stay through modulations,
-# so what is fitted to them hears one only after 16 bars; with the factor, about 8 are enough where the new key stays.
+# Score of a change of key, and a factor for the scores of bars. Labels and signatures mostly stay the same through
+# modulations, so parameters fitted to them notice one only after 16 bars; with the factor, about 8 bars are enough.
 CHANGE, RAISED = -7.62, 3.0
 
 

@@ -30,7 +30,7 @@ def program_of(track: symusic.core.TrackTick) -> int:
 def is_meant(
     track: symusic.core.TrackTick, index: int, *, programs: Collection[int], tracks: Collection[int] = ()
 ) -> bool:
-    """Whether a track is one of these instruments (none: all) and, by its index, one of these tracks (none: all)."""
+    """Whether a track has one of these programs (none: any) and its index is one of `tracks` (none: any)."""
     return (not programs or program_of(track) in programs) and (not tracks or index in tracks)
 
 
@@ -87,7 +87,7 @@ class Vocabulary:
         return found
 
     def is_given(self, ids: NDArray[np.integer]) -> NDArray[np.bool_]:
-        """Which tokens of a piece are told to the model and never predicted: PAD, marks of holes, and directions."""
+        """Which tokens of a piece are input only, never predicted: PAD, marks of holes, and directions."""
         given: NDArray[np.bool_] = ids == PAD
         if self.part_by_part:
             given |= ids == self.ids["Hole", None]

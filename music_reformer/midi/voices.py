@@ -1,6 +1,6 @@
 """Voices of a staff, and the note values that write them: ties, dots, tuplets and rests.
 
-Works on notes that `written.py` has put on the grid. Times are in its units; a piece's are from the start of its bar.
+Works on notes that `written.py` has put on the grid. Times are in its units; a `WrittenSpan` counts from its bar.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from music_reformer.midi.beats import COMPOUND
 from music_reformer.midi.written import UNIT, WrittenBar, WrittenNote
 
-DYADIC = UNIT // 32  # every point that needs no tuplet is a multiple
+DYADIC = UNIT // 32  # every point that needs no tuplet is a multiple of this
 # (notes, in the time of) of tuplets
 TUPLETS = {3: 2, 5: 4, 7: 4}
 PLAIN = tuple(UNIT * 8 >> halvings for halvings in range(9))  # a breve to a 128th
@@ -42,7 +42,7 @@ class Voice:
     chords: list[WrittenChord] = field(default_factory=list)
 
     def is_free(self, place: int) -> bool:
-        """Whether nothing sounds at a place after all that has begun before it."""
+        """Whether everything that began before a place has ended there."""
         return not self.chords or self.chords[-1].end <= place
 
 
@@ -64,7 +64,7 @@ class WrittenSpan:
 def voices(notes: Iterable[WrittenNote], most: int) -> list[Voice]:
     """Notes of a staff in at most `most` voices, in which chords do not overlap.
 
-    Where more sound at once, the one nearest in pitch ends early; or, if it has just begun, is joined.
+    If more sound at once, the voice nearest in pitch ends its chord early or, if that has just begun, takes it in.
     """
     together: dict[tuple[int, int], list[int]] = {}
     for note in notes:
@@ -111,7 +111,7 @@ def drum_voice(notes: Iterable[WrittenNote], bars: Sequence[WrittenBar]) -> Voic
 
 
 def in_bars(voice: Voice, bars: Sequence[WrittenBar]) -> dict[int, list[WrittenSpan]]:
-    """What each bar, by its index, has of a voice: notes tied over bar lines, not yet divided into note values."""
+    """The spans of a voice by index of the bar: notes tied over bar lines, not yet divided into note values."""
     starts = [bar.start for bar in bars]
     found: dict[int, list[WrittenSpan]] = {}
     for chord in voice.chords:
@@ -193,8 +193,8 @@ def _beat(bar: WrittenBar) -> int:
 
 
 def _levels(bar: WrittenBar) -> list[tuple[int, int]]:
-    """Spans whose borders a note should show, the longest first; a note whose ends are multiples of the second number
-    may cross them all the same."""
+    """Spans whose borders should stay visible, the longest first; a note whose ends are multiples of the second number
+    may cross them anyway."""
     beat = _beat(bar)
     compound = beat > bar.cell and bar.beats in COMPOUND
     levels = [(2 * beat, beat)] if bar.beats % 4 == 0 or bar.beats == 12 else []
@@ -250,7 +250,7 @@ def _in_tuplet(piece: WrittenSpan, start: int, length: int, base: int) -> list[W
 
 
 def _bracketed(pieces: list[WrittenSpan], tuplets: dict[int, tuple[int, int]]) -> list[WrittenSpan]:
-    """Pieces with the starts and stops of tuplets: a tuplet is closed at the middle of its cell if it can be."""
+    """Pieces with the starts and stops of tuplets; a tuplet is closed at the middle of its cell if possible."""
     closing = {start + part for start, (length, _) in tuplets.items() for part in (length // 2, length)}
     found: list[WrittenSpan] = []
     is_open = False

@@ -22,18 +22,18 @@ from music_reformer.midi.score import bar_starts, metres
 UNIT = 3360  # to a quarter: divisible by 32, 3, 5 and 7
 SHORTEST = UNIT // 16
 LARGEST_METRE = 64
-# Divisions of a cell, from simple to complex, and what choosing each costs where none fits exactly.
+# Divisions of a cell, from simple to complex, and the cost of each where none fits exactly.
 DIVISIONS = {1: 0.0, 2: 1.0, 4: 2.0, 3: 3.0, 8: 9.0, 6: 8.0, 12: 12.0, 5: 12.0, 16: 14.0, 7: 14.0, 10: 14.0}
-# Those that need more onsets before they are believed: (onsets between the beats).
+# Divisions that need several onsets between the beats before they are chosen, and how many.
 RARE_DIVISIONS = {12: 3, 5: 3, 16: 2, 7: 4, 10: 5}
 END_DIVISIONS = (1, 2, 4, 3, 8, 6)  # that an end may need where the onsets do not
 SHORTEST_END = UNIT // 8
 # By how much of a quarter players miss the grid; two onsets this far apart are not one chord, and what merging costs.
 MISS, APART, MERGED = 0.05, 0.1, 4.0
-HABIT = 3.0  # what a division in twos costs where the whole piece is in threes, and the other way round
-ON_GRID = 0.7  # how well onsets must agree on a lag: 1 is perfectly
-FREE = 0.15  # less agreement than this is none
-EXACT_SHARE = 0.6  # of the onsets on the grid of a score that was written, not played
+HABIT = 3.0  # cost of a division in twos in a piece in threes, and vice versa
+ON_GRID = 0.7  # how well onsets must agree on a lag; 1 is perfect agreement
+FREE = 0.15  # less agreement than this counts as none
+EXACT_SHARE = 0.6  # share of onsets on the grid in a score that was written, not played
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class WrittenBar:
 class WrittenNote:
     """A note on the grid: `onset` and `end` in units from the start of the piece, and MIDI pitch.
 
-    A loose end was not near the grid: it says how the note was played more than how long it is meant to be.
+    A loose end was not near the grid: it shows how the note was played rather than how long it is meant to be.
     """
 
     onset: int
@@ -91,8 +91,7 @@ def written_bars(score: symusic.Score) -> list[WrittenBar]:
 
 
 def is_exact(times: NDArray[np.int64], ticks_per_quarter: int) -> bool:
-    """Whether times come from notation or a grid, not from somebody's playing: whether most are on 32nd notes or on
-    16th triplets."""
+    """Whether times come from notation or a grid, not from playing: most are on 32nd notes or on 16th triplets."""
     tolerance = 1 if ticks_per_quarter >= 240 else 0
     steps = [np.rint(times * n / ticks_per_quarter) * ticks_per_quarter / n for n in (8, 12)]
     misses = np.minimum(*(np.abs(times - step) for step in steps))
@@ -100,15 +99,15 @@ def is_exact(times: NDArray[np.int64], ticks_per_quarter: int) -> bool:
 
 
 def agreement(times: NDArray[np.int64], step: float) -> complex:
-    """How well times agree on a grid of a step: 1 in absolute value if perfectly, and the angle says how late it is."""
+    """How well times agree on a grid of this step: the absolute value is 1 if perfectly; the angle is the lag."""
     return complex(np.exp(2j * np.pi / step * times).mean())
 
 
 def lag(times: NDArray[np.int64], ticks_per_quarter: int) -> int:
     """Ticks, at most half a quarter either way, by which all onsets are late.
 
-    Transcriptions of recordings have such a lag: all onsets are on a grid, but not on that of the file. What is on the
-    file's grid, or on none, has none.
+    Transcriptions of recordings have such a lag: all onsets are on a grid, but not on that of the file. Notes on the
+    file's grid, or on no grid, have none.
     """
     sixteenth = ticks_per_quarter / 4
     mean = agreement(times, sixteenth)
@@ -119,7 +118,7 @@ def lag(times: NDArray[np.int64], ticks_per_quarter: int) -> int:
     candidates = [(first + steps * sixteenth + half) % (2 * half) - half for steps in (0, -1, 1, 2)]
 
     def on_beats(late: float) -> float:
-        """How many onsets are on beats, and half as many as are between."""
+        """How well onsets fall on beats: those on a beat count 2, those halfway between count 1."""
         place = (times - late) / half
         eighths = np.rint(place)
         near = np.abs(place - eighths) < 0.25
@@ -145,7 +144,7 @@ class Grid:
         self.is_exact = is_exact(times - self._lag, score.ticks_per_quarter)
         self._has_exact_ends = self.is_exact and is_exact(ends - self._lag, score.ticks_per_quarter)
         twos, threes, fours = (abs(agreement(times, score.ticks_per_quarter / n)) for n in (2, 3, 4))
-        # Where onsets are anywhere, as in a recording without a beat, tuplets would be noise.
+        # If onsets fall anywhere, as in a recording without a beat, tuplets would be noise.
         self._is_free = not self.is_exact and max(twos, threes, fours) < FREE
         self._threes = HABIT * (threes - fours)
         self._per_tick = UNIT / score.ticks_per_quarter
@@ -167,7 +166,7 @@ class Grid:
         still sounds.
 
         Args:
-            lengths: whether the ends have a say in the division; in drums they have not.
+            lengths: whether note ends affect the division; for drums they do not.
         """
         placed = [(self.place(onset), self.place(end), pitch) for onset, end, pitch in played]
         divisions = self._divisions(onset for onset, _, _ in placed)
@@ -225,8 +224,7 @@ class Grid:
         return start + round((place - start) * division / length) * (length // division)
 
     def _rounded_end(self, place: float, divisions: dict[int, int]) -> tuple[int, bool]:
-        """An end on the grid of the onsets, or on one that refines it if it is exactly there; and whether it is
-        loose."""
+        """An end on the grid of the onsets, or on a finer one if it fits exactly; and whether it is loose."""
         start, length = self._cell(place)
         division = divisions.get(start, 1)
         finer = [division, *(n for n in END_DIVISIONS if n % division == 0 and length // n >= SHORTEST_END)]

@@ -44,15 +44,15 @@ def test_written_and_read_again_it_is_the_same(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "must hold a bar"),
-        (" | | ", "must hold a bar"),
+        ("", "must have at least one bar"),
+        (" | | ", "must have at least one bar"),
         ("% | C", "first bar"),
         ("H7", "'H7' is no chord that is known"),
         ("|: C", "goes on for ever"),
         ("C :|", "goes on for ever"),
         ("|: C :| D", "goes on for ever"),
         ("|: C |: D :|", "goes on for ever"),
-        ("|: :|", "must hold a bar"),
+        ("|: :|", "must have at least one bar"),
         ("C " * 9, "at most 8 chords"),
         ("C|" * MAX_CHARACTERS, "at most 10,000 characters"),
     ],
