@@ -26,9 +26,9 @@ class Cast:
     Attributes:
         programs: instruments that may play, -1 for drums; None: all.
         parts: of these, the parts that may play; none: all.
-        newcomers: of these, the parts of new tracks, of which the piece shows nothing.
-        wishes: how all are to differ from what they have played.
-        by_part: and beyond that, single parts.
+        newcomers: of these, the parts of new tracks, which have no notes in the piece.
+        wishes: how all parts should differ from what they have played.
+        by_part: further wishes for single parts.
         tracks: of the piece with its new tracks, the index of each part's.
     """
 
@@ -44,30 +44,30 @@ class Cast:
         return (self.programs is None or part[0] in self.programs) and (not self.parts or part in self.parts)
 
     def wishes_of(self, part: Part) -> Wishes:
-        """How a part is to differ, all in all."""
+        """All wishes for a part together."""
         return self.wishes + self.by_part.get(part, Wishes())
 
     @property
     def unheard(self) -> frozenset[Part]:
-        """The parts that play of which the piece shows nothing: of new tracks, and of instruments that it lacks."""
+        """Playing parts without notes in the piece: those of new tracks, and of instruments that it lacks."""
         heard = {program for program, _ in self.tracks}
         return self.newcomers | {(program, 1) for program in self.programs or () if program not in heard}
 
     @property
     def is_wished(self) -> bool:
-        """Whether any part is to differ."""
+        """Whether any part has a wish."""
         return self.wishes != Wishes() or bool(self.by_part)
 
 
 @dataclass(frozen=True)
 class Recast:
-    """Who plays in bars that are recomposed, and who stays.
+    """Who plays in bars that are recomposed, and whether anybody else keeps their notes.
 
     Attributes:
         cast: those who play.
-        tracks: indices of the tracks that are taken out, or new; none: by instruments.
+        tracks: indices of the tracks that are taken out or new; none: the instruments decide.
         parts: the same by part.
-        stays: whether anybody keeps what they play there.
+        stays: whether any part keeps what it plays there.
     """
 
     cast: Cast
@@ -77,7 +77,7 @@ class Recast:
 
 
 def with_new_tracks(score: symusic.Score, request: Request) -> symusic.Score:
-    """The piece with an empty track for each that a request adds, behind its own; itself where it adds none."""
+    """The piece with an empty track for each one that a request adds, after its own; unchanged if it adds none."""
     programs = [part.program for part in request.parts if part.program is not None]
     if not programs:
         return score
@@ -125,11 +125,11 @@ class Roles:
         self.wishes = {self.part_of[track]: part.wishes for track, part in roles if part.wishes != Wishes()}
 
     def of(self, tracks: Collection[int]) -> frozenset[Part]:
-        """The parts of some tracks."""
+        """The parts that these tracks belong to."""
         return frozenset(self.part_of[track] for track in tracks)
 
     def unheard(self, programs: Collection[int]) -> frozenset[Part]:
-        """A first part of each instrument that no track of the piece has."""
+        """The first part of each instrument that the piece lacks."""
         heard = {program for program, _ in self.part_of.values()}
         return frozenset((program, 1) for program in programs if program not in heard)
 
@@ -143,7 +143,7 @@ def cast_behind_cut(score: symusic.Score, request: Request, programs: Collection
         programs: instruments that may play, -1 for drums.
 
     Raises:
-        UserError: the request names tracks that hold no notes, or everybody rests.
+        UserError: the request names tracks without notes, or every part rests.
     """
     roles = Roles(score, request)
     if not roles.new and not roles.resting:
@@ -154,7 +154,7 @@ def cast_behind_cut(score: symusic.Score, request: Request, programs: Collection
 
 
 def cast_in_hole(score: symusic.Score, request: Request) -> Recast:
-    """Who is recomposed: the tracks or instruments that the request names, or all; and who of them rests or stays.
+    """Who is recomposed: the tracks or instruments that the request names, or all; and which of them rest or stay.
 
     Raises:
         UserError: the request names tracks that hold no notes, or nobody plays.

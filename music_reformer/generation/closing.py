@@ -1,8 +1,8 @@
 """Closing: brings a piece that is to end to its last chord (Parts encoding).
 
-The model is told in how many bars the piece ends (`director.py`), which the weights obey less than a listener expects.
-So the last two bars get dominant and tonic (`chord_lane.py`), and in the last one the notes lean to the downbeat and to
-lengths that fill the bar, so that everybody ends together and nothing comes behind it.
+The model is told in how many bars the piece ends (`director.py`), but the weights obey less than a listener expects. So
+the last two bars get dominant and tonic (`chord_lane.py`), and in the last one the downbeat and lengths that fill the
+bar become likelier, so that all parts end together and nothing follows.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from music_reformer.midi.key import Key
 from music_reformer.midi.lead_sheet import BarOfChords, LeadSheet
 from music_reformer.midi.vocabulary import Vocabulary
 
-# Added, in the last bar, to the logit of a position behind the downbeat; of a duration below half a bar; and of one
-# that sounds past the end of the bar.
+# Added, in the last bar, to the logits of positions after the downbeat; of durations below half a bar; and of those
+# that last beyond the end of the bar.
 LATER_LOGIT, SHORT_LOGIT, LONG_LOGIT = -9.0, -4.0, -4.0
 
 
@@ -67,7 +67,7 @@ class Closing:
         self._place.follow(token)
 
     def lean(self, logits_V: NDArray[np.float32]) -> None:
-        """Lower, in place, the logits of what does not end the piece."""
+        """Lower, in place, the logits of tokens that do not bring the piece to its end."""
         place = self._place
         if not self.active:
             return

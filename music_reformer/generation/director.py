@@ -1,4 +1,4 @@
-"""Director: tells the model, while it composes, to go on as the piece was (`midi/directions.py`).
+"""Director: tells the model, while it composes, to continue in the manner of the piece (`midi/directions.py`).
 
 Left to itself, a continuation drifts: instruments fall silent, the texture thins out or thickens. So the directions
 that describe the last bars before the cut are given again and again: who plays, how densely, in which register, and how
@@ -20,8 +20,8 @@ from music_reformer.midi.parts import MAX_COUNT
 from music_reformer.midi.parts_reader import PartsReader
 from music_reformer.midi.vocabulary import Vocabulary
 
-HEARD_BARS = 16  # that are described
-DIRECTED_BARS = 4  # after so many, the directions are given again
+HEARD_BARS = 16  # the directions describe these last bars
+DIRECTED_BARS = 4  # the directions are repeated after so many
 
 
 class Director:
@@ -32,7 +32,7 @@ class Director:
         vocabulary: of the tokenizer.
         prompt: the tokens before the first new one, the bar line of the first new bar included.
         asked: instruments that were asked for, -1 for drums; none: those heard in the last bars go on.
-        ends_in: bars, the first new one included, after which the piece is over; None: it goes on.
+        ends_in: number of new bars after which the piece ends; None: it goes on.
         key: of the new bars; None: as before.
         cast: who plays the new bars, and how these are to differ from the last ones; None: as before.
     """
@@ -60,12 +60,12 @@ class Director:
         return copy.copy(self)
 
     def opening(self) -> list[int]:
-        """The directions, to be read behind the prompt, and again every `DIRECTED_BARS`."""
+        """The directions, which the model reads after the prompt and again every `DIRECTED_BARS` bars."""
         left = self._left if self._left is not None and 1 <= self._left <= MAX_COUNT else None
         return replace(self.directions, ends_in=left).tokens(self._vocabulary)
 
     def take(self, token: int) -> list[int]:
-        """Note the next token; returns what the model reads behind it, which is mostly nothing."""
+        """Note the next token; returns the directions that the model reads after it, usually none."""
         if not self._reader.is_bar(token):
             return []
         if self._left is not None:
@@ -99,7 +99,7 @@ def _as_before(reader: PartsReader, ids: np.ndarray, asked: Collection[int], cas
 
 
 def _wished(directions: Directions, cast: Cast) -> Directions:
-    """The directions with every level so many steps higher, or lower, as is wished."""
+    """The directions with every level raised or lowered by the steps that were wished for."""
     if directions.parts is None:
         return directions
 

@@ -1,8 +1,8 @@
-"""Leaving: leaves every part as often as the model would, whichever ways out are closed (Parts encoding).
+"""Leaving: keeps the model's probability of leaving a part when some ways out are forbidden (Parts encoding).
 
-A continuation may not end, nor change its metre, nor go on to a part that rests. Where the model would do so, it takes
-one of the ways that are open. If these were only forbidden, the likeliest of what is left would often be notes of the
-current part that the model does not want: clusters at the end of the bar.
+A continuation may not end, nor change its metre, nor go on to a part that rests. If such tokens were only masked, the
+likeliest remaining ones would often be further notes of the current part that the model does not want: clusters at the
+end of the bar. So their probability goes to the ways out that are allowed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Leaving:
         self._place, self._exits = PartsFollower(vocabulary, metre), Exits(vocabulary)
 
     def copy(self) -> Leaving:
-        """An independent one at the same place."""
+        """An independent copy at the same place."""
         other = copy.copy(self)
         other._place = self._place.copy()
         return other
@@ -38,10 +38,10 @@ class Leaving:
         self._place.follow(token)
 
     def keep(self, logits_V: NDArray[np.float32], allowed_V: NDArray[np.bool_]) -> None:
-        """Give, in place, the probability of ways out that are closed to the open ones, in proportion.
+        """Give the probability of forbidden ways out to the allowed ones, in proportion; in place.
 
-        In front of the first part of a bar there is nothing to leave: where the model would end the piece there, an
-        empty bar would be wrong.
+        Before the first part of a bar there is nothing to leave: if the model would end the piece there, an empty bar
+        would be wrong.
         """
         if self._place.part == NOBODY:
             return

@@ -1,9 +1,9 @@
 """MonotonyGuard: keeps every part from playing the same bar over and over (Parts encoding).
 
 `repetition_guard.py` stops bars that all parts repeat without a change. What remains are loops with a small change now
-and then, in one part or another, which are as dull. So a bar of a part may come a few times within the last bars, or as
-often as bars of this part did within so many bars of the prompt: an ostinato goes on, a tune does not become one. Drums
-are let alone: a beat is meant to repeat.
+and then in one part or another, which are as dull. So a bar of a part may occur a few times within the last bars, or as
+often as bars of this part did within as many bars of the prompt: an ostinato goes on, a tune does not become one. Drums
+are exempt: a beat is meant to repeat.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from music_reformer.generation.parts_follower import NOBODY, PartsFollower
 from music_reformer.midi.parts_reader import Part
 from music_reformer.midi.vocabulary import DRUMS, NOTE_BEGINNINGS, Vocabulary
 
-# The last bars, the current one included, in which equal ones are counted, and how many of them are always fine.
+# Equal bars are counted in the last so many bars, the current one included; and how many are always allowed.
 HORIZON, FEWEST = 16, 3
-# What makes two bars of a part differ.
+# Kinds of tokens that make two bars of a part different.
 _COMPARED = NOTE_BEGINNINGS | {"Position", "Duration"}
 
 
@@ -35,19 +35,19 @@ class MonotonyGuard:
     def __init__(self, vocabulary: Vocabulary, prompt: Iterable[int], *, metre: tuple[int, int]) -> None:
         self._kinds = vocabulary.kinds
         self._place = PartsFollower(vocabulary, metre)
-        # Of each part, its last bars, each as the tokens that are compared; silent ones are empty.
+        # The last bars of each part as the tokens that are compared; a silent bar is empty.
         self._bars: dict[Part, deque[tuple[int, ...]]] = {}
         self._num_bars = 0
         self._now: dict[Part, list[int]] = {}  # the current bar
-        self._stale: list[tuple[int, ...]] = []  # bars too many that the current part may still be playing
+        self._stale: list[tuple[int, ...]] = []  # overused bars that the current part may still be playing
         self._most: dict[Part, int] = {}
-        heard: dict[Part, int] = {}  # how often a bar of each part came within so many bars, at most
+        heard: dict[Part, int] = {}  # the most often that a bar of each part occurred within so many bars
         for token in prompt:
             self.take(token)
             if self._kinds[token] == "Bar":
                 for part, bars in self._bars.items():
                     heard[part] = max(heard.get(part, 0), bars.count(bars[-1]) if bars[-1] else 0)
-        # How often a bar came again, in as many bars as there were.
+        # A prompt shorter than the horizon counts as much as if it went on in its way.
         scale = (HORIZON - 1) / min(HORIZON - 1, max(1, self._num_bars - 1))
         self._most = {part: max(FEWEST, 1 + ceil((count - 1) * scale)) for part, count in heard.items()}
         self._find_stale()
@@ -79,7 +79,7 @@ class MonotonyGuard:
             self._stale = [each for each in self._stale if number < len(each) and each[number] == token]
 
     def _find_stale(self) -> None:
-        """The bars that have come too often for the current part, as far as it has not left them yet."""
+        """The bars that the current part has played too often and may be playing again."""
         part = self._place.part
         if part[0] == DRUMS:
             self._stale = []
@@ -89,7 +89,7 @@ class MonotonyGuard:
         self._stale = [bar for bar, count in Counter(last).items() if bar and count >= most and bar[: len(now)] == now]
 
     def repeating(self) -> list[int]:
-        """The beginnings of notes that would go on with a bar that has come too often; mostly none."""
+        """The tokens of notes that would continue a bar that has been played too often; usually none."""
         place = len(self._now.get(self._place.part, ()))
         next_tokens = {bar[place] for bar in self._stale if place < len(bar)}
         return [token for token in next_tokens if self._kinds[token] in NOTE_BEGINNINGS]

@@ -14,9 +14,9 @@ from music_reformer.midi.parts_reader import Part
 from music_reformer.midi.vocabulary import DRUMS, NOTE_BEGINNINGS, Vocabulary
 
 NOBODY: Part = (0, 0)
-# The order of the end of a bar, behind all parts.
+# The order of the end of a bar, after all parts.
 END_OF_BAR = part_order(DRUMS, MAX_PARTS) + 1
-# Kinds behind which the rest of a note follows.
+# Kinds of tokens after which the rest of a note follows.
 WITHIN_A_NOTE = frozenset({"Position", "Velocity", "Duration"})
 
 
@@ -30,10 +30,10 @@ class PartsFollower:
     Attributes:
         bar: bars since then, from 0.
         metre, length: of the bar, the length in positions.
-        part: the current one; `NOBODY` in front of the first.
+        part: the current one; `NOBODY` before the first.
         position: where the next note of the part would begin.
         kind, value: of the last token.
-        duration: of the part's notes, in positions, as stated last.
+        duration: last duration stated in the part, in positions.
     """
 
     def __init__(self, vocabulary: Vocabulary, metre: tuple[int, int]) -> None:
@@ -64,7 +64,7 @@ class PartsFollower:
 
     @property
     def order(self) -> int:
-        """The place of the current part in the bar; 0 in front of the first."""
+        """The place of the current part in the bar; 0 before the first."""
         return part_order(*self.part) if self.part != NOBODY else 0
 
     @property
@@ -74,7 +74,7 @@ class PartsFollower:
 
 
 class Exits:
-    """The tokens that leave a part: the bar line, the end, and the programs of the parts behind it.
+    """The tokens that leave a part: the bar line, the end, and the programs of the parts after it.
 
     Args:
         vocabulary: of the tokenizer.
@@ -90,15 +90,15 @@ class Exits:
         self._orders, self.ways = np.array([*programs, *ends]).T
 
     def narrow(self, narrowed_V: NDArray[np.bool_], due: int) -> None:
-        """Forbid, in place, what would pass over the part that is due, given by its order."""
+        """Forbid, in place, the tokens that would skip the part that is due (given by its order)."""
         narrowed_V[self._past(due)] = False
 
     def lead(self, logits_V: NDArray[np.float32], due: int) -> None:
-        """Hand over, in place, what would pass over the part that is due, given by its order, to its program."""
+        """Move the probability of skipping the part that is due (given by its order) to its program; in place."""
         hand_over(logits_V, self._past(due), self.ways[np.searchsorted(self._orders, due, side="right") - 1])
 
     def behind(self, order: int) -> NDArray[np.int64]:
-        """The tokens that can leave a part, given by its order: its own program, too, for a part of a higher number."""
+        """The tokens that can leave a part (given by its order), with its own program for a part of a higher number."""
         return self._past(order - MAX_PARTS)
 
     def _past(self, order: int) -> NDArray[np.int64]:

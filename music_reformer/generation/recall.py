@@ -1,8 +1,8 @@
 """Recall: brings back bars of the piece where the new bars are to repeat them (Parts encoding).
 
-Whenever the next token is chosen, the one that would come next if the bar were played as it was then gets a higher
-logit. After a note of its own, the model is led to the next note of the bar that it remembers. So what it cannot
-imagine here stays away, and the rest returns, note for note or, with less weight, varied.
+Before each token is drawn, the token that would continue the earlier bar gets a higher logit. After a note of its own,
+the model is led back to the next note of the remembered bar. So notes that it finds very unlikely here stay away, and
+the rest returns: note for note or, with less weight, varied.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from music_reformer.midi.parts import LONGEST, part_order
 from music_reformer.midi.parts_reader import Part
 from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
-# Added to the logit of what came next then: as it was, and varied.
+# Added to the logit of the token that came next in the earlier bar: for an exact return, and for a varied one.
 EXACT_LOGIT, VARIED_LOGIT = 6.0, 3.0
 
 
@@ -50,7 +50,7 @@ def read_bars(vocabulary: Vocabulary, ids: Sequence[int], numbers: set[int]) -> 
     Args:
         vocabulary: of the tokenizer.
         ids: the whole piece, without BOS and directions.
-        numbers: of the bars, from 0; those that the piece does not have are empty.
+        numbers: of the bars, from 0; bars that the piece does not have are empty.
     """
     chords: dict[int, list[int]] = {number: [] for number in numbers}
     parts: dict[int, dict[Part, list[RecalledNote]]] = {number: {} for number in numbers}
@@ -84,9 +84,9 @@ def read_bars(vocabulary: Vocabulary, ids: Sequence[int], numbers: set[int]) -> 
 
 
 def transposed(music: BarMusic, semitones: int, vocabulary: Vocabulary) -> BarMusic:
-    """A bar so much higher or, by more than 6, so much less than an octave lower; drums stay, chords move with it.
+    """A bar so many semitones higher (if more than 6, the octave below that); drums stay, chords move too.
 
-    Pitches that leave the range of MIDI stay away.
+    Notes outside the range of MIDI are dropped.
     """
     semitones = (semitones + 5) % 12 - 5
     if not semitones:
@@ -114,8 +114,8 @@ class Recall:
 
     Args:
         vocabulary: of the tokenizer.
-        plan: what comes again in each new bar; None is something new, as is what lies behind the last.
-        music: the bars that come again, by number.
+        plan: the bar that returns in each new bar; None, and everything after the last, is something new.
+        music: the bars that return, by number.
         metre: of the first new bar.
         writes_chords: whether the new bars hold chords.
         cast: who plays the new bars; None: all.
@@ -145,12 +145,12 @@ class Recall:
 
     @property
     def active(self) -> bool:
-        """Whether the current bar is one that comes again."""
+        """Whether the current bar is a returning one."""
         return self._bar is not None
 
     @property
     def is_exact(self) -> bool:
-        """Whether it comes again as it was."""
+        """Whether the bar returns unchanged."""
         return self._planned is not None and not self._planned.varied
 
     def _begin_bar(self) -> None:
@@ -182,17 +182,17 @@ class Recall:
         elif place.begins_note:
             self._last = (place.position, place.value)
         elif place.part == NOBODY:
-            # Behind a chord of its own, the model is not led to further ones.
+            # After a chord of its own, the model is not led to further ones.
             self._due = self._due[1:] if self._due[:1] == [token] else []
 
     def lean(self, logits_V: NDArray[np.float32]) -> None:
-        """Raise, in place, the logit of what came next in the bar that comes again."""
+        """Raise, in place, the logit of what came next in the returning bar."""
         logits_V[self.wanted()] += self._weight
 
     def wanted(self) -> list[int]:
-        """The token that comes next if the rest of the bar is played as it was; all bar lines at its end.
+        """The token that comes next if the rest of the bar is played as it was; at its end, all bar lines.
 
-        None where the model decides alone: in a new bar, and where it plays something that the bar does not have.
+        Nothing where the model decides alone: in a new bar, and within a note that the returning bar does not have.
         """
         place = self._place
         if self._bar is None:

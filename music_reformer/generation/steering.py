@@ -1,9 +1,9 @@
-"""Steering: keeps every part as dense, as high, as full and as loud as it was, or as much more or less as is wished.
+"""Steering: keeps the density, register, polyphony and loudness of every part, or changes them as wished.
 
-What a part has played since the cut is held against what it played before (Parts encoding). The further it has strayed,
-the more the logits lean towards what brings it back: where notes are missing, it stays longer and moves on in smaller
-steps; and so on for pitches, further notes at the same position, velocities, pitch classes and places in the bar. So
-the model decides about every note, and the wish about the mean.
+What a part has played since the cut is compared with what it played before (Parts encoding). The further it strays,
+the more the logits lean towards what brings it back: if notes are missing, it stays longer and moves on in smaller
+steps; likewise for pitches, further notes at the same position, velocities, pitch classes and places in the bar. So the
+model decides about every note, and the wish about the mean.
 """
 
 from __future__ import annotations
@@ -28,33 +28,33 @@ from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
 # What a step of a wish is, in notes at once and velocity; of density it is half an octave.
 AT_ONCE, VELOCITY = 0.5, 10.0
-# What is added to the logit of moving on by a quarter, for each bar of notes that is missing; the most; and at once,
-# for each step that is wished.
+# Added to the logit of moving on by a quarter: for each bar's worth of missing notes; at most; and immediately, for
+# each step that is wished for.
 PER_MISSING_BAR, MOST_PER_QUARTER, PER_DENSITY_STEP = 1.0, 4.0, 0.5
-MOST_TO_PASS = 4.0  # added for passing over a part in a bar
-# To the logit of a pitch, for each semitone that it lies higher and the part lies too low; and the most.
+MOST_TO_PASS = 4.0  # at most added for skipping a part in a bar
+# Added to the logit of a pitch, for each semitone that it is higher and each that the part is too low; at most.
 PER_SEMITONE, MOST_PER_SEMITONE, REACH = 0.03, 0.3, 12
-# To the logit of another note at the same position, for each that is missing at the mean position; and the most.
+# Added to the logit of another note at the same position, for each note missing at the mean position; at most.
 PER_NOTE_AT_ONCE, MOST_AT_ONCE = 3.0, 4.0
-# Where more or fewer are wished, for each that has been missing since the cut, too: what plays single notes by nature
-# would else go on to. So many count at most, and so much is the most that is added then.
+# If more or fewer are wished for, also for each note missing since the cut: otherwise a part that plays single notes
+# would go on doing so. The most notes that count, and the most that is added then.
 PER_MISSING_NOTE, MOST_MISSING, MOST_AT_ONCE_WISHED = 1.0, 8.0, 8.0
-# To the logits of pitch classes and of positions in the bar: the logarithm by which their share has fallen, and the
-# most; shares below a fraction of the mean one are not told apart.
+# Added to the logits of pitch classes and positions in the bar: the logarithm by which their share has fallen, times
+# this; at most; shares below this fraction of the mean count as equal.
 SHARE_WEIGHT, MOST_FOR_SHARE, SLACK = 1.0, 1.5, 0.25
 PITCHES = np.arange(128)
 PITCH_CLASSES = PITCHES % 12
-# Behind these a part cannot be left.
+# A part cannot be left after these kinds of tokens.
 WITHIN_A_PART = WITHIN_A_NOTE | {"Program", "Part"}
-# Width of the velocities that a part may have, at least, and what weighs on those outside.
+# Least width of a part's range of velocities, and what lowers the logits of those outside.
 VELOCITY_WIDTH, PER_VELOCITY = 8.0, 0.5
-# A mean follows the last so many notes or positions, and begins with what was heard before the cut.
+# Means are over the last so many notes or positions, and start from those before the cut.
 MEMORY = 24.0
 
 
 @dataclass(frozen=True)
 class _Level:
-    """What a part plays in the mean: notes a quarter, pitch, notes begun at once, velocity and its deviation."""
+    """Means of what a part plays: notes a quarter, pitch, notes begun at once, velocity and its deviation."""
 
     density: float
     pitch: float
@@ -64,11 +64,11 @@ class _Level:
 
 
 class _Shares:
-    """How often each of some kinds of things comes, against how often it came; what came too seldom is wanted.
+    """How often each of several kinds occurs, compared with before the cut; kinds that are too rare are favoured.
 
     Args:
         heard: how much of each there was before the cut.
-        memory: how much has to come until it counts as much as what was heard.
+        memory: how much new material counts as much as what was heard.
     """
 
     def __init__(self, heard: NDArray[np.float64], memory: float) -> None:
@@ -100,10 +100,10 @@ class Steering:
         prompt: the tokens before the first new one, the line of the first new bar included.
         metre: of that bar.
         cast: who plays the new bars, and how they are to differ from the old ones.
-        num_bars: so many of the last bars of the prompt are heard.
+        num_bars: number of bars at the end of the prompt that are taken as the model.
         keeps_pitch_classes: whether pitch classes stay as frequent as they were, in another key as their counterparts.
         key: of the new bars; None: as before.
-        weight: of what changes logits.
+        weight: factor of all changes of logits; 0: none.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class Steering:
         self._missing: dict[Part, float]  # notes that a part is behind, at the line of the current bar
         self._in_bar: dict[Part, int] = {}  # notes of each part in the current bar
         self._chord = 0  # notes at the current position
-        self._missing_at_once: dict[Part, float] = {}  # of parts that are wished fuller or thinner
+        self._missing_at_once: dict[Part, float] = {}  # for parts that are wished to be fuller or thinner
         self._classes: _Shares | None = None
         self._rhythm: dict[Part, _Shares] = {}
         ids = np.array(prompt)
@@ -211,7 +211,7 @@ class Steering:
         if place.bar != bar:
             for each, level in self._wanted.items():
                 behind = self._missing[each] + level.density * length / GRID - self._in_bar.get(each, 0)
-                # What was missed long ago is forgotten: at most four bars' worth is made up for.
+                # At most four bars' worth of missing notes is made up for; earlier ones are forgotten.
                 most = 4 * level.density * length / GRID
                 self._missing[each] = float(np.clip(behind, -most, most))
             self._in_bar = {}
@@ -241,22 +241,22 @@ class Steering:
         quarters = self._place.position / GRID if part == self._place.part else 0.0
         behind = self._missing[part] + wanted.density * quarters
         if count := self._in_bar.get(part, 0):
-            behind -= max(0.0, count - wanted.at_once)  # those at this position are due in the time behind it
+            behind -= max(0.0, count - wanted.at_once)  # notes at this position fill the time after it
         bars = behind / max(wanted.density * self._place.length / GRID, 1.0)
         wish = PER_DENSITY_STEP * self._cast.wishes_of(part).density
         return -float(np.clip(PER_MISSING_BAR * bars + wish, -MOST_PER_QUARTER, MOST_PER_QUARTER)) * self._weight
 
     def lean(self, logits_V: NDArray[np.float32], *, by_pitch_class: bool = True) -> None:
-        """Change, in place, the logits of what would bring the parts nearer to what is wished.
+        """Change logits, in place, to bring the parts nearer to what is wished.
 
-        Without `by_pitch_class`, where chords were asked for, pitch classes are left alone.
+        Without `by_pitch_class` (if chords were asked for) pitch classes are left alone.
         """
         place, part = self._place, self._place.part
         if place.kind not in WITHIN_A_PART:
             self._lean_on_leaving(logits_V)
         if part not in self._wanted:
             return
-        # Of what cannot come next, nothing needs to be said: this is done for every token.
+        # Tokens that cannot come next are skipped to save time: this runs for every token.
         wanted, played = self._wanted[part], self._played[part]
         per_position = np.float32(self._per_quarter(part) / GRID)
         if place.kind not in WITHIN_A_NOTE:
@@ -281,7 +281,7 @@ class Steering:
             logits_V[self._note_ids] += self._weight * float(np.clip(more, -most, most))
 
     def _lean_on_leaving(self, logits_V: NDArray[np.float32]) -> None:
-        """Leaving the current part, which passes over its rest, and passing over parts that have not played yet."""
+        """Change the logits of leaving the current part, and of skipping parts that have not played yet."""
         place = self._place
         left = np.float32(0.0)
         if place.part in self._wanted:
@@ -300,7 +300,7 @@ class Steering:
 
 
 def _heard(reader: PartsReader, vocabulary: Vocabulary, ids: NDArray[np.integer]) -> dict[Part, _Level]:
-    """What every part that has begun enough notes plays in some bars."""
+    """Means of every part with enough notes in some bars."""
     notes = reader.notes(ids)
     quarters = notes.bar_lengths.sum() / GRID
     velocity = _velocities(reader, vocabulary, ids)
@@ -321,10 +321,10 @@ def _heard(reader: PartsReader, vocabulary: Vocabulary, ids: NDArray[np.integer]
 
 
 def _expected(part: Part, heard: Mapping[Part, _Level]) -> _Level | None:
-    """What a new part is to play, by what others have played; None where nothing can be said.
+    """What a new part should play, judged by the other parts; None if there is nothing to judge by.
 
-    Like the first part of the same instrument; else, in the middle of the usual range, one note at a time, as densely
-    and as loudly as the others do in the middle.
+    Like the first part of the same instrument; otherwise single notes in the middle of the usual range, with the
+    median density and loudness of the others.
     """
     alike = [level for other, level in sorted(heard.items()) if other[0] == part[0]]
     others = [level for other, level in heard.items() if other[0] != DRUMS]
