@@ -1,10 +1,10 @@
 """Ensemble: holds a continuation to the players of the piece (Parts encoding).
 
-A part that played in the last bars before the cut does not fall silent for longer than it did there, and one that never
-rested there hardly rests. No bar is empty unless one was, every part stays near the pitches and in the rhythm that it
-has played, and pitch classes and roots of chords that the piece hardly uses stay rare. An instrument that is new begins
-in the first bar, rests for one bar at most, and stays in its usual range. Who must play, and when, are rules, the
-others lower logits: what the model strongly wants still comes.
+A part that played in the last bars before the cut does not fall silent for longer than it did there, and drums that
+never rested there hardly rest. No bar is empty unless one was, every part stays near the pitches and in the rhythm that
+it has played, and pitch classes and roots of chords that the piece hardly uses stay rare. An instrument that is new
+begins in the first bar, rests for one bar at most, and stays in its usual range. Who must play, and when, are rules,
+the others lower logits: what the model strongly wants still comes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
 # A part may be silent for one bar more than it was, and for so many at least.
 SHORTEST_REST = 2
-# A part that played in every bar, and so many at least, may rest for one bar, and then for as many not again.
+# Drums that played in every bar, and so many at least, may rest for one bar, and then for as many not again.
 STEADY_BARS, REST_OF_STEADY = 4, 1
 # Bars for which a new part may be silent, and how much more it weighs where it leaves its range: nothing heard says
 # where else it could play.
@@ -98,8 +98,8 @@ class Ensemble:
         self._pitches, self._drums = (slice(ids[0], ids[-1] + 1) for ids in (ids_of["Pitch"], ids_of["PitchDrum"]))
         self._rests: dict[Part, int] = {}  # bars for which each part has been silent
         self._most: dict[Part, int] = {}  # bars for which it may be
-        self._steady: dict[Part, int] = {}  # bars that a part which never rested plays from one rest to the next
-        self._in_a_row: dict[Part, int] = {}  # bars that it has played since its last rest
+        self._steady: dict[Part, int] = {}  # bars that drums which never rested play from one rest to the next
+        self._in_a_row: dict[Part, int] = {}  # bars that they have played since their last rest
         self._lean: dict[Part, NDArray[np.float32]] = {}
         self._lean_on_classes = np.zeros(128, np.float32)
         self._lean_on_positions: dict[Part, NDArray[np.float32]] = {}
@@ -148,7 +148,7 @@ class Ensemble:
                 silent = np.diff(bars, prepend=-1, append=num_bars) - 1
                 self._most[part] = max(SHORTEST_REST, int(silent.max()) + 1)
                 self._rests[part] = int(silent[-1])
-                if len(bars) == num_bars >= STEADY_BARS:
+                if part[0] == DRUMS and len(bars) == num_bars >= STEADY_BARS:
                     self._most[part] = REST_OF_STEADY
                     self._steady[part] = self._in_a_row[part] = num_bars
 
