@@ -2,6 +2,8 @@
 
 Kept as far as MIDI can express it: title and composer, parts with their instruments, bar lines and pickups, metres,
 keys, tempos in numbers and in words, dynamics and accents, repeats, ties, grace notes, drums, and lyrics.
+
+music21 and mido are imported where a score is converted: most files are MIDI already, and their readers need neither.
 """
 
 from __future__ import annotations
@@ -15,8 +17,6 @@ import zipfile
 from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree
-
-import mido
 
 from music_reformer.errors import UserError
 from music_reformer.midi.limited import run_limited, serve_limited
@@ -236,6 +236,8 @@ def _parts(score: Any) -> list[Any]:
 
 def _written(score: Any, programs: dict[str, int]) -> bytes:
     """A score of music21 as a MIDI file: a track for metre, tempo and title, and one for each part."""
+    import mido
+
     file = mido.MidiFile(type=1, ticks_per_beat=TICKS, charset="utf-8")
     parts = _parts(score)
     file.tracks.append(_track(_conductor(score, parts[0])))
@@ -249,6 +251,8 @@ def _written(score: Any, programs: dict[str, int]) -> bytes:
 
 def _track(events: Iterator[tuple[int, int, Any]]) -> Any:
     """Messages at (tick, rank among those of the tick), as a track."""
+    import mido
+
     track = mido.MidiTrack()
     now = 0
     for tick, _, message in sorted(events, key=lambda event: event[:2]):
@@ -262,6 +266,8 @@ def _ticks(quarters: Any) -> int:
 
 
 def _conductor(score: Any, part: Any) -> Iterator[tuple[int, int, Any]]:
+    import mido
+
     metadata = score.metadata
     title = (metadata.bestTitle or metadata.movementName or "") if metadata is not None else ""
     yield 0, 0, mido.MetaMessage("track_name", name=str(title)[:TEXT])
@@ -288,6 +294,8 @@ def _key_name(sharps: int, is_minor: bool) -> str:
 
 def _metres(part: Any) -> Iterator[tuple[int, int, Any]]:
     """A metre for each bar whose length differs from that of the bar before: pickups, and bars that are cut in two."""
+    import mido
+
     bars = list(part.getElementsByClass("Measure"))
     metre, written = (4, 4), None
     for number, bar in enumerate(bars):
@@ -311,6 +319,7 @@ def _metres(part: Any) -> Iterator[tuple[int, int, Any]]:
 
 
 def _tempos(score: Any) -> Iterator[tuple[int, int, Any]]:
+    import mido
     from music21.tempo import defaultTempoValues
 
     found: dict[int, float] = {}
@@ -347,6 +356,8 @@ class _Addresses:
 
 
 def _part_events(part: Any, addresses: _Addresses, programs: dict[str, int]) -> Iterator[tuple[int, int, Any]]:
+    import mido
+
     instrument = part.getInstrument(returnDefault=True)
     flat = part.flatten()
     is_drum = _is_drums(part, instrument, flat)
