@@ -35,7 +35,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
     "without steered register": {"steering": {"PER_SEMITONE": 0.0}},
     "without steered notes at once": {"steering": {"PER_NOTE_AT_ONCE": 0.0}},
     "without steered velocity": {"steering": {"PER_VELOCITY": 0.0}},
-    "without steered pitch classes and rhythm": {"steering": {"SHARE_WEIGHT": 0.0}},
+    "without steered pitch classes and rhythm": {"steering": {"CLASS_WEIGHT": 0.0, "RHYTHM_WEIGHT": 0.0}},
     "without returns (`form=null`)": {"settings": {"form": None}},
     "without the guard against monotony": {"variation": {"MONOTONY_LOGIT": 0.0}},
     "without the guard against loops": {"sampling": {"most_repeats": 0}},

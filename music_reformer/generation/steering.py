@@ -39,9 +39,9 @@ PER_NOTE_AT_ONCE, MOST_AT_ONCE = 3.0, 4.0
 # If more or fewer are wished for, also for each note missing since the cut: otherwise a part that plays single notes
 # would go on doing so. The most notes that count, and the most that is added then.
 PER_MISSING_NOTE, MOST_MISSING, MOST_AT_ONCE_WISHED = 1.0, 8.0, 8.0
-# Added to the logits of pitch classes and positions in the bar: the logarithm by which their share has fallen, times
-# this; at most; shares below this fraction of the mean count as equal.
-SHARE_WEIGHT, MOST_FOR_SHARE, SLACK = 1.0, 1.5, 0.25
+# Added to the logits of pitch classes and positions in the bar: the logarithm by which their share has fallen, at most
+# so much, times one of these; shares below this fraction of the mean count as equal.
+MOST_FOR_SHARE, CLASS_WEIGHT, RHYTHM_WEIGHT, SLACK = 1.5, 1.0, 3.0, 0.25
 PITCHES = np.arange(128)
 PITCH_CLASSES = PITCHES % 12
 # A part cannot be left after these kinds of tokens.
@@ -69,9 +69,11 @@ class _Shares:
     Args:
         heard: how much of each there was before the cut.
         memory: how much new material counts as much as what was heard.
+        weight: of what is added to logits.
     """
 
-    def __init__(self, heard: NDArray[np.float64], memory: float) -> None:
+    def __init__(self, heard: NDArray[np.float64], *, memory: float, weight: float) -> None:
+        self._weight = weight
         self._wanted = heard / max(heard.sum(), 1e-9)
         self._come = memory * self._wanted
         self._slack = SLACK / max(int(np.count_nonzero(heard)), 1)
@@ -88,7 +90,7 @@ class _Shares:
         """What is added to the logit of each kind."""
         come = self._come / self._come.sum()
         ratio = np.log((self._wanted + self._slack) / (come + self._slack))
-        return (SHARE_WEIGHT * ratio.clip(-MOST_FOR_SHARE, MOST_FOR_SHARE)).astype(np.float32)
+        return (self._weight * ratio.clip(-MOST_FOR_SHARE, MOST_FOR_SHARE)).astype(np.float32)
 
 
 class Steering:
@@ -165,7 +167,8 @@ class Steering:
         pitched = np.array([part[0] != DRUMS for part in notes.parts], np.bool_)[notes.part]
         if pitched.any():
             by_class = np.bincount(notes.pitch[pitched] % 12, weights=notes.duration[pitched], minlength=12)
-            self._classes = _Shares(np.roll(by_class.astype(np.float64), semitones), MEMORY * GRID)
+            wanted = np.roll(by_class.astype(np.float64), semitones)
+            self._classes = _Shares(wanted, memory=MEMORY * GRID, weight=CLASS_WEIGHT)
 
     def _hear_rhythm(self, notes: StreamNotes) -> None:
         if notes.bar_lengths[-1] != self._place.length:
@@ -174,7 +177,7 @@ class Steering:
             theirs = notes.position[notes.part == number]
             if len(theirs) >= FEWEST_NOTES and self._cast.wishes_of(part).density <= 0:
                 begun = np.bincount(theirs, minlength=len(self._positions))
-                self._rhythm[part] = _Shares(begun.astype(np.float64), MEMORY)
+                self._rhythm[part] = _Shares(begun.astype(np.float64), memory=MEMORY, weight=RHYTHM_WEIGHT)
 
     def _wished(self, part: Part, level: _Level) -> _Level:
         wishes = self._cast.wishes_of(part)
