@@ -67,7 +67,7 @@ def test_a_reload_finds_versions_and_what_was_composed_from_them(visit: Callable
     assert tab.locator(".card").count() == 2, "what was composed from it is still there"
     # Another tab may go on with it, and has a tree of its own from then on.
     other = come_back(tab, site.address)
-    other.click("#examples button >> nth=0")
+    other.click("#examples .former button >> nth=0")
     phase(other, "done")
     assert tree(other) == before[0]
     other.click("#start-over")

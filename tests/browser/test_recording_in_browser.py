@@ -50,7 +50,7 @@ def test_a_piece_begins_by_playing(visit: Callable[..., Any]) -> None:
     tab.keyboard.press("r")
     assert tab.inner_text("#announcement") == "Recording from bar 1 beat 1, after a bar of count-in"
     until(tab, "heard.clicks.length > 9")
-    assert [first for _, first in tab.evaluate("heard.clicks")][:7] == [True, False, False] * 2 + [True]
+    assert [first for _, first, _ in tab.evaluate("heard.clicks")][:7] == [True, False, False] * 2 + [True]
     # A key in the count-in is not recorded; one a little early belongs to the first beat; the pedal holds the third.
     rows = [[40, -0.9, -0.7], [60, -0.05, 0.3], [64, 0.43, 0.7], [67, 0.83, 0.9]]
     tab.evaluate(PLAY, [3, rows, [0.85, 2.0]])
