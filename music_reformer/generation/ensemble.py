@@ -30,7 +30,7 @@ from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 # A part may be silent for one bar more than it was, and for so many at least.
 SHORTEST_REST = 2
 # Drums that played in every bar, and so many at least, may rest for one bar, and then for as many not again.
-STEADY_BARS, REST_OF_STEADY = 4, 1
+STEADY_BARS = 4
 # Bars for which a new part may be silent, and how much more it weighs where it leaves its range: nothing heard says
 # where else it could play.
 REST_OF_NEWCOMERS, RANGE_OF_NEWCOMERS = 1, 2.0
@@ -98,8 +98,8 @@ class Ensemble:
         self._pitches, self._drums = (slice(ids[0], ids[-1] + 1) for ids in (ids_of["Pitch"], ids_of["PitchDrum"]))
         self._rests: dict[Part, int] = {}  # bars for which each part has been silent
         self._most: dict[Part, int] = {}  # bars for which it may be
-        self._steady: dict[Part, int] = {}  # bars that drums which never rested play from one rest to the next
-        self._in_a_row: dict[Part, int] = {}  # bars that they have played since their last rest
+        self._num_heard = 0  # bars before the cut
+        self._plays_on: dict[Part, int] = {}  # bars that drums which never rested have to play before they rest again
         self._lean: dict[Part, NDArray[np.float32]] = {}
         self._lean_on_classes = np.zeros(128, np.float32)
         self._lean_on_positions: dict[Part, NDArray[np.float32]] = {}
@@ -138,7 +138,7 @@ class Ensemble:
         return other
 
     def _hear_rests(self, notes: StreamNotes, cast: Cast) -> None:
-        num_bars = len(notes.bar_lengths)
+        num_bars = self._num_heard = len(notes.bar_lengths)
         self._may_be_empty = len(np.unique(notes.bar)) < num_bars
         for number, part in enumerate(notes.parts):
             bars = np.unique(notes.bar[notes.part == number])
@@ -149,8 +149,7 @@ class Ensemble:
                 self._most[part] = max(SHORTEST_REST, int(silent.max()) + 1)
                 self._rests[part] = int(silent[-1])
                 if part[0] == DRUMS and len(bars) == num_bars >= STEADY_BARS:
-                    self._most[part] = REST_OF_STEADY
-                    self._steady[part] = self._in_a_row[part] = num_bars
+                    self._plays_on[part] = 0
 
     def _await_newcomers(self, parts: Collection[Part], weight: float) -> None:
         """Have parts play of which the piece, if there is one, shows nothing."""
@@ -200,9 +199,11 @@ class Ensemble:
 
     def _find_due(self) -> list[int]:
         is_last = self._place.bar == self._last_bar
-        due = {part for part, rest in self._rests.items() if is_last or rest >= self._most[part]}
-        due |= {part for part, bars in self._steady.items() if self._in_a_row[part] < bars}
-        return sorted(part_order(*part) for part in due)
+        return sorted(
+            part_order(*part)
+            for part, rest in self._rests.items()
+            if is_last or rest >= self._most[part] or self._plays_on.get(part, 0) > 0
+        )
 
     def take(self, token: int) -> None:
         """Note the next token."""
@@ -210,8 +211,9 @@ class Ensemble:
         place.follow(token)
         if place.kind == "Bar":
             self._rests = {part: 0 if part in self._played else rest + 1 for part, rest in self._rests.items()}
-            in_a_row = self._in_a_row.items()
-            self._in_a_row = {part: bars + 1 if part in self._played else 0 for part, bars in in_a_row}
+            self._plays_on = {
+                part: left - 1 if part in self._played else self._num_heard for part, left in self._plays_on.items()
+            }
             self._played, self._before, self._due = set(), 0, self._find_due()
         elif place.kind == "Program":
             self._before = order

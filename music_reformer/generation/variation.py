@@ -134,10 +134,12 @@ class Variation:
 
     def _lean_against_repetition(self, logits_V: np.ndarray) -> None:
         """Lower, in place, what would go on with a repetition, but for what returns because the piece had it so."""
-        returning = set(self.recall.wanted()) if self.recall is not None else set()
         for guard, logit in ((self.repetition_guard, REPETITION_LOGIT), (self.monotony_guard, MONOTONY_LOGIT)):
-            if guard is not None:
-                logits_V[[token for token in guard.repeating() if token not in returning]] += logit
+            repeating = guard.repeating() if guard is not None else []
+            if repeating and self.recall is not None:
+                returning = self.recall.wanted()
+                repeating = [token for token in repeating if token not in returning]
+            logits_V[repeating] += logit
 
     @property
     def _returns(self) -> bool:
