@@ -64,11 +64,13 @@ class _Batch:
         alike = session.decoder is first.decoder and session.request.rounds == first.request.rounds
         return alike and sum(one.num_rows for one in self.sessions) + session.num_rows <= max_rows
 
+    @torch.inference_mode()
     def admit(self, session: Session) -> None:
         """Read the prompt of a session, once for all its variations."""
         ids_BL = torch.tensor([session.prompt.ids])
         logits_BV, state = session.decoder.prefill(ids_BL, num_rounds=session.request.rounds)
-        first_BV, state = logits_BV.expand(session.num_rows, -1).cpu().numpy(), state.expand(session.num_rows)
+        first_BV = logits_BV.expand(session.num_rows, -1).cpu().numpy()
+        state.keep([0] * session.num_rows)
         if self._state is None:
             self._state, self._logits_BV = state, first_BV
         else:

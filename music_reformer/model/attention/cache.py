@@ -255,10 +255,20 @@ class BucketCache:
         )
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Keep the given rows and drop the others; no key is copied."""
+        """Keep the given rows and drop the others, in place; a row given again shares all pages but the last."""
         self.newest_BHK = self.newest_BHK[list(rows)]
-        self.pages = [self.pages[row] for row in rows]
+        self.pages = [list(self.pages[row]) for row in rows]
         self.lengths = [self.lengths[row] for row in rows]
+        again = [number for number, row in enumerate(rows) if row in rows[:number]]
+        free = self._free_pages(len(again))
+        new_page = torch.arange(len(self.pair) // PAGE, device=self.pair.device)
+        for number, page in zip(again, free, strict=True):
+            last = self.pages[number][-1]
+            new_page[last] = page
+            self._copy_pages(self, [last], new_page)
+            self.newest_BHK[number] = self._moved(self.newest_BHK[number], new_page)
+            self.pages[number][-1] = page
+            new_page[last] = last
         self._set_last_places()
 
     def admit(self, other: BucketCache) -> None:
@@ -349,7 +359,7 @@ class _RowCache:
         return type(self)(pair=self.pair[list(rows)])
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Keep the given rows and drop the others."""
+        """Keep the given rows and drop the others; one may be given more than once."""
         self.pair = self.pair[list(rows)]
 
 
@@ -449,7 +459,7 @@ class DecodeState:
         return self.select([row for row in range(len(self.lengths)) for _ in range(num)])
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Keep the given rows and drop the others, in place."""
+        """Keep the given rows and drop the others, in place; one may be given more than once."""
         for cache in self.caches:
             cache.keep(rows)
         self.lengths = [self.lengths[row] for row in rows]

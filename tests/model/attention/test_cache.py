@@ -176,6 +176,21 @@ def test_variations_share_the_pages_of_their_prompt() -> None:
         step(many, of_many)
 
 
+@pytest.mark.parametrize("length", [500, 503])
+def test_a_row_is_repeated_where_it_lies(length: int) -> None:
+    """Whether its last page is full or not."""
+    cache, lists = filled(*noise(2, length), random_buckets(2, length))
+    cache.keep([1, 1, 0, 1])
+    lists = lists.select([1, 1, 0, 1])
+    assert len({page for pages in cache.pages for page in pages}) == 2 * len(cache.pages[0]) + 2
+    for _ in range(20):
+        step(cache, lists)
+    cache.keep([3, 0, 3])
+    lists = lists.select([3, 0, 3])
+    for _ in range(20):
+        step(cache, lists)
+
+
 def test_a_long_row_makes_room_and_a_row_that_leaves_frees_it() -> None:
     cache, lists = filled(*noise(2, 3), random_buckets(2, 3))
     for _ in range(100):
