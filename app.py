@@ -21,7 +21,7 @@ def parse(arguments: list[str] | None = None) -> AppConfig:
         metavar="NAME",
         action="append",
         default=[],
-        help="a further name under which the page is asked for, of a proxy in front of it, say; may be repeated",
+        help="another host name that the page answers to, such as that of a proxy in front of it; may be repeated",
     )
     parser.add_argument("--folder", help="where visitors' pieces are kept; default: in the user's data folder")
     parser.add_argument("--checkpoint", default=usual.checkpoint, help="folder of weights, or a training checkpoint")

@@ -31,17 +31,17 @@ USAGE = """music-reformer: compose long music with a Reformer
     music-reformer prepare  corpus=folder corpus.path=PATH output=datasets/NAME   MIDI files to a token store
     music-reformer prepare  corpus=maestro                                        the same, downloaded first
     music-reformer train    data=datasets/NAME model=tiny trainer.max_steps=200   a token store to weights
-    music-reformer finetune files=FOLDER output=runs/mine                         the shipped weights on one's own files
+    music-reformer finetune files=FOLDER output=runs/mine                         the shipped weights taught your files
     music-reformer evaluate checkpoint=runs/train/weights data=datasets/NAME      likelihood, music and copies: a report
     music-reformer generate prompts=FOLDER output=out variations=2 length=16bars  a folder of prompts to MIDI files
     music-reformer app      checkpoint=runs/mine/weights                          the page, at http://127.0.0.1:7860
-    music-reformer passages data=datasets/NAME output=runs/train/weights          an index by which copies are noticed
+    music-reformer passages data=datasets/NAME output=runs/train/weights          an index for detecting copied passages
     music-reformer sweep    data=datasets/NAME optimizer.learning_rate=1e-3,2e-3  several trainings, one after another
-    music-reformer learning-rate data=datasets/NAME                               a learning rate to begin with
+    music-reformer learning-rate data=datasets/NAME                               a learning-rate range test
 
 Settings are key=value (nested: trainer.max_steps=200; a group: model=small; a list: [1,2]; nothing: null).
     music-reformer VERB --help    the settings of a verb and the groups to choose from
-    music-reformer VERB ... --show    print the settings that a command would use, and do nothing
+    music-reformer VERB ... --show    print the settings that the command would use, and exit
 """
 
 CLOSED_PIPE = 141  # the exit code that a shell reports for SIGPIPE
@@ -108,7 +108,7 @@ def _run(*arguments: str) -> int:
         return 0 if arguments else 2
     name, *rest = arguments
     if name not in VERBS:
-        raise UserError(f"unknown verb {name!r}; it is one of {', '.join(VERBS)}")
+        raise UserError(f"unknown verb {name!r}; the verbs are {', '.join(VERBS)}")
     verb = VERBS[name]
     if "-h" in rest or "--help" in rest:
         sys.stdout.write(verb_help(name))
@@ -307,7 +307,7 @@ def plain_override(name: str, override: str) -> str:
         raise UserError(f"{override!r} is not understood: settings are key=value; see music-reformer {name} --help")
     key, _, value = override.partition("=")
     if (conf_folder() / key).is_dir() and value not in ("null", *_choices(key)):
-        raise UserError(f"{key} has no choice {value!r}; it is one of {', '.join(_choices(key))}")
+        raise UserError(f"{key} ({value}) must be one of {', '.join(_choices(key))}")
     schema = VERBS[name].schema
     if key in literal_keys(schema) and value not in ("null", "???") and not value.startswith(("'", '"')):
         return f"{key}={_quoted(os.path.expanduser(value))}"
@@ -333,7 +333,7 @@ def _sentence(name: str, error: Exception) -> str:
     key = getattr(cause, "full_key", None)
     override = getattr(error, "override", None)
     if override is not None:
-        text = f"{override!r} cannot be read ({text}); quote a value that has signs of its own: key='\"a=b\"'"
+        text = f"{override!r} cannot be read ({text}); quote a value that contains special characters: key='\"a=b\"'"
     elif " not in " in text and key:
         near = difflib.get_close_matches(key, _keys(VERBS[name].schema), n=1)
         text = f"unknown setting {key}" + (f"; did you mean {near[0]}?" if near else "")

@@ -34,5 +34,5 @@ def sentence_of(error: BaseException) -> str | None:
         reason = error.strerror or str(error) or type(error).__name__
         return f"{error.filename}: {reason}" if error.filename is not None else reason
     if isinstance(error, sqlite3.Error):
-        return f"the notes of an unfinished run cannot be kept ({error}); see whether the disk is full"
+        return f"the journal of the run cannot be written ({error}); check whether the disk is full"
     return None

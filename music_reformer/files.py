@@ -108,7 +108,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         size = path.stat().st_size
         if size > MAX_JSON_BYTES:
-            raise UserError(f"{path} has {size:,} bytes; settings have at most {MAX_JSON_BYTES:,}")
+            raise UserError(f"{path} has {size:,} bytes; at most {MAX_JSON_BYTES:,} are read")
         content = json.loads(path.read_bytes())
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror})") from error
@@ -117,7 +117,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read ({error}); it is damaged") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path} is damaged: it holds no JSON object")
+        raise UserError(f"{path} is damaged: it does not hold a JSON object")
     return content
 
 

@@ -84,7 +84,7 @@ def combinations(overrides: Sequence[str]) -> list[list[str]]:
     for choices in values:
         number *= len(choices)
     if number > MAX_TRAININGS:
-        raise UserError(f"these are {number:,} trainings; at most {MAX_TRAININGS:,} can be swept at once")
+        raise UserError(f"these are {number:,} trainings; at most {MAX_TRAININGS:,} can be swept in one sweep")
     return [list(training) for training in itertools.product(*values)]
 
 

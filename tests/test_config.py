@@ -94,7 +94,7 @@ def test_the_configuration_of_a_checkout_is_that_of_the_wheel() -> None:
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ("model.window=1", r"model.window \(1\) must be 2 to 65,536; 2 is a token and one to attend to"),
+        ("model.window=1", r"model.window \(1\) must be 2 to 65,536; a token needs one other to attend to"),
         ("model.num_buckets=[7]", "must be even"),
         ("model.attention=[lsh,sparse]", r"model.attention \('sparse'\) must be one of"),
         ("model.num_rounds=9", "must be 1 to model.max_rounds"),
@@ -154,14 +154,14 @@ def test_every_number_has_bounds() -> None:
         ("trainer.threads=-1", r"trainer.threads \(-1\) must be 0 to 4,096; 0 leaves it to torch"),
         ("trainer.loader_workers=-1", r"trainer.loader_workers \(-1\) must be 0 to 4,096"),
         ("optimizer.momentum=2", r"optimizer.momentum \(2\) must be at least 0 and below 1"),
-        ("optimizer.clip_norm=-1", r"optimizer.clip_norm \(-1\) must be 0 to 1,000,000; 0 is off"),
+        ("optimizer.clip_norm=-1", r"optimizer.clip_norm \(-1\) must be 0 to 1,000,000; 0 means off"),
         ("optimizer.warmup_steps=-3", r"optimizer.warmup_steps \(-3\) must be 0 to"),
         ("optimizer.final_fraction=-1", r"optimizer.final_fraction \(-1\) must be 0 to 1"),
         ("trainer.max_hours=-1", r"trainer.max_hours \(-1\) must be above 0"),
         ("seed=-1", r"seed \(-1\) must be 0 to"),
         (
             "trainer.row_tokens=4000000",
-            r"trainer.row_tokens \(4000000\) must be 2 to 131072, the positions of the model",
+            r"trainer.row_tokens \(4000000\) must be at most 131072, the number of positions of the model",
         ),
         ("trainer.strategy=deepspeed", "use fsdp"),
         ("trainer.precision=16", r"trainer.precision \('16'\) must be one of auto, 32-true, bf16-mixed"),

@@ -21,7 +21,7 @@ from music_reformer.errors import Stopped, UserError, sentence_of
         (OSError("said in words"), "said in words"),
         (
             sqlite3.OperationalError("disk I/O error"),
-            "the notes of an unfinished run cannot be kept (disk I/O error); see whether the disk is full",
+            "the journal of the run cannot be written (disk I/O error); check whether the disk is full",
         ),
         (ValueError("ours"), None),
         (KeyboardInterrupt(), None),

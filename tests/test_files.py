@@ -94,5 +94,5 @@ def test_json_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         read_json(tmp_path / "nowhere.json")
     monkeypatch.setattr(files, "MAX_JSON_BYTES", 10)
     path.write_text('{"a": "0123456789"}')
-    with pytest.raises(UserError, match="has 19 bytes; settings have at most 10"):
+    with pytest.raises(UserError, match="has 19 bytes; at most 10 are read"):
         read_json(path)

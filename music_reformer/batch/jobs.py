@@ -68,20 +68,20 @@ def _stems(prompts: str | None, output: Path) -> list[tuple[Path | None, Path]]:
         return [(None, output / "piece")]
     root = Path(prompts)
     if not root.exists():
-        raise UserError(f"there are no prompts at {root}; name a file of music or a folder of them")
+        raise UserError(f"prompts ({root}) does not exist; name a music file or a folder of them")
     if root.is_file():
         return [(root, output / without_suffix(root).name)]
     # The output may lie inside the folder of prompts; what we wrote there is no prompt.
     inside = output.resolve()
     if inside == root.resolve():
-        raise UserError(f"output ({output}) must be another folder than that of the prompts")
+        raise UserError(f"output ({output}) must not be the folder of the prompts; choose another one")
     inputs = sorted(path for path in root.rglob("*") if path.is_file() and inside not in path.resolve().parents)
     files = [path for path in inputs if is_music_name(path.name)]
     if not files:
-        raise UserError(f"there is no file of music ({', '.join(MUSIC_SUFFIXES)}) in {root}")
+        raise UserError(f"there is no music file ({', '.join(MUSIC_SUFFIXES)}) in {root}; choose another folder")
     if len(files) < len(inputs):
         logging.getLogger(__name__).warning(
-            "%d files in %s are passed over: their names do not end as files of music do",
+            "skipped %d of the files in %s: by their names, they are not music files",
             len(inputs) - len(files),
             root,
         )

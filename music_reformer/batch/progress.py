@@ -59,7 +59,7 @@ class BatchReport:
         if not self._shown:
             return
         if self._num_kept:
-            sys.stderr.write(f"{self._num_kept} of {self._num_jobs} prompts were done before\n")
+            sys.stderr.write(f"{self._num_kept} of {self._num_jobs} prompts were already done\n")
         if self._num_files:
             rate = self._num_tokens / self._elapsed
             sys.stderr.write(

@@ -30,10 +30,10 @@ class GenerateConfig(Request):
     # local: processes on this machine; ray: a Ray cluster on which all paths are the same on all machines.
     engine: str = one_of("local", ENGINES)
     # Processes, or workers of the cluster; 0: one for each GPU, or else for each core.
-    workers: int = bounded(1, 0, MAX_PROCESSES, hint="0 is one for each GPU or core")
+    workers: int = bounded(1, 0, MAX_PROCESSES, hint="0 means one for each GPU or core")
     # Variations per step of the model, of several prompts at once: more tokens a second. 0: one prompt at a time.
     # On a GPU, about one file in a hundred then differs from what its prompt gives alone (generation/loop.py).
-    rows: int = bounded(0, 0, 4096, hint="0 is one prompt at a time")
+    rows: int = bounded(0, 0, 4096, hint="0 means one prompt at a time")
     device: str = "auto"
 
     def check(self) -> None:

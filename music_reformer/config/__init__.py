@@ -26,7 +26,7 @@ NEAR_DUPLICATES = ("drop", "report", "off")
 SPLITS = ("train", "validation", "test")
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
 
-# Upper bounds that several settings share. They are far beyond what any machine can handle; they exclude typing errors,
+# Upper bounds that several settings share. They are far beyond what any machine can handle; they exclude typos,
 # and malicious files that would fill the memory.
 MANY = 10**9
 MAX_SEED = 2**63 - 1
@@ -73,7 +73,7 @@ class TokenizerConfig(Checked):
         super().check()
         require(
             self.pitch_low < self.pitch_high,
-            f"tokenizer pitches ({self.pitch_low} to {self.pitch_high}) must rise within 0 to 127",
+            f"tokenizer.pitch_low ({self.pitch_low}) must be below tokenizer.pitch_high ({self.pitch_high})",
         )
         require(
             self.tempo_low < self.tempo_high,
@@ -82,7 +82,7 @@ class TokenizerConfig(Checked):
         num_durations = sum((high - low) * positions for (low, high), positions in self.beat_ranges().items())
         require(
             num_durations <= MAX_GRID,
-            f"tokenizer.beat_resolution has {num_durations:,} positions; {MAX_GRID:,} are enough for any music",
+            f"tokenizer.beat_resolution has {num_durations:,} positions; use at most {MAX_GRID:,}",
         )
 
     def beat_ranges(self) -> dict[tuple[int, int], int]:
@@ -192,7 +192,8 @@ class CorpusConfig(ReadingConfig):
         )
         for name in self.without:
             require(
-                name in self.members, f"corpus.without ({name!r}) must name one of {', '.join(self.members) or 'none'}"
+                name in self.members,
+                f"corpus.without ({name!r}) must name one of {', '.join(self.members) or 'its members; it has none'}",
             )
 
 
@@ -202,7 +203,7 @@ class QualityConfig(Checked):
 
     prefix: ClassVar[str] = "quality."
 
-    # Fewer notes, drums included, are left out; and so are pieces of fewer different pitches.
+    # Pieces with fewer notes (drums included) or fewer different pitches are left out.
     min_notes: int = bounded(8, 0, MANY)
     min_pitches: int = bounded(2, 0, 128)
     drums_only: bool = False
@@ -236,7 +237,7 @@ class PrepareConfig(Checked):
     # local: processes on this machine; ray: Ray Data, on the cluster that RAY_ADDRESS names or on this machine.
     engine: str = one_of("local", ENGINES)
     # 0: one per core.
-    workers: int = bounded(0, 0, MAX_PROCESSES, hint="0 is one per core")
+    workers: int = bounded(0, 0, MAX_PROCESSES, hint="0 means one per core")
     # A file that takes longer is skipped, with the reason logged.
     seconds_per_file: float = bounded(60.0, 0, 1_000_000, above=True)
     # Archives of corpora are downloaded to, and unpacked in, this folder.
@@ -257,7 +258,7 @@ class ModelConfig(Checked):
     feed_forward_width: int = bounded(1024, 1, 262_144)
     # Kinds of attention, repeated over the layers.
     attention: list[str] = field(default_factory=lambda: ["local", "lsh"])
-    window: int = bounded(64, 2, 65_536, hint="2 is a token and one to attend to")
+    window: int = bounded(64, 2, 65_536, hint="a token needs one other to attend to")
     # Buckets of the hash of each round, repeated over the rounds.
     num_buckets: list[int] = bounded([64, 4096], 2, 32_768, size=(1, 64))
     # Rounds in training; evaluation may use up to max_rounds.
@@ -289,7 +290,7 @@ class ModelConfig(Checked):
         )
         require(
             self.max_length <= MAX_LENGTH,
-            f"model.axial_shape ({self.axial_shape}) has {self.max_length:,} positions; at most {MAX_LENGTH:,} can be",
+            f"model.axial_shape ({self.axial_shape}) has {self.max_length:,} positions; use at most {MAX_LENGTH:,}",
         )
         require(self.head_width % 2 == 0, f"model.head_width ({self.head_width}) must be even for rotary positions")
 
@@ -319,7 +320,7 @@ class OptimizerConfig(Checked):
     # any checkpoint can be cooled down in that many further steps. null: a cosine over all steps.
     cooldown_steps: int | None = bounded(None, 0, MANY)
     final_fraction: float = bounded(0.1, 0, 1)
-    clip_norm: float = bounded(1.0, 0, 1_000_000, hint="0 is off")
+    clip_norm: float = bounded(1.0, 0, 1_000_000, hint="0 means off")
 
 
 @dataclass
@@ -377,14 +378,14 @@ class TrainerConfig(Checked):
     precision: str = one_of("auto", PRECISIONS)
     validate_every: int = bounded(200, 1, MANY)
     # Rows of the validation split that each validation scores; 0: all.
-    validation_rows: int = bounded(0, 0, MANY, hint="0 is all")
+    validation_rows: int = bounded(0, 0, MANY, hint="0 means all")
     checkpoint_every: int = bounded(200, 1, MANY)
     log_every: int = bounded(10, 1, MANY)
     loader_workers: int = bounded(0, 0, MAX_PROCESSES)
     # Stop by the clock (hours since this start) with a checkpoint; null: never.
     max_hours: float | None = bounded(None, 0, 1_000_000, above=True)
     # Stop after this many validations in a row without improvement; 0: never.
-    patience: int = bounded(0, 0, MANY, hint="0 is off")
+    patience: int = bounded(0, 0, MANY, hint="0 means off")
     # Tokens of a row from these optimizer steps on, such as {0: 2048, 3000: 8192}; a batch of shorter rows
     # has more of them. empty: row_tokens throughout.
     curriculum: dict[int, int] = bounded({}, 2, MAX_LENGTH, keys=(0, MANY))
@@ -398,12 +399,12 @@ class TrainerConfig(Checked):
         super().check()
         require(
             self.strategy == "fsdp" or not self.strategy.startswith(("fsdp", "deepspeed")),
-            f"trainer.strategy ({self.strategy!r}) keeps parts of a model on each device in a way of its own; use fsdp",
+            f"trainer.strategy ({self.strategy!r}) is a sharded strategy that is not supported; use fsdp",
         )
         for step, tokens in self.curriculum.items():
             require(
                 tokens <= self.row_tokens,
-                f"trainer.curriculum ({step}: {tokens}): a row has 2 to trainer.row_tokens={self.row_tokens} tokens",
+                f"trainer.curriculum ({step}: {tokens}) must not exceed trainer.row_tokens ({self.row_tokens})",
             )
 
 
@@ -433,8 +434,8 @@ class TrainConfig(Checked):
         super().check()
         require(
             self.trainer.row_tokens <= self.model.max_length,
-            f"trainer.row_tokens ({self.trainer.row_tokens}) must be 2 to {self.model.max_length}, the positions of "
-            "the model (model.axial_shape)",
+            f"trainer.row_tokens ({self.trainer.row_tokens}) must be at most {self.model.max_length}, the number of "
+            "positions of the model (model.axial_shape)",
         )
 
 
@@ -450,7 +451,7 @@ class FinetuneConfig(Checked):
     # Fraction of the files that is held out, to measure the loss before and after.
     held_out: float = bounded(0.2, 0, 1, above=True, below=True)
     steps: int = bounded(200, 1, MANY)
-    # Peak; null: 2e-4 for all, 4e-4 for last, 2e-3 for lora.
+    # Peak learning rate; null: 2e-4 for all, 4e-4 for last, 2e-3 for lora.
     learning_rate: float | None = bounded(None, 0, 10, above=True)
     row_tokens: int = bounded(2048, 2, MAX_LENGTH)
     # Largest shift of all pitches in training, in semitones, either way.
@@ -473,15 +474,15 @@ class EvaluateConfig(Checked):
     data: str = location("???")
     split: str = one_of("validation", SPLITS)
     # Hash rounds; 0: as trained.
-    rounds: int = bounded(0, 0, 64, hint="0 is as trained")
+    rounds: int = bounded(0, 0, 64, hint="0 means as trained")
     # Pieces that are scored; 0: all of the split.
-    max_pieces: int = bounded(0, 0, MANY, hint="0 is all")
+    max_pieces: int = bounded(0, 0, MANY, hint="0 means all")
     # Contexts (tokens, even) for which the likelihood is also given as if the model could see no more than that, and
     # how many pieces are scored so (0: none). A context costs twice what the exact likelihood of those pieces does.
     contexts: list[int] = bounded([64, 256, 1024, 4096], 2, MAX_LENGTH)
-    context_pieces: int = bounded(8, 0, MANY, hint="0 is none")
-    # Order of an interpolated n-gram, fitted on the training split and scored on the same pieces: a yardstick. 0: none.
-    ngram: int = bounded(0, 0, 64, hint="0 is none")
+    context_pieces: int = bounded(8, 0, MANY, hint="0 means none")
+    # Order of an interpolated n-gram, fitted on the training split and scored on the same pieces: a baseline. 0: none.
+    ngram: int = bounded(0, 0, 64, hint="0 means none")
     # The n-gram counts each training piece transposed to so many keys (odd), as a model trained with transposition.
     ngram_keys: int = bounded(1, 1, 127)
     # Folder of MIDI files to compare with the split, such as the output of `music-reformer generate`; null: none.
@@ -499,10 +500,10 @@ class EvaluateConfig(Checked):
         super().check()
         require(
             self.ngram_keys % 2 == 1,
-            f"ngram_keys ({self.ngram_keys}) must be odd: the piece's own key and as many above as below",
+            f"ngram_keys ({self.ngram_keys}) must be odd: the piece's own key, and as many keys above as below",
         )
         for context in self.contexts:
-            require(context % 2 == 0, f"contexts ({context}) must be even numbers of tokens from 2 on")
+            require(context % 2 == 0, f"contexts ({context}) must be even numbers of tokens, at least 2")
         require(
             self.checkpoint is not None or self.generated is not None,
             "evaluate has nothing to do: give checkpoint=... for the likelihood, generated=... for statistics, or both",
@@ -525,16 +526,16 @@ class SamplingConfig(Checked):
     prefix: ClassVar[str] = "sampling."
 
     temperature: float = bounded(1.0, 0, 100)
-    top_k: int = bounded(0, 0, MAX_VOCABULARY, hint="0 is off")
-    top_p: float = bounded(0.95, 0, 1, above=True, hint="1 is off")
-    min_p: float = bounded(0.0, 0, 1, below=True, hint="0 is off")
+    top_k: int = bounded(0, 0, MAX_VOCABULARY, hint="0 means off")
+    top_p: float = bounded(0.95, 0, 1, above=True, hint="1 means off")
+    min_p: float = bounded(0.0, 0, 1, below=True, hint="0 means off")
     # Logits of pitches heard in the last `repetition_window` notes are divided (or multiplied, if negative) by this.
     repetition_penalty: float = bounded(1.0, 0, 100, above=True)
     repetition_window: int = bounded(16, 0, 10_000)
     # How often the same bar, or two or four bars, may come in a row, or as often as in the prompt; 0: no limit.
-    most_repeats: int = bounded(2, 0, 10_000, hint="0 is off")
+    most_repeats: int = bounded(2, 0, 10_000, hint="0 means off")
     # Notes that one instrument may begin at once, or as many as it does in the prompt; 0: any number.
-    most_at_once: int = bounded(10, 0, 128, hint="0 is off")
+    most_at_once: int = bounded(10, 0, 128, hint="0 means off")
     # How firmly a continuation holds to the players of the piece, their pitches and its pitch classes; 0: not at all.
     hold: float = bounded(1.0, 0, 10)
 
@@ -557,7 +558,7 @@ class AppConfig(Checked):
     checkpoint: str = location("pretrained")
     device: str = "auto"
     # Visitors that are composed for at the same time.
-    at_once: int = bounded(0, 0, 64, hint="0 is one for each core, four at most")
+    at_once: int = bounded(0, 0, 64, hint="0 means one for each core, four at most")
     # Open the page in a browser where there is a screen.
     open_browser: bool = True
 

@@ -69,11 +69,11 @@ class IntegerTokenizer:
         Raises:
             UserError: `content` belongs to a tokenizer of music.
         """
-        require("integers" in content, "these are the settings of a tokenizer of music, not of integers")
+        require("integers" in content, "these are the settings of a music tokenizer, not of one for integers")
         names = content["integers"]
         require(
             isinstance(names, list) and all(isinstance(name, str) and len(name) <= LONGEST_NAME for name in names),
-            "these are the settings of no tokenizer: integers must be a list of names",
+            "these are not the settings of a tokenizer: integers must be a list of names",
         )
         return cls(names)
 

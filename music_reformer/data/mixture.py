@@ -77,7 +77,9 @@ class Mixture:
         tokens_C = np.bincount(corpus_P, weights=length_P, minlength=len(names))
         weight_C = np.array([config.weights.get(name, 1.0) for name in names])
         share_C = np.where(tokens_C > 0, weight_C * np.maximum(tokens_C, 1) ** config.power, 0.0)
-        require(bool(share_C.sum() > 0), "mixture.weights leave no corpus to train on; give one of them more than 0")
+        require(
+            bool(share_C.sum() > 0), "mixture.weights leave no corpus to train on; give at least one a weight above 0"
+        )
         share_C = share_C / share_C.sum()
         return cls(names, corpus_P, share_C, share_C * tokens_C.sum() / np.maximum(tokens_C, 1))
 

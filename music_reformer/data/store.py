@@ -74,7 +74,7 @@ class Piece:
                 len(value) <= LONGEST_TEXT if isinstance(value, str) else 0 <= value < LARGEST
             )
             if not in_bounds:
-                raise ValueError(f"{name} of a piece cannot be {str(value)[:40]}")
+                raise ValueError(f"a piece has an invalid {name}: {str(value)[:40]}")
         return piece
 
 
@@ -219,7 +219,7 @@ class TokenStore:
             info = read_json(path / "store.json")
             version, num_tokens = info["version"], info["num_tokens"]
             if type(num_tokens) is not int or num_tokens < 0:
-                raise ValueError("num_tokens is no number of tokens")
+                raise ValueError("num_tokens is not a count")
             if type(version) is not int or version != VERSION:
                 shown = str(version)[:20]
                 raise UserError(f"{path} was prepared by version {shown} of the format, not {VERSION}; {REMEDY}")

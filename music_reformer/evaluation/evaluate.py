@@ -54,7 +54,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     pieces, too_long = _pieces(store, config, loaded) if loaded is not None else ([], 0)
     if config.generated is not None:
         _ = store.music_tokenizer  # raises for a store of integers, which has no music to compare with
-        require(config.split != "train", "split (train) is what copies are searched in; choose validation or test")
+        require(config.split != "train", "split (train) is where copies are searched for; choose validation or test")
     generated, refused = read_generated(config.generated) if config.generated is not None else ([], [])
     require(len(store.split(config.split)) > 0, f"the {config.split} split of {config.data} is empty; choose another")
     output = _output_folder(config.output)  # last, so that a mistake in the settings leaves nothing behind

@@ -73,7 +73,7 @@ def read_generated(folder: str | Path) -> tuple[list[Generated], list[str]]:
     files = [path for path in inside if is_music_name(path.name)]
     if len(files) < len(inside):
         logging.getLogger(__name__).warning(
-            "%d files in %s are passed over: their names do not end as files of music do",
+            "skipped %d of the files in %s: by their names, they are not music files",
             len(inside) - len(files),
             root,
         )

@@ -72,7 +72,7 @@ class KnownPassages:
         try:
             return cls(*_read(path))
         except (OSError, ValueError, KeyError, MemoryError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path} is no index of passages; remove it, or write it again") from error
+            raise UserError(f"{path} is not an index of passages; remove it, or write it again") from error
 
     def write(self, path: Path) -> None:
         """Write the index as a file."""
@@ -107,9 +107,9 @@ def _read(path: Path) -> tuple[Bits, dict[str, Any]]:
         bits, about = content["bits"], json.loads(str(content["about"]))
     people = about.get("people", {}) if isinstance(about, dict) else None
     if bits.dtype != np.uint8 or bits.ndim != 1 or not len(bits) or not isinstance(people, dict):
-        raise ValueError("its content is of other types")
+        raise ValueError("its arrays have the wrong types")
     if not all(isinstance(length, int | float) for length in people.values()):
-        raise ValueError("lengths are numbers")
+        raise ValueError("its lengths are not numbers")
     return bits, about
 
 
@@ -140,7 +140,8 @@ def index_passages(config: PassagesConfig) -> Path:
     tokenizer = store.music_tokenizer
     require(
         not tokenizer.vocabulary.is_performance,
-        f"data ({config.data}) has no beats, and passages are compared by them; choose a store of another encoding",
+        f"data ({config.data}) has an encoding without beats, by which passages are compared; choose a store with "
+        "another encoding",
     )
     notes = (piece_notes(store, piece) for piece in store.split("train"))
     found = KnownPassages.of(line_of(each) for each in notes)

@@ -114,7 +114,7 @@ class Roles:
         for track in sorted(self.new):
             program = program_of(score.tracks[track])
             number = 1 + sum(other == program for other, _ in self.part_of.values())
-            require(number <= MAX_PARTS, f"the piece has {MAX_PARTS} tracks of program {program}; add another one")
+            require(number <= MAX_PARTS, f"the piece has {MAX_PARTS} tracks of program {program}; add another program")
             self.part_of[track] = program, number
         new = iter(sorted(self.new))
         index = [next(new) if part.track is None else part.track for part in request.parts]

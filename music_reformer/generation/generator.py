@@ -172,7 +172,7 @@ class Generator:
         steers = request.chords is not None or request.form not in (None, FORM_OF_PIECE) or request.asks_for_change
         require(
             self.can_be_steered or not steers,
-            "these weights follow no chords, form, density, polyphony, register or dynamics; leave these settings out",
+            "these weights cannot follow chords, form, density, polyphony, register or dynamics; leave these out",
         )
         require(
             self.can_be_steered or not (request.parts or request.locked),
@@ -254,6 +254,6 @@ def _chords(prompt: Prompt, request: Request) -> LeadSheet | None:
     cut = _bars_before(clean, prompt.cut_tick)
     if request.until_bar is not None:
         return lead_sheet_of(clean, cut, request.until_bar)
-    require(cut > 0, f'chords="{CHORDS_OF_PIECE}" needs a piece with chords in front of the cut; type them instead')
+    require(cut > 0, f'chords="{CHORDS_OF_PIECE}" needs a piece with chords before the cut; type them instead')
     sheet = lead_sheet_of(clean, max(0, cut - (request.parsed_length().bars or cut)), cut)
     return replace(sheet, repeat_from=0)

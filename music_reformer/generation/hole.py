@@ -200,7 +200,7 @@ def _reader(tokenizer: MusicTokenizer) -> BarReader:
     reader = reader_for(tokenizer.vocabulary)
     require(
         reader.has_whole_bars,
-        "this model writes no bars, so it cannot recompose bars; use a model of the REMI encoding",
+        "this model's encoding has no bars, so it cannot recompose any; use a model of the Parts or REMI encoding",
     )
     return reader
 
@@ -250,7 +250,7 @@ def _in_view(
     """Tokens of the bars that the model reads, number of the first of these bars, and how many bars are left out."""
     whole = tokenizer.encode(score, chords)
     bars = reader.bars(whole).tolist()
-    require(first < len(bars), "no note begins in these bars or behind them; continue the piece instead")
+    require(first < len(bars), "no note begins in these bars or after them; continue the piece instead")
     low, high = _bars_around(bars, first, until, max_tokens)
     if low == 0 and high >= len(bars):
         return whole, 0, 0

@@ -91,22 +91,21 @@ class PartRequest(Checked):
     # rest: silent in the new bars. lock: what the track plays in bars that are recomposed stays.
     role: str = one_of("play", ROLES)
     # On top of what is asked of all parts.
-    density: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 is as all parts")
-    polyphony: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 is as all parts")
-    register: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 is as all parts")
-    dynamics: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 is as all parts")
+    density: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 means as all parts")
+    polyphony: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 means as all parts")
+    register: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 means as all parts")
+    dynamics: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 means as all parts")
 
     def check(self) -> None:
-        """Raise `UserError` for a field that breaks its rule, and for a part that is none."""
+        """Raise `UserError` for a field that breaks its rule, and for a part that is neither."""
         super().check()
         require(
             (self.track is None) != (self.program is None),
-            "parts: each is a track of the piece, or a program for a new track; give one of the two",
+            "parts: each is either a track of the piece or a program for a new track; give exactly one of them",
         )
         require(
             self.program is None or (self.role == "play" and self.wishes == Wishes()),
-            f"parts: a new track (program {self.program}) plays, and has played nothing that it could differ from; "
-            "leave out all but its program",
+            f"parts: a new track (program {self.program}) has nothing to differ from yet; give its program only",
         )
 
     @property
@@ -158,15 +157,15 @@ class Request(Checked):
     form: str | None = free_text(FORM_OF_PIECE)
     # What each part plays, against what it has played: steps of half an octave more notes, of half a note more at once,
     # of a third of an octave higher, of 10 louder (MIDI velocity).
-    density: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 is as before")
-    polyphony: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 is as before")
-    register: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 is as before")
-    dynamics: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 is as before")
+    density: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 means as before")
+    polyphony: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 means as before")
+    register: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 means as before")
+    dynamics: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 means as before")
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     # Steps for which the weights learn from the piece before they continue it, at most; 0: none.
-    study: int = bounded(0, 0, 1000, hint="0 is none")
+    study: int = bounded(0, 0, 1000, hint="0 means none")
     # Hash rounds; 0: as the model was trained.
-    rounds: int = bounded(0, 0, 64, hint="0 is as trained")
+    rounds: int = bounded(0, 0, 64, hint="0 means as trained")
 
     def check(self) -> None:
         """Raise `UserError` for a field that breaks its rule, and for fields that contradict each other."""
@@ -175,7 +174,8 @@ class Request(Checked):
         self.parsed_key()
         require(
             self.parsed_metre() is None or self.until_bar is None,
-            f"metre ({self.metre!r:.20}) is of bars that are added; recomposed bars (until_bar) keep that of the piece",
+            f"metre ({self.metre!r:.20}) is for new bars, but recomposed bars keep the metre of the piece; leave out "
+            "metre or until_bar",
         )
         if self.chords != CHORDS_OF_PIECE:
             self.parsed_chords()
@@ -189,7 +189,7 @@ class Request(Checked):
         )
         require(
             not self.tracks or (self.until_bar is not None and not self.programs),
-            f"tracks ({self.tracks}) name what is recomposed up to until_bar: give until_bar, too, and no programs",
+            f"tracks ({self.tracks}) are for recomposing bars: give until_bar, too, and leave out programs",
         )
         self._check_parts()
         require(
@@ -200,18 +200,18 @@ class Request(Checked):
         self.tracks = sorted(set(self.tracks))
 
     def _check_parts(self) -> None:
-        require(len(self.parts) <= MAX_PARTS, f"parts (of {len(self.parts)} tracks) must be at most {MAX_PARTS}")
+        require(len(self.parts) <= MAX_PARTS, f"parts has {len(self.parts)} entries; give at most {MAX_PARTS}")
         named = [part.track for part in self.parts if part.track is not None]
         twice = next((track for track in named if named.count(track) > 1), None)
-        require(twice is None, f"parts: track {twice} is named twice; say all that is asked of it at once")
+        require(twice is None, f"parts: track {twice} is named twice; join its two entries")
         require(
             all(len(note) == 3 for note in self.locked),
-            "locked: each note has three numbers, its track in the file, its tick and its pitch",
+            "locked: each note must be three numbers, its track in the file, its tick and its pitch",
         )
         stays = sorted(part.track for part in self.parts if part.role == "lock" and part.track is not None)
         require(
             not (stays or self.locked) or self.until_bar is not None,
-            "a locked part, or locked notes, stay in bars that are recomposed: give until_bar, too",
+            "locked parts and notes need bars that are recomposed: give until_bar, too",
         )
         both = sorted(set(stays) & set(self.tracks))
         require(not both, f"tracks {both} cannot be recomposed and locked; leave them out of tracks or of parts")

@@ -119,7 +119,7 @@ def parse(text: str) -> Chord:
     elif match:
         quality = _BY_SUFFIX.get(match["quality"])
     if not match or quality not in INTERVALS or quality == "N":
-        raise UserError(f"{text!r:.60} is no chord that is known; write it like Am7/C, Gsus4 or F#:maj7")
+        raise UserError(f"{text!r:.60} is not a known chord; write it like Am7/C, Gsus4 or F#:maj7")
     root = _pitch_class(match["root"])
     bass = match["bass"]
     if not bass:

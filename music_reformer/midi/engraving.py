@@ -118,7 +118,7 @@ def engrave(data: bytes, name: str, bar: str, width: str) -> bytes:
         }
     ).encode()
     if len(answer) > MAX_ANSWER:
-        raise UserError(f"{name} has too many notes in its bars {first + 1} to {end} to be engraved")
+        raise UserError(f"{name} has too many notes in bars {first + 1} to {end} to be engraved")
     return answer
 
 

@@ -97,7 +97,7 @@ def _read(written: str) -> PlannedSection:
     match = _SECTION.fullmatch(written)
     require(
         match is not None,
-        f'form: {written!r:.40} is no section; write bars such as 5-12, the letter of a section, or "new 8"',
+        f'form: {written!r:.40} is not a section; write bars such as 5-12, the letter of a section, or "new 8"',
     )
     assert match is not None
     varied = match["varied"] == "'"

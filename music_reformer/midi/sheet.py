@@ -204,7 +204,7 @@ def _unzipped(data: bytes, name: str) -> bytes:
     except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, OSError, EOFError) as error:
         raise UserError(f"{name} is damaged and cannot be unpacked; save it again") from error
     if len(content) > MAX_UNPACKED:
-        raise UserError(f"{name} is more than {MAX_UNPACKED / 1e6:g} MB unpacked, which is not read")
+        raise UserError(f"{name} is more than {MAX_UNPACKED / 1e6:g} MB unpacked, the most that is read")
     return content
 
 

@@ -546,7 +546,7 @@ def _close_hanging(tracks: list[Track], notices: list[str]) -> None:
             hanging += len(keys)
             _close_keys(track, set(keys.tolist()), end)
     if hanging:
-        notices.append("notes that never end are ended")
+        notices.append("notes without an end were ended")
 
 
 def _hanging_keys(track: Track) -> NDArray[np.int64]:

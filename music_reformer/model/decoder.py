@@ -171,7 +171,7 @@ def _checked_numba_step(model: ReformerLM) -> NumbaStep | None:
             logits_BV = steps[0].step(tokens_B, state.expand(1))
             return float((logits_BV - plain_step(model, tokens_B, state)).abs().max())
 
-    with _said_if_slow("compiling the decoding step for this machine, which it needs once: some ten seconds"):
+    with _said_if_slow("compiling the decoding step, once for this machine: about ten seconds"):
         found = agrees(
             difference,
             name="the Numba decoding step",

@@ -153,8 +153,11 @@ def _load_folder(folder: Path) -> LoadedWeights:
     content = read_json(folder / "config.json")
     tokenizer_settings = read_json(folder / "tokenizer.json")
     info = content.get("info", {})
-    require(content.get("format") == FORMAT, f"{folder / 'config.json'} is not of format {FORMAT}, which is read here")
-    require(isinstance(info, dict), f"{folder / 'config.json'} is damaged: info is no JSON object")
+    require(
+        content.get("format") == FORMAT,
+        f"{folder / 'config.json'} is not in format {FORMAT}, the only one that is read",
+    )
+    require(isinstance(info, dict), f"{folder / 'config.json'} is damaged: info is not a JSON object")
     config = _model_config(content.get("model"), folder)
     _check_vocabulary(config, tokenizer_settings, folder)
     path = folder / TENSORS
@@ -164,7 +167,7 @@ def _load_folder(folder: Path) -> LoadedWeights:
         _check_shapes(config, _learnt(shapes), folder)
         tensors = _learnt(load_file(path))
     except SafetensorError as error:
-        raise UserError(f"{path} cannot be read ({error}); it is damaged or of another program") from error
+        raise UserError(f"{path} cannot be read ({error}); it is damaged or from another program") from error
     return LoadedWeights(
         model=_build(config, tensors, folder),
         tokenizer_settings=tokenizer_settings,
@@ -228,7 +231,7 @@ def _model_tensors(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]
 
 def _model_config(settings: Any, path: Path) -> ModelConfig:
     """The settings of an untrusted model, checked."""
-    require(isinstance(settings, dict), f"the settings of the model in {path} are no JSON object")
+    require(isinstance(settings, dict), f"the settings of the model in {path} are not a JSON object")
     if isinstance(settings.get("num_buckets"), int):  # Older weights: of all rounds.
         settings = settings | {"num_buckets": [settings["num_buckets"]]}
     unknown = sorted(str(name)[:40] for name in set(settings) - {field.name for field in fields(ModelConfig)})
@@ -246,7 +249,7 @@ def _model_config(settings: Any, path: Path) -> ModelConfig:
 
 def _check_vocabulary(config: ModelConfig, tokenizer: Any, path: Path) -> None:
     """Refuse weights whose tokenizer has another number of tokens than their model."""
-    require(isinstance(tokenizer, dict), f"the tokenizer in {path} is damaged: it is no JSON object")
+    require(isinstance(tokenizer, dict), f"the tokenizer in {path} is damaged: it is not a JSON object")
     names = tokenizer.get("tokens", tokenizer.get("integers"))
     require(isinstance(names, list), f"the tokenizer in {path} is damaged: it has no list of tokens")
     size = len(names) + (0 if "tokens" in tokenizer else NUM_SPECIAL)
@@ -284,7 +287,7 @@ class _WithoutValues(TorchFunctionMode):
 def _build(config: ModelConfig, tensors: dict[str, torch.Tensor], path: Path) -> ReformerLM:
     require(
         all(tensor.is_floating_point() for tensor in tensors.values()),
-        f"the tensors in {path} are not those of a model: some are no floating-point numbers",
+        f"the tensors in {path} are not those of a model: some are not floating-point numbers",
     )
     model = ReformerLM(config)
     model.load_state_dict(tensors, strict=True)

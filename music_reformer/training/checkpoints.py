@@ -76,7 +76,7 @@ class Checkpoints:
             return None
         known = set(self._read_sums().values())
         if not known:
-            say(f"{self.sums} is missing or damaged: whether the checkpoint is as it was written cannot be told.")
+            say(f"{self.sums} is missing or damaged, so the checkpoint cannot be verified.")
         for path in found:
             step = _step(path, known)
             if step is not None:

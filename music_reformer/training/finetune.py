@@ -49,7 +49,7 @@ def finetune(config: FinetuneConfig) -> Path:
     held_out = [p for p in store.split("validation") if p.length <= loaded.model.config.max_length]
     require(
         bool(held_out) and bool(store.split("train")),
-        f"none of the {len(store.pieces)} files that can be used fell to "
+        f"none of the {len(store.pieces)} files that can be used fell into "
         f"{'the held-out part' if store.split('train') else 'training'}; give more files, or another held_out "
         f"({config.held_out:g} now) and another output",
     )
@@ -70,7 +70,7 @@ def finetune(config: FinetuneConfig) -> Path:
     write_atomically(output / "finetune.json", (json.dumps(report, indent=1) + "\n").encode())
     _say(f"Held-out pieces ({len(held_out)}): {before:.4f} nats per token before, {after:.4f} after.")
     if after >= before:
-        _say("They have not become more likely: keep the weights that you had, or give more files or fewer steps.")
+        _say("The loss has not fallen: keep the weights that you had, or give more files or fewer steps.")
     else:
         _say(f"To use the new weights: music-reformer generate checkpoint={weights} prompts=... output=...")
     return weights

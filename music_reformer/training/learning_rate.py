@@ -34,7 +34,7 @@ def suggest_learning_rate(config: TrainConfig) -> Path:
     config.check()
     progress = ProgressLine(max_steps=STEPS, shown=True)
     store = open_store(config)
-    progress.say(f"Looking for a learning rate in {STEPS} steps; nothing is trained.")
+    progress.say(f"Testing learning rates in {STEPS} steps; no weights are kept.")
     module = build_module(config, store, is_new=True)
     rate, picture = range_test(build_trainer(config, 0, []), module, RowDataModule(store=store, config=config))
     progress.say(
@@ -60,14 +60,14 @@ def range_test(trainer: pl.Trainer, module: pl.LightningModule, data: pl.Lightni
     """
     require(
         trainer.world_size == 1,
-        "a learning rate is looked for in one process; set trainer.devices=1 trainer.num_nodes=1",
+        "the range test of learning rates runs in one process; set trainer.devices=1 trainer.num_nodes=1",
     )
     found = Tuner(trainer).lr_find(
         module, datamodule=data, min_lr=LOWEST, max_lr=HIGHEST, num_training=STEPS, update_attr=False
     )
     rate = found.suggestion(skip_begin=SETTLING) if found is not None else None
     if found is None or rate is None:
-        raise UserError("the loss does not tell a learning rate; leave optimizer.learning_rate as it is")
+        raise UserError("the loss shows no best learning rate; leave optimizer.learning_rate as it is")
     path = Path(trainer.default_root_dir) / "learning_rate.png"
     plot_rates(found.results["lr"][SETTLING:], found.results["loss"][SETTLING:], rate, path)
     return rate, path

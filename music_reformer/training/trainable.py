@@ -20,7 +20,7 @@ def choose_trainable(model: ReformerLM, config: TrainConfig) -> None:
         layers = model.stack.layers
         require(
             config.last_layers <= len(layers),
-            f"last_layers ({config.last_layers}) must be at most the {len(layers)} layers that the model has",
+            f"last_layers ({config.last_layers}) must be at most {len(layers)}, the number of layers of the model",
         )
         model.requires_grad_(False)
         for part in (*layers[-config.last_layers :], model.final_norm):

@@ -88,7 +88,7 @@ def plain_call(endpoint: Endpoint, sent: dict[str, Any]) -> dict[str, Any]:
     data = endpoint.fill(sent.get("data"))
     if endpoint.arguments[0] == "file" and isinstance(data[0], dict):
         data[0] = {name: value for name, value in data[0].items() if name in ("path", "orig_name")}
-    require(not _is_marked(data), f"/{endpoint.name} takes no file there; a file is opened by /open.")
+    require(not _is_marked(data), f"/{endpoint.name} does not take a file there; open it with /open.")
     plain: dict[str, Any] = {"data": data}
     if sent.get("session_hash") is not None:
         plain["session_hash"] = session_of(sent)
@@ -112,7 +112,7 @@ def _named(sent: dict[str, Any], name: str, pattern: re.Pattern[str], wanted: st
 
 
 def _refuse_number(text: str) -> Any:
-    raise UserError(f"A number in the request ({text}) is not one that JSON has.")
+    raise UserError(f"A number in the request ({text}) is not valid JSON.")
 
 
 def _read_float(text: str) -> float:
@@ -128,7 +128,7 @@ def _read_whole(text: str) -> int:
 
 def _texts(value: Any, depth: int = 0) -> Iterator[str]:
     """All texts in a value, names of fields included. Raises `UserError` where it is nested too deeply."""
-    require(depth <= MAX_DEPTH, f"The request is nested more than {MAX_DEPTH} deep.")
+    require(depth <= MAX_DEPTH, f"The request is nested more than {MAX_DEPTH} levels deep.")
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):

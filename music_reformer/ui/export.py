@@ -39,8 +39,8 @@ class ExportFields(Checked):
     kind: str = one_of("new", KINDS)
     # Of "new": the ticks between which notes are new (until -1: to the end), and their programs (none: all).
     since: int = bounded(0, 0, MAX_TICK)
-    until: int = bounded(-1, -1, MAX_TICK, hint="-1 is the end")
-    programs: list[int] = bounded([], -1, 127, size=(0, 129), hint="-1 is drums")
+    until: int = bounded(-1, -1, MAX_TICK, hint="-1 means the end")
+    programs: list[int] = bounded([], -1, 127, size=(0, 129), hint="-1 means drums")
     # Of these programs, the tracks of the file that have new notes (none: all).
     tracks: list[int] = bounded([], 0, MAX_TRACK, size=(0, 256))
 
@@ -53,7 +53,7 @@ class PartFields(Checked):
     piece: str = ""
     # The first of them, counted from 0, and the one behind the last; -1: to the end.
     first_bar: int = bounded(0, 0, MAX_BAR)
-    end_bar: int = bounded(-1, -1, MAX_BAR, hint="-1 is the end")
+    end_bar: int = bounded(-1, -1, MAX_BAR, hint="-1 means the end")
     # The tracks of the file; none: all.
     tracks: list[int] = bounded([], 0, MAX_TRACK, size=(0, 256))
     # Single notes, each by its track, tick and pitch; none: all. The file begins with the bar of the first one.

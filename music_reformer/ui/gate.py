@@ -143,7 +143,7 @@ class Gate:
             if session is None:
                 await self._application(scope, receive, send)
             elif not self._turns.knows(session):
-                raise RequestError(404, "There is no such session, or not any more; call an operation first.")
+                raise RequestError(404, "This session does not exist or has ended; call an operation first.")
             else:
                 with self._turns.listening(session):
                     await self._application(scope, receive, send)
@@ -185,7 +185,7 @@ class Gate:
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        raise RequestError(400, "The request ended before its body did.")
+                        raise RequestError(400, "The request ended before its body was complete.")
                     chunk = message.get("body", b"")
                     if len(body) + len(chunk) > most:
                         raise RequestError(413, f"The request is larger than the {most:,} bytes that are read.")

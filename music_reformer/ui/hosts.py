@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
 ANYWHERE = ("0.0.0.0", "::", "[::]")
-FOREIGN = "This server does not answer the pages of others."
+FOREIGN = "This server refuses requests from the pages of other sites."
 
 
 class Hosts:
@@ -64,7 +64,7 @@ class Hosts:
         name = match[1].rstrip(".") if match else ""
         if not name or (name not in self.names and not _is_address(name)):
             return (
-                "This server does not go by that name; if it is its own, start it with allowed_hosts=[NAME] "
+                "This server does not answer to that host name; to let it, start it with allowed_hosts=[NAME] "
                 "(app.py: --allow-host NAME)."
             )
         origin = headers.get("origin")

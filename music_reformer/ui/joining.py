@@ -22,8 +22,8 @@ class JoinFields(Checked):
     # Of each new bar, the index in `variations` of the one that gives it.
     bars: list[int] = bounded([], 0, MAX_ORDERED_VARIATIONS - 1, size=(1, MAX_BARS))
     since: int = bounded(0, 0, MAX_TICK)
-    until: int = bounded(-1, -1, MAX_TICK, hint="-1 is the end")
-    programs: list[int] = bounded([], -1, 127, size=(0, 129), hint="-1 is drums")
+    until: int = bounded(-1, -1, MAX_TICK, hint="-1 means the end")
+    programs: list[int] = bounded([], -1, 127, size=(0, 129), hint="-1 means drums")
     tracks: list[int] = bounded([], 0, MAX_TRACK, size=(0, 256))
 
     @classmethod
@@ -35,8 +35,8 @@ class JoinFields(Checked):
         """Raise `UserError` for a field that breaks its rule, and for a bar of a variation that is not named."""
         super().check()
         most = MAX_ORDERED_VARIATIONS
-        require(2 <= len(self.variations) <= most, f"variations must name 2 to {most} of them by their keys.")
+        require(2 <= len(self.variations) <= most, f"variations must be the keys of 2 to {most} variations.")
         last = len(self.variations) - 1
-        require(max(self.bars) <= last, f"bars ({max(self.bars)}) must be 0 to {last}, the places in variations.")
+        require(max(self.bars) <= last, f"bars ({max(self.bars)}) must be 0 to {last}: places in variations.")
         is_open = self.until < 0
-        require(is_open or self.until > self.since, f"until ({self.until}) must lie behind since ({self.since}).")
+        require(is_open or self.until > self.since, f"until ({self.until}) must come after since ({self.since}).")

@@ -125,7 +125,7 @@ class Operations:
         original = path.read_bytes()
         score = self._read(path)
         removes_all = len(fields.removed) >= score.note_num() and not fields.added
-        require(not removes_all, "These are the last notes of the piece; keep one of them.")
+        require(not removes_all, "These are all the notes of the piece; keep at least one.")
         # Read in this process, as in `_piece_of`. What is written is opened as a stranger's file would be.
         data = edited(original, score, fields.changes(), name=path.stem)
         opened = open_guarded(data, name=path.stem, limits=KEPT_LIMITS)
@@ -141,7 +141,7 @@ class Operations:
         originals, scores = [path.read_bytes() for path in paths], [self._read(path) for path in paths]
         require(
             len({score.ticks_per_quarter for score in scores}) == 1,
-            "These are not variations of one piece: they count time in other ticks.",
+            "These are not variations of one piece: they have different ticks per quarter note.",
         )
         lines = new_bar_lines(scores, fields.since, len(fields.bars))
         name = f"{piece_name(safe_stem(paths[0].name))} - joined"
@@ -271,7 +271,7 @@ class Operations:
 
     def stop(self, ticket: str) -> bool:
         """End a composition early; what is there becomes its result. False where it had ended already."""
-        require(isinstance(ticket, str), "The ticket must be the text that the first report of a composition told.")
+        require(isinstance(ticket, str), "The ticket must be the one in the first report of a composition.")
         running = self._running.get(ticket)
         if running is not None:
             running.session.stop()

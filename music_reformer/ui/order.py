@@ -53,12 +53,12 @@ class OrderFields(Checked):
     length: str = "16bars"
     variations: int = bounded(1, 1, MAX_ORDERED_VARIATIONS)
     best_of: int = bounded(1, 1, MAX_BEST_OF, hint="1 keeps all that is composed")
-    seed: int = bounded(-1, -1, MAX_SEED, hint="-1 is drawn")
+    seed: int = bounded(-1, -1, MAX_SEED, hint="-1 means drawn")
     style: str = one_of("balanced", tuple(STYLES))
     sampling: dict[str, float] = field(default_factory=dict)
-    cut_bar: int = bounded(-1, -1, MAX_BAR, hint="-1 is all")
-    until_bar: int = bounded(-1, -1, MAX_BAR, hint="-1 is all")
-    instruments: list[int] = bounded([], -1, 127, size=(0, MAX_INSTRUMENTS), hint="-1 is drums")
+    cut_bar: int = bounded(-1, -1, MAX_BAR, hint="-1 means all")
+    until_bar: int = bounded(-1, -1, MAX_BAR, hint="-1 means all")
+    instruments: list[int] = bounded([], -1, 127, size=(0, MAX_INSTRUMENTS), hint="-1 means drums")
     tracks: list[int] = bounded([], 0, MAX_TRACK, size=(0, 256))
     # Each with the fields of `PartRequest`; a new track has a program instead of a track.
     parts: list[dict[str, Any]] = field(default_factory=list)
@@ -66,7 +66,7 @@ class OrderFields(Checked):
     key: str = ""
     metre: str = one_of("", ("", *METRES))
     tempo: float = bounded(120.0, MIN_TEMPO, MAX_TEMPO, hint="in beats a minute")
-    rounds: int = bounded(0, 0, MAX_ROUNDS, hint="0 is as trained")
+    rounds: int = bounded(0, 0, MAX_ROUNDS, hint="0 means as trained")
     # As in `Request`.
     chords: str = ""
     form: str = ""
@@ -89,7 +89,10 @@ class OrderFields(Checked):
             f"ask for at most {MAX_BARS} bars or {MAX_SECONDS} seconds.",
         )
         num_bars = self.until_bar - max(self.cut_bar, 0)
-        require(num_bars <= MAX_BARS, f"{num_bars} bars are more than this page composes at once; at most {MAX_BARS}.")
+        require(
+            num_bars <= MAX_BARS,
+            f"{num_bars} bars are more than this page composes at once; ask for at most {MAX_BARS}.",
+        )
         known = [each.name for each in fields(SamplingConfig)]
         for name in self.sampling:
             require(name in known, f"sampling has no setting {name!r:.40}; it has {', '.join(known)}.")
@@ -155,8 +158,8 @@ class StudyFields(Checked):
     """What to study: a piece, and the bars that will be composed, which are left out; -1 is what is not given."""
 
     piece: str = ""
-    cut_bar: int = bounded(-1, -1, MAX_BAR, hint="-1 is all")
-    until_bar: int = bounded(-1, -1, MAX_BAR, hint="-1 is all")
+    cut_bar: int = bounded(-1, -1, MAX_BAR, hint="-1 means all")
+    until_bar: int = bounded(-1, -1, MAX_BAR, hint="-1 means all")
 
     def request(self) -> Request:
         """The request whose music is studied."""

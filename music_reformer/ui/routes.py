@@ -38,7 +38,7 @@ MEDIA_TYPES = {".mid": "audio/midi", ".zip": "application/zip", ".musicxml": "ap
 
 WHOLE_NUMBER = re.compile(r"-?\d{1,9}")
 MAX_PARTS = 4  # that are made at once: they do not go through the queue
-BUSY = "Too many visitors take parts of their pieces along just now; try again in a moment."
+BUSY = "Too many visitors are downloading parts of their pieces just now; try again in a moment."
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -116,7 +116,7 @@ def _add_parts(server: FastAPI, operations: Operations) -> None:
 
 def _number(text: str) -> int:
     """A whole number of an address. Raises `UserError` for anything else."""
-    require(WHOLE_NUMBER.fullmatch(text) is not None, f"Bars, tracks and notes are numbers, not {text!r:.40}.")
+    require(WHOLE_NUMBER.fullmatch(text) is not None, f"Bars, tracks and notes must be numbers, not {text!r:.40}.")
     return int(text)
 
 

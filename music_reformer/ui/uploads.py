@@ -23,7 +23,7 @@ from music_reformer.ui.shelf import safe_stem
 # Of all uploads together; the oldest make room. An upload is opened at once, or never.
 MAX_BYTES = 200_000_000
 MAX_AGE = 600.0
-GONE = "This upload is not there, or not any more; send the file again and open the path that comes back."
+GONE = "This upload does not exist or has been deleted; send the file again and open the path that is returned."
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Uploads:
         shown = sent.get("path") if isinstance(sent, dict) else None
         require(
             isinstance(shown, str),
-            'A file is sent to /upload first, and opened as {"path": ...} with the path that comes back.',
+            'Send a file to /upload first, then open it as {"path": ...} with the path that is returned.',
         )
         with self._lock:
             upload = self._kept.pop(str(shown), None)

@@ -78,10 +78,10 @@ def test_what_is_wrong_is_said_before_anything_is_written(weights: Path, prompts
     blocked.write_text("in the way")
     for settings, text in [
         ({"length": "soon"}, "length"),
-        ({"prompts": str(tmp_path / "nowhere")}, "no prompts at"),
-        ({"prompts": str(empty)}, "no file of music"),
+        ({"prompts": str(tmp_path / "nowhere")}, "does not exist"),
+        ({"prompts": str(empty)}, "no music file"),
         ({"output": str(blocked / "out")}, "nothing can be written"),
-        ({"output": str(prompts)}, "another folder"),
+        ({"output": str(prompts)}, "must not be the folder of the prompts"),
         ({"variations": 0}, "variations"),
         ({"variations": 65}, "variations"),
         ({"seeds": [1, 1]}, "seeds"),

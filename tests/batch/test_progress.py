@@ -20,4 +20,4 @@ def test_progress_tells_rate_and_time_left(
     assert "tokens/s" in lines[2]
     assert lines[3].startswith("6 files, ")
     generate(config(weights, prompts, tmp_path / "out"), progress=True)
-    assert "3 of 3 prompts were done before" in capsys.readouterr().err
+    assert "3 of 3 prompts were already done" in capsys.readouterr().err

@@ -268,6 +268,6 @@ def test_an_edit_that_the_server_refuses_is_taken_back(visit: Callable[..., Any]
     tab.keyboard.press("Control+a")
     tab.keyboard.press("Delete")
     until(tab, "!document.querySelector('#message').hidden")
-    assert "last notes of the piece" in tab.inner_text("#message p")
+    assert "all the notes of the piece" in tab.inner_text("#message p")
     assert rows(exported(tab)) == BEFORE
     assert tab.is_hidden("#versions")

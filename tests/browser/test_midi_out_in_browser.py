@@ -125,7 +125,7 @@ def test_stop_seek_mute_and_a_port_that_is_gone(visit: Callable[..., Any]) -> No
     assert not of(NOTE_ON, messages(tab))
     assert not [message for message in of(CLOCK, messages(tab)) if message.left > stop.left]
     tab.evaluate("unplug('Rack')")
-    assert tab.inner_text("#announcement") == "Rack is gone; the music sounds here"
+    assert tab.inner_text("#announcement") == "Rack was unplugged; the music plays on this page"
     tab.click("#play")
     until_level(tab, "> 0.005")
 

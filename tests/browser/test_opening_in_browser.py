@@ -132,7 +132,7 @@ def test_what_was_put_right_in_a_file_is_said(visit: Callable[..., Any]) -> None
     loud = midi_bytes.event(0, 0x90, 60, 255) + midi_bytes.event(90, 0x80, 60, 0)
     hanging = midi_bytes.event(0, 0x90, 48, 80)
     repaired = midi("old.mid", midi_bytes.midi(loud + hanging + midi_bytes.scale()))
-    sentence = "Opened with small repairs: data bytes above 127 are read as 127; notes that never end are ended."
+    sentence = "Opened with small repairs: data bytes above 127 are read as 127; notes without an end were ended."
     tab = visit()
     upload(tab, repaired)
     assert tab.inner_text("#piece-repairs") == sentence

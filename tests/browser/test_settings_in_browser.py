@@ -102,7 +102,7 @@ def test_chords_key_and_wishes_are_asked_for(visit: Callable[..., Any], site: Si
     tab.fill("#chords", "H7")
     order(tab, bars=2)
     tab.wait_for_selector("#message:not([hidden])")
-    assert "'H7' is no chord that is known" in tab.inner_text("#message")
+    assert "'H7' is not a known chord" in tab.inner_text("#message")
 
 
 def test_a_link_opens_what_steers(visit: Callable[..., Any], site: Site) -> None:

@@ -31,12 +31,12 @@ def test_both_kinds_are_loaded_as_they_were_saved(tmp_path: Path) -> None:
 def test_mistakes_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"values from 0 to {MAX_VALUES - 1}, not {MAX_VALUES}; renumber them"):
         IntegerTokenizer(["Value_0"] * (MAX_VALUES + 1))
-    with pytest.raises(UserError, match="tokenizer of music, not of integers"):
+    with pytest.raises(UserError, match="music tokenizer, not of one for integers"):
         IntegerTokenizer.from_json(MusicTokenizer(TokenizerConfig()).to_json())
     with pytest.raises(UserError, match="cannot be read"):
         load_tokenizer(tmp_path / "nowhere.json")
     (tmp_path / "list.json").write_text(json.dumps([1]))
-    with pytest.raises(UserError, match="holds no JSON object"):
+    with pytest.raises(UserError, match="does not hold a JSON object"):
         load_tokenizer(tmp_path / "list.json")
     with pytest.raises(UserError, match="not the settings of a Music Reformer tokenizer"):
         tokenizer_from_json({"settings": 5})

@@ -184,7 +184,7 @@ def test_mistakes_leave_nothing_behind(config: EvaluateConfig, tmp_path: Path) -
         ({"generated": str(empty)}, "holds no MIDI file that can be used"),
         ({"output": str(tmp_path / "file")}, "is a file"),
         ({"split": "test"}, "the test split of .* is empty"),
-        ({"split": "train"}, "is what copies are searched in"),
+        ({"split": "train"}, "is where copies are searched for"),
         ({"split": "test", "checkpoint": None}, "the test split of .* is empty"),
     ):
         with pytest.raises(UserError, match=text):

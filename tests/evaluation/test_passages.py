@@ -95,11 +95,13 @@ def test_a_file_that_is_no_index_is_named(tmp_path: Path, content: bytes) -> Non
     (weights / FILE).write_bytes(packed())
     assert KnownPassages.load(weights) is not None
     (weights / FILE).write_bytes(content)
-    with pytest.raises(UserError, match=r"passages\.npz is no index of passages; remove it, or write it again$"):
+    with pytest.raises(UserError, match=r"passages\.npz is not an index of passages; remove it, or write it again$"):
         KnownPassages.load(weights)
 
 
 def test_music_without_beats_is_refused(tmp_path: Path) -> None:
     store = write_example_store(tmp_path / "store", config=TokenizerConfig(encoding="Performance"))
-    with pytest.raises(UserError, match=r"^data \(.*store\) has no beats, and passages are compared by them"):
+    with pytest.raises(
+        UserError, match=r"^data \(.*store\) has an encoding without beats, by which passages are compared"
+    ):
         index_passages(PassagesConfig(data=str(store.path), output=str(tmp_path)))

@@ -140,7 +140,7 @@ def test_without_a_piece_there_are_no_chords_of_it() -> None:
 @pytest.mark.parametrize("settings", [{"chords": "Am"}, {"density": 1}, {"dynamics": -2}])
 def test_weights_of_other_encodings_say_that_they_follow_none(settings: dict[str, object]) -> None:
     generator = stand_in("REMI")
-    with pytest.raises(UserError, match="these weights follow no chords"):
+    with pytest.raises(UserError, match="these weights cannot follow chords"):
         generator.start(full_score(), Request(length="2bars", **settings))
 
 

@@ -147,5 +147,5 @@ def test_what_cannot_come_again_is_refused() -> None:
         generator.start(full_score(), Request(form="8-9"))
     with pytest.raises(UserError, match="needs a piece whose bars can come again"):
         generator.start(None, Request(form="1"))
-    with pytest.raises(UserError, match="follow no chords, form"):
+    with pytest.raises(UserError, match="cannot follow chords, form"):
         stand_in("REMI").start(full_score(), Request(form="1"))

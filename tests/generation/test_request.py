@@ -66,9 +66,9 @@ def test_other_lengths_are_refused(text: str) -> None:
         ({"metre": 4}, "metre"),
         ({"metre": "7/8", "until_bar": 4}, "recomposed bars"),
         ({"sampling": {"temperature": 1.0}}, "sampling"),
-        ({"chords": "Am | H7"}, "'H7' is no chord"),
+        ({"chords": "Am | H7"}, "'H7' is not a known chord"),
         ({"chords": 5}, "chords"),
-        ({"form": "verse"}, "'verse' is no section"),
+        ({"form": "verse"}, "'verse' is not a section"),
         ({"form": 5}, "form"),
         ({"density": 5}, "density"),
         ({"register": 0.5}, "register"),
@@ -143,14 +143,14 @@ def test_the_command_line_takes_every_field_of_a_request_without_a_prefix() -> N
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({}, "give one of the two"),
-        ({"track": 1, "program": 40}, "give one of the two"),
+        ({}, "give exactly one of them"),
+        ({"track": 1, "program": 40}, "give exactly one of them"),
         ({"track": 1, "role": "sing"}, "play, rest, lock"),
         ({"track": -1}, "track"),
         ({"program": 128}, "program"),
         ({"track": 1, "density": 5}, "density"),
-        ({"program": 40, "role": "rest"}, "leave out all but its program"),
-        ({"program": 40, "register": 1}, "leave out all but its program"),
+        ({"program": 40, "role": "rest"}, "give its program only"),
+        ({"program": 40, "register": 1}, "give its program only"),
     ],
 )
 def test_what_is_no_part_is_refused(settings: dict, message: str) -> None:

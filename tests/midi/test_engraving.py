@@ -132,5 +132,5 @@ def test_what_takes_too_long_gets_a_sentence() -> None:
 
 def test_bars_that_are_too_full_get_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engraving, "MAX_ANSWER", 1000)
-    with pytest.raises(UserError, match="it has too many notes in its bars 1 to "):
+    with pytest.raises(UserError, match="it has too many notes in bars 1 to "):
         engrave(EXAMPLES["waltz"].score().dumps_midi(), "it", "0", "80")

@@ -35,7 +35,7 @@ def test_prompts_of_every_ending_are_found_and_others_are_counted(
     assert len(jobs) == len(MUSIC_SUFFIXES)
     assert {job.outputs[0].name for job in jobs} == {f"song{number}_1.mid" for number in range(len(MUSIC_SUFFIXES))}
     (said,) = caplog.messages
-    assert said.startswith(f"3 files in {folder} are passed over")
+    assert said.startswith(f"skipped 3 of the files in {folder}")
 
 
 def test_prompts_that_differ_in_their_ending_have_outputs_of_their_own(tmp_path: Path) -> None:
@@ -55,4 +55,4 @@ def test_a_corpus_has_the_same_endings(folder: Path) -> None:
 def test_so_does_what_evaluate_reads(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING), pytest.raises(Exception, match="is empty"):
         read_generated(folder)
-    assert caplog.messages[0].startswith(f"3 files in {folder} are passed over")
+    assert caplog.messages[0].startswith(f"skipped 3 of the files in {folder}")

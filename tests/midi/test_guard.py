@@ -96,7 +96,7 @@ def test_what_is_kept_is_the_file_out_of_its_wrapping() -> None:
     opened = open_guarded(gzip.compress(odd), name="song.mid.gz")
     assert opened.midi == odd
     assert opened.plain != odd
-    assert opened.notices == ["notes that never end are ended"]
+    assert opened.notices == ["notes without an end were ended"]
     assert [note[0] for note in json.loads(opened.roll)["tracks"][0]["notes"]] == [*SCALE, 30]
 
 

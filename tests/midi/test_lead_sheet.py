@@ -47,7 +47,7 @@ def test_written_and_read_again_it_is_the_same(text: str) -> None:
         ("", "must have at least one bar"),
         (" | | ", "must have at least one bar"),
         ("% | C", "first bar"),
-        ("H7", "'H7' is no chord that is known"),
+        ("H7", "'H7' is not a known chord"),
         ("|: C", "goes on for ever"),
         ("C :|", "goes on for ever"),
         ("|: C :| D", "goes on for ever"),

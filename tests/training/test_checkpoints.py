@@ -90,7 +90,7 @@ def test_without_sums_the_last_is_used_and_that_is_said(folder: Path, content: b
         (folder / "sums.json").write_bytes(content)
     name, step, said = found(folder)
     assert (name, step) == ("last.ckpt", 3)
-    assert "cannot be told" in said
+    assert "cannot be verified" in said
     (folder / "last.ckpt").write_bytes((folder / "last.ckpt").read_bytes()[:1000])
     assert found(folder)[:2] == ("previous.ckpt", 2)
 

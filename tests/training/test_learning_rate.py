@@ -34,5 +34,5 @@ def test_a_rate_is_told_and_the_same_folder_takes_the_run(tmp_path: Path, capsys
 def test_several_processes_are_refused(tmp_path: Path) -> None:
     store = write_store(tmp_path / "store", num_pieces=12, lengths=(20, 90)).path
     config = runs.small_config(store, tmp_path / "run", devices=2, strategy="ddp")
-    with pytest.raises(UserError, match=r"looked for in one process; set trainer\.devices=1"):
+    with pytest.raises(UserError, match=r"runs in one process; set trainer\.devices=1"):
         suggest_learning_rate(config)

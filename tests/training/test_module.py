@@ -156,7 +156,7 @@ def test_settings_that_cannot_be_are_named(store: Path, tmp_path: Path) -> None:
         (
             "strategy",
             "fsdp_cpu_offload",
-            r"trainer.strategy \(.fsdp_cpu_offload.\) keeps parts of a model .*; use fsdp",
+            r"trainer.strategy \(.fsdp_cpu_offload.\) is a sharded strategy .*; use fsdp",
         ),
         ("accelerator", "abacus", "accelerator=abacus .* cannot be used here"),
         ("strategy", "luck", "strategy=luck cannot be used here"),

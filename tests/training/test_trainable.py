@@ -48,5 +48,5 @@ def test_low_rank_changes_learn_alone_and_begin_at_nothing() -> None:
 
 
 def test_more_layers_than_there_are_is_refused() -> None:
-    with pytest.raises(UserError, match=r"^last_layers \(3\) must be at most the 2 layers that the model has$"):
+    with pytest.raises(UserError, match=r"^last_layers \(3\) must be at most 2, the number of layers of the model$"):
         chosen(trainable="last", last_layers=3)

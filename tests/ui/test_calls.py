@@ -61,13 +61,13 @@ def test_json_is_read_as_it_is() -> None:
         (b"\xff", "is not valid JSON"),
         (b"[" * 100_000, "is not valid JSON"),
         (b"[]", "must be a JSON object"),
-        (b'{"a": NaN}', "(NaN) is not one that JSON has"),
+        (b'{"a": NaN}', "(NaN) is not valid JSON"),
         (b'{"a": 1e999}', "(1e999) is too large"),
         (b'{"a": ' + b"1" * 30 + b"}", "(11111111111111111111...) is too large"),
         (json.dumps({"a": "x" * (MAX_TEXT + 1)}).encode(), f"longer than {MAX_TEXT} characters"),
         (json.dumps({"x" * (MAX_TEXT + 1): 1}).encode(), f"longer than {MAX_TEXT} characters"),
         (b'{"a": "\\ud800"}', "is not valid Unicode"),
-        (b'{"a": ' + b"[" * 9 + b"1" + b"]" * 9 + b"}", f"nested more than {MAX_DEPTH} deep"),
+        (b'{"a": ' + b"[" * 9 + b"1" + b"]" * 9 + b"}", f"nested more than {MAX_DEPTH} levels deep"),
     ],
     ids=lambda value: repr(value)[:30],
 )
@@ -98,7 +98,7 @@ def test_of_a_file_its_path_and_name_alone_are_handed_on() -> None:
 
 @pytest.mark.parametrize("value", [{"meta": 1}, [{"a": {"meta": None}}], {"a": [[{"meta": {}}]]}], ids=repr)
 def test_a_file_where_none_is_taken_is_refused_however_deep(value: Any) -> None:
-    with pytest.raises(UserError, match=r"^/paint takes no file there; a file is opened by /open\.$"):
+    with pytest.raises(UserError, match=r"^/paint does not take a file there; open it with /open\.$"):
         plain_call(PAINT, {"data": ["x", value]})
 
 

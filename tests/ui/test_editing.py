@@ -47,7 +47,7 @@ def test_an_edit_is_a_new_piece_and_the_old_one_stays(operations: Operations, mi
 
 def test_the_last_notes_stay(operations: Operations, midi_file: Path) -> None:
     piece = operations.open_file(midi_file, name=midi_file.name)
-    with pytest.raises(UserError, match="last notes of the piece"):
+    with pytest.raises(UserError, match="all the notes of the piece"):
         operations.edit(EditFields.read({"piece": piece["key"], "removed": rows_of(piece)}))
 
 

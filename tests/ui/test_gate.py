@@ -185,7 +185,7 @@ def test_a_body_that_is_too_long_is_cut_off_when_it_is(gate: Gate, behind: Behin
 
 def test_a_body_that_does_not_end_is_refused(gate: Gate) -> None:
     status, _, body = ask(gate, "POST", "/gradio_api/upload", b"x", ends=False)
-    assert (status, json.loads(body)["error"]) == (400, "The request ended before its body did.")
+    assert (status, json.loads(body)["error"]) == (400, "The request ended before its body was complete.")
 
 
 def test_all_bodies_that_come_in_are_bounded_together(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +211,7 @@ def test_who_listens_is_counted_and_to_nobody_nobody_listens(gate: Gate, turns: 
     assert ask(gate, "GET", "/gradio_api/queue/data?session_hash=me")[0] == 200
     assert turns.heard == [f"session of {EVENT}", "me"]
     status, _, body = ask(gate, "GET", "/gradio_api/queue/data?session_hash=you")
-    assert (status, "no such session" in json.loads(body)["error"]) == (404, True)
+    assert (status, "session does not exist" in json.loads(body)["error"]) == (404, True)
 
 
 def test_a_websocket_is_closed(gate: Gate) -> None:

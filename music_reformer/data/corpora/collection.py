@@ -54,13 +54,13 @@ def present_members(config: CorpusConfig) -> list[str]:
         UserError: the folder of one is missing.
     """
     root = Path(config.path or "")
-    require(root.is_dir(), f"corpus.path ({config.path}) is not a folder; name the one that holds all corpora")
+    require(root.is_dir(), f"corpus.path ({config.path}) is not a folder; name the folder that holds all corpora")
     names = [name for name in config.members if name not in config.without]
     for name in names:
         folder = root / config.members[name].folder
         require(
             folder.is_dir(),
-            f"{folder} is not there: it is the folder of {name}; {HOW_TO}, and corpus.without=[{name}] leaves it out",
+            f"the folder of {name}, {folder}, does not exist; {HOW_TO}, and corpus.without=[{name}] leaves it out",
         )
     return names
 

@@ -67,7 +67,7 @@ def download(
             if failures >= ATTEMPTS:
                 raise UserError(
                     f"{url} cannot be downloaded ({str(error) or type(error).__name__}); {_size(part) / 1e6:.1f} MB "
-                    "are downloaded, and the same command resumes"
+                    "have been downloaded, and the same command resumes"
                 ) from error
             time.sleep(WAIT * 2 ** (failures - 1))
     found = digest_of(part, meter)
@@ -103,8 +103,8 @@ def require_space(folder: Path, needed: float, what: str) -> None:
     free = shutil.disk_usage(folder).free
     if needed + SPARE > free:
         raise UserError(
-            f"{what} needs {(needed + SPARE) / 1e9:.1f} GB on the disk of {folder}, which has {free / 1e9:.1f} GB; "
-            "make room or name another folder with downloads=..."
+            f"{what} needs {(needed + SPARE) / 1e9:.1f} GB on the disk of {folder}, which has {free / 1e9:.1f} GB "
+            "free; make room, or name another folder with downloads=..."
         )
 
 
@@ -129,11 +129,13 @@ def _continue(url: str, part: Path, *, num_bytes: int | None, unpacked: float, t
         with open(part, "ab" if begin else "wb") as file:
             for chunk in response.iter_raw(CHUNK):
                 if total is not None and file.tell() + len(chunk) > total:
-                    raise UserError(f"{url} sends more than the {total:,} bytes that it announced; it was not accepted")
+                    raise UserError(
+                        f"{url} sends more than the {total:,} bytes that it announced; the file was not accepted"
+                    )
                 file.write(chunk)
                 meter.advance(len(chunk))
         if total is not None and _size(part) < total:
-            raise httpx.ReadError(f"{_size(part):,} of {total:,} bytes came")
+            raise httpx.ReadError(f"{_size(part):,} of {total:,} bytes arrived")
 
 
 @contextlib.contextmanager
@@ -160,7 +162,7 @@ def _begin(response: httpx.Response, part: Path, url: str) -> int:
         if response.headers.get("Content-Range", "").startswith(f"bytes {begin}-"):
             return begin
         part.unlink()
-        raise httpx.ReadError("the server sent a different part than requested")
+        raise httpx.ReadError("the server sent a different part from the one requested")
     if status == 200:
         return 0
     if status == 416:  # the part is longer than the file, which has changed

@@ -40,7 +40,7 @@ class CorpusFile:
 
 @dataclass
 class PassedOver:
-    """How many files of a folder are no files of music by their names."""
+    """How many files of a folder are not music files, by their names."""
 
     num_files: int = 0
 
@@ -74,7 +74,9 @@ def find_files(
             reason = f"{source} is not in {manifest.table.file}"
             yield CorpusFile(source=source, composition=source, split="train", reason=reason)
     if empty:
-        raise UserError(f"corpus.path ({config.path}) holds no files of music ({', '.join(MUSIC_SUFFIXES)})")
+        raise UserError(
+            f"corpus.path ({config.path}) holds no music files ({', '.join(MUSIC_SUFFIXES)}); choose another folder"
+        )
 
 
 def _walk(root: str, below: str, passed_over: PassedOver) -> Iterator[str]:

@@ -48,7 +48,7 @@ def write_store(
     if not counts.num_pieces:
         _leave_nothing(output)
         raise UserError(
-            f"none of the {counts.num_skipped} files in {config.corpus.path} could be used; most often: "
+            f"none of the {counts.num_skipped} files in {config.corpus.path} could be used; most frequent reason: "
             f"{counts.most_frequent_reason}"
         )
     tokenizer = MusicTokenizer(config.tokenizer)

@@ -21,12 +21,12 @@ MOST_METRES = 6
 MOST_GROUPS = 25
 MOST_OF_GROUP = 6
 KINDS_OF_REASONS = {
-    "unreadable": "damaged, cut short, or no MIDI file",
-    "no notes": "empty, or without a note",
+    "unreadable": "damaged, cut short, or not a MIDI file",
+    "no notes": "empty, or without notes",
     "few notes": "fewer notes than quality.min_notes",
     "one pitch": "fewer pitches than quality.min_pitches",
-    "drums only": "no instrument but drums",
-    "absurd tempo": "a mean tempo outside quality.min_bpm to quality.max_bpm",
+    "drums only": "no instruments but drums",
+    "absurd tempo": "a mean tempo below quality.min_bpm or above quality.max_bpm",
     "no tokens": "no note that the tokenizer has a token for",
     "too costly": "took too long or too much memory, or killed the process that read it",
     "not listed": "not in the publisher's table of splits",
@@ -69,7 +69,7 @@ def _about(manifest: CorpusManifest) -> str:
         parts.append(f"<p>Licence: {html.escape(manifest.licence)}</p>")
     if manifest.citation:
         parts.append(f"<p>Cite: {html.escape(manifest.citation)}</p>")
-    return "".join(parts) or "<p>A folder of MIDI files; no manifest tells of its source or licence.</p>"
+    return "".join(parts) or "<p>A folder of MIDI files; no manifest states its source or licence.</p>"
 
 
 def _tiles(counts: CorpusCounts) -> str:
@@ -122,7 +122,7 @@ def _skipped(counts: CorpusCounts) -> str:
     notes = "".join(
         f"<dt>{kind}</dt><dd>{html.escape(KINDS_OF_REASONS[kind])}</dd>" for kind, _ in _most(counts.skipped)
     )
-    return f"{ranking(bars)}<dl>{notes}</dl><p>Each file and its reason is a line of <code>skipped.jsonl</code>.</p>"
+    return f"{ranking(bars)}<dl>{notes}</dl><p><code>skipped.jsonl</code> lists each file with its reason.</p>"
 
 
 def _charts(counts: CorpusCounts) -> str:
@@ -144,7 +144,7 @@ def _charts(counts: CorpusCounts) -> str:
     ]
     metres = [Bar(number, metre, f"{number:,} pieces") for metre, number in _most(counts.metres, MOST_METRES)]
     figures = (
-        ("Length", _binned(counts.lengths, TOKEN_BOUNDS, short, "tokens of a piece", every=1)),
+        ("Length", _binned(counts.lengths, TOKEN_BOUNDS, short, "tokens per piece", every=1)),
         ("Duration", _binned(counts.durations, SECOND_BOUNDS, _clock, "minutes:seconds of a piece", every=2)),
         ("Pitch", histogram(pitches, across="MIDI pitch, drums left out")),
         ("Tempo", _binned(counts.tempos, BPM_BOUNDS, str, "quarter notes a minute, mean of a piece", every=5)),
@@ -178,7 +178,7 @@ def _groups(groups: Sequence[dict[str, Any]], config: PrepareConfig) -> str:
     dropped = sum(not piece["used"] for group in groups for piece in group["pieces"])
     across = sum(len({piece["split"] for piece in group["pieces"]}) > 1 for group in groups)
     policy = (
-        f"pieces left out, so that no group is in two splits (what is tested on stays): {dropped:,}"
+        f"pieces left out, so that no group is in two splits (test and validation pieces stay): {dropped:,}"
         if config.near_duplicates == "drop"
         else "all are used (<code>near_duplicates=report</code>)"
     )

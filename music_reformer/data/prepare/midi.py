@@ -70,9 +70,7 @@ def prepare_midi(config: PrepareConfig, output: Path, *, progress: bool) -> Toke
             passed_over = PassedOver()
             journal.set_files(corpus_files(config.corpus, manifest, passed_over))
             if passed_over.num_files:
-                console.print(
-                    f"{passed_over.num_files:,} files passed over: their names do not end as files of music do"
-                )
+                console.print(f"{passed_over.num_files:,} files skipped: by their names, they are not music files")
             _encode_all(config, journal, console)
             with console.status("removing duplicates and writing the store"):
                 write_store(output, journal, config, manifest, settings)
@@ -92,7 +90,7 @@ def _naming(output: Path) -> Iterator[None]:
             yield
     except sqlite3.Error as error:
         raise UserError(
-            f"{output} cannot be written ({error}); see whether the disk is full, then give the same command again"
+            f"{output} cannot be written ({error}); check whether the disk is full, then run the same command again"
         ) from error
 
 

@@ -24,7 +24,7 @@ def fault_of(score: symusic.Score, config: QualityConfig) -> tuple[str, str] | N
     """
     num_notes = score.note_num()
     if num_notes == 0:
-        return "no notes", "has no notes of any length"
+        return "no notes", "has no notes"
     if not config.drums_only and all(track.is_drum for track in score.tracks):
         return "drums only", "has no instruments but drums"
     if num_notes < config.min_notes:
@@ -36,6 +36,6 @@ def fault_of(score: symusic.Score, config: QualityConfig) -> tuple[str, str] | N
     if not config.min_bpm <= bpm <= config.max_bpm:
         return (
             "absurd tempo",
-            f"goes at {bpm:.1f} quarter notes a minute, not {config.min_bpm:g} to {config.max_bpm:g} (quality)",
+            f"has a mean of {bpm:.1f} bpm, not {config.min_bpm:g} to {config.max_bpm:g} (quality.min_bpm, max_bpm)",
         )
     return None

@@ -176,7 +176,7 @@ def read_sequences(path: str | Path, *, padding: int | None = None) -> dict[str,
     splits = content if isinstance(content, dict) else {UNSPLIT: content}
     unknown = sorted(set(splits) - {*_SPLITS, UNSPLIT})
     if unknown:
-        raise UserError(f"{path} has the key {unknown[0]!r}; its splits must be among {', '.join(_SPLITS)}")
+        raise UserError(f"{path} has the unknown key {unknown[0]!r}; its splits must be among {', '.join(_SPLITS)}")
     found: dict[str, list[Frames]] = {}
     for name, sequences in splits.items():
         found[_SPLITS.get(name, name)] = [
@@ -203,7 +203,7 @@ def _frames(sequence: Any, padding: int | None, where: str) -> Frames:
     if not np.array_equal(values[~empty], np.rint(values[~empty])):
         raise UserError(f"{where} holds numbers that are not whole")
     if (values[~empty] < 0).any():
-        raise UserError(f"{where} holds {int(values[~empty].min())}; negative values must be named by corpus.padding")
+        raise UserError(f"{where} holds {int(values[~empty].min())}; only corpus.padding may be negative")
     filled = np.flatnonzero(~empty.all(axis=1))
     length = int(filled[-1]) + 1 if filled.size else 0
     return np.where(empty, NOTHING, values)[:length].astype(np.int64)

@@ -97,7 +97,7 @@ export class BlindTest {
     const preferred = { a, b }[choice] ?? "";
     const row = { date: new Date().toISOString(), piece: this.piece.version.name, seed, settings: JSON.stringify(settings), a, b, preferred };
     remember(NAME, JSON.stringify([...choices(), row].slice(-MAX_CHOICES)));
-    const said = `A was ${a}, B was ${b}. Here are two again. `;
+    const said = `A was ${a}, B was ${b}. Here are two more. `;
     announce(said);
     this.#draw(said);
   }

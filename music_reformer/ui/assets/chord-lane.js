@@ -43,7 +43,7 @@ export class ChordLane {
     const { asked, piece } = this.lanes;
     if (chosen) return `bars ${chosen.from + 1} to ${chosen.to + 1} selected`;
     const heard = spoken(piece.score.chords?.[bar] ?? "");
-    if (!this.lanes.isNew(bar)) return `bar ${bar + 1}: ${heard || "no chord known"}`;
+    if (!this.lanes.isNew(bar)) return `bar ${bar + 1}: ${heard || "chord unknown"}`;
     const wish = spoken(asked.chordsByBar()[bar - asked.bars.first]);
     return `new bar ${bar + 1}: ${wish ? `asked ${wish}` : "open"}${heard ? `, ${piece.wantsSameBars ? "played" : "until now"} ${heard}` : ""}`;
   }
@@ -129,7 +129,7 @@ export class ChordLane {
     const { asked } = this.lanes;
     const { first, count } = asked.bars;
     const { sheet, next } = withTyped(asked.sheet, bar - first, typed, count);
-    this.#ask(sheet, typed.trim() ? `Asked from bar ${bar + 1}: ${typed}` : `Bar ${bar + 1} is open`);
+    this.#ask(sheet, typed.trim() ? `Chords from bar ${bar + 1}: ${typed}` : `Bar ${bar + 1} is open`);
     this.#moveTo(typed.trim() ? Math.min(first + next, first + count - 1) : bar);
   }
 

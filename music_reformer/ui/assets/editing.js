@@ -216,7 +216,7 @@ export class Editing {
     const notes = this.selected;
     if (!notes.length) return;
     this.cursor = { tick: this.#clipboard.take(this.score, notes), pitch: notes[0].pitch };
-    this.#say(`Copied ${count(notes.length, "note")}; they go to ${placeName(this.score, this.cursor.tick)}`);
+    this.#say(`Copied ${count(notes.length, "note")}, to paste at ${placeName(this.score, this.cursor.tick)}`);
     this.#show();
   }
 

@@ -61,10 +61,10 @@ export class MidiMenu {
     const { outputs } = this.ports;
     const { port } = this.out;
     $("midi-output").replaceChildren(new Option("This page only", ""), ...outputs.map(({ id, name }) => new Option(name || "A MIDI port", id)));
-    if (!outputs.length) this.#say("No MIDI port is there; one that is plugged in appears at once.");
+    if (!outputs.length) this.#say("There is no MIDI port; plug one in, and it appears here at once.");
     if (port && !outputs.some(({ id }) => id === port.id)) {
       this.#choose("");
-      announce(`${port.name} is gone; the music sounds here`);
+      announce(`${port.name} was unplugged; the music plays on this page`);
     }
     $("midi-output").value = this.out.port?.id ?? "";
   }

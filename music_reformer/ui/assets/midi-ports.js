@@ -2,7 +2,7 @@
 
 /** Why there are none here, as a sentence for the visitor, or null. */
 export function midiObstacle() {
-  if (!window.isSecureContext) return "MIDI devices need https, or the page on the server itself.";
+  if (!window.isSecureContext) return "MIDI devices need https: use it, or open the page on the server itself.";
   if (!navigator.requestMIDIAccess) return "This browser has no Web MIDI: Chrome, Edge, Opera and Firefox have it.";
   return null;
 }

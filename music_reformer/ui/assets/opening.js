@@ -167,7 +167,7 @@ function tellOpened(given, problems) {
   const tried = Math.min(given, MAX_PIECES);
   announce(`${count(tried - problems.length, "piece")} opened`);
   const refused = problems.map(({ file, error }) => `${file.name}: ${error instanceof Problem ? error.message : "cannot be opened."}`);
-  if (given > tried) refused.push(`Of ${given} files the first ${tried} were opened; open the others afterwards.`);
+  if (given > tried) refused.push(`The first ${tried} of ${given} files were opened; open the others afterwards.`);
   if (refused.length) complain(new Problem(refused.join(" ")));
 }
 

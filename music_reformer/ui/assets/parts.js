@@ -67,7 +67,7 @@ export class Parts {
       return does.length ? [`${name} ${does.join(", ")}`] : [];
     });
     const stays = [...this.#asked.values()].some(({ role }) => role === "lock");
-    this.#find("parts-note").textContent = [...(told.length ? [`${told.join("; ")}.`] : []), ...(stays ? ["To stay, a part needs bars that are marked on the roll."] : [])].join(" ");
+    this.#find("parts-note").textContent = [...(told.length ? [`${told.join("; ")}.`] : []), ...(stays ? ["A part can stay only in bars that are marked on the roll; mark some."] : [])].join(" ");
   }
 
   /** Fields of an order: the wishes of all parts, and the parts of which more is asked. `recomposes`: bars of the piece are

@@ -11,7 +11,7 @@ import { Take } from "./taking.js";
 
 const $ = (id) => document.getElementById(id);
 const MOST = 800;  // notes in one order
-const UNKNOWN = "This piece was kept by an older page. Open its file again to record onto it.";
+const UNKNOWN = "This piece was kept by an older version of the page. Open its file again to record onto it.";
 
 export class Recording {
   #now = null;  // {version, take, score, track} while it records

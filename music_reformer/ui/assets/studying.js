@@ -68,7 +68,7 @@ export class Studying {
       job.waits = waits;
       if (waits) job.holdUp();
       if (event === "study") note(`Studying your piece: ${Math.round(100 * job.done)} %`);
-      else note(likelier > 0 ? "Your piece has been studied." : "Your piece has been studied: the model gains nothing from it.");
+      else note(likelier > 0 ? "Your piece has been studied." : "Your piece has been studied, but it taught the model nothing.");
       job.onProgress?.(job.done);
     };
     // Where it fails the music is composed without it, and whatever is wrong shows then.

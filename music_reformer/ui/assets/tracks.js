@@ -74,7 +74,7 @@ export class Tracks {
 
   #onlyButton({ name }, place) {
     const button = Object.assign(document.createElement("button"), { type: "button", className: "track-only", textContent: "Only", hidden: true });
-    button.title = `Of the marked bars, compose ${name} alone anew`;
+    button.title = `Compose only ${name} anew in the marked bars`;
     button.setAttribute("aria-label", `Only ${name} in the marked bars`);
     button.addEventListener("click", () => this.onChoose(place));
     return button;

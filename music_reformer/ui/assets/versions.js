@@ -88,7 +88,7 @@ export class Versions {
     const label = edits > 1 && !version.isNamed ? `${edits} edits` : version.label;
     const pill = Object.assign(document.createElement("button"), { type: "button", textContent: label });
     pill.style.transform = `translate(${column * COLUMN}px, ${row * ROW}px)`;
-    pill.title = `${version.label} · ${count(wholeBars(version.score), "bar")} · F2 or a click on the one in view names it`;
+    pill.title = `${version.label} · ${count(wholeBars(version.score), "bar")} · F2, or a click on the version in view, renames it`;
     if (version === this.current) pill.setAttribute("aria-current", "true");
     pill.setAttribute("aria-keyshortcuts", "F2");
     pill.addEventListener("click", () => (version === this.current ? this.#askForName(pill, version) : this.onGo(version)));

@@ -125,12 +125,12 @@ def test_near_duplicates_in_two_corpora_are_kept_once(tmp_path: Path) -> None:
 
 def test_what_is_missing_is_one_sentence(tmp_path: Path) -> None:
     config = collection(tmp_path / "nowhere")
-    with pytest.raises(UserError, match=r"nowhere\) is not a folder; name the one that holds all corpora"):
+    with pytest.raises(UserError, match=r"nowhere\) is not a folder; name the folder that holds all corpora"):
         list(corpus_files(replace(config, groups=None), CorpusManifest()))
     (tmp_path / "1").mkdir()
     with pytest.raises(UserError, match=r"table of groups .*groups\.csv cannot be used"):
         list(corpus_files(collection(tmp_path), CorpusManifest()))
-    with pytest.raises(UserError, match=r"deep/2 is not there: .*docs/corpora\.md.*corpus\.without=\[second\]"):
+    with pytest.raises(UserError, match=r"deep/2, does not exist; docs/corpora\.md.*corpus\.without=\[second\]"):
         list(corpus_files(collection(tmp_path, groups=None), CorpusManifest()))
 
 

@@ -49,7 +49,7 @@ def test_it_goes_on_where_the_connection_broke(site: Site, tmp_path: Path) -> No
 
 def test_it_goes_on_after_a_run_that_gave_up(site: Site, tmp_path: Path) -> None:
     site.cut = [1_000_000] + [0] * (module.ATTEMPTS - 1)
-    with pytest.raises(UserError, match=r"downloaded .* MB are downloaded, and the same command resumes"):
+    with pytest.raises(UserError, match=r"downloaded .* MB have been downloaded, and the same command resumes"):
         fetch(site, tmp_path / "a.zip")
     assert not (tmp_path / "a.zip").exists()
     here = (tmp_path / "a.zip.part").stat().st_size
@@ -105,7 +105,7 @@ def test_a_full_disk_is_told_before_anything_is_written(
 ) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, module.SPARE + 2 * len(CONTENT) - 1))
-    with pytest.raises(UserError, match=r"needs 0\.1 GB on the disk of .*, which has 0\.1 GB; make room"):
+    with pytest.raises(UserError, match=r"needs 0\.1 GB on the disk of .*, which has 0\.1 GB free; make room"):
         fetch(site, tmp_path / "a.zip")
     assert not list(tmp_path.iterdir())
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, module.SPARE + 2 * len(CONTENT)))

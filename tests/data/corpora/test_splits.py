@@ -70,7 +70,7 @@ def test_files_of_one_folder_are_one_composition_where_the_manifest_says_so(tmp_
 def test_mistakes_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere\) is not a folder"):
         list_files(CorpusConfig(path=str(tmp_path / "nowhere")))
-    with pytest.raises(UserError, match="holds no files of music"):
+    with pytest.raises(UserError, match="holds no music files"):
         list_files(CorpusConfig(path=str(tmp_path)))
 
 

@@ -129,7 +129,7 @@ def test_a_corpus_of_which_nothing_is_known_has_a_page() -> None:
     summary = CorpusCounts()
     summary.add(outcome(0, key=None))
     text = Page(report_page(summary, [], CorpusManifest(), CONFIG)).text
-    assert "no manifest tells of its source or licence" in text
+    assert "no manifest states its source or licence" in text
     assert "every file is used" in text
     assert "None found" in text
 

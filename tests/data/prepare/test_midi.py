@@ -108,7 +108,7 @@ def test_every_skipped_file_is_told_with_its_reason(finished: TokenStore) -> Non
         "broken.mid": ("unreadable", "cut short"),
         "drums.mid": ("drums only", "has no instruments but drums"),
         "empty.mid": ("no notes", "is empty"),
-        "hurry.mid": ("absurd tempo", r"goes at 2000\.0 quarter notes a minute, not 10 to 480"),
+        "hurry.mid": ("absurd tempo", r"has a mean of 2000\.0 bpm, not 10 to 480"),
         "one note.mid": ("few notes", "has 1 notes, fewer than 8"),
         "silent.mid": ("no notes", "holds no notes"),
         "siren.mid": ("one pitch", "has 1 pitches, fewer than 2"),
@@ -269,7 +269,7 @@ def test_a_folder_of_something_else_is_refused(midi_folder: Path, tmp_path: Path
 def test_nothing_is_written_where_nothing_can_be_prepared(tmp_path: Path) -> None:
     (tmp_path / "midi").mkdir()
     config = config_for(tmp_path / "midi", tmp_path / "store")
-    with pytest.raises(UserError, match="holds no files of music"):
+    with pytest.raises(UserError, match="holds no music files"):
         prepare(config, progress=False)
     (tmp_path / "midi" / "bad.mid").write_text("no music")
     with pytest.raises(UserError, match=r"none of the 1 files .* could be used; most often: it is not a MIDI file"):

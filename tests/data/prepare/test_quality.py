@@ -22,7 +22,7 @@ def with_pitches(*pitches: int, is_drum: bool = False) -> symusic.Score:
 @pytest.mark.parametrize(
     ("score", "kind", "sentence"),
     [
-        (with_pitches(), "no notes", "has no notes of any length"),
+        (with_pitches(), "no notes", "has no notes"),
         (with_pitches(*[36, 38] * 8, is_drum=True), "drums only", "no instruments but drums"),
         (with_pitches(60, 62, 64), "few notes", r"has 3 notes, fewer than 8 (quality.min_notes)"),
         (with_pitches(*[60] * 8), "one pitch", r"has 1 pitches, fewer than 2 (quality.min_pitches)"),
@@ -42,7 +42,7 @@ def test_bounds_are_those_of_the_settings() -> None:
     assert fault_of(drums, QualityConfig(drums_only=True)) is None
     assert fault_of(three, QualityConfig(min_notes=3, max_bpm=100.0)) == (
         "absurd tempo",
-        "goes at 120.0 quarter notes a minute, not 10 to 100 (quality)",
+        "has a mean of 120.0 bpm, not 10 to 100 (quality.min_bpm, max_bpm)",
     )
 
 
