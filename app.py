@@ -7,6 +7,7 @@ import sys
 
 from music_reformer.config import AppConfig
 from music_reformer.errors import UserError
+from music_reformer.exit import leave
 from music_reformer.ui.command import app
 
 
@@ -47,4 +48,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -24,7 +24,7 @@ from music_reformer import config as settings
 from music_reformer.batch.settings import GenerateConfig
 from music_reformer.config.checked import type_hints, without_none
 from music_reformer.errors import Stopped, UserError, sentence_of
-from music_reformer.training.processes import leave
+from music_reformer.exit import leave
 
 USAGE = """music-reformer: compose long music with a Reformer
 

@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "music_reformer"
 # What each part may import of the package; a part may always import itself.
 MAY_IMPORT = {
     "errors": set(),
+    "exit": set(),
     "ray_cluster": {"cores", "errors"},
     "config": {"errors"},
     "model": {"config", "errors", "files"},
@@ -38,7 +39,7 @@ MAY_IMPORT = {
     "files": {"errors"},
     "evaluation": {"config", "errors", "files", "midi", "model", "data"},
     "ui": {"config", "cores", "errors", "files", "midi", "model", "evaluation", "generation"},
-    "cli": {"config", "errors", "data", "training", "generation", "evaluation", "batch"},
+    "cli": {"config", "errors", "exit", "data", "training", "generation", "evaluation", "batch"},
     "sweep": {"cli", "config", "errors", "training"},
     "__main__": {"cli"},
 }

@@ -47,6 +47,8 @@ from music_reformer.ui.uploads import Uploads
 MOST_AT_ONCE = 4
 # Of which Gradio keeps what they last sent; a visitor has a new one for every call.
 MAX_SESSIONS = 500
+# Seconds for what is being composed to end, and for its visitors to be told, when the page closes.
+CLOSING = 1.5
 
 
 class PageServer(gr.Server):
@@ -161,7 +163,10 @@ def _say_where(page: gr.Server, address: str) -> None:
 def close_page(page: gr.Server) -> None:
     """End what is being composed, stop serving, and leave nothing but visitors' pieces behind."""
     page.state.operations.stop_all()
-    page.get_blocks().close(verbose=False)
+    # In a thread, because it waits for open streams for as long as they last.
+    closing = threading.Thread(target=page.get_blocks().close, kwargs={"verbose": False}, name="close", daemon=True)
+    closing.start()
+    closing.join(CLOSING)
     page.state.temporary.remove()
 
 

@@ -11,9 +11,9 @@ from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor
 
 from music_reformer.config import ModelConfig, OptimizerConfig
+from music_reformer.exit import leave
 from music_reformer.model.reformer import ReformerLM
 from music_reformer.training.optimizer import build_optimizer
-from music_reformer.training.processes import leave
 
 ROWS, LENGTH, VOCABULARY = 4, 64, 40
 

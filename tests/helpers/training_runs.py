@@ -16,7 +16,7 @@ from helpers.ports import free_port
 from helpers.small_models import SMALLEST
 from music_reformer.config import AugmentConfig, ModelConfig, OptimizerConfig, TrainConfig, TrainerConfig
 from music_reformer.errors import Stopped
-from music_reformer.training.processes import leave
+from music_reformer.exit import leave
 
 # Generous: the machine may be busy with a training.
 JOIN_SECONDS = 240

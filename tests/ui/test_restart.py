@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,21 +19,26 @@ from music_reformer.midi.examples import EXAMPLES
 
 REPOSITORY = Path(__file__).parent.parent.parent
 SONG = EXAMPLES["waltz"].score().dumps_midi()
-# app.py with the stand-in generator.
+# app.py with the stand-in generator. With "deaf" for its seconds, compositions cannot be stopped.
 PROGRAM = """
 import sys
 from helpers.stand_in_generator import StandInGenerator
 from music_reformer.generation.generator import Generator
-Generator.load = classmethod(lambda cls, *_, **__: StandInGenerator(seconds=float(sys.argv[1])))
+from music_reformer.ui.operations import Operations
+seconds = 1000 if sys.argv[1] == "deaf" else float(sys.argv[1])
+Generator.load = classmethod(lambda cls, *_, **__: StandInGenerator(seconds=seconds))
+if sys.argv[1] == "deaf":
+    Operations.stop_all = lambda self: None
 import app
-sys.exit(app.main(["--no-browser", *sys.argv[2:]]))
+from music_reformer.exit import leave
+leave(app.main(["--no-browser", *sys.argv[2:]]))
 """
 
 
 class Page:
     """`python app.py` in a process of its own."""
 
-    def __init__(self, *arguments: str, seconds: float, temporary: Path) -> None:
+    def __init__(self, *arguments: str, seconds: float | str, temporary: Path) -> None:
         paths = [str(REPOSITORY / "tests"), str(REPOSITORY)]
         self.process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, str(seconds), *arguments],
@@ -41,6 +47,7 @@ class Page:
             stderr=subprocess.STDOUT,
             text=True,
             cwd=temporary,
+            start_new_session=True,
         )
         assert self.process.stdout is not None
         self.lines: list[str] = []
@@ -60,6 +67,14 @@ class Page:
         self._rest.join(timeout=60)
         return code
 
+    def has_children(self) -> bool:
+        """Whether processes that the page started outlive it."""
+        try:
+            os.killpg(self.process.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
 
 @pytest.fixture
 def temporary(tmp_path: Path) -> Path:
@@ -72,7 +87,7 @@ def temporary(tmp_path: Path) -> Path:
 def start(tmp_path: Path, temporary: Path) -> Iterator[Callable[..., Page]]:
     pages: list[Page] = []
 
-    def started(*arguments: str, seconds: float = 0.2) -> Page:
+    def started(*arguments: str, seconds: float | str = 0.2) -> Page:
         kept = () if "--folder" in arguments else ("--folder", str(tmp_path / "kept"))
         pages.append(Page(*kept, *arguments, seconds=seconds, temporary=temporary))
         return pages[-1]
@@ -104,13 +119,21 @@ def test_what_a_visitor_has_survives_a_restart_and_nothing_else_does(
     assert call(again.address, "compose", {"piece": variation["key"], "length": "2bars"})["event"] == "done"
 
 
-def test_a_signal_ends_what_is_being_composed(start: Callable[..., Page], temporary: Path) -> None:
-    page = start(seconds=1000)
+@pytest.mark.parametrize("seconds", [1000, "deaf"], ids=["that stops", "that does not stop"])
+def test_a_signal_ends_what_is_being_composed(
+    start: Callable[..., Page], temporary: Path, seconds: float | str
+) -> None:
+    page = start(seconds=seconds)
     event = order(page.address, "compose", [{"length": "128bars"}]).json()["event_id"]
     with CLIENT.stream("GET", f"{page.address}gradio_api/call/compose/{event}") as stream:
         assert next(line for line in stream.iter_lines() if "ticket" in line)
         assert page.end(signal.SIGTERM) == 0
     assert left_behind(temporary) == []
+    # A process that reads a visitor's file looks once a second whether the page is still there.
+    deadline = time.monotonic() + 60
+    while page.has_children():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     assert not [line for line in page.lines if "Traceback" in line], page.lines
 
 
