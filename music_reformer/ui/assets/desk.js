@@ -153,7 +153,9 @@ export class Desk {
     const again = Object.assign(document.createElement("button"), { type: "button", textContent: `seed ${run.seed}` });
     again.title = "Use this seed again";
     again.addEventListener("click", () => this.onSeed(run.seed));
-    text.replaceChildren("Made with ", again, `. ${chosenFrom(run)} ${droppedBars(run)} ${losses(run)}`);
+    const made = Object.assign(document.createElement("span"), { className: "unbroken" });
+    made.append(again, ".");
+    text.replaceChildren("Made with ", made, ` ${chosenFrom(run)} ${droppedBars(run)} ${losses(run)}`);
   }
 
   /** Where to listen from when new music comes: two bars before it, so that the join is heard. */
