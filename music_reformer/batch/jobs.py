@@ -71,7 +71,7 @@ def _stems(prompts: str | None, output: Path) -> list[tuple[Path | None, Path]]:
         raise UserError(f"prompts ({root}) does not exist; name a music file or a folder of them")
     if root.is_file():
         return [(root, output / without_suffix(root).name)]
-    # The output may lie inside the folder of prompts; what we wrote there is no prompt.
+    # The output may lie inside the folder of prompts; what we wrote there is not a prompt.
     inside = output.resolve()
     if inside == root.resolve():
         raise UserError(f"output ({output}) must not be the folder of the prompts; choose another one")

@@ -77,7 +77,7 @@ class Runner:
         config: of the batch.
         generator: with the weights of the batch.
         training: the pieces that outputs are searched for copies of; None: no search.
-        passages: those of the training set, as they come with the weights; None: they come with none.
+        passages: those of the training set that come with the weights; None: there are none.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Runner:
         self.config = config
         self.generator = generator
         self.training, self.passages = training, passages
-        # The prompt that was studied last, and by whom: jobs of one prompt with other seeds follow each other.
+        # The prompt that was studied last, and its generator: jobs of one prompt with other seeds follow each other.
         self._studied: tuple[Path | None, Generator] = (None, generator)
 
     @classmethod

@@ -337,7 +337,7 @@ class AugmentConfig(Checked):
     programs: float = bounded(0.0, 0, 1)
     # Probability that all instruments of a piece become one (drums stay drums; REMI, TSD and Parts).
     one_program: float = bounded(0.0, 0, 1)
-    # Probability that some bars, or an instrument of some bars, are written at the end, behind what follows them (REMI
+    # Probability that some bars, or an instrument of some bars, are written at the end, after what follows them (REMI
     # and Parts): the model learns to compose them with both sides in view (docs/decisions/005).
     infill: float = bounded(0.0, 0, 1)
     # Probability that a piece without such a hole is divided into sections: with REMI each for some of the instruments,

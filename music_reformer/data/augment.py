@@ -23,7 +23,7 @@ MAX_HOLE_BARS = 16
 # The longest section of a piece is one of these. If all sections have one or two bars, only the names tell which
 # instruments play, so such pieces teach the model to read them (docs/decisions/008).
 LONGEST_SECTIONS_BARS = (1, 2, 4, 16)
-# Of pieces with directions: the share from which parts are taken away, and how often a kind, or a section, is told.
+# Of pieces with directions: the share from which parts are taken away, and how often a kind, or a section, is stated.
 THINNED = 0.3
 GIVEN = 0.85
 _PITCH_KINDS = ("Pitch", "NoteOn", "NoteOff")

@@ -121,7 +121,7 @@ class PieceIndex(Sequence[Piece]):
 
         Args:
             path: `index.jsonl`.
-            num_tokens: of the store; the pieces must lie within them, one behind the other.
+            num_tokens: of the store; the pieces must lie within them, one after the other.
 
         Raises:
             OSError, ValueError, TypeError, KeyError: it is missing or damaged.

@@ -99,7 +99,7 @@ class KnownPassages:
 
 
 def _read(path: Path) -> tuple[Bits, dict[str, Any]]:
-    """The bits and the facts of an index, from weights that may be a stranger's. Raises for a file that is none."""
+    """The bits and the facts of an index, from weights that may be a stranger's. Raises for a file that is not one."""
     with zipfile.ZipFile(path) as archive:  # `write` compresses nothing, so no more memory than the file is large
         if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
             raise ValueError("it is compressed")

@@ -1,8 +1,8 @@
 """Which of several continuations stays closest to the piece: the order in which they are shown, or kept.
 
 By the nine checks of `checks.py`, whose distances are added up: a continuation that fails one is worse than one that
-comes near the limit of several. What the harness finds with this choice is reported apart (docs/benchmarks.md), because
-it measures by the same checks.
+comes near the limit of several. What the harness finds with this choice is reported separately (docs/benchmarks.md),
+because it measures by the same checks.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ class ReformerLM(nn.Module):
         """Draw the hash rotations of all layers and rows for a training step; None goes back to the stored ones.
 
         The stored ones are always used in `eval()`. The seed and the number of a row among those of all processes
-        decide, so that a resumed run hashes as one that went on, and several processes as one with as many rows.
+        decide, so that a resumed run hashes as an uninterrupted one, and several processes as one with as many rows.
 
         Args:
             seed: of the step, at least 0.

@@ -163,7 +163,7 @@ def _load_folder(folder: Path) -> LoadedWeights:
     path = folder / TENSORS
     try:
         with naming(path), safe_open(path, framework="pt") as opened:
-            shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118 - no dict
+            shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118 - not a dict
         _check_shapes(config, _learnt(shapes), folder)
         tensors = _learnt(load_file(path))
     except SafetensorError as error:

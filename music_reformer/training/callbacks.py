@@ -164,7 +164,7 @@ class Validator(AfterStep):
         losses = [CorpusLoss(name, total, targets, notes) for name, (total, targets, notes) in rows if targets]
         if len(batches.corpora) > 1:
             self.by_corpus = losses
-        # A corpus that is only validated on counts for nothing, unless none is trained on.
+        # A corpus that is validated on but not trained on has no weight, unless none is trained on.
         weights = [self._shares.get(loss.corpus, 0.0) for loss in losses]
         if not sum(weights):
             weights = [loss.num_targets for loss in losses]
@@ -174,7 +174,7 @@ class Validator(AfterStep):
 class Journal(AfterStep):
     """Writes the loss curves to metrics.csv and TensorBoard, and shows where the run stands.
 
-    The training loss of a row is the mean over all targets since the row before.
+    The training loss of a row is the mean over all targets since the previous row.
 
     Args:
         file: the CSV.
@@ -280,10 +280,10 @@ class Saver(AfterStep):
 
     Args:
         folder: of the run.
-        every: steps between checkpoints; one is saved too at the best validation so far and at the end.
+        every: steps between checkpoints; one is also saved at the best validation so far and at the end.
         validator: whose losses decide what is best; without any, the last weights are exported.
         average: of the weights; it is what is exported, while a checkpoint has both.
-        info: what to say of the data in the weights' settings.
+        info: what the settings of the weights say about the data.
         progress: where to say that something was saved.
     """
 

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: the last, the one before it and the best, with their sums.
+"""The checkpoints of a run: the last, the one before it and the best, with their checksums.
 
 A disk or a copy over the network may change bytes silently. `sums.json` holds the sha256 of each checkpoint, so
 that a damaged one is noticed when a run goes on, and the one before it is used. Files get their names one after

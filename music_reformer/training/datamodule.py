@@ -68,7 +68,7 @@ class RowDataModule(pl.LightningDataModule):
         self._epoch = (0, 0, 0)
 
     def on_before_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
-        """Note what epoch a batch is of: a resumed run need not plan those before it, a pass over the corpus each."""
+        """Note the epoch of a batch: a resumed run need not plan the epochs before it, each a pass over the corpus."""
         if "epoch" in batch:
             self._epoch = tuple(batch["epoch"].tolist())
         return batch

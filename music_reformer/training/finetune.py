@@ -127,7 +127,7 @@ def _train_config(config: FinetuneConfig, loaded: LoadedWeights, store: TokenSto
     )
 
 
-# Share of pieces with a hole, and of the others those with names: enough for weights not to forget what they can do.
+# Share of pieces with a hole, and share of the others with names: enough to keep what the weights can do.
 HOLE_SHARE, NAMED_SHARE = 0.3, 0.3
 # Peak learning rates: a small part of what training from noise takes; LoRA's matrices begin at zero.
 RATES = {"all": 2e-4, "last": 4e-4, "lora": 2e-3}

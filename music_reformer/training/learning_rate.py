@@ -1,7 +1,7 @@
 """`music-reformer learning-rate`: runs a learning-rate range test (Smith, arXiv 1506.01186, section 3.3) and exits.
 
-The rate grows from step to step, and where the loss falls fastest is the rate to begin with. Lightning does it. With
-Muon, whose steps are as long as its rate says whatever the gradient, the answer is a first guess.
+The rate grows from step to step, and the answer is the rate at which the loss falls fastest. Lightning runs the test.
+With Muon, whose step length depends on the rate but not on the gradient, the answer is a first guess.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def suggest_learning_rate(config: TrainConfig) -> Path:
 
 
 def range_test(trainer: pl.Trainer, module: pl.LightningModule, data: pl.LightningDataModule) -> tuple[float, Path]:
-    """Look for a learning rate.
+    """Run the test.
 
     Args:
         trainer: of one process.

@@ -60,7 +60,7 @@ def plot_rates(rates: Sequence[float], losses: Sequence[float], chosen: float, o
 
 
 def _axes() -> Any:
-    # Imported here, since a training that never ends well needs no drawing; the Agg canvas needs no screen.
+    # Imported here, since a run that fails needs no drawing; the Agg canvas needs no screen.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

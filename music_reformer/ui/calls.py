@@ -70,7 +70,7 @@ def read_fields(schema: type[Fields], data: Any, *, name: str) -> Fields:
     """An object of JSON as a dataclass that checks itself.
 
     Raises:
-        UserError: it is no object, or has a field that is unknown or breaks its rule.
+        UserError: it is not an object, or has a field that is unknown or breaks its rule.
     """
     require(isinstance(data, dict), f'The {name} must be a JSON object, such as {{"field": value}}.')
     known = {each.name for each in fields(schema)}  # type: ignore[arg-type]
@@ -83,7 +83,7 @@ def plain_call(endpoint: Endpoint, sent: dict[str, Any]) -> dict[str, Any]:
     """A call as it is passed on to Gradio: all arguments, and the session that receives its reports.
 
     Raises:
-        UserError: too few or too many arguments, a session that is none, or a file where none is taken.
+        UserError: too few or too many arguments, an invalid session, or a file where none is taken.
     """
     data = endpoint.fill(sent.get("data"))
     if endpoint.arguments[0] == "file" and isinstance(data[0], dict):
@@ -96,12 +96,12 @@ def plain_call(endpoint: Endpoint, sent: dict[str, Any]) -> dict[str, Any]:
 
 
 def session_of(sent: dict[str, Any]) -> str:
-    """The session that a request names. Raises `UserError` where it is none."""
+    """The session that a request names. Raises `UserError` where it is not valid."""
     return _named(sent, "session_hash", SESSION, "1 to 64 letters, digits, - or _")
 
 
 def event_of(sent: dict[str, Any]) -> str:
-    """The event that a request names. Raises `UserError` where it is none."""
+    """The event that a request names. Raises `UserError` where it is not valid."""
     return _named(sent, "event_id", EVENT, "an id that the server gave")
 
 

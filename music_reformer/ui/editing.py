@@ -14,7 +14,7 @@ from music_reformer.ui.calls import read_fields
 
 # What fits into a request with room to spare.
 MAX_CHANGES = 800
-# What a note is told by, and where each number may lie. The length of a note that is there may be 0.
+# What identifies a note, and where each number may lie. The length of a note that is there may be 0.
 NUMBERS = ("track", "tick", "length", "pitch", "velocity")
 LOWEST = (0, 0, 1, 0, 1)
 HIGHEST = (KEPT_LIMITS.max_instruments, MAX_TICK // 2, MAX_TICK // 2, 127, 127)

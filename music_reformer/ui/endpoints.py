@@ -81,7 +81,7 @@ def add_endpoints(server: gr.Server, operations: Operations, uploads: Uploads) -
 
 
 def _add_forms(server: gr.Server, operations: Operations) -> None:
-    """The forms in which a visitor takes a piece along, or reads it."""
+    """The forms in which a visitor downloads a piece, or reads it."""
 
     @server.api(name="export", concurrency_id="export", concurrency_limit=1)
     @_tell_the_visitor

@@ -47,11 +47,11 @@ class ExportFields(Checked):
 
 @dataclass
 class PartFields(Checked):
-    """Some bars and tracks of a piece that a visitor takes along as a file of their own."""
+    """Some bars and tracks of a piece that a visitor downloads as a file of their own."""
 
     # Key of the piece.
     piece: str = ""
-    # The first of them, counted from 0, and the one behind the last; -1: to the end.
+    # The first of them, counted from 0, and the one after the last; -1: to the end.
     first_bar: int = bounded(0, 0, MAX_BAR)
     end_bar: int = bounded(-1, -1, MAX_BAR, hint="-1 means the end")
     # The tracks of the file; none: all.
@@ -154,7 +154,7 @@ def part_of(data: bytes, fields: PartFields, *, name: str) -> tuple[bytes, str]:
 
 
 def _with_notes(score: symusic.Score, notes: Collection[Collection[int]]) -> symusic.Score:
-    """A copy with these notes alone, each told by its track, tick and pitch."""
+    """A copy with these notes alone, each named by its track, tick and pitch."""
     wanted = {tuple(note) for note in notes}
     kept = score.copy()
     for index, track in enumerate(kept.tracks):

@@ -50,7 +50,7 @@ class TemporaryFolder:
 
 
 def _stale() -> Iterator[Path]:
-    """Folders that were certainly made by a page that is no more: ours, marked, and their mark not locked."""
+    """Folders that were certainly made by a page that no longer runs: ours, marked, and their mark not locked."""
     if not hasattr(os, "getuid"):  # Windows: no locks that would tell
         return
     with os.scandir(tempfile.gettempdir()) as entries:

@@ -178,7 +178,7 @@ class Gate:
         raise RequestError(404, "There is nothing at this address.")
 
     async def _body(self, receive: Receive, most: int) -> bytes:
-        """The body of a request, counted while it comes: its sender may tell any length, or none."""
+        """The body of a request, counted while it comes: its sender may state any length, or none."""
         body = bytearray()
         try:
             async with asyncio.timeout(MAX_SECONDS):

@@ -64,7 +64,7 @@ class Operations:
         generator: composes for all.
         shelf: keeps their files.
         at_once: visitors that the page composes for at the same time.
-        passages: those of the training set; None: it is not looked for them.
+        passages: those of the training set, in which variations are looked up; None: they are not.
     """
 
     def __init__(
@@ -257,7 +257,7 @@ class Operations:
         ]
 
     def _piece_of(self, order: Order) -> tuple[bytes | None, symusic.Score, str]:
-        """The bytes of the piece, None from nothing; its score, with notes ended that hang at the cut; its name."""
+        """The bytes of the piece (None: from nothing), its score without notes that hang at the cut, and its name."""
         if not order.piece:
             return None, _blank(order), "New piece"
         path = self.shelf.path(order.piece)
@@ -285,7 +285,7 @@ class Operations:
     def waiting(self) -> dict[str, float | None]:
         """How long the queue takes: seconds until the next composition ends, and seconds from one end to another.
 
-        None is what is not known.
+        None where it is not known.
         """
         running = list(self._running.values())
         known = [each.seconds_left for each in running if each.seconds_left is not None]

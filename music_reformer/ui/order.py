@@ -47,7 +47,7 @@ STYLES = {
 
 @dataclass
 class OrderFields(Checked):
-    """The JSON of an order, field by field (`docs/api.md` lists them); -1 and "" are what is not given."""
+    """The JSON of an order, field by field (`docs/api.md` lists them); -1 and "" stand for what is not given."""
 
     piece: str = ""
     length: str = "16bars"
@@ -155,7 +155,7 @@ class Order:
 
 @dataclass
 class StudyFields(Checked):
-    """What to study: a piece, and the bars that will be composed, which are left out; -1 is what is not given."""
+    """What to study: a piece, and the bars that will be composed, which are left out; -1 stands for what is missing."""
 
     piece: str = ""
     cut_bar: int = bounded(-1, -1, MAX_BAR, hint="-1 means all")

@@ -1,4 +1,4 @@
-"""Joins the drum grooves of a session, most of them one bar long, to pieces long enough to learn from.
+"""Joins the drum grooves of a session, most of them one bar long, into pieces long enough to learn from.
 
 The files of the Groove MIDI Dataset are named DRUMMER__SESSION__NUMBER_STYLE_TEMPO_KIND_METRE, where KIND is "beat" (up
 to minutes long) or "fill" (mostly one bar). The files of one group, style and metre whose tempos are near become one
@@ -160,7 +160,7 @@ def _alternating(phrases: Sequence[_Phrase], fills: Sequence[_Phrase]) -> list[_
 
 
 def _laid_out(row: Sequence[_Phrase], bar: int) -> dict[str, NDArray[np.int32]]:
-    """The notes of phrases one behind the other."""
+    """The notes of phrases one after the other."""
     parts: list[dict[str, NDArray[np.int32]]] = []
     begin = 0
     landing = {name: values[:0] for name, values in row[0].notes.items()}

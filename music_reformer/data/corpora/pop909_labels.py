@@ -117,7 +117,7 @@ def _with_beats(song: LabelledSong, beats: Path, form: Path) -> LabelledSong:
 
 
 def _laid_out(lengths: Sequence[tuple[Value, int]], begin: int) -> list[LabelSpan[Value]]:
-    """Spans one behind the other."""
+    """Spans one after the other."""
     spans = []
     for value, length in lengths:
         spans.append(LabelSpan(float(begin), float(begin + length), value))

@@ -101,7 +101,7 @@ def _read(config: CorpusConfig, source: str, files: Sequence[str]) -> symusic.Sc
 
 
 def _digest(config: CorpusConfig, files: Sequence[str]) -> str:
-    """Hash of the content of the files, one behind the other."""
+    """Hash of the content of the files, one after the other."""
     digest = hashlib.sha256()
     for file in files:
         digest.update((Path(config.path or "") / file).read_bytes())

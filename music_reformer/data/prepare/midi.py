@@ -84,7 +84,7 @@ def prepare_midi(config: PrepareConfig, output: Path, *, progress: bool) -> Toke
 
 @contextlib.contextmanager
 def _naming(output: Path) -> Iterator[None]:
-    """Have errors of the disk name the store, whichever of its files or notes could not be written."""
+    """Make disk errors name the store, whichever of its files could not be written."""
     try:
         with naming(output):
             yield
