@@ -26,7 +26,7 @@ from benchmarks.harness import (
 
 WIDTH, HEADS, HEAD_WIDTH, WINDOW = 512, 8, 64, 64
 LSH = ("ours", "reformer-pytorch", "hugging face")
-# As the layers of a model follow one another: what is launched next is so while a GPU still computes.
+# As in a model, whose layers follow one another: the next one is launched while a GPU still computes.
 STEPS_A_TURN_ON_GPU = 8
 # Full attention takes minutes past this on a CPU.
 LONGEST_FULL_ON_CPU = 32_768

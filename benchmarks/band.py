@@ -1,4 +1,4 @@
-"""Does a band go on as a band? Held-out songs with bass and drums (`midi.rhythm_section`), continued from their midst.
+"""Does a band go on as a band? Held-out songs with bass and drums (`midi.rhythm_section`), continued from the middle.
 
 Of the bars composed: in how many of them the drums and the bass play, how many of the bass's notes are what the others
 play lowest there (its rule), and how many strikes of the drums stand where the eight bars before the cut have the same

@@ -1,6 +1,6 @@
 """How often pieces have the flaws that we know of: loops, clusters, silence, instruments that never come in.
 
-Songs of the validation split, cut behind their 16th bar, go on for 32 bars; and pieces of 12 bars come from nothing,
+Songs of the validation split, cut after their 16th bar, go on for 32 bars; and pieces of 12 bars come from nothing,
 for a piano and for a band. Beside them the same bars of the songs themselves. A piece
 
 - loops, if one, two or four bars come more than 4 times in a row (velocities aside);

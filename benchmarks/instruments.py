@@ -1,7 +1,7 @@
-"""Does an instrument that is added come in? Behind the piano part alone of held-out songs, with one instrument more.
+"""Does an instrument that is added come in? Held-out songs, piano part alone, go on with one more.
 
 Of the bars composed: in how many of them it plays, and in how many continuations at all; then the same where the bars
-behind the cut are composed anew for that instrument alone, with the piano's own bars there.
+after the cut are composed anew for that instrument alone, with the piano's own bars there.
 
     music-reformer prepare corpus=pop909 corpus.path=... output=datasets/pop909
     python -m benchmarks.instruments --data datasets/pop909

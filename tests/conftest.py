@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-# Tests run side by side must not fight over threads, in the processes that they start neither.
+# Tests that run side by side must not fight over threads, nor must the processes that they start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 

@@ -1,6 +1,6 @@
 """A generator that composes at once and always the same, with the interface of the real one: for tests of the page.
 
-Like the real one it starts behind a bar line of the prompt (by default the last), goes on in its metre and tempo, and
+Like the real one it starts after a bar line of the prompt (by default the last), goes on in its metre and tempo, and
 adds its notes to the score that it was given, or puts them in the place of bars of it. Every bar is a rising scale of
 eight notes, taken in turn by the instruments that may play, and where one has several tracks, by these in turn; the
 seed and the variation decide where the scale begins.
@@ -154,7 +154,7 @@ class StandInSession:
         self._stop = threading.Event()
 
     def keep_behind(self, whole: symusic.Score, missing: frozenset[int], tracks: frozenset[int]) -> None:
-        """Of the bars that are composed keep what others than the missing play, and all that lies behind them."""
+        """Keep what instruments other than the missing ones play in the composed bars, and all that follows."""
         until = self._cut + self._bars * self._bar_ticks
         for index, (kept, track) in enumerate(zip(self._score.tracks, whole.tracks, strict=True)):
             stays = bool(missing) and (DRUMS if track.is_drum else track.program) not in missing

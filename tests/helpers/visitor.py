@@ -12,7 +12,7 @@ from music_reformer.midi.examples import EXAMPLES
 
 WALTZ = EXAMPLES["waltz"].score()
 BAR_SECONDS = 3 * 60 / 132  # of the waltz
-# What is no MIDI file that can be opened, by kind.
+# What cannot be opened as a MIDI file, by kind.
 BAD_FILES = {
     "empty": b"",
     "not MIDI": b"\x89PNG\r\n\x1a\n" + bytes(200),
@@ -106,7 +106,7 @@ def order(tab: Any, *, bars: int | None = 4, variations: int = 1, seed: int | No
 
 
 def mark_bars(tab: Any, *, first: int, end: int) -> None:
-    """Set the two handles by the keyboard: new music from behind bar `first` up to the end of bar `end`."""
+    """Set the two handles by the keyboard: new music from after bar `first` up to the end of bar `end`."""
     tab.focus("#cut")
     tab.keyboard.press("Home")
     for _ in range(first):
