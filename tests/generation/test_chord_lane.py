@@ -133,7 +133,7 @@ def test_the_chords_of_the_piece_again() -> None:
 
 def test_without_a_piece_there_are_no_chords_of_it() -> None:
     generator = stand_in("Parts")
-    with pytest.raises(UserError, match="needs a piece with chords in front of the cut"):
+    with pytest.raises(UserError, match="needs a piece with chords before the cut"):
         generator.start(None, Request(length="3bars", chords="piece"))
 
 
