@@ -80,7 +80,7 @@ def test_what_learns_gets_the_gradients_of_plain_autograd(trainable: str) -> Non
 
 
 def test_more_layers_than_there_are() -> None:
-    with pytest.raises(UserError, match=r"last_layers \(5\) must be at most the 4 layers"):
+    with pytest.raises(UserError, match=r"last_layers \(5\) must be at most 4"):
         choose_trainable(build(), TrainConfig(trainable="last", last_layers=5))
     with pytest.raises(UserError, match=r"trainable \('some'\) must be one of all, last, lora"):
         TrainConfig(trainable="some")

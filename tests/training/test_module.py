@@ -160,7 +160,7 @@ def test_settings_that_cannot_be_are_named(store: Path, tmp_path: Path) -> None:
         ),
         ("accelerator", "abacus", "accelerator=abacus .* cannot be used here"),
         ("strategy", "luck", "strategy=luck cannot be used here"),
-        ("row_tokens", 9999, r"trainer.row_tokens \(9999\) must be 2 to 512"),
+        ("row_tokens", 9999, r"trainer.row_tokens \(9999\) must be at most 512"),
     ):
         with pytest.raises(UserError, match=text):
             train(runs.small_config(store, tmp_path / name, **{name: value}))

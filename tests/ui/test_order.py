@@ -84,7 +84,7 @@ def test_a_style_with_the_visitors_own_numbers_in_it() -> None:
             "A length of 300bars is more than this page composes at once; ask for at most 256 bars",
         ),
         ({"length": "601s"}, "A length of 601s is more than this page composes at once"),
-        ({"cut_bar": 0, "until_bar": 257}, "257 bars are more than this page composes at once; at most 256."),
+        ({"cut_bar": 0, "until_bar": 257}, "257 bars are more than this page composes at once; ask for at most 256."),
         ({"sampling": {"heat": 1}}, "sampling has no setting 'heat'; it has temperature, "),
         ({"sampling": {"top_k": 2.5}}, "sampling.top_k (2.5) must be a whole number"),
         ({"sampling": {"repetition_window": "x"}}, "sampling.repetition_window ('x') must be a number"),
