@@ -272,6 +272,6 @@ def test_nothing_is_written_where_nothing_can_be_prepared(tmp_path: Path) -> Non
     with pytest.raises(UserError, match="holds no music files"):
         prepare(config, progress=False)
     (tmp_path / "midi" / "bad.mid").write_text("no music")
-    with pytest.raises(UserError, match=r"none of the 1 files .* could be used; most frequent reason: it is not a MIDI file"):
+    with pytest.raises(UserError, match=r"none of the 1 files .* used; most frequent reason: it is not a MIDI file"):
         prepare(config, progress=False)
     assert not (tmp_path / "store").exists()
