@@ -1,8 +1,8 @@
 """Ensemble: holds a continuation to the players of the piece (Parts encoding).
 
-A part that played in the last bars before the cut does not fall silent for longer than it did there, and drums that
-never rested there hardly rest. No bar is empty unless one was, every part stays near the pitches and in the rhythm that
-it has played, and pitch classes and roots of chords that the piece hardly uses stay rare. An instrument that is new
+A part that played in the last bars before the cut does not fall silent for longer than it did there, and one that never
+rested there hardly rests. No bar is empty unless one was, every part stays near the pitches and in the rhythm that it
+has played, and pitch classes and roots of chords that the piece hardly uses stay rare. An instrument that is new
 begins in the first bar, rests for one bar at most, and stays in its usual range. Who must play, and when, are rules,
 the others lower logits: what the model strongly wants still comes.
 """
@@ -29,8 +29,10 @@ from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
 # A part may be silent for one bar more than it was, and for so many at least.
 SHORTEST_REST = 2
-# Drums that played in every bar, and so many at least, may rest for one bar, and then for as many not again.
+# A part that sounded in every bar, and so many at least, plays in as many again; then it may rest for one.
 STEADY_BARS = 4
+# Positions for which a note must sound in a bar in which it did not begin, to count as played there.
+SOUNDING = GRID
 # Bars for which a new part may be silent, and how much more it weighs where it leaves its range: nothing heard says
 # where else it could play.
 REST_OF_NEWCOMERS, RANGE_OF_NEWCOMERS = 1, 2.0
@@ -99,7 +101,9 @@ class Ensemble:
         self._rests: dict[Part, int] = {}  # bars for which each part has been silent
         self._most: dict[Part, int] = {}  # bars for which it may be
         self._num_heard = 0  # bars before the cut
-        self._plays_on: dict[Part, int] = {}  # bars that drums which never rested have to play before they rest again
+        self._plays_on: dict[Part, int] = {}  # bars that parts which never rested have to play before they may rest
+        self._line = 0  # of the current bar, in positions from that of the first new one
+        self._until: dict[Part, int] = {}  # where the notes of each part end, likewise
         self._lean: dict[Part, NDArray[np.float32]] = {}
         self._lean_on_classes = np.zeros(128, np.float32)
         self._lean_on_positions: dict[Part, NDArray[np.float32]] = {}
@@ -135,21 +139,32 @@ class Ensemble:
         """An independent ensemble in the same state."""
         other = copy.copy(self)
         other._place, other._rests, other._played = self._place.copy(), dict(self._rests), set(self._played)
+        other._until = dict(self._until)
         return other
 
     def _hear_rests(self, notes: StreamNotes, cast: Cast) -> None:
         num_bars = self._num_heard = len(notes.bar_lengths)
         self._may_be_empty = len(np.unique(notes.bar)) < num_bars
+        lines = np.concatenate([[0], np.cumsum(notes.bar_lengths)])
+        is_melodic = np.array([program != DRUMS for program, _ in notes.parts])[notes.part]
+        end = lines[notes.bar] + notes.position + np.where(is_melodic, notes.duration, 0)
+        last_bar = np.maximum(notes.bar, np.searchsorted(lines, end - SOUNDING, side="right") - 1)
         for number, part in enumerate(notes.parts):
-            bars = np.unique(notes.bar[notes.part == number])
+            theirs = notes.part == number
+            sounds = np.zeros(num_bars, np.bool_)
+            for first, last in zip(notes.bar[theirs], last_bar[theirs], strict=True):
+                sounds[first : last + 1] = True
             # A guest may be silent for good.
-            is_guest = np.count_nonzero(notes.part == number) < min(FEWEST_NOTES, num_bars)
+            is_guest = (
+                np.count_nonzero(theirs) < min(FEWEST_NOTES, num_bars) and 2 * np.count_nonzero(sounds) < num_bars
+            )
             if cast.may_play(part) and not is_guest:
-                silent = np.diff(bars, prepend=-1, append=num_bars) - 1
+                silent = np.diff(np.flatnonzero(sounds), prepend=-1, append=num_bars) - 1
                 self._most[part] = max(SHORTEST_REST, int(silent.max()) + 1)
                 self._rests[part] = int(silent[-1])
-                if part[0] == DRUMS and len(bars) == num_bars >= STEADY_BARS:
-                    self._plays_on[part] = 0
+                self._until[part] = int(end[theirs].max() - lines[-1])
+                if sounds.all() and num_bars >= STEADY_BARS:
+                    self._plays_on[part] = num_bars
 
     def _await_newcomers(self, parts: Collection[Part], weight: float) -> None:
         """Have parts play of which the piece, if there is one, shows nothing."""
@@ -202,23 +217,32 @@ class Ensemble:
         return sorted(
             part_order(*part)
             for part, rest in self._rests.items()
-            if is_last or rest >= self._most[part] or self._plays_on.get(part, 0) > 0
+            if is_last or rest >= self._most[part] or (self._plays_on.get(part, 0) > 0 and not self._sounds(part))
         )
+
+    def _sounds(self, part: Part) -> bool:
+        """Whether notes of a part that began earlier sound in the current bar."""
+        return self._until.get(part, 0) >= self._line + SOUNDING
 
     def take(self, token: int) -> None:
         """Note the next token."""
-        place, order = self._place, self._place.order
+        place, order, length = self._place, self._place.order, self._place.length
         place.follow(token)
         if place.kind == "Bar":
-            self._rests = {part: 0 if part in self._played else rest + 1 for part, rest in self._rests.items()}
+            played = {part for part in self._rests if part in self._played or self._sounds(part)}
+            self._rests = {part: 0 if part in played else rest + 1 for part, rest in self._rests.items()}
             self._plays_on = {
-                part: left - 1 if part in self._played else self._num_heard for part, left in self._plays_on.items()
+                part: left - 1 if part in played else self._num_heard for part, left in self._plays_on.items()
             }
+            self._line += length
             self._played, self._before, self._due = set(), 0, self._find_due()
         elif place.kind == "Program":
             self._before = order
         elif place.begins_note:
             self._played.add(place.part)
+            if place.part[0] != DRUMS:
+                end = self._line + place.position + place.duration
+                self._until[place.part] = max(end, self._until.get(place.part, 0))
 
     def narrowed(self, allowed_V: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """The allowed tokens without those that would pass over a part that is due, or leave a bar empty."""
