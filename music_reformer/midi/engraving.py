@@ -8,7 +8,6 @@ the lines are the same as if the whole piece were engraved at once.
 from __future__ import annotations
 
 import json
-import sys
 from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import accumulate
@@ -17,7 +16,7 @@ from xml.etree import ElementTree
 
 from music_reformer.errors import UserError
 from music_reformer.midi.engraved_svg import MEASURE, NOTE, TIED, TIED_OVER, Glyphs, plain_svg
-from music_reformer.midi.limited import run_limited, serve_limited
+from music_reformer.midi.limited import run_limited
 from music_reformer.midi.notation import MARGIN, PAGE, WrittenPiece, staff_height, written_piece, xml_of
 
 # A stretch ends before it has more notes, or more bars of parts, than this. The first is short: somebody waits for it.
@@ -74,7 +73,7 @@ def engraved(
         UserError: there is no such bar, there are too many notes, or it took more than the limits.
     """
     return run_limited(
-        "music_reformer.midi.engraving",
+        engrave,
         [name, str(bar), str(width)],
         midi,
         name=name,
@@ -189,7 +188,3 @@ def _systems(root: ElementTree.Element, width: int, glyphs: Glyphs) -> Iterator[
                 "height": round(drawn.height / (10 * UNITS), 2),
                 "svg": drawn.text,
             }
-
-
-if __name__ == "__main__":
-    sys.exit(serve_limited(engrave))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-import sys
 import threading
 from collections import OrderedDict
 from dataclasses import asdict, dataclass
@@ -19,7 +18,8 @@ from typing import Any
 import symusic
 
 from music_reformer.errors import UserError
-from music_reformer.midi.limited import run_limited, serve_limited
+from music_reformer.midi.harmony import fitted
+from music_reformer.midi.limited import run_limited
 from music_reformer.midi.outline import outline_json
 from music_reformer.midi.retiming import retimed, timing_of
 from music_reformer.midi.roll import roll_json
@@ -108,7 +108,7 @@ def open_guarded(
     if not data.startswith(BEGINNINGS):  # costs no process
         raise UserError(f"{name} is neither a MIDI file nor sheet music (MusicXML or ABC)")
     answer = run_limited(
-        "music_reformer.midi.guard",
+        _open,
         [name.replace("\0", ""), json.dumps({**asdict(limits), "finds_beats": finds_beats})],
         data,
         name=name,
@@ -135,6 +135,13 @@ def read_score_guarded(
     if plain is None:
         plain = open_guarded(data, name=name, limits=limits, **cost).plain
     return parse(plain, name, limits)
+
+
+def get_ready() -> None:
+    """Load what `_open` needs, for the processes that are forked from this one."""
+    import numpy.ma  # noqa: F401 - `np.unique` would load it for each file
+
+    fitted()
 
 
 def _open(data: bytes, name: str, settings_json: str) -> bytes:
@@ -170,7 +177,3 @@ def _unpacked(answer: bytes) -> list[bytes]:
         parts.append(answer[begin : begin + size])
         begin += size
     return parts
-
-
-if __name__ == "__main__":
-    sys.exit(serve_limited(_open))

@@ -6,7 +6,6 @@ What is written, and how it is rounded, is decided in `written.py`, `voices.py` 
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from xml.etree import ElementTree
 
 from music_reformer.errors import UserError
 from music_reformer.midi.key import Key
-from music_reformer.midi.limited import run_limited, serve_limited
+from music_reformer.midi.limited import run_limited
 from music_reformer.midi.notation_elements import VOICES, beam, clef_of, element_of, instrument_of, name_drums, quarters
 from music_reformer.midi.score import KEPT_LIMITS, read_score, with_likely_metre
 from music_reformer.midi.staves import (
@@ -51,11 +50,9 @@ def music_xml(
     Raises:
         UserError: there are too many notes or bars, or it exceeded a limit.
     """
-    module = "music_reformer.midi.notation"
-    arguments = [name, title]
     return run_limited(
-        module,
-        arguments,
+        convert,
+        [name, title],
         midi,
         name=name,
         doing="written",
@@ -301,7 +298,3 @@ def _fill(
         stream.getElementsByClass("Measure").last().rightBarline = "final"
     if not part.is_drum:
         stream.makeAccidentals(inPlace=True)
-
-
-if __name__ == "__main__":
-    sys.exit(serve_limited(convert))

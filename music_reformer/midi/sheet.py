@@ -12,14 +12,13 @@ import io
 import json
 import re
 import struct
-import sys
 import zipfile
 from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree
 
 from music_reformer.errors import UserError
-from music_reformer.midi.limited import run_limited, serve_limited
+from music_reformer.midi.limited import run_limited
 from music_reformer.midi.smf import MIDI_SUFFIXES
 
 SHEET_SUFFIXES = (".musicxml", ".mxl", ".xml", ".abc")
@@ -72,7 +71,7 @@ def as_midi(data: bytes, name: str) -> tuple[bytes, list[str]]:
     if kind is None:
         return data, []
     answer = run_limited(
-        "music_reformer.midi.sheet",
+        _convert,
         [name.replace("\0", ""), kind],
         data,
         name=name,
@@ -429,7 +428,3 @@ def _keys(element: Any) -> list[int]:
         key = getattr(stored, "percMapPitch", None)
         return [int(key) if key is not None else SNARE]
     return [max(0, min(127, int(pitch.midi))) for pitch in element.pitches]
-
-
-if __name__ == "__main__":
-    sys.exit(serve_limited(_convert))

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from helpers.busy import work_forever
 from helpers.midi_bytes import SCALE, event, meta, midi, scale
 from helpers.scores import random_score
 from helpers.worst_files import WORST
@@ -128,4 +129,4 @@ def test_a_file_that_was_just_opened_is_not_read_again() -> None:
 
 def test_what_takes_more_of_a_processor_than_allowed_is_ended() -> None:
     with pytest.raises(UserError, match=r"slow\.mid took more than 1 seconds to be read"):
-        run_limited("helpers.busy", [], b"", name="slow.mid", doing="read", seconds=120, cpu_seconds=1, megabytes=1000)
+        run_limited(work_forever, [], b"", name="slow.mid", doing="read", seconds=120, cpu_seconds=1, megabytes=1000)

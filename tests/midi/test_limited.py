@@ -11,9 +11,9 @@ import time
 import pytest
 
 CHILD = """
-import time
+import sys, time
 from music_reformer.midi.limited import serve_limited
-serve_limited(lambda data: print("ready", flush=True) or time.sleep(600))
+serve_limited(lambda data: print("ready", flush=True) or time.sleep(600), sys.argv[1:], sys.stdin.buffer.read, print)
 """
 PARENT = """
 import subprocess, sys
@@ -25,7 +25,7 @@ child.wait()
 
 
 REFUSING = """
-import resource
+import resource, sys
 from music_reformer.midi.limited import serve_limited
 
 def refuse(number, limits):
@@ -35,7 +35,8 @@ def refuse(number, limits):
 
 given = []
 resource.setrlimit = refuse
-serve_limited(lambda data: data + repr(given == [(resource.RLIMIT_CPU, 60)]).encode())
+work = lambda data: data + repr(given == [(resource.RLIMIT_CPU, 60)]).encode()
+serve_limited(work, sys.argv[1:], sys.stdin.buffer.read, sys.stdout.buffer.write)
 """
 
 
