@@ -32,16 +32,16 @@ _forks: list[Forks] = []  # of the servers of this process; the newest is used
 
 
 @contextlib.contextmanager
-def forking(get_ready: Callable[[], None]) -> Iterator[None]:
+def forking(get_ready: str) -> Iterator[None]:
     """Within the block, limited processes are forked from one that has imported what they need, where that can be.
 
     Args:
-        get_ready: is called in that process: a function of a module, which is imported for it.
+        get_ready: "module:function" that is called in that process; this one does not import it.
     """
     if not can_fork():
         yield
         return
-    forks = Forks(_command("--fork", _name(get_ready)), _environment())
+    forks = Forks(_command("--fork", get_ready), _environment())
     _forks.append(forks)
     try:
         yield

@@ -16,6 +16,15 @@ def app(config: AppConfig) -> int:
     Raises:
         UserError: the weights cannot be used, or the page cannot be served there.
     """
+    from music_reformer.midi.limited import forking
+
+    # It imports on another core, while this process does.
+    with forking("music_reformer.midi.guard:get_ready"):
+        return _serve(config)
+
+
+def _serve(config: AppConfig) -> int:
+    """`app`, with a process beside it that reads visitors' files."""
     # Slow to import, so that `--help` is not.
     from music_reformer.evaluation.passages import KnownPassages
     from music_reformer.generation.generator import Generator

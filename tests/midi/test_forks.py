@@ -12,7 +12,6 @@ import pytest
 
 from helpers.busy import (
     crash,
-    get_ready,
     number_of_process,
     open_descriptors,
     seconds_of_processor,
@@ -24,7 +23,6 @@ from helpers.scores import random_score
 from music_reformer.errors import UserError
 from music_reformer.midi import limited
 from music_reformer.midi.forks import Forks, can_fork
-from music_reformer.midi.guard import get_ready as get_ready_to_open
 from music_reformer.midi.guard import open_guarded
 from music_reformer.midi.limited import forking, run_limited
 
@@ -33,7 +31,7 @@ pytestmark = pytest.mark.skipif(not can_fork(), reason="needs Linux, and the rig
 
 @pytest.fixture
 def forks() -> Iterator[Forks]:
-    with forking(get_ready):
+    with forking("helpers.busy:get_ready"):
         yield limited._forks[-1]
 
 
@@ -70,7 +68,7 @@ def test_each_piece_of_work_has_a_process_of_its_own_forked_from_one(forks: Fork
 def test_what_is_opened_is_the_same_as_in_a_process_started_anew() -> None:
     data = random_score(7).dumps_midi()
     anew = open_guarded(data, name="song.mid", finds_beats=True)
-    with forking(get_ready_to_open):
+    with forking("music_reformer.midi.guard:get_ready"):
         assert open_guarded(data, name="song.mid", finds_beats=True) == anew
         with pytest.raises(UserError) as refusal:
             open_guarded(b"MThd" + bytes(100), name="song.mid")
@@ -134,7 +132,7 @@ def test_work_at_the_same_time(forks: Forks) -> None:
 
 def test_work_under_way_ends_with_the_server() -> None:
     with ThreadPoolExecutor() as pool:
-        with forking(get_ready):
+        with forking("helpers.busy:get_ready"):
             process = limited._forks[-1]._process.pid
             slow = pool.submit(done, work_slowly)
             wait_until(lambda: bool(children(process)))
