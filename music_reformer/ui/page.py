@@ -20,7 +20,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy.ma  # noqa: F401 - `np.unique` would load it in the first visitor's call
@@ -112,11 +112,13 @@ def launch_page(
     open_browser: bool,
     block: bool = True,
     allowed_hosts: Collection[str] = (),
+    when_served: Callable[[], object] | None = None,
 ) -> str:
     """Serve `page` on `host`:`port` (None: the first free port from 7860).
 
     With `block`, says where and serves until interrupted; else returns the address at once. Requests are answered that
     ask for an IP address, for localhost, for this machine's name where others can reach it, or for `allowed_hosts`.
+    `when_served` is called as soon as the page can be visited.
 
     Raises:
         UserError: the port is taken, or the address is not one of this machine.
@@ -140,6 +142,8 @@ def launch_page(
     except OSError as error:
         where = f"{host}, port {port}" if port else host
         raise UserError(f"the page cannot be served on {where}; choose another port or host") from error
+    if when_served is not None:
+        when_served()
     if block:
         _say_where(page, address)
         _wait_for_a_signal()

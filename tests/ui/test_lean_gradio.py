@@ -6,24 +6,23 @@ import subprocess
 import sys
 from pathlib import Path
 
-# All that `music-reformer app` loads: the port is taken, so it ends when it would begin to serve.
+# All that `music-reformer app` loads, until it is ready to compose.
 SERVED = """
-import socket
+import os
+import signal
 import sys
-import threading
 
 from music_reformer.config import AppConfig
-from music_reformer.errors import UserError
+from music_reformer.generation.generator import Generator
 from music_reformer.ui.command import app
 
-with socket.create_server(("127.0.0.1", 0)) as taken:
-    try:
-        app(AppConfig(port=taken.getsockname()[1], folder=sys.argv[1], open_browser=False))
-    except UserError:
-        for thread in threading.enumerate():
-            if thread.name == "prepare":
-                thread.join()
-        print(*sys.modules)
+def prepare(self, prepare=Generator.prepare):
+    prepare(self)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+Generator.prepare = prepare
+app(AppConfig(folder=sys.argv[1], open_browser=False))
+print(*sys.modules)
 """
 # Each takes 10 to 150 MB, or a second.
 NOT_NEEDED = [
