@@ -77,8 +77,9 @@ def memory(process: int) -> float:
     rollup = Path(f"/proc/{process}/smaps_rollup").read_text()
     found = re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)
     assert found is not None
-    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    return int(found[1]) / 1000 + sum(memory(int(child)) for child in children)
+    threads = Path(f"/proc/{process}/task").iterdir()
+    children = [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+    return int(found[1]) / 1000 + sum(map(memory, children))
 
 
 @contextmanager

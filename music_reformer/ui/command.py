@@ -62,12 +62,15 @@ def _serve(config: AppConfig) -> int:
 
 def _prepare(generator: Generator) -> None:
     """What can be done while the first visitor looks round."""
+    from music_reformer.ui.freed import give_back
+
     try:
         generator.prepare()
     finally:
         gc.collect()
         gc.freeze()
         gc.enable()
+        give_back()
 
 
 def _has_display() -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from music_reformer.errors import UserError
 from music_reformer.ui.editing import EditFields
 from music_reformer.ui.export import EngraveFields, ExportFields
+from music_reformer.ui.freed import giving_back
 from music_reformer.ui.joining import JoinFields
 from music_reformer.ui.lean_gradio import gr
 from music_reformer.ui.operations import Operations
@@ -61,14 +62,14 @@ def add_endpoints(server: gr.Server, operations: Operations, uploads: Uploads) -
     def compose(order: dict) -> Iterator[dict]:
         """Continue a piece (see `Order`); streams "start", "progress" ... and "done" reports."""
         # Closed at once when the visitor has gone: the session stops and its turn is free.
-        with _telling_the_visitor(), closing(operations.compose(Order.read(order))) as reports:
+        with giving_back(), _telling_the_visitor(), closing(operations.compose(Order.read(order))) as reports:
             yield from reports
 
     @server.api(name="study", concurrency_id="study", concurrency_limit=1)
     def study(piece: str, cut_bar: int = -1, until_bar: int = -1) -> Iterator[dict]:
         """Let the weights learn from a piece before it is composed on; streams "study" reports, at last "studied"."""
         fields = StudyFields(piece=piece, cut_bar=cut_bar, until_bar=until_bar)
-        with _telling_the_visitor(), closing(operations.study(fields)) as reports:
+        with giving_back(), _telling_the_visitor(), closing(operations.study(fields)) as reports:
             yield from reports
 
     @server.api(name="stop", concurrency_id="stop", queue=False)
