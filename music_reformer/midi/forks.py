@@ -27,7 +27,7 @@ from typing import Any
 
 CODE = struct.Struct(">i")  # how a process ended, as `os.waitstatus_to_exitcode` tells it
 CHUNK = 2**20  # bytes
-PATIENCE = 2.0  # seconds for a small process to end
+PATIENCE = 1.0  # seconds for a small process to end
 # By what a process ends that exceeds a limit, or is no longer waited for. Any other signal is a crash.
 EXPECTED = tuple(-getattr(signal, name, 0) for name in ("SIGXCPU", "SIGKILL"))
 
@@ -65,7 +65,7 @@ class Forks:
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._command, self._environment = list(command), dict(environment)
-        self._lock = threading.Lock()
+        self._lock, self._is_closed = threading.Lock(), False
         self._process, self._line = self._started()
 
     def run(self, data: bytes, *, seconds: float, most: int) -> Ended | None:
@@ -99,6 +99,7 @@ class Forks:
     def close(self) -> None:
         """End the small process, and all that it has forked."""
         with self._lock:
+            self._is_closed = True
             self._end()
 
     def _end(self) -> None:
@@ -112,7 +113,7 @@ class Forks:
     def _replace(self, line: socket.socket) -> None:
         """Have another process take over from the one at the end of `line`, unless that has been done."""
         with self._lock:
-            if self._line is line:
+            if self._line is line and not self._is_closed:
                 self._end()
                 self._process, self._line = self._started()
 

@@ -133,10 +133,12 @@ def test_work_at_the_same_time(forks: Forks) -> None:
 def test_work_under_way_ends_with_the_server() -> None:
     with ThreadPoolExecutor() as pool:
         with forking("helpers.busy:get_ready"):
-            process = limited._forks[-1]._process.pid
+            forks = limited._forks[-1]
+            process = forks._process.pid
             slow = pool.submit(done, work_slowly)
             wait_until(lambda: bool(children(process)))
             working = children(process)[0]
         wait_until(lambda: not os.path.exists(f"/proc/{working}"))
         assert not os.path.exists(f"/proc/{process}")
         assert slow.result() == b"done"  # in a process started anew
+        assert forks._process.pid == process  # none takes over
