@@ -71,7 +71,7 @@ def _is_bass(track: Any) -> bool:
 
 
 def _figures(score: Any, cut_bar: int) -> dict[str, float | None]:
-    """Of the bars behind the cut, in 4/4; None: there is nothing to count."""
+    """Of the bars after the cut, in 4/4; None: there is nothing to count."""
     bar = 4 * score.ticks_per_quarter
     cut, end, sixteenth = cut_bar * bar, (cut_bar + LENGTH) * bar, bar // 16
     before: set[tuple[int, int]] = set()

@@ -163,7 +163,7 @@ def _ask_for_metre(generator: Any, piece: Any, cut: int, unasked: Any, found: di
 
 
 def _accented(score: Any, cut: int, old: int, new: int) -> list[float]:
-    """For each bar line of a metre behind a cut, that the old one does not share, whether it is accented.
+    """For each bar line of a metre after a cut, that the old one does not share, whether it is accented.
 
     It is where more notes begin on it than, in the mean, on the lines of the old metre that the new one does not share.
     """

@@ -249,7 +249,7 @@ def main() -> None:
     )
     rows = [*by_context, *by_variations, {"model": "shipped", "variations": SHIPPED_VARIATIONS, **shipped}]
     show(
-        f"the shipped weights, {SHIPPED_VARIATIONS} variations of {SHIPPED_BARS} bars behind an example",
+        f"the shipped weights, {SHIPPED_VARIATIONS} variations of {SHIPPED_BARS} bars after an example",
         ["tokens/s", "seconds", "seconds of music, each", "times faster than it plays"],
         [
             [

@@ -74,7 +74,7 @@ def _continued(generator: Any, piece: Any, cut: int, change: Callable[[Any], Any
     reader = PartsReader(vocabulary)
     line = prompt.past_ids[int(reader.bars(np.array(prompt.past_ids))[-1]) :]
     new = np.array([*line, *composed])
-    # The last token is the line of the bar behind them, which would count as an empty bar.
+    # The last token is the line of the bar after them, which would count as an empty bar.
     (heard,) = describe(reader.notes(new[: reader.bars(new)[-1]]), [0])
     return prompt.reminder.directions, heard
 

@@ -1,6 +1,6 @@
 """How close recomposed bars are to the bars that stood there, and to the bars around them.
 
-Of held-out pieces of twelve genres (those of `benchmarks.usable`), 1, 2, 4, 8 and 16 bars behind the cut are recomposed
+Of held-out pieces of twelve genres (those of `benchmarks.usable`), 1, 2, 4, 8 and 16 bars after the cut are recomposed
 with all else in view; and of the test split of POP909, the two middle bars of ten, so that eight bars are all there is
 to go by. Beside the recomposed bars stand the true ones, the bars just before the hole, copied, and bars from elsewhere
 in the piece. What is measured, and by whom it was proposed: `music_reformer/evaluation/infilled.py`.
@@ -27,7 +27,7 @@ from benchmarks.usable import add_corpora, cut_pieces, opened
 BARS = (1, 2, 4, 8, 16)
 POP909, SHORT_BARS, SHORT_CONTEXT = "POP909, 8 bars of context", 2, 4
 AROUND = 8  # bars on each side that new bars are held against
-FEWEST_BEHIND = 4  # bars of the piece behind a hole
+FEWEST_AFTER = 4  # bars of the piece after a hole
 
 
 def recompose(
@@ -73,8 +73,8 @@ def _holes(corpora: str, genre: str, bars: int, data: str, pieces: int) -> Itera
     from music_reformer.midi.score import count_bars, metres
 
     for file, piece, cut in _excerpts(corpora, data, pieces) if genre == POP909 else cut_pieces(corpora, genre, pieces):
-        first = min(cut, count_bars(piece) - bars - FEWEST_BEHIND)
-        if first >= FEWEST_BEHIND and len(metres(piece)) == 1:
+        first = min(cut, count_bars(piece) - bars - FEWEST_AFTER)
+        if first >= FEWEST_AFTER and len(metres(piece)) == 1:
             yield file, piece, first
 
 

@@ -50,7 +50,7 @@ def add_to_songs(
 
 
 def _share_of_bars(score: Any, program: int) -> float:
-    """Of the bars behind the cut, in 4/4, those in which a note of the instrument begins."""
+    """Of the bars after the cut, in 4/4, those in which a note of the instrument begins."""
     bar = 4 * score.ticks_per_quarter
     tracks = [track for track in score.tracks if track.program == program and not track.is_drum]
     bars = {note.time // bar for track in tracks for note in track.notes}
@@ -73,7 +73,7 @@ def main() -> None:
                 cells += [f"{100 * statistics.mean(shares):.0f}", f"{sum(map(bool, shares))} of {len(shares)}"]
             lines.append([name, *cells])
         show(
-            f"{checkpoint}: {LENGTH} bars behind the piano part of {options.pieces} songs",
+            f"{checkpoint}: {LENGTH} bars after the piano part of {options.pieces} songs",
             ["added", "bars, %", "continuations", "anew: bars, %", "anew: pieces"],
             lines,
         )

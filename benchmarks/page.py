@@ -41,7 +41,7 @@ GOALS = {
     "file to first picture, s": 0.3,
     "play to first sound, s": 0.3,
     "Continue to first new note, s": 1.0,
-    f"{VARIATIONS} variations of {BARS} bars behind {TOKENS:,} tokens, s": 4.0,
+    f"{VARIATIONS} variations of {BARS} bars after {TOKENS:,} tokens, s": 4.0,
     "memory of an idle server, MB": 500.0,
     f"growth of memory a composition, last {ROUNDS // 2}, MB": 5.0,
 }

@@ -44,7 +44,7 @@ work = step_of('ours', length=8192, rounds=2, alone=False, device='cpu', bfloat1
 from benchmarks.memory import step_of
 work, _ = step_of('ours', 4096, 'cpu', bfloat16=False)
 """,
-    "200 decoding steps of four variations behind 4,096 tokens": """
+    "200 decoding steps of four variations after 4,096 tokens": """
 import torch
 from benchmarks.decode import _decoding, _prompt, _steps_of_ours
 torch.inference_mode().__enter__()

@@ -225,7 +225,7 @@ class Runner:
 
 
 def _new_notes(session: Session, composed: symusic.Score) -> Notes:
-    """The composed notes: those behind the cut, or in a hole those of the recomposed instruments."""
+    """The composed notes: those after the cut, or in a hole those of the recomposed instruments."""
     prompt, new = session.prompt, composed.copy()
     for index, track in enumerate(new.tracks):
         locked = {(tick, pitch) for number, tick, pitch in prompt.locked if number == index}

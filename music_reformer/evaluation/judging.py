@@ -84,7 +84,7 @@ def judge(scores: Sequence[symusic.Score], span: NewMusic, passages: KnownPassag
 
 
 class _Heard:
-    """The passages of a piece before and behind its new music, all notes and the top line."""
+    """The passages of a piece before and after its new music, all notes and the top line."""
 
     def __init__(self, parts: Sequence[Notes]) -> None:
         self._all = TrainingIndex([symbols(part, steps_per_beat=STEPS_PER_BEAT) for part in parts])

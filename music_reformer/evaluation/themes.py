@@ -46,7 +46,7 @@ def returning_share(score: symusic.Score, cut_bar: int, num_bars: int) -> float 
 
 
 def patterns(onset: NDArray[np.int64], pitch: NDArray[np.int64], ticks_per_quarter: int) -> list[bytes]:
-    """The patterns of a line of notes in rising order of onset (ticks), one for each note that has four behind it."""
+    """The patterns of a line of notes in rising order of onset (ticks), one for each note that has four after it."""
     time = (2 * onset * PER_QUARTER + ticks_per_quarter) // (2 * ticks_per_quarter)
     steps = np.stack([np.diff(pitch), np.diff(time)], axis=1)
     return [steps[begin : begin + NOTES - 1].tobytes() for begin in range(len(steps) - NOTES + 2)]

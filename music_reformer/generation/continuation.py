@@ -1,4 +1,4 @@
-"""Adds the composed events to the prompt: behind the cut, or in the hole."""
+"""Adds the composed events to the prompt: after the cut, or in the hole."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ MIDDLE_C = 60
 def write_continuation(
     prompt: Prompt, tracks: NewNoteTracks, notes: list[Note], bends: list[Bend], presses: list[Press]
 ) -> symusic.Score:
-    """The prompt with new events behind the cut, up to the end of its hole if it has one.
+    """The prompt with new events after the cut, up to the end of its hole if it has one.
 
     A key that is struck again while it sounds ends there: on one channel a MIDI file cannot
     say that two notes of one pitch overlap. (Keys that the prompt holds across the cut are not offered to the model;
-    if a pianist releases a key a little late, the new note waits for it.) So does a key that is struck behind the hole.
+    if a pianist releases a key a little late, the new note waits for it.) So does a key that is struck after the hole.
 
     Args:
         tracks: of this prompt; says to which track each event belongs.
@@ -72,7 +72,7 @@ class NewNoteTracks:
 
     It goes to the track of its part, where the encoding knows parts. Otherwise it goes to the track of its instrument;
     where several have it (two hands of a piano, say), to the one in whose register it lies; where none has it, to a new
-    track behind the others. Where the encoding knows no instruments, all
+    track after the others. Where the encoding knows no instruments, all
     tracks but drums are candidates. The page shows each note on the same track while it is composed.
 
     Attributes:
@@ -122,7 +122,7 @@ class NewNoteTracks:
 
 
 class _KeysDown:
-    """When the prompt's own notes hold a key behind the cut, or strike it: behind a hole, or where they are locked."""
+    """When the prompt's own notes hold a key after the cut, or strike it: after a hole, or where they are locked."""
 
     def __init__(self, prompt: Prompt) -> None:
         self._held: dict[tuple[int, int], int] = {}
@@ -144,7 +144,7 @@ class _KeysDown:
         return min((start for start, _ in self._struck.get((track, pitch), ()) if start >= tick), default=None)
 
     def is_down(self, track: int, pitch: int, tick: int) -> bool:
-        """Whether a note of the prompt that was struck behind the cut holds this key."""
+        """Whether a note of the prompt that was struck after the cut holds this key."""
         return any(start <= tick < end for start, end in self._struck.get((track, pitch), ()))
 
 

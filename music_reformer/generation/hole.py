@@ -1,4 +1,4 @@
-"""Tokenizes a piece with a hole (bars to recompose): everything before and behind these bars.
+"""Tokenizes a piece with a hole (bars to recompose): everything before and after these bars.
 
 The piece stays as it was uploaded except for the notes that are replaced: tempo map, controllers and what other
 instruments play in these bars are kept. The token layout that tells the model about the hole: `midi/infill.py`.
@@ -190,7 +190,7 @@ def _check_place(tick: float, expected: int) -> None:
 
 
 def _around(reader: BarReader, ids: NDArray[np.integer], first: int, until: int) -> list[int]:
-    """The tokens of up to `HEARD_BARS` bars behind a hole and before it, and the line of its first bar."""
+    """The tokens of up to `HEARD_BARS` bars after a hole and before it, and the line of its first bar."""
     bars = [*reader.bars(ids).tolist(), len(reader.content(ids))]
     behind = ids[bars[min(until, len(bars) - 1)] : bars[min(until + HEARD_BARS, len(bars) - 1)]]
     return [*behind.tolist(), *ids[bars[max(0, first - HEARD_BARS)] : bars[first] + 1].tolist()]

@@ -47,7 +47,7 @@ PIANO = 0
 
 @dataclass
 class Prompt:
-    """A piece up to the cut, or with a hole behind the cut, and the tokens that lead to the cut.
+    """A piece up to the cut, or with a hole after the cut, and the tokens that lead to the cut.
 
     Attributes:
         score: what the new notes are added to; every event before the cut as it was uploaded.
@@ -55,10 +55,10 @@ class Prompt:
         cut_seconds: the same in seconds.
         tempo, metre: in force at the cut (quarters a minute; beats and unit).
         ids: what the model reads: BOS and the tokens up to the cut, with the names of instruments; for a hole, the
-            music behind it, too.
+            music after it, too.
         past_ids: BOS and the tokens up to the cut; never an EOS.
         state: of the grammar at the cut.
-        around_ids: of a hole, the tokens of the bars behind it and before it, and the line of its first bar.
+        around_ids: of a hole, the tokens of the bars after it and before it, and the line of its first bar.
         cut_grid: the cut in ticks of the tokenizer's grid, as `state` counts them.
         ticks_per_grid: ticks of `score` in one tick of the grid.
         dropped_bars: bars that the model does not see because the piece is too long for it: the first ones, or around a
@@ -103,7 +103,7 @@ class Prompt:
     track_of_part: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def tick(self, grid_tick: float) -> int:
-        """A moment behind the cut (ticks of the grid) in ticks of the score; never before the cut."""
+        """A moment after the cut (ticks of the grid) in ticks of the score; never before the cut."""
         return self.cut_tick + max(0, round((grid_tick - self.cut_grid) * self.ticks_per_grid))
 
     def onset(self, note: Note) -> int:
@@ -115,7 +115,7 @@ class Prompt:
         return played if self.until_tick is None else min(played, max(tick, self.until_tick - 1))
 
     def seconds(self, tick: float) -> float:
-        """A moment behind the cut (ticks of the score) in seconds."""
+        """A moment after the cut (ticks of the score) in seconds."""
         if self.until_tick is not None:  # the tempo may change in a hole
             return float(seconds_at(self.score, round(tick)))
         return self.cut_seconds + (tick - self.cut_tick) * 60.0 / (self.tempo * self.score.ticks_per_quarter)
@@ -127,7 +127,7 @@ class Prompt:
         return self.cut_grid + (self.until_tick - self.cut_tick) / self.ticks_per_grid
 
     def grid_after(self, *, bars: float | None = None, seconds: float | None = None) -> float:
-        """The grid tick that lies so many bars or seconds behind the cut."""
+        """The grid tick that lies so many bars or seconds after the cut."""
         if bars is not None:
             ticks = bars * self.score.ticks_per_quarter * 4 * self.metre[0] / self.metre[1]
         else:
@@ -144,7 +144,7 @@ class Prompt:
         return next((i for i in reversed(range(len(self.past_ids))) if kinds[self.past_ids[i]] == "Bar"), -1)
 
     def bars_in(self, length: Length) -> int:
-        """Bars that a length behind the cut takes, the last perhaps in part."""
+        """Bars that a length after the cut takes, the last perhaps in part."""
         ticks = self.grid_after(bars=length.bars, seconds=length.seconds) - self.cut_grid
         return ceil(ticks / self.state.ticks_per_bar)
 
@@ -221,7 +221,7 @@ def _kept(score: symusic.Score, cut: int, tempo: float | None) -> symusic.Score:
 
 
 def _tell_who_plays(prompt: Prompt, tokenizer: MusicTokenizer, request: Request, asked: Collection[int]) -> None:
-    """Tell the model at the cut, and again and again behind it, who plays (and, with directions, how, and the end)."""
+    """Tell the model at the cut, and again and again after it, who plays (and, with directions, how, and the end)."""
     reader = reader_for(tokenizer.vocabulary)
     if isinstance(reader, PartsReader):
         ends_in = prompt.bars_in(request.parsed_length()) if request.ending else None
@@ -234,7 +234,7 @@ def _tell_who_plays(prompt: Prompt, tokenizer: MusicTokenizer, request: Request,
             key=request.parsed_key(),
             cast=prompt.cast,
         )
-        # They stand behind the line of the first new bar, into which a late note may have been rounded.
+        # They stand after the line of the first new bar, into which a late note may have been rounded.
         line = prompt.bar_line + 1
         prompt.ids = [*prompt.past_ids[:line], *prompt.reminder.opening(), *prompt.past_ids[line:]]
         return
@@ -278,7 +278,7 @@ def _tokenize(
         ids = [int(token) for token in tokenizer.encode(score)]
     else:
         ids = grammar.opening(tempo=prompt.tempo, metre=prompt.metre)
-    # Where note ends are events, notes that sound across the cut end behind it: the model writes these ends.
+    # Where note ends are events, notes that sound across the cut end after it: the model writes these ends.
     state = grammar.start()
     for count, token in enumerate(ids):
         state.advance(token)

@@ -151,7 +151,7 @@ class Request(Checked):
     # Such as "Am7 | D7 G/B | %": chords of the new bars, one by one (`midi/lead_sheet.py`); "piece": those of as many
     # bars before them, again (with until_bar, of the recomposed bars themselves); null: the model alone decides.
     chords: str | None = free_text(None)
-    # Such as "A | new 8 | 5-12": sections or bars of the piece that come again, one after another, with "'" behind them
+    # Such as "A | new 8 | 5-12": sections or bars of the piece that come again, one after another, with "'" after them
     # varied (`midi/form_plan.py`); "piece": what probably returns, where nothing else is asked for (`midi/returns.py`);
     # null: the model alone decides.
     form: str | None = free_text(FORM_OF_PIECE)

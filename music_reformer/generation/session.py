@@ -243,7 +243,7 @@ def _monotony_guard(prompt: Prompt, request: Request) -> MonotonyGuard | None:
 
 
 def _behind_line(prompt: Prompt) -> list[int]:
-    """The tokens of the prompt behind its last bar line; none in front of a hole, where only directions are."""
+    """The tokens of the prompt after its last bar line; none in front of a hole, where only directions are."""
     return prompt.past_ids[prompt.bar_line + 1 :] if prompt.until_tick is None else []
 
 

@@ -155,7 +155,7 @@ class Variation:
         """Append a token. The variation is finished when the length is reached and all its notes have ended."""
         state = self.state
         told = self.reminder.take(token) if self.reminder is not None else []
-        # Names stand in front of a bar line, directions behind it.
+        # Names stand in front of a bar line, directions after it.
         self.unread += [token, *told] if isinstance(self.reminder, Director) else [*told, token]
         followers = (
             *(self.repetition_guard, self.monotony_guard, self.polyphony_guard),

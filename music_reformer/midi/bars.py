@@ -29,7 +29,7 @@ class BarReader:
         vocabulary: of the tokenizer.
     """
 
-    names_behind_line = False  # whether directions stand behind the bar line; otherwise names stand in front of it
+    names_behind_line = False  # whether directions stand after the bar line; otherwise names stand in front of it
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.hole_mark = PAD  # stands for the notes that are missing from a bar

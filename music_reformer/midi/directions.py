@@ -1,4 +1,4 @@
-"""Directions: tokens behind a bar line that say what the coming bars are to be like (Parts encoding).
+"""Directions: tokens after a bar line that say what the coming bars are to be like (Parts encoding).
 
     Bar_4/4 Directions Key_9 EndsIn_8 Program_40 Density_8 Register_9 Polyphony_0 Program_0 Music  Program_40 ...
 
@@ -68,7 +68,7 @@ class Directions:
     key: Key | None = None
 
     def tokens(self, vocabulary: Vocabulary) -> list[int]:
-        """The token ids, to be written behind a bar line; none where there is nothing to say."""
+        """The token ids, to be written after a bar line; none where there is nothing to say."""
         if self == Directions():
             return []
         ids = vocabulary.ids
@@ -174,7 +174,7 @@ def _sounding_at_once(notes: StreamNotes, cell: NDArray[np.int64], size: int) ->
 def with_directions(
     reader: PartsReader, vocabulary: Vocabulary, ids: NDArray[np.uint16], sections: Iterable[tuple[int, Directions]]
 ) -> NDArray[np.uint16]:
-    """A piece with directions behind the line of some bars, given as (number of the bar, directions)."""
+    """A piece with directions after the line of some bars, given as (number of the bar, directions)."""
     ends = reader.line_ends(ids)
     places, written = [], []
     for bar, directions in sections:

@@ -59,7 +59,7 @@ def engraved(
     (from the top: name, program, -1 for drums, tracks of the file by index, and number of staves), `print_width` (in
     staff spaces, of an A4 page), `glyphs` (outlines that systems use, by name) and `systems`: objects of `first`,
     `bars`, `width` and `height` (in staff spaces) and `svg`. In an `svg`, elements with `data-bar` are measures, and
-    those with `data-note` are notes: "part.bar.number", with a "t" behind it where the note is tied to one before in
+    those with `data-note` are notes: "part.bar.number", with a "t" after it where the note is tied to one before in
     its bar, an "o" where it is tied over the bar line.
 
     Args:

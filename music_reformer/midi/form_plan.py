@@ -3,7 +3,7 @@
     A | new 8 | 5-12'
 
 Sections are divided by "|". "5-12" are those bars of the piece again, counted from 1, and "A" the first section with
-that letter as `form.py` finds them; "new 8" is eight bars of something new. With "'" behind it a section is varied.
+that letter as `form.py` finds them; "new 8" is eight bars of something new. With "'" after it a section is varied.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class RecalledBar:
 
 @dataclass(frozen=True)
 class FormPlan:
-    """Sections of the new bars, one after another; what comes behind the last is open."""
+    """Sections of the new bars, one after another; what comes after the last is open."""
 
     sections: tuple[PlannedSection, ...]
 

@@ -2,7 +2,7 @@
 
     BOS  1  2  [3]  [4]  5  6  EOS    is written    BOS  3' 4' 5 6  BOS  1 2  3 4  EOS
 
-The bars behind the hole come first, then the bars before it, then the hole, so that the model continues from the past
+The bars after the hole come first, then the bars before it, then the hole, so that the model continues from the past
 as in any other piece (suffix, prefix, middle: arXiv 2207.14255, section 4.3). At the very front stand the bars of the
 hole, with a PAD after each bar line (and time signature) in place of the missing notes. No token is new, so weights of
 any vocabulary with bars can learn it; the Parts encoding has a token for it, `Hole`.
@@ -34,7 +34,7 @@ class CutOut:
         before: the bars before the hole.
         behind: the bars of the hole without the missing notes, and the bars behind the hole.
         naming: PAD and the missing instruments, to be written in front of the hole; empty if all are missing, and where
-            directions name them behind the first bar line of the hole.
+            directions name them after the first bar line of the hole.
         hole: the bars of the hole with the missing notes alone.
         opening: the bar line (and time signature or directions) that begins the hole.
     """

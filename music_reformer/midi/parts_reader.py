@@ -86,7 +86,7 @@ class PartsReader(BarReader):
         return {int(program) for program in np.unique(self._program[ids[self.part_starts(ids)]])}
 
     def naming(self, programs: Iterable[int]) -> list[int]:
-        """The directions that name instruments, to be written behind a bar line."""
+        """The directions that name instruments, to be written after a bar line."""
         return [self._directions, *(self._program_ids[program] for program in sorted(programs)), self._music]
 
     def part_starts(self, ids: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -123,7 +123,7 @@ class PartsReader(BarReader):
         return lines
 
     def empty_positions(self, ids: NDArray[np.integer], kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """None: positions belong to the notes behind them."""
+        """None: positions belong to the notes after them."""
         return np.zeros(len(ids), dtype=np.bool_)
 
     def without_chords(self, ids: NDArray[np.uint16]) -> NDArray[np.uint16]:

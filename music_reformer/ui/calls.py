@@ -29,7 +29,7 @@ Fields = TypeVar("Fields", bound=Checked)
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An operation that can be called from outside, with its arguments by name (defaults behind them)."""
+    """An operation that can be called from outside, with its arguments by name (defaults after them)."""
 
     name: str
     arguments: tuple[str, ...]

@@ -59,7 +59,7 @@ def test_prompt_and_continuation_are_plainly_different(visit: Callable[..., Any]
     phase(tab, "done")
     tab.click("#zoom-fit")
     drawn(tab)
-    # The cut is in the middle: 16 bars and 16 bars; behind it the paper is tinted.
+    # The cut is in the middle: 16 bars and 16 bars; after it the paper is tinted.
     assert tab.evaluate(PAPER, 0.2) == tab.evaluate(PAPER, 0.45)
     assert tab.evaluate(PAPER, 0.6) == tab.evaluate(PAPER, 0.9)
     assert tab.evaluate(PAPER, 0.45) != tab.evaluate(PAPER, 0.6)

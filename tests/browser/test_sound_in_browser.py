@@ -45,7 +45,7 @@ def test_playing_sounds_moves_the_playhead_and_pausing_is_silence(visit: Callabl
 
 
 def test_the_new_music_is_what_sounds_after_the_cut(visit: Callable[..., Any]) -> None:
-    """Played from behind the prompt's last note, only a file with a continuation sounds."""
+    """Played from after the prompt's last note, only a file with a continuation sounds."""
     tab = visit()
     upload(tab)
     order(tab, bars=4)

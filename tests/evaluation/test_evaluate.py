@@ -33,7 +33,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> TokenStore:
 
 @pytest.fixture(scope="module")
 def generated(store: TokenStore) -> Path:
-    """A copy of a training piece in another key behind a prompt of other music, two pieces of noise, no MIDI."""
+    """A copy of a training piece in another key after a prompt of other music, two pieces of noise, no MIDI."""
     folder = store.path.parent / "generated"
     folder.mkdir()
     copied = example(next(iter(EXAMPLES)), 1)

@@ -1,4 +1,4 @@
-"""A piece that is to end: a cadence, one last chord that everybody plays, nothing behind it."""
+"""A piece that is to end: a cadence, one last chord that everybody plays, nothing after it."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def test_a_piece_from_nothing_has_its_instruments_named() -> None:
 
 
 def test_they_are_given_again_and_leave_the_music_alone() -> None:
-    """The model reads them behind every few bar lines; every note that it wrote is in the piece, and no other."""
+    """The model reads them after every few bar lines; every note that it wrote is in the piece, and no other."""
     generator = directed()
     session = generator.start(full_score(), Request(length="12bars", seed=2))
     notes = run(generator, session)

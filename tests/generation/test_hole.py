@@ -100,7 +100,7 @@ def test_the_model_reads_both_sides_and_not_the_hole() -> None:
     assert ids.count(PAD) == 2
     assert [TOKENIZER.tokens[i] for i in ids[-2:]] == ["Bar_None", "TimeSig_3/4"]
     lines = bar_starts(score)
-    decoded = TOKENIZER.decode(ids[second:] + ids[:second])  # before, then behind, as they sound
+    decoded = TOKENIZER.decode(ids[second:] + ids[:second])  # before, then after, as they sound
     ratio = score.ticks_per_quarter / decoded.ticks_per_quarter
     starts = [round(note.time * ratio) - (lines[1] - lines[0]) for track in decoded.tracks for note in track.notes]
     assert not any(lines[3] <= start < lines[5] for start in starts)

@@ -38,7 +38,7 @@ def test_where_the_model_would_leave_a_part_by_a_way_that_is_closed_it_takes_ano
 
 @pytest.mark.parametrize("order", [("Program", 0), ("Program", 33), ("Program", 127)])
 def test_the_probability_of_leaving_is_that_of_the_model(order: tuple[str, int]) -> None:
-    """By the definition: of the bar lines, the end, and the programs that can come behind the current part."""
+    """By the definition: of the bar lines, the end, and the programs that can come after the current part."""
     vocabulary = stand_in("Parts").tokenizer.vocabulary
     leaving = Leaving(vocabulary, metre=(4, 4))
     leaving.take(vocabulary.ids[order])

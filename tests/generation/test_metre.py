@@ -24,7 +24,7 @@ def test_new_bars_are_of_the_metre_that_was_asked_for(
     metre: str, cut_bar: int | None, changes: tuple[int, ...]
 ) -> None:
     score = full_score()  # in 3/4
-    for bar in changes:  # at the cut, and behind it
+    for bar in changes:  # at the cut, and after it
         score.time_signatures.append(symusic.TimeSignature(bar_starts(score)[bar], 2, 4))
     composer = stand_in("Parts")
     session = composer.start(score, Request(length=f"{NUM_BARS}bars", cut_bar=cut_bar, metre=metre, seed=2))
@@ -73,7 +73,7 @@ def test_a_piece_from_nothing_may_be_in_seven_eight() -> None:
 
 
 def test_where_the_bars_grow_longer_all_of_a_bar_may_be_played() -> None:
-    """Places are heard by the quarter, so that the fourth beat of 4/4 behind a waltz is no new place."""
+    """Places are heard by the quarter, so that the fourth beat of 4/4 after a waltz is no new place."""
     composer = stand_in("Parts")
     score = full_score()
     ensembles = {

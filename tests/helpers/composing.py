@@ -55,7 +55,7 @@ def events_before(score: symusic.Score, cut: int) -> dict[str, list]:
 
 
 def new_notes(score: symusic.Score, cut: int) -> list[tuple[int, int, int, int, int]]:
-    """(program, start, end, pitch, velocity) of what begins at or behind the cut."""
+    """(program, start, end, pitch, velocity) of what begins at or after the cut."""
     return sorted(
         (-1 if track.is_drum else track.program, n.time, n.time + n.duration, n.pitch, n.velocity)
         for track in score.tracks

@@ -132,7 +132,7 @@ def kill_after_row(step: int) -> None:
         original(self, row)
         if row["step"] == step:
             with self.path.open("a") as file:
-                file.write(f"{step + 1},3.")  # And a torn line behind it.
+                file.write(f"{step + 1},3.")  # And a torn line after it.
             os.kill(os.getpid(), signal.SIGKILL)
 
     MetricsFile.append = append  # type: ignore[method-assign]

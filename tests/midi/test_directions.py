@@ -1,4 +1,4 @@
-"""Directions say of the bars behind them what is true of them, and the model is never asked to predict them."""
+"""Directions say of the bars after them what is true of them, and the model is never asked to predict them."""
 
 from __future__ import annotations
 

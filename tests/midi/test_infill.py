@@ -1,4 +1,4 @@
-"""A hole is cut out and written behind the rest: nothing is lost, nothing is told twice, and the context hides it."""
+"""A hole is cut out and written after the rest: nothing is lost, nothing is told twice, and the context hides it."""
 
 from __future__ import annotations
 

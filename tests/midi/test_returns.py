@@ -1,4 +1,4 @@
-"""What probably returns behind a piece."""
+"""What probably returns after a piece."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def notes_of(score: symusic.Score) -> list[tuple[int, int, int, int, int]]:
 
 
 def continued(score: symusic.Score, cut: int) -> symusic.Score:
-    """The score before the cut with two notes behind it in every track, and a flute that is new."""
+    """The score before the cut with two notes after it in every track, and a flute that is new."""
     after = score.copy()
     for number, track in enumerate(after.tracks):
         track.notes.filter(lambda note: note.time < cut, inplace=True)
@@ -51,7 +51,7 @@ def test_every_event_before_the_cut_survives_and_none_behind_it(midi_format: int
     cut = 4 * BAR
     written = Splicer(original, score, cut).write(continued(score, cut))
     before = [event for event in events_of(original) if event[0] < cut]
-    kept = [event for event in events_of(written, first=2) if event[0] < cut]  # new tracks come behind
+    kept = [event for event in events_of(written, first=2) if event[0] < cut]  # new tracks come after
     assert kept == before
     for word in ("for Clara", "(c) me", "Fiddle", "sysex", "aftertouch", "curtain", "velocity=33"):
         assert any(word in event for _, event in kept), word

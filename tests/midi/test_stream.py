@@ -57,5 +57,5 @@ def test_bars_are_counted_alike_with_and_without_bar_tokens() -> None:
             state.advance(token)
             seen[state.tick] = state.bar
         bars.add(seen[max(tick for tick in seen if tick <= 60 * tokenizer.ticks_per_beat)])
-    # 2 bars of 4/4, 2 of 6/8, then beat 60 is the 16th bar of 3/4 behind beat 14
+    # 2 bars of 4/4, 2 of 6/8, then beat 60 is the 16th bar of 3/4 after beat 14
     assert bars == {2 + 2 + 16}

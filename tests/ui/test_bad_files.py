@@ -58,7 +58,7 @@ FOREIGN = {
     "zeros": bytes(4096),
     "noise": random.Random(1).randbytes(4096),
     "much noise": random.Random(2).randbytes(400_000),
-    "noise behind a header": GOOD[:14] + random.Random(3).randbytes(4096),
+    "noise after a header": GOOD[:14] + random.Random(3).randbytes(4096),
     "too much": GOOD + bytes(UPLOAD_BYTES),
 }
 HEADER = {

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-# Many small pieces, and one behind them that stays: the C library keeps what is freed before it.
+# Many small pieces, and one after them that stays: the C library keeps what is freed before it.
 PROGRAM = """
 import ctypes, re
 from music_reformer.ui.freed import giving_back

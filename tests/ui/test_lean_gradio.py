@@ -38,7 +38,7 @@ NOT_NEEDED = [
     "triton",
     "verovio",
 ]
-# Tables, the editor's stubs and matplotlib's backend, as they are behind the import.
+# Tables, the editor's stubs and matplotlib's backend, as they are after the import.
 USED_ALL_THE_SAME = """
 from music_reformer.ui.lean_gradio import gr
 import inspect

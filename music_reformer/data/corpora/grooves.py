@@ -2,7 +2,7 @@
 
 The files of the Groove MIDI Dataset are named DRUMMER__SESSION__NUMBER_STYLE_TEMPO_KIND_METRE, where KIND is "beat" (up
 to minutes long) or "fill" (mostly one bar). The files of one group, style and metre whose tempos are near become one
-piece: the beats in their order, cut into phrases of four bars, with the fills spread evenly behind them. Every note is
+piece: the beats in their order, cut into phrases of four bars, with the fills spread evenly after them. Every note is
 kept, except where the last hit of a file falls on the first beat of what follows and is played there, too.
 """
 
@@ -120,7 +120,7 @@ class _Phrase:
 
     @classmethod
     def whole(cls, notes: dict[str, NDArray[np.int32]], bar: int) -> _Phrase:
-        """All notes as one phrase. Hits on the bar line behind the last bar belong to what follows."""
+        """All notes as one phrase. Hits on the bar line after the last bar belong to what follows."""
         last = int(notes["time"].max())
         return cls(notes, max(1, -(-(last - EARLY) // bar)))
 
@@ -148,7 +148,7 @@ def _phrases(notes: dict[str, NDArray[np.int32]], bar: int) -> list[_Phrase]:
 
 
 def _alternating(phrases: Sequence[_Phrase], fills: Sequence[_Phrase]) -> list[_Phrase]:
-    """The phrases with the fills spread evenly behind them."""
+    """The phrases with the fills spread evenly after them."""
     row: list[_Phrase] = []
     num_fills = 0
     for number, phrase in enumerate(phrases, start=1):

@@ -46,7 +46,7 @@ def factors_of_rounds(num_buckets: Sequence[int], num_rounds: int) -> list[list[
 def fixed_rotations(factors: Sequence[Sequence[int]], *, num_heads: int, head_width: int, seed: int) -> Tensor:
     """Random rotations that the seed decides, float32 [R, H, D, K]; those of a round do not depend on other rounds.
 
-    The factors of a hash stand side by side; a round whose hash needs fewer columns than another has zeros behind them.
+    The factors of a hash stand side by side; a round whose hash needs fewer columns than another has zeros after them.
     """
     columns = [sum(of_round) // 2 for of_round in factors]
     rotations_RHDK = torch.zeros(len(factors), num_heads, head_width, max(columns))

@@ -72,7 +72,7 @@ export class Asked {
     return this.ownChords(this.controls.elements.unit.value === "bars" ? count : Infinity);
   }
 
-  /** The piece's own chords: those of the bars to compose where the piece goes on behind them, else those of the last
+  /** The piece's own chords: those of the bars to compose where the piece goes on after them, else those of the last
    *  `span` bars before them, over and over. */
   ownChords(span = this.bars.count) {
     const { piece } = this;

@@ -1,4 +1,4 @@
-// The beats of a score for metronome and MIDI clock, by its metres and its tempo map, carried on behind its last bar.
+// The beats of a score for metronome and MIDI clock, by its metres and its tempo map, carried on after its last bar.
 
 const TOLERANCE = 1e-3;
 const PER_QUARTER = 24;  // MIDI clocks
@@ -38,7 +38,7 @@ function barAlone(score, start) {
   return { start, length: beats * seconds, size: beats / unit, clicks: Array.from({ length: beats / step }, (_, beat) => beat * step * seconds) };
 }
 
-/** The bar at `seconds`, which may lie behind the last one. */
+/** The bar at `seconds`, which may lie after the last one. */
 function barAt(score, seconds) {
   const bars = barsOf(score);
   const last = bars.at(-1);

@@ -103,7 +103,7 @@ export class ChordLane {
     else this.lanes.go(bar);
   }
 
-  /** Open the box in which the chords of the bar, and of those behind it, are written. */
+  /** Open the box in which the chords of the bar, and of those after it, are written. */
   #write(begun = null) {
     const { bar, lanes } = this;
     const { asked, box, piece, roll } = lanes;
@@ -123,7 +123,7 @@ export class ChordLane {
     if (begun === null) field.select();
   }
 
-  /** Ask for typed chords from the bar on, and go on behind them. */
+  /** Ask for typed chords from the bar on, and go on after them. */
   #take(typed) {
     const { bar } = this;
     const { asked } = this.lanes;

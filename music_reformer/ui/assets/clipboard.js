@@ -8,7 +8,7 @@ export class Clipboard {
 
   get isEmpty() { return !this.#notes.length; }
 
-  /** Copy notes of a score; returns the tick of the bar line behind them. */
+  /** Copy notes of a score; returns the tick of the bar line after them. */
   take(score, notes) {
     const first = barAt(score, notes[0].tick), last = barAt(score, notes.at(-1).tick);
     this.#notes = notes.map((note) => ({ ...note, tick: note.tick - first.tick, ticks: Math.max(note.ticks, 1) }));

@@ -1,7 +1,7 @@
 // One order to the server, from its place in the queue to its finished variations. A `run` is its result:
 // {order, cutBar, untilBar, tracks, variations, seed, cut, cutTick, end, until, untilTick, missing, missingTracks, dropped,
 // composed}; each variation
-// has a score from its first note on. While it is under way there may be more (`composed`) than are kept in the end. `until` and its like are null where the piece does not go on behind the new music.
+// has a score from its first note on. While it is under way there may be more (`composed`) than are kept in the end. `until` and its like are null where the piece does not go on after the new music.
 
 import { call, stop, waiting } from "./api.js";
 import { duration } from "./draw.js";

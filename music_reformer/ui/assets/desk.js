@@ -66,7 +66,7 @@ export class Desk {
     for (const id of ["result-text", "cut-note", "piece-name", "piece-facts", "piece-repairs"]) $(id).textContent = "";
   }
 
-  /** The handles, and what becomes of the bars behind them. */
+  /** The handles, and what becomes of the bars after them. */
   showCut() {
     const { piece, roll } = this;
     $("cut-note").textContent = "";

@@ -164,7 +164,7 @@ export class Editing {
   /** Put the cursor where the playhead went. */
   pointAt(seconds) { if (this.isOn) this.point(tickAt(this.score, seconds)); }
 
-  /** Select the note before or behind the selected one, or the cursor. */
+  /** Select the note before or after the selected one, or the cursor. */
   walk(direction, { adds = false } = {}) {
     const { notes } = this.score;
     const audible = notes.filter(({ track }) => !this.roll.silent.has(track));
@@ -228,7 +228,7 @@ export class Editing {
     this.#remove();
   }
 
-  /** Add what was copied from the bar of the cursor on, which moves behind it. */
+  /** Add what was copied from the bar of the cursor on, which moves after it. */
   #paste() {
     if (this.#clipboard.isEmpty) return;
     const { tick } = barAt(this.score, this.cursor.tick);

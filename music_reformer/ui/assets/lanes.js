@@ -7,7 +7,7 @@ import { LaneBox } from "./lane-box.js";
 import { SectionLane } from "./section-lane.js";
 import { Switch } from "./switch.js";
 
-const AIR = 1.01;  // behind the bars to come
+const AIR = 1.01;  // after the bars to come
 
 export class Lanes {
   isOpen = false;

@@ -42,8 +42,8 @@ export function sheetOf(bars) {
   return bars.slice(0, length).map((bar, place) => (!bar ? "?" : bar === bars[place - 1] ? "%" : bar)).join(" | ");
 }
 
-/** A sheet with `typed` in the place of its bar `at` and those behind it; of the repeats in it, `count` bars are written out.
- *  Returns {sheet, next}: the bar behind the typed ones. */
+/** A sheet with `typed` in the place of its bar `at` and those after it; of the repeats in it, `count` bars are written out.
+ *  Returns {sheet, next}: the bar after the typed ones. */
 export function withTyped(text, at, typed, count) {
   const bars = barsOf(text, Math.max(count, read(text).bars.length, at));
   // The bar before leads, so that "%" can mean it.

@@ -68,7 +68,7 @@ export class Marks {
     this.#tell();
   }
 
-  /** Mark the bar at the playhead; or with bars marked, `more` bars behind them. */
+  /** Mark the bar at the playhead; or with bars marked, `more` bars after them. */
   extend(more) {
     if (!this.#can) return;
     const { bars, piece, roll } = this;
@@ -148,7 +148,7 @@ export class Marks {
   #x(event) { return event.clientX - this.roll.element.getBoundingClientRect().left; }
   #barAt(event) { return this.#barOf(this.roll.secondsAt(Math.max(this.#x(event), this.roll.keys))); }
 
-  /** The bar that a moment lies in, counted from 0; the last one for what lies behind it. */
+  /** The bar that a moment lies in, counted from 0; the last one for what lies after it. */
   #barOf(seconds) {
     const bar = this.piece.score.bars.findLastIndex((line) => line <= seconds + 1e-3);
     return Math.min(Math.max(bar, 0), this.piece.numBars - 1);

@@ -23,7 +23,7 @@ function translate(value, from, to) {
 export const secondsAt = (score, tick) => translate(tick, score.beatTicks, score.beats);
 export const tickAt = (score, seconds) => Math.max(0, Math.round(translate(seconds, score.beats, score.beatTicks)));
 
-/** The bar that a tick lies in: {number (from 1), tick, length}, carried on behind the last one. */
+/** The bar that a tick lies in: {number (from 1), tick, length}, carried on after the last one. */
 export function barAt({ barTicks, resolution }, tick) {
   const last = barTicks.length - 1;
   const length = last > 0 ? barTicks[last] - barTicks[last - 1] : 4 * resolution;

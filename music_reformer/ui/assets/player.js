@@ -29,7 +29,7 @@ export class Player extends EventTarget {
   #timer = null;
   #restart = null;
   #sounding = false;
-  #goesOn = false;  // behind the end of the piece: something is being recorded
+  #goesOn = false;  // after the end of the piece: something is being recorded
   #outputs;
 
   /** `sound`: the synthesizer, whose clock is the player's; `outputs`: what else the music is sent to. */
@@ -89,7 +89,7 @@ export class Player extends EventTarget {
     await this.#start({ countsIn: this.countsIn });
   }
 
-  /** Play from `seconds` on behind the end, with a bar of count-in: something is to be recorded. */
+  /** Play from `seconds` on after the end, with a bar of count-in: something is to be recorded. */
   async record(seconds) {
     if (this.playing) this.pause();
     this.#position = seconds;

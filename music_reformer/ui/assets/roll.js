@@ -12,7 +12,7 @@ export class Roll {
   silent = new Set();
   isFree = false;  // the visitor has scrolled away from the playhead, and it is not to be followed
   #telling = null;
-  lanes = null;  // above the roll; they move with it, and may need room behind the piece
+  lanes = null;  // above the roll; they move with it, and may need room after the piece
   // What they take of the pointer does not move the view, and they draw over the notes.
   hand = null;  // edits notes
   marks = null;  // marks bars
@@ -61,7 +61,7 @@ export class Roll {
     this.drums = [...new Set(notes.filter((note) => note.drum).map((note) => note.pitch))].sort((a, b) => b - a);
   }
 
-  /** Where the cut is: so many bars kept; `null`: no handle. `label` stands on it; `veil`: what lies behind is left out.
+  /** Where the cut is: so many bars kept; `null`: no handle. `label` stands on it; `veil`: what lies after is left out.
    *  `until`: from this bar on it is not; `null`: no second handle. */
   setCut(bars, { label = "", veil = false, movable = true, until = null, untilLabel = "" } = {}) {
     this.cutBar = bars;
@@ -88,7 +88,7 @@ export class Roll {
   get keys() { return this.element.clientWidth < 600 ? 34 : 46; }
   get span() { return Math.max(this.element.clientWidth - this.keys, 10); }
   get visible() { return this.span / this.zoom; }
-  /** What "everything" is when zoomed out: the piece and a little air behind it. */
+  /** What "everything" is when zoomed out: the piece and a little air after it. */
   get whole() { return Math.max(this.seconds * 1.03, this.lanes?.end ?? 0); }
   get leastZoom() { return this.span / this.whole; }
 

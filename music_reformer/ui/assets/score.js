@@ -1,7 +1,7 @@
 // The music as the page holds it: a `score` has tracks {index (in the file), name, program, drum}, notes {pitch, start, end, velocity, isNew,
 // drum, track (its place among the tracks); tick and ticks (its length), once the server has read it} by start, moves {time, track, number, value} (controllers; number -1 is the
 // pitch bend) by time, bars and beats in seconds, tempos, metres, seconds (its length), cut (where new music begins, or
-// null) and until (where the piece goes on behind it, or null); and as the server recognises them, chords (of each bar, "G G D7", "" where
+// null) and until (where the piece goes on after it, or null); and as the server recognises them, chords (of each bar, "G G D7", "" where
 // nobody knows) and sections {first (bar), count (of bars), letter}. Scores are never changed, only made from others, but for
 // `Live`, which grows.
 
@@ -71,7 +71,7 @@ export function markedNew(score, run) {
   return { ...score, notes, cut: run.cut, until: run.until ?? null };
 }
 
-/** What lies before and behind a hole, and what is played in it by others than the `missing` programs, and of these the
+/** What lies before and after a hole, and what is played in it by others than the `missing` programs, and of these the
  *  tracks with some indices (none: all are); and the notes that its order has locked. */
 function around(score, run) {
   const { cut, until } = run;
@@ -92,7 +92,7 @@ const kept = (score, run) => ((run.until ?? null) === null ? before(score, run.c
 /** Place of the track with an index in the file, or -1. */
 const placeOf = (tracks, index) => tracks.findIndex((track) => track.index === index);
 
-/** Where a track goes that a score does not have yet: behind all `known` ones, the new ones in the order of the file. */
+/** Where a track goes that a score does not have yet: after all `known` ones, the new ones in the order of the file. */
 function placeForNew(tracks, known, index) {
   const later = tracks.findIndex((track, place) => place >= known && track.index > index);
   return later < 0 ? tracks.length : later;
@@ -140,7 +140,7 @@ export class Live {
     return note;
   }
 
-  /** Add a track. Only new notes can lie on tracks behind it, and they move on with them. */
+  /** Add a track. Only new notes can lie on tracks after it, and they move on with them. */
   #insert(track) {
     const place = placeForNew(this.tracks, this.#known, track.index);
     this.tracks.splice(place, 0, track);

@@ -1,4 +1,4 @@
-// The section lane above the roll: a box for each section that is heard in the piece, and behind the cut a box for each
+// The section lane above the roll: a box for each section that is heard in the piece, and after the cut a box for each
 // part of the form that is asked of the bars to come. Each is a button; by the keyboard, arrows move among them.
 
 import { NUM_COLOURS } from "./draw.js";
@@ -124,7 +124,7 @@ export class SectionLane {
     }
   }
 
-  /** Open the box in which bars of the piece, or new ones, are asked for: in the `place` of a part of the form, or behind it. */
+  /** Open the box in which bars of the piece, or new ones, are asked for: in the `place` of a part of the form, or after it. */
   ask({ from = 1, to, varied = false, fresh = FRESH, title, at, place = null }) {
     const { asked, box, numKept, piece, roll, secondOf } = this.lanes;
     const focused = document.activeElement;
@@ -148,7 +148,7 @@ export class SectionLane {
     });
   }
 
-  /** Put a part into the form in the place of another, or behind the last; null takes it out. */
+  /** Put a part into the form in the place of another, or after the last; null takes it out. */
   #put(place, part, news) {
     const parts = [...this.lanes.asked.parts];
     parts.splice(place ?? parts.length, place === null ? 0 : 1, ...(part ? [part] : []));

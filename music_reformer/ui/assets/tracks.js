@@ -1,4 +1,4 @@
-// The list of tracks: colour, name, buttons that mute and solo them, in sound and picture, and behind the name of each its
+// The list of tracks: colour, name, buttons that mute and solo them, in sound and picture, and after the name of each its
 // volume and pan, in sound. While bars are marked, a further button chooses the track for them.
 
 import { NEUTRAL } from "./channels.js";

@@ -51,7 +51,7 @@ function cutLabel(piece, cut, until) {
   return until === null ? `Continue from bar ${cut + 1}` : "Recompose";
 }
 
-/** What becomes of the bars behind the cut. */
+/** What becomes of the bars after the cut. */
 export function cutNote(piece) {
   const { cut, until, tracks } = piece.wanted;
   if (tracks.length) {

@@ -68,7 +68,7 @@ def test_fills_come_evenly_after_phrases_of_four_bars() -> None:
 
 
 def test_hits_around_a_bar_line_go_with_it() -> None:
-    """A hit a little early belongs to its bar; a last hit on the line behind a fill is kept, but not played twice."""
+    """A hit a little early belongs to its bar; a last hit on the line after a fill is kept, but not played twice."""
     early = 5 * BAR - EARLY // 2
     beat = groove([*bars(4, 36), (early - BAR, 49), *((time + 4 * BAR, 36) for time, _ in bars(4, 36))])
     fill = groove([*bars(1, 40), (BAR, 36), (BAR + 3, 57)])

@@ -19,7 +19,7 @@ from music_reformer.model.kernels.numba_step import NumbaStep
 
 
 def prefilled(plain: Decoder, *lengths: int) -> DecodeState:
-    """A row behind a prompt of each length."""
+    """A row after a prompt of each length."""
     _, state = plain.prefill(tokens(1, lengths[0]))
     with torch.inference_mode():
         for length in lengths[1:]:

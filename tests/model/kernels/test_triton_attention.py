@@ -200,7 +200,7 @@ def test_layers_are_the_same_with_either_form(batch: int, kind: str, monkeypatch
 @pytest.mark.slow
 @pytest.mark.parametrize("recompute", [True, False])
 def test_the_whole_model_is_the_same_with_either_form(recompute: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A training step on rows of two documents, and logits step by step behind a prompt."""
+    """A training step on rows of two documents, and logits step by step after a prompt."""
     model = build(recompute=recompute).to(DEVICE)
     tokens_BL = tokens(2, 70).to(DEVICE)
     document_BL = (torch.arange(70, device=DEVICE) >= 30).long().expand(2, 70)
