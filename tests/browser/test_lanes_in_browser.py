@@ -224,7 +224,7 @@ def test_lanes_move_with_the_roll_and_leave_room_for_what_comes(visit: Callable[
     tab.click("#lanes-switch")
     add = tab.locator("#section-lane button[data-kind=add]")
     where = "(box) => box.getBoundingClientRect().left"
-    cut = "(cut) => cut.getBoundingClientRect().left + 14"
+    cut = "(cut) => { const box = cut.getBoundingClientRect(); return box.left + box.width / 2; }"
     drawn(tab)
     assert add.evaluate(where) == pytest.approx(tab.locator("#cut").evaluate(cut), abs=2)
     assert tab.locator("#roll").evaluate("(roll) => roll.getBoundingClientRect().right") > add.evaluate(where) + 100
