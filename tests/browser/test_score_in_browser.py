@@ -26,6 +26,11 @@ BAR_IN_VIEW = """(() => {
 NO_DIALOG = "window.print = () => { window.printed = document.querySelector('.sheet').outerHTML.length; };"
 
 
+# How far the names of parts reach beyond the left edge of their drawings, in pixels; a font that is wider than Times.
+BEYOND = """() => Math.max(...[...document.querySelectorAll('#engraved-page :is(.label, .labelAbbr) text')].map(
+  (name) => name.closest('svg').getBoundingClientRect().left - name.getBoundingClientRect().left))"""
+
+
 def whole_score(tab: Any, bars: int) -> None:
     until(tab, f"document.querySelectorAll('#engraved-page [data-bar]').length === {bars}")
 
@@ -36,6 +41,7 @@ def test_the_score_has_the_notes_and_tints_what_is_new(visit: Callable[..., Any]
     tab.click("#score")
     whole_score(tab, 16)
     assert tab.evaluate(NUM_NOTES, "") == WALTZ.note_num()
+    assert tab.evaluate(BEYOND) < 1
     assert tab.evaluate("document.querySelectorAll('#engraved-page .is-new, .cut-line').length") == 0
     order(tab, bars=2)
     phase(tab, "done")

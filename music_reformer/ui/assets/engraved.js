@@ -5,6 +5,7 @@ import { engrave } from "./api.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const STAFF_LINES = 5;
+const FONT = 'Georgia, "Times New Roman", Times, serif';  // of texts
 const AROUND = 360;  // how far the box of a bar reaches beyond its staves: two staff spaces
 
 export class Engraved {
@@ -62,14 +63,27 @@ function define(glyphs) {
 /** A system as an element, with a box behind each bar. */
 export function drawn({ first, bars, width, height, svg }) {
   const root = document.importNode(new DOMParser().parseFromString(svg, "image/svg+xml").documentElement, true);
+  root.style.fontFamily = FONT;
   root.setAttribute("role", "img");
   root.setAttribute("aria-label", bars === 1 ? `Bar ${first + 1}` : `Bars ${first + 1} to ${first + bars}`);
   for (const measure of root.querySelectorAll("[data-bar]")) measure.prepend(box(measure));
+  for (const name of root.querySelectorAll(":is(.label, .labelAbbr) > text")) fit(name);
   const holder = document.createElement("div");
   holder.className = "system";
   holder.style.aspectRatio = `${width} / ${height}`;
   holder.append(root);
   return holder;
+}
+
+/** Narrow the name of a part to the room left of its end: Verovio leaves what it needs in Times, which is not everywhere. */
+function fit(name) {
+  const room = Number(name.getAttribute("x"));
+  const size = name.querySelector("[font-size]:not(:has([font-size]))")?.getAttribute("font-size");
+  const pen = document.createElement("canvas").getContext("2d");
+  pen.font = `${size} ${FONT}`;
+  if (pen.measureText(name.textContent).width <= room) return;
+  name.setAttribute("textLength", room);
+  name.setAttribute("lengthAdjust", "spacingAndGlyphs");
 }
 
 /** The box of a bar: as wide as its staves' lines, from the uppermost to the lowest. */
