@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import in_children, machine, show, use_threads, write
-from benchmarks.usable import add_corpora, cut_pieces, opened
+from benchmarks.usable import add_corpora, cut_pieces
 
 BARS = (1, 2, 4, 8, 16)
 POP909, SHORT_BARS, SHORT_CONTEXT = "POP909, 8 bars of context", 2, 4
@@ -82,11 +82,14 @@ def _excerpts(corpora: str, data: str, pieces: int) -> Iterator[tuple[str, Any, 
     """Of songs of POP909's test split the ten bars in the middle, and the first bar of the hole."""
     from music_reformer.data.store import TokenStore
     from music_reformer.midi.cut import keep_before, score_from
-    from music_reformer.midi.score import bar_starts
+    from music_reformer.midi.retiming import on_its_beats
+    from music_reformer.midi.score import bar_starts, read_score, with_likely_metre
 
     sources = [str(piece.source) for piece in TokenStore.open(data).split("test") if "pop909" in str(piece.source)]
     for source in sources[:pieces]:
-        piece, _ = opened(Path(corpora), source)
+        data = (Path(corpora) / source).read_bytes()
+        _, score = on_its_beats(data, read_score(data, name=source), source)
+        piece = with_likely_metre(score)
         lines = bar_starts(piece)
         first = (len(lines) - 1) // 2 - SHORT_CONTEXT
         excerpt = score_from(keep_before(piece, lines[first + 2 * SHORT_CONTEXT + SHORT_BARS]), lines[first])

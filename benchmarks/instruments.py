@@ -1,4 +1,4 @@
-"""Does an instrument that is added come in? Held-out songs, piano part alone, go on with one more.
+"""Does an instrument that is added come in? Held-out songs, of the piano alone, go on with one more.
 
 Of the bars composed: in how many of them it plays, and in how many continuations at all; then the same where the bars
 after the cut are composed anew for that instrument alone, with the piano's own bars there.

@@ -85,35 +85,22 @@ def prompts_of(genre: str | None = None) -> list[dict[str, str]]:
 def cut_pieces(corpora: str, genre: str, most: int) -> Iterator[tuple[str, Any, int]]:
     """File, score and bars to keep of the first pieces of a genre.
 
-    Played pieces are cut at the bar line nearest to that of the file.
+    The bars of played pieces are found in their music, as the page and `generate` do; they are cut at the bar line
+    nearest to that of the file.
     """
-    from music_reformer.midi.score import bar_starts, read_score, with_likely_metre
+    from music_reformer.midi.retiming import retimed, timing_of
+    from music_reformer.midi.score import MAX_LIMITS, bar_starts, read_score, with_likely_metre
 
     for prompt in prompts_of(genre)[:most]:
         name, cut = prompt["file"], int(prompt["cut_bar"])
-        score, timing = opened(Path(corpora), name)
+        data = (Path(corpora) / name).read_bytes()
+        score = with_likely_metre(read_score(data, name=name))
+        timing = timing_of(score)
         if timing is not None:
-            lines = bar_starts(with_likely_metre(read_score(Path(corpora) / name)))
-            tick = timing.moved(np.array([lines[cut]]))[0]
+            tick = timing.moved(np.array([bar_starts(score)[cut]]))[0]
+            score = read_score(retimed(data, name, timing, MAX_LIMITS.file), name=name)
             cut = int(np.argmin(np.abs(np.array(bar_starts(score)) - tick)))
         yield name, score, cut
-
-
-def opened(corpora: Path, name: str) -> tuple[Any, Any]:
-    """A piece as the page and `generate` open it: if it was played, in the bars that are found in its music.
-
-    Returns:
-        The score, and how the music was moved; None if it was not.
-    """
-    from music_reformer.midi.retiming import retimed, timing_of
-    from music_reformer.midi.score import MAX_LIMITS, read_score, with_likely_metre
-
-    data = (corpora / name).read_bytes()
-    score = with_likely_metre(read_score(data, name=name))
-    timing = timing_of(score)
-    if timing is not None:
-        score = read_score(retimed(data, name, timing, MAX_LIMITS.file), name=name)
-    return score, timing
 
 
 def add_corpora(parser: argparse.ArgumentParser) -> None:

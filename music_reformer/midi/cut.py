@@ -94,7 +94,7 @@ def keep_before(score: symusic.Score, cut: int) -> symusic.Score:
 def end_stuck_notes(score: symusic.Score, original: bytes, cut_bar: int | None) -> symusic.Score:
     """A copy in which notes that the file never ends are ended at the cut, as `splice.py` writes them.
 
-    Reading gives them an end far after the cut, often that of the piece; the model would hear them to there.
+    Reading gives them an end long after the cut, often that of the piece; the model would hear them to there.
 
     Args:
         score: as it was read from `original`.

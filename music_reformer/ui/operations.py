@@ -257,7 +257,7 @@ class Operations:
         ]
 
     def _piece_of(self, order: Order) -> tuple[bytes | None, symusic.Score, str]:
-        """The bytes of the piece (None: from nothing), its score without notes that hang at the cut, and its name."""
+        """The bytes of the piece (None: from nothing), its score (notes that hang at the cut ended), and its name."""
         if not order.piece:
             return None, _blank(order), "New piece"
         path = self.shelf.path(order.piece)

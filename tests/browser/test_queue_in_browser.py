@@ -10,19 +10,7 @@ from typing import Any
 import pytest
 
 from helpers.visited_site import Site
-from helpers.visitor import (
-    WALTZ,
-    download,
-    level,
-    midi,
-    notes_of,
-    order,
-    phase,
-    until,
-    until_level,
-    until_progress,
-    upload,
-)
+from helpers.visitor import WALTZ, download, level, midi, notes_of, order, phase, until_level, until_progress, upload
 from music_reformer.midi.examples import EXAMPLES
 
 
@@ -109,6 +97,6 @@ def test_two_visitors_at_once_do_not_slow_each_other_much(visit: Callable[..., A
     assert open_and_play(bob) < 3 * alone_s + 5
     assert ann.get_attribute("body", "data-phase") == "composing"
     assert level(ann) == 0
-    until(ann, "parseInt(document.querySelector('.card small')?.textContent) > 0")  # else there is nothing to keep
+    until_progress(ann, "left")  # so there is a note to keep
     ann.click("#stop")
     phase(ann, "done")

@@ -256,19 +256,16 @@ class BucketCache:
 
     def keep(self, rows: Sequence[int]) -> None:
         """Keep the given rows and drop the others, in place; a row given again shares all pages but the last."""
-        self.newest_BHK = self.newest_BHK[list(rows)]
-        self.pages = [list(self.pages[row]) for row in rows]
-        self.lengths = [self.lengths[row] for row in rows]
-        again = [number for number, row in enumerate(rows) if row in rows[:number]]
-        free = self._free_pages(len(again))
+        again = [row in rows[:number] for number, row in enumerate(rows)]
+        free = iter(self._free_pages(sum(again)))
         new_page = torch.arange(len(self.pair) // PAGE, device=self.pair.device)
-        for number, page in zip(again, free, strict=True):
-            last = self.pages[number][-1]
-            new_page[last] = page
-            self._copy_pages(self, [last], new_page)
-            self.newest_BHK[number] = self._moved(self.newest_BHK[number], new_page)
-            self.pages[number][-1] = page
-            new_page[last] = last
+        made = [
+            self._copy_row(self, row, next(free), new_page) if is_again else (self.newest_BHK[row], self.pages[row])
+            for row, is_again in zip(rows, again, strict=True)
+        ]
+        self.newest_BHK = torch.stack([newest_HK for newest_HK, _ in made])
+        self.pages = [pages for _, pages in made]
+        self.lengths = [self.lengths[row] for row in rows]
         self._set_last_places()
 
     def admit(self, other: BucketCache) -> None:
@@ -306,15 +303,22 @@ class BucketCache:
         new_page = torch.zeros(len(other.pair) // PAGE, dtype=torch.int64, device=self.pair.device)
         new_page[shared] = torch.tensor(free[: len(shared)], dtype=torch.int64, device=self.pair.device)
         self._copy_pages(other, shared, new_page)
-        newest = []
-        for row, page in zip(rows, free[len(shared) :], strict=True):
-            new_page[other.pages[row][-1]] = page
-            self._copy_pages(other, other.pages[row][-1:], new_page)
-            newest.append(self._moved(other.newest_BHK[row], new_page))
-            self.pages.append([*new_page[other.pages[row]].tolist()])
-        self.newest_BHK = torch.cat([self.newest_BHK, *(x.unsqueeze(0) for x in newest)])
+        made = [self._copy_row(other, row, page, new_page) for row, page in zip(rows, free[len(shared) :], strict=True)]
+        self.newest_BHK = torch.cat([self.newest_BHK, *(newest_HK.unsqueeze(0) for newest_HK, _ in made)])
+        self.pages += [pages for _, pages in made]
         self.lengths = self.lengths + [other.lengths[row] for row in rows]
         self._set_last_places()
+
+    def _copy_row(self, other: BucketCache, row: int, page: int, new_page: Tensor) -> tuple[Tensor, list[int]]:
+        """Copy the last page of a row of another cache to `page`; returns the newest members and the pages of the copy.
+
+        Args:
+            new_page: where the pages of the other cache stand in this one, [pages]; the last page is entered.
+        """
+        last = other.pages[row][-1]
+        new_page[last] = page
+        self._copy_pages(other, [last], new_page)
+        return self._moved(other.newest_BHK[row], new_page), new_page[other.pages[row]].tolist()
 
     def _copy_pages(self, other: BucketCache, pages: Sequence[int], new_page: Tensor) -> None:
         index = torch.tensor(pages, dtype=torch.int64, device=self.pair.device)

@@ -6,6 +6,7 @@ import { engrave } from "./api.js";
 const SVG = "http://www.w3.org/2000/svg";
 const STAFF_LINES = 5;
 const FONT = 'Georgia, "Times New Roman", Times, serif';  // of texts
+const PEN = document.createElement("canvas").getContext("2d");  // measures them
 const AROUND = 360;  // how far the box of a bar reaches beyond its staves: two staff spaces
 
 export class Engraved {
@@ -79,9 +80,8 @@ export function drawn({ first, bars, width, height, svg }) {
 function fit(name) {
   const room = Number(name.getAttribute("x"));
   const size = name.querySelector("[font-size]:not(:has([font-size]))")?.getAttribute("font-size");
-  const pen = document.createElement("canvas").getContext("2d");
-  pen.font = `${size} ${FONT}`;
-  if (pen.measureText(name.textContent).width <= room) return;
+  PEN.font = `${size} ${FONT}`;
+  if (PEN.measureText(name.textContent).width <= room) return;
   name.setAttribute("textLength", room);
   name.setAttribute("lengthAdjust", "spacingAndGlyphs");
 }
