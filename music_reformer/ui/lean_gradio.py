@@ -13,6 +13,7 @@ import inspect
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 from unittest import mock
@@ -52,9 +53,23 @@ def _unloaded(name: str) -> Iterator[None]:
 # Where it finds no sources, as in a program that is shipped without them, it writes no stubs beside them.
 with _unloaded("pandas"), mock.patch.object(inspect, "getfile", side_effect=OSError("no sources")):
     import gradio as gr
+    import gradio.routes
     import gradio.utils
 
 # It loads matplotlib in every call to set the backend of plots.
 gradio.utils.MatplotlibBackendMananger = contextlib.nullcontext  # type: ignore[misc, assignment]
 
-__all__ = ["gr"]
+
+def set_folders(*, uploads: Path, others: Path) -> None:
+    """Tell Gradio where to write, before its application is created.
+
+    Args:
+        uploads: for visitors' files.
+        others: for everything else; made when it is needed.
+    """
+    os.environ["GRADIO_TEMP_DIR"] = str(uploads)
+    # Copied from the environment at import; every application makes a folder in it.
+    gradio.routes.DEFAULT_TEMP_DIR = str(others)
+
+
+__all__ = ["gr", "set_folders"]

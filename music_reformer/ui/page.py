@@ -16,7 +16,6 @@ The browser loads `assets/index.html` and calls `endpoints.py` through Gradio's 
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -36,7 +35,7 @@ from music_reformer.ui.endpoints import add_endpoints
 from music_reformer.ui.folders import TemporaryFolder
 from music_reformer.ui.gate import Gate
 from music_reformer.ui.hosts import Hosts
-from music_reformer.ui.lean_gradio import gr
+from music_reformer.ui.lean_gradio import gr, set_folders
 from music_reformer.ui.operations import Operations
 from music_reformer.ui.routes import add_files, add_uploading
 from music_reformer.ui.shelf import MAX_BYTES, Shelf
@@ -91,7 +90,7 @@ def build_page(
     """
     temporary = TemporaryFolder()
     uploads = Uploads(temporary.path / "uploads")
-    os.environ["GRADIO_TEMP_DIR"] = str(uploads.folder)
+    set_folders(uploads=uploads.folder, others=temporary.path / "gradio")
     at_once = at_once or min(MOST_AT_ONCE, num_cores())
     shelf = Shelf((folder or temporary.path) / "shelf", max_bytes=max_bytes)
     operations = Operations(generator=generator, shelf=shelf, at_once=at_once, passages=passages)

@@ -1,7 +1,8 @@
-"""What the process that serves the page loads, and that Gradio does without the rest."""
+"""What the process that serves the page loads and writes, and that Gradio does without the rest."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,19 @@ NOT_NEEDED = [
     "triton",
     "verovio",
 ]
+# An application, created but not served.
+CREATED = """
+from music_reformer.ui.folders import TemporaryFolder
+from music_reformer.ui.lean_gradio import gr, set_folders
+import gradio.routes
+
+folder = TemporaryFolder()
+set_folders(uploads=folder.path / "uploads", others=folder.path / "gradio")
+with gr.Blocks() as blocks:
+    pass
+gradio.routes.App.create_app(blocks)
+print(*(path.relative_to(folder.path) for path in folder.path.rglob("*")))
+"""
 # Tables, the editor's stubs and matplotlib's backend, as they are after the import.
 USED_ALL_THE_SAME = """
 from music_reformer.ui.lean_gradio import gr
@@ -54,10 +68,10 @@ assert pandas.DataFrame({"a": [1]}).shape == (1, 1)
 """
 
 
-def run(program: str, *arguments: str) -> list[str]:
-    done = subprocess.run(
-        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False, timeout=240
-    )
+def run(program: str, *arguments: str, temporary: Path | None = None) -> list[str]:
+    environment = os.environ if temporary is None else {**os.environ, "TMPDIR": str(temporary)}
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 
@@ -70,3 +84,13 @@ def test_the_server_imports_nothing_that_it_does_not_need(tmp_path: Path) -> Non
 
 def test_what_gradio_was_not_given_comes_when_it_is_used() -> None:
     run(USED_ALL_THE_SAME)
+
+
+def test_importing_gradio_writes_no_temporary_files(tmp_path: Path) -> None:
+    run("from music_reformer.ui.lean_gradio import gr", temporary=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_gradio_writes_only_into_folders_that_end_with_the_page(tmp_path: Path) -> None:
+    assert any(path.startswith("gradio") for path in run(CREATED, temporary=tmp_path))
+    assert list(tmp_path.iterdir()) == []

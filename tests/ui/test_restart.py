@@ -112,7 +112,7 @@ def test_what_a_visitor_has_survives_a_restart_and_nothing_else_does(
     upload(page.address, SONG)
     variation = done["variations"][0]
     assert page.end(number) == 0
-    assert left_behind(temporary) == []
+    assert list(temporary.iterdir()) == []
     again = start()
     assert CLIENT.get(f"{again.address}file/{piece['key']}").content == SONG
     assert call(again.address, "piece", variation["key"])["name"] == variation["name"]
