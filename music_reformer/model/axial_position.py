@@ -1,4 +1,4 @@
-"""Axial position embeddings (Reformer, arXiv 2001.04451, appendix): a long table as the outer sum of two short ones.
+"""Axial position embeddings (Reformer, arXiv 2001.04451, appendix): a long table composed of two short ones.
 
 Shapes: E width; positions may have any shape.
 """
@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 
 class AxialPosition(nn.Module):
-    """Learned embedding of positions 0 to rows x columns - 1, as [row part, column part].
+    """Learned embedding of positions 0 to rows x columns - 1: a row part and a column part, concatenated.
 
     Args:
-        shape: (rows, columns); position p is row p // columns, column p % columns.
-        width: E; the row part has E // 2 of it.
+        shape: (rows, columns); position p is in row p // columns and column p % columns.
+        width: E; the row part takes E // 2 of it.
     """
 
     def __init__(self, *, shape: tuple[int, int], width: int) -> None:

@@ -1,11 +1,11 @@
-"""Decoding: read prompts in one parallel pass, then go on from them token by token, from caches.
+"""Decoding: read prompts in one parallel pass, then continue token by token from caches.
 
 Shapes: B rows (variations), L tokens, E width, V vocabulary.
 
-The logits are those that `ReformerLM.forward` gives for the whole sequence, up to rounding. A step costs the same
-however long the context is (full attention apart). Which device does which: a GPU, where there is one, reads prompts,
-because that is one large computation. Steps are hundreds of small ones: on the CPU they run in loops that Numba
-compiles (`kernels/numba_step.py`), and a GPU is faster only where it takes many rows in one step.
+Up to rounding, the logits are those of `ReformerLM.forward` for the whole sequence. A step's cost does not depend on
+the length of the context (except with full attention). Prompts, one large computation, are read on the GPU if there is
+one. A step is hundreds of small computations: on the CPU it runs in loops compiled by Numba (`kernels/numba_step.py`),
+and a GPU is faster only for many rows at a time.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 # A step takes 5 ms on a GPU for any number of rows, and a quarter of a millisecond per row on a CPU core.
 ROWS_FOR_A_GPU = 16
-SLOW_SECONDS = 1.5
+SLOW_SECONDS = 1.5  # of compiling, after which a line says what takes so long
 
 
 class Decoder:
-    """A model that decodes. Several threads may share one; each state belongs to one of them.
+    """Decodes with a model. Several threads may share a decoder; each state belongs to one thread.
 
     Args:
         model: moved to `eval()`; stays on its device.
@@ -49,15 +49,15 @@ class Decoder:
 
     @classmethod
     def on_device(cls, model: ReformerLM, device: str = "auto", *, rows: int = 1) -> Decoder:
-        """Move a model to a device ("auto": a GPU if there is one), and choose where its steps run.
+        """Move a model to a device, and choose where its steps run.
 
         Args:
             model: on any device.
-            device: what reads prompts.
+            device: the device that reads prompts; "auto": a GPU if there is one.
             rows: expected number of rows in a step; not a limit.
 
         Raises:
-            UserError: there is no such device.
+            UserError: the device does not exist or cannot be used.
         """
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -69,20 +69,20 @@ class Decoder:
 
     @property
     def config(self) -> ModelConfig:
-        """The model's."""
+        """The model's settings."""
         return self.model.config
 
     @property
     def device(self) -> torch.device:
-        """Where prompts are read."""
+        """The device that reads prompts."""
         return next(self.model.parameters()).device
 
     def prepare(self) -> None:
-        """Compile the steps, if they are to be compiled; otherwise the first step does that.
+        """Compile the steps now, if they are to be compiled, rather than at the first step.
 
-        The weights are copied: later changes of them do not affect the steps. The loops are compared with the plain
-        step, which compiles them once per machine (ten seconds); if they fail, a warning says so and the plain step is
-        used.
+        The weights are copied: later changes to them do not affect the steps. The loops are compared with the plain
+        step; on the first use on a machine, this compiles them (ten seconds). If they fail or differ, a warning says so
+        and the plain step is used.
         """
         with self._preparing:
             if not self._is_prepared:
@@ -101,13 +101,13 @@ class Decoder:
 
         Args:
             tokens_BL: token ids, int64, on any device.
-            num_rounds: hash rounds, of this pass and of the steps that follow; 0: the model's.
+            num_rounds: hash rounds of this pass and of the steps that follow; 0: the model's.
 
         Returns:
-            Logits of the token after each prompt, float32 [B, V], and the state from which `step` goes on.
+            Logits of the token after each prompt, float32 [B, V], and the state with which `step` continues.
 
         Raises:
-            UserError: the prompt is longer than the model's positions, or has no rotations for so many rounds.
+            UserError: a prompt is longer than the model's positions, or the model has no rotations for so many rounds.
         """
         model, num_rounds = self.model, num_rounds or self.model.num_rounds
         model.check_rounds(num_rounds)
@@ -128,7 +128,7 @@ class Decoder:
 
     @torch.inference_mode()
     def step(self, tokens_B: Tensor, state: DecodeState) -> Tensor:
-        """Append one token to every row of `state`, in place; logits of the next one, float32 [B, V].
+        """Append one token to every row of `state`, in place; returns logits of the next token, float32 [B, V].
 
         Raises:
             UserError: a row has no position left.

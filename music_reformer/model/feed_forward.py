@@ -8,13 +8,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-# Tokens of a chunk: on a CPU few, so that logits stay in its cache and need no fresh memory; on a GPU enough that
-# computing takes longer than launching the kernels.
+# Tokens per chunk: few on a CPU, so that logits stay in its cache and need no fresh memory; on a GPU enough that
+# computing takes longer than launching kernels.
 TOKENS, TOKENS_ON_GPU = 2048, 16_384
 
 
 class FeedForward(nn.Module):
-    """Linear, GELU, linear (Transformer, arXiv 1706.03762, section 3.3, with GELU for ReLU).
+    """Linear, GELU (tanh form), linear (Transformer, arXiv 1706.03762, section 3.3, with GELU for ReLU).
 
     Args:
         width: E.
@@ -27,10 +27,10 @@ class FeedForward(nn.Module):
         self.to_out = nn.Linear(inner_width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[..., E] to [..., E]."""
+        """Map [..., E] to [..., E]."""
         return self.to_out(nn.functional.gelu(self.to_inner(x), approximate="tanh"))
 
 
 def tokens_per_chunk(chunk: int, device: torch.device) -> int:
-    """Tokens per chunk on a device: `chunk`, or what suits the device if that is 0."""
+    """Tokens per chunk: `chunk`, or the device's default if that is 0."""
     return chunk or (TOKENS_ON_GPU if device.type == "cuda" else TOKENS)

@@ -1,6 +1,6 @@
-"""Cross-entropy of a linear output layer over chunks of tokens: the logits of a whole piece never exist at once.
+"""Cross-entropy of a linear output layer, in chunks of tokens: the logits of a whole piece never exist at once.
 
-Shapes: N tokens, E width, V vocabulary. Everything here is float32, autocast or not.
+Shapes: N tokens, E width, V vocabulary. Computed in float32, with or without autocast.
 """
 
 from __future__ import annotations
@@ -17,7 +17,13 @@ IGNORED = -100
 def chunked_loss(hidden_NE: Tensor, weight_VE: Tensor, target_N: Tensor, *, chunk: int) -> Tensor:
     """Sum of negative log-likelihoods in nats of the targets that are not `IGNORED`; float32 scalar.
 
-    The gradients of a chunk are taken while its logits exist, and kept instead of them.
+    Forward computes a chunk's gradients while its logits exist, and keeps these instead of the logits.
+
+    Args:
+        hidden_NE: inputs of the output layer.
+        weight_VE: its weight; there is no bias.
+        target_N: token ids, int64.
+        chunk: tokens per chunk.
     """
     return _ChunkedLoss.apply(hidden_NE, weight_VE, target_N, chunk)
 

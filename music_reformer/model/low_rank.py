@@ -1,6 +1,6 @@
-"""Low-rank adaptation (LoRA, arXiv 2106.09685): the layers' matrices are frozen, and thin ones learn a change.
+"""Low-rank adaptation (LoRA, arXiv 2106.09685): the layers' matrices are frozen; two thin ones learn an update.
 
-Shapes: F outputs, E inputs of a linear map, K rank.
+Shapes: F outputs, E inputs of a linear layer, K rank.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch.nn.utils import parametrize
 
 
 class LowRank(nn.Module):
-    """W + up down, at first W alone.
+    """W + up down (LoRA, section 4.1, eq. 3), initially equal to W.
 
     Args:
         num_outputs: F.
@@ -27,12 +27,12 @@ class LowRank(nn.Module):
         self.up = nn.Parameter(torch.zeros(num_outputs, rank))
 
     def forward(self, weight_FE: Tensor) -> Tensor:
-        """The weight that is used, [F, E]."""
+        """The adapted weight, [F, E]."""
         return weight_FE + self.up @ self.down
 
 
 def add_low_rank(module: nn.Module, *, rank: int) -> None:
-    """Give every linear map of `module` a trainable change of this rank, and freeze all else."""
+    """Give every linear layer of `module` a trainable update of this rank, and freeze all other parameters."""
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     for linear in [part for part in module.modules() if isinstance(part, nn.Linear)]:
@@ -41,7 +41,11 @@ def add_low_rank(module: nn.Module, *, rank: int) -> None:
 
 
 def merged(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a module with its low-rank changes added to the matrices, named as without them."""
+    """A module's tensors with low-rank updates added to the matrices, under the names that they have without updates.
+
+    Raises:
+        ValueError: an update does not fit its matrix.
+    """
     found = {}
     for name, tensor in tensors.items():
         owner, parametrized, weight = name.partition(".parametrizations.")
@@ -50,7 +54,7 @@ def merged(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         elif weight.endswith(".original"):
             change = name.removesuffix("original") + "0"
             up_FK, down_KE = tensors[f"{change}.up"], tensors[f"{change}.down"]
-            # A product of thin matrices from an untrusted file could fill the memory.
+            # Without this check, the product of two thin matrices from an untrusted file could fill the memory.
             if (*up_FK.shape[:-1], *down_KE.shape[1:]) != tuple(tensor.shape):
                 raise ValueError(f"the low-rank change of {owner} has another shape than its matrix")
             found[f"{owner}.{weight.removesuffix('.original')}"] = tensor + up_FK @ down_KE

@@ -8,7 +8,7 @@ import torch
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:
-    """Disable autocast inside the block. Free if it is off already, because decoding enters the block in every step."""
+    """Context manager that disables autocast. Costs nothing if it is already off: decoding enters it in every step."""
     if torch.is_autocast_enabled(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()

@@ -4,9 +4,9 @@ Shapes: B batch, L tokens, E width, V vocabulary, H heads, D head width, R round
 
     tokens -> token embedding + axial position -> reversible layers (local, LSH, local, LSH ...) -> norm -> logits
 
-Everything is causal and exact: the logits at a token depend on that token and earlier ones of its document alone, so
-the parallel pass (`forward`, `loss`), a longer batch, packing of several documents in a row, and cached decoding
-(`decoder.py`) all give the same numbers.
+Everything is causal and exact: the logits at a token depend only on that token and earlier ones of its document. So the
+parallel pass (`forward`, `loss`), longer batches, several documents packed into a row, and cached decoding
+(`decoder.py`) all give the same numbers, up to rounding.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ class ReformerLM(nn.Module):
     """A causal language model over token ids.
 
     Args:
-        config: the shape; `config.vocab_size` must be set.
+        config: the model's settings; `config.vocab_size` must be set.
+
+    Raises:
+        UserError: `config.vocab_size` is 0.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -57,7 +60,7 @@ class ReformerLM(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        """Normal, 0.02; smaller where a sublayer writes to the streams, so that they do not grow with depth (GPT-2)."""
+        """Normal, deviation 0.02; smaller for outputs of sublayers, so that streams do not grow with depth (GPT-2)."""
         for name, parameter in self.named_parameters():
             if parameter.dim() == 2:
                 writes = name.endswith("to_out.weight")
@@ -67,12 +70,12 @@ class ReformerLM(nn.Module):
 
     @property
     def chunk(self) -> int:
-        """Tokens that the feed-forward and the loss take at a time: `config.chunk`, or what suits the device."""
+        """Tokens that the feed-forward and the loss process at a time: `config.chunk`, or a default for the device."""
         return tokens_per_chunk(self.config.chunk, self.token_embedding.weight.device)
 
     @property
     def num_rounds(self) -> int:
-        """Hash rounds in use; may be set from 1 to `config.max_rounds` for evaluation and generation."""
+        """Hash rounds in use; may be set to 1 to `config.max_rounds` for evaluation and generation."""
         return self._lsh_layers[0].num_rounds if self._lsh_layers else self.config.num_rounds
 
     @num_rounds.setter
@@ -82,14 +85,16 @@ class ReformerLM(nn.Module):
             layer.num_rounds = value
 
     def redraw_rotations(self, seed: int | None, *, rank: int = 0, world_size: int = 1) -> None:
-        """Draw the hash rotations of all layers and rows for a training step; None goes back to the stored ones.
+        """Draw the hash rotations of all layers and rows for a training step; None returns to the fixed ones.
 
-        The stored ones are always used in `eval()`. The seed and the number of a row among those of all processes
-        decide, so that a resumed run hashes as an uninterrupted one, and several processes as one with as many rows.
+        `eval()` always uses the fixed ones. Rotations are determined by the seed and by a row's number among the rows
+        of all processes, so that a resumed run hashes like an uninterrupted one, and several processes like a single
+        one with all rows.
 
         Args:
-            seed: of the step, at least 0.
-            rank, world_size: row i here is row `i * world_size + rank` of the step.
+            seed: seed of the step, at least 0.
+            rank, world_size: this process's number and the number of processes; its row i is row
+                `i * world_size + rank` of the step.
         """
         if seed is None:
             for layer in self._lsh_layers:
@@ -107,8 +112,11 @@ class ReformerLM(nn.Module):
 
         Args:
             tokens_BL: token ids, int64.
-            document_BL: number of each token's document, whose tokens stand side by side; None: a row is one document.
+            document_BL: number of each token's document, whose tokens are adjacent; None: each row is one document.
             position_BL: position of each token in its document; None: counted from the start of the row.
+
+        Raises:
+            UserError: rows are longer than the model's positions.
         """
         return self.logits(self._hidden(tokens_BL, document_BL, position_BL))
 
@@ -120,7 +128,11 @@ class ReformerLM(nn.Module):
         document_BL: Tensor | None = None,
         position_BL: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Sum of negative log-likelihoods in nats, and the number of targets (those that are not -100)."""
+        """Sum of negative log-likelihoods in nats, and the number of targets that are not -100; arguments as `forward`.
+
+        Args:
+            targets_BL: the token that follows each token, int64; -100 where none is to be predicted.
+        """
         hidden_BLE = self._hidden(tokens_BL, document_BL, position_BL)
         total = chunked_loss(
             hidden_BLE.flatten(0, 1), self.token_embedding.weight, targets_BL.flatten(), chunk=self.chunk
@@ -136,7 +148,7 @@ class ReformerLM(nn.Module):
         document_BL: Tensor | None = None,
         position_BL: Tensor | None = None,
     ) -> Tensor:
-        """Negative log-likelihood of each target in nats, 0 where it is -100; float32 [B, L]."""
+        """Negative log-likelihood of each target in nats, 0 where it is -100; float32 [B, L]. Arguments as `loss`."""
         hidden_BLE = self._hidden(tokens_BL, document_BL, position_BL)
         losses_N = chunked_token_losses(
             hidden_BLE.flatten(0, 1), self.token_embedding.weight, targets_BL.flatten(), chunk=self.chunk
@@ -156,19 +168,19 @@ class ReformerLM(nn.Module):
         return self.final_norm(self.stack(x_BLE, documents, self.chunk))
 
     def embed(self, tokens: Tensor, position: Tensor) -> Tensor:
-        """The input of both streams, float32 [..., E]: the token's embedding plus that of its position."""
+        """The input of both streams, float32 [..., E]: token embedding plus position embedding."""
         return (self.token_embedding(tokens) + self.position_embedding(position)).float()
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Logits of the next token, float32 [..., V], from normed streams [..., E]: the token embedding, transposed."""
+        """Logits of the next token, float32 [..., V], from normed streams [..., E]; tied to the token embedding."""
         with full_precision(hidden.device):
             return hidden.float() @ self.token_embedding.weight.float().t()
 
     def check_length(self, length: int) -> None:
-        """Refuse sequences that have no positions.
+        """Check the length of a sequence.
 
         Raises:
-            UserError: `length`, in tokens, is beyond `config.max_length`.
+            UserError: `length`, in tokens, is above `config.max_length`.
         """
         require(
             length <= self.config.max_length,
@@ -177,10 +189,10 @@ class ReformerLM(nn.Module):
         )
 
     def check_rounds(self, num_rounds: int) -> None:
-        """Refuse rounds that have no rotations.
+        """Check a number of hash rounds.
 
         Raises:
-            UserError: `num_rounds` is not 1 to `config.max_rounds`.
+            UserError: `num_rounds` is not between 1 and `config.max_rounds`.
         """
         require(
             1 <= num_rounds <= self.config.max_rounds,

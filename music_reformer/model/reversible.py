@@ -3,9 +3,9 @@
     y1 = x1 + Attention(x2)        x2 = y2 - FeedForward(y1)
     y2 = x2 + FeedForward(y1)      x1 = y1 - Attention(x2)
 
-Backward computes each layer's inputs again from its outputs, so activation memory does not grow with depth. To make
-the recomputation exact, the streams stay float32 under autocast (a bfloat16 stream drifts), hash buckets are kept and
-used again, and the random state and autocast state are restored.
+Backward recomputes each layer's inputs from its outputs, so activation memory does not grow with depth. To make the
+recomputation exact, the streams stay float32 under autocast (a bfloat16 stream drifts), hash buckets are kept and
+reused, and the random state and autocast state are restored.
 
 Shapes: B batch, L tokens, E width.
 """
@@ -29,8 +29,9 @@ class ReversibleBlock(nn.Module):
 
     Args:
         width: E.
-        attention: maps normed [B, L, E] to [B, L, E] and to the choices that a recomputation must use again.
-        feed_forward: maps normed [..., E] to [..., E].
+        attention: maps a normed stream [B, L, E] to an output [B, L, E] and the choices that a recomputation must
+            reuse.
+        feed_forward: maps a normed stream [..., E] to [..., E].
         dropout: probability of dropping an element of a sublayer's output.
     """
 
@@ -48,21 +49,21 @@ class ReversibleBlock(nn.Module):
     def attend(
         self, x_BLE: Tensor, documents: Documents, choices: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """The attention sublayer, float32, and the choices (hash buckets) that a repetition must make again."""
+        """Output of the attention sublayer, float32, and its choices (hash buckets), for a recomputation to reuse."""
         out_BLE, choices = self.attention(self.attention_norm(x_BLE), documents, choices)
         return self.dropout(out_BLE.float()), choices
 
     def feed(self, x: Tensor) -> Tensor:
-        """The feed-forward sublayer of one chunk, float32."""
+        """Output of the feed-forward sublayer for one chunk, float32."""
         return self.dropout(self.feed_forward(self.feed_forward_norm(x)).float())
 
     def feed_chunked(self, x_BLE: Tensor, chunk: int) -> Tensor:
-        """The feed-forward sublayer of all tokens, `chunk` of each row at a time (paper, section 3)."""
+        """Output of the feed-forward sublayer for all tokens, `chunk` of each row at a time (paper, section 3)."""
         return torch.cat([self.feed(x_BLE[:, span]) for span in _spans(x_BLE.shape[1], chunk)], dim=1)
 
 
 def _spans(length: int, chunk: int) -> list[slice]:
-    """Chunks of so many tokens."""
+    """Slices of `chunk` tokens that cover `length`; the last may be shorter."""
     return [slice(begin, min(begin + chunk, length)) for begin in range(0, length, chunk)]
 
 
@@ -71,8 +72,8 @@ class ReversibleStack(nn.Module):
 
     Args:
         blocks: the layers.
-        recompute: compute inputs again in backward instead of keeping activations. Without it the result is the same,
-            the memory grows with depth, and a step is about a quarter faster.
+        recompute: recompute inputs in backward instead of keeping activations. Without it, results are the same, memory
+            grows with depth, and a step is about a quarter faster.
     """
 
     def __init__(self, *, blocks: Iterable[ReversibleBlock], recompute: bool) -> None:
@@ -82,16 +83,16 @@ class ReversibleStack(nn.Module):
 
     @property
     def layers(self) -> list[ReversibleBlock]:
-        """The layers, by the type that they have."""
+        """The layers, typed."""
         return cast(list[ReversibleBlock], list(self.blocks))
 
     def forward(self, x_BLE: Tensor, documents: Documents, chunk: int) -> Tensor:
-        """From the embedding, which feeds both streams, to the sum of both streams; float32 [B, L, E].
+        """Run both streams, which start as the embedding, through all layers; returns their sum, float32 [B, L, E].
 
         Args:
             x_BLE: the embedding, float32.
             documents: of the batch.
-            chunk: tokens of a row that the feed-forward takes at a time: exact, and bounds its memory.
+            chunk: tokens of a row that the feed-forward processes at a time; bounds its memory, with equal results.
         """
         if self.recompute and torch.is_grad_enabled():
             parameters = [p for p in self.parameters() if p.requires_grad]
@@ -104,7 +105,7 @@ class ReversibleStack(nn.Module):
 
 
 class _RandomState:
-    """The random state of the CPU and of the device that the activations are on."""
+    """The random state of the CPU and of the activations' device."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -118,11 +119,11 @@ class _RandomState:
 
 
 class _Reversible(torch.autograd.Function):
-    """All layers as one node. The parameters are its inputs, so that DDP sees the gradient of each once.
+    """All layers as one autograd node. The parameters are its inputs, so that DDP sees each gradient once.
 
-    Both streams and all gradients are added to in place, and what outlives its layer (buckets, gradients of parameters)
-    gets its memory before the layers run: allocated between their activations, it would fragment the memory, which
-    would then grow with depth after all.
+    Streams and gradients are accumulated in place. Tensors that outlive their layer (buckets, gradients of parameters)
+    are allocated before the layers run: among the layers' activations they would fragment the memory, and its use would
+    grow with depth after all.
     """
 
     @staticmethod
@@ -159,7 +160,7 @@ class _Reversible(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad_BLE):  # type: ignore[no-untyped-def]
-        # Overwritten below: a second backward through the same graph is refused by autograd, not computed wrongly.
+        # Overwritten below, so that autograd refuses a second backward through the same graph instead of miscomputing.
         first, second = ctx.saved_tensors
         gradients = _Gradients(ctx.parameters)
         d_first, d_second = grad_BLE.float().clone(), grad_BLE.float().clone()
@@ -182,10 +183,10 @@ class _Reversible(torch.autograd.Function):
                     out, _ = block.attend(inner, ctx.documents, choices)
                 first -= out.detach()
                 edge = get_gradient_edge(out)
-                del out  # Only its node in the graph is needed.
+                del out  # Only its graph node is needed.
                 d_second += gradients.add(block, edge, inner, d_first)
                 del inner, edge
-                torch.clear_autocast_cache()  # It would keep the weights of all layers in bfloat16.
+                torch.clear_autocast_cache()  # Otherwise it would keep a bfloat16 copy of every layer's weights.
         after.restore()
         return d_first.add_(d_second), None, None, None, *gradients.in_order()
 
@@ -198,7 +199,14 @@ class _Gradients:
         self.used: set[nn.Parameter] = set()
 
     def add(self, block: nn.Module, out: GradientEdge, inner: Tensor, grad: Tensor) -> Tensor:
-        """Differentiate at `out`: the gradient of `inner`; adds those of the block's parameters that it used."""
+        """Differentiate from `out`; returns the gradient of `inner` and adds those of the block's parameters.
+
+        Args:
+            block: the layer.
+            out: graph node of the output of one of its sublayers.
+            inner: the input of that sublayer.
+            grad: gradient of the output.
+        """
         parameters = [parameter for parameter in block.parameters() if parameter in self.total]
         d_inner, *d_used = torch.autograd.grad(out, [inner, *parameters], grad, allow_unused=True)
         for parameter, gradient in zip(parameters, d_used, strict=True):
@@ -208,5 +216,5 @@ class _Gradients:
         return d_inner
 
     def in_order(self) -> list[Tensor | None]:
-        """The sums, None for parameters that nothing used."""
+        """The sums, in the order of the parameters; None for unused ones."""
         return [total if parameter in self.used else None for parameter, total in self.total.items()]

@@ -1,7 +1,7 @@
 """Weights on disk: one folder with `model.safetensors`, `config.json` and `tokenizer.json`.
 
-Loading is strict: no tensor may be missing, and none may be left over. A folder or checkpoint may be untrusted: its
-settings are checked, and compared with the shapes in its header, before any tensor is allocated. The only importer of
+Loading is strict: no tensor may be missing or superfluous. A folder or checkpoint may be untrusted: its settings are
+checked, and compared with the shapes in its header, before any tensor is allocated. Only this module imports
 safetensors.
 """
 
@@ -32,19 +32,19 @@ FORMAT = 1
 
 Anything = TypeVar("Anything")
 
-# Special tokens in front of the values of a corpus of integers.
+# Special tokens that precede the values in the vocabulary of a corpus of integers.
 NUM_SPECIAL = 3
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RuntimeError, IndexError, EOFError, RecursionError)
 
 
 @dataclass
 class LoadedWeights:
-    """A model as it was saved.
+    """A loaded model and what was saved with it.
 
     Attributes:
         model: in `eval()`.
-        tokenizer_settings: what `MusicTokenizer.from_json` takes.
-        info: further information that was saved (data, steps, losses).
+        tokenizer_settings: settings for `MusicTokenizer.from_json`.
+        info: further saved information (data, steps, losses).
         fingerprint: hex sha256 of the tensors' file.
         can_infill: whether the model has learnt to compose bars with both sides in view (`augment.infill`).
         knows_names: whether it has learnt what instruments named in front of a bar mean (`augment.named`).
@@ -70,8 +70,16 @@ def save_weights(
 ) -> None:
     """Write a model for `load_weights`; each file is written completely or not at all.
 
-    Low-rank changes are added to their matrices. `tensors`: the model's tensors by name, if the model itself does not
-    hold all of them (sharded training).
+    Args:
+        folder: made if absent.
+        model: the model; low-rank updates are added to their matrices.
+        tokenizer_json: settings of its tokenizer.
+        extra: further information, returned as `LoadedWeights.info`; JSON values.
+        can_infill, knows_names: as in `LoadedWeights`.
+        tensors: the model's tensors by name, if `model` itself does not hold all of them (sharded training).
+
+    Raises:
+        UserError: a file cannot be written.
     """
     folder = Path(folder)
     tensors = merged(model.state_dict() if tensors is None else tensors)
@@ -91,11 +99,11 @@ def load_weights(path: str | Path) -> LoadedWeights:
     """Read weights.
 
     Args:
-        path: a folder of weights, the folder of a run (stands for its `weights/`), a training checkpoint (.ckpt), or
-            "pretrained" (the weights of the package).
+        path: a folder of weights, the folder of a run (then its `weights/` is read), a training checkpoint (.ckpt), or
+            "pretrained" (the weights that come with the package).
 
     Raises:
-        UserError: nothing is there, or it is not a model of ours.
+        UserError: there is nothing at `path`, or it is damaged or not a model of Music Reformer.
     """
     path = _resolved(path)
     return _load_folder(path) if path.is_dir() else _load_checkpoint(path)
@@ -105,7 +113,7 @@ def fingerprint_of(path: str | Path) -> str:
     """The fingerprint of weights, without building the model.
 
     Args:
-        path: as `load_weights` takes it.
+        path: as in `load_weights`.
 
     Raises:
         UserError: there are no weights.
@@ -118,13 +126,13 @@ def fingerprint_of(path: str | Path) -> str:
 
 
 def weights_folder(path: str | Path) -> Path:
-    """The folder that weights are in, or a checkpoint. Raises `UserError` where there are none."""
+    """The folder that contains weights or a checkpoint; `path` as in `load_weights`. Raises `UserError` if missing."""
     path = _resolved(path)
     return path if path.is_dir() else path.parent
 
 
 def _resolved(path: str | Path) -> Path:
-    """The folder of weights, or the checkpoint, that a path stands for."""
+    """The folder of weights, or the checkpoint, that a path refers to."""
     if str(path) == PRETRAINED:
         path = Path(__file__).parent.parent / "pretrained"
     path = Path(path)
@@ -188,7 +196,7 @@ def _ability(content: dict[str, Any], name: str, probability: Any, folder: Path)
 def _load_checkpoint(path: Path) -> LoadedWeights:
     not_ours = f"{path} is not a checkpoint of Music Reformer, or it is damaged"
     try:
-        # Stored, not compressed: a few bytes cannot unpack to gigabytes.
+        # Only uncompressed entries, so that a few bytes cannot unpack to gigabytes.
         with naming(path), zipfile.ZipFile(path) as archive:
             require(all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist()), not_ours)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
@@ -215,24 +223,24 @@ def _load_checkpoint(path: Path) -> LoadedWeights:
 
 
 def _learnt(tensors: Mapping[str, Anything]) -> dict[str, Anything]:
-    """Without the hash rotations that older files hold; they are made from a seed now."""
+    """Leave out the hash rotations that older files hold; now they are made from a seed."""
     return {name: tensor for name, tensor in tensors.items() if not name.endswith(".rotations_RHDK")}
 
 
 def _model_tensors(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The model's part of the state of a training."""
+    """The model's part of the state of a training run."""
     prefix = "model."
     tensors = _learnt({name.removeprefix(prefix): x for name, x in state.items() if name.startswith(prefix)})
-    # One that is not contiguous can be larger than the bytes behind it.
+    # A tensor that is not contiguous can be larger than the bytes that it is stored in.
     if not all(tensor.is_contiguous() for tensor in tensors.values()):
         raise ValueError("a tensor is not contiguous")
     return merged(tensors)
 
 
 def _model_config(settings: Any, path: Path) -> ModelConfig:
-    """The settings of an untrusted model, checked."""
+    """Check the settings of an untrusted model."""
     require(isinstance(settings, dict), f"the settings of the model in {path} are not a JSON object")
-    if isinstance(settings.get("num_buckets"), int):  # Older weights: of all rounds.
+    if isinstance(settings.get("num_buckets"), int):  # Older weights have one number for all rounds.
         settings = settings | {"num_buckets": [settings["num_buckets"]]}
     unknown = sorted(str(name)[:40] for name in set(settings) - {field.name for field in fields(ModelConfig)})
     require(
@@ -260,8 +268,8 @@ def _check_vocabulary(config: ModelConfig, tokenizer: Any, path: Path) -> None:
 
 
 def _check_shapes(config: ModelConfig, shapes: dict[str, tuple[int, ...]], path: Path) -> None:
-    """Refuse tensors that are not those of the model, by their shapes alone."""
-    # A layer has several tensors, and a model of many layers takes long to make, even one without memory.
+    """Refuse tensors that are not those of the model, judging by shapes alone."""
+    # A layer has several tensors. Checked first, because building a model of many layers is slow even without memory.
     enough = len(shapes) > config.num_layers
     require(enough, f"the tensors in {path} are not those of the model that its settings describe: there are too few")
     # Takes no memory, however large the settings say that the model is.
@@ -276,7 +284,7 @@ def _check_shapes(config: ModelConfig, shapes: dict[str, tuple[int, ...]], path:
 
 
 class _WithoutValues(TorchFunctionMode):
-    """Leaves new tensors as they are: to draw values for them on "meta", torch would load its compiler, 150 MB."""
+    """Skips initialisation: to draw values for tensors on "meta", torch would load its compiler, 150 MB."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

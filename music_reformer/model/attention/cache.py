@@ -1,11 +1,11 @@
-"""What a model remembers between decoding steps: one cache per layer, all preallocated.
+"""Caches for decoding, one per layer, preallocated.
 
 Shapes: B rows, L tokens, H heads, D head width, C = 2 D key and value, R rounds, K buckets of all rounds, W window, N
-places of a pool, T = PAGE.
+places of a pool, Y their links, M places per row.
 
-Key and value of a token stand side by side, so that one write stores both and one look-up reads both. Every step has
-the same shapes: a bias hides places that hold nothing. Rows may stand at different positions. A state can be repeated
-(one prompt, many variations), lose rows (finished variations) and gain rows (new prompts).
+A token's key and value are stored side by side, so that one write stores both and one look-up reads both. Every step
+has the same shapes: a bias masks empty places. Rows may be at different positions. A state can be repeated (one prompt,
+many variations), lose rows (finished variations) and gain rows (new prompts).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from torch import Tensor
 from music_reformer.model.attention.rotary import Rotation, rotary_table
 from music_reformer.model.kernels.torch_banded import MASKED
 
-# A token's score with itself is lowered by this (paper, section 2): it counts when there is no other.
+# Lowers a token's score with itself, so that it attends to itself only if it sees no other (paper, section 2).
 SELF_PENALTY = 1e5
-# Tokens of a page of a `BucketCache`, and pages of room that a new one has for the tokens to come.
+# Tokens per page of a `BucketCache`, and empty pages that a new one has for further tokens.
 PAGE, SPARE_PAGES = 128, 32
 
 
@@ -34,7 +34,7 @@ class Moment:
 
     Attributes:
         position_B: position of each row's token, int64.
-        farthest: the largest of them.
+        farthest: the largest position.
     """
 
     position_B: Tensor
@@ -49,10 +49,10 @@ class Moment:
         return self._rotary[head_width]
 
     def recent(self, num_heads: int, window: int) -> tuple[Tensor, Tensor]:
-        """For rings of the last W tokens: where this step's tokens are written, and the bias of every place.
+        """For ring buffers of the last W tokens: where this step's tokens are written, and the bias of every place.
 
         Returns:
-            Places of (B, H, W) flattened, [B H], and what to add to the scores, [B, 1, 1, W].
+            Indices into (B, H, W) flattened, [B H], and the bias to add to the scores, [B, 1, 1, W].
         """
         if (num_heads, window) not in self._recent:
             device = self.position_B.device
@@ -66,25 +66,26 @@ class Moment:
 
 
 class BucketCache:
-    """For LSH attention: every key and value once, and for each round the chain of the members of a bucket.
+    """Cache for LSH attention: every key and value once, and for each bucket a linked list of its members.
 
-    Tokens lie in pages of T places, which a pool holds. A place has the token's key and value, and for each round a
-    link to the member of its bucket before it; a table has the newest member of every bucket. Neither keys nor values
-    are repeated for a bucket or a round, so that thousands of buckets cost little. Copies of a row share all pages but
-    the last: nothing ever writes to a page that is full, except the value of its last token, which is why a row's
-    newest token is always in a page of its own.
+    Tokens are stored in pages of `PAGE` places from a pool. A place holds the token's key and value and, for each
+    round, a link to the previous member of its bucket; a table holds the newest member of every bucket. Keys and values
+    are not repeated for buckets or rounds, so thousands of buckets cost little. Copies of a row share all pages but the
+    last. A full page is never written to, except for the value of its last token while that is the row's newest, and
+    the page of a row's newest token is never shared.
 
-    A link is place * (H R) + head * R + round. Place 0 is no token: its links lead to itself, and end every chain.
+    A link is place * (H R) + head * R + round. Place 0 holds no token: its links point to themselves and end every
+    chain.
 
     Attributes:
-        pair: the pool, keys and values [N, H, C].
+        pair: the pool of keys and values, float32 [N, H, C].
         link_Y: links of all (N, H, R), flattened, int32.
-        newest_BHK: for each row and head the newest members of the buckets of round 0, then those of round 1 and so on,
-            as links, int32; K is the sum of the rounds' buckets.
-        pages: numbers of the pages of each row, oldest first.
+        newest_BHK: for each row and head, links to the newest members of the buckets of round 0, then those of round 1
+            and so on, int32; K is the sum of the rounds' buckets.
+        pages: page numbers of each row, oldest first.
         lengths: number of tokens of each row.
         window: W.
-        num_buckets: of each round.
+        num_buckets: buckets of each round.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class BucketCache:
 
     @property
     def num_rounds(self) -> int:
-        """R."""
+        """R, the number of hash rounds."""
         return len(self.num_buckets)
 
     @property
@@ -120,7 +121,7 @@ class BucketCache:
     def empty(
         cls, num_pages: int, *, window: int, heads: int, width: int, num_buckets: Sequence[int], device: torch.device
     ) -> BucketCache:
-        """A cache without rows that has room for `num_pages`; C is `width`."""
+        """A cache without rows and with room for `num_pages` pages; C is `width`."""
         num_places = (1 + num_pages) * PAGE
         cache = cls(
             pair=_zeros((num_places, heads, width), torch.float32, device),
@@ -188,16 +189,16 @@ class BucketCache:
         )
 
     def _set_last_places(self) -> None:
-        """Set the place of each row's last token, int64 [B]."""
+        """Recompute the place of each row's last token, int64 [B]."""
         last = [pages[-1] * PAGE + (length - 1) % PAGE for pages, length in zip(self.pages, self.lengths, strict=True)]
         self.last_place_B = torch.tensor(last, dtype=torch.int64, device=self.pair.device)
 
     def replace_last_value(self, value_BHD: Tensor) -> None:
-        """Set the value that belongs to the last token's key."""
+        """Replace the value stored with the last token's key."""
         self.pair[self.last_place_B, :, value_BHD.shape[-1] :] = value_BHD
 
     def next_places(self) -> Tensor:
-        """Give each row a place for one token more, and return it, int64 [B]; `last_place_B` is that place, too."""
+        """Give each row a place for one more token; returns these places, int64 [B], now also `last_place_B`."""
         starts = [row for row, length in enumerate(self.lengths) if length % PAGE == 0]
         for row, page in zip(starts, self._free_pages(len(starts)), strict=True):
             self.pages[row].append(page)
@@ -209,12 +210,16 @@ class BucketCache:
         return self.last_place_B
 
     def append(self, key_BHD: Tensor, value_BHD: Tensor, bucket_BHR: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Add a token to its bucket of each round.
+        """Add a token to each row, and to its bucket in each round.
+
+        Args:
+            key_BHD, value_BHD: of the token.
+            bucket_BHR: its bucket in each round, from 0, int64.
 
         Returns:
-            The token itself and up to W - 1 members of each of those buckets before it, keys and values
-            [B, H, 1 + R (W - 1), D], and what to add to their scores [B, H, 1, 1 + R (W - 1)]: very low where there is
-            no member, low for the token itself.
+            Keys and values [B, H, 1 + R (W - 1), D] of the token itself and of up to W - 1 earlier members of each of
+            its buckets, and the bias to add to their scores, [B, H, 1, 1 + R (W - 1)]: `MASKED` where there is no
+            member, -`SELF_PENALTY` for the token itself.
         """
         place_B = self.next_places()
         self.pair[place_B] = torch.cat([key_BHD, value_BHD], dim=-1)
@@ -236,14 +241,14 @@ class BucketCache:
         return key, value, bias_BHN.unsqueeze(2)
 
     def select(self, rows: Sequence[int]) -> BucketCache:
-        """A copy of the given rows; one may be given more than once."""
+        """A copy of the given rows; a row may be given more than once."""
         num_pages = len({page for row in rows for page in self.pages[row]}) + len(rows) + SPARE_PAGES
         cache = self._empty_like(num_pages)
         cache._copy(self, rows)
         return cache
 
     def to(self, device: torch.device) -> BucketCache:
-        """The same on another device."""
+        """A copy on another device."""
         return BucketCache(
             pair=self.pair.to(device),
             link_Y=self.link_Y.to(device),
@@ -255,7 +260,7 @@ class BucketCache:
         )
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Keep the given rows and drop the others, in place; a row given again shares all pages but the last."""
+        """Keep the given rows and drop the others, in place; repetitions of a row share all pages but the last."""
         again = [row in rows[:number] for number, row in enumerate(rows)]
         free = iter(self._free_pages(sum(again)))
         new_page = torch.arange(len(self.pair) // PAGE, device=self.pair.device)
@@ -283,7 +288,7 @@ class BucketCache:
         )
 
     def _free_pages(self, count: int) -> list[int]:
-        """Pages that no row uses; the pool grows by half where there are not enough."""
+        """Unused pages; the pool grows by half if there are too few."""
         if not count:
             return []
         used = {page for pages in self.pages for page in pages}
@@ -297,7 +302,7 @@ class BucketCache:
         return free
 
     def _copy(self, other: BucketCache, rows: Sequence[int]) -> None:
-        """Append copies of rows of another cache: what rows share they go on sharing, except their last pages."""
+        """Append copies of rows of another cache; the copies share pages as the rows did, except their last pages."""
         shared = list(dict.fromkeys(page for row in rows for page in other.pages[row][:-1]))
         free = self._free_pages(len(shared) + len(rows))
         new_page = torch.zeros(len(other.pair) // PAGE, dtype=torch.int64, device=self.pair.device)
@@ -310,10 +315,10 @@ class BucketCache:
         self._set_last_places()
 
     def _copy_row(self, other: BucketCache, row: int, page: int, new_page: Tensor) -> tuple[Tensor, list[int]]:
-        """Copy the last page of a row of another cache to `page`; returns the newest members and the pages of the copy.
+        """Copy the last page of a row of another cache to `page`; returns the copy's newest members and pages.
 
         Args:
-            new_page: where the pages of the other cache stand in this one, [pages]; the last page is entered.
+            new_page: for each page of the other cache, its number in this one, [pages]; the last page is entered here.
         """
         last = other.pages[row][-1]
         new_page[last] = page
@@ -329,20 +334,20 @@ class BucketCache:
             mine.view(len(self.pair) // PAGE, -1)[new_page[index]] = of_pages
 
     def _moved(self, link: Tensor, new_page: Tensor) -> Tensor:
-        """Links after pages were copied to others; those that end a chain, on page 0, stay."""
+        """Links translated to the pages' new numbers; links to place 0, which end chains, stay."""
         links_of_page = PAGE * self._links_of_place
         return ((new_page[link // links_of_page] * links_of_page) + link % links_of_page).int()
 
 
 def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Zeros; on the CPU from numpy, whose pages take no memory until they are written to."""
+    """Zeros; on the CPU from NumPy, whose memory the system provides only as it is written to."""
     if device.type == "cpu":
         return torch.from_numpy(np.zeros(shape, np.float32 if dtype == torch.float32 else np.int32))
     return torch.zeros(shape, dtype=dtype, device=device)
 
 
 def _grown(x: Tensor, count: int) -> Tensor:
-    """A copy with so many zeros more along the first dimension."""
+    """A copy with `count` zeros appended along the first dimension."""
     grown = _zeros((len(x) + count, *x.shape[1:]), x.dtype, x.device)
     grown[: len(x)] = x
     return grown
@@ -355,24 +360,24 @@ class _RowCache:
     pair: Tensor
 
     def to(self, device: torch.device) -> Self:
-        """The same on another device."""
+        """A copy on another device."""
         return type(self)(pair=self.pair.to(device))
 
     def select(self, rows: Sequence[int]) -> Self:
-        """A copy of the given rows; one may be given more than once."""
+        """A copy of the given rows; a row may be given more than once."""
         return type(self)(pair=self.pair[list(rows)])
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Keep the given rows and drop the others; one may be given more than once."""
+        """Keep the given rows and drop the others, in place; a row may be given more than once."""
         self.pair = self.pair[list(rows)]
 
 
 @dataclass
 class RecentCache(_RowCache):
-    """For local attention: the last W rotated keys and the values, in a ring (their order does not matter).
+    """Cache for local attention: the last W keys, rotated, and values, in a ring buffer (their order does not matter).
 
     Attributes:
-        pair: keys and values [B, H, W, C], a ring; token n is in place n % W.
+        pair: keys and values [B, H, W, C]; token n is in place n % W.
     """
 
     @classmethod
@@ -386,7 +391,7 @@ class RecentCache(_RowCache):
         return cls(pair=pair)
 
     def append(self, key_BHD: Tensor, value_BHD: Tensor, moment: Moment) -> tuple[Tensor, Tensor, Tensor]:
-        """Add a token; returns the keys and values [B, H, W, D] and what to add to their scores [B, 1, 1, W]."""
+        """Add a token to each row; returns keys and values [B, H, W, D] and the bias of their scores [B, 1, 1, W]."""
         place_N, bias_B11W = moment.recent(self.pair.shape[1], self.pair.shape[2])
         places = self.pair.view(-1, self.pair.shape[3])
         places.index_copy_(0, place_N, torch.cat([key_BHD, value_BHD], dim=-1).flatten(0, 1))
@@ -400,10 +405,10 @@ class RecentCache(_RowCache):
 
 @dataclass
 class GrowingCache(_RowCache):
-    """For full attention: all keys and values; room doubles when it runs out.
+    """Cache for full attention: all keys, rotated, and values; its room doubles when it is full.
 
     Attributes:
-        pair: keys and values [B, H, M, C], room for M tokens; token n is in place n.
+        pair: keys and values [B, H, M, C], with room for M tokens; token n is in place n.
     """
 
     @classmethod
@@ -412,12 +417,15 @@ class GrowingCache(_RowCache):
         return cls(pair=torch.cat([key_BHLD, value_BHLD], dim=-1))
 
     def make_room(self, farthest: int) -> None:
-        """Double the room until it has a place for this position."""
+        """Double the room until there is a place for position `farthest`."""
         while self.pair.shape[2] <= farthest:
             self.pair = torch.cat([self.pair, torch.zeros_like(self.pair)], dim=2)
 
     def append(self, key_BHD: Tensor, value_BHD: Tensor, moment: Moment) -> tuple[Tensor, Tensor, Tensor]:
-        """Add a token; returns keys and values [B, H, n, D] and what to add to their scores [B, 1, 1, n]."""
+        """Add a token to each row; returns keys and values [B, H, n, D] and the bias of their scores [B, 1, 1, n].
+
+        n is `moment.farthest` + 1.
+        """
         self.make_room(moment.farthest)
         row_B = torch.arange(len(moment.position_B), device=key_BHD.device)
         self.pair[row_B, :, moment.position_B] = torch.cat([key_BHD, value_BHD], dim=-1)
@@ -449,11 +457,11 @@ class DecodeState:
     lengths: list[int]
 
     def to(self, device: torch.device) -> DecodeState:
-        """The same on another device."""
+        """A copy on another device."""
         return DecodeState(caches=[cache.to(device) for cache in self.caches], lengths=self.lengths)
 
     def select(self, rows: Sequence[int]) -> DecodeState:
-        """A copy of the given rows; one may be given more than once."""
+        """A copy of the given rows; a row may be given more than once."""
         return DecodeState(
             caches=[cache.select(rows) for cache in self.caches], lengths=[self.lengths[row] for row in rows]
         )
@@ -463,15 +471,15 @@ class DecodeState:
         return self.select([row for row in range(len(self.lengths)) for _ in range(num)])
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Keep the given rows and drop the others, in place; one may be given more than once."""
+        """Keep the given rows and drop the others, in place; a row may be given more than once."""
         for cache in self.caches:
             cache.keep(rows)
         self.lengths = [self.lengths[row] for row in rows]
 
     def admit(self, other: DecodeState) -> None:
-        """Append copies of the rows of another state; they may stand at other positions."""
+        """Append copies of the rows of another state, which may be at other positions."""
         for cache, coming in zip(self.caches, other.caches, strict=True):
-            cache.admit(coming)  # type: ignore[arg-type]  # The layers of one model have caches of one kind.
+            cache.admit(coming)  # type: ignore[arg-type]  # In one model, the caches of a layer are of one kind.
         self.lengths = self.lengths + other.lengths
 
     def moment(self) -> Moment:

@@ -19,8 +19,8 @@ class Documents:
     """Documents and positions of one batch; shared by all layers.
 
     Attributes:
-        document_BL: number of the document that each token is of, int64. Tokens see their own document only,
-            and those of one document stand side by side.
+        document_BL: number of each token's document, int64. Tokens see only their own document, whose tokens are
+            adjacent.
         position_BL: position of each token in its document, int64.
     """
 
@@ -32,7 +32,7 @@ class Documents:
 
     @classmethod
     def plain(cls, tokens_BL: Tensor) -> Documents:
-        """One document a row, positions from 0."""
+        """One document per row, positions from 0."""
         row_B1, position_L = _row_numbers(tokens_BL), torch.arange(tokens_BL.shape[1], device=tokens_BL.device)
         return cls(
             document_BL=torch.zeros_like(tokens_BL),
@@ -47,7 +47,7 @@ class Documents:
 
     @property
     def group_BL(self) -> Tensor:
-        """A number for each (row, document), int64: tokens attend within a group only."""
+        """A number for each (row, document), int64 [B, L]: tokens attend only within their group."""
         if self._group_BL is None:
             lowest = self.document_BL.amin()
             num_documents = self.document_BL.amax() - lowest + 1
@@ -55,13 +55,13 @@ class Documents:
         return self._group_BL
 
     def segments(self, num_buckets: int) -> Tensor:
-        """First segment of each token's group, int64 [B, L]; a group has one segment for each bucket."""
+        """First segment of each token's group, int64 [B, L]; a group has `num_buckets` segments, one per bucket."""
         if num_buckets not in self._segments:
             self._segments[num_buckets] = self.group_BL * num_buckets
         return self._segments[num_buckets]
 
     def in_order(self) -> RowOrder:
-        """Tokens in the order of the batch, a segment for each document: the one round of local attention."""
+        """Tokens in the order of the batch, one segment per document: the single round of local attention."""
         segment_N = self.group_BL.flatten()
         return RowOrder(order_N=torch.arange(segment_N.numel(), device=segment_N.device), segment_N=segment_N)
 
@@ -73,5 +73,5 @@ class Documents:
 
 
 def _row_numbers(x_BL: Tensor) -> Tensor:
-    """[B, 1]."""
+    """Numbers of the rows, int64 [B, 1]."""
     return torch.arange(x_BL.shape[0], device=x_BL.device).unsqueeze(1)

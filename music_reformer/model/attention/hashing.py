@@ -1,10 +1,10 @@
 """Locality-sensitive hashing of queries (Reformer, arXiv 2001.04451, section 2): h(x) = argmax [xR; -xR].
 
-Shapes: B batch, L tokens, H heads, D head width, R rounds, K components of a rotated query (half as many as buckets),
-G groups of batch rows that are hashed by the same rotations (1 or B).
+Shapes: B batch, L tokens, H heads, D head width, R rounds, K components of a rotated query (half the number of
+buckets), G groups of batch rows that are hashed by the same rotations (1 or B).
 
-Vectors that point the same way mostly fall into one bucket. Each round hashes with its own rotations, so that
-vectors separated by a bucket border in one round may share a bucket in another.
+Vectors of similar direction mostly fall into one bucket. Each round hashes with its own rotations, so that vectors
+separated by a bucket border in one round may share a bucket in another.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from torch import Tensor
 from music_reformer.model.kernels.triton_attention import form_for, triton_hash
 from music_reformer.model.precision import full_precision
 
-# Components of rotated queries computed at a time: as many as fit in the cache of a core, or in 128 MB on a GPU.
+# Components of rotated queries computed at a time: they fit in the cache of a core, or in 128 MB on a GPU.
 ROTATED_AT_A_TIME, ROTATED_AT_A_TIME_ON_GPU = 1 << 18, 1 << 25
-# More buckets than these are the product of two hashes.
+# Beyond this number of buckets, a hash is the product of two.
 LARGEST_SINGLE_HASH = 128
-# Seeds of fixed rotations: so many for each layer, one for each round.
+# Seeds of fixed rotations reserved for each layer; a round uses one.
 SEEDS_OF_LAYER = 1024
 
 
 def bucket_factors(num_buckets: int) -> list[int]:
-    """Buckets of the hashes that together make one: [num_buckets], or for many two even numbers with this product.
+    """Numbers of buckets of the hashes whose product has `num_buckets`: that number alone, or two even factors.
 
-    A hash into n buckets costs n / 2 dot products, and a pair of hashes only the sum of both halves (the authors' code
-    and Hugging Face's do so, too). Where the number has no two even factors, one hash has to do.
+    A hash into n buckets costs n / 2 dot products; a pair of hashes costs only the sum of their halves (as in the
+    authors' code and Hugging Face's). A number without two even factors is left to a single hash.
     """
     if num_buckets <= LARGEST_SINGLE_HASH:
         return [num_buckets]
@@ -39,14 +39,14 @@ def bucket_factors(num_buckets: int) -> list[int]:
 
 
 def factors_of_rounds(num_buckets: Sequence[int], num_rounds: int) -> list[list[int]]:
-    """The factors of each round, when `num_buckets` are those of the first rounds and repeat over the others."""
+    """The factors of each round; `num_buckets` gives the first rounds' buckets and repeats over the others."""
     return [bucket_factors(num_buckets[number % len(num_buckets)]) for number in range(num_rounds)]
 
 
 def fixed_rotations(factors: Sequence[Sequence[int]], *, num_heads: int, head_width: int, seed: int) -> Tensor:
-    """Random rotations that the seed decides, float32 [R, H, D, K]; those of a round do not depend on other rounds.
+    """Random rotations determined by the seed, float32 [R, H, D, K]; a round's do not depend on the other rounds.
 
-    The factors of a hash stand side by side; a round whose hash needs fewer columns than another has zeros after them.
+    Columns of a round's two hashes are side by side; zeros fill up rounds that need fewer columns than others.
     """
     columns = [sum(of_round) // 2 for of_round in factors]
     rotations_RHDK = torch.zeros(len(factors), num_heads, head_width, max(columns))
@@ -57,24 +57,24 @@ def fixed_rotations(factors: Sequence[Sequence[int]], *, num_heads: int, head_wi
 
 
 def drawn_rotations(row_seeds: range, *, like_RHDK: Tensor) -> Tensor:
-    """Rotations of each batch row from its own seed, [B, R, H, D, K], on the device of `like_RHDK` and of its shape."""
+    """Rotations of each batch row, drawn from its own seed: [B, R, H, D, K], on the device of `like_RHDK`."""
     draws = [torch.randn(like_RHDK.shape, generator=torch.Generator().manual_seed(seed)) for seed in row_seeds]
     rotations_BRHDK, device = torch.stack(draws), like_RHDK.device
     if device.type != "cuda":
         return rotations_BRHDK.to(device)
-    # From pinned memory they are copied to a GPU without waiting for its pending work.
+    # The copy from pinned memory to a GPU does not wait for its pending work.
     return rotations_BRHDK.pin_memory().to(device, non_blocking=True)
 
 
 def across(rotations_RHDK: Tensor, common_HD: Tensor, factors: Sequence[Sequence[int]]) -> Tensor:
-    """Rotations [..., R, H, D, K] whose fine rounds ignore one direction of each head; the others are as they were.
+    """Rotations [..., R, H, D, K] whose fine rounds ignore one direction of each head; coarse rounds are unchanged.
 
-    Where all queries share a direction, a hash sees little else. That suits a coarse round, whose largest bucket then
-    holds the recent past, and defeats a fine one, which is there to tell the far past apart.
+    If all queries share a direction, a hash sees little else. That suits a coarse round, whose largest bucket then
+    holds the recent past, but defeats a fine round, whose purpose is to tell the distant past apart.
 
     Args:
-        rotations_RHDK: any further dimensions come first.
-        common_HD: the direction, of any length.
+        rotations_RHDK: rotations; may have further leading dimensions.
+        common_HD: the direction; its length does not matter.
         factors: of each round; a fine round has two.
     """
     fine_R = torch.tensor([len(of_round) > 1 for of_round in factors], device=rotations_RHDK.device)
@@ -85,12 +85,12 @@ def across(rotations_RHDK: Tensor, common_HD: Tensor, factors: Sequence[Sequence
 
 
 def hash_queries(query_BLHD: Tensor, rotations_GRHDK: Tensor, factors: Sequence[Sequence[int]]) -> Tensor:
-    """Bucket of every query in every round, by the form that suits the device: int16 [R, B, L, H].
+    """Bucket of every query in every round, in Triton or plain torch as suits the device: int16 [R, B, L, H].
 
     Args:
         query_BLHD: float32 or bfloat16.
-        rotations_GRHDK: of each row (G = B), or of all rows alike (G = 1).
-        factors: for each round the buckets of each of its one or two hashes (`bucket_factors`).
+        rotations_GRHDK: one set per row of the batch (G = B), or one for all rows (G = 1).
+        factors: for each round, the number of buckets of each of its one or two hashes (`bucket_factors`).
     """
     form = form_for(query_BLHD.device, torch_hash, triton_hash, hash_example)
     return form(query_BLHD.detach(), rotations_GRHDK, factors)
@@ -105,7 +105,7 @@ def torch_hash(query_BLHD: Tensor, rotations_GRHDK: Tensor, factors: Sequence[Se
     used = [rotations_GRHDK[:, number, ..., : sum(half)] for number, half in enumerate(halves)]
     rotation_GHDC = torch.cat(used, dim=-1)
     parts = []
-    # A part at a time, so that what was rotated is still in the cache when its largest component is looked for.
+    # A part at a time, so that rotated queries are still in the cache when their largest component is looked for.
     at_a_time = ROTATED_AT_A_TIME if query_BLHD.device.type == "cpu" else ROTATED_AT_A_TIME_ON_GPU
     for query_GHnD in query_GHND.split(max(1, at_a_time // (groups * num_heads * rotation_GHDC.shape[-1])), dim=2):
         with full_precision(query_BLHD.device):

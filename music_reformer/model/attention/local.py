@@ -1,4 +1,4 @@
-"""Causal attention with rotary positions: to the last W tokens (local), or to all earlier ones (full).
+"""Causal attention with rotary positions: to the last W tokens (local), or to all earlier tokens (full).
 
 Shapes: B batch, L tokens, E width, H heads, D head width, P = D / 2 rotated pairs, W window, M keys in a cache,
 N = B L rows of one head.
@@ -37,18 +37,18 @@ class LocalAttention(nn.Module):
         self.to_out = nn.Linear(num_heads * head_width, width, bias=False)
 
     def forward(self, x_BLE: Tensor, documents: Documents, saved: None = None) -> tuple[Tensor, None]:
-        """Attend: [B, L, E]. The second value is for layers that must repeat a choice; this one makes none."""
+        """Output [B, L, E], and None: this layer makes no choices that a recomputation must repeat."""
         return self._attend(x_BLE, documents)[0], None
 
     def prefill(self, x_BLE: Tensor, documents: Documents, num_rounds: int) -> tuple[Tensor, RecentCache]:
-        """The parallel pass over prompts, and the cache from which `step` goes on; `num_rounds` is unused."""
+        """Output [B, L, E] for prompts, and the cache with which `step` continues; `num_rounds` is unused."""
         out_BLE, query_key_value_BLTHD = self._attend(x_BLE, documents)
         _, key_BLHD, value_BLHD = query_key_value_BLTHD.float().unbind(dim=2)
         rotated_BLHD = rotate(key_BLHD, documents.rotary(self.head_width))
         return out_BLE, RecentCache.filled(rotated_BLHD, value_BLHD, window=self.window)
 
     def step(self, x_BE: Tensor, cache: RecentCache, moment: Moment) -> Tensor:
-        """One token more for every row; the cache is updated in place."""
+        """Output [B, E] for one more token in every row; the cache is updated in place."""
         out = rotary_step(
             self.to_query_key_value, x_BE, cache, moment, num_heads=self.num_heads, head_width=self.head_width
         )
@@ -80,17 +80,17 @@ class FullAttention(nn.Module):
         self.to_out = nn.Linear(num_heads * head_width, width, bias=False)
 
     def forward(self, x_BLE: Tensor, documents: Documents, saved: None = None) -> tuple[Tensor, None]:
-        """Attend: [B, L, E]. The second value is for layers that must repeat a choice; this one makes none."""
+        """Output [B, L, E], and None: this layer makes no choices that a recomputation must repeat."""
         out_BLE, _, _ = self._attend(x_BLE, documents)
         return out_BLE, None
 
     def prefill(self, x_BLE: Tensor, documents: Documents, num_rounds: int) -> tuple[Tensor, GrowingCache]:
-        """The parallel pass over prompts, and the cache from which `step` goes on; `num_rounds` is unused."""
+        """Output [B, L, E] for prompts, and the cache with which `step` continues; `num_rounds` is unused."""
         out_BLE, key_BHLD, value_BHLD = self._attend(x_BLE, documents)
         return out_BLE, GrowingCache.filled(key_BHLD, value_BHLD)
 
     def step(self, x_BE: Tensor, cache: GrowingCache, moment: Moment) -> Tensor:
-        """One token more for every row; the cache is updated in place. Costs O(L)."""
+        """Output [B, E] for one more token in every row; the cache is updated in place. Costs O(L)."""
         out = rotary_step(
             self.to_query_key_value, x_BE, cache, moment, num_heads=self.num_heads, head_width=self.head_width
         )
@@ -119,7 +119,7 @@ class FullAttention(nn.Module):
 def project_rotated(
     layer: nn.Linear, x: Tensor, *, num_heads: int, head_width: int, rotation: Rotation
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries and keys, rotated, and values of inputs [..., E]: [..., H, D] each, float32."""
+    """Rotated queries, rotated keys, and values of inputs [..., E]: [..., H, D] each, float32."""
     shape = (*x.shape[:-1], 3, num_heads, head_width)
     query, key, value = layer(x).view(shape).float().unbind(dim=-3)
     return rotate(query, rotation), rotate(key, rotation), value
@@ -134,7 +134,7 @@ def rotary_step(
     num_heads: int,
     head_width: int,
 ) -> Tensor:
-    """Append one token to the cache and attend from it to all that the cache holds, itself included; [B, H D]."""
+    """Append a token to the cache and attend from it to all cached tokens, itself included; [B, H D]."""
     query_key_BXHD, value_BHD = layer(x_BE).view(len(x_BE), 3, num_heads, head_width).float().split([2, 1], dim=1)
     query_BHD, key_BHD = rotate(query_key_BXHD, moment.rotary(head_width)).unbind(dim=1)
     key_BHMD, value_BHMD, bias = cache.append(key_BHD, value_BHD.squeeze(1), moment)
@@ -149,16 +149,26 @@ def local_example(device: torch.device) -> tuple[Tensor, Tensor, Tensor, RowOrde
 
 
 class TorchLocalAttention(torch.autograd.Function):
-    """Rotation and attention, one head after another: nothing rotated of the size of the input is kept or made.
+    """Rotation and attention, one head after another, so that only one head's rotated rows exist at a time.
 
-    The gradient overwrites the input, which nothing else needs: at a million tokens it is 3 GB. Autograd
-    refuses a second backward through the same graph.
+    The gradient overwrites the input, which nothing else needs: at a million tokens it takes 3 GB. Autograd refuses a
+    second backward through the same graph.
     """
 
     @staticmethod
     def forward(ctx, query_key_value_BLTHD, cosine_BL1P, sine_BL1P, order, window):  # type: ignore[no-untyped-def]
-        """Output [B, L, H, D] of queries, keys and values [B, L, 3, H, D] that are not rotated yet; float32."""
-        query_key_value_BLTHD = query_key_value_BLTHD.float()  # Under autocast it is not.
+        """Attend.
+
+        Args:
+            query_key_value_BLTHD: queries, keys and values, not rotated yet, [B, L, 3, H, D].
+            cosine_BL1P, sine_BL1P: rotary positions (`rotary_table`).
+            order: the single round (`Documents.in_order`).
+            window: W.
+
+        Returns:
+            Output [B, L, H, D], float32.
+        """
+        query_key_value_BLTHD = query_key_value_BLTHD.float()  # bfloat16 under autocast
         batch, length, _, num_heads, width = query_key_value_BLTHD.shape
         rotation = (cosine_BL1P.squeeze(2), sine_BL1P.squeeze(2))
         out_BLHD = query_key_value_BLTHD.new_empty(batch, length, num_heads, width)
@@ -195,7 +205,7 @@ class TorchLocalAttention(torch.autograd.Function):
 
 
 def _head(query_key_value_BLTD: Tensor, rotation: Rotation, work: Workspace) -> Tensor:
-    """Rotated queries and keys, and values, of one head, [N, 3, D]; in `work`."""
+    """Rotated queries, rotated keys and values of one head, [N, 3, D]; a buffer of `work`."""
     batch, length, _, width = query_key_value_BLTD.shape
     rows_N3D = work.take("rows", batch * length, 3, width)
     rows_BL3D = rows_N3D.view(query_key_value_BLTD.shape)

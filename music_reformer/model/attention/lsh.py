@@ -3,16 +3,16 @@
 Shapes: B batch, L tokens, E width, H heads, D head width, R rounds, W window, K buckets,
 G groups of rows that are hashed by the same rotations.
 
-Queries and keys are shared and hashed, h(x) = argmax [xR; -xR]. Keys are k = q / |q|, times sqrt(D) so that the
-scores q.k / sqrt(D) are |q| cos(q, k), as in the authors' code; without it they are sqrt(D) times flatter. In one round
-a token attends to the last W members of its own bucket, itself included (itself only when it has no other). That set
-depends on the tokens up to it alone, whereas the chunks of the paper's implementation depend on the buckets of all
-tokens: here the likelihood is exact, cached decoding equals the parallel pass, and padding or packing changes nothing.
+Queries and keys are shared and hashed, h(x) = argmax [xR; -xR]. Keys are k = sqrt(D) q / |q|, so that the scores
+q.k / sqrt(D) are |q| cos(q, k), as in the authors' code; without the factor they would be sqrt(D) times flatter. In one
+round a token attends to the last W members of its own bucket; to itself only if it sees no other. This set depends
+only on tokens up to the present one, whereas the chunks of the paper's implementation depend on the buckets of all
+tokens. So the likelihood is exact, cached decoding equals the parallel pass, and padding or packing changes nothing.
 
-With `successor_values` a key brings the value of the token *after* it. Since queries and keys are shared, a token finds
-earlier places that resemble its own, and reads how they continued (an induction head, arXiv 2209.11895, in one
-layer). A token attends to strictly earlier ones, so what came after each of them is past or present:
-nothing leaks. See docs/decisions/001 and 003.
+With `successor_values`, a key is paired with the value of the token *after* it. Since queries and keys are shared, a
+token finds earlier places that resemble its own and reads how they continued (an induction head, arXiv 2209.11895, in
+one layer). A token attends only to strictly earlier tokens, whose successors are past or present, so nothing leaks.
+See docs/decisions/001 and 003.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ class LSHAttention(nn.Module):
         num_heads: H.
         head_width: D.
         window: W, members of its bucket that a token sees in one round.
-        num_buckets: K of the first rounds, whose pattern the others repeat: few buckets hold the recent past, many
-            reach far back. A constant of the model, whatever the length; even. Many are the product of two hashes
+        num_buckets: K of the first rounds, all even; further rounds repeat the pattern. Few buckets hold the recent
+            past, many reach far back. Constant whatever the length. A large number is the product of two hashes
             (`bucket_factors`).
-        num_rounds: R used in training and by default afterwards.
-        max_rounds: rounds that there are rotations for, so that evaluation may use more of them.
-        successor_values: keys bring the value of the token after them; False: their own, as in the paper. A token
-            that has only itself takes its own value either way.
-        seed: of the rotations in evaluation. They are made, not learnt, so files of weights do not hold them.
+        num_rounds: R, the number of rounds used in training and, by default, afterwards.
+        max_rounds: the number of rounds with rotations, so that evaluation may use more than training.
+        successor_values: pair each key with the value of the token after it; False: with its own, as in the paper. A
+            token that sees no other takes its own value either way.
+        seed: seed of the rotations used in evaluation. They are not learnt, so files of weights do not hold them.
     """
 
     def __init__(
@@ -91,35 +91,35 @@ class LSHAttention(nn.Module):
         rotations_RHDK = fixed_rotations(self.factors, num_heads=num_heads, head_width=head_width, seed=seed)
         self.register_buffer("rotations_RHDK", rotations_RHDK, persistent=False)
         self._row_seeds: range | None = None
-        # In a list, so that its parameters are not counted as this layer's, too.
+        # In a list, so that torch does not register its parameters as this layer's, too.
         self._norm: list[nn.LayerNorm] = []
         self.register_load_state_dict_pre_hook(_without_stored_rotations)
 
     def hash_across(self, norm: nn.LayerNorm) -> None:
-        """Leave out of fine hashes what the queries have in common: the direction that the shift of `norm` gives them.
+        """Make fine hashes ignore what all queries have in common: the direction given by the bias of `norm`.
 
-        In trained weights the mean query points that way (a cosine of 0.97 or so), and is longer than what tells
-        queries from one another: a hash of the whole query puts a quarter of all tokens into one bucket, whatever the
-        number of buckets. The direction depends on parameters alone, so the attention stays exactly causal.
+        In trained weights, the mean query points in this direction (cosine about 0.97) and is longer than the
+        differences between queries: a hash of the whole query puts a quarter of all tokens into one bucket, whatever
+        the number of buckets. The direction depends only on parameters, so the attention stays exactly causal.
 
         Args:
-            norm: what this layer's input comes from.
+            norm: the layer norm whose output is this layer's input.
         """
         self._norm = [norm]
 
     def redraw_rotations(self, row_seeds: range | None) -> None:
-        """Draw rotations for training; None goes back to the stored ones. `eval()` always uses the stored ones.
+        """Draw random rotations in training; None returns to the fixed ones, which `eval()` always uses.
 
-        Each row of a batch has its own, so that a step learns from as many hashes as it has rows (Table 2 is learnt far
-        better, docs/decisions/009).
+        Each row of a batch has its own, so that a step learns from as many hashes as it has rows (the task of the
+        paper's Table 2 is learnt far better, docs/decisions/009).
 
         Args:
-            row_seeds: of row 0, row 1, and so on; at least as many as a batch has rows.
+            row_seeds: seeds of row 0, row 1, and so on; at least as many as a batch has rows.
         """
         self._row_seeds = row_seeds
 
     def buckets(self, query_BLHD: Tensor, num_rounds: int | None = None) -> Tensor:
-        """Hash of every query in so many rounds (None: those in use): int16 [R, B, L, H], each below K."""
+        """Bucket of every query in the first `num_rounds` rounds (None: those in use): int16 [R, B, L, H], below K."""
         num_rounds = self.num_rounds if num_rounds is None else num_rounds
         rotations_RHDK = self.rotations_RHDK[:num_rounds]
         if self.training and self._row_seeds is not None:
@@ -130,7 +130,7 @@ class LSHAttention(nn.Module):
 
     @torch.no_grad()
     def turned(self, rotations_RHDK: Tensor) -> Tensor:
-        """Rotations [..., R, H, D, K] that do not see what all queries have in common (`hash_across`)."""
+        """Rotations [..., R, H, D, K] that ignore what all queries have in common (`hash_across`)."""
         factors = self.factors[: rotations_RHDK.shape[-4]]
         if not self._norm or all(len(of_round) == 1 for of_round in factors):
             return rotations_RHDK
@@ -140,10 +140,16 @@ class LSHAttention(nn.Module):
         return across(rotations_RHDK, common_HD, factors)
 
     def forward(self, x_BLE: Tensor, documents: Documents, buckets_RBLH: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Attend; `buckets_RBLH` of an earlier pass over the same input are reused when given.
+        """Attend.
+
+        Args:
+            x_BLE: input, normed.
+            documents: of the batch.
+            buckets_RBLH: buckets of an earlier pass over the same input, so that a reversible recomputation cannot
+                hash differently; None: hash the queries.
 
         Returns:
-            Output [B, L, E] and the buckets, so that a reversible recomputation cannot hash differently.
+            Output [B, L, E], and the buckets.
         """
         query_value_BLTHD = self._project(x_BLE)
         if buckets_RBLH is None:
@@ -151,7 +157,7 @@ class LSHAttention(nn.Module):
         return self._attend(query_value_BLTHD, documents, buckets_RBLH), buckets_RBLH
 
     def prefill(self, x_BLE: Tensor, documents: Documents, num_rounds: int) -> tuple[Tensor, BucketCache]:
-        """The parallel pass over prompts, and the cache from which `step` goes on with as many rounds."""
+        """Output [B, L, E] for prompts, and the cache with which `step` continues, using as many rounds."""
         query_value_BLTHD = self._project(x_BLE)
         query_BLHD, value_BLHD = query_value_BLTHD.unbind(dim=2)
         buckets_RBLH = self.buckets(query_BLHD, num_rounds)
@@ -166,7 +172,7 @@ class LSHAttention(nn.Module):
         return out_BLE, cache
 
     def step(self, x_BE: Tensor, cache: BucketCache, moment: Moment) -> Tensor:
-        """One token more for every row; the cache is updated in place. Costs O(R W), whatever the length."""
+        """Output [B, E] for one more token in every row; the cache is updated in place. Costs O(R W) at any length."""
         query_BHD, value_BHD = self._project(x_BE).float().unbind(dim=1)
         buckets_BHR = self.buckets(query_BHD.unsqueeze(1), cache.num_rounds)[:, :, 0].permute(1, 2, 0).long()
         if self.successor_values:
@@ -203,7 +209,7 @@ def _key_scale(query: Tensor) -> Tensor:
 
 
 def successors(value_BL: Tensor) -> Tensor:
-    """The value of each token's successor, [B, L, ...]; the last token has its own until a token follows it."""
+    """The value of each token's successor, [B, L, ...]; the last token keeps its own until a token follows."""
     return torch.cat([value_BL[:, 1:], value_BL[:, -1:]], dim=1)
 
 
@@ -219,15 +225,25 @@ def shared_example(device: torch.device) -> tuple[Tensor, Tensor, Tensor, int, b
 class TorchSharedAttention(torch.autograd.Function):
     """Attention with shared queries and keys, one head after another.
 
-    Keys and successor values are computed inside from queries and values, so that they need not be kept for backward.
-    The gradient overwrites the input, which nothing else needs; autograd refuses a second backward through the same
-    graph.
+    Computes keys and successor values from queries and values, so that they need not be kept for backward. The gradient
+    overwrites the input, which nothing else needs; autograd refuses a second backward through the same graph.
     """
 
     @staticmethod
     def forward(ctx, query_value_BLTHD, segment_BL, buckets_RBLH, window, successor_values):  # type: ignore[no-untyped-def]
-        """Output [B, L, H, D] of queries and values [B, L, 2, H, D]; float32."""
-        query_value_BLTHD = query_value_BLTHD.float()  # Under autocast it is not.
+        """Attend.
+
+        Args:
+            query_value_BLTHD: queries and values, [B, L, 2, H, D].
+            segment_BL: first segment of each token's group (`Documents.segments`).
+            buckets_RBLH: bucket of each query in each round.
+            window: W.
+            successor_values: as in `LSHAttention`.
+
+        Returns:
+            Output [B, L, H, D], float32.
+        """
+        query_value_BLTHD = query_value_BLTHD.float()  # bfloat16 under autocast
         batch, length, _, num_heads, width = query_value_BLTHD.shape
         out_BLHD = query_value_BLTHD.new_empty(batch, length, num_heads, width)
         work = Workspace(out_BLHD.device)
@@ -240,7 +256,7 @@ class TorchSharedAttention(torch.autograd.Function):
             out_ND, lse_N = head_forward(
                 rows_N2D, rounds, window=window, see_itself=False, work=work, key_scale_N=key_scale_N
             )
-            # Rows that see no other take their own value, and have no share in anything else.
+            # Rows that see no other take their own value, and are excluded from backward's products.
             alone = rows_alone(rounds)
             out_ND[alone] = query_value_BLTHD.view(batch * length, 2, num_heads, width)[alone, 1, head]
             lse_N[alone] = -MASKED
@@ -283,14 +299,14 @@ class TorchSharedAttention(torch.autograd.Function):
 
 
 def _head(query_value_BLTD: Tensor, successor_values: bool, work: Workspace) -> tuple[Tensor, Tensor]:
-    """Queries and the keys' values of one head, [N, 2, D], in `work`; and the factors from queries to keys, [N]."""
+    """Queries and the values paired with keys, of one head, [N, 2, D], in `work`; factors from queries to keys, [N]."""
     batch, length, _, width = query_value_BLTD.shape
     rows_N2D = work.take("rows", batch * length, 2, width)
     rows_BL2D = rows_N2D.view(query_value_BLTD.shape)
     if successor_values:
         rows_BL2D[:, :, 0] = query_value_BLTD[:, :, 0]
         rows_BL2D[:, :-1, 1] = query_value_BLTD[:, 1:, 1]
-        # No token of the next row sees this one, so the value of the last token does not matter.
+        # Nothing attends to a row's last token, so the value paired with it does not matter.
         rows_BL2D[:, -1, 1] = 0.0
     else:
         rows_BL2D.copy_(query_value_BLTD)

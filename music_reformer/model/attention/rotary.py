@@ -1,4 +1,4 @@
-"""Rotary positions (RoFormer, arXiv 2104.09864): queries and keys are turned by angles that grow with position.
+"""Rotary positions (RoFormer, arXiv 2104.09864): queries and keys are rotated by angles that grow with position.
 
 Shapes: D head width; positions may have any shape.
 """
@@ -12,7 +12,7 @@ Rotation = tuple[Tensor, Tensor]
 
 
 def rotary_table(position: Tensor, head_width: int) -> Rotation:
-    """Cosine and sine for positions of any shape [...]: float32 [..., D / 2].
+    """Cosines and sines for positions of any shape [...]: float32 [..., D / 2] each.
 
     The angle is taken in float64: at position 1,000,000 a float32 angle is off by 0.06 radians.
     """
@@ -22,7 +22,10 @@ def rotary_table(position: Tensor, head_width: int) -> Rotation:
 
 
 def rotate(x: Tensor, rotation: Rotation, out: Tensor | None = None) -> Tensor:
-    """Rotate the two halves of the last dimension by the angle of each position; into `out` without autograd."""
+    """Rotate the two halves of the last dimension, as pairs, by each position's angles.
+
+    With `out`, the result is written there, without autograd; `out` must not be `x`.
+    """
     cosine, sine = rotation
     first, second = x.chunk(2, dim=-1)
     if out is None:

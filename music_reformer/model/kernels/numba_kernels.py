@@ -1,15 +1,15 @@
 """A decoding step on the CPU in compiled loops (Numba): what `decoder.plain_step` does in hundreds of operations.
 
 Shapes: B rows, E width, F outputs of a product, H heads, D head width, R rounds, K buckets of all rounds, W window,
-P = 2 key and value, M places of a ring of one head, T places of a pool and Y their links (`cache.py`), G blocks of
-columns, N columns of a block.
+P = 2 key and value, M places of a head's ring buffer, T places of a pool and Y their links (`cache.py`), V vocabulary,
+G blocks of columns, N columns per block.
 
-Every row is computed by itself, and each sum in one order: the result of a row does not depend on the number of rows.
-Weights are packed by blocks of columns, so that a product reads them once, in order, for four rows at a time, and keeps
-its sums in registers.
+Rows are computed independently, and each sum in a fixed order, so a row's result does not depend on the number of rows.
+Weights are packed in blocks of columns: a product reads them once, in order, for four rows at a time, and keeps its
+sums in registers.
 """
 
-# Numba compiles the bodies, and infers their types itself.
+# Numba compiles the bodies and infers their types.
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, call-arg, misc"
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ from numba import carray, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-# Numba asks for SciPy's linear algebra, 20 MB, in case that some loop calls it; ours do not.
+# Numba imports SciPy's linear algebra, 20 MB, in case a loop calls it; ours do not.
 if "scipy.linalg" not in sys.modules:
     sys.modules["scipy.linalg"] = None  # type: ignore[assignment]
     import numba.np.arraymath
 
     del sys.modules["scipy.linalg"]
 
-COLUMNS = 64  # of a block: faster than 16 and 32, with AVX-512 and with AVX2 (docs/experiments.md)
+COLUMNS = 64  # per block; faster than 16 and 32, with AVX-512 and with AVX2 (docs/experiments.md)
 ROWS_AT_ONCE = 4
 NORM_EPSILON = 1e-5  # torch.nn.LayerNorm
 SMALLEST_NORM = 1e-12
 LOG2_E = np.float32(1.4426950408889634)
-LN_2_HIGH, LN_2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)  # Cody and Waite: n * high is exact
+LN_2_HIGH, LN_2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)  # Cody-Waite reduction: n * high is exact
 LARGEST_EXPONENT = np.float32(87.0)
 
 
 def _compiled(*, any_order: bool = False) -> Callable[[Any], Any]:
-    """Compile at the first call, and cache on disk if possible. `any_order`: sums may be vectorised."""
+    """Compile at the first call, and cache on disk if possible. `any_order`: sums may be reordered (vectorised)."""
     flags = {"contract", "reassoc", "nsz"} if any_order else {"contract"}
 
     def compile_it(function: Any) -> Any:
         try:
             return numba.njit(nogil=True, fastmath=flags, cache=True, error_model="numpy")(function)
-        except RuntimeError:  # No cache folder is writable.
+        except RuntimeError:  # no writable folder for the cache
             return numba.njit(nogil=True, fastmath=flags, error_model="numpy")(function)
 
     return compile_it
@@ -57,7 +57,7 @@ def _compiled(*, any_order: bool = False) -> Callable[[Any], Any]:
 
 @intrinsic
 def _sums(typing_context: Any) -> Any:
-    """An array for the sums of a block, on the stack: LLVM keeps it in registers."""
+    """An array on the stack for the sums of a block, which LLVM keeps in registers."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         room = cgutils.alloca_once(builder, ir.ArrayType(ir.FloatType(), ROWS_AT_ONCE * COLUMNS))
@@ -69,7 +69,7 @@ def _sums(typing_context: Any) -> Any:
 
 @_compiled()
 def add_product(x_BE, weight_GEN, out_BF):
-    """Add the product of inputs and a packed weight (its padding left out) to `out_BF`."""
+    """Add the product of inputs and a packed weight, without its padding, to `out_BF`."""
     num_rows, width = x_BE.shape
     num_columns = out_BF.shape[1]
     sums = carray(_sums(), (ROWS_AT_ONCE * COLUMNS,))
@@ -78,7 +78,7 @@ def add_product(x_BE, weight_GEN, out_BF):
         count = min(COLUMNS, num_columns - first)
         row = 0
         while row + 1 < num_rows:
-            # With two or three rows left, the last fills up the four: reading the weights dominates the time.
+            # With two or three rows left, the last is repeated to make four: reading the weights dominates the time.
             row1, row2, row3 = row + 1, min(row + 2, num_rows - 1), min(row + 3, num_rows - 1)
             for n in range(ROWS_AT_ONCE * COLUMNS):
                 sums[n] = 0.0
@@ -131,7 +131,7 @@ def _dot(x, y):
 
 @_compiled()
 def _exp(x):
-    """exp(x) to 2 units in the last place, |x| brought to 87 at most. A loop over it becomes vectors."""
+    """exp(x) to 2 units in the last place, with x clamped to [-87, 87]. LLVM vectorises loops over it."""
     x = min(max(x, -LARGEST_EXPONENT), LARGEST_EXPONENT)
     n = np.floor(x * LOG2_E + np.float32(0.5))
     r = x - n * LN_2_HIGH - n * LN_2_LOW
@@ -162,7 +162,7 @@ def normed(x_BE, scale_E, shift_E):
 
 @_compiled()
 def embed(token_B, position_B, token_VE, row_PE, column_PE):
-    """Token embedding plus axial position (paper, appendix), [B, E]."""
+    """Token embedding plus axial position embedding (`axial_position.py`), [B, E]."""
     width, half = token_VE.shape[1], row_PE.shape[1]
     out_BE = np.empty((len(token_B), width), np.float32)
     for b in range(len(token_B)):
@@ -192,7 +192,7 @@ def feed_forward(first_BE, second_BE, scale_E, shift_E, inner_GEN, inner_bias_F,
 
 @_compiled(any_order=True)
 def _score(query_D, pair_MPD, scores_M):
-    """Scores of as many keys as `scores_M` has room for."""
+    """Write the scores of the first keys, as many as `scores_M` has room for."""
     scale = np.float32(len(query_D) ** -0.5)
     for place in range(len(scores_M)):
         score = np.float32(0.0)
@@ -203,7 +203,7 @@ def _score(query_D, pair_MPD, scores_M):
 
 @_compiled()
 def _weigh(scores):
-    """Exponentials of a softmax, in place; returns their sum, by which to divide."""
+    """Replace scores by their exponentials, scaled so that the largest is 1; returns the sum, the softmax's divisor."""
     largest = scores[0]
     for i in range(len(scores)):
         largest = max(largest, scores[i])
@@ -214,7 +214,7 @@ def _weigh(scores):
 
 @_compiled()
 def _add_values(weights_M, pair_MPD, out_D):
-    """Add the values, weighted."""
+    """Add the weighted sum of the values to `out_D`."""
     whole = len(weights_M) // 4 * 4
     for m in range(0, whole, 4):
         w0, w1, w2, w3 = weights_M[m], weights_M[m + 1], weights_M[m + 2], weights_M[m + 3]
@@ -230,7 +230,7 @@ def _add_values(weights_M, pair_MPD, out_D):
 def rotary_attention(first_BE, second_BE, scale_E, shift_E, in_GEN, out_GFN, pair_BHMPD, position_B):
     """Add local or full attention (rotary positions, arXiv 2104.09864) of the second stream to the first.
 
-    The token is put into the ring `pair_BHMPD`; for full attention it has places for all tokens.
+    The token's key and value go into the ring buffer `pair_BHMPD`; for full attention that has places for all tokens.
     """
     num_rows, num_heads, num_places, _, width = pair_BHMPD.shape
     half = width // 2
@@ -244,7 +244,7 @@ def rotary_attention(first_BE, second_BE, scale_E, shift_E, in_GEN, out_GFN, pai
             angle = position * 10_000.0 ** (-2.0 * d / width)  # In float64: see rotary.py.
             cosine[d], sine[d] = math.cos(angle), math.sin(angle)
         place = position % num_places
-        scores = all_scores[: position + 1]  # All of them once the ring is full.
+        scores = all_scores[: position + 1]  # all places once the ring is full
         for h in range(num_heads):
             query_D = projected_BF[b, h * width : (h + 1) * width]
             key_D = projected_BF[b, (num_heads + h) * width : (num_heads + h + 1) * width]
@@ -268,7 +268,12 @@ def rotary_attention(first_BE, second_BE, scale_E, shift_E, in_GEN, out_GFN, pai
 
 @_compiled()
 def _bucket(rotated, factors):
-    """argmax of [xR; -xR] of each factor, given xR of all, as one number; factors end with the first 0."""
+    """Bucket of a query whose hash is a product of hashes: argmax of [xR; -xR] of each, combined into one number.
+
+    Args:
+        rotated: xR of all the hashes, side by side.
+        factors: number of buckets of each; 0 ends them.
+    """
     bucket, first = 0, 0
     for factor in factors:
         if factor == 0:
@@ -284,9 +289,9 @@ def _bucket(rotated, factors):
 
 @_compiled(any_order=True)
 def _score_chain(query_D, pair_THPD, head, link, link_Y, links_of_place, places_M, scores_M):
-    """Follow a chain of links, newest first, as far as there is room; write places and scores; returns how many.
+    """Follow a chain of links, newest first, as far as there is room; write places and scores; return their number.
 
-    A score is computed while the next link is still on its way from memory.
+    The next link is loaded before a score is computed, to overlap the two.
     """
     scale = np.float32(len(query_D) ** -0.5)
     count = 0
@@ -304,7 +309,7 @@ def _score_chain(query_D, pair_THPD, head, link, link_Y, links_of_place, places_
 
 @_compiled()
 def _add_values_of_places(weights_M, pair_THPD, head, places_M, out_D):
-    """Add the values at some places, weighted."""
+    """Add the weighted sum of the values at the given places to `out_D`."""
     whole = len(weights_M) // 4 * 4
     for m in range(0, whole, 4):
         w0, w1, w2, w3 = weights_M[m], weights_M[m + 1], weights_M[m + 2], weights_M[m + 3]
@@ -318,6 +323,7 @@ def _add_values_of_places(weights_M, pair_THPD, head, places_M, out_D):
             out_D[d] += weights_M[m] * pair_THPD[place, head, 1, d]
 
 
+# Of the arguments, those from `pair_THPD` on are tensors of `cache.BucketCache`; `place_B` are the new tokens' places.
 @_compiled()
 def lsh_attention(
     first_BE,
@@ -337,7 +343,7 @@ def lsh_attention(
     place_B,
     window,
 ):
-    """Add LSH attention (paper, section 2) of the second stream to the first; the token joins its buckets."""
+    """Add LSH attention (Reformer, section 2) of the second stream to the first; the token joins its buckets."""
     num_rows, (_, num_heads, _, width), num_rounds = len(first_BE), pair_THPD.shape, len(first_bucket_R)
     links_of_place = num_heads * num_rounds
     projected_BF = product(normed(second_BE, scale_E, shift_E), in_GEN, 2 * num_heads * width)
@@ -369,7 +375,7 @@ def lsh_attention(
                 link_Y[own] = link
                 newest_BHK[b, h, bucket] = own
             out_D = out_BF[b, h * width : (h + 1) * width]
-            if count == 0:  # It has only itself.
+            if count == 0:  # The token sees no other, so it takes its own value.
                 out_D[:] = value_D
                 continue
             scores = all_scores[:count]
@@ -382,5 +388,5 @@ def lsh_attention(
 
 @_compiled()
 def logits(first_BE, second_BE, scale_E, shift_E, token_GEN, vocabulary):
-    """Logits of the token that follows, [B, V]."""
+    """Logits of the next token, [B, V]."""
     return product(normed(first_BE + second_BE, scale_E, shift_E), token_GEN, vocabulary)

@@ -1,9 +1,9 @@
 """`Decoder.step` on the CPU: the model's weights, packed for the compiled loops of `numba_kernels.py`.
 
-A step of the shipped weights has some three hundred small operations, each of which costs more to call than to compute.
-Here it is two calls a layer. The caches are those of `cache.py`, whose memory the loops write into.
+A step of the shipped weights has some three hundred small operations, and calling each costs more than computing it.
+Here it is two calls per layer. The loops write directly into the caches of `cache.py`.
 
-Shapes: B rows, E width, F outputs, V vocabulary, H heads, D head width, R rounds, G blocks of columns, N columns of a
+Shapes: B rows, E width, F outputs, V vocabulary, H heads, D head width, R rounds, G blocks of columns, N columns per
 block.
 """
 
@@ -25,11 +25,11 @@ from music_reformer.model.reversible import ReversibleBlock
 
 Array = np.ndarray[Any, Any]
 NUMBA_VERSION: str = numba_kernels.numba.__version__
-CACHE_LINE = 64  # bytes; a register of AVX-512, too
+CACHE_LINE = 64  # bytes; also the size of an AVX-512 register
 
 
 class NumbaStep:
-    """The compiled decoding step of one model. Its matrices are copied: later changes of the model do not reach it.
+    """The compiled decoding step of one model. It copies the weights: later changes to the model have no effect on it.
 
     Args:
         model: on the CPU, in float32.
@@ -48,7 +48,7 @@ class NumbaStep:
         self._to_logits = (*_norm(model.final_norm), token_GEN, model.config.vocab_size)
 
     def step(self, tokens_B: Tensor, state: DecodeState) -> Tensor:
-        """Append one token to every row of `state`, in place; logits of the next one, float32 [B, V]."""
+        """Append one token to every row of `state`, in place; returns logits of the next token, float32 [B, V]."""
         position_B = np.array(state.lengths)
         first_BE = numba_kernels.embed(tokens_B.numpy(), position_B, *self._embeddings)
         second_BE = first_BE.copy()
@@ -63,7 +63,7 @@ class _Layer:
 
     Args:
         block: the layer.
-        packed: its matrices (`_matrices`).
+        packed: its matrices, packed, in the order of `_matrices`.
     """
 
     def __init__(self, block: ReversibleBlock, packed: Sequence[Array]) -> None:
@@ -82,7 +82,7 @@ class _Layer:
         )
 
     def step(self, first_BE: Array, second_BE: Array, cache: Cache, position_B: Array) -> None:
-        """Add the sublayers to the streams, in place; the cache takes the token."""
+        """Add both sublayers to the streams and the token to the cache, in place."""
         streams = first_BE, second_BE
         if isinstance(cache, BucketCache):
             places = cache.last_place_B.numpy(), cache.next_places().numpy()
@@ -96,14 +96,14 @@ class _Layer:
 
 
 def pack(matrices: Sequence[Tensor]) -> list[Array]:
-    """Pack matrices [..., F, E] as [..., G, E, N]: a block of N columns is contiguous, and zeros fill the last block.
+    """Pack matrices [..., F, E] as [..., G, E, N]: each block of N columns is contiguous, the last padded with zeros.
 
-    All share one piece of memory, which Linux backs with pages of 2 MB where it can: products read those faster.
+    All share one allocation, which Linux backs with 2 MB pages where it can: products read those faster.
     """
     columns = numba_kernels.COLUMNS
     blocks = [-(-m.shape[-2] // columns) for m in matrices]
     shapes = [(*m.shape[:-2], num, m.shape[-1], columns) for m, num in zip(matrices, blocks, strict=True)]
-    line = CACHE_LINE // np.dtype(np.float32).itemsize  # Sizes are multiples of it.
+    line = CACHE_LINE // np.dtype(np.float32).itemsize  # Every size is a multiple of this.
     memory = np.empty(sum(map(math.prod, shapes)) + line, np.float32)
     rest = memory[-memory.ctypes.data % CACHE_LINE // memory.itemsize :]
     packed = []
@@ -116,7 +116,7 @@ def pack(matrices: Sequence[Tensor]) -> list[Array]:
 
 
 def _matrices(block: ReversibleBlock) -> list[Tensor]:
-    """The matrices of a layer, in the order in which `_Layer` takes them."""
+    """The matrices of a layer, in the order in which `_Layer` unpacks them."""
     attention = block.attention
     is_lsh = isinstance(attention, LSHAttention)
     return [
@@ -129,14 +129,14 @@ def _matrices(block: ReversibleBlock) -> list[Tensor]:
 
 
 def _used_rotations(attention: LSHAttention) -> Tensor:
-    """Of each head the columns that the rounds use, one round after another, [H, F, D]."""
+    """The columns of each head's rotations that the rounds use, round after round, transposed: [H, F, D]."""
     turned_RHDK = attention.turned(attention.rotations_RHDK)
     used = [x_HDK[..., : sum(of_round) // 2] for x_HDK, of_round in zip(turned_RHDK, attention.factors, strict=True)]
     return torch.cat(used, dim=-1).transpose(1, 2)
 
 
 def _pair(cache: Cache) -> Array:
-    """Keys and values of a cache, as two rows."""
+    """Keys and values of a cache along a dimension of their own, [..., 2, D]."""
     found: Array = cache.pair.unflatten(-1, (2, -1)).numpy()
     return found
 

@@ -1,17 +1,17 @@
-"""Attention within a band of sorted rows, in plain torch: the one kernel under both LSH and local attention.
+"""Attention within a band of sorted rows, in plain torch: the kernel of both LSH and local attention.
 
-Shapes: B batch, L tokens, H heads, D head width, W window, S rows of a block, N = B L rows of one head, M = W + n S
-rows that n blocks see.
+Shapes: B batch, L tokens, H heads, D head width, W window, S rows per block, N = B L rows of one head, X = 2 or 3
+queries, (keys) and values side by side, n blocks of a group, M = W + n S rows that these see.
 
-The rows of a head are put in an order in which the members of a segment (a bucket of a document for LSH attention, a
-document for local attention) stand together, oldest first. A row then attends to the rows of its own segment at most
-W - 1 places before it. Cut into blocks of S rows, a block needs itself and the W places before it, so the cost is
-N x (W + S), linear in the length; blocks may straddle segments, because the mask knows.
+The rows of a head are sorted so that the members of a segment (a bucket within a document for LSH attention, a document
+for local attention) stand together, oldest first. A row then attends to the rows of its own segment at most W - 1
+places before it. Cut into blocks of S rows, a block needs itself and the W places before it, so the cost is
+N x (W + S), linear in the length. Blocks may straddle segments: the mask keeps segments apart.
 
-Several rounds (several orders of the same rows) are one softmax over all keys that the rounds bring, a key counted
-once for each round that brings it: Reformer (arXiv 2001.04451), section 2, eq. 6. Backward recomputes the scores from
-q, k, v and the joint logsumexp, so nothing of size N x W is kept. Heads come one after another, so that what is sorted
-and gathered is that of one head at a time; groups of blocks come one after another, so that it stays in the cache.
+Several rounds (several orders of the same rows) form one softmax over the keys of all rounds, in which a key counts
+once for each round that it occurs in: Reformer (arXiv 2001.04451), section 2, eq. 6. Backward recomputes the scores
+from q, k, v and the joint logsumexp, so nothing of size N x W is kept. Heads are computed one after another, to sort
+and gather the rows of one head at a time, and groups of blocks one after another, to stay within the CPU's cache.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from music_reformer.model.precision import full_precision
 MASKED = -1e30
 # Wider blocks waste more products on keys that the mask hides, narrower ones run slower (docs/experiments.md).
 LARGEST_BLOCK = 32
-# Rows handled at a time: what they need should stay in the cache of a core.
+# Rows handled at a time: few enough for what they need to stay in the cache of a core.
 ROWS_PER_GROUP = 2048
 
 
@@ -37,8 +37,8 @@ class RowOrder:
     """One order of the rows of a head.
 
     Attributes:
-        order_N: row that stands at each sorted place, int64.
-        segment_N: segment at each sorted place; equal ones stand together.
+        order_N: index of the row at each sorted place, int64.
+        segment_N: segment at each sorted place, int64; equal segments are adjacent.
     """
 
     order_N: Tensor
@@ -52,13 +52,13 @@ class RowOrder:
 
 
 def sort_into_segments(segment_N: Tensor) -> RowOrder:
-    """Order rows by segment, keeping their order within each (so that the oldest of a segment stands first)."""
+    """Sort rows by segment, stably: the oldest row of a segment comes first."""
     segment_sorted_N, order_N = torch.sort(segment_N, stable=True)
     return RowOrder(order_N=order_N, segment_N=segment_sorted_N)
 
 
 def rows_alone(rounds: list[RowOrder]) -> Tensor:
-    """Rows that come first in their segment in every round, and so see no row but themselves; int64 [rows]."""
+    """Indices of rows that are first in their segment in every round, and so see only themselves; int64 [rows]."""
     times_first_N = torch.zeros_like(rounds[0].order_N)
     for order in rounds:
         times_first_N[order.order_N[order.begins()]] += 1
@@ -66,9 +66,9 @@ def rows_alone(rounds: list[RowOrder]) -> Tensor:
 
 
 class Workspace:
-    """Memory that is used again from head to head.
+    """Buffers that are reused from head to head.
 
-    Fresh memory costs a page fault for every 4 KiB, which for rows of a head took a quarter of the whole time.
+    Fresh memory costs a page fault per 4 KiB; for the rows of each head, these took a quarter of the whole time.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -83,7 +83,7 @@ class Workspace:
 
 
 def side_by_side(grad_BLD: Tensor, out_BLD: Tensor, work: Workspace) -> Tensor:
-    """The gradient of a head's output and the output, [N, 2, D], as `head_backward` wants them; in `work`."""
+    """A head's output gradient and output side by side, [N, 2, D], for `head_backward`; a buffer of `work`."""
     batch, length, width = grad_BLD.shape
     grad_out_N2D = work.take("gradient and output", batch * length, 2, width)
     for part, x_BLD in enumerate((grad_BLD, out_BLD)):
@@ -103,17 +103,17 @@ def head_forward(
     """Attend with one head, jointly over rounds.
 
     Args:
-        rows_NXD: queries, keys and values side by side, float32, contiguous [N, 3, D]: what lies side by side is looked
-            up in one go. With `key_scale_N` queries and values only, [N, 2, D].
-        rounds: the orders of the rows.
-        window: W, how many members of its segment a row sees, itself included; at least 2.
+        rows_NXD: queries, keys and values, float32, contiguous [N, 3, D]: side by side, so that one look-up reads all
+            three. With `key_scale_N`, queries and values only, [N, 2, D].
+        rounds: the order of the rows in each round.
+        window: W, the number of members of its segment that a row sees, itself included; at least 2.
         see_itself: whether a row attends to itself. If not, the output of rows that see no other
-            (`rows_alone`) is meaningless.
-        work: where the output is.
-        key_scale_N: a key is its row's query times this.
+            (`rows_alone`) is undefined.
+        work: holds the output.
+        key_scale_N: factor from each row's query to its key; None: `rows_NXD` holds the keys.
 
     Returns:
-        Output [N, D] and logsumexp [N], float32.
+        Output [N, D], valid until `work` is used again, and logsumexp [N]; float32.
     """
     num_rows, _, width = rows_NXD.shape
     out_ND, lse_N = work.take("head output", num_rows, width), rows_NXD.new_empty(num_rows)
@@ -142,17 +142,18 @@ def head_backward(
     work: Workspace,
     key_scale_N: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of queries, keys and values of one head, [N, D] each, in `work`.
+    """Gradients of queries, keys and values of one head, [N, D] each; buffers of `work`.
+
+    With `key_scale_N`, the query's gradient does not include its part through the key.
 
     Args:
-        grad_out_N2D: gradient of the output, and the output, side by side.
-        lse_N: its logsumexp. Where it is `-MASKED`, a row has no share in anything.
-        rows_NXD, rounds, window, see_itself, work, key_scale_N: as in `head_forward`. The gradient of the query leaves
-            out its part through the key.
+        grad_out_N2D: gradient of the output and the output, side by side (`side_by_side`).
+        lse_N: logsumexp from `head_forward`; `-MASKED` excludes a row as a query.
+        rows_NXD, rounds, window, see_itself, work, key_scale_N: as in `head_forward`.
     """
     num_rows, _, width = rows_NXD.shape
     d_query, d_key, d_value = (work.take(f"gradient of {x}", num_rows, width) for x in ("q", "k", "v"))
-    # In sorted order, with W places before the first row, which the first block can look back at.
+    # In sorted order, with W places before the first row for the first block to look back at.
     sorted_length = window + _padded_length(num_rows, window)
     d_key_sorted, d_value_sorted = (work.take(f"sorted gradient of {x}", sorted_length, width) for x in ("k", "v"))
     for number, order in enumerate(rounds):
@@ -176,9 +177,9 @@ class _Group:
 
     Attributes:
         start: sorted place of the first row.
-        key_rows: rows of the blocks and of the W places before them, [W + n S]; padding repeats row 0.
-        rows: rows of the blocks, padding left out.
-        bias: added to the scores, float32 [n, 1, S, W + S].
+        key_rows: indices of the blocks' rows and of the W places before them, [W + n S]; padding repeats row 0.
+        rows: indices of the blocks' rows, without padding.
+        bias: mask added to the scores, float32 [n, 1, S, W + S].
         window: W.
     """
 
@@ -198,7 +199,7 @@ class _Group:
         return self._blocks(rows_MXD[self.window :, 0]), self._overlapping(key_MD), self._overlapping(rows_MXD[:, -1])
 
     def own(self, rows_NXD: Tensor) -> tuple[Tensor, ...]:
-        """The blocks' own rows, [n, 1, S, D] of each of the X."""
+        """The blocks' own rows: X tensors of [n, 1, S, D]."""
         rows_MXD = rows_NXD.index_select(0, self.key_rows[self.window :])
         return tuple(self._blocks(x_MD) for x_MD in rows_MXD.unbind(1))
 
@@ -207,26 +208,26 @@ class _Group:
         return x_MD.unflatten(0, (num_blocks, 1, block))
 
     def _overlapping(self, x_MD: Tensor) -> Tensor:
-        """What each block sees, [n, 1, W + S, D]: a view in which neighbouring blocks overlap."""
+        """The rows that each block sees, [n, 1, W + S, D]: a view in which neighbouring blocks overlap."""
         num_blocks, _, block, num_keys = self.bias.shape
         apart, width = x_MD.stride(0), x_MD.shape[1]
         return x_MD.as_strided((num_blocks, 1, num_keys, width), (block * apart, block * apart, apart, 1))
 
     def logsumexp(self, lse_N: Tensor) -> Tensor:
-        """[n, 1, S]; padding has no share in anything."""
+        """Logsumexp of the blocks' own rows, [n, 1, S]; padding is excluded by `-MASKED`."""
         num_blocks, _, block, _ = self.bias.shape
         lse = lse_N.index_select(0, self.key_rows[self.window :])
         lse[len(self.rows) :] = -MASKED
         return lse.view(num_blocks, 1, block)
 
     def results(self, x: Tensor) -> Tensor:
-        """The results of the blocks' own rows: [n, 1, S, ...] as [rows, ...], without padding."""
+        """Results of the blocks' own rows, [n, 1, S, ...], as [rows, ...] without padding."""
         return x.flatten(0, 2)[: len(self.rows)]
 
     def add_keys(self, x: Tensor, total: Tensor) -> None:
-        """Add what came out for keys, [n, 1, W + S, D], to `total` [W + N and padding, D] in sorted order.
+        """Add gradients of keys or values, [n, 1, W + S, D], to `total` [W + N and padding, D] in sorted order.
 
-        A row is met first as the blocks' own: that writes what was not there before.
+        `total` starts uninitialised: blocks first write the gradients of their own rows, then add to those before.
         """
         num_blocks, _, block, num_keys = self.bias.shape
         by_place = x.view(num_blocks, num_keys // block, block, -1)
@@ -240,7 +241,7 @@ class _Group:
 
 
 def _block_rows(window: int) -> int:
-    """S, a divisor of W, so that blocks overlap in whole blocks."""
+    """S: divides W, so that blocks overlap in whole blocks."""
     return math.gcd(window, LARGEST_BLOCK)
 
 
@@ -255,17 +256,17 @@ def _groups(order: RowOrder, window: int, see_itself: bool) -> Iterator[_Group]:
     block = _block_rows(window)
     num_keys, length = window + block, _padded_length(num_rows, window)
     padded_order = torch.nn.functional.pad(order.order_N, (window, length - num_rows))
-    # A row sees the places from the start of its segment on; padding sees, and is seen by, nothing real.
+    # A row sees places from the start of its segment on; padding neither sees real rows nor is seen by them.
     place = torch.arange(length, device=device)
     segment_start = torch.where(order.begins(), place[:num_rows], 0).cummax(0).values
     segment_start = torch.nn.functional.pad(segment_start, (0, length - num_rows), value=length)
-    # The same, counted from the first place that the row's block sees.
+    # The same, relative to the first place that the row's block sees.
     seen_from = (segment_start - place // block * block + window).clamp_(0, num_keys)
     key_place = torch.arange(num_keys, device=device)
     distance = torch.arange(window, num_keys, device=device).unsqueeze(1) - key_place
     nearest = 0 if see_itself else 1
     band = torch.where((distance >= nearest) & (distance < window), 0.0, MASKED)
-    # The mask of a row by the first place that it sees: a table look-up is faster than comparisons.
+    # A row's mask, by the first place that it sees: a table look-up is faster than comparisons.
     hidden = torch.where(key_place < torch.arange(num_keys + 1, device=device).unsqueeze(1), MASKED, 0.0)
     step = max(1, ROWS_PER_GROUP // block) * block
     for start in range(0, length, step):
@@ -285,10 +286,10 @@ def _has_flash_attention(device: torch.device) -> bool:
 
 
 def _attend_forward(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """Dense attention of each block, and its logsumexp; float32."""
+    """Dense attention of each block, [n, 1, S, D], and its logsumexp, [n, 1, S]; float32."""
     scale = q.shape[-1] ** -0.5
     if _has_flash_attention(q.device):
-        # Torch's own kernel: 2.7 times the speed of the lines below (docs/experiments.md).
+        # Torch's own kernel is 2.7 times as fast as the lines below (docs/experiments.md).
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
             q, k, v, 0.0, False, attn_mask=bias, scale=scale
         )

@@ -1,12 +1,13 @@
-"""The attention of `torch_banded.py`, and hashing, as Triton kernels: all heads at once, nothing gathered in memory.
+"""The attention of `torch_banded.py`, and hashing, as Triton kernels: all heads at once, no gathered copies of rows.
 
 Shapes: B batch, L tokens, N = B L rows, T parts (queries, keys, values) side by side, H heads, D head width, P rotated
 pairs, R rounds, W window, K components of a rotated query, G groups of batch rows with the same rotations.
 
-Rounds come one after another, each joined to what came before by their logsumexp (Reformer, arXiv 2001.04451, eq. 6).
-Backward recomputes the scores. Nothing is added atomically, so two runs give the same bits. See docs/decisions/007.
+Rounds are computed one after another, each merged with the earlier ones by logsumexp (Reformer, arXiv 2001.04451,
+eq. 6). Backward recomputes the scores. There are no atomic additions, so results are bitwise reproducible. See
+docs/decisions/007.
 
-The kernels are compared with the plain form once a process on each GPU before they are used (`form_for`); without a
+Before they are used, the kernels are compared with the plain form, once per process and GPU (`form_for`). Without a
 GPU, tests run them in Triton's interpreter.
 """
 
@@ -26,22 +27,21 @@ from music_reformer.model.attention.rotary import Rotation
 from music_reformer.model.kernels.triton_launch import Fixed, launch
 from music_reformer.model.kernels.verified import Example, agrees, attention_difference, bucket_difference
 
-# An autograd function of an attention, or a function that hashes.
+# An autograd function that attends, or a function that hashes.
 Form = TypeVar("Form", bound=Any)
 
 LARGEST_BLOCK = 64
-SMALLEST_BLOCK = 16  # of a Triton product
+SMALLEST_BLOCK = 16  # what `tl.dot` needs
 ROTATED_BLOCK = 32
 
 
 @dataclass
 class HeadOrders:
-    """The orders of all heads.
+    """The orders of the rows of all heads. In both tensors N is contiguous and the strides over H are equal.
 
     Attributes:
-        order_RHN: row that stands at each sorted place. In both, places stand side by side, and strides from head to
-            head are equal (0 where all heads have one order).
-        segment_RHN: segment at each sorted place; equal ones stand together.
+        order_RHN: index of the row at each sorted place; stride 0 over H if all heads share one order.
+        segment_RHN: segment at each sorted place; equal segments are adjacent.
     """
 
     order_RHN: Tensor
@@ -49,7 +49,12 @@ class HeadOrders:
 
 
 def sort_heads(segment_BL: Tensor, buckets_RBLH: Tensor) -> HeadOrders:
-    """Order the rows of every head by segment and bucket in each round, keeping their order within each."""
+    """Sort the rows of every head by segment and bucket in each round, stably.
+
+    Args:
+        segment_BL: first segment of each token's group (`Documents.segments`), int64.
+        buckets_RBLH: bucket of each query, added to the segment.
+    """
     num_rounds, batch, length, num_heads = buckets_RBLH.shape
     segment_RHBL = segment_BL.new_empty((num_rounds, num_heads, batch, length), dtype=torch.int32)
     torch.add(buckets_RBLH.permute(0, 3, 1, 2), segment_BL, out=segment_RHBL)
@@ -59,16 +64,16 @@ def sort_heads(segment_BL: Tensor, buckets_RBLH: Tensor) -> HeadOrders:
 
 @dataclass
 class Heads:
-    """What all heads attend with.
+    """The attention of all heads: its inputs and settings.
 
     Attributes:
-        query_NHD: float32 or bfloat16; with the others views of one tensor, so that all have its strides.
-        key_NHD: None: a key is its row's query brought to root mean square 1.
+        query_NHD: queries, float32 or bfloat16. Queries, keys and values are views of one tensor, with equal strides.
+        key_NHD: keys; None: each row's query, scaled to root mean square 1.
         value_NHD: values.
-        rounds: the orders of the rows.
-        window: W, how many members of its segment a row sees, itself included.
-        see_itself: whether a row attends to itself. If not, a row without another to attend to takes its own value.
-        successor_values: a key brings the value of the row after it.
+        rounds: the order of the rows in each round.
+        window: W, the number of members of its segment that a row sees, itself included.
+        see_itself: whether a row attends to itself. If not, a row that sees no other takes its own value.
+        successor_values: a key is paired with the value of the row after it.
     """
 
     query_NHD: Tensor
@@ -80,11 +85,11 @@ class Heads:
     successor_values: bool = False
 
     def attend(self) -> tuple[Tensor, Tensor]:
-        """Jointly over rounds.
+        """Attend, jointly over rounds.
 
         Returns:
-            Output [N, H, D], of the type of the queries, and logsumexp, float32 [H, N], `-MASKED` for rows that are
-            alone.
+            Output [N, H, D], of the queries' dtype, and logsumexp, float32 [H, N]; `-MASKED` for rows that see no
+            other.
         """
         from music_reformer.model.kernels.triton_kernels import forward_round
 
@@ -99,12 +104,12 @@ class Heads:
         return out_NHD, lse_HN
 
     def write_gradient(self, gradient_NPHD: Tensor, grad_NHD: Tensor, out_NHD: Tensor, lse_HN: Tensor) -> None:
-        """Gradients of queries, (keys) and values; that of shared keys is added to that of the queries.
+        """Write the gradients of queries, (keys) and values; the gradient of shared keys is part of the queries'.
 
         Args:
-            gradient_NPHD: where to, side by side, [N, 2 or 3, H, D].
+            gradient_NPHD: overwritten with the gradients, side by side, [N, 2 or 3, H, D].
             grad_NHD: gradient of the output.
-            out_NHD, lse_HN: output and logsumexp.
+            out_NHD, lse_HN: output and logsumexp, from `attend`.
         """
         from music_reformer.model.kernels.triton_kernels import backward_keys, backward_queries
 
@@ -127,7 +132,7 @@ class Heads:
         return self.query_NHD, self.query_NHD if self.key_NHD is None else self.key_NHD, self.value_NHD
 
     def _launches(self) -> Iterator[tuple[tuple[Tensor, Tensor, int], tuple[int, int, int], Fixed]]:
-        """For each round: order, segments and their stride from head to head; the grid; the compile-time arguments."""
+        """For each round: order, segments and their stride over heads; the grid; the compile-time arguments."""
         num_rows, num_heads, width = self.query_NHD.shape
         num_rounds = len(self.rounds.order_RHN)
         for number in range(num_rounds):
@@ -151,7 +156,7 @@ class Heads:
 def _fixed(dtype: torch.dtype, float32_precision: str, *, WIDTH: int, WINDOW: int, **flags: int) -> Fixed:
     """The compile-time arguments of an attention kernel.
 
-    The size of a block and of its program are chosen so that what a program holds stays in registers (decision 7).
+    Block size and number of warps are chosen so that what a program holds stays in registers (docs/decisions/007).
     """
     half = dtype != torch.float32
     exact = not half and float32_precision == "highest"
@@ -159,7 +164,7 @@ def _fixed(dtype: torch.dtype, float32_precision: str, *, WIDTH: int, WINDOW: in
     return Fixed(
         num_warps=4 if half else 8,
         BLOCK=block,
-        # Three products in TF32 are as good as one in float32, and a GPU has the units for them.
+        # Three TF32 products are as precise as one in float32, and run on the tensor cores.
         PRECISION="tf32x3" if exact else "tf32",
         PADDED=_padded(WIDTH),
         REACH=-(-(WINDOW - 1) // block),
@@ -170,11 +175,11 @@ def _fixed(dtype: torch.dtype, float32_precision: str, *, WIDTH: int, WINDOW: in
 
 
 class TritonSharedAttention(torch.autograd.Function):
-    """`attention.lsh.TorchSharedAttention` by Triton; takes bfloat16, too."""
+    """`attention.lsh.TorchSharedAttention` in Triton; takes float32 or bfloat16."""
 
     @staticmethod
     def forward(ctx, query_value_BLTHD, segment_BL, buckets_RBLH, window, successor_values):  # type: ignore[no-untyped-def]
-        """Output [B, L, H, D], of the type of the input."""
+        """Output [B, L, H, D], of the input's dtype; arguments as in `TorchSharedAttention`."""
         ctx.rounds = sort_heads(segment_BL, buckets_RBLH)
         ctx.window, ctx.successor_values = window, successor_values
         out_NHD, lse_HN = TritonSharedAttention._heads(ctx, query_value_BLTHD).attend()
@@ -206,11 +211,11 @@ class TritonSharedAttention(torch.autograd.Function):
 
 
 class TritonLocalAttention(torch.autograd.Function):
-    """`attention.local.TorchLocalAttention` by Triton; takes bfloat16, too."""
+    """`attention.local.TorchLocalAttention` in Triton; takes float32 or bfloat16."""
 
     @staticmethod
     def forward(ctx, query_key_value_BLTHD, cosine_BL1P, sine_BL1P, order, window):  # type: ignore[no-untyped-def]
-        """Output [B, L, H, D], of the type of the input."""
+        """Output [B, L, H, D], of the input's dtype; arguments as in `TorchLocalAttention`."""
         num_heads = query_key_value_BLTHD.shape[3]
         rounds = HeadOrders(*(x.contiguous().expand(1, num_heads, -1) for x in (order.order_N, order.segment_N)))
         rows = _rotated(query_key_value_BLTHD, (cosine_BL1P, sine_BL1P))
@@ -224,7 +229,7 @@ class TritonLocalAttention(torch.autograd.Function):
     def backward(ctx, grad_BLHD):  # type: ignore[no-untyped-def]
         """Gradient of the first argument; the others have none.
 
-        It takes the place of the input, which nothing else needs: at a million tokens it is 3 GB.
+        It overwrites the input, which nothing else needs: at a million tokens it takes 3 GB.
         """
         query_key_value_BLTHD, out_NHD, lse_HN, cosine_BL1P, sine_BL1P = ctx.saved_tensors
         rows = _rotated(query_key_value_BLTHD, (cosine_BL1P, sine_BL1P))
@@ -243,7 +248,7 @@ def _rotated(query_key_value_BLTHD: Tensor, rotation: Rotation) -> tuple[Tensor,
 
 
 def _rotate(query_key_value_BLTHD: Tensor, rotation: Rotation, *, to: Tensor, sign: int) -> None:
-    """Write queries and keys, rotated by the angles or (`sign` -1) back by them, and values."""
+    """Write queries and keys to `to`, rotated by the angles (`sign` 1) or back (`sign` -1), and values unchanged."""
     from music_reformer.model.kernels.triton_kernels import rotate_rows
 
     batch, length, parts, num_heads, width = query_key_value_BLTHD.shape
@@ -259,12 +264,12 @@ def _fixed_rotation(pairs: int) -> Fixed:
 
 
 def triton_hash(query_BLHD: Tensor, rotations_GRHDK: Tensor, factors: Sequence[Sequence[int]]) -> Tensor:
-    """`attention.hashing.hash_queries` by a Triton kernel; int16 [R, B, L, H].
+    """`attention.hashing.hash_queries` in Triton; int16 [R, B, L, H].
 
     Args:
-        query_BLHD: float32 or bfloat16; its last dimension stands side by side.
-        rotations_GRHDK: of each row (G = B), or of all rows alike (G = 1).
-        factors: for each round the buckets of each of its one or two hashes.
+        query_BLHD: float32 or bfloat16; contiguous in D.
+        rotations_GRHDK: one set per row of the batch (G = B), or one for all rows (G = 1).
+        factors: for each round, the number of buckets of each of its one or two hashes.
     """
     from music_reformer.model.kernels.triton_kernels import hash_rows
 
@@ -274,7 +279,7 @@ def triton_hash(query_BLHD: Tensor, rotations_GRHDK: Tensor, factors: Sequence[S
     buckets_RBLH = torch.empty((num_rounds, batch, length, num_heads), dtype=torch.int16, device=query_BLHD.device)
     strides = (*query_BLHD.stride()[:3], rotations_GRHDK.stride(0) if groups > 1 else 0, columns)
     first = 0
-    # One launch for rounds side by side that have equally many buckets.
+    # One launch for neighbouring rounds that have equally many buckets.
     for of_round, equal in itertools.groupby(map(tuple, factors)):
         count = len(list(equal))
         grid = (-(-length // LARGEST_BLOCK), batch * num_heads, count)
@@ -298,12 +303,12 @@ def _fixed_hash(width: int, first: int, second: int = 0) -> Fixed:
 
 
 def _float(x: Tensor) -> Tensor:
-    """A float32 tensor to accumulate the values of `x` in: `x` itself if it is float32."""
+    """A float32 tensor of the shape of `x`, to accumulate its values in; `x` itself if it is float32."""
     return x if x.dtype == torch.float32 else torch.empty_like(x, dtype=torch.float32)
 
 
 def _padded(width: int) -> int:
-    """The number of columns rounded up to a power of two, and at least what a Triton product needs."""
+    """The number of columns rounded up to a power of two, and to the least that `tl.dot` takes."""
     return max(SMALLEST_BLOCK, 1 << (width - 1).bit_length())
 
 
@@ -312,16 +317,16 @@ def form_for(device: torch.device, plain: Form, triton_form: Form, example: Exam
     """The Triton form on CUDA where Triton is installed and agrees with the plain form; else the plain one.
 
     Args:
-        device: where it runs; the answer is cached for each device.
-        plain, triton_form: two autograd functions of an attention, or two functions that hash.
-        example: arguments on which to compare them.
+        device: device of the computation; the answer is cached for each.
+        plain, triton_form: two autograd functions that attend, or two functions that hash.
+        example: makes the arguments on which they are compared.
     """
     usable = device.type == "cuda" and importlib.util.find_spec("triton") is not None
     return triton_form if usable and triton_agrees(device, plain, triton_form, example) else plain
 
 
 def triton_agrees(device: torch.device, plain: Form, triton_form: Form, example: Example) -> bool:
-    """Try both on the example; warn if the Triton form is not to be used."""
+    """Whether both forms agree on the example; warns if not."""
     difference = attention_difference if isinstance(plain, type) else bucket_difference
     return agrees(
         lambda: difference(plain, triton_form, example, device),

@@ -1,29 +1,29 @@
-"""The Triton kernels of `triton_attention.py`; imported only where there is Triton.
+"""The Triton kernels of `triton_attention.py`; imported only where Triton is installed.
 
-Shapes: B batch, L tokens, N = B L rows, R rounds, H heads, D = WIDTH head width, W = WINDOW; PADDED is WIDTH up to a
-power of two, BLOCK the rows of a program.
+Shapes: B batch, L tokens, N = B L rows, R rounds, H heads, D = WIDTH head width, W = WINDOW; PADDED is WIDTH rounded up
+to a power of two, BLOCK the rows of a program, REACH the blocks that a window reaches back.
 
-A program handles the rows at BLOCK consecutive sorted places of one head in one round. It looks up its rows, and those
-of the blocks that its window reaches, where they lie in memory, and writes the results to its own rows: in one round
-every row belongs to one program, so no two programs write to the same place. The computation is that of
-`torch_banded.py`, which is in plain torch.
+A program handles the rows at BLOCK consecutive sorted places of one head in one round. It reads its rows, and those of
+the REACH blocks before (for gradients of keys: after) them, from their places in memory, and writes the results of its
+own rows. In one round each row belongs to one program, so no two programs write to the same address.
+`torch_banded.py` has the same computation in plain torch.
 """
 
-# Triton compiles the bodies, and its annotations are not types.
+# Triton compiles the bodies, and its annotations are not Python types.
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, misc"
 
 import triton
 import triton.language as tl
 
 MASKED: tl.constexpr = tl.constexpr(-1e30)
-# Above this, a logsumexp says that the row sees nothing but itself.
+# A logsumexp above this marks a row that sees no other (see the end of `forward_round`).
 ALONE: tl.constexpr = tl.constexpr(1e29)
 SMALLEST_NORM: tl.constexpr = tl.constexpr(1e-12)
 
 
 @triton.jit
 def _places(block, orders, segments, num_rows, BLOCK: tl.constexpr):
-    """Sorted places of a block, which of them there are, their rows, and their segments (-1: no such place)."""
+    """A block's sorted places, whether each exists, their rows, and their segments (-1 for a missing place)."""
     place = block * BLOCK + tl.arange(0, BLOCK)
     there = (place >= 0) & (place < num_rows)
     row = tl.load(orders + place, mask=there, other=0).to(tl.int64)
@@ -32,14 +32,14 @@ def _places(block, orders, segments, num_rows, BLOCK: tl.constexpr):
 
 @triton.jit
 def _of_head(orders, segments, order_stride, head):
-    """Where the order and the segments of one head begin."""
+    """Pointers to the order and to the segments of one head."""
     at = head.to(tl.int64) * order_stride
     return orders + at, segments + at
 
 
 @triton.jit
 def _cells(pointer, row, there, stride, head_stride, head, WIDTH: tl.constexpr, PADDED: tl.constexpr):
-    """Where rows of one head lie, [BLOCK, PADDED], and which of these places there are."""
+    """Addresses of rows of one head, [BLOCK, PADDED], and a mask of those that exist."""
     column = tl.arange(0, PADDED)
     at = pointer + row[:, None] * stride + head * head_stride + column[None, :]
     return at, there[:, None] & (column < WIDTH)[None, :]
@@ -47,7 +47,7 @@ def _cells(pointer, row, there, stride, head_stride, head, WIDTH: tl.constexpr, 
 
 @triton.jit
 def _rows(pointer, row, there, stride, head_stride, head, WIDTH: tl.constexpr, PADDED: tl.constexpr):
-    """Rows of one head, [BLOCK, PADDED]; zeros where there are none."""
+    """Rows of one head, [BLOCK, PADDED]; zeros for missing rows and columns."""
     at, mask = _cells(pointer, row, there, stride, head_stride, head, WIDTH, PADDED)
     return tl.load(at, mask=mask, other=0.0)
 
@@ -57,7 +57,10 @@ def _keys_and_values(
     block, key, value, orders, segments, num_rows, stride, head_stride, head,
     WIDTH: tl.constexpr, PADDED: tl.constexpr, BLOCK: tl.constexpr, SUCCESSOR: tl.constexpr,
 ):  # fmt: skip
-    """Keys of a block and the values that they bring, [BLOCK, PADDED], their sorted places and their segments."""
+    """A block's keys and the values paired with them, [BLOCK, PADDED]; the keys' sorted places and segments.
+
+    With SUCCESSOR 1, a key is paired with the value of the row after it; with 0, with its own.
+    """
     place, there, row, segment = _places(block, orders, segments, num_rows, BLOCK)
     k = _rows(key, row, there, stride, head_stride, head, WIDTH, PADDED)
     brings = row + SUCCESSOR
@@ -77,7 +80,7 @@ def _scores(
     q, k, q_place, k_place, q_segment, k_segment, scale,
     WINDOW: tl.constexpr, NEAREST: tl.constexpr, SHARED: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Scores of queries with keys, float32 [BLOCK, BLOCK], and which of them count."""
+    """Scores of queries with keys, float32 [BLOCK, BLOCK], and a mask of the keys that each query sees."""
     scores = tl.dot(q, tl.trans(k), input_precision=PRECISION)
     scores *= _per_norm(k)[None, :] if SHARED else scale  # sqrt(D) / |k| / sqrt(D)
     distance = q_place[:, None] - k_place[None, :]
@@ -93,9 +96,9 @@ def forward_round(
     NEAREST: tl.constexpr, SHARED: tl.constexpr, SUCCESSOR: tl.constexpr, FIRST: tl.constexpr, LAST: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """One block of one head in one round: its output [N, H, D] and logsumexp [H, N], joined to the rounds before.
+    """One block of one head in one round: output [N, H, D] and logsumexp [H, N], merged with the rounds before.
 
-    The last round writes to `out`, the others to `joined`.
+    The last round writes to `out`, the others to `joined`. Softmax is computed online (arXiv 2307.08691, algorithm 1).
     """
     block, head = tl.program_id(0), tl.program_id(1)
     orders, segments = _of_head(orders, segments, order_stride, head)
@@ -132,7 +135,7 @@ def forward_round(
         )
         logsum = most + tl.log(sum_of_both)
     if LAST and NEAREST > 0:
-        # Rows that see no other take their own value, and have no share in anything else.
+        # Rows that see no other take their own value, and are excluded from backward's products.
         alone = logsum < -ALONE
         own = _rows(value, q_row, q_there & alone, stride, head_stride, head, WIDTH, PADDED)
         result = tl.where(alone[:, None], own.to(tl.float32), result)
@@ -146,7 +149,7 @@ def forward_round(
 @triton.jit
 def _add(sums, to, x, row, there, stride, head_stride, head, FIRST: tl.constexpr, LAST: tl.constexpr,
          WIDTH: tl.constexpr, PADDED: tl.constexpr):  # fmt: skip
-    """Add to rows of one head in `sums`, where nothing is before the first; what they come to at last goes to `to`."""
+    """Add `x` to rows of one head in `sums` (FIRST: `sums` is still uninitialised); LAST: write the total to `to`."""
     at, mask = _cells(sums, row, there, stride, head_stride, head, WIDTH, PADDED)
     if not FIRST:
         x += tl.load(at, mask=mask, other=0.0)
@@ -165,8 +168,8 @@ def backward_queries(
 ):  # fmt: skip
     """One block of one head in one round: the gradient of its queries, without their part through shared keys.
 
-    `delta` [H, N], the sum of gradient times output over D, is written in the first round, for all that comes after.
-    `lse` [H, N]: the logsumexp of all rounds.
+    As in arXiv 2307.08691, algorithm 2. `delta` [H, N] is the sum of gradient times output over D; the first round
+    writes it for `backward_keys` and the later rounds. `lse` [H, N] is the logsumexp of all rounds.
     """
     block, head = tl.program_id(0), tl.program_id(1)
     orders, segments = _of_head(orders, segments, order_stride, head)
@@ -205,16 +208,17 @@ def backward_keys(
     NEAREST: tl.constexpr, SHARED: tl.constexpr, SUCCESSOR: tl.constexpr, FIRST: tl.constexpr, LAST: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """One block of one head in one round: the gradients of its keys and of what they bring; see `backward_queries`.
+    """One block of one head in one round: gradients of its keys and their paired values; see `backward_queries`.
 
-    With SHARED, `d_key` is the gradient of the queries that keys are made of: `sum_key` holds that of the queries.
+    With SHARED, `d_key` is the gradient of the queries, from which keys are made, and `sum_key` that of
+    `backward_queries`.
     """
     block, head = tl.program_id(0), tl.program_id(1)
     orders, segments = _of_head(orders, segments, order_stride, head)
     of_head = head.to(tl.int64) * num_rows
     place, there, row, segment = _places(block, orders, segments, num_rows, BLOCK)
     k = _rows(key, row, there, stride, head_stride, head, WIDTH, PADDED)
-    # No key brings the first row: with the last row, whose successor is not there, its gradient is written, too.
+    # No key is paired with the first row's value. The last key has no successor, so its program writes that gradient.
     brings = (row + SUCCESSOR) % num_rows
     v = _rows(value, brings, there, stride, head_stride, head, WIDTH, PADDED)
     d_k = tl.zeros([BLOCK, PADDED], tl.float32)
@@ -254,8 +258,8 @@ def rotate_rows(
 ):  # fmt: skip
     """A block of rows [N, 3, H, 2 PAIRS] of one part and head: queries and keys are rotated, values copied.
 
-    The halves of a row are rotated by the angles of `cosine` and `sine`, [N, PAIRS], backwards where `sign` is -1; `to`
-    may be `rows`.
+    The two halves of a row are rotated by the angles of `cosine` and `sine`, [N, PAIRS], or back if `sign` is -1. `to`
+    may be `rows` (in place).
     """
     part, head = tl.program_id(1) // num_heads, tl.program_id(1) % num_heads
     row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -274,7 +278,7 @@ def rotate_rows(
 
 @triton.jit
 def _largest(rotated, column, first, count):
-    """argmax of [x; -x] of every row, of `count` columns from the first on."""
+    """argmax of [x; -x] of every row, over `count` columns from `first` on."""
     counted = (column >= first) & (column < first + count)
     size = tl.where(counted[None, :], tl.abs(rotated), -1.0)
     largest = tl.argmax(size, axis=1)
@@ -291,9 +295,9 @@ def hash_rows(
 ):  # fmt: skip
     """Buckets [R, B, L, H] of a block of tokens of one head in one round: argmax of [xR; -xR], of one or two hashes.
 
-    `rotations` [B or 1, R, H, WIDTH, num_columns], of which the first FIRST_HALF + SECOND_HALF columns are used;
-    `rotation_stride` is 0 where all rows of the batch have the same. SECOND_HALF is 0 where there is one hash; COLUMNS
-    are both, up to a power of two.
+    Of `rotations` [B or 1, R, H, WIDTH, num_columns], the first FIRST_HALF + SECOND_HALF columns are used; COLUMNS is
+    their number rounded up to a power of two. `rotation_stride` is 0 if all rows of the batch share rotations;
+    SECOND_HALF is 0 if the round has one hash.
     """
     sample, head, turn = tl.program_id(1) // num_heads, tl.program_id(1) % num_heads, tl.program_id(2)
     batch = tl.num_programs(1) // num_heads

@@ -1,8 +1,8 @@
 """Cached launches of Triton kernels: skip Triton's argument specialisation.
 
-By itself Triton inspects every argument of every launch, for its type and for properties that a kernel may be
-specialised on (a multiple of 16, a 1), and builds a key of strings from all of them: some 50 us, longer than a kernel
-of a small model runs. Here the key is a few numbers (docs/decisions/007).
+At every launch, Triton inspects each argument for its type and for properties that a kernel may be specialised on (a
+multiple of 16, equal to 1), and builds a key of strings from them. That takes some 50 us, longer than a kernel of a
+small model runs. Here the key is a few numbers (docs/decisions/007).
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import Any
 
 from torch import Tensor
 
-# By kernel, compile-time arguments, device, and the properties that Triton specialises on.
+# Compiled kernels by kernel, compile-time arguments, device, and the properties that Triton specialises on.
 _compiled: dict[Hashable, Any] = {}
 
 
 class Fixed:
-    """Compile-time arguments of a kernel. Keep one object for equal ones: it is part of the cache's key.
+    """Compile-time arguments of a kernel. Reuse one object for equal arguments: its identity is part of the cache key.
 
     Args:
-        num_warps: warps of a program; None: Triton's default.
-        constants: `constexpr` arguments by name; a kernel takes those that it has.
+        num_warps: warps per program; None: Triton's default.
+        constants: `constexpr` arguments by name; each kernel picks those that it declares.
     """
 
     def __init__(self, *, num_warps: int | None, **constants: Any) -> None:
@@ -30,12 +30,12 @@ class Fixed:
 
 
 def launch(kernel: Any, grid: tuple[int, int, int], arguments: tuple[Any, ...], fixed: Fixed) -> None:
-    """Launch on the device of the first argument, which must be the current one.
+    """Launch a kernel on the device of its first argument, which must be the current device.
 
     Args:
-        kernel: a `triton.jit` function; its `constexpr` arguments come last.
-        grid: programs.
-        arguments: all others, tensors and numbers, in order; a tensor first.
+        kernel: a `triton.jit` function whose `constexpr` arguments come last.
+        grid: number of programs along each axis.
+        arguments: the remaining arguments, tensors and numbers, in order; the first must be a tensor.
         fixed: the values of the `constexpr` arguments.
     """
     key = (id(kernel), fixed, arguments[0].get_device(), *[_kind(x) for x in arguments])
@@ -52,7 +52,7 @@ def launch(kernel: Any, grid: tuple[int, int, int], arguments: tuple[Any, ...], 
 
 
 def _kind(x: Tensor | float) -> Hashable:
-    """The properties of an argument that Triton specialises a kernel on."""
+    """The properties of an argument on which Triton specialises a kernel."""
     if isinstance(x, Tensor):
         return x.dtype, x.data_ptr() % 16 == 0
     if isinstance(x, int):

@@ -1,7 +1,8 @@
-"""Self-checks: a fast form is used on a machine only where it agrees with the plain one there.
+"""Self-checks: a compiled form is used only on machines where it agrees with the plain one.
 
-A compiler may fail, or compile wrongly, on a machine that nobody here has seen. Each fast form is therefore tried once
-a process against the plain form of the same computation; where they differ, a warning says so and the plain form runs.
+A compiler may fail, or miscompile, on a machine that it was never tested on. Once per process, each compiled form is
+therefore compared with the plain form of the same computation; if they differ, a warning says so and the plain form
+is used.
 """
 
 from __future__ import annotations
@@ -14,25 +15,25 @@ import torch
 
 from music_reformer.model.precision import full_precision
 
-# Makes the example arguments for both forms on a device.
+# Makes example arguments, for both forms, on a device.
 Example = Callable[[torch.device], Iterable[Any]]
 
-# Largest difference that rounding explains, products in TF32 included; it mostly comes to 1e-5.
+# Largest difference that rounding explains, even with products in TF32; 1e-5 is typical.
 TOLERANCE = 1e-2
 
 
 def agrees(difference: Callable[[], float], *, name: str, machine: Callable[[], str], instead: str) -> bool:
-    """Whether a fast form runs and agrees with the plain one; warns where it does not.
+    """Whether a compiled form runs and agrees with the plain one; warns if not.
 
     Args:
-        difference: runs both forms and returns how far apart they are; `TOLERANCE` is accepted, NaN is not.
-        name: of the fast form, as the subject of the warning ("the Triton kernels").
-        machine: says what it ran on, and with which versions; called for the warning alone.
-        instead: what takes its place, and what that costs.
+        difference: runs both forms and returns their largest difference; up to `TOLERANCE` is accepted, NaN is not.
+        name: name of the compiled form, as the subject of the warning ("the Triton kernels").
+        machine: describes hardware and versions; called only for the warning.
+        instead: what replaces it, and at what cost, as a clause of the warning.
     """
     try:
         found = difference()
-    except Exception as error:  # Any error of a compiler on an unknown machine: the plain form is used.
+    except Exception as error:  # A compiler may raise anything on an unknown machine.
         trouble = f"failed ({type(error).__name__}: {error})"
     else:
         if found <= TOLERANCE:
@@ -43,14 +44,14 @@ def agrees(difference: Callable[[], float], *, name: str, machine: Callable[[], 
 
 
 def attention_difference(plain: Any, fast: Any, example: Example, device: torch.device) -> float:
-    """Largest difference between outputs, and between gradients, of two autograd functions; NaN if either has one."""
+    """Largest difference between the outputs, or the gradients, of two autograd functions; NaN if either has a NaN."""
     results = []
-    # The first use of a model may well be inference.
+    # The check needs gradients, but the first use of a model may be inference.
     with torch.inference_mode(False), torch.enable_grad(), full_precision(device):
         first, *others = example(device)
         first.requires_grad_()
         for form in (plain, fast):
-            out = form.apply(first.clone(), *others)  # Some write the gradient over their input.
+            out = form.apply(first.clone(), *others)  # A copy, because some write the gradient over their input.
             weight = torch.linspace(-1, 1, out.numel(), device=device).view_as(out)
             (gradient,) = torch.autograd.grad(out, first, weight)
             results.append((out.detach(), gradient.detach()))
@@ -58,7 +59,7 @@ def attention_difference(plain: Any, fast: Any, example: Example, device: torch.
 
 
 def bucket_difference(plain: Any, fast: Any, example: Example, device: torch.device) -> float:
-    """Share of the buckets that two hashes disagree on: two may be equally near to a query, up to rounding."""
+    """Share of the buckets on which two hash functions disagree: rounding decides if two are equally near a query."""
     with full_precision(device):
         arguments = tuple(example(device))
         return float((plain(*arguments) != fast(*arguments)).float().mean())
