@@ -1,7 +1,7 @@
-"""Cast: who plays the new bars, part by part, and how each is to differ from what it has played.
+"""Cast: which parts play the new bars, and how each should differ from what it has played.
 
 A request names tracks of the file; the model knows parts (`midi/parts.py`): a program, and a number among the tracks of
-that program. Here one becomes the other.
+that program. This module translates tracks to parts.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class Cast:
 
     Attributes:
         programs: instruments that may play, -1 for drums; None: all.
-        parts: of these, the parts that may play; none: all.
-        newcomers: of these, the parts of new tracks, which have no notes in the piece.
+        parts: parts of these instruments that may play; empty: all.
+        newcomers: those among them that belong to new tracks, without notes in the piece.
         wishes: how all parts should differ from what they have played.
         by_part: further wishes for single parts.
-        tracks: of the piece with its new tracks, the index of each part's.
+        tracks: index of each part's track in the piece with its new tracks.
     """
 
     programs: frozenset[int] | None = None
@@ -40,11 +40,11 @@ class Cast:
     tracks: Mapping[Part, int] = field(default_factory=dict)
 
     def may_play(self, part: Part) -> bool:
-        """Whether a part is one of those that play."""
+        """Whether a part may play."""
         return (self.programs is None or part[0] in self.programs) and (not self.parts or part in self.parts)
 
     def wishes_of(self, part: Part) -> Wishes:
-        """All wishes for a part together."""
+        """The wishes for a part: those for all parts plus its own."""
         return self.wishes + self.by_part.get(part, Wishes())
 
     @property
@@ -61,13 +61,13 @@ class Cast:
 
 @dataclass(frozen=True)
 class Recast:
-    """Who plays in bars that are recomposed, and whether anybody else keeps their notes.
+    """Which parts are recomposed in a hole, and whether others keep their notes there.
 
     Attributes:
-        cast: those who play.
-        tracks: indices of the tracks that are taken out or new; none: the instruments decide.
-        parts: the same by part.
-        stays: whether any part keeps what it plays there.
+        cast: the parts that play the new notes.
+        tracks: indices of the tracks whose notes are removed, or that are new; empty: `cast.programs` decides.
+        parts: the parts of these tracks.
+        stays: whether any part keeps its notes.
     """
 
     cast: Cast
@@ -77,7 +77,7 @@ class Recast:
 
 
 def with_new_tracks(score: symusic.Score, request: Request) -> symusic.Score:
-    """The piece with an empty track for each one that a request adds, after its own; unchanged if it adds none."""
+    """The piece with the empty tracks that a request adds appended; the same object if it adds none."""
     programs = [part.program for part in request.parts if part.program is not None]
     if not programs:
         return score
@@ -88,19 +88,19 @@ def with_new_tracks(score: symusic.Score, request: Request) -> symusic.Score:
 
 
 class Roles:
-    """What a request says of single parts, by track and part of a piece.
+    """The settings of a request for single parts, resolved to tracks and parts of a piece.
 
     Args:
         score: the piece, with the new tracks.
         request: what is asked for.
 
     Attributes:
-        part_of: the part of each track that holds notes, or is new, by its index.
-        new, resting, locked: indices of tracks.
-        wishes: of single parts.
+        part_of: for each track that has notes or is new, by index, its part.
+        new, resting, locked: indices of tracks that are new, that rest, or that keep their notes.
+        wishes: wishes for single parts.
 
     Raises:
-        UserError: the request names a track that holds no notes.
+        UserError: the request names a track that has no notes, or adds too many tracks of one program.
     """
 
     def __init__(self, score: symusic.Score, request: Request) -> None:
@@ -125,7 +125,7 @@ class Roles:
         self.wishes = {self.part_of[track]: part.wishes for track, part in roles if part.wishes != Wishes()}
 
     def of(self, tracks: Collection[int]) -> frozenset[Part]:
-        """The parts that these tracks belong to."""
+        """The parts of the given tracks."""
         return frozenset(self.part_of[track] for track in tracks)
 
     def unheard(self, programs: Collection[int]) -> frozenset[Part]:
@@ -135,7 +135,7 @@ class Roles:
 
 
 def cast_behind_cut(score: symusic.Score, request: Request, programs: Collection[int]) -> Cast:
-    """Who goes on.
+    """The cast after the cut.
 
     Args:
         score: the piece, with the new tracks.
@@ -154,10 +154,14 @@ def cast_behind_cut(score: symusic.Score, request: Request, programs: Collection
 
 
 def cast_in_hole(score: symusic.Score, request: Request) -> Recast:
-    """Who is recomposed: the tracks or instruments that the request names, or all; and which of them rest or stay.
+    """The cast of a hole: the tracks or instruments that the request names, or all, without those resting or locked.
+
+    Args:
+        score: the piece, with the new tracks.
+        request: what is asked for.
 
     Raises:
-        UserError: the request names tracks that hold no notes, or nobody plays.
+        UserError: the request names tracks that have no notes, or no part plays.
     """
     roles = Roles(score, request)
     tracks, programs = set(roles.part_of) - roles.new, set(request.programs)

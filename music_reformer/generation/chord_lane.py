@@ -1,10 +1,10 @@
-"""ChordLane: writes the chords that were asked for into the new bars, and leads the notes to them (Parts encoding).
+"""ChordLane: writes the requested chords into the new bars, and leads the notes to them (Parts encoding).
 
-The model reads the chords of a bar in front of its notes, as in training, but they are given instead of chosen. Since
-it was trained on chords that were recognised in the notes, it follows them; what it would play outside the chord is
-made rarer besides, on the beat more than off it, and so are notes that would hang over into a chord that lacks them.
-The lowest part begins a chord on its bass, and root, third and fifth are the likelier the less of them has sounded in
-this chord, so that one can tell which it is in thin textures, too.
+As in training, the model reads the chords of a bar before its notes, but they are given instead of chosen. It was
+trained on chords recognised in the notes, so it follows them. In addition, notes outside the chord are made rarer, more
+so on the beat than off it, and so are notes held into a chord that lacks them. The lowest part begins each chord on its
+bass. Root, third and fifth become more likely the less they have sounded during the chord, so that thin textures show
+which chord it is, too.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from music_reformer.midi.parts import GRID
 from music_reformer.midi.parts_reader import Part, PartsReader
 from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
-# Added to the logit of a pitch outside the chord, on a beat and off it, or outside the next one, into which it hangs
-# over; and of any other than the bass, where the lowest part begins a chord.
+# Added to the logit of a pitch: outside the chord, on a beat or off it; outside the next chord, into which the note
+# would be held; and other than the bass, where the lowest part begins a chord.
 OUTSIDE_ON_BEAT, OUTSIDE_OFF_BEAT, HANGS_OVER, NOT_THE_BASS = -6.0, -4.0, -4.0, -6.0
-# The shares that root, third and fifth are to have of all the time for which pitches sound in a chord; what the
-# logarithm by which a share has fallen weighs; and what is added to shares, so that small ones are not told apart.
+# The shares that root, third and fifth should have of the sounding time in a chord; the weight of the logarithm of
+# wanted over actual share; and what is added to both, so that small shares count as equal.
 ROOT, THIRD, FIFTH = 0.4, 0.35, 0.25
 SHARE_WEIGHT, SLACK = 3.0, 0.1
 
 
 def lowest_part(reader: PartsReader, prompt: Sequence[int], cast: Cast | None = None) -> Part | None:
-    """The part, of those that go on, that was lowest in the last bars, in the mean, drums aside; None if none plays."""
+    """The part of the cast, drums excepted, with the lowest mean pitch in the last bars; None if none plays."""
     ids = np.array(prompt)
     if (span := heard_bars(reader, ids)) is None:
         return None
@@ -49,14 +49,14 @@ def lowest_part(reader: PartsReader, prompt: Sequence[int], cast: Cast | None = 
 
 
 class ChordLane:
-    """Follows one stream from the line of the first new bar on, token by token.
+    """Follows one stream token by token, from the line of the first new bar on.
 
     Args:
         vocabulary: of the tokenizer.
         sheet: the chords, from the first new bar on.
-        metre: of that bar.
-        lowest: the part that plays the bass; None: none does.
-        writes: whether the new bars hold chords; else they stand already where the other parts do.
+        metre: metre of that bar.
+        lowest: the part that plays the bass; None: no part does.
+        writes: whether to write chords into the new bars; False: the model reads them with the parts that stay.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class ChordLane:
         self._chords = [
             (begin, chord) for begin, chord, last in zip(begins, chords, before, strict=False) if chord != last
         ]
-        # For how long each pitch class has sounded in each chord.
+        # By chord: how long each pitch class has sounded, in positions.
         self._sounded = [np.zeros(12) for _ in self._chords]
         self._due: list[int] = []
         for begin, chord in self._chords if self._writes else ():
@@ -111,16 +111,16 @@ class ChordLane:
 
     @property
     def chord(self) -> Chord | None:
-        """The chord that was asked for where the next note begins; None where that is open."""
+        """The requested chord where the next note begins; None if none is requested there."""
         return self._chords[self._number][1] if self._chords else None
 
     @property
     def _number(self) -> int:
-        """Of that chord in its bar; the first begins at the bar line."""
+        """Index of that chord among those of its bar, the first of which begins at the bar line."""
         return sum(begin <= self._place.position for begin, _ in self._chords) - 1
 
     def _next(self) -> tuple[int, Chord | None]:
-        """Where, counted from the bar line, another chord begins, and which; None where that is open."""
+        """The position, counted from the bar line, where the next chord begins, and that chord; None if not given."""
         number = self._number + 1
         if number < len(self._chords):
             return self._chords[number]
@@ -128,7 +128,7 @@ class ChordLane:
         return self._place.length, following[0] if following else None
 
     def narrowed(self, allowed_V: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """The allowed tokens without other chords than those of the bar, which stand at its beginning."""
+        """The allowed tokens, limited at the beginning of a bar to its requested chords."""
         if not self._chords or self._place.part != NOBODY or not self._writes:
             return allowed_V
         narrowed_V = allowed_V.copy()
@@ -156,7 +156,7 @@ class ChordLane:
             logits_V[self._pitches] += NOT_THE_BASS * (chord.bass != PITCH_CLASSES)
 
     def _outside_of(self, chord: Chord) -> NDArray[np.float32]:
-        """1.0 for the pitches outside a chord, else 0.0; no pitch is outside of no chord, [128]."""
+        """1.0 for pitches outside the chord, else 0.0; float32 [128]. `NO_CHORD` has none outside."""
         if chord not in self._outside:
             inside = np.isin(PITCH_CLASSES, list(chord.pitch_classes)) | (chord == NO_CHORD)
             self._outside[chord] = np.where(inside, 0.0, 1.0).astype(np.float32)
@@ -164,7 +164,12 @@ class ChordLane:
 
 
 def _wanted(chord: Chord, sounded: NDArray[np.float64]) -> NDArray[np.float32]:
-    """What is added to the logit of each pitch class: more for root, third and fifth the less of them has sounded."""
+    """What is added to the logit of each pitch class, [12]: for root, third and fifth more, the less they have sounded.
+
+    Args:
+        chord: the current chord.
+        sounded: how long each pitch class has sounded in it, [12].
+    """
     share = sounded / max(float(sounded.sum()), 1.0)
     lean = np.zeros(12, np.float32)
     for step, wanted in ((0, ROOT), (3, THIRD), (4, THIRD), (6, FIFTH), (7, FIFTH), (8, FIFTH)):

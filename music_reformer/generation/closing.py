@@ -1,8 +1,8 @@
 """Closing: brings a piece that is to end to its last chord (Parts encoding).
 
-The model is told in how many bars the piece ends (`director.py`), but the weights obey less than a listener expects. So
-the last two bars get dominant and tonic (`chord_lane.py`), and in the last one the downbeat and lengths that fill the
-bar become likelier, so that all parts end together and nothing follows.
+The model is told in how many bars the piece ends (`director.py`), but follows this less strictly than a listener
+expects. So the last two bars get dominant and tonic (`chord_lane.py`), and in the last bar the downbeat and durations
+that fill the bar become likelier, so that all parts end together and nothing follows.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from music_reformer.midi.key import Key
 from music_reformer.midi.lead_sheet import BarOfChords, LeadSheet
 from music_reformer.midi.vocabulary import Vocabulary
 
-# Added, in the last bar, to the logits of positions after the downbeat; of durations below half a bar; and of those
-# that last beyond the end of the bar.
+# Added, in the last bar, to the logits of positions after the downbeat, of durations below half a bar, and of durations
+# that reach beyond the end of the bar.
 LATER_LOGIT, SHORT_LOGIT, LONG_LOGIT = -9.0, -4.0, -4.0
 
 
 def cadence(key: Key, num_bars: int) -> LeadSheet:
-    """Dominant and tonic in the last two of some bars, or of a single bar the tonic; the others are open."""
+    """Chords of `num_bars` bars: dominant and tonic in the last two (in a single bar, the tonic); the others open."""
     tonic, dominant = key.tonic, (key.tonic + 7) % 12
     last: list[BarOfChords] = [
         (Chord(dominant, "maj", dominant),),
@@ -34,12 +34,12 @@ def cadence(key: Key, num_bars: int) -> LeadSheet:
 
 
 class Closing:
-    """Follows one stream from the line of the first new bar on, token by token.
+    """Follows one stream token by token, from the line of the first new bar on.
 
     Args:
         vocabulary: of the tokenizer.
-        metre: of that bar.
-        num_bars: until the end.
+        metre: metre of that bar.
+        num_bars: number of new bars; the last is the end of the piece.
     """
 
     def __init__(self, vocabulary: Vocabulary, *, metre: tuple[int, int], num_bars: int) -> None:
@@ -52,7 +52,7 @@ class Closing:
         self._durations = np.array([vocabulary.values[token] for token in durations], np.float32)
 
     def copy(self) -> Closing:
-        """An independent closing at the same place."""
+        """An independent copy at the same place."""
         other = copy.copy(self)
         other._place = self._place.copy()
         return other
@@ -67,7 +67,7 @@ class Closing:
         self._place.follow(token)
 
     def lean(self, logits_V: NDArray[np.float32]) -> None:
-        """Lower, in place, the logits of tokens that do not bring the piece to its end."""
+        """In the last bar, lower in place the logits of late positions and of durations that do not fill the bar."""
         place = self._place
         if not self.active:
             return

@@ -1,4 +1,4 @@
-"""Adds the composed events to the prompt: after the cut, or in the hole."""
+"""Adds the composed events to the piece: after the cut, or in the hole."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from music_reformer.midi.cut import SUSTAIN, new_track
 from music_reformer.midi.stream import Bend, Note, Press
 from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
-REGISTER_NOTES = 32  # a track's register is the median of its last so many pitches
-REGISTER_BARS = 8  # tracks silent for so many bars before the cut take no new notes, if others of their kind play
+REGISTER_NOTES = 32  # a track's register is the median pitch of its last 32 notes
+REGISTER_BARS = 8  # a track silent for 8 bars before the cut takes no new notes if others of its instrument play
 MIDDLE_C = 60
 
 
@@ -22,13 +22,14 @@ def write_continuation(
 ) -> symusic.Score:
     """The prompt with new events after the cut, up to the end of its hole if it has one.
 
-    A key that is struck again while it sounds ends there: on one channel a MIDI file cannot
-    say that two notes of one pitch overlap. (Keys that the prompt holds across the cut are not offered to the model;
-    if a pianist releases a key a little late, the new note waits for it.) So does a key that is struck after the hole.
+    A note ends where its key is struck again, by a new note or by one of the prompt after the hole: on one channel, a
+    MIDI file cannot express overlapping notes of one pitch. Keys that the prompt holds across the cut are not offered
+    to the model; if a key is released a little late, the new note waits for its release.
 
     Args:
-        tracks: of this prompt; says to which track each event belongs.
-        notes, bends, presses: decoded, in ticks of the grid.
+        prompt: the piece.
+        tracks: says to which track each event belongs; made for this prompt.
+        notes, bends, presses: the decoded events, in ticks of the grid.
     """
     keys = _KeysDown(prompt)
     by_key: dict[tuple[int, int], list[symusic.Note]] = defaultdict(list)
@@ -68,19 +69,19 @@ def write_continuation(
 
 
 class NewNoteTracks:
-    """The rule that says to which track of the written score a new note belongs.
+    """Decides to which track of the finished score each new note belongs.
 
-    It goes to the track of its part, where the encoding knows parts. Otherwise it goes to the track of its instrument;
-    where several have it (two hands of a piano, say), to the one in whose register it lies; where none has it, to a new
-    track after the others. Where the encoding knows no instruments, all
-    tracks but drums are candidates. The page shows each note on the same track while it is composed.
-
-    Attributes:
-        added: instruments of the new tracks, -1 for drums, in the order of the tracks.
+    If the encoding has parts, a note goes to the track of its part. Otherwise it goes to the track of its instrument;
+    if several tracks have it (two hands of a piano, say), to the one whose register is nearest; if none has it, to a
+    new track after the others. If the encoding has no instruments, all tracks but drums are candidates. The page shows
+    a note on the same track while it is composed.
 
     Args:
-        prompt: its score has the tracks there are.
-        vocabulary: says whether the encoding tells instruments and parts apart.
+        prompt: the piece; its score has the existing tracks.
+        vocabulary: says whether the encoding has instruments and parts.
+
+    Attributes:
+        added: instruments of the new tracks, -1 for drums, in track order.
     """
 
     def __init__(self, prompt: Prompt, vocabulary: Vocabulary) -> None:
@@ -90,7 +91,7 @@ class NewNoteTracks:
         self._candidates: dict[int, list[tuple[int, float]]] = {}
 
     def of(self, program: int, pitch: int, part: int = 1) -> int:
-        """Index in the score of the track for a note of this instrument; a track is added where there is none."""
+        """Index in the score of the track for a note of this instrument; a track is added if there is none."""
         if self._has_parts and (program, part) in self._prompt.track_of_part:
             return self._prompt.track_of_part[program, part]
         if program not in self._candidates:
@@ -98,7 +99,7 @@ class NewNoteTracks:
         return min(self._candidates[program], key=lambda candidate: abs(candidate[1] - pitch))[0]
 
     def _find(self, program: int) -> list[tuple[int, float]]:
-        """(track, register) of the tracks that may take notes of this instrument."""
+        """The tracks that may take notes of this instrument, as (index, register)."""
         prompt, score = self._prompt, self._prompt.score
         fits = [index for index, track in enumerate(score.tracks) if self._fits(track, program)]
         if not fits:
@@ -122,7 +123,7 @@ class NewNoteTracks:
 
 
 class _KeysDown:
-    """When the prompt's own notes hold a key after the cut, or strike it: after a hole, or where they are locked."""
+    """When notes of the prompt hold or strike a key after the cut: held across it, locked, or after the hole."""
 
     def __init__(self, prompt: Prompt) -> None:
         self._held: dict[tuple[int, int], int] = {}
@@ -140,7 +141,7 @@ class _KeysDown:
         return self._held.get((track, pitch), 0)
 
     def struck_from(self, track: int, pitch: int, tick: int) -> int | None:
-        """Tick at which the prompt strikes this key from a tick on; None if it does not."""
+        """Tick at which the prompt next strikes this key, from `tick` on; None if it does not."""
         return min((start for start, _ in self._struck.get((track, pitch), ()) if start >= tick), default=None)
 
     def is_down(self, track: int, pitch: int, tick: int) -> bool:

@@ -1,4 +1,4 @@
-"""Composing: what page, batch, tests and benchmarks call.
+"""The entry point for composing: page, batch, tests and benchmarks use it.
 
     generator = Generator.load("pretrained")
     session = generator.start(score, Request(length="16bars", variations=2, seed=1))
@@ -6,10 +6,10 @@
         ...
     session.scores[0]  # the piece, event for event, and the continuation
 
-Guarantees. The same weights, piece and request on the same machine with the same number of threads give the same notes,
-bit by bit. On the CPU, variation k of a seed does not depend on the number of variations, nor on what is composed
-beside it (`loop.py`). On a GPU, a matrix product over more rows rounds differently (logits differ by 1e-6), so about
-one piece in some hundred differs.
+Guarantees: the same weights, piece and request give exactly the same notes on the same machine with the same number of
+threads. On the CPU, variation k of a seed does not depend on the number of variations, nor on what is composed beside
+it (`loop.py`). On a GPU, a matrix product over more rows rounds differently (logits differ by 1e-6), so about one piece
+in a hundred differs.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ from music_reformer.model.weights import load_weights
 
 
 class Generator:
-    """A model that decodes and its tokenizer, ready to compose. Sessions of several threads may share one.
+    """A decoder and its tokenizer, ready to compose. Sessions in several threads may share one generator.
 
     Args:
         decoder: the model.
-        tokenizer: the one that the model was trained with.
-        fingerprint: of the weights, for records.
+        tokenizer: the tokenizer that the model was trained with.
+        fingerprint: fingerprint of the weights, for records.
         can_infill: whether the model has learnt to recompose bars (`augment.infill`).
         knows_names: whether it has learnt the names of instruments in front of bars (`augment.named`).
     """
@@ -75,15 +75,14 @@ class Generator:
     def load(
         cls, checkpoint: str | Path = "pretrained", device: str = "auto", *, rows: int = 1, prepared: bool = True
     ) -> Generator:
-        """Load weights (a folder, a .ckpt file, or "pretrained") onto a device ("auto": a GPU if there is one).
-
-        A GPU reads prompts; it takes the steps, too, only where many rows are composed together.
+        """Load weights onto a device.
 
         Args:
-            checkpoint: the weights.
-            device: what reads prompts.
-            rows: variations expected in one step, of one prompt or several; not a limit.
-            prepared: compile now what composing needs; without, `prepare` or the first composition does.
+            checkpoint: the weights, as in `load_weights`: a folder, a .ckpt file, or "pretrained".
+            device: the device that reads prompts; "auto": a GPU if there is one. Steps run on a GPU only if many rows
+                are composed together (`Decoder.on_device`).
+            rows: expected number of variations in a step, of one prompt or several; not a limit.
+            prepared: compile the steps now; False: `prepare` or the first composition does.
 
         Raises:
             UserError: the weights or the device do not exist or cannot be used.
@@ -102,29 +101,31 @@ class Generator:
         return generator
 
     def prepare(self) -> None:
-        """Compile what composing needs (seconds), unless that is done; any thread may call it."""
+        """Compile the steps, which takes seconds, unless that is done; any thread may call it."""
         self.decoder.prepare()
 
     @property
     def can_end(self) -> bool:
-        """Whether the model can be asked to bring a piece to its end."""
+        """Whether requests for an ending can be met."""
         return self.knows_names and self.tokenizer.vocabulary.part_by_part
 
     @property
     def can_be_steered(self) -> bool:
-        """Whether chords, density, polyphony, register and dynamics can be asked for."""
+        """Whether requests for chords, density, polyphony, register and dynamics can be met."""
         return self.tokenizer.vocabulary.part_by_part
 
     def start(self, score: symusic.Score | None, request: Request, *, stop: threading.Event | None = None) -> Session:
         """Prepare a session; nothing is composed before `compose` is iterated over.
 
         Args:
-            score: the piece, in ticks; it is not altered. None: compose from nothing (120 quarters a minute, 4/4).
+            score: the piece, in ticks; it is not altered. None: compose from nothing, at 120 quarters per minute, in
+                the requested metre or 4/4.
             request: what is asked for.
             stop: ends the session when it is set, from any thread; what has been composed stays.
 
         Raises:
-            UserError: the piece has no such bars, or these weights cannot do what is asked.
+            UserError: the piece does not have the bars, tracks or notes that the request names, or these weights cannot
+                do what is asked.
         """
         if score is None:
             metre = request.parsed_metre() or DEFAULT_METRE
@@ -138,17 +139,17 @@ class Generator:
         )
 
     def study(self, score: symusic.Score, request: Request) -> Study:
-        """Studying what the model is given of a piece, in up to `request.study` steps; see `Study`.
+        """Prepare to train on the piece, as far as the model would read it, for `request.study` steps; see `Study`.
 
         Raises:
-            UserError: as `start`.
+            UserError: as in `start`.
         """
         prompt = self._read(with_new_tracks(score, request), request)
         ids = prompt.past_ids if prompt.until_tick is None else prompt.ids
         return Study(self.decoder.model, ids, self.tokenizer.vocabulary, steps=request.study)
 
     def taught(self, lesson: Lesson) -> Generator:
-        """A generator that knows a lesson; this one where nothing was learnt."""
+        """A generator with the weights changed by a lesson; this generator if nothing was learnt."""
         if not lesson.changes:
             return self
         decoder = Decoder(lesson.applied(self.decoder.model), compile_step=self.decoder.steps_are_compiled)
@@ -157,7 +158,7 @@ class Generator:
         return taught
 
     def compose(self, session: Session) -> Iterator[SessionProgress]:
-        """Compose a session and report several times a second; the last report comes when the session is over."""
+        """Compose a session, and yield a report several times a second and when the session is over."""
         for _, progress in compose([session]):
             yield progress
 
@@ -168,7 +169,7 @@ class Generator:
         return compose(sessions, max_rows=max_rows)
 
     def _read(self, score: symusic.Score, request: Request) -> Prompt:
-        """The part of a piece that the model is given."""
+        """Check that the request can be met, and read the piece."""
         steers = request.chords is not None or request.form not in (None, FORM_OF_PIECE) or request.asks_for_change
         require(
             self.can_be_steered or not steers,
@@ -182,7 +183,7 @@ class Generator:
             self.can_be_steered or request.metre is None or not score.note_num(),
             "these weights cannot change the metre; leave the setting metre out",
         )
-        # The other half of the positions is for the new music.
+        # At most half of the positions; the others are for the new music.
         max_tokens = max(2, self.decoder.config.max_length // 2)
         if request.until_bar is None:
             can_be_told = not request.ending or self.can_end
@@ -192,7 +193,7 @@ class Generator:
         return read_hole(score, request, tokenizer=self.tokenizer, max_tokens=max_tokens)
 
     def _recall(self, prompt: Prompt, request: Request) -> Recall | None:
-        """What brings back the bars of the piece that are asked for, or probably return; None where none are."""
+        """Brings back the bars of the piece that are requested or probably return; None if there are none."""
         planned, piece = _planned(prompt, request)
         if request.ending:  # the last two bars are a cadence
             planned = planned[: max(0, prompt.bars_in(request.parsed_length()) - 2)]
@@ -213,7 +214,7 @@ class Generator:
 
 
 def _planned(prompt: Prompt, request: Request) -> tuple[list[RecalledBar | None], symusic.Score]:
-    """What returns in each new bar, and the piece whose bars these are: what is before the cut, or all with a hole."""
+    """The bar that returns in each new bar, and the piece that they are from: up to the cut, or all with a hole."""
     if request.form is None or (request.form == FORM_OF_PIECE and not _may_return(prompt, request)):
         return [], prompt.written
     piece = prompt.written
@@ -233,9 +234,9 @@ def _bars_before(score: symusic.Score, tick: int) -> int:
 
 
 def _may_return(prompt: Prompt, request: Request) -> bool:
-    """Whether bars of the piece come again although nobody asked for them: not against other wishes.
+    """Whether bars of the piece may return without being requested: not if something else is.
 
-    In bars that come again, a part that is new would have nothing to play.
+    Nor if there are new parts: they would have nothing to play in returning bars.
     """
     asked = (request.until_bar, request.chords, request.key, request.metre)
     asks_else = any(each is not None for each in asked) or request.asks_for_change or bool(prompt.cast.unheard)
@@ -244,7 +245,7 @@ def _may_return(prompt: Prompt, request: Request) -> bool:
 
 
 def _chords(prompt: Prompt, request: Request) -> LeadSheet | None:
-    """The chords that are asked for, from the first new bar on; where the piece is to end, at least a cadence."""
+    """The requested chords, from the first new bar on; if none and an ending is requested, a cadence at the end."""
     if request.chords is None and request.ending and isinstance(prompt.reminder, Director):
         key = prompt.reminder.directions.key
         return cadence(key, prompt.bars_in(request.parsed_length())) if key is not None else None

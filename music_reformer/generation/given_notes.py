@@ -1,8 +1,8 @@
 """GivenNotes: leads the model through notes of recomposed bars that are locked (Parts encoding).
 
-The model writes the bars from their first note to their last, locked notes included, so that what it adds knows of
-them. It may not pass over a locked note: not by a later position, a higher pitch, another part or the next bar. What it
-wrote for one is not added to the piece, where the note itself stands, event for event.
+The model writes these bars from the first note to the last, locked notes included, so that the notes it adds take them
+into account. Tokens that would skip a locked note are forbidden: a later position, a higher pitch, another part, the
+next bar. The model's copies of locked notes are not added to the piece, which keeps the original events.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from music_reformer.midi.parts import MAX_PARTS, part_order
 from music_reformer.midi.parts_reader import Part
 from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
-# Added to the logits of the velocity and the duration of a locked note where it comes next.
+# Added to the logits of a locked note's velocity and duration when the note is next.
 AS_IT_IS_LOGIT = 4.0
 
 
 class GivenNotes:
-    """Follows one stream from the line of the first recomposed bar on, token by token.
+    """Follows one stream token by token, from the line of the first recomposed bar on.
 
     Args:
         vocabulary: of the tokenizer.
         bars: the locked notes of each recomposed bar.
-        metre: of the bars.
+        metre: metre of these bars.
 
     Attributes:
         wrote_one: whether the last token was a locked note.
@@ -49,7 +49,7 @@ class GivenNotes:
         self._begin_bar()
 
     def copy(self) -> GivenNotes:
-        """An independent one at the same place."""
+        """An independent copy at the same place."""
         other = copy.copy(self)
         other._place, other._left = self._place.copy(), dict(self._left)
         return other
@@ -81,11 +81,11 @@ class GivenNotes:
                 self._left[place.part] = self._left[place.part][1:]
 
     def _next(self) -> RecalledNote | None:
-        """The locked note that the current part comes to next."""
+        """The next locked note of the current part; None if there is none."""
         return next(iter(self._left.get(self._place.part, ())), None)
 
     def narrowed(self, allowed_V: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """The allowed tokens without those that would pass over a locked note."""
+        """The allowed tokens without those that would skip a locked note."""
         place, note = self._place, self._next()
         if not any(self._left.values()):
             return allowed_V
@@ -101,12 +101,16 @@ class GivenNotes:
         if place.position == note.position:
             pitches = self._drums if place.part[0] == DRUMS else self._pitches
             narrowed_V[pitches[note.pitch + 1 :]] = False
-            # Also where a note before it was written longer than the key is free.
+            # Allowed even if an earlier note was written to last until after it, so that the key counts as down.
             narrowed_V[pitches[note.pitch]] = bool(allowed_V[pitches].any())
         return narrowed_V
 
     def _narrow_numbers(self, narrowed_V: NDArray[np.bool_]) -> bool:
-        """Behind a program: leave the part numbers up to the next part with locked notes. Whether there is one."""
+        """After a program, forbid part numbers beyond the next part with locked notes.
+
+        Returns:
+            Whether a part number must follow, because the next part with locked notes is not the first of its program.
+        """
         program = self._place.part[0]
         due = [order for order in self._due() if self._before < order <= part_order(program, MAX_PARTS)]
         numbers = [order - part_order(program, 0) for order in due]
@@ -117,15 +121,15 @@ class GivenNotes:
         return first > 1
 
     def _due(self) -> list[int]:
-        """The orders of the parts that have locked notes left."""
+        """The parts with locked notes still to come, as places in the order of parts, sorted."""
         return sorted(part_order(*part) for part, notes in self._left.items() if notes)
 
     def _next_part(self) -> int | None:
-        """The order of the next part that has locked notes left; None if none has."""
+        """The next such part after the current one, as its place in the order; None if there is none."""
         return next((order for order in self._due() if order > self._place.order), None)
 
     def lean(self, logits_V: NDArray[np.float32]) -> None:
-        """Raise, in place, the logits of what leads to the locked note that comes next, and of what states it."""
+        """Raise, in place, the logits of tokens that lead to the next locked note, and of its velocity and duration."""
         place, note = self._place, self._next()
         if note is None:
             if place.kind != "Program" and (due := self._next_part()) is not None:

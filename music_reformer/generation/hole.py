@@ -1,7 +1,7 @@
 """Tokenizes a piece with a hole (bars to recompose): everything before and after these bars.
 
-The piece stays as it was uploaded except for the notes that are replaced: tempo map, controllers and what other
-instruments play in these bars are kept. The token layout that tells the model about the hole: `midi/infill.py`.
+Of the uploaded piece, only the notes to be replaced are removed: the tempo map, controllers and what other instruments
+play in these bars are kept. `midi/infill.py` describes the token layout that presents the hole to the model.
 """
 
 from __future__ import annotations
@@ -39,12 +39,13 @@ def read_hole(score: symusic.Score, request: Request, *, tokenizer: MusicTokeniz
 
     Args:
         score: in ticks, with the tracks that the request adds; it is not altered.
-        request: what is asked for; whoever it does not name keeps what they play.
+        request: what is asked for; parts that it does not name keep their notes.
         tokenizer: of the model.
-        max_tokens: of a longer piece only the bars around the hole are read.
+        max_tokens: room for the prompt; of a longer piece, only the bars around the hole are read.
 
     Raises:
-        UserError: the piece has no such bars, tracks or notes, their metre changes, or the model cannot do it.
+        UserError: the piece has no such bars, tracks or notes, the metre changes within the bars, or the model cannot
+            recompose them.
     """
     reader = _reader(tokenizer)
     first_bar, until_bar = request.cut_bar or 0, request.until_bar
@@ -98,7 +99,7 @@ def read_hole(score: symusic.Score, request: Request, *, tokenizer: MusicTokeniz
 def _cut(
     reader: BarReader, ids: NDArray[np.integer], first: int, count: int, recast: Recast, missing: frozenset[int]
 ) -> CutOut:
-    """The bars cut out; where nobody stays in them, the chords go, too."""
+    """Cut out the bars; if no part stays in them, their chords are cut out, too."""
     if not recast.parts:
         return cut_hole(reader, ids, first, count, missing)
     programs, parts = (missing, recast.parts) if recast.stays else (ALL, frozenset())
@@ -106,7 +107,7 @@ def _cut(
 
 
 def _missing(recast: Recast, heard: Collection[int], playing: Collection[int]) -> frozenset[int]:
-    """Instruments whose notes are taken out of the hole, or are new there; `ALL` where these are all of the piece."""
+    """Instruments whose notes are removed from the hole, or are new there; `ALL` if no other instrument plays."""
     if recast.parts:
         return frozenset(program for program, _ in recast.parts)
     programs = recast.cast.programs or ALL
@@ -116,10 +117,10 @@ def _missing(recast: Recast, heard: Collection[int], playing: Collection[int]) -
 def _locked(
     score: symusic.Score, request: Request, recast: Recast, missing: Collection[int], hole: range
 ) -> frozenset[tuple[int, int, int]]:
-    """The notes that stay although their tracks are recomposed.
+    """Notes that stay although their tracks are recomposed, as (track, tick, pitch).
 
     Raises:
-        UserError: one is not there.
+        UserError: the piece does not have such a note.
     """
     found = set()
     for track, tick, pitch in request.locked:
@@ -140,11 +141,12 @@ def _given(
     ticks_per_quarter: int,
     bars: Iterable[int],
 ) -> list[BarMusic]:
-    """Locked notes as the model writes them, in each bar of the hole.
+    """The locked notes in each bar of the hole, in the grid of the tokens.
 
     Args:
-        ids: what the model knows of the piece, from tick `origin` on.
-        bars: of the hole, counted from there.
+        ids: tokens of the part of the piece that the model reads.
+        origin: tick of the score at which `ids` begin.
+        bars: numbers of the hole's bars among those of `ids`.
     """
     if not locked:
         return []
@@ -159,7 +161,7 @@ def _given(
     wanted = set()
     for track, tick, pitch in locked:
         place, known = int(on_grid(np.array(tick - origin), ticks_per_quarter)), places[part_of[track], pitch]
-        # Where the piece was played loosely, the model knows the note beside where it is played.
+        # Played loosely, a note may be rounded to a neighbouring place of the grid.
         if known:
             wanted.add((part_of[track], min(known, key=lambda each: abs(each - place)), pitch))
 
@@ -174,7 +176,7 @@ def _given(
 
 
 def _check_tracks(reader: BarReader, recast: Recast, request: Request) -> None:
-    """Raise `UserError` where single tracks are asked for of a model that cannot tell them apart."""
+    """Raise `UserError` if the request names single tracks and the model cannot tell tracks apart."""
     require(
         isinstance(reader, PartsReader) or not (recast.parts or request.locked),
         "this model tells instruments apart, but not tracks; name programs instead of tracks",
@@ -182,7 +184,7 @@ def _check_tracks(reader: BarReader, recast: Recast, request: Request) -> None:
 
 
 def _check_place(tick: float, expected: int) -> None:
-    """Raise `UserError` where the bars of the tokens are not those of the piece."""
+    """Raise `UserError` if the bars of the tokens differ from those of the piece."""
     require(
         abs(tick - expected) < 1,
         "the model has no tokens for the metre of this piece, so its bars cannot be told apart",
@@ -190,7 +192,7 @@ def _check_place(tick: float, expected: int) -> None:
 
 
 def _around(reader: BarReader, ids: NDArray[np.integer], first: int, until: int) -> list[int]:
-    """The tokens of up to `HEARD_BARS` bars after a hole and before it, and the line of its first bar."""
+    """Tokens of up to `HEARD_BARS` bars after the hole, then as many before it, then the bar line of its first bar."""
     bars = [*reader.bars(ids).tolist(), len(reader.content(ids))]
     behind = ids[bars[min(until, len(bars) - 1)] : bars[min(until + HEARD_BARS, len(bars) - 1)]]
     return [*behind.tolist(), *ids[bars[max(0, first - HEARD_BARS)] : bars[first] + 1].tolist()]
@@ -206,7 +208,7 @@ def _reader(tokenizer: MusicTokenizer) -> BarReader:
 
 
 def _grammar(tokenizer: MusicTokenizer, clean: symusic.Score, cast: Cast) -> Grammar:
-    """The grammar of the hole, in which the cast plays."""
+    """The grammar for composing the hole, limited to the cast."""
     num_parts = Counter(program_of(track) for track in clean.tracks)
     programs = set(cast.programs or programs_of(clean))
     return grammar_for(tokenizer, programs=programs, num_parts=num_parts, parts=cast.parts, keeps_tempo=True)
@@ -226,9 +228,9 @@ def _check_bars(score: symusic.Score, lines: list[int], first: int, until: int) 
 
 
 def _chords_there(score: symusic.Score, request: Request, lines: Sequence[int]) -> list[tuple[int, Chord]] | None:
-    """The chords of the piece, in the bars to recompose those that are asked for; None: as they are recognised.
+    """The chords of the piece, with the requested ones in the bars to recompose; None: the recognised chords.
 
-    Where other parts stay in these bars, the model reads the chords together with what these play.
+    If other parts stay in these bars, the model reads the requested chords together with those parts.
     """
     sheet = request.parsed_chords() if request.chords != CHORDS_OF_PIECE else None
     if sheet is None:
@@ -247,31 +249,38 @@ def _in_view(
     until: int,
     max_tokens: int,
 ) -> tuple[NDArray[np.integer], int, int]:
-    """Tokens of the bars that the model reads, number of the first of these bars, and how many bars are left out."""
+    """The tokens that the model reads, the number of their first bar, and the number of bars left out.
+
+    Args:
+        chords: of the piece, as (tick, chord); None: as recognised.
+        lines: ticks of the bar lines.
+        first, until: the hole.
+        max_tokens: room for all tokens.
+    """
     whole = tokenizer.encode(score, chords)
     bars = reader.bars(whole).tolist()
     require(first < len(bars), "no note begins in these bars or after them; continue the piece instead")
     low, high = _bars_around(bars, first, until, max_tokens)
     if low == 0 and high >= len(bars):
         return whole, 0, 0
-    # An excerpt is encoded by itself: its first bar states the tempo that is in force.
+    # The excerpt is encoded by itself, so that its first bar states the tempo in force.
     excerpt = score_from(keep_before(score, lines[min(high, len(lines) - 1)]), lines[low])
     chords_there = chords and [(tick - lines[low], chord) for tick, chord in chords]
     return tokenizer.encode(excerpt, chords_there), low, low + max(0, len(bars) - high)
 
 
 def _bars_around(bars: list[int], first: int, until: int, max_tokens: int) -> tuple[int, int]:
-    """First and end of the bars around a hole that fit in `max_tokens`, taken from both sides in turn.
+    """First and end of the bars around a hole that fit into `max_tokens`, taken from both sides in turn.
 
     Args:
-        bars: index of the bar line of each bar, among the tokens of the piece.
+        bars: index of each bar's line among the tokens of the piece.
         first, until: the hole.
         max_tokens: room for all bars together.
     """
     low, high = first, min(until, len(bars))
     ends = [*bars[1:], bars[-1] + (bars[-1] - bars[0]) // max(1, len(bars) - 1)]
     size = [end - line for line, end in zip(bars, ends, strict=True)]
-    # The hole counts twice: other instruments may stay in it, and it is written anew.
+    # The hole counts twice: what other instruments play in it is read, and its new notes are written.
     room = max_tokens - 2 * sum(size[low:high])
     grew = True
     while grew:

@@ -1,8 +1,8 @@
-"""InstrumentReminder: tells the model again who plays, while it composes (`midi/instrumentation.py`).
+"""InstrumentReminder: repeats the names of the instruments while the model composes (`midi/instrumentation.py`).
 
-The names in front of the cut lose their effect: some instruments never come in, others drop out. So they are named
-again in front of a bar line that the model has written, as in training in front of every section: when the bars that
-the last naming covers are over, or as soon as an instrument that was asked for has been silent for a bar.
+Names given at the cut lose their effect: some instruments never enter, others drop out. So they are repeated before a
+bar line that the model has written, as training has them before every section: once the bars that the last naming
+covers are over, or as soon as a requested instrument has been silent for a bar.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class InstrumentReminder:
     Args:
         reader: of a vocabulary with bars and instruments.
         prompt: the tokens before the first new one, the bar line of the first new bar included.
-        asked: instruments that were asked for, -1 for drums; none: those heard in the last bars go on.
+        asked: requested instruments, -1 for drums; empty: those heard in the last bars.
     """
 
     def __init__(self, reader: BarReader, prompt: Iterable[int], asked: Iterable[int] = ()) -> None:
@@ -43,7 +43,7 @@ class InstrumentReminder:
         return self._asked or frozenset().union(*self._bars[-NAMED_BARS:])
 
     def take(self, token: int) -> list[int]:
-        """Note the next token; returns what the model reads in front of it, which is mostly nothing."""
+        """Note the next token; returns tokens that the model should read before it, usually none."""
         if not self._hear(token):
             return []
         since = self._bars[self._last_named :]

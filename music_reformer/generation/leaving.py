@@ -1,8 +1,8 @@
 """Leaving: keeps the model's probability of leaving a part when some ways out are forbidden (Parts encoding).
 
-A continuation may not end, nor change its metre, nor go on to a part that rests. If such tokens were only masked, the
+A continuation may not end, change its metre, or go on to a resting part. If such tokens were merely masked, the
 likeliest remaining ones would often be further notes of the current part that the model does not want: clusters at the
-end of the bar. So their probability goes to the ways out that are allowed.
+end of the bar. So their probability is given to the ways out that are allowed.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from music_reformer.midi.vocabulary import Vocabulary
 
 
 class Leaving:
-    """Follows one stream from the line of the first new bar on, token by token.
+    """Follows one stream token by token, from the line of the first new bar on.
 
     Args:
         vocabulary: of the tokenizer.
-        metre: of that bar.
+        metre: metre of that bar.
     """
 
     def __init__(self, vocabulary: Vocabulary, *, metre: tuple[int, int]) -> None:
@@ -38,10 +38,10 @@ class Leaving:
         self._place.follow(token)
 
     def keep(self, logits_V: NDArray[np.float32], allowed_V: NDArray[np.bool_]) -> None:
-        """Give the probability of forbidden ways out to the allowed ones, in proportion; in place.
+        """Distribute, in place, the probability of forbidden ways out over the allowed ones, in proportion to theirs.
 
-        Before the first part of a bar there is nothing to leave: if the model would end the piece there, an empty bar
-        would be wrong.
+        Not before the first part of a bar: if the model wanted to end the piece there, the probability would go to an
+        empty bar instead.
         """
         if self._place.part == NOBODY:
             return

@@ -1,11 +1,11 @@
 """The generate loop, the only one: page, batch, tests and benchmarks compose with it.
 
-Continuous batching: several sessions share each step of the model, because 16 rows take little longer than one. A
-session joins when there is room and leaves when it is over; the others go on. A single session is the case of one.
+Continuous batching: several sessions share each step of the model, because a step of 16 rows takes little longer than
+one of a single row. A session joins when there is room and leaves when it is over, while the others continue.
 
-What a session composes depends on its request alone, not on the sessions beside it, with one exception: on a GPU, sums
-over more rows round differently in their last bits, which changes a choice where the random number falls that close to
-the border between two tokens (`sampling.py`).
+A session's result depends only on its request, not on the sessions beside it, with one exception: on a GPU, sums over
+more rows round differently in their last bits, which changes a token if the random number falls equally close to the
+border between two tokens (`sampling.py`).
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ SECONDS_BETWEEN_REPORTS = 0.2
 
 
 def compose(sessions: Iterable[Session], *, max_rows: int = 1) -> Iterator[tuple[Session, SessionProgress]]:
-    """Compose sessions side by side and report on them.
+    """Compose sessions side by side and yield reports on them.
 
-    Each session is reported when it joins, several times a second while it runs, and when it is over: then `num_rows`
-    is 0, and the report carries its last notes.
+    Each session is reported on when it joins, several times a second while it runs, and when it is over: then its
+    `num_rows` is 0, and the report has its last notes.
 
     Args:
-        sessions: the next one is taken when there is room; sessions of different weights or with different hash rounds
+        sessions: the next one is taken when there is room; sessions with different weights or numbers of hash rounds
             never run together.
-        max_rows: variations in one step. A session of more variations is composed by itself.
+        max_rows: largest number of variations in a step; a session of more variations is composed by itself.
     """
     batch = _Batch()
     waiting = iter(sessions)
@@ -107,7 +107,7 @@ class _Batch:
         return over
 
     def due(self) -> list[Session]:
-        """Sessions whose last report is long enough ago; they count as reported now."""
+        """Sessions that are due for a report; they count as reported now."""
         now = time.monotonic()
         due = [one for one in self.sessions if now - self._reported[one] >= SECONDS_BETWEEN_REPORTS]
         for session in due:

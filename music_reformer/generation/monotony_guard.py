@@ -1,9 +1,9 @@
 """MonotonyGuard: keeps every part from playing the same bar over and over (Parts encoding).
 
-`repetition_guard.py` stops bars that all parts repeat without a change. What remains are loops with a small change now
-and then in one part or another, which are as dull. So a bar of a part may occur a few times within the last bars, or as
-often as bars of this part did within as many bars of the prompt: an ostinato goes on, a tune does not become one. Drums
-are exempt: a beat is meant to repeat.
+`repetition_guard.py` stops groups of bars that all parts repeat exactly. Loops with an occasional small change in one
+part or another are just as dull. So a bar of a part may occur a few times within the last bars, or as often as one of
+its bars did within as many bars of the prompt: an ostinato may continue, but a tune may not turn into one. Drums are
+exempt: a beat is meant to repeat.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from music_reformer.generation.parts_follower import NOBODY, PartsFollower
 from music_reformer.midi.parts_reader import Part
 from music_reformer.midi.vocabulary import DRUMS, NOTE_BEGINNINGS, Vocabulary
 
-# Equal bars are counted in the last so many bars, the current one included; and how many are always allowed.
+# Number of last bars, the current one included, in which equal bars are counted; how many are always allowed.
 HORIZON, FEWEST = 16, 3
 # Kinds of tokens that make two bars of a part different.
 _COMPARED = NOTE_BEGINNINGS | {"Position", "Duration"}
@@ -35,19 +35,19 @@ class MonotonyGuard:
     def __init__(self, vocabulary: Vocabulary, prompt: Iterable[int], *, metre: tuple[int, int]) -> None:
         self._kinds = vocabulary.kinds
         self._place = PartsFollower(vocabulary, metre)
-        # The last bars of each part as the tokens that are compared; a silent bar is empty.
+        # The last bars of each part, as the tokens that are compared; a silent bar is empty.
         self._bars: dict[Part, deque[tuple[int, ...]]] = {}
         self._num_bars = 0
         self._now: dict[Part, list[int]] = {}  # the current bar
         self._stale: list[tuple[int, ...]] = []  # overused bars that the current part may still be playing
         self._most: dict[Part, int] = {}
-        heard: dict[Part, int] = {}  # the most often that a bar of each part occurred within so many bars
+        heard: dict[Part, int] = {}  # for each part, the largest number of equal bars within the horizon
         for token in prompt:
             self.take(token)
             if self._kinds[token] == "Bar":
                 for part, bars in self._bars.items():
                     heard[part] = max(heard.get(part, 0), bars.count(bars[-1]) if bars[-1] else 0)
-        # A prompt shorter than the horizon counts as much as if it went on in its way.
+        # Counts of a prompt shorter than the horizon are scaled up to it.
         scale = (HORIZON - 1) / min(HORIZON - 1, max(1, self._num_bars - 1))
         self._most = {part: max(FEWEST, 1 + ceil((count - 1) * scale)) for part, count in heard.items()}
         self._find_stale()
@@ -79,7 +79,7 @@ class MonotonyGuard:
             self._stale = [each for each in self._stale if number < len(each) and each[number] == token]
 
     def _find_stale(self) -> None:
-        """The bars that the current part has played too often and may be playing again."""
+        """Find the bars that the current part has played too often and may be playing again."""
         part = self._place.part
         if part[0] == DRUMS:
             self._stale = []

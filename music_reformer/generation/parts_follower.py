@@ -1,4 +1,4 @@
-"""Where a stream of the Parts encoding is (in which bar, which part, at which position), and the ways out of a part."""
+"""Tracks the place of a Parts token stream (bar, part, position), and lists the tokens that leave a part."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from music_reformer.midi.parts_reader import Part
 from music_reformer.midi.vocabulary import DRUMS, NOTE_BEGINNINGS, Vocabulary
 
 NOBODY: Part = (0, 0)
-# The order of the end of a bar, after all parts.
+# The end of a bar in the order of parts (`part_order`): after all parts.
 END_OF_BAR = part_order(DRUMS, MAX_PARTS) + 1
-# Kinds of tokens after which the rest of a note follows.
+# Kinds of tokens that are followed by the rest of a note.
 WITHIN_A_NOTE = frozenset({"Position", "Velocity", "Duration"})
 
 
 class PartsFollower:
-    """Follows one stream from the line of a bar on, token by token.
+    """Follows a stream token by token, starting at a bar line.
 
     Args:
         vocabulary: of the tokenizer.
-        metre: of the bar.
+        metre: metre of the first bar.
 
     Attributes:
-        bar: bars since then, from 0.
-        metre, length: of the bar, the length in positions.
-        part: the current one; `NOBODY` before the first.
-        position: where the next note of the part would begin.
+        bar: number of the current bar; 0 is the first bar followed.
+        metre, length: metre of the current bar, and its length in positions.
+        part: the current part; `NOBODY` before the first.
+        position: position at which the next note of the part would begin.
         kind, value: of the last token.
         duration: last duration stated in the part, in positions.
     """
@@ -64,7 +64,7 @@ class PartsFollower:
 
     @property
     def order(self) -> int:
-        """The place of the current part in the bar; 0 before the first."""
+        """The current part's place in the order of parts; 0 before the first."""
         return part_order(*self.part) if self.part != NOBODY else 0
 
     @property
@@ -74,13 +74,13 @@ class PartsFollower:
 
 
 class Exits:
-    """The tokens that leave a part: the bar line, the end, and the programs of the parts after it.
+    """The tokens that leave a part: bar lines, the end, and the programs of later parts.
 
     Args:
         vocabulary: of the tokenizer.
 
     Attributes:
-        ways: all of them, in the order of the stream.
+        ways: all these tokens, in stream order.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
@@ -90,15 +90,15 @@ class Exits:
         self._orders, self.ways = np.array([*programs, *ends]).T
 
     def narrow(self, narrowed_V: NDArray[np.bool_], due: int) -> None:
-        """Forbid, in place, the tokens that would skip the part that is due (given by its order)."""
+        """Forbid, in place, the tokens that would skip a due part; `due` is its place in the order of parts."""
         narrowed_V[self._past(due)] = False
 
     def lead(self, logits_V: NDArray[np.float32], due: int) -> None:
-        """Move the probability of skipping the part that is due (given by its order) to its program; in place."""
+        """Move, in place, the probability of skipping a due part to its program; `due` as in `narrow`."""
         hand_over(logits_V, self._past(due), self.ways[np.searchsorted(self._orders, due, side="right") - 1])
 
     def behind(self, order: int) -> NDArray[np.int64]:
-        """The tokens that can leave a part (given by its order), with its own program for a part of a higher number."""
+        """The tokens that can leave the part at place `order`; its own program counts, for parts of a higher number."""
         return self._past(order - MAX_PARTS)
 
     def _past(self, order: int) -> NDArray[np.int64]:

@@ -1,9 +1,9 @@
 """PolyphonyGuard: limits how many notes an instrument begins at once.
 
-Without it, a model that has stacked too many notes on top of each other may go on through all the keys. The limit is
-the request's, or what the instrument does in the prompt if that is more. Where parts are told apart, a part that has
-been heard begins no more notes at once than it did: a flute plays no chords. An instrument that has reached its limit
-cannot begin another note before time moves on.
+Without it, a model that has stacked too many notes may go on through all the keys. The limit is that of the request, or
+what the instrument does in the prompt if that is more. In encodings with parts, a part that has been heard begins no
+more notes at once than it did before: a flute plays no chords. An instrument at its limit cannot begin another note
+before time advances.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from music_reformer.generation.cast import Cast
 from music_reformer.midi.vocabulary import NOTE_BEGINNINGS, Vocabulary
 
-# A part that has begun fewer notes has not shown yet what it can do.
+# A part that has begun fewer notes has not yet shown what it can do.
 FEWEST_NOTES = 8
 
 _TIME = frozenset({"Bar", "Position", "TimeShift", "Rest"})
@@ -28,15 +28,15 @@ class PolyphonyGuard:
         vocabulary: what the tokens mean.
         prompt: the tokens before the first new one.
         most: notes that one instrument may begin at once.
-        cast: where parts are to play more notes at once than they did in the prompt, they may; None: nowhere.
+        cast: wishes for more polyphony raise the limits of their parts; None: no wishes.
     """
 
     def __init__(self, vocabulary: Vocabulary, prompt: Iterable[int], *, most: int, cast: Cast | None = None) -> None:
         self._kinds = vocabulary.kinds
-        # Whether a note begins with its program, so that forbidding the program forbids the note.
+        # Whether every note begins with its program, so that forbidding the program forbids the note.
         self._has_programs = vocabulary.has_programs and not vocabulary.part_by_part
         self._part_by_part = vocabulary.part_by_part
-        # Performance writes the velocity first, and Parts the duration, too.
+        # A note begins with its velocity in Performance, and with velocity or duration in Parts.
         first = NOTE_BEGINNINGS | ({"Velocity"} if vocabulary.is_performance else set())
         first |= {"Velocity", "Duration"} if vocabulary.part_by_part else set()
         self._first = [i for kind in sorted(first) for i in vocabulary.ids_of.get(kind, [])]
@@ -58,7 +58,7 @@ class PolyphonyGuard:
 
     @staticmethod
     def _more(player: tuple[int, ...], cast: Cast | None, vocabulary: Vocabulary) -> int:
-        """Notes by which a part may exceed what it did at once in the prompt."""
+        """Number of notes by which a part may exceed its polyphony in the prompt."""
         if cast is None or not player:
             return 0
         program, number = vocabulary.values[player[0]], vocabulary.values[player[1]] if len(player) > 1 else 1
@@ -85,6 +85,6 @@ class PolyphonyGuard:
             self._together[self._player] += 1
 
     def excessive(self) -> list[int]:
-        """Tokens that would begin one note too many; mostly none."""
+        """Tokens that would begin one note too many; usually none."""
         full = [player for player, count in self._together.items() if count >= self._most.get(player, self._default)]
         return [player[0] for player in full] if self._has_programs or not full else self._first

@@ -1,10 +1,10 @@
-"""Cuts a piece and tokenizes what lies before the cut for the model.
+"""Cuts a piece and tokenizes the music before the cut.
 
-The piece itself is never replaced by its quantised image. A `Prompt` holds two views of what lies before the cut: the
-score, event for event, which the continuation is added to; and the tokens, which only the model sees.
+The piece itself is never replaced by its quantised form. A `Prompt` has two views of the music before the cut: the
+score, event for event, to which the continuation is added; and the tokens, which only the model sees.
 
-Time. A tick of the tokenizer's grid is a fraction of a quarter, or 10 ms in the Performance encoding. Behind the cut,
-tempo and metre are those in force at the cut, so one factor converts the grid to ticks of the score.
+Time: a tick of the tokenizer's grid is a fraction of a quarter, or 10 ms in the Performance encoding. After the cut,
+tempo and metre are those in force at the cut, so a single factor converts grid ticks to ticks of the score.
 """
 
 from __future__ import annotations
@@ -50,31 +50,31 @@ class Prompt:
     """A piece up to the cut, or with a hole after the cut, and the tokens that lead to the cut.
 
     Attributes:
-        score: what the new notes are added to; every event before the cut as it was uploaded.
+        score: the score that new notes are added to; events before the cut are as uploaded.
         cut_tick: the bar line where the new music begins, in ticks of `score`.
         cut_seconds: the same in seconds.
-        tempo, metre: in force at the cut (quarters a minute; beats and unit).
-        ids: what the model reads: BOS and the tokens up to the cut, with the names of instruments; for a hole, the
-            music after it, too.
+        tempo, metre: in force at the cut (quarters per minute; beats and unit).
+        ids: the tokens that the model reads: BOS and the tokens up to the cut, with names of instruments or directions;
+            for a hole, also the music after it.
         past_ids: BOS and the tokens up to the cut; never an EOS.
-        state: of the grammar at the cut.
-        around_ids: of a hole, the tokens of the bars after it and before it, and the line of its first bar.
-        cut_grid: the cut in ticks of the tokenizer's grid, as `state` counts them.
-        ticks_per_grid: ticks of `score` in one tick of the grid.
-        dropped_bars: bars that the model does not see because the piece is too long for it: the first ones, or around a
-            hole the farthest ones.
-        until_tick: end of the hole; None: the piece is continued.
-        missing: instruments whose notes were taken out of the hole, or are new there, -1 for drums; none: all.
-        missing_tracks: of these instruments, the indices in `score` of the tracks; none: all.
-        stays: whether anybody keeps what they play in the hole, and with it the chords that are written there.
-        locked: notes in the hole that stay although their tracks are recomposed, by track, tick and pitch.
-        given: the same on the grid, in each bar of the hole.
-        cast: who plays the new bars, and how.
-        reminder: tells the model again and again who plays; None: it is not told.
+        state: state of the grammar at the cut.
+        around_ids: for a hole, the tokens of the bars after it, of those before it, and the line of its first bar.
+        cut_grid: the cut in ticks of the tokenizer's grid, as counted by `state`.
+        ticks_per_grid: ticks of `score` per tick of the grid.
+        dropped_bars: number of bars that the model does not read because the piece is too long: the first ones or, with
+            a hole, those farthest from it.
+        until_tick: end of the hole in ticks of `score`; None: the piece is continued.
+        missing: instruments whose notes were removed from the hole, or are new there, -1 for drums; empty: all.
+        missing_tracks: indices in `score` of their tracks; empty: all tracks of these instruments.
+        stays: whether any part keeps its notes in the hole, so that the chords written there stay, too.
+        locked: notes in the hole that stay although their tracks are recomposed, as (track, tick, pitch).
+        given: the same notes on the grid, by bar of the hole.
+        cast: which parts play the new bars, and how.
+        reminder: keeps telling the model who plays; None: the model is not told.
         written: the whole piece as the model reads it.
-        new_tempo: the tempo from the cut on, where that of the piece changes all the time; None: it goes on as it is.
-        feel: how loosely the new notes are played, where those before the cut are; None: exactly.
-        track_of_part: index in `score` of the track of each (program or -1 for drums, number among its tracks).
+        new_tempo: constant tempo from the cut on, if that of the piece fluctuates; None: the tempo at the cut stays.
+        feel: timing deviations of new notes, if those before the cut are played loosely; None: new notes are exact.
+        track_of_part: index in `score` of the track of each part (program or -1 for drums, number among its tracks).
     """
 
     score: symusic.Score
@@ -103,11 +103,11 @@ class Prompt:
     track_of_part: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def tick(self, grid_tick: float) -> int:
-        """A moment after the cut (ticks of the grid) in ticks of the score; never before the cut."""
+        """Convert a time after the cut from grid ticks to ticks of the score; never before the cut."""
         return self.cut_tick + max(0, round((grid_tick - self.cut_grid) * self.ticks_per_grid))
 
     def onset(self, note: Note) -> int:
-        """Where a new note begins, in ticks of the score: as it is written, or as loosely as those before it."""
+        """Onset of a new note in ticks of the score: on the grid, or displaced like the notes before the cut."""
         tick = self.tick(note.start_tick)
         if self.feel is None or note.drum:
             return tick
@@ -115,7 +115,7 @@ class Prompt:
         return played if self.until_tick is None else min(played, max(tick, self.until_tick - 1))
 
     def seconds(self, tick: float) -> float:
-        """A moment after the cut (ticks of the score) in seconds."""
+        """Convert a time after the cut from ticks of the score to seconds from the beginning of the piece."""
         if self.until_tick is not None:  # the tempo may change in a hole
             return float(seconds_at(self.score, round(tick)))
         return self.cut_seconds + (tick - self.cut_tick) * 60.0 / (self.tempo * self.score.ticks_per_quarter)
@@ -127,7 +127,7 @@ class Prompt:
         return self.cut_grid + (self.until_tick - self.cut_tick) / self.ticks_per_grid
 
     def grid_after(self, *, bars: float | None = None, seconds: float | None = None) -> float:
-        """The grid tick that lies so many bars or seconds after the cut."""
+        """The grid tick `bars` or `seconds` after the cut; exactly one of them is given."""
         if bars is not None:
             ticks = bars * self.score.ticks_per_quarter * 4 * self.metre[0] / self.metre[1]
         else:
@@ -139,17 +139,22 @@ class Prompt:
 
     @property
     def bar_line(self) -> int:
-        """Index in `past_ids` of the last bar line, that of the first new bar; -1 where there is none."""
+        """Index in `past_ids` of the last bar line, that of the first new bar; -1 if there is none."""
         kinds = self.state.vocabulary.kinds
         return next((i for i in reversed(range(len(self.past_ids))) if kinds[self.past_ids[i]] == "Bar"), -1)
 
     def bars_in(self, length: Length) -> int:
-        """Bars that a length after the cut takes, the last perhaps in part."""
+        """Number of new bars of a length; the last may be incomplete."""
         ticks = self.grid_after(bars=length.bars, seconds=length.seconds) - self.cut_grid
         return ceil(ticks / self.state.ticks_per_bar)
 
     def hold_across(self, before: symusic.Score, *, origin: int = 0) -> None:
-        """Tell the grammar which keys are still down at the cut; `before` ends there and begins at tick `origin`."""
+        """Tell the grammar which keys are still down at the cut.
+
+        Args:
+            before: the music up to the cut.
+            origin: tick of the piece at which `before` begins.
+        """
         programs = [program_of(track) for track in before.tracks]
         for track, program, part in zip(before.tracks, programs, part_numbers(programs), strict=True):
             for note in track.notes:
@@ -161,17 +166,17 @@ class Prompt:
 def read_prompt(
     score: symusic.Score, request: Request, *, tokenizer: MusicTokenizer, max_tokens: int, named: bool = False
 ) -> Prompt:
-    """Cut a score and tokenize what lies before the cut.
+    """Cut a score and tokenize the music before the cut.
 
     Args:
-        score: in ticks, with the tracks that the request adds; it is not altered. A score without notes is a piece to
-            be composed from nothing.
-        request: what is asked for. Where it names no programs, the ones that play before the cut go on (or, where
-            nothing does, all of the score, or a piano).
+        score: in ticks, with the tracks that the request adds; it is not altered. Without notes, a piece is composed
+            from nothing.
+        request: what is asked for. If it names no programs, those that play before the cut continue (if none does,
+            those of the whole score, or a piano).
         tokenizer: of the model.
-        max_tokens: of a longer prompt only the end is read, from a bar line on.
-        named: tell the model who plays: the programs asked for, or, if these are the ones that play before the cut, the
-            ones among them that were heard last. Only for models that have learnt it (`augment.named`).
+        max_tokens: room for the prompt; of a longer one, only the end is read, from a bar line on.
+        named: tell the model who plays: the requested programs or, if these are just the ones that play before the cut,
+            those heard last. Only for models that have learnt it (`augment.named`).
 
     Raises:
         UserError: the score has fewer bars.
@@ -214,14 +219,14 @@ def read_prompt(
 
 
 def _kept(score: symusic.Score, cut: int, tempo: float | None) -> symusic.Score:
-    """What is before the cut, ready to be continued, in another tempo if one is given."""
+    """The score before the cut, ready to be continued, in tempo `tempo` if one is given."""
     kept = keep_before(score, cut)
     lift_pedals(kept, cut)
     return kept if tempo is None else with_tempo(kept, cut, tempo)
 
 
 def _tell_who_plays(prompt: Prompt, tokenizer: MusicTokenizer, request: Request, asked: Collection[int]) -> None:
-    """Tell the model at the cut, and again and again after it, who plays (and, with directions, how, and the end)."""
+    """Tell the model who plays, at the cut and repeatedly after it (with directions, also how, and where it ends)."""
     reader = reader_for(tokenizer.vocabulary)
     if isinstance(reader, PartsReader):
         ends_in = prompt.bars_in(request.parsed_length()) if request.ending else None
@@ -234,7 +239,7 @@ def _tell_who_plays(prompt: Prompt, tokenizer: MusicTokenizer, request: Request,
             key=request.parsed_key(),
             cast=prompt.cast,
         )
-        # They stand after the line of the first new bar, into which a late note may have been rounded.
+        # Directions follow the line of the first new bar; a late note of the prompt may have been rounded into it.
         line = prompt.bar_line + 1
         prompt.ids = [*prompt.past_ids[:line], *prompt.reminder.opening(), *prompt.past_ids[line:]]
         return
@@ -252,10 +257,10 @@ def _tokenize_end(
     bars: list[int],
     max_tokens: int,
 ) -> None:
-    """Tokenize what is heard before the cut, or as many of its last bars as fit in `max_tokens`."""
+    """Tokenize the music before the cut, or as many of its last bars as fit into `max_tokens`."""
     _tokenize(prompt, heard, tokenizer, grammar, origin=0)
     while len(prompt.ids) > max_tokens and prompt.dropped_bars + 1 < len(bars):
-        # Tokens are spread unevenly over the bars: drop the share that is too much, then look again.
+        # Bars differ in their number of tokens: drop the share of bars that is too much, then check again.
         left = len(bars) - prompt.dropped_bars
         prompt.dropped_bars += min(left - 1, max(1, int(left * (1 - max_tokens / len(prompt.ids)))))
         _tokenize(prompt, heard, tokenizer, grammar, origin=bars[prompt.dropped_bars])
@@ -264,7 +269,7 @@ def _tokenize_end(
 def _tokenize(
     prompt: Prompt, heard: symusic.Score, tokenizer: MusicTokenizer, grammar: Grammar, *, origin: int
 ) -> None:
-    """Fill in the tokens of what is heard from `origin` (a bar line, in ticks of the score) to the cut."""
+    """Fill in the tokens of the music from `origin` (a bar line, in ticks of the score) to the cut."""
     vocabulary = grammar.vocabulary
     score = heard if origin == 0 else score_from(heard, origin)
     if vocabulary.is_performance:
@@ -278,7 +283,7 @@ def _tokenize(
         ids = [int(token) for token in tokenizer.encode(score)]
     else:
         ids = grammar.opening(tempo=prompt.tempo, metre=prompt.metre)
-    # Where note ends are events, notes that sound across the cut end after it: the model writes these ends.
+    # If note ends are events, those of notes held across the cut come after it: the model writes them.
     state = grammar.start()
     for count, token in enumerate(ids):
         state.advance(token)

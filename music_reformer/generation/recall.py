@@ -1,8 +1,8 @@
 """Recall: brings back bars of the piece where the new bars are to repeat them (Parts encoding).
 
-Before each token is drawn, the token that would continue the earlier bar gets a higher logit. After a note of its own,
-the model is led back to the next note of the remembered bar. So notes that it finds very unlikely here stay away, and
-the rest returns: note for note or, with less weight, varied.
+Before each token is drawn, the token that would continue the earlier bar gets a higher logit. If the model plays
+another note, it is led back to the next note of the earlier bar. So notes that it finds very unlikely here are left
+out, and the rest returns: note for note or, with less weight, varied.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from music_reformer.midi.parts import LONGEST, part_order
 from music_reformer.midi.parts_reader import Part
 from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
-# Added to the logit of the token that came next in the earlier bar: for an exact return, and for a varied one.
+# Added to the logit of the token that came next in the earlier bar, for exact and for varied returns.
 EXACT_LOGIT, VARIED_LOGIT = 6.0, 3.0
 
 
 @dataclass(frozen=True, order=True, slots=True)
 class RecalledNote:
-    """A note within its bar; position and duration in positions, velocity as its token has it."""
+    """A note within its bar; position and duration in grid positions, velocity as its token's value."""
 
     position: int
     pitch: int
@@ -38,25 +38,28 @@ class RecalledNote:
 
 @dataclass(frozen=True)
 class BarMusic:
-    """What a bar holds: the tokens of its chords, and the notes of each part in the order of the stream."""
+    """The contents of a bar: the tokens of its chords, and each part's notes in stream order."""
 
     chords: tuple[int, ...]
     parts: Mapping[Part, tuple[RecalledNote, ...]]
 
 
 def read_bars(vocabulary: Vocabulary, ids: Sequence[int], numbers: set[int]) -> dict[int, BarMusic]:
-    """Some bars of a piece.
+    """Read some bars of a piece.
 
     Args:
         vocabulary: of the tokenizer.
         ids: the whole piece, without BOS and directions.
-        numbers: of the bars, from 0; bars that the piece does not have are empty.
+        numbers: numbers of the bars, from 0; bars beyond the end of the piece are returned empty.
+
+    Returns:
+        The music of each bar, by its number.
     """
     chords: dict[int, list[int]] = {number: [] for number in numbers}
     parts: dict[int, dict[Part, list[RecalledNote]]] = {number: {} for number in numbers}
     place = PartsFollower(vocabulary, vocabulary.values[ids[0]])
     velocity = 0
-    at: list[int] = []  # the token that says where the next chord begins, if one does
+    at: list[int] = []  # the Position token of the next chord, if it has one
     for token in ids[1:]:
         last = place.kind
         place.follow(token)
@@ -84,7 +87,7 @@ def read_bars(vocabulary: Vocabulary, ids: Sequence[int], numbers: set[int]) -> 
 
 
 def transposed(music: BarMusic, semitones: int, vocabulary: Vocabulary) -> BarMusic:
-    """A bar so many semitones higher (if more than 6, the octave below that); drums stay, chords move too.
+    """A bar transposed by `semitones`, modulo octaves to -5 to 6; chords move, too, drums do not.
 
     Notes outside the range of MIDI are dropped.
     """
@@ -114,10 +117,10 @@ class Recall:
 
     Args:
         vocabulary: of the tokenizer.
-        plan: the bar that returns in each new bar; None, and everything after the last, is something new.
-        music: the bars that return, by number.
+        plan: the bar of the piece that returns in each new bar; None: nothing returns, as in all bars after the plan.
+        music: the returning bars, by their number.
         metre: of the first new bar.
-        writes_chords: whether the new bars hold chords.
+        writes_chords: whether chords are written in the new bars.
         cast: who plays the new bars; None: all.
     """
 
@@ -145,12 +148,12 @@ class Recall:
 
     @property
     def active(self) -> bool:
-        """Whether the current bar is a returning one."""
+        """Whether a bar of the piece returns in the current bar."""
         return self._bar is not None
 
     @property
     def is_exact(self) -> bool:
-        """Whether the bar returns unchanged."""
+        """Whether it returns exactly, not varied."""
         return self._planned is not None and not self._planned.varied
 
     def _begin_bar(self) -> None:
@@ -165,7 +168,7 @@ class Recall:
             playing = (part for part in self._bar.parts if self._cast.may_play(part))
             self._parts = sorted(playing, key=lambda part: part_order(*part))
         self._before = 0  # order of the part before the current one
-        self._velocity, self._last = 0, (-1, -1)  # of the current part; the last: position and pitch of a note
+        self._velocity, self._last = 0, (-1, -1)  # of the current part; `_last`: position and pitch of its last note
 
     def take(self, token: int) -> None:
         """Note the next token."""
@@ -182,7 +185,7 @@ class Recall:
         elif place.begins_note:
             self._last = (place.position, place.value)
         elif place.part == NOBODY:
-            # After a chord of its own, the model is not led to further ones.
+            # Once the model writes another chord, it is not led to the bar's further chords.
             self._due = self._due[1:] if self._due[:1] == [token] else []
 
     def lean(self, logits_V: NDArray[np.float32]) -> None:
@@ -190,9 +193,9 @@ class Recall:
         logits_V[self.wanted()] += self._weight
 
     def wanted(self) -> list[int]:
-        """The token that comes next if the rest of the bar is played as it was; at its end, all bar lines.
+        """Tokens that would continue the returning bar: one, or at its end all bar lines.
 
-        Nothing where the model decides alone: in a new bar, and within a note that the returning bar does not have.
+        Empty in bars where nothing returns, and within a note that the returning bar does not have.
         """
         place = self._place
         if self._bar is None:
@@ -212,7 +215,7 @@ class Recall:
         return [] if place.kind in WITHIN_A_NOTE else self._next_part(place.order)
 
     def _towards(self, note: RecalledNote) -> list[int]:
-        """The next token on the way to a note of the current part."""
+        """The next token towards a note of the current part; empty within another note."""
         place, ids = self._place, self._ids
         if note.position != place.position:
             comes = note.position > place.position and place.kind not in WITHIN_A_NOTE
@@ -226,7 +229,7 @@ class Recall:
         return [ids["PitchDrum" if place.part[0] == DRUMS else "Pitch", note.pitch]]
 
     def _after(self, order: int) -> Part | None:
-        """The part of the bar that follows a place in the order of parts."""
+        """The first part of the returning bar after a place in the order of parts; None if there is none."""
         index = bisect_right(self._parts, order, key=lambda part: part_order(*part))
         return self._parts[index] if index < len(self._parts) else None
 

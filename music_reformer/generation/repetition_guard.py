@@ -1,9 +1,9 @@
 """RepetitionGuard: breaks endless repetitions of the same bars.
 
-A model that has played the same bars many times in a row finds one more repetition ever more likely. Bars count as
-equal if their tokens are, velocities aside. Groups of one, two or four bars may be repeated in a row as often as the
-request allows, or as often as in the prompt, which may be a loop itself. After that, the guard lists the note
-beginnings that would continue the repetition; the session lowers their logits until the music leaves the pattern.
+The more often a model has played the same bars in a row, the more likely it finds another repetition. Bars count as
+equal if their tokens are, apart from velocities. Groups of one, two or four bars may be repeated in a row as often as
+the request allows, or as often as in the prompt, which may be a loop itself. After that, the guard lists the tokens
+that would begin notes of another repetition, and `Variation` lowers their logits until the music leaves the pattern.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _NOT_COMPARED = frozenset({"BOS", "PAD", "Velocity", "Tempo", "TimeSig"})
 
 
 class RepetitionGuard:
-    """Follows one stream, token by token. Encodings without bars are left alone.
+    """Follows one stream token by token. Does nothing in encodings without bars.
 
     Args:
         vocabulary: what the tokens mean.
         prompt: the tokens before the first new one.
-        most: times that the same bars may be played in a row.
+        most: how often the same bars may be played in a row.
     """
 
     def __init__(self, vocabulary: Vocabulary, prompt: Iterable[int], *, most: int) -> None:
@@ -70,13 +70,13 @@ class RepetitionGuard:
             self._forbidden = [bar for bar in self._forbidden if place < len(bar) and bar[place] == token]
 
     def repeating(self) -> list[int]:
-        """Tokens that would continue a repetition; mostly none."""
+        """Tokens that would continue a repetition; usually none."""
         if not self._forbidden or self._bar is None:
             return []
         place = len(self._bar)
         found = []
         for bar in self._forbidden:
-            if not bar:  # one silent bar after another
+            if not bar:  # silent bars repeat
                 found += self._bar_tokens
             elif place < len(bar) and self._kinds[bar[place]] in NOTE_BEGINNINGS:
                 found.append(bar[place])

@@ -1,8 +1,8 @@
 """`Request`: the settings of one composition, the same for command line, page, tests and benchmarks.
 
-A setting of a composition is declared and checked here, and used where it takes effect. `GenerateConfig` of the command
-line inherits the fields, so a new one is typed as `name=value` without further work; an order of the page contains a
-`Request`.
+Settings of a composition are declared and checked here, and used where they take effect. `GenerateConfig` of the
+command line inherits the fields, so a new field can be given as `name=value` without further work; an order of the page
+contains a `Request`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Length:
 
 @dataclass(frozen=True)
 class Wishes:
-    """How new bars are to differ from those before them, in steps; 0 is as before (`generation/steering.py`)."""
+    """How new bars should differ from the bars before them, in steps; 0 means as before (`generation/steering.py`)."""
 
     density: int = 0
     polyphony: int = 0
@@ -70,34 +70,34 @@ class Wishes:
     dynamics: int = 0
 
     def __add__(self, other: Wishes) -> Wishes:
-        """Both together, within `MAX_STEPS`."""
+        """The sum of both, clamped to `MAX_STEPS` either way."""
         both = {each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(self)}
         return Wishes(**{name: max(-MAX_STEPS, min(MAX_STEPS, steps)) for name, steps in both.items()})
 
 
 @dataclass
 class PartRequest(Checked):
-    """What is asked of one part: of a track of the piece, or of a new track.
+    """Settings of one part: a track of the piece, or a new track.
 
     Raises:
-        UserError: a field has the wrong type or is out of range, or it names no track, or two.
+        UserError: a field has the wrong type or is out of range, or neither or both of `track` and `program` are given.
     """
 
     prefix: ClassVar[str] = "parts."
-    # Of the file, the first is 0; null: a new one.
+    # Number of a track of the file, from 0; null: a new track.
     track: int | None = bounded(None, 0, MAX_TRACK)
-    # Instrument of a new track, of General MIDI, or -1 for drums.
+    # General MIDI instrument of a new track, or -1 for drums.
     program: int | None = bounded(None, -1, 127, hint="an instrument of General MIDI, or -1 for drums")
-    # rest: silent in the new bars. lock: what the track plays in bars that are recomposed stays.
+    # rest: silent in the new bars. lock: keeps its notes in recomposed bars.
     role: str = one_of("play", ROLES)
-    # On top of what is asked of all parts.
+    # Added to the settings of all parts.
     density: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 means as all parts")
     polyphony: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 means as all parts")
     register: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 means as all parts")
     dynamics: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 means as all parts")
 
     def check(self) -> None:
-        """Raise `UserError` for a field that breaks its rule, and for a part that is neither."""
+        """Raise `UserError` for invalid fields, and unless exactly one of `track` and `program` is given."""
         super().check()
         require(
             (self.track is None) != (self.program is None),
@@ -110,65 +110,66 @@ class PartRequest(Checked):
 
     @property
     def wishes(self) -> Wishes:
-        """How the part is to differ, beyond what is asked of all."""
+        """How the part should differ, in addition to the wishes for all parts."""
         return Wishes(**{each.name: getattr(self, each.name) for each in fields(Wishes)})
 
 
 @dataclass
 class Request(Checked):
-    """What to compose, and how. Every field is checked when a request is made.
+    """What to compose, and how. Fields are checked on construction.
 
     Raises:
-        UserError: a field has the wrong type or is out of range.
+        UserError: a field has the wrong type or is out of range, or fields contradict each other.
     """
 
-    # How much to compose: "16bars" or "30s", counted from the cut. Ignored where until_bar is given.
+    # How much to compose: "16bars" or "30s", counted from the cut. Ignored if until_bar is given.
     length: str = "16bars"
-    # Continuations, composed side by side.
+    # Number of continuations, composed side by side.
     variations: int = bounded(1, 1, MAX_VARIATIONS, hint="give several seeds for more")
-    # So many times as many are composed, and those that stay closest to the piece are kept (`evaluation/ranking.py`).
+    # Compose best_of times as many, and keep those that stay closest to the piece (`evaluation/ranking.py`).
     best_of: int = bounded(1, 1, MAX_VARIATIONS, hint="1 keeps all")
-    # Requests that differ in the seed differ in every variation.
+    # Seed of the random numbers; another seed changes every variation.
     seed: int = bounded(1, 0, MAX_SEED)
-    # Bars of the piece to keep and go on from; null: all, through the one in which the last note begins.
+    # Number of bars of the piece to keep and continue; null: all, through the bar in which the last note begins.
     cut_bar: int | None = bounded(None, 0, 1_000_000)
     # Bring the piece to its end within the length; for weights that follow directions.
     ending: bool = False
-    # Recompose the bars from cut_bar (the first is 0) up to this one, not included; null: go on from the cut.
+    # Recompose the bars from cut_bar (the first is 0) up to, not including, this one; null: continue from the cut.
     until_bar: int | None = bounded(None, 1, 1_000_000)
-    # Instruments that may play, -1 for drums; empty: those of the piece, or a piano. With until_bar the others stay.
+    # Instruments that may play, -1 for drums; empty: those of the piece, or a piano. With until_bar, others keep their
+    # notes.
     programs: list[int] = bounded([], -1, 127, size=(0, 129), hint="an instrument of General MIDI, or -1 for drums")
-    # Of the bars up to until_bar, recompose these tracks of the file alone (the first is 0); empty: by programs.
+    # With until_bar, recompose only these tracks of the file (the first is 0); empty: programs decide.
     tracks: list[int] = bounded([], 0, MAX_TRACK, size=(0, 256))
-    # Of single parts: who rests, who stays as it is, new tracks, and how each is to differ (`PartRequest`).
+    # Single parts: which rest, keep their notes or are new, and how each should differ (`PartRequest`).
     parts: list[PartRequest] = field(default_factory=list)
-    # Notes that stay in bars that are recomposed, each as its track in the file, its tick and its pitch.
+    # Notes to keep in recomposed bars, each as [track of the file, tick, pitch].
     locked: list[list[int]] = bounded([], 0, MAX_TICK, size=(0, MAX_LOCKED))
-    # Such as "A minor": pitches outside this key become rare; null: the model alone decides.
+    # Key, such as "A minor": pitches outside it become rare; null: the model decides.
     key: str | None = None
-    # Such as "7/8": metre of the new bars; null: as before. Not for bars that are recomposed.
+    # Metre of the new bars, such as "7/8"; null: as before. Not for recomposed bars.
     metre: str | None = None
-    # Such as "Am7 | D7 G/B | %": chords of the new bars, one by one (`midi/lead_sheet.py`); "piece": those of as many
-    # bars before them, again (with until_bar, of the recomposed bars themselves); null: the model alone decides.
+    # Chords of the new bars, such as "Am7 | D7 G/B | %" (`midi/lead_sheet.py`); "piece": repeat those of as many bars
+    # before them (with until_bar: of the recomposed bars themselves); null: the model decides.
     chords: str | None = free_text(None)
-    # Such as "A | new 8 | 5-12": sections or bars of the piece that come again, one after another, with "'" after them
-    # varied (`midi/form_plan.py`); "piece": what probably returns, where nothing else is asked for (`midi/returns.py`);
-    # null: the model alone decides.
+    # Sections or bars of the piece that return one after another, such as "A | new 8 | 5-12", those followed by "'"
+    # varied (`midi/form_plan.py`); "piece": those that probably return, unless something else is requested
+    # (`midi/returns.py`); null: the model decides.
     form: str | None = free_text(FORM_OF_PIECE)
-    # What each part plays, against what it has played: steps of half an octave more notes, of half a note more at once,
-    # of a third of an octave higher, of 10 louder (MIDI velocity).
+    # How each part should differ from what it has played, in steps: of a factor sqrt(2) in notes (density), half a note
+    # begun at once (polyphony), a third of an octave (register), 10 in MIDI velocity (dynamics).
     density: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 means as before")
     polyphony: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 means as before")
     register: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 means as before")
     dynamics: int = bounded(0, -MAX_STEPS, MAX_STEPS, hint="0 means as before")
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
-    # Steps for which the weights learn from the piece before they continue it, at most; 0: none.
+    # Largest number of training steps on the piece before continuing it; 0: none.
     study: int = bounded(0, 0, 1000, hint="0 means none")
-    # Hash rounds; 0: as the model was trained.
+    # Hash rounds; 0: as in training.
     rounds: int = bounded(0, 0, 64, hint="0 means as trained")
 
     def check(self) -> None:
-        """Raise `UserError` for a field that breaks its rule, and for fields that contradict each other."""
+        """Raise `UserError` for invalid fields, and for fields that contradict each other."""
         super().check()
         self.parsed_length()
         self.parsed_key()
@@ -223,12 +224,12 @@ class Request(Checked):
 
     @property
     def asks_for_change(self) -> bool:
-        """Whether all parts or some are to differ from what they have played."""
+        """Whether any part should differ from what it has played."""
         return self.wishes != Wishes() or any(part.wishes != Wishes() for part in self.parts)
 
     @property
     def num_composed(self) -> int:
-        """Continuations that are composed, of which `variations` are kept."""
+        """Number of continuations to compose, of which `variations` are kept."""
         return self.variations * self.best_of
 
     def parsed_length(self) -> Length:
@@ -236,7 +237,7 @@ class Request(Checked):
         return Length.parse(self.length)
 
     def parsed_key(self) -> Key | None:
-        """`key` as its pitches."""
+        """`key`, parsed."""
         return Key.parse(self.key) if self.key is not None else None
 
     def parsed_metre(self) -> tuple[int, int] | None:
@@ -249,14 +250,14 @@ class Request(Checked):
         return metre
 
     def parsed_chords(self) -> LeadSheet | None:
-        """`chords`, which must not be those of the piece, as chords by the bar."""
+        """`chords` as chords by bar; not for "piece"."""
         return LeadSheet.parse(self.chords) if self.chords is not None else None
 
     def parsed_form(self) -> FormPlan | None:
-        """`form`, which must not be that of the piece, as the sections of the new bars."""
+        """`form` as the sections of the new bars; not for "piece"."""
         return FormPlan.parse(self.form) if self.form is not None else None
 
     @property
     def wishes(self) -> Wishes:
-        """How all parts are to differ."""
+        """How all parts should differ."""
         return Wishes(**{each.name: getattr(self, each.name) for each in fields(Wishes)})

@@ -2,9 +2,9 @@
 
 Shapes: V vocabulary, A tokens that are allowed.
 
-Every variation has its own random numbers, seeded by (seed, variation), one for each token. So what variation k draws
-does not depend on how many others there are or when they stop. The number selects a point of the cumulative
-distribution: logits that differ in their last bits lead to the same token, unless the number falls that close to the
+Every variation has its own random numbers, seeded by (seed, variation), one per token. So the draws of variation k do
+not depend on how many others there are or when they stop. A random number selects a point of the cumulative
+distribution: logits that differ in their last bits give the same token, unless the number falls equally close to the
 border between two tokens.
 """
 
@@ -27,10 +27,10 @@ class Sampler:
     """Chooses the next token of every variation.
 
     Args:
-        config: temperature and the rest.
-        seed: of the whole request.
-        num_variations: variations, numbered from 0.
-        pitch_tokens: tokens that repetition control counts and lowers (the beginnings of notes, not of drums).
+        config: temperature, filters and repetition control.
+        seed: seed of the whole request.
+        num_variations: number of variations; they are numbered from 0.
+        pitch_tokens: tokens that repetition control counts and lowers (those that begin notes, except drums).
     """
 
     def __init__(self, config: SamplingConfig, *, seed: int, num_variations: int, pitch_tokens: Sequence[int]) -> None:
@@ -38,11 +38,11 @@ class Sampler:
         self._random = [_RandomNumbers(seed, variation) for variation in range(num_variations)]
         self._pitch_tokens = frozenset(pitch_tokens)
         self._controls_repetition = config.repetition_penalty != 1.0 and config.repetition_window > 0
-        # The last pitches heard.
+        # By variation: its last pitches.
         self._recent: list[deque[int]] = [deque(maxlen=config.repetition_window) for _ in range(num_variations)]
 
     def hear(self, variation: int, tokens: Iterable[int]) -> None:
-        """Count what a variation has played for repetition control."""
+        """Let repetition control count tokens that a variation has played."""
         if self._controls_repetition:
             self._recent[variation].extend(token for token in tokens if token in self._pitch_tokens)
 
@@ -65,7 +65,7 @@ class Sampler:
 
 
 def draw(logits_V: np.ndarray, allowed_V: np.ndarray, uniform: float, config: SamplingConfig) -> int:
-    """The token at the point `uniform` (0 <= u < 1) of the candidates' cumulative distribution."""
+    """The token at point `uniform` (0 <= u < 1) of the candidates' cumulative distribution; arguments: `candidates`."""
     tokens, cumulative = candidates(logits_V, allowed_V, config)
     place = cumulative.searchsorted(uniform * cumulative[-1], side="right")
     return int(tokens[min(place, len(tokens) - 1)])
@@ -74,10 +74,15 @@ def draw(logits_V: np.ndarray, allowed_V: np.ndarray, uniform: float, config: Sa
 def candidates(logits_V: np.ndarray, allowed_V: np.ndarray, config: SamplingConfig) -> tuple[np.ndarray, np.ndarray]:
     """The tokens that may be drawn, in order of falling probability, and their cumulative probabilities.
 
-    The probabilities are those of the allowed tokens at the temperature (above 0), in float64, because their sums are
-    compared with top-p. A token must pass every filter, and all filters look at these same probabilities: it is among
-    the `top_k` likeliest; it is in the smallest set of likeliest tokens whose mass reaches `top_p`; it has at least
-    `min_p` times the probability of the likeliest. The likeliest token always passes.
+    Probabilities are those of the allowed tokens at the given temperature (above 0), in float64, because their sums are
+    compared with top-p. A token must pass every filter: it is among the `top_k` likeliest; it is in the smallest set of
+    likeliest tokens whose mass reaches `top_p`; it has at least `min_p` times the probability of the likeliest. All
+    filters use the same probabilities. The likeliest token always passes.
+
+    Args:
+        logits_V: float32.
+        allowed_V: bool; at least one token must be allowed.
+        config: temperature and filters.
     """
     tokens_A = allowed_V.nonzero()[0]
     logits_A = logits_V[tokens_A]
@@ -113,10 +118,15 @@ def lower_repeated(logits_V: np.ndarray, recent: Collection[int], penalty: float
 
 
 def hand_over(logits_V: NDArray[np.float32], passing: Sequence[int] | NDArray[np.int64], token: int) -> None:
-    """Give, in place, the probability of tokens that would pass over something to the token that leads there.
+    """Add, in place, the probability of tokens that would skip a required event to that of the token that leads to it.
 
-    Where the model wants to move on and may not, the likeliest of what is left would else be notes that it does not
-    want: a cluster at the end of the bar.
+    If such tokens were merely forbidden when the model wants to move on, the likeliest remaining ones would often be
+    notes that it does not want: clusters at the end of the bar.
+
+    Args:
+        logits_V: changed in place.
+        passing: tokens that would skip the event.
+        token: the token that leads to it.
     """
     logits_V[token] = np.logaddexp.reduce(logits_V[[token, *passing]])
 

@@ -1,7 +1,7 @@
 """One request in progress: its variations, their permitted tokens, and how much is done.
 
-A session computes nothing by itself. The loop (`loop.py`) gives it the model's logits and feeds the tokens that it
-chooses back to the model.
+A session does not run the model. The loop (`loop.py`) hands it the model's logits, and feeds the tokens that it chooses
+back to the model.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ from music_reformer.midi.lead_sheet import LeadSheet
 from music_reformer.midi.parts_reader import PartsReader, reader_for
 from music_reformer.model.decoder import Decoder
 
-# Added to the logits of notes outside the requested key: 20 times rarer, yet a strong preference still wins.
+# Added to the logits of notes outside the requested key: makes them 20 times rarer, yet a strong preference still wins.
 FOREIGN_LOGIT = -3.0
-# Kinds of tokens that a continuation never uses. No end: it gets the length that was asked for. No change of metre or
-# tempo: those of the piece stay in force, and the length was counted in them. No directions: those are for the model.
+# Kinds of tokens that a continuation never uses: no end, because the length is given; no change of metre or tempo,
+# because the length was counted in those of the piece; no directions, because these only tell the model what to play.
 EXCLUDED_KINDS = ("PAD", "BOS", "EOS", "Tempo", "TimeSig", "Cut", "Hole", "Directions")
 
 
 @dataclass(frozen=True)
 class SessionProgress:
-    """What has happened since the last report of a session.
+    """A report of a session.
 
     Attributes:
-        notes: new notes of all variations.
+        notes: notes of all variations that are new since the last report.
         done: composed fraction of the length, 0 to 1, of each variation.
         finished: whether each variation is complete.
-        tokens_per_second: of all variations together, without the prompt.
-        seconds_left: an estimate; None until there is something to base it on.
+        tokens_per_second: speed of all variations together; reading the prompt does not count.
+        seconds_left: estimated time until all are complete; None while nothing is composed.
     """
 
     notes: list[NewNote]
@@ -62,18 +62,18 @@ class SessionProgress:
 
 
 class Session:
-    """One request under way. It may be left or stopped at any time and keeps what has been composed.
+    """One request in progress. It may be abandoned or stopped at any time, and keeps what has been composed.
 
     Args:
         prompt: the piece up to the cut, and the tokens that the model reads.
         request: what is asked for.
-        decoder: the model that composes; it is full at its number of positions, those of the prompt included.
+        decoder: the model; composing ends when prompt and new tokens fill its positions.
         stop: ends the session when it is set, from any thread.
-        chords: of the new bars; None: the model alone decides.
-        recall: brings back bars of the piece; None: the model alone decides.
+        chords: chords of the new bars; None: the model chooses.
+        recall: brings back bars of the piece; None: nothing returns on purpose.
 
     Attributes:
-        num_tokens: tokens composed so far, of all variations together.
+        num_tokens: tokens composed so far, over all variations.
         end_tick, end_seconds: end of the requested length, in ticks of the score and in seconds from its beginning.
     """
 
@@ -135,18 +135,18 @@ class Session:
         self._stop.set()
 
     def start_clock(self) -> None:
-        """Start measuring the time, once the prompt has been read."""
+        """Start the clock for speed and time left; called when the prompt has been read."""
         self._began = time.monotonic()
 
     def take_turn(self, logits_BV: np.ndarray, lengths: list[int]) -> tuple[list[int], list[int]]:
-        """Give each row its next token: one that it chooses, or one that the model has yet to read before that.
+        """Choose each row's next token; rows with unread tokens (names, directions) give the model these first.
 
         Args:
-            logits_BV: of each row, float32.
-            lengths: tokens that the model has read of each row.
+            logits_BV: the model's logits, float32; one row per unfinished variation.
+            lengths: number of tokens of each row that the model has read.
 
         Returns:
-            The tokens of the rows that go on, and the numbers of these rows; no rows when the session is over.
+            The next tokens of the rows that continue, and the indices of these rows; empty when the session is over.
         """
         if self._stop.is_set():
             self._rows = []
@@ -203,7 +203,7 @@ def _variations(
     closing = _closing(prompt, request)
     given = GivenNotes(vocabulary, prompt.given, metre=prompt.state.metre) if prompt.given else None
     leaving = Leaving(vocabulary, metre=prompt.state.metre) if vocabulary.part_by_part else None
-    # They begin at the line of the first new bar, into which a late note of the prompt may have been rounded.
+    # Followers start at the line of the first new bar; a late note of the prompt may have been rounded into this bar.
     followers: list[Ensemble | Steering | ChordLane | Recall | Closing | Leaving | None]
     followers = [ensemble, steering, lane, recall, closing, leaving]
     for token in _behind_line(prompt):
@@ -233,7 +233,7 @@ def _variations(
 
 
 def _monotony_guard(prompt: Prompt, request: Request) -> MonotonyGuard | None:
-    """What keeps parts from playing a bar over and over; None where they may, or where the encoding tells no parts."""
+    """Keeps parts from playing a bar over and over; None if they may, or if the encoding has no parts."""
     vocabulary = prompt.state.vocabulary
     if not request.sampling.most_repeats or not vocabulary.part_by_part:
         return None
@@ -243,12 +243,12 @@ def _monotony_guard(prompt: Prompt, request: Request) -> MonotonyGuard | None:
 
 
 def _behind_line(prompt: Prompt) -> list[int]:
-    """The tokens of the prompt after its last bar line; none in front of a hole, where only directions are."""
+    """The tokens of the prompt after its last bar line; none before a hole, where these are only directions."""
     return prompt.past_ids[prompt.bar_line + 1 :] if prompt.until_tick is None else []
 
 
 def _ensemble(prompt: Prompt, request: Request) -> Ensemble | None:
-    """The players of the piece, in a hole those who are new; None where the encoding does not write part after part."""
+    """The ensemble of the piece, or of a hole's new parts; None if there are none or the encoding has no parts."""
     vocabulary, hold = prompt.state.vocabulary, request.sampling.hold
     reader = reader_for(vocabulary)
     if not hold or not isinstance(reader, PartsReader):
@@ -271,7 +271,7 @@ def _ensemble(prompt: Prompt, request: Request) -> Ensemble | None:
 
 
 def _steering(prompt: Prompt, request: Request) -> Steering | None:
-    """What keeps the parts as they were, or as they are wished; None where nothing is to be kept or wished."""
+    """Keeps parts playing as before, or changes them as requested; None if neither is asked for."""
     vocabulary, hold = prompt.state.vocabulary, request.sampling.hold
     reader = reader_for(vocabulary)
     is_continued = prompt.until_tick is None
@@ -291,7 +291,7 @@ def _steering(prompt: Prompt, request: Request) -> Steering | None:
 
 
 def _chord_lane(prompt: Prompt, chords: LeadSheet | None) -> ChordLane | None:
-    """The chords that were asked for."""
+    """Leads the new bars through the requested chords; None without any."""
     if chords is None:
         return None
     vocabulary = prompt.state.vocabulary
@@ -307,7 +307,7 @@ def _chord_lane(prompt: Prompt, chords: LeadSheet | None) -> ChordLane | None:
 
 
 def _closing(prompt: Prompt, request: Request) -> Closing | None:
-    """What brings the piece to its end, where that is asked for."""
+    """Brings the piece to its end; None if that is not requested."""
     if not request.ending or prompt.until_tick is not None:
         return None
     num_bars = prompt.bars_in(request.parsed_length())
@@ -329,7 +329,7 @@ def _permitted(state: GrammarState) -> np.ndarray:
 
 
 def _foreign_to(key: Key | None, state: GrammarState) -> np.ndarray:
-    """1.0 at the beginnings of notes outside `key` (drums have no key), else 0.0, float32 [V]; zeros without a key."""
+    """1.0 for tokens that begin notes outside `key` (not drums), else 0.0, float32 [V]; zeros without a key."""
     vocabulary = state.vocabulary
     foreign_V = np.zeros(len(vocabulary.kinds), np.float32)
     if key is not None:

@@ -1,9 +1,9 @@
 """Study: the weights learn from the piece itself before they continue it (test-time training, arXiv 1909.13231).
 
-A few steps on the music before the cut, part of it transposed, make what follows more likely: the model has then not
-only read the piece but practised it. The last part of that music is kept out and decides how many steps were good, so
-studying never makes the music that it is judged by less likely; where nothing helps, the weights stay as they are.
-Only the matrices of the layers learn.
+A few training steps on the music before the cut, part of it transposed, make its continuation more likely: the model
+has then not only read the piece but practised it. The end of that music is held out and decides how many steps to keep,
+so studying never makes the held-out music less likely; if nothing helps, the weights stay as they are. Only the
+matrices of the layers are trained.
 
 Shapes: L tokens of the music, R tokens of a row.
 """
@@ -26,9 +26,9 @@ from music_reformer.model.loss import IGNORED
 from music_reformer.model.reformer import ReformerLM
 
 ROW = 2048
-# Less than this is not enough to learn from and to judge by.
+# Music of fewer tokens is not studied: too little to train on and to judge by.
 FEWEST = 512
-# Of the music: the last part, which decides; in tokens and as a share.
+# Size of the held-out end of the music: the smaller of so many tokens and this share.
 KEPT, KEPT_SHARE = 1024, 0.2
 LEARNING_RATE, WARM_UP = 3e-4, 2
 BETAS, EPSILON = (0.9, 0.95), 1e-8  # of Adam
@@ -39,11 +39,11 @@ SHARE_TRANSPOSED = 0.5
 
 @dataclass(frozen=True)
 class StudyProgress:
-    """After a step of studying.
+    """A report after a training step.
 
     Attributes:
-        done: steps taken of those planned, 0 to 1.
-        before, now: nats per token of the music that was kept out, with the weights as they came and at the last check.
+        done: fraction of the planned steps taken, 0 to 1.
+        before, now: held-out loss in nats per token, with the original weights and at the last check.
     """
 
     done: float
@@ -53,12 +53,12 @@ class StudyProgress:
 
 @dataclass(frozen=True)
 class Lesson:
-    """What was learnt from a piece.
+    """The result of studying a piece.
 
     Attributes:
-        changes: what is added to the weights, by name, bfloat16; none: nothing helped.
-        steps: taken for it.
-        before, after: nats per token of the music that was kept out, without and with the changes.
+        changes: changes of the weights, by name, bfloat16; empty: nothing helped.
+        steps: number of training steps that they took.
+        before, after: held-out loss in nats per token, without and with the changes.
     """
 
     changes: dict[str, Tensor]
@@ -68,11 +68,11 @@ class Lesson:
 
     @property
     def gain(self) -> float:
-        """How many nats per token the music that was kept out has become likelier by."""
+        """Decrease of the held-out loss, in nats per token."""
         return self.before - self.after if self.changes else 0.0
 
     def applied(self, model: ReformerLM) -> ReformerLM:
-        """A copy of the model that it was learnt with, with the changes."""
+        """A copy of the model, which must be the one studied with, with the changes applied."""
         changed = copy.deepcopy(model)
         with torch.no_grad():
             for name, parameter in changed.named_parameters():
@@ -82,7 +82,7 @@ class Lesson:
 
 
 class Adam:
-    """Adam (arXiv 1412.6980). With its first step, torch's own loads torch's compiler: 150 MB, and some seconds."""
+    """Adam (arXiv 1412.6980, algorithm 1). Torch's own would load torch's compiler: 150 MB and some seconds."""
 
     def __init__(self, parameters: list[nn.Parameter]) -> None:
         self._parameters, self._num_steps = parameters, 0
@@ -90,7 +90,7 @@ class Adam:
 
     @torch.no_grad()
     def step(self, rate: float) -> None:
-        """Change the parameters by their gradients, and forget these."""
+        """Update the parameters from their gradients at this learning rate, and clear the gradients."""
         self._num_steps += 1
         of_mean, of_square = (1 - beta**self._num_steps for beta in BETAS)
         for parameter, mean, square in zip(self._parameters, self._means, self._squares, strict=True):
@@ -103,14 +103,14 @@ class Adam:
 
 
 class Study:
-    """Studies one piece; iterate over it for the progress, then take the `lesson`. Leaving it early keeps the best.
+    """Studies one piece: iterate over it for progress, then take `lesson`, the best so far if iteration ends early.
 
     Args:
-        model: not changed.
+        model: the model; it is not changed.
         ids: BOS and the tokens of the music before the cut.
         vocabulary: of the tokenizer.
-        steps: to take at most.
-        seed: decides rows and transpositions; same seed, same lesson.
+        steps: largest number of steps.
+        seed: seed of rows and transpositions; the same seed gives the same lesson.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class Study:
             yield StudyProgress((step + 1) / self._steps, before, now)
 
     def _row(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Inputs, targets and positions of a row from anywhere in the music, some of them transposed, int64 [1, R]."""
+        """Inputs, targets and positions of a row from a random place in the music, perhaps transposed; int64 [1, R]."""
         length = min(ROW, self._num_learnt - 1)
         begin = int(self._random.integers(0, self._num_learnt - length))
         tokens = self._ids[begin : begin + length + 1]
@@ -161,7 +161,7 @@ class Study:
 
     @torch.no_grad()
     def _kept_loss(self, model: ReformerLM) -> float:
-        """Nats per token of the music that is kept out, read with what precedes it."""
+        """Held-out loss in nats per token; the model also reads the music before the held-out part."""
         begin = max(0, len(self._ids) - 1 - ROW)
         row = torch.from_numpy(self._ids[begin:].astype(np.int64)).unsqueeze(0)
         tokens_BL, targets_BL, position_BL = self._as_row(row, begin)
@@ -170,7 +170,7 @@ class Study:
         return float(total / count)
 
     def _as_row(self, tokens: Tensor, begin: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Inputs, targets and positions of the music from token `begin` on, on the device of the model."""
+        """Inputs, targets and positions of tokens [1, R + 1] whose first is number `begin`, on the model's device."""
         tokens = tokens.to(next(self._model.parameters()).device)
         position = torch.arange(begin, begin + tokens.shape[1] - 1, device=tokens.device).unsqueeze(0)
         return tokens[:, :-1], tokens[:, 1:].clone(), position

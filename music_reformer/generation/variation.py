@@ -25,22 +25,22 @@ from music_reformer.midi.grammar import GrammarState
 from music_reformer.midi.stream import Note
 from music_reformer.midi.vocabulary import DRUMS
 
-# A stuck model could fill one bar for ever: past this many tokens in a bar, only tokens that move time on are allowed.
-# The densest REMI bar in a sample of POP909 has 276 tokens, in one of ASAP 366; the densest Parts bar of 3,360 pieces,
-# orchestras among them, has 788.
+# A stuck model could fill one bar for ever: past this many tokens in a bar, only tokens that advance time are allowed.
+# The densest REMI bar has 276 tokens in a sample of POP909, and 366 in one of ASAP; the densest Parts bar of 3,360
+# pieces, orchestral ones among them, has 788.
 MAX_TOKENS_PER_BAR = 2048
-# Added to the logits of notes that continue a repetition: 150 times rarer, and a bar has several notes.
+# Added to the logits of notes that continue a repetition: each becomes 150 times rarer, and a bar has several.
 REPETITION_LOGIT = -5.0
-# And to those of notes that continue a bar of which a part has played enough.
+# Added to the logits of notes that continue a bar that a part has played too often.
 MONOTONY_LOGIT = -3.0
 
 
 @dataclass(frozen=True, slots=True)
 class NewNote:
-    """A note just composed; times are in seconds from the beginning of the piece.
+    """A newly composed note; times are in seconds from the beginning of the piece.
 
     Attributes:
-        track: index, in the finished score, of the track that it is written to.
+        track: index of its track in the finished score.
     """
 
     variation: int
@@ -109,14 +109,14 @@ class Variation:
         return mask
 
     def lean(self, logits_V: np.ndarray, allowed_V: np.ndarray) -> None:
-        """Change logits in place: against repeated bars and what does not suit the piece, towards what is asked for.
+        """Adjust logits in place: lower repetitions and what does not suit the piece, raise what is requested.
 
         Args:
-            logits_V: of the model.
-            allowed_V: tokens that may come next.
+            logits_V: the model's logits, float32.
+            allowed_V: tokens that may come next, bool.
         """
         closes = self.closing is not None and self.closing.active
-        is_planned = closes or self._returns  # which says enough about how the bar is to be
+        is_planned = closes or self._returns  # a plan that needs no further guidance
         if not closes and not self._returns_exactly:
             self._lean_against_repetition(logits_V)
         by_pitch_class = self.chords is None or self.chords.chord is None
@@ -133,7 +133,7 @@ class Variation:
             self.leaving.keep(logits_V, allowed_V)
 
     def _lean_against_repetition(self, logits_V: np.ndarray) -> None:
-        """Lower, in place, what would go on with a repetition, but for what returns because the piece had it so."""
+        """Lower, in place, the logits of notes that continue a repetition, except for notes of a returning bar."""
         for guard, logit in ((self.repetition_guard, REPETITION_LOGIT), (self.monotony_guard, MONOTONY_LOGIT)):
             repeating = guard.repeating() if guard is not None else []
             if repeating and self.recall is not None:
@@ -143,19 +143,19 @@ class Variation:
 
     @property
     def _returns(self) -> bool:
-        """Whether the current bar is one of the piece that comes again."""
+        """Whether a bar of the piece returns in the current bar."""
         return self.recall is not None and self.recall.active
 
     @property
     def _returns_exactly(self) -> bool:
-        """Whether it comes again as it was, whoever rests in it."""
+        """Whether it returns unchanged, apart from parts that rest."""
         return self.recall is not None and self.recall.is_exact
 
     def take(self, token: int) -> None:
-        """Append a token. The variation is finished when the length is reached and all its notes have ended."""
+        """Append a token. The variation is finished once the length is reached and all its notes have ended."""
         state = self.state
         told = self.reminder.take(token) if self.reminder is not None else []
-        # Names stand in front of a bar line, directions after it.
+        # Names precede the bar line, directions follow it.
         self.unread += [token, *told] if isinstance(self.reminder, Director) else [*told, token]
         followers = (
             *(self.repetition_guard, self.monotony_guard, self.polyphony_guard),
@@ -166,13 +166,13 @@ class Variation:
                 follower.take(token)
         is_given = self.given is not None and self.given.wrote_one
         for note in state.advance(token):
-            if not is_given:  # which stands in the piece already
+            if not is_given:  # a locked note is already in the piece
                 self._keep(note)
         if state.bar != self._bar:
             self._bar, self._tokens_in_bar = state.bar, 0
         self._tokens_in_bar += 1
         if state.tick >= self.end:
-            state.closing = True  # where notes are pairs, the model still ends those that sound
+            state.closing = True  # if note ends are events, the model still ends sounding notes
             if not state.sounds_since(self.prompt.cut_grid):
                 self.finished = True
             elif state.tick >= self.end + state.ticks_per_bar:
@@ -181,8 +181,8 @@ class Variation:
                 self.finished = True
 
     def _keep(self, note: Note) -> None:
-        # Where note ends are events, the stream also ends notes of the prompt: those are not new. And where a bar is
-        # written part after part, the last one is written whole.
+        # If note ends are events, the stream also ends notes of the prompt, which are not new. If bars are written part
+        # by part, the last bar is written whole, beyond the requested end.
         if self.prompt.cut_grid <= note.start_tick < self.end:
             self.notes.append(note)
             # The same key cannot be struck again at the same moment.
@@ -199,7 +199,7 @@ class Variation:
         return self.state.tick < self.end
 
     def fresh_notes(self) -> list[NewNote]:
-        """Notes decoded since the last call; where a bar is written part after part, those of complete bars."""
+        """Notes decoded since the last call; in encodings that write a bar part by part, only of complete bars."""
         fresh = self.notes[self._num_told :]
         if self.state.vocabulary.part_by_part and not self.finished:
             fresh = [note for note in fresh if note.start_tick < self.state.tick]
