@@ -31,7 +31,7 @@ from music_reformer.midi.retiming import on_its_beats
 from music_reformer.midi.score import MAX_BYTES, clean_upload, read_bytes, read_score
 from music_reformer.midi.sheet import as_midi
 from music_reformer.midi.splice import Writer
-from music_reformer.midi.vocabulary import is_meant
+from music_reformer.midi.vocabulary import is_selected
 
 Watch = Callable[[Job, SessionProgress], None]
 
@@ -229,7 +229,7 @@ def _new_notes(session: Session, composed: symusic.Score) -> Notes:
     prompt, new = session.prompt, composed.copy()
     for index, track in enumerate(new.tracks):
         locked = {(tick, pitch) for number, tick, pitch in prompt.locked if number == index}
-        is_new = is_meant(track, index, programs=prompt.missing, tracks=prompt.missing_tracks)
+        is_new = is_selected(track, index, programs=prompt.missing, tracks=prompt.missing_tracks)
         track.notes.filter(lambda note, new=is_new, old=locked: new and (note.time, note.pitch) not in old)
     clean = clean_upload(new)
     return Notes.of(clean).between(

@@ -20,7 +20,7 @@ from music_reformer.evaluation.passages import STEPS_PER_BEAT, KnownPassages, li
 from music_reformer.evaluation.ranking import ranked
 from music_reformer.evaluation.reasons import reasons
 from music_reformer.midi.score import with_likely_metre
-from music_reformer.midi.vocabulary import is_meant
+from music_reformer.midi.vocabulary import is_selected
 
 MAX_NOTES = 50_000  # of a piece in which passages are looked for: those next to the new ones
 
@@ -102,7 +102,7 @@ def _parts(score: symusic.Score, span: NewMusic) -> tuple[Notes, Notes, Notes]:
     players.tracks = [
         track
         for index, track in enumerate(players.tracks)
-        if is_meant(track, index, programs=span.programs, tracks=span.tracks)
+        if is_selected(track, index, programs=span.programs, tracks=span.tracks)
     ]
     notes = Notes.of(players)
     tick = np.rint(notes.onset_beats * score.ticks_per_quarter)

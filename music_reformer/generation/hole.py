@@ -31,7 +31,7 @@ from music_reformer.midi.parts_reader import Part, PartsReader, reader_for
 from music_reformer.midi.played import Feel, as_written
 from music_reformer.midi.score import bar_starts, clean_upload, metres, seconds_at
 from music_reformer.midi.tokenizer import MusicTokenizer
-from music_reformer.midi.vocabulary import is_meant, program_of
+from music_reformer.midi.vocabulary import is_selected, program_of
 
 
 def read_hole(score: symusic.Score, request: Request, *, tokenizer: MusicTokenizer, max_tokens: int) -> Prompt:
@@ -127,7 +127,7 @@ def _locked(
         notes = score.tracks[track].notes if track < len(score.tracks) else ()
         is_there = any(note.time == tick and note.pitch == pitch for note in notes)
         require(is_there, f"locked: the piece has no note of pitch {pitch} at tick {tick} of track {track}")
-        if tick in hole and is_meant(score.tracks[track], track, programs=missing, tracks=recast.tracks):
+        if tick in hole and is_selected(score.tracks[track], track, programs=missing, tracks=recast.tracks):
             found.add((track, tick, pitch))
     return frozenset(found)
 

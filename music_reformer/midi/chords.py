@@ -143,7 +143,7 @@ def changes(harmony: Harmony) -> list[tuple[int, Chord]]:
 
 
 def _pitch_class(name: str) -> int:
-    """Of a note name such as "Eb"."""
+    """Pitch class of a note name such as "Eb"."""
     return (_NATURALS[name[0]] + name.count("#") - name.count("b")) % 12
 
 

@@ -13,7 +13,7 @@ from music_reformer.midi.key import Key
 from music_reformer.midi.score import DEFAULT_METRE, MAX_LIMITS, bar_starts, clean_upload, with_likely_metre
 from music_reformer.midi.smf import read_file, stuck_notes
 from music_reformer.midi.stream import DEFAULT_TEMPO
-from music_reformer.midi.vocabulary import DRUMS, is_meant, program_of
+from music_reformer.midi.vocabulary import DRUMS, is_selected, program_of
 
 TICKS_PER_QUARTER = 480  # of a blank score
 SUSTAIN = 64  # number of the controller
@@ -141,14 +141,18 @@ def without_notes(
     tracks: Collection[int] = (),
     locked: Collection[tuple[int, int, int]] = (),
 ) -> symusic.Score:
-    """A copy without the notes that begin from tick `begin` to before `end`, of these instruments (none: of all).
+    """A copy without the notes of some tracks that begin between two ticks.
 
-    Of these, the tracks with some indices alone may be meant (none: all), and single notes stay: those that are
-    `locked`, by track, tick and pitch.
+    Args:
+        score: not changed.
+        begin, end: first tick, and the tick after the last.
+        programs: instruments whose notes are removed, -1 for drums; empty: all.
+        tracks: indices of the tracks of these instruments whose notes are removed; empty: all.
+        locked: notes that stay, as (track, tick, pitch).
     """
     kept = score.copy()
     for index, track in enumerate(kept.tracks):
-        if is_meant(track, index, programs=programs, tracks=tracks):
+        if is_selected(track, index, programs=programs, tracks=tracks):
             track.notes = type(track.notes)(
                 [
                     note
@@ -160,7 +164,7 @@ def without_notes(
 
 
 def with_metre(score: symusic.Score, tick: int, metre: tuple[int, int]) -> symusic.Score:
-    """A copy in the metre that is meant, and from `tick`, a bar line, in another; later changes of metre go."""
+    """A copy in the likely metre, and in `metre` from `tick`, a bar line; later changes of metre are dropped."""
     changed = with_likely_metre(score)
     kept = [each for each in changed.time_signatures if each.time < tick]
     changed.time_signatures = type(changed.time_signatures)([*kept, symusic.TimeSignature(tick, *metre)])
@@ -168,7 +172,7 @@ def with_metre(score: symusic.Score, tick: int, metre: tuple[int, int]) -> symus
 
 
 def with_tempo(score: symusic.Score, tick: int, tempo: float) -> symusic.Score:
-    """A copy that goes on from `tick` in another tempo (quarters a minute); later changes of tempo go."""
+    """A copy in another tempo (quarters per minute) from `tick` on; later changes of tempo are dropped."""
     changed = score.copy()
     kept = [each for each in score.tempos if each.time < tick]
     changed.tempos = type(score.tempos)([*kept, symusic.Tempo(tick, tempo)])

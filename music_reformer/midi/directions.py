@@ -1,11 +1,11 @@
-"""Directions: tokens after a bar line that say what the coming bars are to be like (Parts encoding).
+"""Directions: tokens after a bar line that describe the bars to come (Parts encoding).
 
     Bar_4/4 Directions Key_9 EndsIn_8 Program_40 Density_8 Register_9 Polyphony_0 Program_0 Music  Program_40 ...
 
-They hold until the next ones. They may tell the key, and in how many bars the piece ends. The parts that are named are
-those that play; each may say how dense it is, where it lies and how many of its notes sound at once. In training,
+Directions hold until the next ones. They may state the key, and in how many bars the piece ends. The named parts are
+those that play; for each, density, register and the number of notes sounding at once may be given. In training,
 directions describe the bars that follow, and each kind is given or left out at random, so that each can be left to the
-model. They are never predicted: the model is told them, by `Vocabulary.is_given`.
+model. They are input only, never predicted (`Vocabulary.is_given`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ UNTOLD = 0.3
 
 @dataclass(frozen=True)
 class PartDirection:
-    """What a part is to be like; None: as the model likes.
+    """How a part should play; levels that are None are left to the model.
 
     Attributes:
         part: program (-1 for drums) and number among the tracks of that program.
@@ -44,7 +44,7 @@ class PartDirection:
     polyphony: int | None = None
 
     def shifted(self, steps: Mapping[str, int]) -> PartDirection:
-        """The direction with every level, by its name, so many steps higher, as far as there are levels."""
+        """The direction with levels raised by so many steps, by their names, as far as there are levels."""
 
         def moved(kind: str) -> int | None:
             level = getattr(self, kind)
@@ -55,12 +55,12 @@ class PartDirection:
 
 @dataclass(frozen=True)
 class Directions:
-    """What some bars are to be like.
+    """A description of some bars.
 
     Attributes:
-        parts: who plays; None: whoever the model likes.
-        ends_in: bars until the end of the piece, at most `MAX_COUNT`; None: that is open.
-        key: of most of the bars; None: as the model likes.
+        parts: the parts that play; None: the model decides.
+        ends_in: bars until the end of the piece, at most `MAX_COUNT`; None: open.
+        key: key of most of the bars; None: the model decides.
     """
 
     parts: tuple[PartDirection, ...] | None = None
@@ -68,7 +68,7 @@ class Directions:
     key: Key | None = None
 
     def tokens(self, vocabulary: Vocabulary) -> list[int]:
-        """The token ids, to be written after a bar line; none where there is nothing to say."""
+        """The token ids, to be written after a bar line; none if nothing is given."""
         if self == Directions():
             return []
         ids = vocabulary.ids
@@ -160,11 +160,11 @@ def _keys(notes: StreamNotes, section_of: NDArray[np.int64], num_sections: int) 
 
 
 def _sounding_at_once(notes: StreamNotes, cell: NDArray[np.int64], size: int) -> NDArray[np.float64]:
-    """Notes that sound at once in the mean over the time in which any does, of each group of notes (`cell`), [size]."""
+    """Mean number of notes that sound at once while any does, for each group of notes (`cell`), [size]."""
     begin = (np.cumsum(notes.bar_lengths) - notes.bar_lengths)[notes.bar] + notes.position
     order = np.lexsort((begin, cell))
     begin, cell, end = begin[order], cell[order], (begin + notes.duration)[order]
-    # When the notes before it in its group have ended: groups are kept apart by adding more than any time to each.
+    # When a group's earlier notes have ended: each group's times are offset by more than any time, to keep them apart.
     apart = cell * (int(end.max(initial=0)) + 1)
     ended = np.concatenate([[0], np.maximum.accumulate(end + apart)[:-1]]) - apart
     busy = np.bincount(cell, weights=np.maximum(0, end - np.maximum(begin, ended)), minlength=size)
@@ -185,9 +185,9 @@ def with_directions(
 
 
 def leave_out(directions: Directions, kinds: frozenset[str], random: np.random.Generator) -> Directions:
-    """Directions of some of the `DIRECTION_KINDS` alone.
+    """Directions reduced to some of the `DIRECTION_KINDS`.
 
-    What a part is to be like is left out once more with a chance of `UNTOLD`, each by itself.
+    Of those, each level of each part is left out with probability `UNTOLD`, independently.
     """
     parts = None
     if directions.parts is not None and "parts" in kinds:

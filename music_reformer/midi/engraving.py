@@ -1,8 +1,8 @@
 """Engraves a piece: its bars as systems of SVG, from our own MusicXML, by Verovio.
 
-A long piece takes long, so it is engraved in stretches: each call writes the bars from one on, as many as are soon
-done, and says where the next one begins. A system that a stretch ends in the middle of is left to the next, so that
-the lines are the same as if the whole piece were engraved at once.
+A long piece is engraved in stretches: each call engraves as many bars from a given one on as can be done quickly, and
+returns the bar at which the next stretch begins. A system left incomplete at the end of a stretch is left to the next
+one, so that lines break as if the whole piece were engraved at once.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ def engraved(
     Args:
         midi: the piece; it is not trusted.
         name: what messages call it.
-        bar: with which the stretch begins.
-        width: of a system, in staff spaces.
-        seconds, cpu_seconds, megabytes: time and memory that it may take.
+        bar: first bar of the stretch, counted from 0.
+        width: width of a system, in staff spaces.
+        seconds, cpu_seconds, megabytes: limits on time and memory.
 
     Raises:
-        UserError: there is no such bar, there are too many notes, or it took more than the limits.
+        UserError: there is no such bar, there are too many notes, or engraving exceeded a limit.
     """
     return run_limited(
         engrave,

@@ -1,12 +1,12 @@
-"""Processes that are forked from a small one, for a server whose own threads and memory no fork should copy.
+"""Forks worker processes from a small helper process, for a server whose own threads and memory must not be forked.
 
-Importing what reads a MIDI file takes a quarter of a second, and forking a process that has imported it takes
-milliseconds. `Forks` starts such a process, `serve_forks` is what runs in it: it has one thread, is sent two sockets at
-a time, and forks a process that works on the first; over the second it tells how this process ended. It never reads
-what they work on.
+Importing the MIDI reader takes a quarter of a second; forking a process that has imported it takes milliseconds.
+`Forks` starts such a helper, and `serve_forks` is its main loop. The helper has one thread. For each job it receives
+two sockets and forks a worker: the worker talks to the server over the first, and the helper reports the worker's exit
+status over the second. The helper never reads the untrusted data.
 
-Forked processes share one layout of memory. When one of them crashes, a process with another layout takes over, so that
-a file which is made to attack the reader cannot try one address after another. Linux only.
+Forked workers share the helper's memory layout. When one crashes, a new helper with another layout takes over, so that
+a file made to attack the reader cannot try one address after another. Linux only.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-CODE = struct.Struct(">i")  # how a process ended, as `os.waitstatus_to_exitcode` tells it
+CODE = struct.Struct(">i")  # exit status of a worker, as of `os.waitstatus_to_exitcode`
 CHUNK = 2**20  # bytes
-PATIENCE = 1.0  # seconds for a small process to end
-# By what a process ends that exceeds a limit, or is no longer waited for. Any other signal is a crash.
+PATIENCE = 1.0  # seconds for a helper to end by itself
+# Signals that end workers that exceed a limit or are no longer waited for, as exit codes. Any other signal is a crash.
 EXPECTED = tuple(-getattr(signal, name, 0) for name in ("SIGXCPU", "SIGKILL"))
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A process that has ended.
+    """A worker process that has ended.
 
     Attributes:
-        code: its exit code; negative: the signal that ended it.
-        output: what it wrote.
+        code: its exit code; if negative, minus the signal that ended it.
+        output: the bytes that it wrote.
     """
 
     code: int
@@ -46,7 +46,7 @@ class Ended:
 
 
 def can_fork() -> bool:
-    """Whether this system has what `serve_forks` uses."""
+    """Whether this system supports `serve_forks`."""
     if sys.platform != "linux" or not hasattr(os, "pidfd_open"):
         return False
     with contextlib.suppress(OSError):
@@ -56,11 +56,11 @@ def can_fork() -> bool:
 
 
 class Forks:
-    """The small process, as others see it; any thread may use it.
+    """A helper process, seen from the server; any thread may use it.
 
     Args:
-        command: calls `serve_forks` with its standard input.
-        environment: variables of the process.
+        command: command line of a program that calls `serve_forks` with its standard input.
+        environment: environment variables of the helper.
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -69,18 +69,18 @@ class Forks:
         self._process, self._line = self._started()
 
     def run(self, data: bytes, *, seconds: float, most: int) -> Ended | None:
-        """What becomes of a process that is given `data`; None: no process could be forked.
+        """Run a worker on `data`; returns how it ended, or None if no worker could be forked.
 
         Args:
-            data: what it is to read.
-            seconds: for which it is waited for; then it is killed.
-            most: bytes of its output that are read.
+            data: the worker's input.
+            seconds: limit on wall time, after which the worker is killed.
+            most: largest number of bytes of output to read.
 
         Raises:
-            TimeoutError: it took longer.
+            TimeoutError: the worker took longer.
         """
         deadline = time.monotonic() + seconds
-        # As the block ends, the sockets close, and the small process kills whoever still works.
+        # When the block ends, the sockets close, and the helper kills the worker if it is still running.
         with _pair() as (connection, its_connection), _pair() as (state, its_state):
             with self._lock:
                 line = self._line
@@ -97,7 +97,7 @@ class Forks:
         return ended
 
     def close(self) -> None:
-        """End the small process, and all that it has forked."""
+        """End the helper and its workers."""
         with self._lock:
             self._is_closed = True
             self._end()
@@ -111,7 +111,7 @@ class Forks:
             self._process.wait()
 
     def _replace(self, line: socket.socket) -> None:
-        """Have another process take over from the one at the end of `line`, unless that has been done."""
+        """Replace the helper at the other end of `line`, unless that has been done already."""
         with self._lock:
             if self._line is line and not self._is_closed:
                 self._end()
@@ -138,7 +138,7 @@ def _pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 def _exchanged(connection: socket.socket, data: bytes, *, deadline: float, most: int) -> bytes:
-    """What comes back when `data` is sent, `most` bytes of it; raises `TimeoutError` at the deadline."""
+    """Send `data` and return the answer, at most `most` bytes; raises `TimeoutError` at the deadline."""
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has ended early
         connection.settimeout(_left(deadline))
         connection.sendall(data)
@@ -155,7 +155,7 @@ def _exchanged(connection: socket.socket, data: bytes, *, deadline: float, most:
 
 
 def _left(deadline: float) -> float:
-    """Seconds until a deadline. Raises `TimeoutError` if there are none."""
+    """Seconds until a deadline. Raises `TimeoutError` if it has passed."""
     left = deadline - time.monotonic()
     if left <= 0:
         raise TimeoutError
@@ -164,7 +164,7 @@ def _left(deadline: float) -> float:
 
 @dataclass(frozen=True)
 class _Running:
-    """A forked process: its number, a descriptor that tells its end, and the socket over which its end is told."""
+    """A worker: its process id, a descriptor (pidfd) that signals its end, and the socket for its exit status."""
 
     number: int
     descriptor: int
@@ -172,13 +172,13 @@ class _Running:
 
 
 def serve_forks(line: socket.socket, work: Callable[[socket.socket], int]) -> None:
-    """Fork a process for each pair of sockets that comes over the line, until the line closes; then kill them.
+    """Fork a worker for each pair of sockets received over the line; when the line closes, kill the workers and return.
 
     Args:
-        line: the other end is that of a `Forks`.
-        work: what a forked process does with its connection; returns its exit code.
+        line: socket whose other end belongs to a `Forks`.
+        work: called in the worker with its connection; returns the worker's exit code.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the server ends this one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches this process, too, but the server decides its end
     running: dict[int, _Running] = {}
     with selectors.DefaultSelector() as selector:
         selector.register(line, selectors.EVENT_READ)
@@ -193,7 +193,7 @@ def serve_forks(line: socket.socket, work: Callable[[socket.socket], int]) -> No
                 elif process.number in running and key.fd == process.descriptor:
                     del running[process.number]
                     _tell_end(process, selector)
-                elif process.number in running:  # nobody waits for it any more
+                elif process.number in running:  # the server has closed its end: nobody waits for this worker
                     selector.unregister(process.state)
                     signal.pidfd_send_signal(process.descriptor, signal.SIGKILL)
 
@@ -204,7 +204,7 @@ def _fork_next(
     selector: selectors.BaseSelector,
     running: dict[int, _Running],
 ) -> bool:
-    """Fork the process that is asked for next; returns False where the line has been closed."""
+    """Fork the next requested worker; returns False if the line has been closed."""
     message, descriptors, _, _ = socket.recv_fds(line, 1, 2)
     if not message:
         return False
@@ -225,7 +225,7 @@ def _fork_next(
 
 
 def _work_and_exit(connection: socket.socket, work: Callable[[socket.socket], int]) -> Any:
-    """Work, in the forked process, with nothing open but the connection; never returns."""
+    """Run in the worker: call `work` with nothing open but the connection, then exit; never returns."""
     code = 1
     try:
         os.dup2(connection.fileno(), 0)  # in place of the line
@@ -237,9 +237,9 @@ def _work_and_exit(connection: socket.socket, work: Callable[[socket.socket], in
 
 
 def _tell_end(process: _Running, selector: selectors.BaseSelector) -> None:
-    """Tell how a process ended, and forget it."""
+    """Report a worker's exit status, and forget it."""
     _, status = os.waitpid(process.number, 0)
-    with contextlib.suppress(OSError):  # nobody listens
+    with contextlib.suppress(OSError):  # the server may have stopped waiting
         process.state.send(CODE.pack(os.waitstatus_to_exitcode(status)))
     for source in (process.descriptor, process.state):
         with contextlib.suppress(KeyError):

@@ -88,15 +88,18 @@ def sections_of(score: symusic.Score, weights: FormWeights | None = None) -> lis
 
 
 def bar_contents(score: symusic.Score) -> list[NDArray[np.float64]]:
-    """What each bar holds: all notes by place and pitch class, [B, SLOTS * 12]; the highest notes so; harmony, [B, 12];
-    and the highest pitch that begins at each place, -1 where none does, [B, SLOTS].
+    """The contents of each bar, for comparison.
+
+    Returns:
+        All notes by place and pitch class, [B, SLOTS * 12]; the highest notes in the same form; sounding time by pitch
+        class, [B, 12]; and the highest pitch that begins at each place, -1 if none does, [B, SLOTS].
     """
     beats, notes = beats_of(score), pitched_notes(score)
     ticks = beats.bar_ticks
     num_bars = len(ticks) - 1
     bar = np.clip(np.searchsorted(ticks, notes.onset, side="right") - 1, 0, num_bars - 1)
     place = np.rint((notes.onset - ticks[bar]) * SLOTS / (ticks[bar + 1] - ticks[bar])).astype(np.int64)
-    # Just before a bar line is on it.
+    # Notes just before a bar line are rounded onto it.
     bar, place = np.minimum(bar + place // SLOTS, num_bars - 1), place % SLOTS
     tone = notes.pitch % 12
     weight = np.sqrt(np.minimum((notes.end - notes.onset) / beats.ticks_per_quarter, 2.0))
@@ -136,9 +139,10 @@ def boundary_signs(contents: list[NDArray[np.float64]], likeness: NDArray[np.flo
 
 
 def _repetitions(likeness: NDArray[np.float64], length: int) -> NDArray[np.float64]:
-    """How well `length` bars from each bar on, and those before it, are repeated elsewhere, [4, B].
+    """Signs of repetition of `length` bars, [4, B].
 
-    Third and fourth: by how much that is better than the bar before the repeated ones, and the bar after them.
+    How well the bars from each bar on, and the bars before it, are repeated elsewhere; then by how much better the
+    former are repeated than the bar before them, and the latter than the bar after them.
     """
     num_bars = len(likeness)
     signs = np.full((4, num_bars), NO_REPETITION)
@@ -189,9 +193,10 @@ def _novelty(likeness: NDArray[np.float64], width: int) -> NDArray[np.float64]:
 
 
 def _melody_edges(top: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Share of the bar before without notes of the melody at its end, and of each bar at its beginning, [B] each.
+    """Lengths of the melody's rests around each bar line, as shares of a bar, [B] each.
 
-    The melody is what begins in the higher half of the highest notes.
+    The first is the rest at the end of the bar before, the second the rest at the beginning of the bar. Melody notes
+    are the highest ones at their place that are not below the median of all such.
     """
     heard = top[top >= 0]
     high = top >= (np.median(heard) if len(heard) else 0)
@@ -202,7 +207,7 @@ def _melody_edges(top: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArra
 
 
 def _texture_change(everything: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How much the number of notes differs between four bars before and after, as a logarithm, [B]."""
+    """Absolute difference in the mean log number of notes between the four bars before and after, [B]."""
     num_bars = len(everything)
     sums = np.concatenate([[0.0], np.cumsum(np.log1p((everything > 0).sum(axis=1)))])
     bar = np.arange(1, num_bars)

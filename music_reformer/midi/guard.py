@@ -1,7 +1,7 @@
 """Reads an untrusted MIDI file in a separate process, with limits on time and memory.
 
-The calling process never parses the uploaded bytes. It receives the unwrapped MIDI file, and the bytes that
-`smf.normalised` made of it, which the other process has checked against `Limits`.
+The calling process never parses the uploaded bytes. It receives the unwrapped MIDI file and its normalised bytes
+(`smf.normalised`), which the other process has checked against `Limits`.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from music_reformer.midi.score import UPLOAD_LIMITS, Limits, parse, read_bytes, 
 from music_reformer.midi.sheet import as_midi
 from music_reformer.midi.smf import FileLimits, normalised, read_file
 
-# How files begin that may hold MIDI: plain, RIFF, gzip.
+# First bytes of files that may hold MIDI: plain, RIFF, gzip.
 BEGINNINGS = (b"MThd", b"RIFF", b"\x1f\x8b")
 PARTS = ">6I"  # sizes of the parts of an answer
-KEPT_BYTES = 50_000_000  # normalised bytes that are remembered, of the files read last
+KEPT_BYTES = 50_000_000  # size of the cache of normalised bytes
 
 
 @dataclass(frozen=True)
 class Opened:
-    """An untrusted file that has been read and can be used.
+    """An untrusted file that has been checked and can be used.
 
     Attributes:
-        midi: the plain MIDI file; where its bars were found in the music, with these bars.
-        plain: the same, as `smf.normalised` writes it.
-        roll: its piano roll (`roll_json`), in the metre that is meant.
+        midi: the plain MIDI file, with bars found in its music if it was not played to its own.
+        plain: the same file, normalised (`smf.normalised`).
+        roll: its piano roll (`roll_json`), in the likely metre (`score.with_likely_metre`).
         outline: its chords and sections (`outline_json`).
         notices: a clause for each fault that was repaired.
-        as_sent: the plain MIDI file with its own bars, where `midi` has others; else None.
+        as_sent: the plain MIDI file with its own bars, if those of `midi` differ; otherwise None.
     """
 
     midi: bytes
@@ -55,7 +55,7 @@ class Opened:
 
 
 class _Kept:
-    """Normalised bytes of the files read last, by the hash of the file: composing on a piece reads it again."""
+    """Cache of normalised bytes by the hash of the file, because composing on a piece reads it again."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -92,15 +92,15 @@ def open_guarded(
 
     Args:
         source: path or bytes.
-        name: what to call it in messages; None: its file name.
-        limits: the most that is read.
-        finds_beats: lay the bars of played music where the music has them (`retiming.py`).
-        seconds: wall time that it may take.
-        cpu_seconds: time that it may take on a processor.
-        megabytes: memory that it may take.
+        name: name of the file in messages; None: its file name.
+        limits: limits on the file's size and content.
+        finds_beats: move the bars of played music to where its beats are (`retiming.py`).
+        seconds: limit on wall time.
+        cpu_seconds: limit on processor time.
+        megabytes: limit on memory.
 
     Raises:
-        UserError: as `read_score`, or it took more than the limits.
+        UserError: as in `read_score`, or reading exceeded a limit.
     """
     name = name or ("the MIDI data" if isinstance(source, bytes) else Path(source).name)
     sent = read_bytes(source, name, limits.file.max_bytes)
@@ -128,7 +128,7 @@ def open_guarded(
 def read_score_guarded(
     source: str | Path | bytes, *, name: str | None = None, limits: Limits = UPLOAD_LIMITS, **cost: Any
 ) -> symusic.Score:
-    """`read_score` for untrusted files; arguments and errors as of `open_guarded`."""
+    """`read_score` for untrusted files; arguments and errors as in `open_guarded`."""
     name = name or ("the MIDI data" if isinstance(source, bytes) else Path(source).name)
     data = read_bytes(source, name, limits.file.max_bytes)
     plain = _kept.get(data)
@@ -138,15 +138,19 @@ def read_score_guarded(
 
 
 def get_ready() -> None:
-    """Load what `_open` needs, for the processes that are forked from this one."""
+    """Load what `_open` needs, so that forked processes share it."""
     import numpy.ma  # noqa: F401 - `np.unique` would load it for each file
 
     fitted()
 
 
 def _open(data: bytes, name: str, settings_json: str) -> bytes:
-    """The answer of the other process: the plain file (empty: `data` is plain), its normalised bytes (empty: those of
-    the plain file), the piano roll, the outline, the notices, and the plain file as it was sent (empty: the first).
+    """Run in the limited process: read, check and normalise a file.
+
+    Returns:
+        Six parts, packed (`_packed`): the plain file (empty if it is `data`), its normalised bytes (empty if they are
+        the plain file), the piano roll, the outline, the notices as JSON, and the plain file with its own bars (empty
+        unless new bars were found).
     """
     given = json.loads(settings_json)
     finds_beats = given.pop("finds_beats")
@@ -166,12 +170,12 @@ def _open(data: bytes, name: str, settings_json: str) -> bytes:
 
 
 def _packed(*parts: bytes) -> bytes:
-    """The parts of an answer in one, with their sizes in front."""
+    """Join the parts of an answer, preceded by their sizes."""
     return struct.pack(PARTS, *map(len, parts)) + b"".join(parts)
 
 
 def _unpacked(answer: bytes) -> list[bytes]:
-    """The parts that `_packed` put together."""
+    """Split what `_packed` joined."""
     parts, begin = [], struct.calcsize(PARTS)
     for size in struct.unpack(PARTS, answer[:begin]):
         parts.append(answer[begin : begin + size])

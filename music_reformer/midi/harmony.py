@@ -38,16 +38,16 @@ class HarmonyWeights:
     """The fitted scores.
 
     Attributes:
-        chord: of a pitch class that sounds through the beat, by feature, semitones above the root, and quality, float
-            [F, 12, Q].
-        quality: of each quality whatever sounds, [Q].
-        silence: of no chord: of all that sounds, by feature, and whatever sounds, [F + 1].
-        stay: of the same chord going on, by strength of the beat, [S].
-        change: of a new chord, by semitones from the old root to the new one, old quality and new quality, [12, Q, Q].
-        leave, enter: of a change from a chord to none and from none to a chord.
-        bass: of a pitch class as the bass by its semitones above the root and the quality of the chord, [12, Q].
-        bass_sounds: of a pitch class that is the lowest one throughout the beat.
-        bass_stays: of the same bass going on under the same chord.
+        chord: score of a pitch class that sounds throughout the beat, by feature, semitones above the root, and
+            quality, float [F, 12, Q].
+        quality: score of each quality, whatever sounds, [Q].
+        silence: scores of no chord: by feature, for everything that sounds, and last a constant, [F + 1].
+        stay: score of keeping the chord, by strength of the beat, [S].
+        change: score of a new chord, by semitones from old root to new, old quality and new quality, [12, Q, Q].
+        leave, enter: scores of changes from a chord to none and from none to a chord.
+        bass: score of a pitch class as the bass, by semitones above the root and quality of the chord, [12, Q].
+        bass_sounds: score of a bass that is the lowest pitch class throughout the beat.
+        bass_stays: score of keeping the bass under the same chord.
     """
 
     chord: NDArray[np.float64]

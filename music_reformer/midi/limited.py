@@ -1,8 +1,8 @@
 """Runs one of our functions on untrusted bytes, in a separate process with limits on time and memory.
 
-The process is not forked from this one, because the server that calls this has threads. It is started anew, or, within
-`forking`, forked from a small process that has been started for that. The function reads what the process is sent;
-what goes back is its result (exit code 0) or one sentence (exit code 1).
+The process is not forked from the caller, a server with threads. It is a fresh Python process or, within `forking`, a
+fork of a small helper process (`forks.py`). It receives the data, and sends back the function's result (exit code 0) or
+the sentence of its `UserError` (exit code 1).
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from music_reformer.errors import UserError
 from music_reformer.midi.forks import Ended, Forks, can_fork, serve_forks
 
 OUT_OF_TIME = getattr(signal, "SIGXCPU", 0)
-HEAD = struct.Struct(">I")  # size of the order that precedes the data of a forked process
+HEAD = struct.Struct(">I")  # size of the order (function, limits, arguments) sent before the data to a forked process
 
-_forks: list[Forks] = []  # of the servers of this process; the newest is used
+_forks: list[Forks] = []  # helper processes of open `forking` blocks; the newest is used
 
 
 @contextlib.contextmanager
 def forking(get_ready: str) -> Iterator[None]:
-    """Within the block, limited processes are forked from one that has imported what they need, where that can be.
+    """Within the block, fork limited processes from a helper process that has done their imports, if possible.
 
     Args:
-        get_ready: "module:function" that is called in that process; this one does not import it.
+        get_ready: "module:function" to call in the helper process; the calling process does not import it.
     """
     if not can_fork():
         yield
@@ -61,17 +61,20 @@ def run_limited(
     cpu_seconds: int | None = None,
     megabytes: int,
 ) -> bytes:
-    """`work(data, *arguments)`, a function of a module, done in a process of its own.
+    """Call `work(data, *arguments)` in a process of its own, and return its result.
 
     Args:
-        name: what messages call the data.
-        doing: what is being done with it, such as "read".
+        work: a function at the top level of a module.
+        arguments: its arguments after the data.
+        data: untrusted bytes.
+        name: name of the data in messages.
+        doing: participle for messages, such as "read": "... took more than 60 seconds to be read".
         seconds: limit on wall time.
         cpu_seconds: limit on processor time, which is less than wall time on a busy machine; None: `seconds`.
         megabytes: limit on memory.
 
     Raises:
-        UserError: with the sentence of the function, or because it exceeded a limit.
+        UserError: raised by `work`, or the process exceeded a limit.
     """
     cpu_seconds = cpu_seconds or max(1, round(seconds))
     order = [_name(work), str(megabytes), str(cpu_seconds), *arguments]
@@ -93,7 +96,7 @@ def run_limited(
 
 
 def _forked(order: list[str], data: bytes, *, seconds: float, most: int) -> Ended | None:
-    """A forked process that has done what is ordered; None where none can be forked. Raises `TimeoutError`."""
+    """Run the order in a forked process; returns None if there is no helper process. Raises `TimeoutError`."""
     if not _forks:
         return None
     head = json.dumps(order).encode()
@@ -101,7 +104,7 @@ def _forked(order: list[str], data: bytes, *, seconds: float, most: int) -> Ende
 
 
 def _started_anew(order: list[str], data: bytes, *, seconds: float) -> Ended:
-    """A new process that has done what is ordered. Raises `TimeoutError`."""
+    """Run the order in a new process. Raises `TimeoutError`."""
     try:
         done = subprocess.run(
             _command(*order), input=data, capture_output=True, timeout=seconds, check=False, env=_environment()
@@ -112,13 +115,14 @@ def _started_anew(order: list[str], data: bytes, *, seconds: float) -> Ended:
 
 
 def _command(*arguments: str) -> list[str]:
-    """What runs this module in another process."""
+    """Command line that runs this module in another process."""
     return [sys.executable, "-m", "music_reformer.midi.limited", *arguments]
 
 
 def _environment() -> dict[str, str]:
-    """The package as this process found it, installed or in a checkout, wherever both were started. One thread: each
-    thread of a numerical library asks for memory of its own.
+    """Environment in which the child finds the same package, installed or in a checkout, from any working directory.
+
+    Numerical libraries get one thread, because each reserves memory of its own.
     """
     return {
         **os.environ,
@@ -133,28 +137,28 @@ def _name(function: Callable[..., Any]) -> str:
 
 
 def _named(name: str) -> Callable[..., Any]:
-    """The function that `_name` gave a name."""
+    """The function with this `_name`."""
     module, function = name.split(":")
     found: Callable[..., Any] = getattr(importlib.import_module(module), function)
     return found
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run in the child: do what is ordered, or with --fork, have others do it. Returns the exit code."""
+    """Run in the child: carry out the order, or with --fork, fork processes that do. Returns the exit code."""
     if arguments[0] != "--fork":
         return serve_limited(_named(arguments[0]), arguments[1:], sys.stdin.buffer.read, sys.stdout.buffer.write)
     _named(arguments[1])()
     gc.collect()
-    gc.freeze()  # or the first collection in a forked process would write to memory that both share
+    gc.freeze()  # otherwise the first collection in a forked process would copy the memory that both share
     serve_forks(socket.socket(fileno=0), _answer)
     return 0
 
 
 def _answer(connection: socket.socket) -> int:
-    """Do, in a forked process, what is ordered over its connection. Returns the exit code."""
+    """Carry out, in a forked process, the order sent over its connection. Returns the exit code."""
     head = connection.recv(HEAD.size, socket.MSG_WAITALL)
     work, *rest = json.loads(connection.recv(HEAD.unpack(head)[0], socket.MSG_WAITALL))
-    # Of the data, which follows, nothing has been read yet.
+    # The data follows the order; none of it has been read yet.
     return serve_limited(_named(work), rest, lambda: connection.makefile("rb").read(), connection.sendall)
 
 
@@ -164,13 +168,13 @@ def serve_limited(
     read: Callable[[], bytes],
     write: Callable[[bytes], Any],
 ) -> int:
-    """Run in the child: set the limits, write the result of `work` or its sentence, and return the exit code.
+    """Run in the child: set the limits, write the result of `work` or its error message, and return the exit code.
 
     Args:
-        work: is called with the data and the rest of the arguments.
-        arguments: megabytes, seconds of a processor, and the rest.
-        read: returns the data.
-        write: is given the result.
+        work: called with the data and the remaining arguments.
+        arguments: megabytes, seconds of processor time, and the arguments of `work`.
+        read: returns the data; called after the limits are set.
+        write: called with the result.
     """
     megabytes, cpu_seconds, *rest = arguments
     threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
@@ -186,13 +190,13 @@ def serve_limited(
 
 
 def limit_memory(megabytes: int) -> None:
-    """Limit the memory of this process to so many megabytes, where the system allows it."""
+    """Limit the memory of this process, if the system allows it."""
     _limit("RLIMIT_AS", megabytes * 2**20, None)
 
 
 def _limit(name: str, soft: int, hard: int | None) -> None:
     """Set a limit of this process; `hard` None leaves the hard limit as it is."""
-    # Windows has no limits, and macOS refuses to set RLIMIT_AS: there a file is read without a limit.
+    # Windows has no such limits, and macOS refuses RLIMIT_AS: there, files are read without a limit.
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
@@ -201,7 +205,7 @@ def _limit(name: str, soft: int, hard: int | None) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """End this process when its parent has ended, since nobody waits for the result then."""
+    """End this process when its parent has ended: then nobody waits for the result."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

@@ -29,10 +29,11 @@ from music_reformer.midi.voices import Voice, in_bars, note_values
 from music_reformer.midi.written import UNIT, WrittenBar, written_bars
 
 NOTATION_NOTES = 30_000  # less than a minute of work
-NOTATION_BARS = 20_000  # of all parts together; as much work if they are empty
+NOTATION_BARS = 20_000  # over all parts; empty bars take time, too
 # Parts that a bracket joins, by their programs.
 FAMILIES = (range(40, 44), range(56, 64), range(64, 80), VOICES)
-# A4 and its margins in millimetres; heights of a staff there, and of what stands between staves in staff heights.
+# Size of A4, its margins, and the normal, small and smallest height of a staff, in millimetres; distance from staff to
+# staff in staff heights.
 PAGE, MARGIN, STAFF, SMALL, SMALLEST, SPACED = (210, 297), 12, 6.5, 4.0, 3.0, 2.9
 
 
@@ -121,12 +122,12 @@ def xml_of(piece: WrittenPiece, span: range, *, title: str) -> tuple[bytes, Elem
 
 
 class _Frame:
-    """What all parts share, bar by bar: time and key signatures, tempo marks and numbers.
+    """The measures that all parts share: time and key signatures, tempo marks and bar numbers.
 
     Args:
-        bars: of the score.
-        keys: (index of a bar, key), the first at 0.
-        tempos: (index of a bar, quarters a minute).
+        bars: bars of the score.
+        keys: key signatures as (index of the bar, key), the first at bar 0.
+        tempos: tempo marks as (index of the bar, quarters per minute).
     """
 
     def __init__(

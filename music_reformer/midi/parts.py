@@ -8,8 +8,8 @@ each at most once. Within a part, time moves by `Position`, 24 to a quarter from
 hold until they change, and each `Pitch` is a complete note. Both are stated again in each bar of a part, so that bars
 and parts can be moved and removed without affecting the others.
 
-A bar names its metre. One that is shorter, because a metre begins before it is over, is followed by `Cut` and the
-position where it ends. Behind that come directions (`Directions` ... `Music`), tempos and chords, if there are any.
+A bar line names the metre. If the bar is shorter, because a new metre begins early, `Cut` and the position where it
+ends follow. Then come directions (`Directions` ... `Music`), tempos and chords, if there are any.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import symusic
 from music_reformer.midi.instruments import instrument_name
 from music_reformer.midi.score import bar_starts, last_tick, metres, seconds_at
 from music_reformer.midi.text import shown
-from music_reformer.midi.vocabulary import is_meant
+from music_reformer.midi.vocabulary import is_selected
 
 # With more beats than this only bar lines are drawn: such short beats could not be told apart.
 MAX_BEATS = 100_000
@@ -69,7 +69,7 @@ def roll_data(
     tracks = []
     playing = [(index, track) for index, track in enumerate(score.tracks) if len(track.notes)]
     for name, (index, track) in zip(_names([track for _, track in playing]), playing, strict=True):
-        since_new = first_new if is_meant(track, index, programs=programs, tracks=new_tracks) else np.inf
+        since_new = first_new if is_selected(track, index, programs=programs, tracks=new_tracks) else np.inf
         notes, ticks = _notes(score, track, since_new, until, {note[1:] for note in locked if note[0] == index})
         found = {
             "index": index,

@@ -127,7 +127,7 @@ def parse(data: bytes, name: str, limits: Limits) -> symusic.Score:
 
 
 def read_bytes(source: str | Path | bytes, name: str, max_bytes: int) -> bytes:
-    """The bytes of a file whose size is checked first; `name` is what messages call it."""
+    """Read a file after checking its size; `name` is its name in messages."""
     if isinstance(source, bytes):
         size, data = len(source), source
     else:
@@ -205,7 +205,7 @@ def clean_score(
 
 
 def with_likely_metre(score: symusic.Score) -> symusic.Score:
-    """A copy in the metre that is meant.
+    """A copy in the likely metre.
 
     A piece in which 1/4 is in force throughout comes from a program that knew the beats but not the metre (POP909
     does); it is read in 4/4, as that corpus is for training.
@@ -218,7 +218,7 @@ def with_likely_metre(score: symusic.Score) -> symusic.Score:
 
 
 def clean_upload(score: symusic.Score) -> symusic.Score:
-    """`clean_score` for uploaded files, in the metre that is probably meant."""
+    """`clean_score` for uploaded files, in the likely metre."""
     return clean_score(with_likely_metre(score))
 
 

@@ -48,7 +48,7 @@ class FileLimits:
 
 @dataclass(slots=True)
 class Event:
-    """One event of a track: `data` is its bytes without the time, its status byte always first.
+    """One event of a track: `data` is its bytes without the delta time, always with the status byte.
 
     `closes` marks an event that is not in the file: the end given to a note that never ends.
     """
@@ -59,7 +59,7 @@ class Event:
 
     @property
     def kind(self) -> int:
-        """Status without the channel; of system and meta events the whole status."""
+        """Status byte without the channel; for system and meta events, the whole byte."""
         status = self.data[0]
         return status & 0xF0 if status < 0xF0 else status
 
@@ -70,13 +70,13 @@ class Track:
 
     Attributes:
         ticks: from the start of the track.
-        statuses: with the channel; running status is written out.
-        first, second: data bytes, at most 127; 0 where there is none.
-        long: bytes of system and meta events by their index, the status first and the length as it stands.
-        end_tick: where the track ends.
-        has_clipped: a data byte was above 127.
-        is_plain: symusic reads these bytes the same way.
-        closings: ends of notes that never end, by the index of the event they come before.
+        statuses: status bytes with the channel; running status is written out.
+        first, second: data bytes, at most 127; 0 if there is none.
+        long: bytes of system and meta events by index, from the status byte on, with the length as in the file.
+        end_tick: tick at which the track ends.
+        has_clipped: whether a data byte was above 127.
+        is_plain: whether symusic reads these bytes the same way.
+        closings: ends given to notes that never end, by the index of the event that they precede.
         programs: changes of program made on the same channel by other tracks, by the index of the event they affect.
     """
 
@@ -92,7 +92,7 @@ class Track:
     programs: dict[int, Event] = field(default_factory=dict)
 
     def events(self) -> Iterator[Event]:
-        """Every event in order but the end of the track, and the closings among them."""
+        """Every event in order, except the end of the track, with the closings inserted."""
         rows = zip(self.ticks.tolist(), self.statuses.tolist(), self.first.tolist(), self.second.tolist(), strict=True)
         for index, (tick, status, first, second) in enumerate(rows):
             if index in self.closings:
@@ -123,10 +123,10 @@ class MidiFile:
     """A standard MIDI file of format 0 or 1.
 
     Attributes:
-        data: its bytes, out of their wrapping.
-        notices: a clause for each fault that was repaired, such as "2 notes never end".
-        is_plain: symusic reads `data` the same way.
-        bodies: where the body of each track chunk begins and ends in `data`.
+        data: its bytes, unwrapped from gzip and RIFF.
+        notices: a clause for each fault that was repaired, such as "notes without an end were ended".
+        is_plain: whether symusic reads `data` the same way.
+        bodies: indices in `data` where the body of each track chunk begins and ends.
     """
 
     data: bytes
@@ -139,7 +139,7 @@ class MidiFile:
 
 
 def without_suffix(path: PurePath) -> PurePath:
-    """A path without the ending of a file of music, both endings of `song.mid.gz`."""
+    """A path without the suffix of a music file; `song.mid.gz` loses both of its suffixes."""
     return path.with_suffix("").with_suffix("") if path.suffix.lower() == ".gz" else path.with_suffix("")
 
 
@@ -147,7 +147,7 @@ def unwrapped(data: bytes, name: str, max_bytes: int) -> bytes:
     """The plain MIDI file inside a gzip or RIFF (.rmi) file; other bytes are returned unchanged.
 
     Raises:
-        UserError: it does not contain one, or one of more than `max_bytes`.
+        UserError: it contains none, or one of more than `max_bytes`.
     """
     if data[:2] == b"\x1f\x8b":
         unpacker = zlib.decompressobj(wbits=31)
@@ -171,7 +171,12 @@ def unwrapped(data: bytes, name: str, max_bytes: int) -> bytes:
 
 
 def read_file(data: bytes, name: str, limits: FileLimits) -> MidiFile:
-    """Read a MIDI file, plain or wrapped; `name` is what messages call it.
+    """Read a MIDI file, plain or wrapped.
+
+    Args:
+        data: bytes of the file.
+        name: name of the file in messages.
+        limits: limits on its size.
 
     Raises:
         UserError: it is not MIDI, is damaged more than players tolerate, or exceeds the limits.
@@ -210,7 +215,7 @@ def read_file(data: bytes, name: str, limits: FileLimits) -> MidiFile:
 
 
 def normalised(file: MidiFile) -> bytes:
-    """The file in bytes that can be read in one way only: no system messages, no odd meta events, names in UTF-8."""
+    """The file as bytes without ambiguities: no system messages, no malformed meta events, names in UTF-8."""
     if file.is_plain:
         return file.data
     chunks = []
@@ -223,7 +228,7 @@ def normalised(file: MidiFile) -> bytes:
 
 
 def stuck_notes(file: MidiFile) -> set[tuple[int, int, int]]:
-    """(start, end, pitch) of each note that the file never ends; the end is the one that `read_file` added."""
+    """(start, end, pitch) of each note that the file never ends; the end is that given by `read_file`."""
     stuck = set()
     for track in file.tracks:
         starts: dict[tuple[int, int], list[int]] = defaultdict(list)  # by channel and pitch, of the notes that sound
@@ -246,7 +251,7 @@ def write_header(midi_format: int, num_tracks: int, ticks_per_quarter: int) -> b
 
 
 def write_track(events: Iterable[Event]) -> bytes:
-    """A track chunk of events in order of time; its end is added."""
+    """A track chunk from events in order of time; the end of the track is added."""
     body, now = bytearray(), 0
     for event in events:
         delta = event.tick - now
@@ -258,12 +263,12 @@ def write_track(events: Iterable[Event]) -> bytes:
 
 
 def tempo_event(tick: int, microseconds: int) -> Event:
-    """A change of tempo to so many microseconds a quarter."""
+    """A tempo event; `microseconds` per quarter."""
     return Event(tick, bytes([META, TEMPO, 3]) + min(microseconds, 0xFFFFFF).to_bytes(3, "big"))
 
 
 def metre_event(tick: int, beats: int, unit: int) -> Event:
-    """A change of metre; the unit is a power of two."""
+    """A time signature event; `unit` is a power of two."""
     return Event(tick, bytes([META, METRE, 4, beats, unit.bit_length() - 1, max(1, 96 // unit), 8]))
 
 
@@ -292,9 +297,9 @@ def _read_header(data: bytes, name: str) -> tuple[int, int, int, int]:
 
 
 def _track_chunks(data: bytes, place: int, name: str, most: int) -> tuple[list[tuple[int, int]], set[bytes]]:
-    """Where the bodies of the track chunks begin and end, and which kinds of other chunks were passed over.
+    """Begin and end of the bodies of the track chunks, and the kinds of other chunks that were skipped.
 
-    b"" stands for stray bytes.
+    The kind b"" stands for stray bytes.
     """
     bodies: list[tuple[int, int]] = []
     others: set[bytes] = set()
@@ -320,10 +325,10 @@ def _track_chunks(data: bytes, place: int, name: str, most: int) -> tuple[list[t
 
 
 def read_track(data: bytes, name: str = "the track", max_events: int = 10_000_000) -> Track:
-    """The events of a track chunk. Reading stops soon after `max_events`, so that the caller notices too many.
+    """Read the body of a track chunk. Reading stops soon after `max_events`; the caller has to check their number.
 
     Raises:
-        UserError: it is cut short, or holds bytes that are not an event.
+        UserError: the chunk is cut short, or contains bytes that are not an event.
     """
     scan = _Scan(data, max_events)
     try:
@@ -337,11 +342,13 @@ def read_track(data: bytes, name: str = "the track", max_events: int = 10_000_00
 
 @dataclass(frozen=True, slots=True)
 class EventSpan:
-    """Where an event stands in the bytes of a track chunk.
+    """The place of an event in the bytes of a track chunk.
 
     Attributes:
-        start: of its delta time.
-        body: of the event itself: of its status, or of its data where the status is running.
+        tick: tick of the event.
+        status: its status byte, also if the status is running.
+        start: index of its delta time.
+        body: index of its status byte or, if the status is running, of its data.
         end: index after it.
     """
 
@@ -353,7 +360,7 @@ class EventSpan:
 
 
 def read_spans(data: bytes) -> list[EventSpan]:
-    """Where each event of a track chunk stands, its end included, in a chunk that `read_track` has read."""
+    """The places of all events of a track chunk, its end included; only for chunks that `read_track` accepts."""
     spans: list[EventSpan] = []
     place = tick = running = 0
     while place < len(data):
@@ -410,7 +417,7 @@ class _Scan:
         """Fill the columns."""
         data, size = self.data, len(self.data)
         place = tick = running = 0
-        resumes = False  # a running status here goes on after a system or meta event
+        resumes = False  # whether a running status here would continue after a system or meta event
         while place < size and self.num_events <= self.max_events:
             stretch = None if self.by_event else _CHANNEL_EVENTS.match(data, place)
             if stretch is not None:
@@ -445,10 +452,10 @@ class _Scan:
         self.num_events += 1
 
     def _take(self, start: int, stretch: bytes, tick: int) -> tuple[int, int]:
-        """Parse a stretch of channel events; returns the tick and the status of the last."""
+        """Parse a stretch of channel events; returns the tick and the status of the last one."""
         sizes = np.fromiter(map(len, _CHANNEL_EVENT.findall(stretch)), dtype=np.int64)
         ends = start + np.cumsum(sizes)
-        # Counted from the end, the last status is third (two data bytes) or second (one), unless it is running.
+        # An event's status byte is third from its end (two data bytes) or second (one), unless it is running.
         has_two, has_one = self.bytes[ends - 3] >= 0x80, self.bytes[ends - 2] >= 0x80
         has_two &= ~has_one
         running = ~(has_one | has_two)
@@ -473,7 +480,7 @@ class _Scan:
             self._rows = []
 
     def _pass_long(self, status: int, place: int) -> int:
-        """End of the system or meta event whose status byte is at `place`."""
+        """Index after the system or meta event whose status byte is at `place`."""
         data = self.data
         if status in (META, SYSEX, PACKET):
             size, end = _read_quantity(data, place + (2 if status == META else 1))
@@ -595,9 +602,9 @@ def _closing(key: int, tick: int) -> Event:
 class Programs:
     """The current program of each channel, while the events of a file are visited in order of time.
 
-    A track's own change of program counts for its notes; where it has none, that of any other track on the same channel
-    of the same port (a conductor's track often sets all). So tracks that share a channel but set their own programs,
-    as software with more than sixteen instruments writes them, stay apart.
+    A track's notes follow its own changes of program or, if it has none, those of any track on the same channel of the
+    same port (a conductor track often sets all programs). So tracks that share a channel but set their own programs, as
+    written by software with more than sixteen instruments, stay apart.
     """
 
     def __init__(self) -> None:
@@ -626,7 +633,7 @@ def _share_programs(tracks: list[Track]) -> None:
             for each in np.unique(address[kinds == kind]).tolist():
                 found[each].add(number)
         addresses.append(address)
-    # Where every track that sets a program is the only one with notes there, there is nothing to share.
+    # If the only track that sets a channel's program is also the only one with notes on it, nothing needs sharing.
     for each, playing in users.items():
         if each & 0x0F != DRUM_CHANNEL and setters[each] and playing | setters[each] != {min(playing)}:
             _share_program(tracks, addresses, each, sorted(playing | setters[each]))
@@ -654,7 +661,7 @@ def _share_program(tracks: list[Track], addresses: list[NDArray[np.int64]], addr
 
 
 def _with_programs(track: Track) -> Iterator[Event]:
-    """`Track.events`, with the changes of program that other tracks made among them."""
+    """`Track.events`, with the changes of program made by other tracks inserted."""
     index = 0
     for event in track.events():
         if not event.closes:
@@ -676,7 +683,7 @@ def _is_odd(event: Event) -> bool:
 
 
 def _normal(event: Event) -> Event:
-    """Text in UTF-8."""
+    """The event with its text, if any, in UTF-8."""
     if event.data[0] == META and event.data[1] in (NAME, LYRIC, MARKER, CUE):
         _, start = _read_quantity(event.data, 2)
         text = decoded(event.data[start:]).encode()

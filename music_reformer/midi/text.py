@@ -6,7 +6,7 @@ MAX_SHOWN = 80  # characters of a name that are shown
 
 
 def decoded(text: bytes) -> str:
-    """Text in UTF-8, or else in the encoding that it is most likely in: Shift-JIS or Windows-1252."""
+    """Decode text as UTF-8 or, if it is not, as the likelier of Shift-JIS and Windows-1252."""
     try:
         return text.decode()
     except UnicodeDecodeError:
@@ -21,13 +21,13 @@ def decoded(text: bytes) -> str:
 
 
 def shown(name: str) -> str:
-    """A name as it is shown: in one line, at most `MAX_SHOWN` characters."""
+    """Shorten a name for display: one line of at most `MAX_SHOWN` characters."""
     name = " ".join(name[: 4 * MAX_SHOWN].split())
     return name if len(name) <= MAX_SHOWN else name[: MAX_SHOWN - 1] + "…"
 
 
 def _is_japanese(text: str) -> bool:
-    """Whether what was read as Shift-JIS is Japanese: accented letters of other languages make single characters."""
+    """Whether text decoded as Shift-JIS is Japanese: accented letters of other languages give isolated characters."""
     wide = [char for char in text if "\u3040" <= char <= "\u30ff" or "\u4e00" <= char <= "\u9fff"]
     kana = any(char < "\u3100" for char in wide)
     other = sum(ord(char) > 0x7F for char in text) - len(wide)

@@ -56,7 +56,7 @@ class MusicTokenizer:
             self.tokens = SPECIAL + parts.TOKENS
             self.ticks_per_beat = parts.GRID
             return
-        import miditok  # takes 0.2 s, which those who use Parts can do without
+        import miditok  # takes 0.2 s, and the Parts encoding does not need it
 
         self._miditok = getattr(miditok, config.encoding)(_miditok_config(config))
         by_id = sorted(self._miditok.vocab.items(), key=lambda item: item[1])
@@ -120,7 +120,7 @@ class MusicTokenizer:
         return self._miditok.decode(sequence if self.config.use_programs else [sequence])
 
     def to_json(self) -> dict[str, Any]:
-        """The content that `from_json` takes."""
+        """Settings and token names as JSON content, for `from_json`."""
         return {"settings": asdict(self.config), "tokens": self.tokens, "fingerprint": self.fingerprint}
 
     @classmethod

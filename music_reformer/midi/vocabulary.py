@@ -27,10 +27,10 @@ def program_of(track: symusic.core.TrackTick) -> int:
     return DRUMS if track.is_drum else track.program
 
 
-def is_meant(
+def is_selected(
     track: symusic.core.TrackTick, index: int, *, programs: Collection[int], tracks: Collection[int] = ()
 ) -> bool:
-    """Whether a track has one of these programs (none: any) and its index is one of `tracks` (none: any)."""
+    """Whether a track has one of these programs (empty: any) and its index is one of `tracks` (empty: any)."""
     return (not programs or program_of(track) in programs) and (not tracks or index in tracks)
 
 

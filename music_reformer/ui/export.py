@@ -20,7 +20,7 @@ from music_reformer.midi.instruments import instrument_name
 from music_reformer.midi.notation import NOTATION_BARS, music_xml
 from music_reformer.midi.score import KEPT_LIMITS, bar_starts
 from music_reformer.midi.text import shown
-from music_reformer.midi.vocabulary import is_meant
+from music_reformer.midi.vocabulary import is_selected
 from music_reformer.ui.order import MAX_BAR
 from music_reformer.ui.shelf import piece_name, safe_name
 
@@ -114,7 +114,7 @@ def export(
     new.tracks = [
         track
         for index, track in enumerate(new.tracks)
-        if len(track.notes) and is_meant(track, index, programs=programs, tracks=tracks)
+        if len(track.notes) and is_selected(track, index, programs=programs, tracks=tracks)
     ]
     require(len(new.tracks) > 0, f"{name} has no new notes yet.")
     return new.dumps_midi(), f"{name} - new", ".mid"
