@@ -62,7 +62,7 @@ def _serve(config: AppConfig) -> int:
 
 def _prepare(generator: Generator) -> None:
     """What can be done while the first visitor looks round."""
-    from music_reformer.ui.freed import give_back
+    from music_reformer.ui.freed import give_back, give_back_libraries
 
     try:
         generator.prepare()
@@ -71,6 +71,7 @@ def _prepare(generator: Generator) -> None:
         gc.freeze()
         gc.enable()
         give_back()
+        give_back_libraries()
 
 
 def _has_display() -> bool:

@@ -1,15 +1,23 @@
-"""Memory that has been freed, given back to the system.
+"""Memory that is not needed any more, given back to the system (Linux).
 
 A composition frees hundreds of megabytes in small pieces, and each visitor is served by a thread of its own. The GNU C
 library keeps what a thread has freed for that thread, so a server grows with every composition until it is told not to.
+And a server that has started keeps the pages of its libraries that only the start has used: a hundred megabytes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import mmap
+import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+
+# Where the description of a mapping begins, and that of a file's private, read-only mapping.
+MAPPING = re.compile(r"^(?=[0-9a-f]+-[0-9a-f]+ )", re.MULTILINE)
+FILE_MAPPING = re.compile(r"(?P<begin>[0-9a-f]+)-(?P<end>[0-9a-f]+) r-[x-]p [0-9a-f]+ \S+ [1-9]\d* +/")
 
 
 def give_back() -> None:
@@ -18,6 +26,32 @@ def give_back() -> None:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)
+
+
+def give_back_libraries() -> None:
+    """Give the pages of files that this process maps but has not written to back to the system, some 30 ms.
+
+    They lie in the system's cache of files, from where those that are needed again come back in microseconds each.
+    """
+    if sys.platform == "linux":
+        advise = ctypes.CDLL(None).madvise
+        advise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+        for begin, end in unwritten(Path("/proc/self/smaps").read_text(encoding="utf-8", errors="replace")):
+            advise(begin, end - begin, mmap.MADV_DONTNEED)
+
+
+def unwritten(smaps: str) -> list[tuple[int, int]]:
+    """Addresses of the mapped files, read-only and private, of which no page has been written.
+
+    Args:
+        smaps: what the system says of a process (proc(5), `/proc/pid/smaps`).
+    """
+    found = []
+    for block in MAPPING.split(smaps)[1:]:
+        mapped = FILE_MAPPING.match(block)
+        if mapped and re.search(r"^Anonymous: +0 kB$", block, re.MULTILINE):
+            found.append((int(mapped["begin"], 16), int(mapped["end"], 16)))
+    return found
 
 
 @contextlib.contextmanager
