@@ -1,7 +1,7 @@
-"""What a request asks of an endpoint, read before Gradio sees it.
+"""Parses the bodies of requests before Gradio sees them.
 
 Gradio acts on more of a body than its `data`: a dictionary marked as a file is fetched from wherever its path or URL
-says. So a body is read here with bounds, and Gradio is handed one written anew, with what was checked and nothing else.
+points. So bodies are parsed here, within bounds, and Gradio receives a new body with only what was checked.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Fields = TypeVar("Fields", bound=Checked)
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An operation that can be called from outside, with its arguments by name (defaults after them)."""
+    """An operation that can be called from outside: its name, and its arguments with their defaults."""
 
     name: str
     arguments: tuple[str, ...]
@@ -37,13 +37,13 @@ class Endpoint:
 
     @classmethod
     def of(cls, name: str, operation: Callable[..., Any]) -> Endpoint:
-        """As the signature of its function says."""
+        """The endpoint of a function, by its signature."""
         parameters = inspect.signature(operation).parameters.values()
         defaults = tuple(p.default for p in parameters if p.default is not inspect.Parameter.empty)
         return cls(name, tuple(parameter.name for parameter in parameters), defaults)
 
     def fill(self, data: Any) -> list[Any]:
-        """All arguments, from those that were sent. Raises `UserError` where they are too many or too few."""
+        """All arguments, defaults filled in. Raises `UserError` if too many or too few were sent."""
         fewest, most = len(self.arguments) - len(self.defaults), len(self.arguments)
         wanted = f"{fewest}" if fewest == most else f"{fewest} to {most}"
         fits = isinstance(data, list) and fewest <= len(data) <= most
@@ -52,7 +52,7 @@ class Endpoint:
 
 
 def read_json(body: bytes) -> dict[str, Any]:
-    """A body that is one JSON object of a reasonable shape. Raises `UserError` for any other."""
+    """Parse a body that is a JSON object of reasonable size and depth. Raises `UserError` for any other."""
     try:
         value = json.loads(body.decode(), parse_constant=_refuse_number, parse_float=_read_float, parse_int=_read_whole)
     except UserError:
@@ -67,10 +67,10 @@ def read_json(body: bytes) -> dict[str, Any]:
 
 
 def read_fields(schema: type[Fields], data: Any, *, name: str) -> Fields:
-    """An object of JSON as a dataclass that checks itself.
+    """Convert a JSON object to a dataclass that checks itself; `name` is used in messages.
 
     Raises:
-        UserError: it is not an object, or has a field that is unknown or breaks its rule.
+        UserError: it is not an object, or a field is unknown or invalid.
     """
     require(isinstance(data, dict), f'The {name} must be a JSON object, such as {{"field": value}}.')
     known = {each.name for each in fields(schema)}  # type: ignore[arg-type]
@@ -80,7 +80,7 @@ def read_fields(schema: type[Fields], data: Any, *, name: str) -> Fields:
 
 
 def plain_call(endpoint: Endpoint, sent: dict[str, Any]) -> dict[str, Any]:
-    """A call as it is passed on to Gradio: all arguments, and the session that receives its reports.
+    """The body of a call for Gradio: all arguments, and the session that receives its reports.
 
     Raises:
         UserError: too few or too many arguments, an invalid session, or a file where none is taken.
@@ -96,12 +96,12 @@ def plain_call(endpoint: Endpoint, sent: dict[str, Any]) -> dict[str, Any]:
 
 
 def session_of(sent: dict[str, Any]) -> str:
-    """The session that a request names. Raises `UserError` where it is not valid."""
+    """The session that a request names. Raises `UserError` if it is not valid."""
     return _named(sent, "session_hash", SESSION, "1 to 64 letters, digits, - or _")
 
 
 def event_of(sent: dict[str, Any]) -> str:
-    """The event that a request names. Raises `UserError` where it is not valid."""
+    """The event that a request names. Raises `UserError` if it is not valid."""
     return _named(sent, "event_id", EVENT, "an id that the server gave")
 
 
@@ -127,7 +127,7 @@ def _read_whole(text: str) -> int:
 
 
 def _texts(value: Any, depth: int = 0) -> Iterator[str]:
-    """All texts in a value, names of fields included. Raises `UserError` where it is nested too deeply."""
+    """All strings in a value, including names of fields. Raises `UserError` if it is nested too deeply."""
     require(depth <= MAX_DEPTH, f"The request is nested more than {MAX_DEPTH} levels deep.")
     if isinstance(value, str):
         yield value
@@ -141,7 +141,7 @@ def _texts(value: Any, depth: int = 0) -> Iterator[str]:
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether a text can be written: half a surrogate pair cannot."""
+    """Whether a string can be encoded: half a surrogate pair cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -150,7 +150,7 @@ def _is_unicode(text: str) -> bool:
 
 
 def _is_marked(value: Any) -> bool:
-    """Whether Gradio may take something in a value for a file."""
+    """Whether a value contains anything that Gradio may take for a file."""
     if isinstance(value, dict):
         return FILE_MARK in value or any(map(_is_marked, value.values()))
     return isinstance(value, list) and any(map(_is_marked, value))

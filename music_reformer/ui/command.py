@@ -19,13 +19,13 @@ def app(config: AppConfig) -> int:
     """Serve the page until Ctrl+C or SIGTERM; returns the exit code.
 
     Raises:
-        UserError: the weights cannot be used, or the page cannot be served there.
+        UserError: the weights cannot be used, or the page cannot be served at this address.
     """
     from music_reformer.midi.limited import forking
 
-    # It imports on another core, while this process does.
+    # The helper process does its imports on another core, while this process does its own.
     with forking("music_reformer.midi.guard:get_ready"):
-        # What is imported and loaded stays. Looking through it for garbage is a fifth of the time that it takes.
+        # Imported and loaded objects stay, but searching them for garbage takes a fifth of the time to load them.
         gc.disable()
         try:
             return _serve(config)
@@ -61,7 +61,7 @@ def _serve(config: AppConfig) -> int:
 
 
 def _prepare(generator: Generator) -> None:
-    """What can be done while the first visitor looks round."""
+    """Done in the background after the page is served, while the first visitor looks round."""
     from music_reformer.ui.freed import give_back, give_back_libraries
 
     try:
@@ -75,5 +75,5 @@ def _prepare(generator: Generator) -> None:
 
 
 def _has_display() -> bool:
-    """Whether a browser opened here would be seen."""
+    """Whether this machine can show a browser."""
     return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,4 +1,4 @@
-"""What a visitor changes by hand: an order of notes to remove, add and alter. Every number comes from the network."""
+"""A visitor's order to remove, add and change single notes. Every number comes from the network and is checked."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from music_reformer.midi.edit import MAX_TICK, Change, FileNote
 from music_reformer.midi.score import KEPT_LIMITS
 from music_reformer.ui.calls import read_fields
 
-# What fits into a request with room to spare.
+# So many changes fit into a request with room to spare.
 MAX_CHANGES = 800
-# What identifies a note, and where each number may lie. The length of a note that is there may be 0.
+# The numbers that identify a note, and their ranges. An existing note may have length 0.
 NUMBERS = ("track", "tick", "length", "pitch", "velocity")
 LOWEST = (0, 0, 1, 0, 1)
 HIGHEST = (KEPT_LIMITS.max_instruments, MAX_TICK // 2, MAX_TICK // 2, 127, 127)
@@ -27,16 +27,16 @@ class EditFields(Checked):
     piece: str = ""
     removed: list[list[int]] = bounded([], 0, MAX_TICK, size=(0, MAX_CHANGES))
     added: list[list[int]] = bounded([], 0, MAX_TICK, size=(0, MAX_CHANGES))
-    # Ten numbers each: the note as it is, and as it becomes.
+    # Ten numbers each: the old note, then the new one.
     changed: list[list[int]] = bounded([], 0, MAX_TICK, size=(0, MAX_CHANGES))
 
     @classmethod
     def read(cls, data: Any) -> EditFields:
-        """An edit from the JSON that a visitor sent. Raises `UserError` for a field that breaks its rule."""
+        """Parse the JSON that a visitor sent. Raises `UserError` for invalid fields."""
         return read_fields(cls, data, name="edit")
 
     def check(self) -> None:
-        """Raise `UserError` for a field that breaks its rule, for too many changes, and for none."""
+        """Raise `UserError` for invalid fields, for too many changes, and for none."""
         super().check()
         num_changes = len(self.removed) + len(self.added) + len(self.changed)
         require(num_changes > 0, "The edit changes nothing; name notes in removed, added or changed.")

@@ -1,4 +1,4 @@
-"""The operations as Gradio endpoints: queued, streamed, and open to programs too (`docs/api.md`)."""
+"""The operations as Gradio endpoints: queued, streamed, and also open to programs (`docs/api.md`)."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ FAILED = "Something went wrong on the server; its log says what. Please try agai
 
 
 def add_endpoints(server: gr.Server, operations: Operations, uploads: Uploads) -> None:
-    """Have `server` offer the operations under their names."""
+    """Add the operations to `server` under their names."""
 
     @server.api(name="open", concurrency_id="open", concurrency_limit=2)
     @_tell_the_visitor
     def open_file(file: gr.FileData) -> dict:
         """Check a MIDI file and keep it; returns its key, name and piano roll."""
-        sent: Any = file  # what the gate let through, whatever it is
+        sent: Any = file  # anything that the gate let through, not a FileData
         with uploads.taken(sent) as path:
             original = sent.get("orig_name")
             name = original if isinstance(original, str) else path.name
@@ -37,13 +37,13 @@ def add_endpoints(server: gr.Server, operations: Operations, uploads: Uploads) -
     @server.api(name="example", concurrency_id="example", concurrency_limit=2)
     @_tell_the_visitor
     def open_example(name: str) -> dict:
-        """One of the example pieces, as if it had been opened."""
+        """Open one of the example pieces, as /open would."""
         return operations.open_example(name)
 
     @server.api(name="piece", concurrency_id="piece", concurrency_limit=2)
     @_tell_the_visitor
     def open_kept(key: str) -> dict:
-        """A file that the server keeps (a variation, say), as /open would return it."""
+        """Open a file that the server keeps, such as a variation, as /open would."""
         return operations.open_kept(key)
 
     @server.api(name="edit", concurrency_id="edit", concurrency_limit=2)
@@ -61,13 +61,13 @@ def add_endpoints(server: gr.Server, operations: Operations, uploads: Uploads) -
     @server.api(name="compose", concurrency_id="compose", concurrency_limit=operations.at_once)
     def compose(order: dict) -> Iterator[dict]:
         """Continue a piece (see `Order`); streams "start", "progress" ... and "done" reports."""
-        # Closed at once when the visitor has gone: the session stops and its turn is free.
+        # Closed at once when the visitor has gone: the session stops, and the next in the queue is served.
         with giving_back(), _telling_the_visitor(), closing(operations.compose(Order.read(order))) as reports:
             yield from reports
 
     @server.api(name="study", concurrency_id="study", concurrency_limit=1)
     def study(piece: str, cut_bar: int = -1, until_bar: int = -1) -> Iterator[dict]:
-        """Let the weights learn from a piece before it is composed on; streams "study" reports, at last "studied"."""
+        """Train on a piece before continuing it; streams "study" reports, and finally "studied"."""
         fields = StudyFields(piece=piece, cut_bar=cut_bar, until_bar=until_bar)
         with giving_back(), _telling_the_visitor(), closing(operations.study(fields)) as reports:
             yield from reports
@@ -82,14 +82,15 @@ def add_endpoints(server: gr.Server, operations: Operations, uploads: Uploads) -
 
 
 def _add_forms(server: gr.Server, operations: Operations) -> None:
-    """The forms in which a visitor downloads a piece, or reads it."""
+    """Add the operations that return a piece in another format."""
 
     @server.api(name="export", concurrency_id="export", concurrency_limit=1)
     @_tell_the_visitor
     def export(piece: str, kind: str, since: int, until: int = -1, programs: Any = None, tracks: Any = None) -> dict:
-        """A piece as "new" notes, "tracks" (zip) or "musicxml"; returns the file's key and name.
+        """Export a piece as "new" (its new notes), "tracks" (zip) or "musicxml"; returns the file's key and name.
 
-        New are those from tick `since` to before `until` (-1: to the end), of these programs and tracks (none: all).
+        New notes begin at tick `since` or later and before `until` (-1: the end), in these programs and tracks (empty:
+        all).
         """
         players = {name: value for name, value in (("programs", programs), ("tracks", tracks)) if value is not None}
         return operations.export(ExportFields(piece=piece, kind=kind, since=since, until=until, **players))
@@ -97,13 +98,13 @@ def _add_forms(server: gr.Server, operations: Operations) -> None:
     @server.api(name="engrave", concurrency_id="engrave", concurrency_limit=1)
     @_tell_the_visitor
     def engrave(piece: str, bar: int = 0, width: int = 120) -> str:
-        """A piece from a bar on (counted from 0) as engraved systems, so many staff spaces wide, as JSON text."""
+        """Engrave a piece from `bar` on (counted from 0), in systems `width` staff spaces wide; returns JSON text."""
         return operations.engrave(EngraveFields(piece=piece, bar=bar, width=width))
 
 
 @contextmanager
 def _telling_the_visitor() -> Iterator[None]:
-    """Send the sentence of a `UserError` to the visitor; what else goes wrong stays in the server's log."""
+    """Send the sentence of a `UserError` to the visitor; other errors go only to the server's log."""
     try:
         yield
     except UserError as error:

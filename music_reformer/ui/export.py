@@ -1,4 +1,4 @@
-"""The forms in which a piece can be downloaded besides the MIDI file itself."""
+"""The formats in which a piece can be downloaded besides the MIDI file itself."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from music_reformer.ui.shelf import piece_name, safe_name
 
 KINDS = ("new", "tracks", "musicxml")
 MAX_TICK = 2**31 - 1
-# Notes that one address can name: with all of them it has some 15,000 characters, a quarter of what servers read.
+# Largest number of notes in an address, which then has some 15,000 characters, a quarter of what servers accept.
 MAX_PART_NOTES = 800
 
 
 @dataclass
 class ExportFields(Checked):
-    """What a visitor asks to have exported, field by field."""
+    """A visitor's order of an export."""
 
     # Key of the piece.
     piece: str = ""
     kind: str = one_of("new", KINDS)
-    # Of "new": the ticks between which notes are new (until -1: to the end), and their programs (none: all).
+    # For "new": the ticks between which notes are new (until -1: to the end), and their programs (empty: all).
     since: int = bounded(0, 0, MAX_TICK)
     until: int = bounded(-1, -1, MAX_TICK, hint="-1 means the end")
     programs: list[int] = bounded([], -1, 127, size=(0, 129), hint="-1 means drums")
-    # Of these programs, the tracks of the file that have new notes (none: all).
+    # Tracks of the file with these programs that have new notes (empty: all).
     tracks: list[int] = bounded([], 0, MAX_TRACK, size=(0, 256))
 
 
@@ -51,16 +51,16 @@ class PartFields(Checked):
 
     # Key of the piece.
     piece: str = ""
-    # The first of them, counted from 0, and the one after the last; -1: to the end.
+    # The first bar, counted from 0, and the bar after the last; -1: to the end.
     first_bar: int = bounded(0, 0, MAX_BAR)
     end_bar: int = bounded(-1, -1, MAX_BAR, hint="-1 means the end")
-    # The tracks of the file; none: all.
+    # Tracks of the file; empty: all.
     tracks: list[int] = bounded([], 0, MAX_TRACK, size=(0, 256))
-    # Single notes, each by its track, tick and pitch; none: all. The file begins with the bar of the first one.
+    # Single notes as [track, tick, pitch]; empty: all. The new file begins with the bar of the first note.
     notes: list[list[int]] = bounded([], 0, MAX_TICK, size=(0, MAX_PART_NOTES))
 
     def check(self) -> None:
-        """Raise `UserError` for a field that breaks its rule, and for a note that is not three numbers."""
+        """Raise `UserError` for invalid fields, and for a note that is not three numbers."""
         super().check()
         for note in self.notes:
             require(len(note) == 3, f"A note ({note!r:.40}) must be its track, tick and pitch.")
@@ -68,11 +68,11 @@ class PartFields(Checked):
 
 @dataclass
 class EngraveFields(Checked):
-    """What a visitor asks to have engraved."""
+    """A visitor's order of engraved bars."""
 
     # Key of the piece.
     piece: str = ""
-    # With which to begin, counted from 0.
+    # First bar, counted from 0.
     bar: int = bounded(0, 0, NOTATION_BARS)
     width: int = bounded(120, NARROWEST, WIDEST, hint="in staff spaces")
 
@@ -87,16 +87,17 @@ def export(
     programs: Collection[int] = (),
     tracks: Collection[int] = (),
 ) -> tuple[bytes, str, str]:
-    """A MIDI file in another form.
+    """Convert a MIDI file to another format.
 
     Args:
         data: the MIDI file; it was checked when it was opened.
-        kind: "new": only what begins at tick `since` or later, as MIDI; "tracks": a zip with a MIDI file for each
-            track; "musicxml": notes for a notation program.
-        until: for "new", the tick at which what was there before goes on; None: it does not.
-        programs: for "new", instruments that were composed, -1 for drums; none: all.
-        tracks: of these, the indices of the tracks that were composed; none: all.
-        name: of the piece.
+        kind: "new": only the new notes, as MIDI; "tracks": a zip with a MIDI file for each track; "musicxml": a score
+            for notation programs.
+        name: name of the piece.
+        since: for "new", tick from which notes are new.
+        until: for "new", end of the new notes in ticks; None: the end of the piece.
+        programs: for "new", instruments that were composed, -1 for drums; empty: all.
+        tracks: indices of the tracks of these instruments that were composed; empty: all.
 
     Returns:
         Bytes, name without suffix, suffix.
@@ -121,13 +122,13 @@ def export(
 
 
 def part_of(data: bytes, fields: PartFields, *, name: str) -> tuple[bytes, str]:
-    """Some bars, tracks or notes of a MIDI file as one of their own, which begins with the first of their bars.
+    """Some bars, tracks or notes of a MIDI file as a file of their own, which begins with the first of these bars.
 
     Returns:
-        The MIDI bytes, and a file name that says what is in it.
+        The MIDI bytes, and a file name that describes the content.
 
     Raises:
-        UserError: there are no notes in them.
+        UserError: this part has no notes.
     """
     score = read_score_guarded(data, name=name, limits=KEPT_LIMITS)
     bars = bar_starts(score)
@@ -154,7 +155,7 @@ def part_of(data: bytes, fields: PartFields, *, name: str) -> tuple[bytes, str]:
 
 
 def _with_notes(score: symusic.Score, notes: Collection[Collection[int]]) -> symusic.Score:
-    """A copy with these notes alone, each named by its track, tick and pitch."""
+    """A copy with only these notes, given as (track, tick, pitch)."""
     wanted = {tuple(note) for note in notes}
     kept = score.copy()
     for index, track in enumerate(kept.tracks):

@@ -1,4 +1,4 @@
-"""Folders of the page: one that lasts, for visitors' pieces, and one that ends with the process, for uploads."""
+"""Folders of the page: a lasting one for visitors' pieces, and a temporary one of the process, for uploads."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ MARK_TEXT = b"Made by a page of Music Reformer, which locks this file while it r
 
 
 def lasting_folder() -> Path:
-    """Where visitors' pieces are kept if nothing else is said: in the user's folder for data of programs."""
+    """The default folder for visitors' pieces, in the user's folder for application data."""
     return platformdirs.user_data_path("music-reformer", appauthor=False) / "page"
 
 
 class TemporaryFolder:
-    """A folder of this process's own, removed when it ends; those of processes that were killed go when one is made."""
+    """A folder of this process, removed when it ends. Creating one also removes those of processes that were killed."""
 
     def __init__(self) -> None:
         for stale in _stale():
             shutil.rmtree(stale, ignore_errors=True)
         self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
-        # Named as a mark once it is locked, so that nobody finds a mark without its lock.
+        # Renamed to the mark's name only once it is locked, so that no process finds a mark without its lock.
         draft = self.path / f"{MARK}.draft"
         self._mark = draft.open("wb")
         take_lock(self._mark, f"{draft} is locked by another process")
@@ -43,15 +43,15 @@ class TemporaryFolder:
         atexit.register(self.remove)
 
     def remove(self) -> None:
-        """Remove the folder with all that is in it."""
+        """Remove the folder and its content."""
         shutil.rmtree(self.path, ignore_errors=True)
         self._mark.close()
         atexit.unregister(self.remove)
 
 
 def _stale() -> Iterator[Path]:
-    """Folders that were certainly made by a page that no longer runs: ours, marked, and their mark not locked."""
-    if not hasattr(os, "getuid"):  # Windows: no locks that would tell
+    """Folders of pages that certainly no longer run: owned by this user, marked, and their mark not locked."""
+    if not hasattr(os, "getuid"):  # Windows has no locks to check
         return
     with os.scandir(tempfile.gettempdir()) as entries:
         names = [entry.path for entry in entries if entry.name.startswith(PREFIX)]

@@ -1,8 +1,8 @@
-"""Memory that is not needed any more, given back to the system (Linux).
+"""Returns memory that is no longer needed to the system (Linux).
 
 A composition frees hundreds of megabytes in small pieces, and each visitor is served by a thread of its own. The GNU C
-library keeps what a thread has freed for that thread, so a server grows with every composition until it is told not to.
-And a server that has started keeps the pages of its libraries that only the start has used: a hundred megabytes.
+library keeps what a thread has freed for that thread, so without this a server grows with every composition. A server
+that has started also keeps the pages of its libraries that only the start has used: a hundred megabytes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FILE_MAPPING = re.compile(r"(?P<begin>[0-9a-f]+)-(?P<end>[0-9a-f]+) r-[x-]p [0-9
 
 
 def give_back() -> None:
-    """Give all that has been freed back to the system, some 25 ms; does nothing where the C library cannot."""
+    """Return freed memory to the system, in some 25 ms; does nothing if the C library does not support it."""
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
@@ -29,9 +29,9 @@ def give_back() -> None:
 
 
 def give_back_libraries() -> None:
-    """Give the pages of files that this process maps but has not written to back to the system, some 30 ms.
+    """Return the pages of mapped files that this process has not written to, in some 30 ms.
 
-    They lie in the system's cache of files, from where those that are needed again come back in microseconds each.
+    They stay in the system's file cache, from which a page that is needed again returns in microseconds.
     """
     if sys.platform == "linux":
         advise = ctypes.CDLL(None).madvise
@@ -41,10 +41,10 @@ def give_back_libraries() -> None:
 
 
 def unwritten(smaps: str) -> list[tuple[int, int]]:
-    """Addresses of the mapped files, read-only and private, of which no page has been written.
+    """Address ranges of private, read-only file mappings without written pages.
 
     Args:
-        smaps: what the system says of a process (proc(5), `/proc/pid/smaps`).
+        smaps: content of `/proc/PID/smaps` (proc(5)).
     """
     found = []
     for block in MAPPING.split(smaps)[1:]:
@@ -56,7 +56,7 @@ def unwritten(smaps: str) -> list[tuple[int, int]]:
 
 @contextlib.contextmanager
 def giving_back() -> Iterator[None]:
-    """Give back what the block has freed."""
+    """Call `give_back` after the block."""
     try:
         yield
     finally:

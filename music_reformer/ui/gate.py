@@ -1,8 +1,8 @@
-"""What every request passes before the page or Gradio sees it: an ASGI application around theirs.
+"""The gate that every request passes before the page or Gradio sees it: an ASGI application around theirs.
 
-Gradio serves dozens of routes that this page has no use for (files of the server, proxies, recordings, an editor); here
-is the list of those that exist for visitors. A body is read here, counted while it comes, and handed on only as it was
-understood (`calls.py`).
+Gradio serves dozens of routes that this page does not need (files of the server, proxies, recordings, an editor); only
+the routes listed here exist for visitors. Bodies are read here, with a limit on their size, and passed on only as
+parsed and checked (`calls.py`).
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from music_reformer.ui.hosts import Hosts
 from music_reformer.ui.turns import Turns
 
 MAX_JSON = 64_000
-# The file, and what a form says around it.
+# Size of the file, and of the form around it.
 MAX_UPLOAD = UPLOAD_BYTES + 8_000
-# Of all bodies that are coming in at one time, and seconds that each may take.
+# Bytes of all bodies being received at a time, and seconds that each may take.
 MAX_RECEIVING = 100_000_000
 MAX_SECONDS = 60.0
-# What the page loads is all its own: the browser itself refuses to fetch anything from elsewhere.
+# The page loads only its own files: the browser refuses to fetch anything from elsewhere.
 CONTENT_POLICY = (
     "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self' 'wasm-unsafe-eval'; "
     "connect-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'self'"
 )
-# On every answer, Gradio's and errors too.
+# Headers of every answer, including Gradio's and errors.
 HEADERS = (
     (b"content-security-policy", CONTENT_POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
@@ -42,12 +42,12 @@ HEADERS = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"midi=(self), camera=(), microphone=(), geolocation=()"),
 )
-# Connections that are being answered at one time; a visitor who waits or listens holds one or two.
+# Connections open at a time; a visitor who waits or listens holds one or two.
 MAX_OPEN = 400
 
 
 class RequestError(Exception):
-    """A request that goes no further, and the sentence that its sender gets."""
+    """A refused request: its HTTP status, and the sentence for its sender."""
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -60,11 +60,11 @@ class Route:
     """An address that exists.
 
     Args:
-        methods: that it answers to.
-        path: all of it.
-        read: of a POST: the body for Gradio, and the operation that it queues for or "", from the parts of the path
-            and the body that came; None: the body as it came.
-        max_body: bytes.
+        methods: allowed HTTP methods.
+        path: pattern of the whole path.
+        read: for a POST, a function of the path's groups and the body, which returns the body for Gradio and the
+            operation that it queues for ("" if none); None: the body is passed on unchanged.
+        max_body: largest size of a body in bytes.
     """
 
     methods: tuple[str, ...]
@@ -77,10 +77,10 @@ class Gate:
     """Lets through what the page and its API need.
 
     Args:
-        application: what is behind it.
+        application: the application behind the gate.
         endpoints: the operations, in Gradio's order.
-        direct: names of those that Gradio may call without its queue.
-        turns: who waits in the queue.
+        direct: names of the operations that Gradio may call without its queue.
+        turns: bounds on the queue.
         hosts: the names of this server.
     """
 
@@ -131,7 +131,7 @@ class Gate:
             await send({"type": "websocket.close"})
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request. Raises `RequestError` for one that goes no further."""
+        """Answer one request. Raises `RequestError` to refuse it."""
         if self._open > MAX_OPEN:
             raise RequestError(503, "Too many visitors are here just now; try again in a minute.")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
@@ -162,7 +162,7 @@ class Gate:
         await self._application(scope, _replay(body, receive), send)
 
     def _session(self, scope: Scope, parts: tuple[str, ...]) -> str | None:
-        """The session that a request listens to, if it does."""
+        """The session that a request listens to; None if it does not listen."""
         if parts and parts[0]:
             return self._turns.session_of(parts[0])
         if scope["path"].endswith("/queue/data"):
@@ -178,7 +178,7 @@ class Gate:
         raise RequestError(404, "There is nothing at this address.")
 
     async def _body(self, receive: Receive, most: int) -> bytes:
-        """The body of a request, counted while it comes: its sender may state any length, or none."""
+        """Read the body of a request, checking its size as it arrives, because the stated length may be wrong."""
         body = bytearray()
         try:
             async with asyncio.timeout(MAX_SECONDS):
@@ -226,7 +226,7 @@ async def _answer(send: Send, error: RequestError) -> None:
     body = json.dumps({"error": error.sentence}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if error.status in (408, 413):
-        headers.append((b"connection", b"close"))  # the rest of the body is not waited for
+        headers.append((b"connection", b"close"))  # do not wait for the rest of the body
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
@@ -248,7 +248,7 @@ def _with_header(scope: Scope, name: bytes, value: bytes) -> Scope:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """A body that has been read, once more; then what else the connection has to say."""
+    """A `receive` that returns the body already read, then further messages of the connection."""
     pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replayed() -> Message:

@@ -1,7 +1,7 @@
-"""Whose requests are answered: those that ask for this server by a name of its own, from its own page.
+"""Decides which requests are answered: those to one of this server's own names, and from its own page.
 
-A page from elsewhere can make a visitor's browser send requests here, and by giving its own name our address (DNS
-rebinding) it could read the answers, too. Both show in the headers of a request: Host, Origin, Sec-Fetch-Site.
+A page of another site can make a visitor's browser send requests here, and by pointing its own host name at our address
+(DNS rebinding) it could read the answers, too. Both are visible in a request's headers: Host, Origin, Sec-Fetch-Site.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FOREIGN = "This server refuses requests from the pages of other sites."
 
 
 class Hosts:
-    """The names that a server goes by.
+    """The host names of a server.
 
     Args:
         host: address that it listens on.
@@ -35,14 +35,14 @@ class Hosts:
 
     @property
     def is_private(self) -> bool:
-        """Whether only this machine reaches the server."""
+        """Whether only this machine can reach the server."""
         if _is_address(self._host):
             return ipaddress.ip_address(self._host.strip("[]")).is_loopback
         return self._host.lower() == "localhost"
 
     @property
     def meaning(self) -> str:
-        """Who can use the page, in a sentence; "" where that is this machine alone."""
+        """Who can use the page, in a sentence; "" if only this machine can."""
         if self.is_private:
             return ""
         who = "this machine" if self._host in ANYWHERE else self._host
@@ -56,8 +56,8 @@ class Hosts:
         """Why a request is not answered, in a sentence; "" if it is.
 
         Args:
-            headers: of the request, names in lower case.
-            is_navigation: the request is for the page itself, to which any page may link.
+            headers: headers of the request, with names in lower case.
+            is_navigation: whether the request is for the page itself, to which any site may link.
         """
         host = headers.get("host", "").lower()
         match = HOST.fullmatch(host)
@@ -76,7 +76,7 @@ class Hosts:
         return ""
 
     def _is_own(self, origin: str, host: str) -> bool:
-        """Whether an origin is this server, or what stands in front of it under a name that was allowed."""
+        """Whether an origin is this server, or a proxy in front of it with an allowed name."""
         try:
             parts = urlsplit(origin)
             return parts.scheme in ("http", "https") and (parts.netloc == host or parts.hostname in self._allowed)
@@ -85,7 +85,7 @@ class Hosts:
 
 
 def _is_address(name: str) -> bool:
-    """Whether a name is an IP address, which nobody can give another meaning."""
+    """Whether a name is an IP address, which cannot be rebound."""
     try:
         ipaddress.ip_address(name.strip("[]"))
     except ValueError:

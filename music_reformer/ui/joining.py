@@ -1,4 +1,4 @@
-"""What a visitor joins: bars of some variations of one piece, chosen one by one. Every number comes from outside."""
+"""A visitor's order to join bars of several variations. Every number comes from the network and is checked."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from music_reformer.ui.order import MAX_BARS, MAX_ORDERED_VARIATIONS
 
 @dataclass
 class JoinFields(Checked):
-    """The JSON of a join; `since`, `until`, `programs` and `tracks` say where the new notes are, as for an export."""
+    """The JSON of a join; `since`, `until`, `programs` and `tracks` say where new notes are, as for an export."""
 
     # Keys of variations that were composed by one order.
     variations: list[str] = field(default_factory=list)
-    # Of each new bar, the index in `variations` of the one that gives it.
+    # For each new bar, the index in `variations` of the one that it is taken from.
     bars: list[int] = bounded([], 0, MAX_ORDERED_VARIATIONS - 1, size=(1, MAX_BARS))
     since: int = bounded(0, 0, MAX_TICK)
     until: int = bounded(-1, -1, MAX_TICK, hint="-1 means the end")
@@ -28,11 +28,11 @@ class JoinFields(Checked):
 
     @classmethod
     def read(cls, data: Any) -> JoinFields:
-        """A join from the JSON that a visitor sent. Raises `UserError` for a field that breaks its rule."""
+        """Parse the JSON that a visitor sent. Raises `UserError` for invalid fields."""
         return read_fields(cls, data, name="join")
 
     def check(self) -> None:
-        """Raise `UserError` for a field that breaks its rule, and for a bar of a variation that is not named."""
+        """Raise `UserError` for invalid fields, and for a bar of a variation that is not listed."""
         super().check()
         most = MAX_ORDERED_VARIATIONS
         require(2 <= len(self.variations) <= most, f"variations must be the keys of 2 to {most} variations.")

@@ -1,8 +1,7 @@
-"""Gradio, imported without what other pages need: `from music_reformer.ui.lean_gradio import gr`.
+"""Gradio, imported without what this page does not need: `from music_reformer.ui.lean_gradio import gr`.
 
-Our page has no tables and no plots. Left to itself, Gradio loads pandas for them and matplotlib in the first visitor's
-call, and at every start writes stubs for editors beside its own sources: 60 MB, and half of the time that it takes to
-import.
+The page has no tables and no plots. By default, Gradio loads pandas for tables, loads matplotlib in the first visitor's
+call, and at every start writes stubs for editors beside its own sources: 60 MB, and half of its import time.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ from types import ModuleType
 from typing import Any
 from unittest import mock
 
-# Read when a page is built; without it the server reports to gradio.app.
+# Read when a page is built; by default, the server would report to gradio.app.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-# It keeps so many of the last calls, and makes a table of them after so many more.
+# Gradio keeps this number of last calls, and makes a table of them after this number of further calls.
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "10")
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
 
 
 class _Unloaded(ModuleType):
-    """Stands for a module until somebody uses something of it."""
+    """Stands in for a module until one of its attributes is used."""
 
     def __getattr__(self, name: str) -> Any:
         if name[:2] == "__":  # asked of every module by `inspect`
@@ -38,7 +37,7 @@ class _Unloaded(ModuleType):
 
 @contextlib.contextmanager
 def _unloaded(name: str) -> Iterator[None]:
-    """Have the block import a module that is loaded when it is first used; any other import loads it as always."""
+    """Within the block, importing a module defers loading it until its first use; other imports load it as usual."""
     if name in sys.modules:
         yield
         return
@@ -50,13 +49,13 @@ def _unloaded(name: str) -> Iterator[None]:
             del sys.modules[name]
 
 
-# Where it finds no sources, as in a program that is shipped without them, it writes no stubs beside them.
+# Gradio writes no stubs if it finds no sources, as in programs shipped without them.
 with _unloaded("pandas"), mock.patch.object(inspect, "getfile", side_effect=OSError("no sources")):
     import gradio as gr
     import gradio.routes
     import gradio.utils
 
-# It loads matplotlib in every call to set the backend of plots.
+# Gradio would load matplotlib in every call, to set the backend of plots.
 gradio.utils.MatplotlibBackendMananger = contextlib.nullcontext  # type: ignore[misc, assignment]
 
 

@@ -1,10 +1,10 @@
-"""What the page can ask for: open a file, take an example, compose, stop, export. No Gradio in here.
+"""The operations of the page: open a file or an example, compose, stop, export and so on. Independent of Gradio.
 
-A piano roll and an outline are JSON text: of lists, Gradio would look at every number, and meanwhile the server answer
-nobody.
+Piano rolls and outlines are returned as JSON text: in lists, Gradio would inspect every number and block the server
+meanwhile.
 
-Everything a visitor has is behind keys and tickets that only this visitor has been told (see `Shelf`); what is shared
-between visitors is the generator and nothing else.
+A visitor's data are protected by keys and tickets that only this visitor knows (see `Shelf`); visitors share nothing
+but the generator.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ from music_reformer.ui.joining import JoinFields
 from music_reformer.ui.order import Order, StudyFields
 from music_reformer.ui.shelf import Shelf, piece_name, safe_name, safe_stem, variation_name
 
-MAX_LESSONS = 16  # that are kept, some 10 MB each
+MAX_LESSONS = 16  # number of lessons kept, some 10 MB each
 SECONDS_BETWEEN_LOOKS = 0.25
 
 
 @dataclass
 class Running:
-    """A composition under way; `seconds_left` is None while nobody can tell, because the piece is being read."""
+    """A composition in progress; `seconds_left` is None while unknown, because the piece is still being read."""
 
     session: Any
     seconds_left: float | None = None
@@ -61,38 +61,40 @@ class Operations:
     """The page's operations on one generator and one shelf of files.
 
     Args:
-        generator: composes for all.
-        shelf: keeps their files.
-        at_once: visitors that the page composes for at the same time.
-        passages: those of the training set, in which variations are looked up; None: they are not.
+        generator: composes for all visitors.
+        shelf: keeps visitors' files.
+        at_once: number of visitors that the page composes for at the same time.
+        passages: index of the training music, in which variations are looked up; None: they are not.
     """
 
     def __init__(
         self, *, generator: Generator, shelf: Shelf, at_once: int = 1, passages: KnownPassages | None = None
     ) -> None:
-        fitted()  # read before visitors come, so that the first does not wait for it
+        fitted()  # loaded now, so that the first visitor does not wait for it
         self.generator = generator
         self.shelf = shelf
         self.at_once = at_once
         self.passages = passages
-        # By the ticket with which their visitor can stop them.
+        # By the ticket with which the visitor can stop the composition.
         self._running: dict[str, Running] = {}
-        self._durations: deque[float] = deque(maxlen=10)  # of the last ones
-        # What was learnt, by piece, cut and end of the hole; the oldest go.
+        self._durations: deque[float] = deque(maxlen=10)  # seconds that the last compositions took
+        # Results of studying, by piece, cut and end of the hole; the oldest are dropped.
         self._lessons: OrderedDict[tuple[str, int | None, int | None], Lesson] = OrderedDict()
 
     @property
     def num_running(self) -> int:
-        """How many visitors are being composed for at this moment."""
+        """Number of compositions in progress."""
         return len(self._running)
 
     def open_file(self, path: Path, *, name: str) -> dict[str, Any]:
-        """Check and keep an uploaded MIDI file; returns the piece as the page wants it.
+        """Check and keep an uploaded MIDI file; returns the piece as data for the page.
 
-        The file is read in a process of its own with limits on time and memory: it may be hostile. What is kept is the
-        MIDI file as it came, byte for byte, out of its gzip or RIFF wrapping if it had one. Where its bars are not
-        those of its music, it gets better ones, and `own_bars` is the key of the file as it came. Raises `UserError`
-        for a file that is not one we can use.
+        The file may be hostile, so it is read in a process of its own with limits on time and memory. It is kept byte
+        for byte, unwrapped from gzip or RIFF. If it was not played to its bars, a copy with better bars is opened, and
+        `own_bars` is the key of the original.
+
+        Raises:
+            UserError: the file cannot be used.
         """
         opened = open_guarded(path, name=safe_name(name) or "The file", finds_beats=True)
         stem = safe_stem(name[:-3] if name.lower().endswith(".gz") else name)
@@ -102,7 +104,7 @@ class Operations:
         return piece
 
     def open_example(self, name: str) -> dict[str, Any]:
-        """One of `EXAMPLES`, as if it had been uploaded."""
+        """Open one of `EXAMPLES`, as if it had been uploaded."""
         is_known = isinstance(name, str) and name in EXAMPLES
         require(is_known, f"There is no example called {name!r:.40}; there are {', '.join(EXAMPLES)}.")
         example = EXAMPLES[name]
@@ -112,14 +114,15 @@ class Operations:
         return _piece(self.shelf.put(data, stem=example.title), example.title, opened)
 
     def open_kept(self, key: str) -> dict[str, Any]:
-        """A piece on the shelf, to go on from. Raises `UserError` where it is not kept any more."""
+        """Open a piece on the shelf. Raises `UserError` if it is no longer kept."""
         path = self.shelf.path(key)
         return _piece(key, path.stem, open_guarded(path, limits=KEPT_LIMITS))
 
     def edit(self, fields: EditFields) -> dict[str, Any]:
-        """A piece with some of its notes changed, as a new piece; the one that it was made of stays.
+        """Change notes of a piece; returns the result as a new piece, and keeps the old one, too.
 
-        Raises `UserError` where the piece is not kept any more, has no such notes, or would have none left.
+        Raises:
+            UserError: the piece is no longer kept, lacks these notes, or would have no notes left.
         """
         path = self.shelf.path(fields.piece)
         original = path.read_bytes()
@@ -132,10 +135,12 @@ class Operations:
         return _piece(self.shelf.put(data, stem=path.stem), path.stem, opened)
 
     def join(self, fields: JoinFields) -> dict[str, Any]:
-        """A piece whose new bars come from several variations, as a new piece; whether it is `lossy`; its judgement.
+        """Join bars of several variations; returns the result as a new piece, with `lossy` and its judgement.
 
-        `ranks` are those of the variations beside it.
-        Raises `UserError` where a variation is not kept any more, and where they have fewer bars.
+        `ranks` are the new ranks of the variations beside it.
+
+        Raises:
+            UserError: a variation is no longer kept, or has too few bars.
         """
         paths = [self.shelf.path(key) for key in fields.variations]
         originals, scores = [path.read_bytes() for path in paths], [self._read(path) for path in paths]
@@ -164,12 +169,13 @@ class Operations:
         return piece | judgement.plain() | {"ranks": [each.rank for each in others]}
 
     def study(self, fields: StudyFields) -> Reports[dict[str, Any], None, None]:
-        """Study what is before a cut, or around a hole, and report: "study" after each step, at last "studied".
+        """Train on the music before a cut or around a hole; reports "study" after each step, and finally "studied".
 
-        A "study" that `waits` is repeated until others' compositions are over.
+        While others' compositions run, "study" reports with `waits` are repeated. Orders for the same bars of the piece
+        are then composed with what was learnt.
 
-        Orders that ask for the same bars of the piece are then composed with what was learnt. Raises `UserError` where
-        the piece cannot be used.
+        Raises:
+            UserError: the piece cannot be used.
         """
         bars = fields.bars
         if bars not in self._lessons:
@@ -190,17 +196,19 @@ class Operations:
         return read_score_guarded(path.read_bytes(), name=path.name, limits=KEPT_LIMITS)
 
     def _taught(self, order: Order) -> Generator:
-        """The generator with what was learnt from the bars of an order, if they have been studied."""
+        """The generator, with what was learnt if the bars of the order have been studied."""
         lesson = self._lessons.get((order.piece, order.request.cut_bar, order.request.until_bar))
         return self.generator.taught(lesson) if lesson is not None and order.study else self.generator
 
     def compose(self, order: Order) -> Reports[dict[str, Any], None, None]:
         """Compose and report: one "start", many "progress", one "done" with the finished files.
 
-        "progress" carries only the notes made since the last one, as [variation, program, drum, pitch, start_s, end_s,
-        velocity, track], in seconds of the whole piece; `track` is the index of the note's track in the finished score,
-        as in its roll. The rolls of "done" carry only what is new, too. Raises `UserError` where the order or the
-        piece cannot be used.
+        "progress" has only the notes since the last report, as [variation, program, drum, pitch, start_s, end_s,
+        velocity, track], in seconds from the beginning of the piece; `track` is the index of the note's track in the
+        finished score, as in its roll. The rolls of "done" have only new notes, too.
+
+        Raises:
+            UserError: the order or the piece cannot be used.
         """
         original, score, stem = self._piece_of(order)
         generator = self._taught(order)
@@ -238,12 +246,12 @@ class Operations:
             people = self.passages.about.get("people", {}) if self.passages is not None else {}
             yield {"event": "done", "variations": written, "people": people}
         finally:
-            # Reached too when the visitor has gone and the queue closes this generator.
+            # Also reached when the visitor has gone and the queue closes this generator.
             del self._running[ticket]
             session.stop()
 
     def _written(self, session: Session, writer: Writer, stem: str) -> list[dict[str, Any]]:
-        """The variations that are kept of a session, written as files, and what is said of each."""
+        """Write the kept variations of a session as files; returns the data about each for the page."""
         prompt, seed = session.prompt, session.request.seed
         kept = best(session.scores, session.request.variations, cut_tick=prompt.cut_tick, end_tick=session.end_tick)
         span = NewMusic(
@@ -257,20 +265,20 @@ class Operations:
         ]
 
     def _piece_of(self, order: Order) -> tuple[bytes | None, symusic.Score, str]:
-        """The bytes of the piece (None: from nothing), its score (notes that hang at the cut ended), and its name."""
+        """The bytes of the piece (None: from nothing), its score (hanging notes end at the cut), and its name."""
         if not order.piece:
             return None, _blank(order), "New piece"
         path = self.shelf.path(order.piece)
         original = path.read_bytes()
         score = read_score_guarded(original, name=path.name, limits=KEPT_LIMITS)
-        # `end_stuck_notes` and `Writer` read the original in this process. They do so with our own reader, in Python,
-        # which cannot touch memory that is not its own, and the guarded process has read these bytes with it before.
+        # `end_stuck_notes` and `Writer` read the original in this process, by our own reader: written in Python, it is
+        # memory-safe, and the guarded process has read these bytes with it before.
         if order.request.until_bar is None:
             score = end_stuck_notes(score, original, order.request.cut_bar)
         return original, score, piece_name(safe_stem(path.name))
 
     def stop(self, ticket: str) -> bool:
-        """End a composition early; what is there becomes its result. False where it had ended already."""
+        """End a composition early and keep what is composed. Returns False if it had ended already."""
         require(isinstance(ticket, str), "The ticket must be the one in the first report of a composition.")
         running = self._running.get(ticket)
         if running is not None:
@@ -283,10 +291,7 @@ class Operations:
             running.session.stop()
 
     def waiting(self) -> dict[str, float | None]:
-        """How long the queue takes: seconds until the next composition ends, and seconds from one end to another.
-
-        None where it is not known.
-        """
+        """The queue: seconds until the next composition ends, and the typical time of one; None if unknown."""
         running = list(self._running.values())
         known = [each.seconds_left for each in running if each.seconds_left is not None]
         seconds_left = min(known) if known else None if running else 0.0
@@ -297,7 +302,7 @@ class Operations:
         }
 
     def export(self, fields: ExportFields) -> dict[str, Any]:
-        """A kept piece in another form; returns the key and the name of the file."""
+        """Export a kept piece in another format; returns the key and the name of the file."""
         path = self.shelf.path(fields.piece)
         data, stem, suffix = export(
             path.read_bytes(),
@@ -344,7 +349,7 @@ def _piece(key: str, stem: str, opened: Opened) -> dict[str, Any]:
 
 
 def _new_bars(score: symusic.Score, session: Any) -> tuple[int, int]:
-    """The first and the last bar of a variation that are new, counted from 1."""
+    """The first and the last new bar of a variation, counted from 1."""
     prompt, bars = session.prompt, bar_starts(score)
     first = bisect_right(bars, prompt.cut_tick)
     if prompt.until_tick is not None:

@@ -1,4 +1,4 @@
-"""What a visitor orders: where the music starts, and a `Request`. Every field comes from the network and is checked."""
+"""A visitor's order: where new music starts, and a `Request`. Every field comes from the network and is checked."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ MAX_ORDERED_VARIATIONS = 8
 MAX_BARS = 256
 MAX_SECONDS = 600
 MAX_BAR = 1_000_000
-MAX_ROUNDS = 8  # reading a prompt takes as many times as long
+MAX_ROUNDS = 8  # the time to read a prompt is proportional to the rounds
 MAX_SEED = 2**31 - 1
 MAX_INSTRUMENTS = 15
 MIN_TEMPO, MAX_TEMPO = 40, 240
 METRES = ("4/4", "3/4", "2/4", "5/4", "6/8", "9/8", "12/8", "5/8", "7/8")
-# Each pitch under its usual name: G flat major, not F sharp or C flat.
+# Each key under one name: G flat major, not F sharp major.
 KEYS = tuple(f"{tonic} major" for tonic in MAJORS[1:13]) + tuple(f"{tonic} minor" for tonic in MINORS[1:13])
 
-# Of the weights, on a piece that was opened: some ten seconds on two cores.
+# Training steps on an opened piece: some ten seconds on two cores.
 STUDY_STEPS = 12
 MAX_BEST_OF = 4
 
-# What "calm" and "adventurous" mean; the page shows these numbers under "Advanced", where they can be changed.
+# Sampling settings of the styles; the page shows them under "Advanced", where they can be changed.
 STYLES = {
     "calm": SamplingConfig(temperature=0.85, top_p=0.9),
     "balanced": SamplingConfig(temperature=1.0, top_p=0.95),
@@ -47,7 +47,7 @@ STYLES = {
 
 @dataclass
 class OrderFields(Checked):
-    """The JSON of an order, field by field (`docs/api.md` lists them); -1 and "" stand for what is not given."""
+    """The JSON of an order (`docs/api.md` describes the fields); -1 and "" stand for missing values."""
 
     piece: str = ""
     length: str = "16bars"
@@ -80,7 +80,7 @@ class OrderFields(Checked):
     study: bool = True
 
     def check(self) -> None:
-        """Raise `UserError` for a field that breaks its rule, and for more than the page composes at once."""
+        """Raise `UserError` for invalid fields, and for more music than the page composes at once."""
         super().check()
         length = Length.parse(self.length)
         require(
@@ -99,7 +99,7 @@ class OrderFields(Checked):
         self.sampling_config()
 
     def sampling_config(self) -> SamplingConfig:
-        """The style with the visitor's own numbers in it. Raises `UserError` for numbers out of range."""
+        """The style's settings with the visitor's own changes. Raises `UserError` for numbers out of range."""
         changes: dict[str, Any] = dict(self.sampling)
         return replace(STYLES[self.style], **changes)
 
@@ -122,13 +122,13 @@ class Order:
 
     @classmethod
     def read(cls, data: Any) -> Order:
-        """An order from the JSON that a visitor sent.
+        """Parse the JSON that a visitor sent.
 
         Raises:
             UserError: a field is unknown, has the wrong type, or is out of range.
         """
         sent = read_fields(OrderFields, data, name="order")
-        # In a new piece there is nothing to cut.
+        # A new piece has no bars to cut.
         is_new = not sent.piece
         request = Request(
             length=sent.length,
@@ -162,12 +162,12 @@ class StudyFields(Checked):
     until_bar: int = bounded(-1, -1, MAX_BAR, hint="-1 means all")
 
     def request(self) -> Request:
-        """The request whose music is studied."""
+        """A request whose prompt is the music to study."""
         _, cut_bar, until_bar = self.bars
         return Request(cut_bar=cut_bar, until_bar=until_bar, study=STUDY_STEPS)
 
     @property
     def bars(self) -> tuple[str, int | None, int | None]:
-        """The piece, the cut and the end of the hole, None where there is none: as in the request of an order."""
+        """The piece, the cut and the end of the hole (None if there is none), as in the request of an order."""
         cut_bar = self.cut_bar if self.cut_bar >= 0 else None
         return self.piece, cut_bar, self.until_bar if self.until_bar >= 0 else None

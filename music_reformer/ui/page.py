@@ -10,7 +10,7 @@ The browser loads `assets/index.html` and calls `endpoints.py` through Gradio's 
     for variation in done["variations"]:
         ...  # GET http://127.0.0.1:7860/file/<variation["key"]> is the MIDI file
 
-`OrderFields` in `order.py` lists all that an order may say; `docs/api.md` has the whole of it. Every request passes
+`OrderFields` in `order.py` lists the fields of an order; `docs/api.md` documents the whole API. Every request passes
 `gate.py` first.
 """
 
@@ -42,11 +42,11 @@ from music_reformer.ui.shelf import MAX_BYTES, Shelf
 from music_reformer.ui.turns import PATIENCE, Turns
 from music_reformer.ui.uploads import Uploads
 
-# A step holds a core, and what Python does between steps holds up the others.
+# Compositions at a time. Each occupies a core during steps, and blocks the others in Python between steps.
 MOST_AT_ONCE = 4
-# Of which Gradio keeps what they last sent; a visitor has a new one for every call.
+# Sessions whose state Gradio keeps; a visitor has a new session for every call.
 MAX_SESSIONS = 500
-# Seconds for what is being composed to end, and for its visitors to be told, when the page closes.
+# Seconds for compositions to end, and for their visitors to be told, when the page closes.
 CLOSING = 1.5
 
 
@@ -54,7 +54,7 @@ class PageServer(gr.Server):
     """Gradio's server behind our gate."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        """The whole application; the gate is outside of all that Gradio adds."""
+        """The whole application, with the gate outside everything that Gradio adds."""
         operations = [(options["api_name"], function, options["queue"]) for function, options in self._deferred_apis]
         endpoints = [Endpoint.of(name, function) for name, function, _ in operations]
         direct = [name for name, _, queued in operations if not queued]
@@ -80,13 +80,13 @@ def build_page(
 
     Args:
         generator: composes for every visitor.
-        folder: where visitors' pieces are kept, for the next start, too; None: in a temporary folder, removed when the
-            program ends.
-        at_once: visitors that are composed for at the same time; others wait in the queue and are told their place.
-            None: one for each core, up to `MOST_AT_ONCE`.
-        max_bytes: of all pieces that are kept; the longest unused go first.
-        patience: seconds for which an order is kept that nobody listens to.
-        passages: those of the training set, in which variations are looked up.
+        folder: where visitors' pieces are kept beyond the end of the program; None: in a temporary folder, removed when
+            the program ends.
+        at_once: number of compositions at a time; other visitors wait in the queue and are told their place. None: one
+            per core, up to `MOST_AT_ONCE`.
+        max_bytes: limit for all kept pieces; the longest unused are removed first.
+        patience: seconds for which an order without a listener is kept.
+        passages: index of the training music, in which variations are looked up; None: they are not.
     """
     temporary = TemporaryFolder()
     uploads = Uploads(temporary.path / "uploads")
@@ -115,9 +115,19 @@ def launch_page(
 ) -> str:
     """Serve `page` on `host`:`port` (None: the first free port from 7860).
 
-    With `block`, says where and serves until interrupted; else returns the address at once. Requests are answered that
-    ask for an IP address, for localhost, for this machine's name where others can reach it, or for `allowed_hosts`.
-    `when_served` is called as soon as the page can be visited.
+    Answers requests to IP addresses, localhost, this machine's name (if others can reach it), and `allowed_hosts`.
+
+    Args:
+        page: from `build_page`.
+        host: address to listen on.
+        port: None: the first free port from 7860.
+        open_browser: whether to open the page in a browser.
+        block: print the address and serve until interrupted; False: return at once.
+        allowed_hosts: further host names to answer to.
+        when_served: called as soon as the page can be visited.
+
+    Returns:
+        The address of the page.
 
     Raises:
         UserError: the port is taken, or the address is not one of this machine.
@@ -136,7 +146,7 @@ def launch_page(
             run_history=False,
             mcp_server=False,
             quiet=True,
-            _frontend=False,  # it would ask itself for its page, and give up where a busy machine takes three seconds
+            _frontend=False,  # Gradio would request its own page, and give up on a machine too busy to answer in 3 s
         )
     except OSError as error:
         where = f"{host}, port {port}" if port else host
@@ -151,7 +161,7 @@ def launch_page(
 
 
 def _say_where(page: gr.Server, address: str) -> None:
-    """Tell whoever started the page where it is, what it keeps, and who can use it."""
+    """Print where the page is, what it keeps, and who can use it."""
     shelf, hosts = page.state.operations.shelf, page.state.hosts
     kept = f"{shelf.max_bytes / 1e9:g} GB at most, {shelf.max_age / 86_400:g} days after their last use"
     lines = [
@@ -164,7 +174,7 @@ def _say_where(page: gr.Server, address: str) -> None:
 
 
 def close_page(page: gr.Server) -> None:
-    """End what is being composed, stop serving, and leave nothing but visitors' pieces behind."""
+    """End all compositions, stop serving, and leave only visitors' pieces behind."""
     page.state.operations.stop_all()
     # In a thread, because it waits for open streams for as long as they last.
     closing = threading.Thread(target=page.get_blocks().close, kwargs={"verbose": False}, name="close", daemon=True)
@@ -174,7 +184,7 @@ def close_page(page: gr.Server) -> None:
 
 
 def _wait_for_a_signal() -> None:
-    """Until Ctrl+C or SIGTERM."""
+    """Block until Ctrl+C or SIGTERM."""
     ended = threading.Event()
     before = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     while not ended.wait(0.5):  # without a limit, Windows would not hear Ctrl+C

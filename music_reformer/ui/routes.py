@@ -1,4 +1,4 @@
-"""What a browser asks for over plain HTTP: the page and its assets, finished files, the soundfont; and uploads.
+"""Routes for plain HTTP: the page and its assets, finished files, the soundfont, and uploads.
 
 The operations, which go through Gradio's queue, are in `endpoints.py`.
 """
@@ -37,7 +37,7 @@ from music_reformer.ui.uploads import Uploads
 MEDIA_TYPES = {".mid": "audio/midi", ".zip": "application/zip", ".musicxml": "application/vnd.recordare.musicxml+xml"}
 
 WHOLE_NUMBER = re.compile(r"-?\d{1,9}")
-MAX_PARTS = 4  # that are made at once: they do not go through the queue
+MAX_PARTS = 4  # parts made at a time: these do not go through the queue
 BUSY = "Too many visitors are downloading parts of their pieces just now; try again in a moment."
 
 ASSETS = Path(__file__).parent / "assets"
@@ -46,7 +46,7 @@ ASSETS = Path(__file__).parent / "assets"
 def add_files(server: FastAPI, operations: Operations) -> None:
     """Routes for what the browser only reads: the page, its assets, the soundfont, finished files."""
     soundfont = soundfont_path()
-    # As text, once: the examples are composed and drawn for it.
+    # Made only once, because the examples are written and drawn for it.
     about = json.dumps(_setup(operations, has_sound=soundfont is not None))
 
     @server.api_route("/", methods=["GET", "HEAD"])
@@ -90,7 +90,7 @@ def add_files(server: FastAPI, operations: Operations) -> None:
 
 
 def _add_parts(server: FastAPI, operations: Operations) -> None:
-    """A route for parts of a piece: what is dragged out of the page is fetched by its address alone."""
+    """Add a route for parts of a piece: browsers fetch what is dragged out of the page by its address alone."""
     free = threading.BoundedSemaphore(MAX_PARTS)
 
     @server.get("/part/{key}")
@@ -115,17 +115,17 @@ def _add_parts(server: FastAPI, operations: Operations) -> None:
 
 
 def _number(text: str) -> int:
-    """A whole number of an address. Raises `UserError` for anything else."""
+    """Parse a whole number in an address. Raises `UserError` for anything else."""
     require(WHOLE_NUMBER.fullmatch(text) is not None, f"Bars, tracks and notes must be numbers, not {text!r:.40}.")
     return int(text)
 
 
 def add_uploading(server: FastAPI, uploads: Uploads) -> None:
-    """Gradio's route for uploads, in our own form: Gradio's names files by their content, for all visitors alike."""
+    """Replace Gradio's route for uploads, which names files by their content, so that visitors could share them."""
 
     @server.post("/gradio_api/upload")
     async def upload(request: Request) -> Response:
-        """Keep one file until it is opened; returns a list of the path to open it by."""
+        """Keep one file until it is opened; returns a list with the path for opening it."""
         try:
             async with request.form(max_files=1, max_fields=1) as form:
                 files = [value for value in form.values() if isinstance(value, UploadFile)]
@@ -160,7 +160,7 @@ def music_font() -> bytes:
 
 
 def _setup(operations: Operations, *, has_sound: bool) -> dict[str, Any]:
-    """What the page needs to know before anything is opened."""
+    """The data that the page needs before anything is opened."""
     return {
         "examples": [
             {

@@ -1,8 +1,8 @@
-"""Where a visitor's files are kept while they are of use.
+"""Keeps visitors' files for a limited time.
 
-There are no accounts, so the name under which a file is kept is its own key: 128 random bits that only the visitor who
-put it there has been told. Nothing lists the keys. Files not used for a while are removed, and the longest unused where
-all together are too large, so that the folder does not grow for ever.
+There are no accounts, so the name of a file is its key: 128 random bits, known only to the visitor who put it there.
+Nothing lists the keys. Files unused for a while are removed, and so are the longest unused ones if all together are too
+large.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ MAX_NAME_BYTES = 200  # file systems take 255, suffix included
 MAX_AGE = 30 * 24 * 3600.0
 MAX_BYTES = 2 * 10**9
 SECONDS_BETWEEN_SWEEPS = 600.0
-# What the names of variations end in: one that is kept and continued takes the name of its piece, not its own.
+# Endings of variations' names: new variations of a kept one are named after the piece, without its ending.
 ENDING = re.compile(r" - (?:(?:bars? \d+(?:-\d+)? - )?seed \d+ - \d+|joined)$")
 
 
 def safe_name(name: str) -> str:
-    """The last part of a path someone sent us, fit to be a file name or to be shown anywhere."""
+    """The last part of a path sent by a visitor, made safe for file names and display."""
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
     return " ".join(UNSAFE_IN_NAMES.sub(" ", last).split())
 
@@ -45,26 +45,27 @@ def safe_stem(name: str) -> str:
 
 
 def variation_name(piece: str, *, first: int, last: int, seed: int, number: int) -> str:
-    """The name of a variation: its piece, the bars that are new (counted from 1), the seed and a number."""
+    """The name of a variation: the piece, the new bars (counted from 1), the seed and a number."""
     bars = f"bars {first}-{last}" if last > first else f"bar {first}"
     ending = f" - {bars} - seed {seed} - {number}"
     return piece[: MAX_NAME - len(ending)].rstrip(". ") + ending
 
 
 def piece_name(stem: str) -> str:
-    """The name of the piece that a file is a variation of; of any other file, its own."""
+    """The name of the piece that a file is a variation of; for any other file, its own name."""
     return ENDING.sub("", stem)
 
 
 class Shelf:
     """Files under unguessable keys, in `folder`; one folder per key, so that each file keeps its own name.
 
-    Several processes may share a folder, and keys stay good when a process ends. What else is in it is left alone.
+    Several processes may share a folder, and keys stay valid when a process ends. Other files in the folder are not
+    touched.
 
     Args:
         folder: made if absent.
-        max_age: seconds after its last use when a file may be removed.
-        max_bytes: of all files together.
+        max_age: seconds after a file's last use when it may be removed.
+        max_bytes: limit for all files together.
     """
 
     def __init__(self, folder: Path, *, max_age: float = MAX_AGE, max_bytes: int = MAX_BYTES) -> None:
@@ -91,7 +92,7 @@ class Shelf:
         return key
 
     def path(self, key: Any) -> Path:
-        """The file under `key`. Raises `UserError` where there is none (any more)."""
+        """The file under `key`. Raises `UserError` if there is none (any more)."""
         # The pattern is checked before the key touches the file system: it comes from the network.
         is_key = isinstance(key, str) and KEY_PATTERN.fullmatch(key) is not None
         place = self.folder / key if is_key else None
@@ -105,13 +106,13 @@ class Shelf:
         raise UserError("This piece is no longer kept on the server; open the file again.")
 
     def sweep(self, *, room_for: int = 0) -> None:
-        """Remove what nobody has used for `max_age` seconds, and the longest unused until there is room."""
+        """Remove files unused for `max_age` seconds, and the longest unused until there is room."""
         with self._lock:
             places = sorted(self._places())
             self._size = room_for + sum(size for _, size, _ in places)
             excess = self._size - self.max_bytes
             if excess > 0:
-                excess += self.max_bytes // 20  # so that not every file that comes has to look at all others
+                excess += self.max_bytes // 20  # so that not every new file triggers a sweep
             oldest = time.time() - self.max_age
             for used, size, place in places:
                 if used < oldest or excess > 0:
@@ -121,7 +122,7 @@ class Shelf:
             self._swept = time.monotonic()
 
     def _places(self) -> Iterator[tuple[float, int, Path]]:
-        """When each file was last used, its size, and its folder."""
+        """Time of last use, size and folder of each file."""
         for place in self.folder.iterdir():
             # Another process may be removing it.
             with contextlib.suppress(OSError):

@@ -1,7 +1,8 @@
-"""Who waits for their turn: bounds on Gradio's queue, and an end for orders that nobody listens to.
+"""Bounds on Gradio's queue, and an end for orders that nobody listens to.
 
-An order goes into the queue with one request, and its visitor listens with another. One without a listener costs its
-sender nothing, and would hold up everyone else; so it is given a moment, and its place goes to others meanwhile.
+A visitor puts an order into the queue with one request, and listens to it with another. Orders without a listener would
+cost their sender nothing and hold up everyone else. So they are dropped after a moment, and meanwhile give way to
+others.
 """
 
 from __future__ import annotations
@@ -13,36 +14,40 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-# Waiting for one operation; of these, sent from one address, and with nobody listening yet.
+# Limits on orders waiting for one operation: all, those sent from one address, and those without a listener.
 MAX_WAITING = 60
 MAX_OF_ONE_ADDRESS = 40
 MAX_UNHEARD = 20
-# Seconds for which an order is kept that nobody listens to.
+# Seconds for which an order without a listener is kept.
 PATIENCE = 10.0
 
 
 class Turns:
-    """Keeps order in a queue of Gradio's.
+    """Keeps order in Gradio's queue.
 
     Args:
-        queue: Gradio's own; what is not public of it is used here and nowhere else.
-        patience: seconds for which an order is kept that nobody listens to.
+        queue: Gradio's queue; its private members are used here and nowhere else.
+        patience: seconds for which an order without a listener is kept.
     """
 
     def __init__(self, queue: Any, *, patience: float) -> None:
         self._queue = queue
         self._patience = patience
         self._listeners: Counter[str] = Counter()
-        self._unheard: dict[str, float] = {}  # when it was noticed that nobody listens
-        queue.max_size = None  # one number for all operations would let composing block opening
+        self._unheard: dict[str, float] = {}  # by session: when it was first seen without a listener
+        queue.max_size = None  # one limit for all operations would let composing block opening
 
     def waiting(self, operation: str) -> list[Any]:
-        """Orders that wait for an operation, the next one first."""
+        """The orders waiting for an operation, the next one first."""
         line = self._queue.event_queue_per_concurrency_id.get(operation)
         return list(line.queue) if line else []
 
     async def make_room(self, operation: str, address: str) -> bool:
-        """Whether one more order can wait for an operation; the oldest unheard one may have to go for it."""
+        """Make room for one more order, if necessary by dropping the oldest one without a listener.
+
+        Returns:
+            Whether there is room.
+        """
         waiting = self.waiting(operation)
         unheard = [event for event in waiting if not self._listeners[event.session_hash]]
         if len(unheard) >= MAX_UNHEARD or (unheard and len(waiting) >= MAX_WAITING):
@@ -54,16 +59,16 @@ class Turns:
     def session_of(self, event_id: str) -> str:
         """The session of an order."""
         sessions = self._queue.pending_event_ids_session
-        # Where nobody named a session, the order is its own.
+        # An order sent without a session forms its own.
         return next((session for session, events in list(sessions.items()) if event_id in events), event_id)
 
     def knows(self, session: str) -> bool:
-        """Whether there is, or soon was, anything to hear of a session."""
+        """Whether a session has, or recently had, anything to listen to."""
         return session in self._queue.pending_messages_per_session
 
     @contextlib.contextmanager
     def listening(self, session: str) -> Iterator[None]:
-        """While somebody listens to what becomes of the orders of a session."""
+        """Within the block, count a session as listened to."""
         self._listeners[session] += 1
         try:
             yield
@@ -73,7 +78,7 @@ class Turns:
                 del self._listeners[session]
 
     async def watch(self) -> None:
-        """Every now and then drop what nobody listens to any more, until cancelled."""
+        """Regularly drop orders that nobody listens to any more, until cancelled."""
         while True:
             await asyncio.sleep(self._patience / 10)
             for session in self._forsaken():
@@ -83,7 +88,7 @@ class Turns:
                     line.queue.sort(key=lambda event: not self._listeners[event.session_hash])
 
     def _forsaken(self) -> list[str]:
-        """Sessions (with orders waiting, under way or done) that nobody has listened to for too long."""
+        """Sessions with orders (waiting, running or done) that nobody has listened to for too long."""
         lines = [line.queue for line in self._queue.event_queue_per_concurrency_id.values()]
         running = [job for job in self._queue.active_jobs if job is not None]
         sessions = {event.session_hash for events in [*lines, *running] for event in events}
@@ -95,7 +100,7 @@ class Turns:
         return [session for session, since in self._unheard.items() if now - since > self._patience]
 
     async def _drop(self, session: str) -> None:
-        """Take the orders of a session out of the queue, and end those under way: they stop at their next report."""
+        """Remove a session's orders from the queue, and end running ones: they stop at their next report."""
         await self._queue.clean_events(session_hash=session)
         self._queue.pending_messages_per_session.pop(session, None)
         self._queue.pending_event_ids_session.pop(session, None)

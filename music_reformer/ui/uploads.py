@@ -1,7 +1,7 @@
-"""Files that visitors have sent and not opened yet.
+"""Files that visitors have uploaded and not opened yet.
 
-A path that comes back from the network is only ever looked up among those that were handed out here: nothing is opened,
-and nothing is deleted, because a request names it.
+A path from a request is only ever looked up among those that were handed out here: no other path is opened or deleted
+because a request names it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from music_reformer.config import require
 from music_reformer.ui.shelf import safe_stem
 
-# Of all uploads together; the oldest make room. An upload is opened at once, or never.
+# Limit for all uploads together; the oldest are removed first. Visitors open an upload at once, or never.
 MAX_BYTES = 200_000_000
 MAX_AGE = 600.0
 GONE = "This upload does not exist or has been deleted; send the file again and open the path that is returned."
@@ -34,12 +34,12 @@ class _Upload:
 
 
 class Uploads:
-    """`<folder>/<hash>/<file>`: a folder of its own for every file that is sent, so that nobody takes another's.
+    """Uploads as `<folder>/<hash>/<file>`: every upload gets a folder of its own, so that nobody can take another's.
 
     Args:
         folder: made if absent; its name is the first part of the paths that are handed out.
-        max_bytes: of all files together.
-        max_age: seconds after which a file that nobody opened is removed.
+        max_bytes: limit for all files together.
+        max_age: seconds after which an unopened file is removed.
     """
 
     def __init__(self, folder: Path, *, max_bytes: int = MAX_BYTES, max_age: float = MAX_AGE) -> None:
@@ -48,11 +48,11 @@ class Uploads:
         self.max_age = max_age
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        # By the path that was handed out, oldest first.
+        # By the path handed out, oldest first.
         self._kept: dict[str, _Upload] = {}
 
     def keep(self, data: bytes, *, name: str) -> str:
-        """Keep a file under `name`, or what of it is fit for a file name; returns the path to open it by."""
+        """Keep a file under `name`, made safe for file systems; returns the path for opening it."""
         place = self.folder / secrets.token_hex(20)
         path = place / f"{safe_stem(name)}.mid"
         with self._lock:
@@ -65,10 +65,10 @@ class Uploads:
 
     @contextlib.contextmanager
     def taken(self, sent: Any) -> Iterator[Path]:
-        """The file of which a visitor sent the path as {"path": ...}; it is removed afterwards.
+        """Within the block, the upload whose path a visitor sent as {"path": ...}; it is removed afterwards.
 
         Raises:
-            UserError: that path was not handed out, or its file has been taken.
+            UserError: the path was not handed out, or its file has been taken already.
         """
         shown = sent.get("path") if isinstance(sent, dict) else None
         require(

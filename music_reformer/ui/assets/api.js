@@ -1,7 +1,7 @@
 // The server's operations, called through Gradio's queue. Every call has a session of its own, so that closing its
-// stream (a visitor who leaves, or changes their mind while waiting) takes it out of the queue.
+// stream (when a visitor leaves, or cancels while waiting) takes it out of the queue.
 
-/** What went wrong, in a sentence for the visitor. */
+/** An error with a sentence for the visitor. */
 export class Problem extends Error {}
 
 const LOST = "The connection to the server was lost. Reload the page to continue.";
@@ -18,7 +18,7 @@ async function request(path, options) {
   return response.json();
 }
 
-/** Why the server refused, in its own sentence where it sent one. */
+/** Why the server refused a request: its own sentence, if it sent one. */
 async function refusal(response) {
   if (response.status === 413) return "This file is larger than 5 MB; choose a smaller one.";
   const { error } = await response.json().catch(() => ({}));
@@ -30,7 +30,7 @@ const json = (data) => ({
   method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(data),
 });
 
-/** A result whose piano rolls, which come as JSON text, are read; the chords and sections of each go with it. */
+/** A result with its piano rolls parsed (they arrive as JSON text), each with its chords and sections. */
 function withRolls(result) {
   for (const piece of [result, ...(result?.variations ?? [])]) {
     if (typeof piece?.roll === "string") piece.roll = { ...JSON.parse(piece.roll), outline: JSON.parse(piece.outline) };
@@ -38,8 +38,8 @@ function withRolls(result) {
   return result;
 }
 
-/** Call `operation` with `data`; resolves to its result. `onReport` gets each value that it streams, `onPlace` the
- *  number of visitors ahead, 0 when the turn has come. Aborting `signal` leaves the queue and resolves to null. */
+/** Call `operation` with `data`; resolves to its result. `onReport` receives each streamed value, `onPlace` the
+ *  number of visitors ahead, 0 when it is this one's turn. Aborting `signal` leaves the queue and resolves to null. */
 export async function call(operation, data, { onReport, onPlace, signal } = {}) {
   const session = crypto.getRandomValues(new Uint32Array(4)).join("");
   await request(`gradio_api/call/${operation}`, json({ data, session_hash: session }));
@@ -51,7 +51,7 @@ export async function call(operation, data, { onReport, onPlace, signal } = {}) 
     stream.onerror = () => end(reject, new Problem(LOST));
     stream.onmessage = ({ data: text }) => {
       const message = JSON.parse(text);
-      // The rank counts those who wait; one more is being served.
+      // The rank counts waiting visitors only; one more is being served.
       if (message.msg === "estimation") onPlace?.((message.rank ?? 0) + 1);
       else if (message.msg === "process_starts") onPlace?.(0);
       else if (message.msg === "unexpected_error") end(reject, new Problem(LOST));
@@ -73,26 +73,26 @@ export async function openFile(file) {
 }
 
 export const openExample = (key) => call("example", [key]);
-/** A file that the server keeps, as a piece. */
+/** Open a file that the server keeps, as a piece. */
 export const openKept = (key) => call("piece", [key]);
-/** Change notes of a piece (see `orderOf`); resolves to the changed piece. */
+/** Change notes of a piece (`changes` as of `orderOf`); resolves to the changed piece. */
 export const editNotes = (piece, changes) => call("edit", [{ piece, ...changes }]);
-/** Join bars of the variations with some keys: `bars` names one of these for each new bar. Resolves to the piece. */
+/** Join bars of several variations, given by their keys; `bars` has, for each new bar, the index of one. Resolves to the piece. */
 export const joinBars = (variations, bars, { since, until, programs, tracks }) => (
   call("join", [{ variations, bars, since, until: until ?? -1, programs, tracks }])
 );
 export const stop = (ticket) => request("gradio_api/run/stop", json({ data: [ticket] }));
 export const setup = () => request("setup");
-/** How long the queue takes: {seconds_left of the running composition, typical seconds of one}. */
+/** The state of the queue: {seconds_left of the running composition, seconds that one typically takes}. */
 export const waiting = () => request("waiting");
-/** A kept piece in another form; resolves to the {key, name} of the file. */
+/** Export a kept piece in another format; resolves to the {key, name} of the file. */
 export const exportAs = (key, kind, { since = 0, until = null, programs = [], tracks = [] }) => (
   call("export", [key, kind, since, until ?? -1, programs, tracks])
 );
-/** A kept piece as engraved systems, from a bar on, so many staff spaces wide (see engraved.js). */
+/** A kept piece as engraved systems from bar `bar` on, `width` staff spaces wide (see engraved.js). */
 export const engrave = async (key, bar, width) => JSON.parse(await call("engrave", [key, bar, width]));
 export const fileAddress = (key) => `file/${key}`;
-/** Of some bars of a kept piece, from index `cut` up to `until` (null: to the end), of tracks by their index (none: all), and of
+/** The address of a part of a kept piece: bars from index `cut` up to `until` (null: to the end), tracks by index (none: all), and
  *  single notes [track, tick, pitch] (none: all). */
 export const partAddress = (key, { cut = 0, until = null, tracks = [], notes = [] }) => (
   `part/${key}?first_bar=${cut}&end_bar=${until ?? -1}&tracks=${tracks}&notes=${notes.map((note) => note.join("."))}`

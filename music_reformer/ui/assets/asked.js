@@ -1,18 +1,18 @@
-// What is asked of the bars to come: their chords and their form. The two fields of "Steer" hold it; the lanes above the
-// roll show it bar by bar, and change it there.
+// The chords and the form requested for the new bars. The two fields of "Steer" hold them; the lanes above the roll show
+// them bar by bar, and can change them there.
 
 import { barsIn, formOf, partsOf } from "./form-text.js";
 import { barsOf, sheetOf } from "./lead-sheet.js";
 
-export const AS_BEFORE = "as before";  // what stands for the chords of the piece itself
+export const AS_BEFORE = "as before";  // stands for the piece's own chords
 const FIELDS = ["chords", "form"];
 const AT_120 = 2;  // seconds of a bar of 4/4
 
 export class Asked {
   #told = "";
 
-  /** `onChange({isNew})` is called when a setting has changed; `isNew`: what is asked for is other than it was.
-   *  `marked()`: the bars that are marked to be composed anew, which may reach to the end; null: none are. */
+  /** `onChange({isNew})` is called when a setting has changed; `isNew`: the requested chords or form differ from before.
+   *  `marked()`: the bars marked for recomposing, which may reach to the end; null: none. */
   constructor({ controls, piece, canAsk, marked, onChange }) {
     Object.assign(this, { controls, piece, canAsk, marked });
     const tell = () => {
@@ -28,13 +28,13 @@ export class Asked {
   get form() { return this.#field("form").value.trim(); }
   get whole() { return { chords: this.chords, form: this.form }; }
 
-  /** Write `words` {chords, form} into their fields; one that is not given stays. */
+  /** Write `words` {chords, form} into their fields; a missing one leaves its field unchanged. */
   write(words) {
     for (const name of FIELDS) if (typeof words[name] === "string") this.#field(name).value = words[name];
     this.#field("chords").dispatchEvent(new Event("input", { bubbles: true }));
   }
 
-  /** The bars to come {first, count}, counted in what is on show; null where none are. */
+  /** The new bars {first, count} within the piece on show; null if there are none. */
   get bars() {
     const { piece } = this;
     if (!this.canAsk || !piece.version || piece.isEditing) return null;
@@ -42,17 +42,17 @@ export class Asked {
     return { first: cut, count: until === null ? this.#length(cut) : until - cut };
   }
 
-  /** Bars of an open end, as the length says. */
+  /** The number of bars to compose at the end, by the length setting. */
   #length(cut) {
     const { amount, unit } = this.controls.elements;
     const number = Math.max(Number(amount.value) || 1, 1);
     return Math.ceil(unit.value === "bars" ? number : number / barLength(this.piece.score, cut));
   }
 
-  /** The parts of the form. */
+  /** The parts of the form (see form-text.js). */
   get parts() { return partsOf(this.form, this.piece.score.sections ?? []); }
 
-  /** Ask for a form. A length in bars grows with it. */
+  /** Request a form. A length in bars grows to hold it. */
   writeForm(parts) {
     const { amount, unit } = this.controls.elements;
     const length = parts.reduce((sum, part) => sum + barsIn(part), 0);
@@ -60,20 +60,20 @@ export class Asked {
     this.write({ form: formOf(parts) });
   }
 
-  /** The chords as a sheet, also where they stand for those of the piece. */
+  /** The chords as a lead sheet; the piece's own chords are written out. */
   get sheet() { return this.#areOwn ? sheetOf(this.chordsByBar()) : this.chords; }
   get #areOwn() { return this.chords.toLowerCase() === AS_BEFORE; }
 
-  /** The chords of each bar to come, "" where they are left to the model. */
+  /** The chords of each new bar, "" where the model is free. */
   chordsByBar() {
     const { count } = this.bars;
     if (!this.#areOwn) return barsOf(this.chords, count);
-    // The server cannot tell how many bars a length in seconds is: it begins with the piece.
+    // With a length in seconds, the server does not know the number of bars, and takes the chords from the piece's beginning.
     return this.ownChords(this.controls.elements.unit.value === "bars" ? count : Infinity);
   }
 
-  /** The piece's own chords: those of the bars to compose where the piece goes on after them, else those of the last
-   *  `span` bars before them, over and over. */
+  /** The piece's own chords: those of the bars to recompose or, at the end of the piece, those of the last
+   *  `span` bars before the new ones, repeated. */
   ownChords(span = this.bars.count) {
     const { piece } = this;
     const { first, count } = this.bars;
@@ -83,7 +83,7 @@ export class Asked {
   }
 }
 
-/** Seconds of the bar before `cut`, or of the first one. */
+/** Length in seconds of the bar before `cut`, or of the first bar. */
 export function barLength({ bars }, cut) {
   const place = Math.min(Math.max(cut - 1, 0), bars.length - 2);
   return place < 0 ? AT_120 : bars[place + 1] - bars[place];

@@ -1,12 +1,12 @@
-// The beats of a score for metronome and MIDI clock, by its metres and its tempo map, carried on after its last bar.
+// The beats of a score for metronome and MIDI clock, by its metres and tempo map, extrapolated beyond its last bar.
 
 const TOLERANCE = 1e-3;
 const PER_QUARTER = 24;  // MIDI clocks
-const known = new WeakMap();  // list of bars -> what `barsOf` made of it
+const known = new WeakMap();  // cache of `barsOf`, by the score's list of bars
 
 const metreAt = ({ metres }, seconds) => metres.findLast(([begin]) => begin <= seconds + TOLERANCE) ?? [0, 4, 4];
 const tempoAt = ({ tempos }, seconds) => (tempos.findLast(([begin]) => begin <= seconds + TOLERANCE) ?? tempos[0])?.[1] ?? 120;
-/** How many units of the metre make a beat: three in 6/8, 9/8 and 12/8. */
+/** Units of the metre per beat: three in 6/8, 9/8 and 12/8. */
 const unitsOfBeat = ([, beats, unit]) => (unit >= 8 && beats > 3 && beats % 3 === 0 ? 3 : 1);
 
 /** The bars of a score, at least one: {start, length, size (by its metre), clicks: seconds from its start to its beats}. */
@@ -38,7 +38,7 @@ function barAlone(score, start) {
   return { start, length: beats * seconds, size: beats / unit, clicks: Array.from({ length: beats / step }, (_, beat) => beat * step * seconds) };
 }
 
-/** The bar at `seconds`, which may lie after the last one. */
+/** The bar at `seconds`, which may be after the end of the piece. */
 function barAt(score, seconds) {
   const bars = barsOf(score);
   const last = bars.at(-1);
@@ -47,7 +47,7 @@ function barAt(score, seconds) {
   return { ...last, start: last.start + past * last.length };
 }
 
-/** Beats of one bar, said again and again, that lie from `from` to before `until`. */
+/** Beats of one bar, repeated, from `from` to before `until`. */
 function repeated({ start, length, clicks }, from, until) {
   const found = [];
   for (let bar = start + Math.floor((from - start) / length) * length; bar < until; bar += length) {
@@ -56,7 +56,7 @@ function repeated({ start, length, clicks }, from, until) {
   return found.filter(({ time }) => time >= from - 1e-9 && time < until - 1e-9);
 }
 
-/** The beats from `from` to before `until`, in seconds: {time, isFirst: it begins a bar}. */
+/** The beats from `from` to before `until`: {time (seconds), isFirst (whether it begins a bar)}. */
 export function beatsBetween(score, from, until) {
   const found = [];
   for (let bar = barAt(score, from); bar.start < until; bar = barAt(score, bar.start + bar.length + 2 * TOLERANCE)) {
@@ -68,7 +68,7 @@ export function beatsBetween(score, from, until) {
   return found;
 }
 
-/** A bar to count in with before `position`: {seconds, beats}. A pickup is led up to by a bar as the next one is. */
+/** The count-in bar before `position`: {seconds, beats}. Before a pickup, it is like the bar after the pickup. */
 export function countIn(score, position) {
   const bars = barsOf(score);
   const here = barAt(score, position);
@@ -82,7 +82,7 @@ export function quartersAt({ tempos }, seconds) {
   return stretches(tempos).reduce((sum, { begin, end, perSecond }) => sum + Math.max(Math.min(seconds, end) - begin, 0) * perSecond, 0);
 }
 
-/** Seconds from the beginning of the piece to so many quarters. */
+/** Seconds from the beginning of the piece at which so many quarters have passed. */
 export function secondsOfQuarters({ tempos }, quarters) {
   let left = quarters;
   for (const { begin, end, perSecond } of stretches(tempos)) {
@@ -97,7 +97,7 @@ const stretches = (tempos) => (tempos.length ? tempos : [[0, 120]]).map(([begin,
   { begin: place ? begin : 0, end: tempos[place + 1]?.[0] ?? Infinity, perSecond: perMinute / 60 }
 ));
 
-/** Moments of the MIDI clock, 24 in a quarter, from `from` to before `until`: {number, time}. */
+/** Ticks of the MIDI clock, 24 per quarter, from `from` to before `until`: {number, time}. */
 export function clocksBetween(score, from, until) {
   const found = [];
   for (let number = Math.ceil(quartersAt(score, from) * PER_QUARTER - 1e-6); ; number++) {

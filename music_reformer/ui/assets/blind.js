@@ -1,4 +1,4 @@
-// The blind test: two of the variations are heard as A and B, in an order that nobody knows, and the visitor says which is
+// The blind test: two variations are heard as A and B, in an order hidden from the visitor, who says which is
 // better. This browser keeps the choices, and writes them as CSV.
 
 import { downloadBlob } from "./downloads.js";
@@ -17,10 +17,10 @@ function choices() {
 
 const quoted = (value) => `"${String(value ?? "").replaceAll('"', '""')}"`;
 
-/** The choices as CSV, by the columns. */
+/** The choices as CSV. */
 export const csvOf = (rows) => [COLUMNS.join(","), ...rows.map((row) => COLUMNS.map((name) => quoted(row[name])).join(","))].join("\r\n") + "\r\n";
 
-/** Two different places out of `number`, in random order. */
+/** Two different indices below `number`, in random order. */
 function drawTwo(number) {
   const [one, other] = crypto.getRandomValues(new Uint32Array(2));
   const first = one % number;
@@ -28,8 +28,8 @@ function drawTwo(number) {
 }
 
 export class BlindTest {
-  #run = null;  // whose variations are heard; null: no test is on
-  #pair = [0, 0];  // places of A and B
+  #run = null;  // the run whose variations are compared; null: no test is on
+  #pair = [0, 0];  // indices of A and B among the variations
 
   constructor({ element, piece, desk, transport }) {
     Object.assign(this, { element, piece, desk, transport });
@@ -49,7 +49,7 @@ export class BlindTest {
     return !composition && Boolean(version?.run?.finished) && version.run.variations.length > 1;
   }
 
-  /** Keys that come before the page's own while the test is on: none leads to a variation by its number. */
+  /** Keys that override the page's own during the test, so that none selects a variation by its number. */
   get keys() {
     const none = Object.fromEntries([..."12345678", "K"].map((key) => [key, () => {}]));
     return { ...none, A: () => this.hear(0), B: () => this.hear(1), Escape: () => this.close() };
@@ -72,12 +72,12 @@ export class BlindTest {
     if (hadFocus) document.querySelector("#compare summary").focus();
   }
 
-  /** Another run is on show, or none: the test of the old one is over. */
+  /** Called when another run is shown, or none: ends the test of the former. */
   follow() {
     if (this.isOn && (this.piece.version?.run !== this.#run || !this.isPossible)) this.close();
   }
 
-  /** Put A (0) or B (1) on show, from the place where the other was heard. */
+  /** Show A (0) or B (1), and play from where the other one was. */
   hear(which) {
     if (this.piece.version.selected !== this.#pair[which]) this.desk.select(this.#pair[which]);
     for (const button of this.element.querySelectorAll("[data-hear]")) button.setAttribute("aria-pressed", Number(button.dataset.hear) === which);

@@ -1,4 +1,4 @@
-// The variations side by side: each a small picture of its new notes that fills as it is composed.
+// The variations side by side: each is a small picture of its new notes, which fills up as it is composed.
 
 import { clock, count, drawSmall, pitchRange } from "./draw.js";
 import { fileAddress } from "./api.js";
@@ -7,7 +7,7 @@ import { letDragOut } from "./drag-out.js";
 const DOWNLOAD = '<svg viewBox="0 0 20 20"><path d="M9 3h2v7h3l-4 4.500L6 10h3zM4 15h12v2H4z"/></svg>';
 
 export class Cards {
-  /** `onSelect(index)` receives the chosen variation, `onKeep(index)` the one that becomes the piece. */
+  /** `onSelect(index)` receives the chosen variation, `onKeep(index)` the one to make the piece. */
   constructor({ element, onSelect, onKeep }) {
     Object.assign(this, { element, onSelect, onKeep });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
@@ -39,7 +39,7 @@ export class Cards {
     return card;
   }
 
-  /** What a variation is called in a sentence. */
+  /** The name of a variation within a sentence. */
   called(index) { return this.variations[index].joined ? "the joined bars" : `variation ${index + 1}`; }
 
   select(index) {

@@ -1,4 +1,4 @@
-// Below the variations: what is said of the one on show, and the menu of what helps to choose.
+// Below the variations: facts about the one on show, and the menu of tools for choosing.
 
 import { originality } from "./wording.js";
 
@@ -13,7 +13,7 @@ export class Choosing {
     $("join-bars").addEventListener("click", () => { $("compare").open = false; blind.close(); joining.open(); });
   }
 
-  /** Something else is on show, or the phase has changed. */
+  /** Called when something else is shown, or the phase has changed. */
   follow() {
     const { blind, joining, piece } = this;
     blind.follow();

@@ -1,18 +1,18 @@
-// The chord lane above the roll: what is heard, bar by bar, and below it what is asked of the bars to come. A click on
-// one of these, or Enter, writes chords there. By the keyboard it is a slider over the bars.
+// The chord lane above the roll: the recognised chords bar by bar, and below them the requested ones. A click on
+// a requested bar, or Enter, edits its chords. For the keyboard, the lane is a slider over the bars.
 
 import { drawChords } from "./chord-picture.js";
 import { make } from "./lane-box.js";
 import { sheetOf, spoken, withTyped } from "./lead-sheet.js";
 import { announce } from "./messages.js";
 
-const PAGE = 4;  // bars that a page key moves
+const PAGE = 4;  // bars per press of Page Up or Page Down
 
 export class ChordLane {
-  bar = 0;  // the bar that the keyboard or the pointer is at
-  #start = null;  // the bar from which bars are selected up to that one; null: none are
+  bar = 0;  // the bar at the keyboard's or the pointer's position
+  #start = null;  // the other end of the selected bars; null: none are selected
 
-  /** `lanes` knows where bars lie; `onChoose(from, to)` receives bars that may come again. */
+  /** `lanes` knows the places of bars; `onChoose(from, to)` receives bars to be repeated in the new music. */
   constructor({ element, lanes, onChoose }) {
     Object.assign(this, { element, lanes, onChoose });
     this.canvas = element.querySelector("canvas");
@@ -22,7 +22,7 @@ export class ChordLane {
     this.#listenToPointer();
   }
 
-  /** The bars that are selected, {from, to}, both included; null: none are. Only bars that stay can be. */
+  /** The selected bars, {from, to}, both included; null: none. Only bars that stay can be selected. */
   get chosen() {
     if (this.#start === null) return null;
     const [from, to] = [Math.min(this.#start, this.bar), Math.min(Math.max(this.#start, this.bar), this.lanes.numKept - 1)];
@@ -90,11 +90,11 @@ export class ChordLane {
       if (wasDrag) this.#press();
     });
     element.addEventListener("pointercancel", () => { isDown = false; this.#start = null; });
-    // Not sooner: a finger's click still moves the focus to the lane, and would close the box.
+    // Not earlier: the click of a touch moves the focus to the lane, which would close the box.
     element.addEventListener("click", () => { if (!wasDrag) this.#press(); });
   }
 
-  /** Use the bars that are selected, or else the one that the keyboard or the pointer is at. */
+  /** Use the selected bars or, without any, the bar at the keyboard's or the pointer's position. */
   #press() {
     const { bar, chosen } = this;
     this.#start = null;
@@ -103,7 +103,7 @@ export class ChordLane {
     else this.lanes.go(bar);
   }
 
-  /** Open the box in which the chords of the bar, and of those after it, are written. */
+  /** Open the box for editing the chords of the bar and of those after it. */
   #write(begun = null) {
     const { bar, lanes } = this;
     const { asked, box, piece, roll } = lanes;
@@ -123,7 +123,7 @@ export class ChordLane {
     if (begun === null) field.select();
   }
 
-  /** Ask for typed chords from the bar on, and go on after them. */
+  /** Request the typed chords from the bar on, and move to the bar after them. */
   #take(typed) {
     const { bar } = this;
     const { asked } = this.lanes;
@@ -133,7 +133,7 @@ export class ChordLane {
     this.#moveTo(typed.trim() ? Math.min(first + next, first + count - 1) : bar);
   }
 
-  /** Ask for the piece's own chords, to be changed bar by bar. */
+  /** Request the piece's own chords, as a start for changing single bars. */
   #keep() {
     this.#ask(sheetOf(this.lanes.asked.ownChords()), "The chords of the piece are asked for");
   }

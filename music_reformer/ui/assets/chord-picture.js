@@ -1,5 +1,5 @@
-// How the chord lane looks: what is heard in plain letters, and below it what is asked, as marks in the colour of new
-// music that reach as far as a chord lasts. What has no room is left out.
+// How the chord lane looks: recognised chords in plain letters, and below them requested ones, as marks in the colour of new
+// music as long as the chord. Names without room are left out.
 
 import { colours, prepare } from "./draw.js";
 import { onNotes } from "./roll-picture.js";
@@ -7,8 +7,8 @@ import { onNotes } from "./roll-picture.js";
 const HEARD = 20;  // height of the upper row
 const INSET = 4;  // pixels from where a chord begins to its name
 
-/** The stretches {from, to (seconds), name, leads (whether it begins with a bar)} of the chords of some bars; what goes on
- *  from bar to bar is one. */
+/** The stretches {from, to (seconds), name, leads (whether it begins with a bar)} of the chords of some bars; a chord that
+ *  continues over a bar line is one stretch. */
 function stretches(lanes, chords, first) {
   const found = [];
   chords.forEach((written, place) => {
@@ -24,8 +24,8 @@ function stretches(lanes, chords, first) {
   return found;
 }
 
-/** Where the names of stretches have room: those that begin a bar come first. They stand `gap` pixels apart. A chord that began out of view is named at the
- *  edge. Returns [{stretch, label, at (pixels)}]. */
+/** The names of stretches that have room, `gap` pixels apart; those that begin a bar take precedence. A chord that began
+ *  out of view is named at the edge. Returns [{stretch, label, at (pixels)}]. */
 function labels(context, roll, found, gap) {
   const placed = [];
   for (const stretch of [...found.filter(({ leads }) => leads), ...found.filter(({ leads }) => !leads)]) {
@@ -111,7 +111,7 @@ function drawSelection({ chosen, lanes }, context, palette, height) {
   context.globalAlpha = 1;
 }
 
-/** The bar that the keyboard is at. */
+/** The frame around the bar at the keyboard's position. */
 function drawCursor({ bar, element, lanes }, context, palette, height) {
   if (!element.matches(":focus-visible")) return;
   const [from, to] = [bar, bar + 1].map((each) => lanes.roll.x(lanes.secondOf(each)));

@@ -1,10 +1,10 @@
-// Notes that were copied, to be added elsewhere: whole bars apart, on their own tracks.
+// Copied notes, to be pasted whole bars later or earlier, on the same tracks.
 
 import { barAt, made } from "./notes.js";
 
 export class Clipboard {
-  #notes = [];  // their ticks are counted from the bar line before the first
-  length = 0;  // ticks of the bars that they lie in
+  #notes = [];  // with ticks relative to the bar line before the first
+  length = 0;  // ticks of the bars that contain them
 
   get isEmpty() { return !this.#notes.length; }
 
@@ -16,7 +16,7 @@ export class Clipboard {
     return first.tick + this.length;
   }
 
-  /** The copied notes as notes of a score, from a bar line on. */
+  /** The copied notes as notes of a score, pasted at a bar line. */
   put(score, line) {
     return this.#notes.filter(({ track }) => track < score.tracks.length).map((note) => made(score, { ...note, tick: line + note.tick }));
   }

@@ -1,4 +1,4 @@
-// Composing from what is open: the order, the run on its way, stopping it, and what is left where nothing comes of it.
+// Composing on the open piece: the order, the run in progress, stopping it, and restoring the view if it fails.
 
 import { Composition } from "./composition.js";
 import { count } from "./draw.js";
@@ -8,14 +8,14 @@ import { wholeBars } from "./score.js";
 const $ = (id) => document.getElementById(id);
 
 export class Composing {
-  #former = null;  // {run, selected} of the version before the run that is under way
+  #former = null;  // {run, selected} of the version before the run in progress
 
-  /** `keep(index)` makes a variation the piece, and resolves to whether it did; `instruments` are the 128 names. */
+  /** `keep(index)` makes a variation the piece, and resolves to whether it worked; `instruments` are the 128 names. */
   constructor({ piece, desk, settings, parts, locks, studying, instruments, keep }) {
     Object.assign(this, { piece, desk, settings, parts, locks, studying, instruments, keep });
   }
 
-  /** Compose the bars that are wanted, or with `rewrite`, that many bars at the end anew. */
+  /** Compose the wanted bars or, with `rewrite`, recompose that many bars at the end. */
   async compose({ rewrite = null } = {}) {
     const { piece, settings } = this;
     if (piece.composition || piece.isKeeping || !$("controls").reportValidity()) return;
@@ -25,7 +25,7 @@ export class Composing {
     const end = wholeBars(piece.version.score);
     if (rewrite) {
       cutBar = Math.max(0, end - rewrite);
-      // Beside what stays in them, bars up to the end are composed anew, too.
+      // If other parts stay in them, bars up to the end are recomposed, not continued.
       const stays = this.parts.someStay || this.locks.between(piece.version, cutBar, end).length > 0;
       [untilBar, tracks] = [stays ? end : null, []];
       order.length = `${rewrite}bars`;
@@ -38,7 +38,7 @@ export class Composing {
     await this.#run(order, cutBar, untilBar, tracks);
   }
 
-  /** What is asked of single parts and notes. */
+  /** The requests for single parts and notes. */
   #askOfParts(order, cutBar, untilBar, tracks) {
     const added = (order.parts ?? []).filter(({ program }) => program !== undefined);
     const all = [...this.parts.read({ recomposes: untilBar !== null, tracks }).parts ?? [], ...added];
@@ -71,7 +71,7 @@ export class Composing {
     }
   }
 
-  /** Wait until the piece has been studied, unless the visitor does not want to. */
+  /** Wait until the piece has been studied, unless the visitor skips it. */
   async #study() {
     const { studying } = this;
     if (!studying.isUnderWay) return;
@@ -100,7 +100,7 @@ export class Composing {
   #finish(run) {
     const { desk, piece } = this;
     piece.composition = null;
-    // Of more than were asked for, the best are left, in another order: what is being heard stays on show if it is one.
+    // If more were composed than requested, only the best remain, reordered; the one being heard stays on show if it remains.
     const { selected } = piece.version;
     const place = run.variations.findIndex(({ candidate }) => candidate === selected);
     piece.version.selected = selected === null ? null : Math.max(place, 0);
@@ -112,13 +112,13 @@ export class Composing {
     desk.showResult(run);
   }
 
-  /** Nothing came of the run: what was there before it is there again. */
+  /** The run has failed: restore what was shown before it. */
   #giveUp() {
     this.forget();
     this.desk.arrive({ keepView: true });
   }
 
-  /** Leave what is being composed, if anything is. */
+  /** Abandon the composition in progress, if there is one. */
   forget() {
     const { piece } = this;
     if (!piece.composition) return;
@@ -127,7 +127,7 @@ export class Composing {
     Object.assign(piece.version, this.#former);
   }
 
-  /** Stop, and keep what is there; where nothing is, leave the queue, or what is only being read. */
+  /** Stop and keep what is composed; if nothing is yet, leave the queue or abandon the reading of the piece. */
   async halt() {
     const { composition } = this.piece;
     if (!composition) return;

@@ -1,7 +1,7 @@
-// One order to the server, from its place in the queue to its finished variations. A `run` is its result:
+// One order to the server, from its place in the queue to its finished variations. Its result is a `run`:
 // {order, cutBar, untilBar, tracks, variations, seed, cut, cutTick, end, until, untilTick, missing, missingTracks, dropped,
-// composed}; each variation
-// has a score from its first note on. While it is under way there may be more (`composed`) than are kept in the end. `until` and its like are null where the piece does not go on after the new music.
+// composed}. Each variation has a score from its first note on. While composing, there may be more variations (`composed`)
+// than are kept in the end. `until`, `untilBar` and `untilTick` are null if the piece does not go on after the new music.
 
 import { call, stop, waiting } from "./api.js";
 import { duration } from "./draw.js";
@@ -12,7 +12,7 @@ export class Composition {
   #ticket = null;
   #placeTimer = null;
 
-  /** `onStart(run)`, `onGrowth(run, notes)` and `onProgress(share, text)` tell how it goes. */
+  /** `onStart(run)`, `onGrowth(run, notes)` and `onProgress(share, text)` report progress. */
   constructor({ version, order, cutBar, untilBar, tracks, instruments, onStart, onGrowth, onProgress }) {
     Object.assign(this, { version, instruments, onStart, onGrowth, onProgress });
     this.run = { order, cutBar, untilBar, tracks, variations: [] };
@@ -38,10 +38,10 @@ export class Composition {
   /** Whether there is anything to keep: not while the piece is still being read. */
   get hasNotes() { return this.run.variations.some(({ fresh }) => fresh.length > 0); }
 
-  /** Leave the queue, or what is being composed, and forget it. */
+  /** Leave the queue or the composition, and discard it. */
   leave() { this.#job.abort(); }
 
-  /** Stop, and keep what is there. */
+  /** Stop, and keep what is composed. */
   stop() { return stop(this.#ticket); }
 
   #queued(ahead) {

@@ -1,4 +1,4 @@
-// The desk: roll, tracks, transport, cards and tree, brought in line with the piece that is open.
+// The desk: keeps roll, tracks, transport, cards and tree in line with the open piece.
 
 import { EMPTY } from "./score.js";
 import { chosenFrom, cutNote, droppedBars, facts, handleLabels, losses, repairs, whyOf } from "./wording.js";
@@ -6,12 +6,12 @@ import { chosenFrom, cutNote, droppedBars, facts, handleLabels, losses, repairs,
 const $ = (id) => document.getElementById(id);
 
 export class Desk {
-  /** `parts`: {roll, engraved, views, transport, player, tracks, cards, instruments, phase}; `onSeed(seed)` receives a seed to use again. */
+  /** `parts`: {roll, engraved, views, transport, player, tracks, cards, instruments, phase}; `onSeed(seed)` receives a seed to reuse. */
   constructor({ piece, parts, onSeed }) {
     Object.assign(this, parts, { piece, onSeed });
   }
 
-  /** Show the current version, or the variation of it that is selected. */
+  /** Show the current version, or its selected variation. */
   show({ keepView = false, from = null } = {}) {
     const { piece, player, roll, tracks, transport } = this;
     const { score, variation, version, versions } = piece;
@@ -30,7 +30,7 @@ export class Desk {
     $("redo").disabled = !versions.canRedo;
   }
 
-  /** Show the current version, and all that was composed from it. */
+  /** Show the current version, and the variations composed from it. */
   arrive({ from = null, keepView = false } = {}) {
     const { cards, instruments, phase, piece, player } = this;
     const { run, selected, score } = piece.version;
@@ -48,7 +48,7 @@ export class Desk {
     phase.enter(run ? "done" : "ready");
   }
 
-  /** Nothing is open any more. */
+  /** Called when nothing is open any more. */
   clear() {
     const { cards, instruments, piece, player, roll, tracks } = this;
     player.pause();
@@ -66,7 +66,7 @@ export class Desk {
     for (const id of ["result-text", "cut-note", "piece-name", "piece-facts", "piece-repairs"]) $(id).textContent = "";
   }
 
-  /** The handles, and what becomes of the bars after them. */
+  /** Update the handles, and the text on what becomes of the bars after them. */
   showCut() {
     const { piece, roll } = this;
     $("cut-note").textContent = "";
@@ -83,19 +83,19 @@ export class Desk {
       until: piece.canInfill && (leavesOut || until !== null) ? until ?? end : null,
     });
     this.engraved.mark();
-    // Bars that are recomposed are as many as they were, in the metre of the piece.
+    // Recomposed bars keep their number and metre.
     $("length").disabled = $("metre-ahead").disabled = until !== null;
     if (leavesOut) $("cut-note").textContent = cutNote(piece);
   }
 
-  /** The visitor wants new music between these bars. */
+  /** Set the bars between which the visitor wants new music. */
   want(bars) {
     this.piece.want(bars);
     this.showCut();
     this.phase.refresh();
   }
 
-  /** Select a variation, or with the one on show, the piece without it. */
+  /** Select a variation; the one on show is deselected, and the piece is shown without it. */
   select(index) {
     const { cards, phase, piece } = this;
     const { run, selected } = piece.version;
@@ -106,14 +106,14 @@ export class Desk {
     phase.refresh();
   }
 
-  /** Tracks (a set of places) that are not to be heard. */
+  /** Silence tracks (a set of their places). */
   silence(places) {
     this.player.silence(places);
     this.roll.silent = places;
     this.roll.redrawAll();
   }
 
-  /** A run has begun: show its first variation, and the bars around the cut. */
+  /** Called when a run has begun: shows its first variation, and the bars around the cut. */
   begin(run) {
     const { cards, phase, piece, player, roll } = this;
     this.transport.endLoop();
@@ -127,7 +127,7 @@ export class Desk {
     $("cut-note").textContent = droppedBars(run);
   }
 
-  /** The variations of the run have grown. */
+  /** Called when the variations of the run have grown. */
   grow() {
     const { cards, phase, piece, player, roll, tracks, transport } = this;
     roll.grow();
@@ -158,7 +158,7 @@ export class Desk {
     text.replaceChildren("Made with ", made, ` ${chosenFrom(run)} ${droppedBars(run)} ${losses(run)}`);
   }
 
-  /** Where to listen from when new music comes: two bars before it, so that the join is heard. */
+  /** The position from which new music is played: two bars before it, so that the join is heard. */
   #joinStart(cut) {
     const before = this.piece.version.score.bars.filter((bar) => bar < cut - 0.05);
     return before.at(-2) ?? before.at(-1) ?? 0;

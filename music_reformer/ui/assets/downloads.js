@@ -1,6 +1,6 @@
-// Downloads: a file that the server has, by its address, or one that was made here.
+// Downloads: files on the server, by address, or files made here.
 
-const FETCHED = 60_000;  // milliseconds after which the browser has it for certain
+const FETCHED = 60_000;  // milliseconds after which the browser has surely fetched it
 
 export function download(address, name) {
   Object.assign(document.createElement("a"), { href: address, download: name }).click();

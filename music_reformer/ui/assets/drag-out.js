@@ -1,6 +1,6 @@
 // Dragging music out of the page, to the desktop or into another program.
 
-/** Let an element be dragged out as the file {name, address} that `file()` gives then, or not at all if it gives null: as a
+/** Let an element be dragged out as the file {name, address} that `file()` returns at that moment (null: not at all): as a
  *  file in Chromium, elsewhere as its address. */
 export function letDragOut(element, file) {
   element.draggable = true;

@@ -1,6 +1,6 @@
 // Drawing that the roll, the overview and the variations' small pictures share.
 
-// As many track colours as style.css names --track-0, --track-1 ...; more tracks begin again.
+// Number of track colours in style.css, --track-0, --track-1 ...; further tracks start over.
 export const NUM_COLOURS = 8;
 const NAMES = ["ink", "muted", "panel", "line", "new", "row", "row-black", "bar", "beat", "new-tint", "cut-veil",
   "key-white", "key-black", "playhead"];

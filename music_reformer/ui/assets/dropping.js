@@ -1,6 +1,6 @@
 // Files dropped anywhere on the page.
 
-/** `onFiles(files)` receives the files that were dropped. */
+/** `onFiles(files)` receives dropped files. */
 export function listenToDrops(onFiles) {
   let depth = 0;
   const carriesFile = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");

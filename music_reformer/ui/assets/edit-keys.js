@@ -1,11 +1,11 @@
-// What keys do while notes are edited. With notes selected, arrows move them; with none, they move the cursor.
+// Keys for editing notes. Arrows move the selected notes or, if none are selected, the cursor.
 
 import { closeMenus } from "./menus.js";
 import { barAt, secondsAt, snap } from "./notes.js";
 
 const OCTAVE = 12;
 
-/** Actions by key, as keyboard.js takes them; none while notes are not edited. */
+/** Actions by key, for keyboard.js; none unless notes are being edited. */
 export function editKeys(editing) {
   if (!editing.isOn) return {};
   const use = (tool) => () => editing.use(tool);
@@ -39,7 +39,7 @@ function moveCursor(editing, across, up) {
   editing.point(line, Math.min(Math.max(pitch + up, 0), 127));
 }
 
-/** Close what is open, or select nothing, or else end editing. */
+/** Close an open menu, or else clear the selection, or else end editing. */
 function escape(editing) {
   if (closeMenus()) return;
   if (editing.hasSelection) editing.deselect();

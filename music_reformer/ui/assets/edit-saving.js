@@ -1,5 +1,5 @@
-// Edits on their way to the server. Each gesture is shown at once, sent as an order of its own, and becomes a version: so
-// undo and redo go gesture by gesture through the tree, which draws a run of edits as one pill (see versions.js).
+// Sends edits to the server. Each gesture is shown at once, sent as an order of its own, and becomes a version: so
+// undo and redo step through the tree gesture by gesture, although it draws a run of edits as one pill (see versions.js).
 
 import { editNotes } from "./api.js";
 import { complain } from "./messages.js";
@@ -7,7 +7,7 @@ import { changedScore, orderOf } from "./notes.js";
 import { scoreOf } from "./score.js";
 
 export class EditSaving {
-  #queue = [];  // changes that are still to be sent
+  #queue = [];  // changes not yet sent
   #sending = null;
 
   constructor({ piece, desk }) {
@@ -17,7 +17,7 @@ export class EditSaving {
   /** Resolves when the server has all edits. */
   async settled() { await this.#sending; }
 
-  /** Show changes of the version on show, and have the server make them. */
+  /** Show changes of the version on show, and send them to the server. */
   make(changes) {
     const { desk, piece } = this;
     piece.draft = { version: piece.version, score: changedScore(piece.score, changes) };

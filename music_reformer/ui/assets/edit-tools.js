@@ -1,4 +1,4 @@
-// The row of tools that shows while notes are edited: grid, track of new notes, and a button for each thing to do.
+// The row of tools shown while notes are edited: grid, track of new notes, and a button for each action.
 
 import { letDragOut } from "./drag-out.js";
 
@@ -19,10 +19,10 @@ export class EditTools {
   get draws() { return $("edit-draw").getAttribute("aria-pressed") === "true"; }
   toggleDraw() { $("edit-draw").setAttribute("aria-pressed", !this.draws); }
 
-  /** Ticks between two lines of the grid; of no grid, 1. */
+  /** Ticks between two lines of the grid; 1 without a grid. */
   step({ resolution }) { return Math.max(Math.round(resolution * 4 * Number($("edit-grid").value)), 1); }
 
-  /** The track that new notes go to. `drum`: whether it must be one of drums; undefined: any. */
+  /** The track for new notes. `drum`: whether it must be a drum track; undefined: either. */
   trackFor({ tracks }, { drum }) {
     const wanted = Math.min(Number($("edit-track").value) || 0, tracks.length - 1);
     const fits = (track) => drum === undefined || track.drum === drum;
@@ -31,7 +31,7 @@ export class EditTools {
 
   chooseTrack(place) { $("edit-track").value = place; }
 
-  /** `has` says of "notes" and "copied" whether there are any; `locked`: whether all that are selected are locked. */
+  /** `has` maps "notes" and "copied" to whether there are any; `locked`: whether all selected notes are locked. */
   show({ tracks }, { locked, ...has }) {
     $("edit-lock").setAttribute("aria-pressed", locked);
     const names = tracks.map(({ name }) => name);

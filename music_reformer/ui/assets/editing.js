@@ -1,5 +1,5 @@
-// Editing notes by hand: what is selected, and what is done to it. The pointer is in hand.js, the row of tools in
-// edit-tools.js, the keys in edit-keys.js; what becomes of a change, in edit-saving.js.
+// Editing notes by hand: the selection and its changes. The pointer is in hand.js, the row of tools in
+// edit-tools.js, the keys in edit-keys.js; edit-saving.js sends changes to the server.
 
 import { openKept } from "./api.js";
 import { Clipboard } from "./clipboard.js";
@@ -10,16 +10,16 @@ import { barAt, effective, hasTicks, keyOf, made, noteName, pitchName, placeName
 import { scoreOf } from "./score.js";
 
 const $ = (id) => document.getElementById(id);
-const MOST = 800;  // changes in one order, and notes in one file that is dragged out
+const MOST = 800;  // limit on changes in one order, and on notes in a file dragged out
 const NEW_VELOCITY = 80;
 const LOUDER = 8;
 
 export class Editing {
   #keys = new Set();  // of the selected notes
-  cursor = null;  // {tick, pitch}: where the keyboard adds a note
+  cursor = null;  // {tick, pitch} where the keyboard adds a note
   #clipboard = new Clipboard();
 
-  /** `keep(index)` makes a variation the piece; `sound(note)` lets a note be heard; `file(part)` gives a part of the piece
+  /** `keep(index)` makes a variation the piece; `sound(note)` plays a note; `file(part)` returns a part of the piece
    *  as a file (see `letDragOut`). */
   constructor({ piece, desk, roll, player, saving, locks, keep, sound, file }) {
     Object.assign(this, { piece, desk, roll, player, saving, locks, keep, sound, file });
@@ -31,12 +31,12 @@ export class Editing {
   get draws() { return this.tools.draws; }
   /** Ticks between two lines of the grid. */
   get step() { return this.tools.step(this.score); }
-  /** Ticks of a new note. */
+  /** Length of a new note in ticks. */
   get length() { return this.step > 1 ? this.step : this.score.resolution / 4; }
   get selected() { return this.score.notes.filter((note) => this.#keys.has(keyOf(note))); }
   get hasSelection() { return this.#keys.size > 0; }
   isSelected(note) { return this.#keys.has(keyOf(note)); }
-  /** The place of the keyboard's cursor as a note, where nothing is selected; else null. */
+  /** The place of the keyboard's cursor as a note; null if notes are selected. */
   get place() { return this.cursor && !this.#keys.size ? this.#newNote(this.cursor) : null; }
   get score() { return this.piece.score; }
 
@@ -58,7 +58,7 @@ export class Editing {
     announce("Editing notes. Arrow keys move, comma and full stop select a note, Enter adds one, Escape ends.");
   }
 
-  /** A version that an older page has kept has no ticks. Resolves to whether it has them now. */
+  /** Fetch the ticks that a version kept by an older page lacks. Resolves to whether it has them now. */
   async #readAgain(version) {
     try {
       version.score = scoreOf((await openKept(version.key)).roll);
@@ -81,11 +81,11 @@ export class Editing {
     announce("Editing ended");
   }
 
-  /** Bring everything in line with what is open; what cannot be edited ends editing. */
+  /** Update everything for what is open; end editing if it cannot be edited. */
   follow({ canEdit }) {
     $("edit").disabled = !canEdit;
     if (this.isOn && (!canEdit || this.piece.variation || !hasTicks(this.score))) this.leave();
-    this.#keys = new Set(this.selected.map(keyOf));  // undoing may have taken some away
+    this.#keys = new Set(this.selected.map(keyOf));  // an undo may have removed some
     this.#show();
   }
 
@@ -97,7 +97,7 @@ export class Editing {
     this.roll.redrawOver();
   }
 
-  /** The selected notes as a file of their own, or null. */
+  /** The selected notes as a file {name, address}, or null. */
   #file() {
     const { score, selected } = this;
     if (!selected.length || selected.length > MOST) return null;
@@ -107,7 +107,7 @@ export class Editing {
 
   get #areLocked() { return this.#keys.size > 0 && this.selected.every((note) => this.locks.has(note)); }
 
-  /** Lock what is selected, or unlock it. */
+  /** Lock the selected notes, or unlock them. */
   #lock() {
     const notes = this.selected;
     if (!notes.length) return;
@@ -152,7 +152,7 @@ export class Editing {
 
   selectAll() { this.select(this.score.notes); }
 
-  /** Put the cursor somewhere, with nothing selected. */
+  /** Move the cursor, and clear the selection. */
   point(tick, pitch = this.cursor?.pitch ?? 60) {
     if (!this.isOn) return;
     this.#keys.clear();
@@ -161,10 +161,10 @@ export class Editing {
     this.#show();
   }
 
-  /** Put the cursor where the playhead went. */
+  /** Move the cursor to the playhead. */
   pointAt(seconds) { if (this.isOn) this.point(tickAt(this.score, seconds)); }
 
-  /** Select the note before or after the selected one, or the cursor. */
+  /** Select the note before or after the selected one or the cursor. */
   walk(direction, { adds = false } = {}) {
     const { notes } = this.score;
     const audible = notes.filter(({ track }) => !this.roll.silent.has(track));
@@ -179,7 +179,7 @@ export class Editing {
     this.sound(next);
   }
 
-  /** Select the bar at the cursor; once it is selected, the next one too. */
+  /** Select the notes of the bar at the cursor; each further call adds the next bar. */
   #selectBar() {
     const inBar = (bar) => this.score.notes.filter(({ tick }) => tick >= bar.tick && tick < bar.tick + bar.length);
     const chosen = this.selected;
@@ -191,7 +191,7 @@ export class Editing {
 
   // ---- Changing
 
-  /** Move, transpose, stretch or make louder what is selected. */
+  /** Move, transpose, lengthen or make louder the selected notes. */
   change(by) {
     const notes = this.selected;
     if (!notes.length) return;
@@ -199,7 +199,7 @@ export class Editing {
     if (by.pitch && notes.length === 1) this.sound(this.selected[0]);
   }
 
-  /** Add a note; `drum`: on the drums, where that is known from where it was drawn. */
+  /** Add a note; `drum`: whether it was drawn on the drum rows, if known. */
   add(place) {
     const note = this.#newNote(place);
     if (this.score.notes.some((other) => keyOf(other) === keyOf(note))) return;
@@ -228,7 +228,7 @@ export class Editing {
     this.#remove();
   }
 
-  /** Add what was copied from the bar of the cursor on, which moves after it. */
+  /** Paste the copied notes at the bar of the cursor, and move the cursor after them. */
   #paste() {
     if (this.#clipboard.isEmpty) return;
     const { tick } = barAt(this.score, this.cursor.tick);
@@ -252,7 +252,7 @@ export class Editing {
     if (!notes.length) this.#say(`Deleted ${count(changes.length, "note")}`);
   }
 
-  /** Do what a tool or a key stands for, by its name. */
+  /** Run the action of a tool or a key, by name. */
   use(tool) {
     const tools = {
       draw: () => this.tools.toggleDraw(),

@@ -6,20 +6,20 @@ const $ = (id) => document.getElementById(id);
 const SPACE = { wide: 7, narrow: 6 };  // pixels of a staff space
 const SMALLEST = 3, LARGEST = 18;
 const FEWEST = 30, MOST = 400;  // staff spaces in a system, as the server takes them
-const KEPT = 8;  // engraved pieces that are remembered
-const ABOVE = 24;  // pixels above a system that was scrolled to: tempo marks reach there
+const KEPT = 8;  // number of engraved pieces that are cached
+const ABOVE = 24;  // pixels shown above a system that is scrolled to, for tempo marks
 const AHEAD = 800;  // pixels below the view that are loaded
-const PATIENCE = 250;  // milliseconds without a change of size
+const PATIENCE = 250;  // milliseconds to wait after the last change of size
 
 export class EngravedView {
   #engraved = null;
-  #isFormer = false;  // the systems on show are those of the piece before, until the first ones have come
+  #isFormer = false;  // the systems on show are the former piece's, until the first new ones are loaded
   #kept = new Map();
   #space = null;
-  #bar = -1;  // where the playhead is
+  #bar = -1;  // bar of the playhead
   #seconds = 0;
-  #isFree = false;  // the visitor has scrolled away from the playhead, and it is not to be followed
-  #ownTop = 0;  // where the page itself has scrolled to
+  #isFree = false;  // the visitor has scrolled away, so the playhead is not followed
+  #ownTop = 0;  // scroll position last set by the page itself
   #failed = false;
 
   /** `shown()` gives {key, score, marks} of the piece on show (key null: it has no file yet); `onSeek(seconds)` receives
@@ -34,13 +34,13 @@ export class EngravedView {
     new ResizeObserver(() => { clearTimeout(waiting); waiting = setTimeout(() => this.follow(), PATIENCE); }).observe(this.element);
   }
 
-  /** Whether the visitor sees it. While notes are edited, the roll is in its place unless there is room for both. */
+  /** Whether the score is visible. While notes are edited, the roll takes its place unless both have room. */
   get isShown() {
     const { view, editing } = document.body.dataset;
     return view === "both" || (view === "score" && editing === undefined);
   }
 
-  /** It has come into view: show the bar of the playhead. */
+  /** Called when the score becomes visible: shows the bar of the playhead. */
   open() {
     this.#sound(this.#barAt(this.#seconds));
     this.follow();
@@ -57,13 +57,13 @@ export class EngravedView {
     this.follow();
   }
 
-  /** Nothing is open any more. */
+  /** Called when nothing is open any more. */
   clear() {
     this.#kept.clear();
     this.#clear();
   }
 
-  /** Show what is open now, if the score is on show at all. */
+  /** Show what is open now, if the score is visible. */
   follow() {
     if (!this.isShown) return;
     const { key } = this.shown();
@@ -74,12 +74,12 @@ export class EngravedView {
     this.#fill();
   }
 
-  /** Bring new notes and the cut in line with what is wanted. */
+  /** Update the marks of new notes and of the cut. */
   mark() {
     if (this.#engraved && !this.#isFormer) mark(this.page, this.shown().marks, this.#engraved.parts);
   }
 
-  /** The playhead is here now; with `follow`, the bar that sounds is kept in view, unless the visitor has scrolled away. */
+  /** Move the playhead; with `follow`, keep its bar in view unless the visitor has scrolled away. */
   moveTo(seconds, { follow = false } = {}) {
     this.#seconds = seconds;
     const bar = this.isShown ? this.#barAt(seconds) : this.#bar;
@@ -90,7 +90,7 @@ export class EngravedView {
     if (follow && !this.#isFree) this.#reveal(measure);
   }
 
-  /** Show the bar of the playhead, and go on with it. */
+  /** Show the bar of the playhead, and follow it again. */
   goOn() {
     this.#isFree = false;
     if (this.isShown) this.#reveal(this.#measure(this.#bar));
@@ -109,18 +109,18 @@ export class EngravedView {
   #measure(bar) { return this.page.querySelector(`[data-bar="${bar}"]`); }
 
   #reveal(measure) {
-    if (!measure) this.#scroll(this.element.scrollHeight);  // what comes next is loaded there
+    if (!measure) this.#scroll(this.element.scrollHeight);  // the next systems are loaded at the end
     else if (!this.#isInView(measure.closest(".system"))) this.#scrollTo(measure.closest(".system"));
   }
 
-  /** Whether all of a system is in view or, if it is too high for that, whether it fills half of the view. */
+  /** Whether a system is entirely in view or, if it is too high for that, fills half of the view. */
   #isInView(system) {
     const [view, place] = [this.element.getBoundingClientRect(), system.getBoundingClientRect()];
     const visible = Math.min(place.bottom, view.bottom) - Math.max(place.top, view.top);
     return visible >= (place.height <= view.height ? place.height - 2 : view.height / 2);
   }
 
-  /** Scroll a system to the top of the score. The page around it stays. */
+  /** Scroll a system to the top of the score, without scrolling the page around it. */
   #scrollTo(system) {
     this.#scroll(this.element.scrollTop + system.getBoundingClientRect().top - this.element.getBoundingClientRect().top - ABOVE);
   }
@@ -159,7 +159,7 @@ export class EngravedView {
   }
 
   #show(engraved) {
-    // Another variation, or another size, of what was being read: it goes on at the same bar.
+    // Another variation or size of the piece on show: stay at the same bar.
     const top = this.#topBar() ?? this.#bar;
     this.#engraved = engraved;
     this.#failed = false;
@@ -169,21 +169,21 @@ export class EngravedView {
     this.#goTo(top);
   }
 
-  /** Load on until a bar is there, and scroll to it. */
+  /** Load systems until a bar is there, and scroll to it. */
   async #goTo(bar) {
     const engraved = this.#engraved;
     while (engraved && engraved === this.#engraved && !engraved.isWhole && engraved.loaded <= bar && !this.#failed) await this.#more();
     if (engraved && engraved === this.#engraved && bar > 0 && this.#measure(bar)) this.#scrollTo(this.#measure(bar).closest(".system"));
   }
 
-  /** The first bar in view; undefined where there are none. */
+  /** The first bar in view, or undefined. */
   #topBar() {
     const { top } = this.element.getBoundingClientRect();
     const system = [...this.page.children].find((each) => each.getBoundingClientRect().bottom > top + 20);
     return system && Number(system.querySelector("[data-bar]").dataset.bar);
   }
 
-  /** Load as much as is in view, and some more. */
+  /** Load the systems in view, and some below. */
   async #fill() {
     const { element } = this;
     const isShort = () => element.scrollHeight - element.scrollTop - element.clientHeight < AHEAD;
@@ -198,7 +198,7 @@ export class EngravedView {
     try {
       const systems = await engraved.more();
       if (engraved !== this.#engraved) return;
-      // Who asked at the same time may have put them there.
+      // A concurrent call may have added them already.
       if (systems.length && (this.#isFormer || !this.#measure(systems[0].first))) this.#append(systems);
       this.status.textContent = engraved.isWhole ? "" : `Bars 1 to ${engraved.loaded} of ${engraved.bars}`;
     } catch (error) {
@@ -221,7 +221,7 @@ export class EngravedView {
       this.page.append(element);
     }
     this.#measure(this.#bar)?.classList.add("is-playing");
-    this.#ownTop = this.element.scrollTop;  // a shorter page may have moved it
+    this.#ownTop = this.element.scrollTop;  // a shorter page may have scrolled it
   }
 
   async #print() {
@@ -242,7 +242,7 @@ export class EngravedView {
   }
 }
 
-/** What is new in the piece on show, or will be composed anew: see `mark`. */
+/** What is new in the piece on show, or will be recomposed: see `mark`. */
 export function marksOf(piece) {
   const { variation, version } = piece;
   if (!version || (piece.isEmptyPiece && !variation)) return null;

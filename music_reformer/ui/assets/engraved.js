@@ -1,13 +1,13 @@
-// A piece as engraved systems, which the server writes stretch by stretch. A system is {first, bars, width, height, svg}:
-// its first bar (from 0) and how many it holds, its size in staff spaces, and its drawing as text.
+// A piece as engraved systems, which the server engraves in stretches. A system is {first, bars, width, height, svg}:
+// its first bar (from 0), its number of bars, its size in staff spaces, and its drawing as text.
 
 import { engrave } from "./api.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const STAFF_LINES = 5;
-const FONT = 'Georgia, "Times New Roman", Times, serif';  // of texts
-const PEN = document.createElement("canvas").getContext("2d");  // measures them
-const AROUND = 360;  // how far the box of a bar reaches beyond its staves: two staff spaces
+const FONT = 'Georgia, "Times New Roman", Times, serif';  // font of texts
+const PEN = document.createElement("canvas").getContext("2d");  // measures their widths
+const AROUND = 360;  // margin of a bar's box around its staves, in Verovio's units: two staff spaces
 
 export class Engraved {
   systems = [];
@@ -17,14 +17,14 @@ export class Engraved {
   #next = 0;
   #loading = null;
 
-  /** A kept piece, by its key, in systems so many staff spaces wide. */
+  /** A kept piece, by its key, in systems `width` staff spaces wide. */
   constructor(key, width) { Object.assign(this, { key, width }); }
 
   get isWhole() { return this.#next === null; }
-  /** How many bars are there already. */
+  /** Number of bars loaded so far. */
   get loaded() { return this.#next ?? this.bars; }
 
-  /** Load the next stretch; resolves to its systems. Who asks meanwhile waits for the same. */
+  /** Load the next stretch; resolves to its systems. Concurrent calls share one request. */
   more() {
     this.#loading ??= this.#load().finally(() => { this.#loading = null; });
     return this.#loading;
@@ -41,7 +41,7 @@ export class Engraved {
   }
 }
 
-/** Have the outlines of glyphs in the document, once each: drawings refer to them. */
+/** Add the outlines of glyphs to the document, once each; drawings refer to them. */
 function define(glyphs) {
   let all = document.getElementById("glyphs");
   if (!all) {
@@ -76,7 +76,7 @@ export function drawn({ first, bars, width, height, svg }) {
   return holder;
 }
 
-/** Narrow the name of a part to the room left of its end: Verovio leaves what it needs in Times, which is not everywhere. */
+/** Narrow a part's name to the room that Verovio leaves for it in Times, which not every system has. */
 function fit(name) {
   const room = Number(name.getAttribute("x"));
   const size = name.querySelector("[font-size]:not(:has([font-size]))")?.getAttribute("font-size");
@@ -104,8 +104,8 @@ function numbers(line) {
   return [left, top, right];
 }
 
-/** Show in the bars of `element` which are new, and where the cut is. `marks`: {cut, until (bars, null: to the end),
- *  isNew, leavesOut (of the bars in between), plays(part): whether a part is new there}; null: none. */
+/** Mark new bars and the cut in the bars of `element`. `marks`: {cut, until (bars, null: to the end),
+ *  isNew and leavesOut (about the bars in between), plays(part) (whether a part is new there)}; null: no marks. */
 export function mark(element, marks, parts) {
   for (const measure of element.querySelectorAll("[data-bar]")) {
     const bar = Number(measure.dataset.bar);

@@ -1,4 +1,4 @@
-// The export menu. The server writes MIDI and notation; sound is rendered here, as it is heard. `span` is {since, until,
+// The export menu. The server writes MIDI and notation; sound is rendered here, as played. `span` is {since, until,
 // programs, tracks} of the new notes in what is exported, or null.
 
 import { exportAs, fileAddress } from "./api.js";
@@ -9,7 +9,7 @@ import { canEncode } from "./ogg-opus.js";
 import { heardTracks, oggFileOf, stemsOf, wavOf } from "./sound-files.js";
 
 const MAX_MINUTES = 30;
-const MAX_STEM_MINUTES = 60;  // of all tracks together: some 600 MB
+const MAX_STEM_MINUTES = 60;  // over all tracks: some 600 MB
 
 export class Exports {
   /** `shown()` gives {key, name, score, silent, span, part} of what is on the roll (`part`: the marked bars as a file, or null), `link()` the address with its settings;
@@ -90,7 +90,7 @@ export class Exports {
       await navigator.clipboard.writeText(link);
       this.status.textContent = `Link copied.${lasting}`;
     } catch {
-      // Over plain http, or where the visitor forbids it.
+      // No clipboard over plain http, or if the visitor denies it.
       this.onLinkInAddress(link);
       this.status.textContent = `Copy the link from the address bar.${lasting}`;
     }

@@ -1,13 +1,13 @@
-// Where the focus of the keyboard goes when what had it is gone: a button that was pressed and is hidden now, the card of a
-// variation that was kept, an example that was opened.
+// Moves the keyboard focus when the focused element disappears: a pressed button that is hidden now, the card of a
+// kept variation, an opened example.
 
 const $ = (id) => document.getElementById(id);
 const isThere = (element) => element.isConnected && element.checkVisibility() && !element.matches(":disabled");
 
-let last = null;  // what had the focus last
+let last = null;  // the element last focused
 
-/** Have the focus go on where work goes on: in the piece, whose keys play, choose and keep; in the tree, if it was there; or
- *  while nothing is open, at the choice of a file. What still has it keeps it, and nobody's click elsewhere is undone. */
+/** Move the focus to where work continues: the piece, whose keys play, choose and keep; the tree, if it was there; or,
+ *  while nothing is open, the choice of a file. An existing focus stays, and clicks elsewhere are not undone. */
 function settle() {
   const active = document.activeElement;
   if (!last || (active && active !== document.body && isThere(active)) || isThere(last)) return;
@@ -16,11 +16,11 @@ function settle() {
   places.find((element) => element && isThere(element))?.focus({ preventScroll: true });
 }
 
-/** Call this after each change of what can be used. */
+/** To be called after each change of which elements are enabled or visible. */
 export function settleFocus() { setTimeout(settle); }
 
 document.addEventListener("focusin", ({ target }) => {
-  if (target.closest("#versions")) target.dataset.place = "versions";  // it is no longer in the tree when it is gone
+  if (target.closest("#versions")) target.dataset.place = "versions";  // recorded now, because once removed it is no longer in the tree
   last = target;
 });
 document.addEventListener("click", settleFocus);

@@ -1,8 +1,8 @@
-// The form of the new bars, as it is typed: "5-12 | new 8 | A'". A part is {text, from, to, varied} (bars of the piece that
-// come again; the first is 1, both are included) or {text, fresh} (so many bars of something new). `midi/form_plan.py` says
+// The typed form of the new bars: "5-12 | new 8 | A'". A part is {text, from, to, varied} (bars of the piece that
+// return; counted from 1, both included) or {text, fresh} (number of bars of something new). `midi/form_plan.py` decides
 // what is valid.
 
-/** The parts of a form, up to the first that means nothing; letters are those of `sections` {first, count, letter}. */
+/** The parts of a form, up to the first invalid one; letters refer to `sections` {first, count, letter}. */
 export function partsOf(text, sections) {
   const parts = [];
   for (const written of text.replace(/^[ |]+|[ |]+$/g, "").split("|")) {

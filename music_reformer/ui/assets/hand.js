@@ -1,13 +1,13 @@
-// The pointer on the roll while notes are edited: it selects, moves and stretches notes and adds new ones. What it has
-// hold of is drawn as outlines; the notes themselves change when it lets go. Ruler and keys move the view, as always.
+// The pointer on the roll while notes are edited: it selects, moves, stretches and adds notes. Notes being dragged are
+// drawn as outlines, and change when the pointer is released. Ruler and piano keys move the view, as always.
 
 import { RULER, boxOf, frameOf, onNotes } from "./roll-picture.js";
 import { firstFrom } from "./score.js";
 import { shifted, snap, tickAt } from "./notes.js";
 
-const FAR = 4;  // pixels after which a press is a drag
-const REACH = { mouse: 2, pen: 5, touch: 10 };  // pixels beside a note that still hit it
-const EDGE = 8;  // pixels at the end of a note by which it is stretched
+const FAR = 4;  // pixels of movement that make a press a drag
+const REACH = { mouse: 2, pen: 5, touch: 10 };  // pixels around a note that still hit it
+const EDGE = 8;  // pixels at the end of a note where it can be stretched
 
 export class Hand {
   #drag = null;  // {kind: move, stretch, frame or draw; from: {x, y, tick, pitch}, note, change}
@@ -28,7 +28,7 @@ export class Hand {
   get #frame() { return frameOf(this.roll, this.roll.element.clientWidth, this.roll.element.clientHeight); }
   get #score() { return this.roll.score; }
 
-  /** Whether an event is one for the hand: on the notes, while they are edited. */
+  /** Whether a pointer event is handled here: on the notes, while they are edited. */
   takes(event) {
     if (!this.editing.isOn || event.target.closest(".cut")) return false;
     const { x, y } = this.#point(event);
@@ -48,7 +48,7 @@ export class Hand {
     return Math.min(Math.max(high - Math.floor((y - RULER) / row), low), high);
   }
 
-  /** The note under a point, or the nearest within reach; notes of silent tracks are out of it. */
+  /** The note at a point, or the nearest within reach; notes of silent tracks do not count. */
   #noteAt({ x, y }, reach) {
     const { roll } = this;
     const frame = this.#frame;
@@ -63,7 +63,7 @@ export class Hand {
     return best;
   }
 
-  /** Whether a point on a note has hold of its end, by which it is stretched; a drum hit has none. */
+  /** Whether a point on a note is at its end, where it is stretched; drum hits cannot be. */
   #isAtEnd({ x: at }, note) {
     const { x, wide } = boxOf(this.roll, note, this.#frame);
     return !note.drum && at > x + wide - Math.min(EDGE, wide / 3);
@@ -124,7 +124,7 @@ export class Hand {
     this.roll.redrawOver();
   }
 
-  /** Add a note where the pointer was pressed, as long as it was dragged. */
+  /** Add a note at the place of the press, as long as the drag. */
   #add(from, to = from) {
     const { step } = this.editing;
     const tick = snap(this.#score, from.tick, step, { down: true });
@@ -149,7 +149,7 @@ export class Hand {
     element.style.cursor = !point ? "" : !note ? "crosshair" : this.#isAtEnd(point, note) ? "ew-resize" : "move";
   }
 
-  /** The selected notes as outlines, where they would be if the pointer let go now; the frame; the place for new notes. */
+  /** Draw the selected notes as outlines where a release would put them; the selection frame; the cursor. */
   draw(context, frame, palette) {
     if (!this.editing.isOn) return;
     const { roll, editing } = this;

@@ -1,5 +1,5 @@
-// Which instruments may play in the new music: those of the piece, and any that the visitor adds. One that plays already
-// gets a further track.
+// Which instruments may play in the new music: those of the piece, and any that the visitor adds. Adding one that plays
+// already gives it another track.
 
 import { programsOf } from "./score.js";
 
@@ -8,7 +8,7 @@ const PIANO = 0;
 
 export class Instruments {
   #offered = [];  // programs, -1 for drums
-  #own = [];  // of them, those of the piece
+  #own = [];  // those of the piece among them
 
   /** `names` are those of the 128 programs; at most `most` may play. `onShow(score)` is called when a piece is shown. */
   constructor({ element, adder, hint, names, most, onShow }) {
@@ -32,7 +32,7 @@ export class Instruments {
 
   nameOf(program) { return program === DRUMS ? "Drums" : this.names[program]; }
 
-  /** Offer the instruments of a piece, all of them to play. */
+  /** Offer the instruments of a piece, all selected. */
   show(score) {
     this.#own = programsOf(score);
     this.#offered = [];
@@ -45,7 +45,7 @@ export class Instruments {
     this.onShow(score);
   }
 
-  /** Offer `program` too, chosen. */
+  /** Offer `program`, too, selected. */
   add(program) {
     if (!this.#offered.includes(program)) {
       this.#offered.push(program);
@@ -55,7 +55,7 @@ export class Instruments {
     this.#check();
   }
 
-  /** Have a further track of an instrument that the piece has. Switched off, it is gone. */
+  /** Add a track of an instrument that the piece has already. Switched off, it is removed. */
   addTrack(program) {
     this.#addChip(`${this.nameOf(program)}, new track`, { name: "new-track", value: program, checked: true });
     this.#check();
@@ -69,10 +69,10 @@ export class Instruments {
     this.element.append(label);
   }
 
-  /** The programs of the further tracks. */
+  /** The programs of the added tracks. */
   get newTracks() { return [...this.element.querySelectorAll('input[name="new-track"]')].map((box) => Number(box.value)); }
 
-  /** Choose exactly these. */
+  /** Select exactly these programs. */
   choose(programs) {
     for (const box of this.element.querySelectorAll('input[name="instrument"]')) box.checked = false;
     for (const program of programs) this.add(program);
@@ -80,7 +80,7 @@ export class Instruments {
 
   get #chosen() { return [...this.element.querySelectorAll('input[name="instrument"]:checked')].map((box) => Number(box.value)); }
 
-  /** The programs that may play; none: as the piece has them. */
+  /** The programs that may play; none: those of the piece. */
   read() {
     const chosen = this.#chosen;
     const asThePiece = chosen.length === this.#own.length && chosen.every((program) => this.#own.includes(program));
@@ -94,7 +94,7 @@ export class Instruments {
     const advice = added.length ? `${added.join(" and ")} may be silent in some bars of a continuation, and hardly ever in bars that are recomposed.` : "";
     this.hint.textContent = problem || advice;
     this.hint.classList.toggle("problem", Boolean(problem));
-    // So that the form itself refuses to be sent.
+    // So that the form cannot be submitted.
     this.adder.setCustomValidity(problem);
   }
 }

@@ -1,4 +1,4 @@
-// Joining bars: a grid of the new bars and the variations, in which each bar is given by one of them. What is joined is one
+// Joining bars: a grid of new bars and variations, in which each bar is taken from one variation. The result is one
 // more variation, to be heard, compared and kept like the others.
 
 import { joinBars } from "./api.js";
@@ -10,7 +10,7 @@ import { markedNew, scoreOf, wholeBars } from "./score.js";
 /** Whether a variation was composed, not joined from others. */
 export const isComposed = (variation) => !variation.joined;
 
-/** The variation that `bars` of variations make, as the server `opened` it. */
+/** The variation joined from `bars`, as `opened` by the server. */
 function joinedVariation(run, bars, { key, name, roll, lossy, rank, reasons, longest_in_piece: inPiece, longest_in_training: inTraining }) {
   const score = markedNew(scoreOf(roll), run);
   return {
@@ -19,15 +19,15 @@ function joinedVariation(run, bars, { key, name, roll, lossy, rank, reasons, lon
   };
 }
 
-/** How many new bars the longest variation of a run has. */
+/** Number of new bars of the longest variation of a run. */
 export function newBars({ variations, cutBar, untilBar }) {
   const ends = variations.filter(isComposed).map(({ score }) => wholeBars(score));
   return (untilBar ?? Math.max(...ends)) - cutBar;
 }
 
 export class Joining {
-  #run = null;  // whose bars are in the grid
-  #painting = null;  // the variation that a drag gives to the bars it passes
+  #run = null;  // the run whose bars are in the grid
+  #painting = null;  // the variation that a drag assigns to the bars that it crosses
 
   constructor({ element, piece, desk }) {
     Object.assign(this, { element, piece, desk });
@@ -40,7 +40,7 @@ export class Joining {
     for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => { this.#painting = null; });
   }
 
-  /** Whether what is on show has bars to be joined. */
+  /** Whether the run on show has variations to join. */
   get isPossible() {
     const { composition, version } = this.piece;
     return !composition && Boolean(version?.run?.finished) && version.run.variations.filter(isComposed).length > 1 && newBars(version.run) > 0;
@@ -65,7 +65,7 @@ export class Joining {
     if (hadFocus) document.querySelector("#compare summary").focus();
   }
 
-  /** Another run is on show, or none: a grid of other bars closes. */
+  /** Called when another run is shown, or none: closes the former's grid. */
   follow() {
     if (!this.element.hidden && (this.piece.version?.run !== this.#run || !this.isPossible)) this.close();
   }
@@ -74,7 +74,7 @@ export class Joining {
 
   #input(bar, variation) { return this.grid.querySelector(`input[name="join-${bar}"][value="${variation}"]`); }
 
-  /** Left and right go from bar to bar; a number chooses its variation and goes on, so that bars can be typed. */
+  /** Left and right move between bars; a digit chooses a variation and moves on, so that bars can be typed. */
   #key(event) {
     if (event.key === "Escape") { this.close(); event.stopPropagation(); return; }
     const bar = Number(event.target.name?.match(/^join-(\d+)$/)?.[1] ?? NaN);
@@ -91,7 +91,7 @@ export class Joining {
   #press(event) {
     const input = event.target.closest("label")?.querySelector("input");
     if (!input) return;
-    event.preventDefault();  // of the label: the drag does it all
+    event.preventDefault();  // suppresses the label's click: the drag does it all
     input.focus();
     this.#painting = input.value;
     this.grid.setPointerCapture(event.pointerId);
@@ -111,7 +111,7 @@ export class Joining {
     const { piece } = this;
     const { variations } = run;
     if (go.ariaBusy === "true") return;
-    go.ariaBusy = "true";  // not disabled, which would take the focus away
+    go.ariaBusy = "true";  // not disabled, because it would lose the focus
     try {
       const sources = variations.filter(isComposed);
       const answer = await joinBars(sources.map(({ key }) => key), bars, spanOf(run));
@@ -144,7 +144,7 @@ function rowNames(number) {
   return names;
 }
 
-/** A bar of the grid, whose number in the piece is `number`. */
+/** A column of the grid: the bar with this number in the piece. */
 function column(bar, number, variations, chosen) {
   const box = document.createElement("fieldset");
   box.append(Object.assign(document.createElement("legend"), { innerHTML: `<span class="off-screen">Bar </span>${number}` }));

@@ -1,4 +1,4 @@
-// Going from version to version: a variation that is kept becomes the piece, and any earlier version can be gone back to.
+// Going from version to version: a kept variation becomes the piece, and the visitor can go back to any earlier version.
 
 import { openKept } from "./api.js";
 import { announce, complain } from "./messages.js";

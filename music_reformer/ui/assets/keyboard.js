@@ -3,11 +3,11 @@
 const TYPING = "input, select, textarea, [role=dialog]";
 const PRESSING = "button, summary, a, label";
 
-/** `actions` by key: what each does, returning false where the browser should go on as usual. `first()` gives those that
- *  come before them at this moment. */
+/** `actions` maps keys to functions, which return false if the browser should handle the key itself. `first()` returns
+ *  actions that currently take precedence. */
 export function listenToKeys(actions, { first = () => ({}) } = {}) {
   document.addEventListener("keydown", (event) => {
-    // A length or style that was just chosen has the focus; the space bar plays all the same.
+    // A length or style just chosen has the focus; the space bar plays nevertheless.
     const isChoice = event.key === " " && event.target.matches("input[type=radio]");
     if (event.altKey || (event.target.closest(TYPING) && !isChoice)) return;
     const combined = event.ctrlKey || event.metaKey;

@@ -1,4 +1,4 @@
-// What notes are played on: a MIDI keyboard, or the computer's own. What is played is heard at once, and handed on.
+// The keyboard that notes are played on: a MIDI keyboard, or the computer's own. Played notes sound at once and are passed on.
 
 import { PianoKeys } from "./piano-keys.js";
 
@@ -6,15 +6,15 @@ const NOTE_OFF = 0x80, NOTE_ON = 0x90, CONTROLLER = 0xb0, PEDAL = 64;
 export const COMPUTER = "computer";
 
 export class Keyboards {
-  onPlayed = () => {};  // hears of {pitch, velocity, isOn, time} and {pedal, time}: is down, in the page's milliseconds
-  track = 0;  // place of the track with whose instrument it is heard
+  onPlayed = () => {};  // receives {pitch, velocity, isOn, time} and {pedal (whether it is down), time}, in the page's milliseconds
+  track = 0;  // place of the track whose instrument sounds
   #port = null;
   #piano = new PianoKeys({ onNote: (note) => this.#play(note) });
 
-  /** `player`: through it what is played is heard. */
+  /** `player` makes played notes sound. */
   constructor({ player }) { this.player = player; }
 
-  /** The port of a MIDI keyboard, `COMPUTER`, or null. */
+  /** Use a MIDI port, `COMPUTER`, or null for none. */
   get chosen() { return this.#port ?? (this.#piano.isOn ? COMPUTER : null); }
   set chosen(keyboard) {
     if (this.#port) this.#port.onmidimessage = null;

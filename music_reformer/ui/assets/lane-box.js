@@ -1,8 +1,8 @@
-// The small box that drops down from a lane: a dialog of a few fields and buttons. Escape, or a press elsewhere, closes it.
+// The small box that drops down from a lane: a dialog with a few fields and buttons. Escape, or a press elsewhere, closes it.
 
 const MARGIN = 8;
 
-/** An element with properties, and attributes that have none. */
+/** Make an element with these properties and children. */
 export function make(tag, properties = {}, ...children) {
   const element = Object.assign(document.createElement(tag), properties);
   element.append(...children);
@@ -18,14 +18,14 @@ export class LaneBox {
   #element = null;
   #back = null;
 
-  /** `host` is what the box hangs from. */
+  /** `host` is the element that the box is attached to. */
   constructor({ host }) {
     this.host = host;
     document.addEventListener("pointerdown", (event) => { if (!this.#element?.contains(event.target)) this.close(); });
   }
 
-  /** Open at a distance from the left. Each of `rows` is {fields (elements), name (of its button), use}; `buttons` are
-   *  [name, use]. Whatever is used closes the box; then `back()` has the focus. */
+  /** Open the box `at` pixels from the left. Each of `rows` is {fields (elements), name (of its button), use}; `buttons` are
+   *  [name, use]. Using any of them closes the box; then `back()` returns the focus. */
   open({ at, label, rows, buttons = [], hint = "", back }) {
     this.close();
     this.#back = back;

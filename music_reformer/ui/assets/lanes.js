@@ -1,5 +1,5 @@
-// The lanes above the roll, closed until they are wanted: sections and chords, of the piece and of the bars to come. They
-// scroll and zoom with the roll, which leaves room for the bars to come while they are open.
+// The lanes above the roll, closed by default: sections and chords of the piece and of the new bars. They
+// scroll and zoom with the roll, which leaves room for the new bars while they are open.
 
 import { barLength } from "./asked.js";
 import { ChordLane } from "./chord-lane.js";
@@ -7,12 +7,12 @@ import { LaneBox } from "./lane-box.js";
 import { SectionLane } from "./section-lane.js";
 import { Switch } from "./switch.js";
 
-const AIR = 1.01;  // after the bars to come
+const AIR = 1.01;  // factor of room after the new bars
 
 export class Lanes {
   isOpen = false;
 
-  /** `onGo(seconds)` receives a moment to go to. */
+  /** `onGo(seconds)` receives the position to go to. */
   constructor({ element, button, roll, piece, asked, onGo }) {
     Object.assign(this, { element, roll, piece, asked, go: (bar) => onGo(this.secondOf(bar)) });
     this.font = getComputedStyle(element).fontFamily;
@@ -37,7 +37,7 @@ export class Lanes {
     this.follow();
   }
 
-  /** What is asked for, or how much, has changed. */
+  /** Called when the requested chords, form or length have changed. */
   follow() {
     if (this.roll.fitted) this.roll.fit();
     else this.roll.redraw();
@@ -46,30 +46,30 @@ export class Lanes {
   draw() {
     const { roll } = this;
     if (!this.isOpen) return;
-    // The cut has moved, and with it the bars to come.
+    // The cut has moved, and the new bars with it.
     if (roll.fitted && !roll.dragging && roll.zoom > roll.leastZoom * 1.001) roll.fit();
     this.sections.draw();
     this.chords.draw();
   }
 
-  /** How many bars of what is on show stay before the new ones. */
+  /** Number of bars on show before the new ones. */
   get numKept() { return this.asked.bars?.first ?? this.piece.numBars; }
-  /** How many bars there are, with those to come. */
+  /** Number of bars, new ones included. */
   get numBars() {
     const { bars } = this.asked;
     return Math.max(this.piece.numBars, bars ? bars.first + bars.count : 0, 1);
   }
 
-  /** Whether new music is asked for in a bar. */
+  /** Whether a bar is a new one. */
   isNew(bar) {
     const { bars } = this.asked;
     return bars !== null && bar >= bars.first && bar < bars.first + bars.count;
   }
 
-  /** The moment up to which the roll has to reach, in seconds. */
+  /** Time up to which the roll has to reach, in seconds. */
   get end() { return this.isOpen && this.asked.bars ? this.secondOf(this.numBars) * AIR : 0; }
 
-  /** When a bar begins; beyond the piece all bars are as long as the last one. */
+  /** Start of a bar in seconds; bars beyond the piece are as long as its last one. */
   secondOf = (bar) => {
     const { score } = this.piece;
     const last = score.bars.length - 1;
@@ -85,7 +85,7 @@ export class Lanes {
     return bar;
   }
 
-  /** A turn of the wheel over the lanes moves the roll. */
+  /** Turning the wheel over the lanes moves the roll. */
   #pass(event) {
     if (event.target.closest("[role=dialog]")) return;
     if (!this.roll.element.dispatchEvent(new WheelEvent("wheel", event))) event.preventDefault();

@@ -1,10 +1,10 @@
-// Chords by the bar, as they are typed: "Am7 | D7 G/B | %". `midi/lead_sheet.py` says what is valid and answers for it; here
-// a sheet is taken apart, so that one bar of it can be shown and changed.
+// Chords by bar, as typed: "Am7 | D7 G/B | %". `midi/lead_sheet.py` decides what is valid; here
+// a sheet is only split, so that single bars can be shown and changed.
 
 const IN_BRACKETS = /\[([^[\]]+)\]/g;
 const trim = (text) => text.replace(/^[ |]+|[ |]+$/g, "");
 
-/** The bars of a sheet: {bars, repeatFrom}; "" is an open bar, `repeatFrom` the bar that the end leads back to, or null. */
+/** The bars of a sheet: {bars, repeatFrom}; "" is an open bar, `repeatFrom` the bar that follows the last one, or null. */
 function read(text) {
   const named = text.includes("|") ? [] : [...text.matchAll(IN_BRACKETS)];
   if (named.length) return { bars: named.map(([, chord]) => chord.trim()), repeatFrom: null };
@@ -36,17 +36,17 @@ export function barsOf(text, count) {
   return Array.from({ length: count }, (_, bar) => bars[place(bar)] ?? "");
 }
 
-/** Bars as a sheet. Those at the end that are open are left out. */
+/** Bars as a sheet, without open bars at the end. */
 export function sheetOf(bars) {
   const length = bars.findLastIndex(Boolean) + 1;
   return bars.slice(0, length).map((bar, place) => (!bar ? "?" : bar === bars[place - 1] ? "%" : bar)).join(" | ");
 }
 
-/** A sheet with `typed` in the place of its bar `at` and those after it; of the repeats in it, `count` bars are written out.
+/** A sheet with `typed` in place of its bars from `at` on; repeats are written out to `count` bars.
  *  Returns {sheet, next}: the bar after the typed ones. */
 export function withTyped(text, at, typed, count) {
   const bars = barsOf(text, Math.max(count, read(text).bars.length, at));
-  // The bar before leads, so that "%" can mean it.
+  // Preceded by the bar before, so that "%" can refer to it.
   const behind = read(`${bars[at - 1] || "?"} | ${typed}`);
   const length = behind.repeatFrom === null ? Math.max(behind.bars.length - 1, 1) : count - at;
   const made = barsOf(`${bars[at - 1] || "?"} | ${typed}`, length + 1).slice(1);

@@ -1,16 +1,16 @@
-// Links that bring back a piece and its settings. They follow the # of the address, which browsers do not send to servers.
+// Links that restore a piece and its settings. They follow the # of the address, which browsers do not send to servers.
 
 import { Settings } from "./settings.js";
 
-/** The words of the address that the page was opened with, or is shown under now. */
+/** The parameters in the page's current address. */
 export const wordsOfAddress = () => new URLSearchParams(location.hash.slice(1));
 
-/** Take the link out of the address: what is open is something else by now. */
+/** Remove the link from the address, because something else is open now. */
 export function clearLink() {
   if (location.hash) history.replaceState(null, "", location.pathname + location.search);
 }
 
-/** The link to what is on show: the settings and the seed of its run, or the settings as they stand; and its locked notes. */
+/** The link to what is on show: settings and seed of its run, or else the current settings; and its locked notes. */
 export function linkTo(piece, settings, locks) {
   const { version } = piece;
   const run = version?.run;
@@ -18,7 +18,7 @@ export function linkTo(piece, settings, locks) {
   const wanted = !run && !piece.isEmptyPiece && version?.wanted;
   if (wanted) Object.assign(order, { cut_bar: wanted.cut, until_bar: wanted.until ?? -1, ...(wanted.tracks?.length && { tracks: wanted.tracks }) });
   if (version?.key) order.locked = locks.of(version);
-  // An upload is named by its key: who has the link has the file, as long as the server keeps it.
+  // An upload is named by its key: whoever has the link has the file, as long as the server keeps it.
   const source = version?.source || (version?.key ? `kept:${version.key}` : "");
   return `${location.origin}${location.pathname}#${Settings.toLink(order, source)}`;
 }

@@ -1,14 +1,14 @@
-// Single notes that stay where their bars are composed anew. They are locked while notes are edited, and hold for all
-// versions of the piece in which they stand.
+// Single notes that stay when their bars are recomposed. They are locked while notes are edited, and stay locked in all
+// versions of the piece that contain them.
 
 import { keyOf } from "./notes.js";
 import { boxOf, onNotes } from "./roll-picture.js";
 
 export class Locks {
   #keys = new Set();
-  #root = null;  // version that the piece began with
+  #root = null;  // the first version of the piece
 
-  /** `onChange()` is called when the visitor has locked or unlocked notes. */
+  /** `onChange()` is called after notes are locked or unlocked. */
   constructor({ piece, roll, onChange }) { Object.assign(this, { piece, roll, onChange }); }
 
   get #those() {
@@ -26,7 +26,7 @@ export class Locks {
   #told(note, { tracks }) { return [tracks[note.track].index, note.tick, note.pitch]; }
   has(note) { return note.tick !== undefined && this.#those.has(this.#name(note)); }
 
-  /** Lock some notes or, if all of them are, unlock them. Returns whether they are locked now. */
+  /** Lock some notes or, if all of them are locked, unlock them. Returns whether they are locked now. */
   toggle(notes) {
     const locks = !notes.every((note) => this.has(note));
     for (const note of notes) this.#those[locks ? "add" : "delete"](this.#name(note));
@@ -35,7 +35,7 @@ export class Locks {
     return locks;
   }
 
-  /** All locks as plain data, and as they were then. */
+  /** All locks as plain data, for `restore`. */
   get whole() { return [...this.#those]; }
   restore(whole) {
     const keys = this.#those;
@@ -44,7 +44,7 @@ export class Locks {
     this.roll.redrawOver();
   }
 
-  /** Lock notes of what is open that a link names, as an order does; there may be none such. */
+  /** Lock the notes that a link names (as in an order), as far as the open piece has them. */
   lock(list) {
     const { score } = this.piece;
     const wanted = new Set(list.map(String));
@@ -55,7 +55,7 @@ export class Locks {
   /** The locked notes of a version, as an order names them. */
   of({ score }) { return this.#among(score, score.notes); }
 
-  /** Of these, the ones that begin between two bars. */
+  /** Those of them that begin between two bars. */
   between({ score }, cut, until) {
     const [from, to] = [score.bars[cut], score.bars[until] ?? Infinity];
     return this.#among(score, score.notes.filter((note) => note.start >= from - 1e-3 && note.start < to - 1e-3));
@@ -73,7 +73,7 @@ export class Locks {
     onNotes(roll, context, frame, () => {
       context.strokeStyle = palette.ink;
       context.lineWidth = 1.5;
-      context.setLineDash([3, 2]);  // selected ones have a whole frame
+      context.setLineDash([3, 2]);  // dashed, because the frames of selected notes are solid
       for (const note of piece.score.notes) {
         if (!this.has(note)) continue;
         const { x, y, wide, tall } = boxOf(roll, note, frame);

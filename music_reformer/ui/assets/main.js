@@ -1,6 +1,6 @@
-// The page: opens pieces, has them continued, plays them. Read this first. It makes the parts, tells each what the others
-// need to know, and begins with what the address or the browser's memory says. What is open is in open-piece.js, how it is
-// shown in desk.js; opening.js, composing.js and keeping.js are what a visitor does with it. The parts know nothing of
+// The page: opens pieces, has them continued, plays them. Read this first. It creates the parts, connects
+// them, and starts with what the address names or the browser has kept. What is open is in open-piece.js, how it is
+// shown in desk.js; opening.js, composing.js and keeping.js are what a visitor does with it. The parts do not know
 // each other.
 
 import { partAddress, setup } from "./api.js";
@@ -131,7 +131,7 @@ new Exports({
   link: () => linkTo(piece, settings, locks), onLinkInAddress: showLink, onPrint: printed, onError: complain,
 });
 
-/** What the export menu is about: the variation on show, or the version. */
+/** What the export menu exports: the variation on show, or the version. */
 function exported() {
   const { variation, version, score } = piece;
   return {
@@ -154,16 +154,16 @@ function partOf({ cut = 0, until = null, tracks = [], notes = [] }) {
 
 function printed(onProgress) { return printScore(exported(), onProgress); }
 
-/** Put a link to what is open into the address bar. A reload finds what is open, not what the link says. */
+/** Put a link to what is open into the address bar. A reload restores what is open, and does not follow the link. */
 function showLink(link) {
   history.replaceState(null, "", link);
   memory.noteLink();
 }
 
-/** What is open, what is asked of its new bars, and which of its notes are locked. */
+/** The session to keep: what is open, the requests for new bars, and the locked notes. */
 function session() { return { ...versions.whole, asked: asked.whole, locks: locks.whole }; }
 
-/** Have this browser keep what is open. */
+/** Keep what is open in this browser. */
 function remember() {
   if (["ready", "done"].includes(phase.name)) memory.save(session());
 }
@@ -175,7 +175,7 @@ function useSeed(seed) {
 
 // ---- What the visitor can do
 
-/** Show another of the pieces that are open, once the server has all edits of this one. */
+/** Show another open piece, once the server has all edits of this one. */
 async function changePiece(session) {
   if (piece.isSaving) await saving.settled();
   if (await opening.resume(session, { isOwn: true })) pieces.return(session);
@@ -242,7 +242,7 @@ listenToKeys({
   ...Object.fromEntries(Array.from({ length: 8 }, (_, index) => [String(index + 1), whenOpen(() => desk.select(index))])),
 }, { first: () => (blind.isOn ? blind.keys : editing.isOn ? editKeys(editing) : markKeys(marks)) });
 
-// ---- What there is to begin with
+// ---- Starting
 
 function offerToContinue(former) { welcome.offer(former, (session) => opening.resume(session)); }
 

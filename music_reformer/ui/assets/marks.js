@@ -1,6 +1,6 @@
-// Bars that the visitor marks on the roll to have them composed anew: by dragging along the ruler (with Shift, anywhere),
-// by a double-click on a bar, or by keys; of all tracks, or of some. What is marked is what is wanted of the piece (see
-// open-piece.js), so the two handles stand around it; taken back, all is wanted as before.
+// Bars that the visitor marks on the roll for recomposing: by dragging along the ruler (with Shift, anywhere),
+// by a double-click on a bar, or by keys; in all tracks, or in some. Marked bars are the wanted bars of the piece (see
+// open-piece.js), so the two handles enclose them; unmarking restores the bars that were wanted before.
 
 import { letDragOut } from "./drag-out.js";
 import { count } from "./draw.js";
@@ -9,15 +9,15 @@ import { RULER, boxOf, onNotes } from "./roll-picture.js";
 import { barsFromTo, namesOf } from "./wording.js";
 
 const $ = (id) => document.getElementById(id);
-const FAR = 4;  // pixels after which a press is a drag
+const FAR = 4;  // pixels of movement that make a press a drag
 const ASIDE = 8;  // pixels between the button and the edges of the roll
 
 export class Marks {
-  #former = null;  // {here, wanted}: what was wanted before bars were marked, and of which version or run
+  #former = null;  // {here, wanted}: the bars wanted before marking, and the version or run that they belong to
   #drag = null;  // {x, bar, moved, shift}
 
-  /** `compose(order)` composes what is wanted, or with {rewrite}, so many bars at the end; `file(bars)` is
-   *  what is marked as a file, {name, address}, or null. */
+  /** `compose(order)` composes the wanted bars or, with {rewrite}, that many bars at the end; `file(bars)` returns
+   *  the marked bars as a file {name, address}, or null. */
   constructor({ piece, desk, roll, tracks, player, compose, file }) {
     Object.assign(this, { piece, desk, roll, tracks, player, compose, file });
     const { element } = roll;
@@ -31,7 +31,7 @@ export class Marks {
     letDragOut($("anew-out"), () => this.bars && this.file(this.bars));
   }
 
-  /** Whether bars can be marked now. */
+  /** Whether bars can currently be marked. */
   get #can() {
     const { piece } = this;
     return Boolean(piece.canInfill && piece.version?.key && !piece.composition && !piece.isEditing && piece.score.notes.length);
@@ -39,7 +39,7 @@ export class Marks {
 
   get #here() { return this.piece.variation ? this.piece.version.run : this.piece.version; }
 
-  /** What is marked: {cut, until, tracks}; null: nothing is. */
+  /** The marked bars {cut, until, tracks}; null: none. */
   get bars() {
     const { piece } = this;
     if (!this.#can || piece.wantsSameBars) return null;
@@ -49,7 +49,7 @@ export class Marks {
     return this.#former?.here === this.#here && this.#former.marked === cut ? { cut, until: piece.numBars, tracks } : null;
   }
 
-  /** When the marked bars sound, {from, to} in seconds; null: none are marked. */
+  /** The time of the marked bars, {from, to} in seconds; null: none are marked. */
   get seconds() {
     const { bars, piece } = this;
     return bars && { from: piece.score.bars[bars.cut], to: piece.score.bars[bars.until] ?? piece.score.seconds };
@@ -68,7 +68,7 @@ export class Marks {
     this.#tell();
   }
 
-  /** Mark the bar at the playhead; or with bars marked, `more` bars after them. */
+  /** Mark the bar at the playhead or, if bars are marked, extend them by `more` bars. */
   extend(more) {
     if (!this.#can) return;
     const { bars, piece, roll } = this;
@@ -78,7 +78,7 @@ export class Marks {
     this.#tell();
   }
 
-  /** Mark the bars of a track alone, given by its place; once it is marked, no longer. */
+  /** Mark a track, given by its place, or unmark it: the bars are marked in the marked tracks only or, without any, in all. */
   toggleTrack(place) {
     if (!this.bars) return;
     const { index } = this.piece.score.tracks[place];
@@ -87,7 +87,7 @@ export class Marks {
     this.#tell();
   }
 
-  /** Compose the marked bars anew. Returns whether any are marked. */
+  /** Recompose the marked bars. Returns whether any are marked. */
   go() {
     const { bars, piece } = this;
     if (!bars) return false;
@@ -95,7 +95,7 @@ export class Marks {
     return true;
   }
 
-  /** Nothing is marked any more, and what was wanted before is wanted again. Returns whether any bars were marked. */
+  /** Unmark all bars, and restore the bars wanted before. Returns whether any were marked. */
   giveBack() {
     if (!this.bars) return false;
     const { piece } = this;
@@ -117,7 +117,7 @@ export class Marks {
     return namesOf(this.piece.score, this.bars.tracks);
   }
 
-  /** Bring button and track names in line with what is marked. */
+  /** Update button and track names for the marked bars. */
   follow() {
     const { bars, roll } = this;
     this.tracks.choose(bars?.tracks ?? null);
@@ -135,7 +135,7 @@ export class Marks {
 
   // ---- The pointer
 
-  /** Whether an event is one for marking: on the ruler, or with Shift anywhere on the bars. */
+  /** Whether a pointer event marks bars: on the ruler or, with Shift, anywhere on the bars. */
   takes(event) {
     return this.#isInBars(event) && (this.#isOnRuler(event) || event.shiftKey);
   }
@@ -148,7 +148,7 @@ export class Marks {
   #x(event) { return event.clientX - this.roll.element.getBoundingClientRect().left; }
   #barAt(event) { return this.#barOf(this.roll.secondsAt(Math.max(this.#x(event), this.roll.keys))); }
 
-  /** The bar that a moment lies in, counted from 0; the last one for what lies after it. */
+  /** The bar at a time, counted from 0; the last bar for any time after it. */
   #barOf(seconds) {
     const bar = this.piece.score.bars.findLastIndex((line) => line <= seconds + 1e-3);
     return Math.min(Math.max(bar, 0), this.piece.numBars - 1);
@@ -173,7 +173,7 @@ export class Marks {
     this.mark(Math.min(drag.bar, bar), Math.max(drag.bar, bar) + 1);
   }
 
-  /** A press that was no drag: on the ruler it moves the playhead, with Shift it marks up to that bar. */
+  /** Handle a press without a drag: on the ruler it moves the playhead, with Shift it marks up to that bar. */
   #release(event) {
     const drag = this.#drag;
     this.#drag = null;
@@ -187,7 +187,7 @@ export class Marks {
 
   // ---- The picture
 
-  /** The marked bars on the ruler, the notes of chosen tracks as outlines, and the button above them. */
+  /** Draw the marked bars on the ruler, outlines of the chosen tracks' notes, and the button above them. */
   draw(context, frame, palette) {
     const { bars, roll } = this;
     if (!bars) return;
@@ -216,7 +216,7 @@ export class Marks {
   }
 }
 
-/** What keys do while bars can be marked, as keyboard.js takes them. */
+/** Actions by key while bars can be marked, for keyboard.js. */
 export function markKeys(marks) {
   return {
     B: ({ shiftKey }) => marks.extend(shiftKey ? -1 : 1),

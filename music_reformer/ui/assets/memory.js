@@ -1,16 +1,16 @@
-// What a reload, or tomorrow's visit, finds again: pieces with their versions and what was composed from them, kept by this
-// browser. The server removes their files some days after their last use; what is older is of no use, and goes. A browser
-// that keeps nothing (a private window, a full disk) is no fault of the visitor's: then the page works without.
+// What survives a reload, or until tomorrow's visit: pieces with their versions and what was composed from them, kept by this
+// browser. The server removes their files some days after their last use; anything older is useless, and is deleted. If a browser
+// keeps nothing (private window, full disk), the page works without.
 
 import { isStep } from "./versions.js";
 
 const DATABASE = "music-reformer", FORM = 2, STORE = "pieces", FORMER_STORE = "tabs", TAB = "music-reformer-tab";
 const DAY = 24 * 3600 * 1000;
 export const MAX_PIECES = 8;
-const MAX_NOTES = 400_000;  // of one piece, its versions and variations together
-const PATIENCE = 30_000;  // milliseconds after which a store that does not answer is given up
+const MAX_NOTES = 400_000;  // limit for one piece with all its versions and variations
+const PATIENCE = 30_000;  // milliseconds to wait for the store before giving up on it
 
-/** Run `action(store)` in a transaction of its own; resolves to the result of the request that it returns. */
+/** Run `action(store)` in its own transaction; resolves to the result of the request that it returns. */
 function transact(action) {
   return new Promise((resolve, reject) => {
     setTimeout(() => reject(new Error("the browser's store does not answer")), PATIENCE);
@@ -30,13 +30,13 @@ function transact(action) {
         transaction.oncomplete = () => end(resolve, request.result);
         transaction.onabort = () => end(reject, transaction.error);
       } catch (error) {
-        end(reject, error);  // the store is damaged, or holds what cannot be copied
+        end(reject, error);  // the store is damaged, or the data cannot be cloned
       }
     };
   });
 }
 
-/** {id, link}: the piece that this tab had open, and the link in its address; null: none, or nothing is kept here. */
+/** {id, link}: the piece last open in this tab, and the link in its address; null: none, or this browser keeps nothing. */
 function readTab() {
   try { return JSON.parse(sessionStorage.getItem(TAB)); } catch { return null; }
 }
@@ -45,42 +45,42 @@ function writeTab(tab) {
   try {
     if (tab) sessionStorage.setItem(TAB, JSON.stringify(tab));
     else sessionStorage.removeItem(TAB);
-  } catch { /* kept nowhere */ }
+  } catch { /* this browser keeps nothing */ }
 }
 
 const newId = () => crypto.getRandomValues(new Uint32Array(4)).join("");
 
 export class Memory {
-  #pending = null;  // {session, timer}: what is to be written in a moment
+  #pending = null;  // {session, timer}: the session about to be written
   #hasSeveral = false;
-  #id = newId();  // of the piece that is open; another tab that continues it keeps it under an id of its own
+  #id = newId();  // id of the open piece; another tab that continues it uses an id of its own
 
   /** `keptDays`: how long the server keeps the files. */
   constructor({ keptDays }) {
     this.keptDays = keptDays;
-    this.hadSeveral = Boolean(readTab()?.several);  // before it was reloaded
+    this.hadSeveral = Boolean(readTab()?.several);  // before the reload
     addEventListener("pagehide", () => this.#write());
   }
 
-  /** Keep `session` (the versions, see `Versions.whole`, and what else it has) as what this tab has open, with the link that is
-   *  in the address by now. */
+  /** Keep `session` (the versions, see `Versions.whole`, and further data) as what this tab has open, with the link now
+   *  in the address. */
   save(session) {
     this.#noteTab();
     clearTimeout(this.#pending?.timer);
     this.#pending = { session, timer: setTimeout(() => this.#write(), 200) };
   }
 
-  /** Keep a session that this tab has beside the open one; returns it with the id that `claim` wants. */
+  /** Keep a session that this tab has besides the open one; returns it with an id for `claim`. */
   keep(session) {
     const kept = { ...session, id: newId() };
     this.#put(kept);
     return kept;
   }
 
-  /** What `claim` wants of the piece that is open. */
+  /** The id of the open piece's session, for `claim`. */
   get id() { return this.#id; }
 
-  /** Whether this tab has several pieces. */
+  /** Record whether this tab has several pieces. */
   set hasSeveral(several) {
     this.#hasSeveral = several;
     if (readTab()) this.#noteTab();
@@ -88,7 +88,7 @@ export class Memory {
 
   #noteTab() { writeTab({ id: this.#id, link: location.hash, several: this.#hasSeveral }); }
 
-  /** The link that is in the address by now leads to what this tab has open. */
+  /** Record that the link now in the address leads to what this tab has open. */
   noteLink() { if (readTab()) this.#noteTab(); }
 
   async #write() {
@@ -104,7 +104,7 @@ export class Memory {
     if (versions) await transact((store) => store.put({ ...session, ...versions, saved: Date.now() })).catch(() => {});
   }
 
-  /** This tab has nothing open any more; what it had can still be continued. Resolves when it is written. */
+  /** Record that this tab has nothing open any more; its piece can still be continued. Resolves once that is written. */
   async close() {
     writeTab(null);
     const written = this.#write();
@@ -112,13 +112,13 @@ export class Memory {
     await written;
   }
 
-  /** Whether the address leads to what this tab had open before it was reloaded; any other link is to be followed. */
+  /** Whether the address leads to what this tab had open before the reload; any other link is followed. */
   get isReload() {
     const tab = readTab();
     return Boolean(tab) && ["", tab.link].includes(location.hash);
   }
 
-  /** {open, former}: the session that this tab had open before it was reloaded, or null; others, the last one first. */
+  /** {open, former}: the session that this tab had open before the reload, or null; and other sessions, latest first. */
   async find() {
     const id = this.isReload ? readTab().id : null;
     const since = Date.now() - this.keptDays * DAY;
@@ -136,10 +136,10 @@ export class Memory {
     return { open, former };
   }
 
-  /** What this tab has open from now on is this session, and is kept in its place. */
+  /** Make a session the one that this tab has open, so that it is kept in its place. */
   claim({ id }) { this.#id = id; }
 
-  /** `session` cannot be used. */
+  /** Delete a session that cannot be used. */
   async forget({ id }) {
     writeTab(null);
     await transact((store) => store.delete(id)).catch(() => {});
@@ -159,7 +159,7 @@ const isRun = (run) => !run || (Array.isArray(run.variations) && run.variations.
 const isVersion = (version, place) => ["key", "name", "label"].every((name) => typeof version?.[name] === "string")
   && isScore(version.score) && isRun(version.run) && (place === 0 ? version.parent === -1 : version.parent >= 0 && version.parent < place);
 
-/** Whether a record is one that `save` wrote, whole. */
+/** Whether a record is complete, as `save` writes it. */
 function isSound({ list, current }) {
   return Array.isArray(list) && list.every(isVersion) && Number.isInteger(current) && current in list;
 }
@@ -167,7 +167,7 @@ function isSound({ list, current }) {
 const notesOf = ({ score, run }) => score.notes.length + (run?.variations.reduce((sum, variation) => sum + variation.score.notes.length, 0) ?? 0);
 const sizeOf = (list) => list.reduce((sum, version) => sum + notesOf(version), 0);
 
-/** A session without the steps of its runs of edits, but for the one in view. */
+/** A session without the intermediate steps of its runs of edits, except for the version in view. */
 function withoutSteps({ list, current }) {
   const childrenOf = (place) => list.filter(({ parent }) => parent === place);
   const isGone = (place) => place !== current && isStep({ ...list[place], children: childrenOf(place) });
@@ -180,8 +180,8 @@ function withoutSteps({ list, current }) {
   };
 }
 
-/** What of a session is kept: all of it, or of a very large one less, first without the steps of edits, then without what
- *  was composed from the versions that are not in view. Null: even the version in view is too large. */
+/** The part of a session that is kept: all of it or, if it is very large, without intermediate steps of edits, then also without what
+ *  was composed from versions not in view. Null: even the version in view is too large. */
 function bounded(session) {
   const { list, current } = sizeOf(session.list) > MAX_NOTES ? withoutSteps(session) : session;
   const shorter = [...list];

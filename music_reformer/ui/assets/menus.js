@@ -1,6 +1,6 @@
 // Menus that drop down: a click elsewhere, or Escape, closes them.
 
-/** Close the open menus, but for one that holds `inside`. Returns whether there were any. */
+/** Close the open menus, except one that contains `inside`. Returns whether any were open. */
 export function closeMenus(inside = null) {
   const menus = [...document.querySelectorAll("details.menu[open]")].filter((menu) => !menu.contains(inside));
   for (const menu of menus) {

@@ -1,10 +1,10 @@
-// What the page tells its visitor: problems, progress, and news for screen readers.
+// Messages to the visitor: problems, progress, and announcements for screen readers.
 
 import { Problem } from "./api.js";
 
 const $ = (id) => document.getElementById(id);
 
-/** Show a problem until it is dismissed. What went wrong on the page itself goes to the console, too. */
+/** Show a problem until it is dismissed. Errors of the page itself are also logged to the console. */
 export function complain(error) {
   const isForVisitors = error instanceof Problem;
   if (!isForVisitors) console.error(error);
@@ -15,10 +15,10 @@ export function complain(error) {
 
 export function dismiss() { $("message").hidden = true; }
 
-/** Tell screen readers. */
+/** Announce a text to screen readers. */
 export function announce(text) { $("announcement").textContent = text; }
 
-/** How far a composition is: `share` from 0 to 1, and words. */
+/** Show the progress of a composition: `share` from 0 to 1, and a text. */
 export function showProgress(share, text) {
   const bar = $("progress").querySelector(".progress-bar");
   bar.setAttribute("aria-valuenow", Math.round(share * 100));

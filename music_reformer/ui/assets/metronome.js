@@ -1,4 +1,4 @@
-// The metronome: a click on every beat, higher on the first of a bar, at the times of the audio clock that the notes have.
+// The metronome: a click on every beat, higher on the first of a bar, timed by the same audio clock as the notes.
 
 import { beatsBetween, countIn } from "./beats.js";
 import { Output } from "./output.js";
@@ -13,7 +13,7 @@ export class Metronome extends Output {
   #position = 0;
   #scheduled = new Set();  // clicks that have been sent ahead
 
-  /** `sound`: the synthesizer, through whose context the clicks are heard. */
+  /** `sound`: the synthesizer, whose audio context plays the clicks. */
   constructor({ sound }) {
     super();
     this.sound = sound;
@@ -25,7 +25,7 @@ export class Metronome extends Output {
     if (!is && !this.#sounds) this.hush();
   }
 
-  /** Whether it sounds even if it is off: something is being recorded. */
+  /** Whether it sounds even if switched off, as during a recording. */
   set sounds(does) { this.#sounds = does; }
 
   begin({ position }) { this.#position = position; }

@@ -1,4 +1,4 @@
-// A MIDI file of one track, for what was played in where there is no piece yet: the server opens it like any other.
+// Writes a MIDI file of one track, for a recording without a piece: the server opens it like any other file.
 
 export const RESOLUTION = 480;  // ticks of a quarter
 const DRUM_CHANNEL = 9;
@@ -15,7 +15,7 @@ export function midiFile({ tempo, metre: [beats, unit], program, drum, name, not
   ].map((bytes) => ({ tick: 0, bytes }));
   const ends = notes.map(({ tick, ticks, pitch }) => ({ tick: tick + ticks, bytes: [0x80 | channel, pitch, 64] }));
   const begins = notes.map(({ tick, pitch, velocity }) => ({ tick, bytes: [0x90 | channel, pitch, velocity] }));
-  const events = [...opening, ...[...ends, ...begins].sort((a, b) => a.tick - b.tick)];  // of one tick, ends come first
+  const events = [...opening, ...[...ends, ...begins].sort((a, b) => a.tick - b.tick)];  // at one tick, ends come first
   let now = 0;
   const track = events.flatMap(({ tick, bytes }) => {
     const wait = tick - now;
@@ -30,7 +30,7 @@ export function midiFile({ tempo, metre: [beats, unit], program, drum, name, not
 const meta = (kind, bytes) => [0xff, kind, ...quantity(bytes.length), ...bytes];
 const long = (number) => [24, 16, 8, 0].map((shift) => (number >>> shift) & 0xff);
 
-/** A number of variable length: seven bits a byte, the highest first. */
+/** A variable-length quantity: seven bits per byte, the highest first. */
 function quantity(number) {
   const bytes = [number & 0x7f];
   for (let rest = number >> 7; rest > 0; rest >>= 7) bytes.unshift((rest & 0x7f) | 0x80);

@@ -1,4 +1,4 @@
-// The menu of MIDI devices: which port the music goes to, and what is played on.
+// The menu of MIDI devices: the port that the music is sent to, and the keyboard to play on.
 
 import { COMPUTER } from "./keyboards.js";
 import { announce } from "./messages.js";
@@ -10,7 +10,7 @@ const REFUSED = "The browser did not allow MIDI devices. Allow them in its setti
 
 export class MidiMenu {
   /** `ports`: the devices; `out`: the output that the player sends to once a port is chosen; `sound`: the synthesizer;
-   *  `keyboards`: what notes are played on. */
+   *  `keyboards`: receives the keyboard to play on. */
   constructor({ ports, player, out, sound, keyboards }) {
     Object.assign(this, { ports, player, out, sound, keyboards });
     const obstacle = midiObstacle();
@@ -24,7 +24,7 @@ export class MidiMenu {
     this.#box("midi-clock", (isOn) => { out.sendsClock = isOn; });
   }
 
-  /** A box to tick, which this browser remembers. */
+  /** A checkbox whose state this browser remembers. */
   #box(id, onChange) {
     const box = $(id);
     box.checked = recalled(id) === "on";
@@ -55,7 +55,7 @@ export class MidiMenu {
     $("midi-output").focus();
   }
 
-  /** Bring the lists in line with what is plugged in. */
+  /** Update the lists of devices. */
   #offer() {
     this.#offerKeyboards();
     const { outputs } = this.ports;
@@ -87,10 +87,10 @@ export class MidiMenu {
     announce(!keyboards.chosen ? "No keyboard" : id === COMPUTER ? "Keys A to quote play notes, Z and X change the octave" : `You play on ${keyboards.chosen.name}`);
   }
 
-  /** Ask for a keyboard: something is to be recorded. */
+  /** Ask the visitor to choose a keyboard, for a recording. */
   askForKeyboard() {
     this.#say("Choose what you play on, then record.");
-    setTimeout(() => {  // the click that asked for it is still to close all menus
+    setTimeout(() => {  // after the current click, which closes all menus
       $("midi").open = true;
       $("midi-input").focus();
     });

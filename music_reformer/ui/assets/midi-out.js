@@ -1,16 +1,16 @@
-// The music to a MIDI port: notes, programs and controllers by track, and the clock that other programs follow. Messages go
-// to the port a moment ahead, with the time of the audio clock as the browser tells it for what is heard; what waits here
-// can still be taken back.
+// Sends the music to a MIDI port: notes, programs and controllers by track, and a clock for other programs. Messages are sent
+// to the port slightly ahead, with timestamps converted from the audio clock; those still waiting here
+// can be taken back.
 
 import { clocksBetween, quartersAt, secondsOfQuarters } from "./beats.js";
 import { PAN, USUAL, VOLUME, channelsOf } from "./channels.js";
 import { Output } from "./output.js";
 import { BEND } from "./score.js";
 
-const AHEAD = 100;  // milliseconds that a message leaves before its time
-const AHEAD_HIDDEN = 1600;  // of a page in the background, whose timers run once a second
-const STEP = 20;  // milliseconds between two looks at what waits
-const PREVIEW = 350;  // milliseconds for which a single note is heard
+const AHEAD = 100;  // milliseconds by which a message is sent ahead of its time
+const AHEAD_HIDDEN = 1600;  // in the background, where timers run once a second
+const STEP = 20;  // milliseconds between checks for waiting messages
+const PREVIEW = 350;  // length of a previewed note in milliseconds
 const NOTE_OFF = 0x80, NOTE_ON = 0x90, CONTROLLER = 0xb0, PROGRAM = 0xc0, PITCH_BEND = 0xe0;
 const POSITION = 0xf2, CLOCK = 0xf8, START = 0xfa, CONTINUE = 0xfb, STOP = 0xfc;
 const PEDAL = 64, RESET_CONTROLLERS = 121, ALL_NOTES_OFF = 123;
@@ -21,14 +21,14 @@ export class MidiOut extends Output {
   #port = null;
   #tracks = [];
   #channels = [];
-  #waiting = [];  // messages that are still here: {when, data, track}, by time
+  #waiting = [];  // messages not yet sent, {when, data, track}, by time
   #timer = null;
-  #last = 0;  // the latest time that a message was sent with
-  #sounding = new Map();  // [channel, pitch] by their text
-  #offset = null;  // milliseconds between the clock of the page and that of the sound
-  #firstClock = null;  // number of the first clock that is sent; null: the clock stands
+  #last = 0;  // the latest timestamp sent
+  #sounding = new Map();  // sounding [channel, pitch], by its text
+  #offset = null;  // milliseconds from the audio clock to the page's clock
+  #firstClock = null;  // number of the first clock tick sent; null: the clock is stopped
 
-  /** `sound`: the synthesizer, whose clock the times are of. */
+  /** `sound`: the synthesizer, whose audio clock the times refer to. */
   constructor({ sound }) {
     super();
     this.sound = sound;
@@ -40,7 +40,7 @@ export class MidiOut extends Output {
     this.#port = port;
   }
 
-  // ---- What the player says
+  // ---- Called by the player
 
   assign(tracks) {
     const isSame = tracks.length === this.#tracks.length && tracks.every(({ program, drum }, place) => (
@@ -116,11 +116,11 @@ export class MidiOut extends Output {
 
   // ---- The clock
 
-  /** Song position and start, or continue: at the first sixteenth that is not before the position. */
+  /** Send song position, and start or continue, at the first sixteenth at or after the position. */
   #startClock({ score, position, at }) {
     if (!this.sendsClock || !this.#port) return;
     const sixteenth = Math.ceil(quartersAt(score, position) * 4 - 1e-4);
-    const time = at(secondsOfQuarters(score, sixteenth / 4)) - 0.001;  // before the first clock
+    const time = at(secondsOfQuarters(score, sixteenth / 4)) - 0.001;  // before the first clock tick
     if (sixteenth > 0) this.#send([POSITION, sixteenth & 0x7f, (sixteenth >> 7) & 0x7f], { time: time - 0.001 });
     this.#send([sixteenth > 0 ? CONTINUE : START], { time });
     this.#firstClock = sixteenth * CLOCKS_PER_SIXTEENTH;
@@ -136,7 +136,7 @@ export class MidiOut extends Output {
 
   #control(channel, number, value, time) { this.#send([CONTROLLER | channel, number, value], { time }); }
 
-  /** End all notes of a channel, those too that have left for the port and are about to begin. */
+  /** End all notes of a channel, including those already sent that have not begun. */
   #quieten(channel) {
     if (!this.#port) return;
     for (const when of [undefined, Math.max(this.#last, performance.now()) + 1]) {
@@ -149,7 +149,7 @@ export class MidiOut extends Output {
     for (const [text, [sounding]] of this.#sounding) if (sounding === channel) this.#sounding.delete(text);
   }
 
-  /** Send a message at a time of the audio clock; without one, now. */
+  /** Send a message at a time of the audio clock; without a time, now. */
   #send(data, { time, track } = {}) {
     if (!this.#port) return;
     if (time === undefined) this.#post({ data });
@@ -180,12 +180,12 @@ export class MidiOut extends Output {
     this.#port.send(data, when);
   }
 
-  /** A time of the audio clock as the page's clock tells it, in milliseconds: when it is heard. */
+  /** Convert a time of the audio clock to the page's clock, in milliseconds: the moment when it is heard. */
   #pageTime(time) {
     const { context } = this.sound;
     const { contextTime, performanceTime } = context.getOutputTimestamp();
     const offset = contextTime > 0 ? performanceTime - contextTime * 1000 : performance.now() - context.currentTime * 1000;
-    // Told anew for each block of samples, it trembles by some milliseconds; a clock must not.
+    // Updated per block of samples, the offset jitters by some milliseconds, which a MIDI clock must not.
     this.#offset = this.#offset === null || Math.abs(offset - this.#offset) > 100 ? offset : this.#offset + (offset - this.#offset) * 0.02;
     return this.#offset + time * 1000;
   }

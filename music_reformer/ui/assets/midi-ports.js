@@ -1,6 +1,6 @@
-// The MIDI devices of this computer, through the browser. They are asked for only when the visitor wants them.
+// The computer's MIDI devices, through the browser. Access is requested only when the visitor wants it.
 
-/** Why there are none here, as a sentence for the visitor, or null. */
+/** Why MIDI is not available here, as a sentence for the visitor, or null. */
 export function midiObstacle() {
   if (!window.isSecureContext) return "MIDI devices need https: use it, or open the page on the server itself.";
   if (!navigator.requestMIDIAccess) return "This browser has no Web MIDI: Chrome, Edge, Opera and Firefox have it.";
@@ -10,7 +10,7 @@ export function midiObstacle() {
 export class MidiPorts extends EventTarget {
   #access = null;
 
-  /** Ask the visitor's browser for the devices. Rejects if it or the visitor refuses. */
+  /** Ask the browser for the devices. Rejects if it or the visitor refuses. */
   async open() {
     if (this.#access) return;
     this.#access = await navigator.requestMIDIAccess();

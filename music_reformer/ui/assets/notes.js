@@ -1,15 +1,15 @@
-// Notes and the grid in ticks, for editing: where a moment lies, what a gesture makes of notes, how a note is spoken. A
+// Notes and the grid in ticks, for editing: converting times, changing notes by gestures, describing notes in words. A
 // `change` is {old, made}: a note of the score and what it becomes; null where one is added or removed.
 
 const NAMES = ["C", "C sharp", "D", "E flat", "E", "F", "F sharp", "G", "A flat", "A", "B flat", "B"];
 
-/** What a note is told apart by: the same before and after the server has read it. */
+/** The identity of a note: the same before and after the server has processed it. */
 export const keyOf = ({ track, tick, ticks, pitch }) => `${track}/${tick}/${ticks}/${pitch}`;
 
-/** Whether a score can be edited: one that an older page has kept does not know its ticks. */
+/** Whether a score can be edited: one kept by an older version of the page lacks ticks. */
 export const hasTicks = (score) => score.resolution > 0;
 
-/** `value`, told by a rising list, in terms of another of the same length; beyond the last two as between them. */
+/** Interpolate `value` from one rising list to another of the same length; extrapolated beyond the last entry. */
 function translate(value, from, to) {
   if (from.length < 2) return (to[0] ?? 0) + value - (from[0] ?? 0);
   let [low, high] = [0, from.length - 1];
@@ -33,7 +33,7 @@ export function barAt({ barTicks, resolution }, tick) {
   return { number: last + past + 1, tick: barTicks[last] + past * length, length };
 }
 
-/** The line of the grid nearest to a tick, or with `down` the one before it. Every bar begins the grid anew. */
+/** The grid line nearest to a tick or, with `down`, at or before it. The grid starts anew in every bar. */
 export function snap(score, tick, step, { down = false } = {}) {
   const bar = barAt(score, tick);
   const steps = (tick - bar.tick) / step;
@@ -61,7 +61,7 @@ export function made(score, { track, tick, ticks, pitch, velocity }) {
 
 const within = (value, low, high) => Math.min(Math.max(value, low), high);
 
-/** What notes become that are moved, transposed, stretched and made louder by so much. None leaves the piece: all stop
+/** The changes that move, transpose, lengthen and make louder some notes. None leaves the piece: all stop
  *  together at its beginning, and at the highest and lowest pitch. */
 export function shifted(score, notes, { tick = 0, pitch = 0, ticks = 0, velocity = 0, shortest = 1 }) {
   const least = (name) => notes.reduce((low, note) => Math.min(low, note[name]), Infinity);
@@ -78,16 +78,16 @@ export function shifted(score, notes, { tick = 0, pitch = 0, ticks = 0, velocity
   }));
 }
 
-/** What notes become that begin on the grid. */
+/** The changes that move the beginnings of notes to the grid. */
 export function quantised(score, notes, step) {
   return notes.map((old) => ({ old, made: made(score, { ...old, ticks: Math.max(old.ticks, 1), tick: snap(score, old.tick, step) }) }));
 }
 
 const isSame = (old, note) => ["tick", "ticks", "pitch", "velocity"].every((name) => old[name] === note[name]);
-/** The changes that change something. */
+/** Only the changes that have an effect. */
 export const effective = (changes) => changes.filter(({ old, made: note }) => !old || !note || !isSame(old, note));
 
-/** A score with changes made in it. Its bar lines stay; the server knows where more are needed. */
+/** A score with changes applied. Its bar lines stay; the server adds bars as needed. */
 export function changedScore(score, changes) {
   const gone = new Set(changes.map(({ old }) => old));
   const notes = score.notes.filter((note) => !gone.has(note));
@@ -96,7 +96,7 @@ export function changedScore(score, changes) {
   return { ...score, notes, seconds: notes.reduce((latest, note) => Math.max(latest, note.end), 0) };
 }
 
-/** Changes as the server takes them: {removed, added, changed}. */
+/** Changes as an order to the server: {removed, added, changed}. */
 export function orderOf({ tracks }, changes) {
   const row = ({ track, tick, ticks, pitch, velocity }) => [tracks[track].index, tick, ticks, pitch, velocity];
   return {

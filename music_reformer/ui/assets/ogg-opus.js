@@ -2,12 +2,12 @@
 
 export const RATE = 48000;  // of Opus
 const CONFIG = { codec: "opus", sampleRate: RATE, numberOfChannels: 2, bitrate: 128_000 };
-const PRE_SKIP = 312;  // samples that the encoder looks ahead, which are not heard
+const PRE_SKIP = 312;  // samples that the encoder looks ahead, skipped by players
 const SERIAL = 1;
-const PACKETS = 40;  // on a page, which has room for 255 pieces: of the largest packets, for 42
-const FRAMES = 9600;  // handed to the encoder at a time
-const QUEUE = 16;  // of these, that may wait for it
-const FIRST = 2, LAST = 4;  // kinds of page
+const PACKETS = 40;  // per page: it has room for 255 segments, or 42 of the largest packets
+const FRAMES = 9600;  // samples passed to the encoder at a time
+const QUEUE = 16;  // number of such chunks that may wait for the encoder
+const FIRST = 2, LAST = 4;  // header types of pages
 
 const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
   let sum = byte << 24;
@@ -15,7 +15,7 @@ const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
   return sum >>> 0;
 });
 
-/** Whether this browser can. */
+/** Whether this browser can encode Opus. */
 export async function canEncode() {
   return "AudioEncoder" in globalThis && (await AudioEncoder.isConfigSupported(CONFIG).catch(() => ({}))).supported === true;
 }
@@ -55,7 +55,7 @@ function wrapped(packets, length) {
   for (let begin = 0; begin < packets.length; begin += PACKETS) {
     const group = packets.slice(begin, begin + PACKETS);
     const isLast = begin + PACKETS >= packets.length;
-    // The last page tells how long the sound is: what the encoder added to fill its last packet is not heard.
+    // The last page states the length, so that the encoder's padding of its last packet is not heard.
     const granule = isLast ? Math.min(PRE_SKIP + length, group.at(-1).end) : group.at(-1).end;
     pages.push(page(group.map(({ bytes }) => bytes), { kind: isLast ? LAST : 0, granule, number: pages.length }));
   }
@@ -81,7 +81,7 @@ function tags() {
   return bytes;
 }
 
-/** A page of whole packets; `granule` is where the last of them ends, in samples. */
+/** A page of complete packets; `granule` is the end of the last one in samples. */
 function page(packets, { kind = 0, granule, number }) {
   const lacing = packets.flatMap(({ length }) => [...Array(Math.floor(length / 255)).fill(255), length % 255]);
   const start = 27 + lacing.length;

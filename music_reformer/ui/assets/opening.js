@@ -10,9 +10,9 @@ import { listOf } from "./settings.js";
 import { facts, repairs } from "./wording.js";
 
 export class Opening {
-  #attempt = null;  // the last one; what earlier ones bring is no longer wanted
+  #attempt = null;  // the latest attempt; results of earlier ones are dropped
 
-  /** `pieces`: those of this tab, where several are open. */
+  /** `pieces`: the list of pieces open in this tab. */
   constructor({ piece, desk, composing, settings, asked, locks, memory, pieces, limits }) {
     Object.assign(this, { piece, desk, composing, settings, asked, locks, memory, pieces, limits });
   }
@@ -38,7 +38,7 @@ export class Opening {
     if (files.length > 1) tellOpened(files.length, problems);
   }
 
-  /** The piece in a file, once the server has read it. */
+  /** Send a file to the server; resolves to its piece. */
   #sent(file) {
     if (file.size <= this.limits.bytes) return openFile(file);
     const [size, most] = [file.size, this.limits.bytes].map((bytes) => (bytes / 1e6).toFixed(1).replace(".0", ""));
@@ -48,13 +48,13 @@ export class Opening {
   example(key, words) { this.#open(() => openExample(key), { source: `example:${key}`, words }); }
   emptyPiece(words) { this.#open(async () => ({ key: "", name: "From nothing" }), { source: "nothing", words }); }
 
-  /** Open the file of the piece again, with the bars that it says it has. */
+  /** Reopen the file of the piece with its own bars. */
   ownBars() {
     const { ownBars, name } = this.piece.version;
     this.#open(async () => ({ ...await openKept(ownBars), name }));
   }
 
-  /** Open what a link names, in its words. Returns whether it names anything. */
+  /** Open what a link names. Returns whether it names anything. */
   follow(words) {
     const source = words.get("piece") ?? "";
     const [kind, key] = [source.slice(0, source.indexOf(":")), source.slice(source.indexOf(":") + 1)];
@@ -65,8 +65,8 @@ export class Opening {
     return true;
   }
 
-  /** Continue with versions that this browser has kept, if the server still has their files. `isOwn`: this tab had them
-   *  open before it was reloaded. */
+  /** Continue with a session that this browser has kept, if the server still has its files. `isOwn`: this tab had it
+   *  open before the reload. */
   resume(session, { isOwn = false } = {}) {
     const { key } = session.list[session.current];
     return this.#arrive(async () => key && openKept(key), (kept) => {
@@ -76,7 +76,7 @@ export class Opening {
         this.asked.write(session.asked ?? {});
         this.locks.restore(session.locks ?? []);
         const { version } = this.piece;
-        // An older page has kept no chords.
+        // Sessions kept by an older page have no chords.
         if (kept && !version.score.chords) version.score = scoreOf(kept.roll);
         this.desk.arrive();
       } catch (error) {
@@ -88,7 +88,7 @@ export class Opening {
     }, { keepLink: true });
   }
 
-  /** Close the piece, with its variations and what is being composed. Resolves when the browser remembers it. */
+  /** Close the piece with its variations, and abandon a composition. Resolves once the browser has kept the piece. */
   leave() {
     const remembered = this.memory.close();
     this.composing.forget();
@@ -106,7 +106,7 @@ export class Opening {
       piece.versions.plant({ ...opened({ ...brought, score }), source });
       this.pieces.arrive();
       desk.instruments.show(score);
-      this.asked.write({ chords: "", form: "" });  // what was asked for was asked of another piece
+      this.asked.write({ chords: "", form: "" });  // these requests were for another piece
       if (words) {
         settings.apply(words);
         this.locks.lock(listOf(words.get("locked")));
@@ -119,7 +119,7 @@ export class Opening {
     }, { keepLink: words !== null });
   }
 
-  /** Have `plant` show what `fetch` brings, with nothing of the former piece in view. If nothing comes, that one stays.
+  /** Have `plant` show what `fetch` returns, without anything of the former piece. If it fails, the former piece stays.
    *  Resolves to whether it is shown. */
   async #arrive(fetch, plant, { keepLink }) {
     const { phase, transport } = this.desk;
@@ -157,12 +157,12 @@ const opened = ({ key, name, score, notices, own_bars: ownBars }) => (
   { key, name, label: key ? "Opened" : "From nothing", source: "", score, notices, ownBars, selected: null }
 );
 
-/** A piece that the server has opened, as what this browser remembers of one. */
+/** A piece that the server has opened, as a session. */
 const sessionOf = ({ roll, ...piece }) => (
   { list: [{ ...opened({ ...piece, score: scoreOf(roll) }), parent: -1, latest: -1 }], current: 0, asked: { chords: "", form: "" } }
 );
 
-/** Tell what became of several files, of which `problems` are {file, error}. */
+/** Report the result of opening several files; `problems` are {file, error}. */
 function tellOpened(given, problems) {
   const tried = Math.min(given, MAX_PIECES);
   announce(`${count(tried - problems.length, "piece")} opened`);
@@ -171,11 +171,11 @@ function tellOpened(given, problems) {
   if (refused.length) complain(new Problem(refused.join(" ")));
 }
 
-/** The bars {cut, until, tracks} that a link wants composed, or null where it does not say. "-1" is all bars. */
+/** The wanted bars {cut, until, tracks} of a link, or null if it names none. "-1" stands for all bars. */
 function barsOf(words) {
   const bars = (name) => (/^\d+$/.test(words.get(name) ?? "") ? Number(words.get(name)) : null);
   return bars("cut_bar") === null ? null : { cut: bars("cut_bar"), until: bars("until_bar"), tracks: tracksOf(words) };
 }
 
-/** The indices of the tracks that a link wants composed. */
+/** The indices of the wanted tracks of a link. */
 const tracksOf = (words) => (words.get("tracks") ?? "").split(",").filter((text) => /^\d+$/.test(text)).map(Number);

@@ -1,28 +1,28 @@
-// What the player sends the music to: the synthesizer, the metronome, a MIDI port. Times are those of the audio clock, a
-// moment ahead; without one, a call means now. An output does what concerns it, and nothing else.
+// The interface of the player's outputs: the synthesizer, the metronome, a MIDI port. Times are those of the audio clock, slightly
+// ahead; a call without a time means now. An output overrides the methods that concern it.
 
 export class Output {
-  /** These are the tracks from now on; notes and moves name one by its place. */
+  /** Set the tracks; notes and moves refer to them by place. */
   assign(tracks) {}
-  /** Instruments, and controllers after `moves`. */
+  /** Set the instruments, and the controllers by `moves`. */
   reset(moves) {}
-  /** The music sounds from `position` (seconds of `score`); `at(seconds)` is when. */
+  /** The music starts at `position` (seconds of `score`); `at(seconds)` returns the time of a position. */
   begin({ score, position, at }) {}
-  /** The music between two moments comes next: `from` is before the position while a bar is counted in. */
+  /** Send the music between two positions; `from` is before the start position during a count-in. */
   span({ score, from, until, at }) {}
-  /** The music goes on from `position` at `time`: a loop has come round. */
+  /** The music jumps to `position` at `time`: a loop starts over. */
   turn({ score, position, time, at }) {}
-  /** The music stands still until it turns: its next notes are still being composed. */
+  /** The music pauses until the next `turn`: its next notes are still being composed. */
   wait() {}
   noteOn(note, time) {}
   noteOff(note, time) {}
   move(move, time) {}
-  /** These tracks (a set of places) are not heard any more. */
+  /** Silence these tracks (a set of places). */
   silence(places) {}
-  /** A key has gone down or up, {track, pitch, velocity, isOn}, or the pedal has moved, {track, number, value}. */
+  /** A key was pressed or released, {track, pitch, velocity, isOn}, or the pedal moved, {track, number, value}. */
   live(event) {}
-  /** Let a note be heard for a moment. */
+  /** Play a note briefly. */
   preview(note) {}
-  /** Silence at once. `ahead`: seconds until all that was sent would have sounded. */
+  /** Silence everything at once. `ahead`: seconds until everything sent would have sounded. */
   hush(ahead) {}
 }

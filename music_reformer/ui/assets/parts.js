@@ -1,5 +1,5 @@
-// What is asked of single parts: who rests or stays as it is in the new bars, and how a part is to differ from what it has
-// played, beyond what is asked of all. One set of sliders serves all parts and each of them; a list above it says whose they are.
+// The requests for single parts: which rest or keep their notes in the new bars, and how a part should differ from what it has
+// played, in addition to the requests for all parts. One set of sliders serves all; a list above it selects the part, or all parts.
 
 export const WISHES = ["density", "polyphony", "register", "dynamics"];
 const ROLES = { rest: "rests", lock: "stays as it is" };
@@ -21,7 +21,7 @@ export class Parts {
   get #chosen() { return this.#find("part").value; }
   #of(index) { return this.#asked.get(index) ?? NOTHING; }
 
-  /** Offer the parts of a piece; what was asked of tracks that it lacks is forgotten. */
+  /** Offer the parts of a piece; requests for tracks that it lacks are dropped. */
   show({ tracks }) {
     const chosen = this.#chosen;
     this.#tracks = tracks;
@@ -39,7 +39,7 @@ export class Parts {
     this.#showWords();
   }
 
-  /** Sliders and role of the part that is chosen. */
+  /** Show sliders and role of the selected part. */
   #showValues() {
     const isOne = this.#chosen !== "";
     const values = isOne ? this.#of(Number(this.#chosen)) : this.#all;
@@ -50,7 +50,7 @@ export class Parts {
     this.#showWords();
   }
 
-  /** What the middle of a slider stands for. */
+  /** The meaning of a slider's middle. */
   #showWords() {
     for (const name of WISHES) {
       const { dataset } = this.#find(name);
@@ -70,8 +70,8 @@ export class Parts {
     this.#find("parts-note").textContent = [...(told.length ? [`${told.join("; ")}.`] : []), ...(stays ? ["A part can stay only in bars that are marked on the roll; mark some."] : [])].join(" ");
   }
 
-  /** Fields of an order: the wishes of all parts, and the parts of which more is asked. `recomposes`: bars of the piece are
-   *  composed anew, of the `tracks` with some indices; elsewhere nothing can stay. */
+  /** Fields of an order: the wishes for all parts, and the parts with further requests. `recomposes`: bars of the piece are
+   *  recomposed, in the `tracks` with these indices; otherwise no part can keep its notes. */
   read({ recomposes, tracks = [] }) {
     const order = Object.fromEntries(WISHES.filter((name) => this.#all[name]).map((name) => [name, this.#all[name]]));
     const parts = [...this.#asked].flatMap(([track, asked]) => {
@@ -83,10 +83,10 @@ export class Parts {
     return parts.length ? { ...order, parts } : order;
   }
 
-  /** Whether any part is to stay as it is. */
+  /** Whether any part should keep its notes. */
   get someStay() { return [...this.#asked.values()].some(({ role }) => role === "lock"); }
 
-  /** Take what a link says: `all` maps wishes to numbers, `parts` is a list as in an order. */
+  /** Set the requests from a link: `all` maps wishes to numbers, `parts` is a list as in an order. */
   apply(all, parts) {
     for (const name of WISHES) if (Number.isFinite(all[name])) this.#all[name] = all[name];
     for (const { track, program: _, ...asked } of parts) {

@@ -1,4 +1,4 @@
-// What the page is doing, and which buttons that leaves the visitor. Phases: empty (nothing is open), opening, ready,
+// What the page is doing, and which buttons are available meanwhile. Phases: empty (nothing is open), opening, ready,
 // composing, done (variations are there).
 
 import { composeButton } from "./wording.js";
@@ -9,7 +9,7 @@ const $ = (id) => document.getElementById(id);
 export class Phase {
   name = "empty";
 
-  /** `onSettled()` is called when the open piece should be remembered; `onChange(what the visitor can do)` always. */
+  /** `onSettled()` is called when the open piece should be kept; `onChange(abilities)` on every change. */
   constructor({ piece, transport, onSettled, onChange }) {
     Object.assign(this, { piece, transport, onSettled, onChange });
   }
@@ -20,16 +20,16 @@ export class Phase {
     this.refresh();
   }
 
-  /** The phase that what is open is in, now that opening something else has failed. */
+  /** Return to the phase of what is open, after opening something else has failed. */
   resume() {
     const { composition, version } = this.piece;
     this.enter(composition ? "composing" : !version ? "empty" : version.run ? "done" : "ready");
   }
 
-  /** Notes have come: from the first on there is something to keep. */
+  /** Called when notes arrive: from the first one on, there is something to keep. */
   grow() { if ($("stop").textContent !== STOP) this.refresh(); }
 
-  /** Bring the buttons in line with what is open. */
+  /** Update the buttons for what is open. */
   refresh() {
     const { name, piece, transport } = this;
     const isBusy = name === "composing", isClosed = name === "empty" || name === "opening";

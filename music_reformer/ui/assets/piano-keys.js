@@ -1,4 +1,4 @@
-// The computer's keyboard as a piano: two rows from A on, an octave and a fifth, by the place of the keys.
+// The computer's keyboard as a piano: two rows from A on, an octave and a fifth, by the keys' positions.
 
 import { announce } from "./messages.js";
 
@@ -11,12 +11,12 @@ const TYPING = "input, select, textarea, [role=dialog]";
 export class PianoKeys {
   isOn = false;
   #lowest = MIDDLE_C;
-  #down = new Map();  // place of a key that is down -> its pitch
+  #down = new Map();  // position of a key that is down -> its pitch
 
-  /** `onNote({pitch, velocity, isOn, time})`: time in the page's milliseconds. */
+  /** `onNote({pitch, velocity, isOn, time})`: time in milliseconds of the page's clock. */
   constructor({ onNote }) {
     this.onNote = onNote;
-    // Before the page's other keys, which are letters, too.
+    // Before the page's own shortcuts, some of which are the same letters.
     document.addEventListener("keydown", (event) => this.#press(event), { capture: true });
     document.addEventListener("keyup", (event) => this.#release(event), { capture: true });
     addEventListener("blur", () => this.#releaseAll());

@@ -1,32 +1,32 @@
-// The pieces of this tab, where several files were opened at once: the list in the place of the title goes from one to
-// another. Each keeps its versions, and what was composed from them.
+// The pieces of this tab, if several files were opened at once: the list in place of the title switches between
+// them. Each keeps its versions and what was composed from them.
 
 import { MAX_PIECES } from "./memory.js";
 
 export class Pieces {
-  batch = Symbol();  // another one when the visitor starts over
-  #sessions = [];  // see `Versions.whole`; of the one on show, what was stowed last
+  batch = Symbol();  // replaced when the visitor starts over
+  #sessions = [];  // see `Versions.whole`; for the piece on show, its last stowed state
   #current = 0;
 
-  /** `session()` gives what is open as a session, `onGo(session)` shows another. */
+  /** `session()` returns what is open as a session; `onGo(session)` shows another one. */
   constructor({ element, memory, session, onGo }) {
     Object.assign(this, { element, memory, session, onGo });
     element.addEventListener("change", () => this.onGo(this.#sessions[Number(element.value)]));
   }
 
-  /** A further piece, beside what is open. */
+  /** Add a piece to the list. */
   add(session) {
     if (!this.#sessions.length) [this.#sessions, this.#current] = [[this.session()], 0];
     if (this.#sessions.length < MAX_PIECES) this.#sessions.push(this.memory.keep(session));
     this.#draw();
   }
 
-  /** What is open is about to go: keep it in the list. */
+  /** Store the state of the open piece in the list, before another is shown. */
   stow() {
     if (this.#sessions.length) this.#sessions[this.#current] = this.session();
   }
 
-  /** A piece is open that was not in the list. */
+  /** Called when a piece is opened that was not in the list. */
   arrive() {
     if (!this.#sessions.length) return;
     this.#sessions.push(this.session());
@@ -35,13 +35,13 @@ export class Pieces {
     this.#draw();
   }
 
-  /** A piece of the list is shown again. */
+  /** Called when a piece of the list is shown again. */
   return(session) {
     this.#current = Math.max(this.#sessions.indexOf(session), 0);
     this.#draw();
   }
 
-  /** This tab had several before it was reloaded. */
+  /** Restore the list that this tab had before the reload. */
   restore(sessions) {
     if (!this.memory.hadSeveral) return;
     [this.#sessions, this.#current] = [[this.session(), ...sessions].slice(0, MAX_PIECES), 0];

@@ -1,45 +1,45 @@
-// Playing: which moment of the score sounds when. Notes are sent to the outputs a moment ahead, with the time of the audio
-// clock at which they are to sound; so a score may grow while it is played, and tracks may fall silent at once.
+// Playback: which position of the score sounds when. Notes are sent to the outputs slightly ahead, with the time of the audio
+// clock at which they should sound, so that a score may grow while it plays, and tracks can be silenced at once.
 
 import { countIn } from "./beats.js";
 import { NEUTRAL, PAN, VOLUME, mixed, openingMoves, settingsAt, valueAt } from "./channels.js";
 import { EMPTY, firstFrom } from "./score.js";
 
 const AHEAD = 0.2;  // seconds that are sent ahead
-const AHEAD_HIDDEN = 1.6;  // of a page in the background, whose timers run once a second
-const PUMP = 40;  // milliseconds
+const AHEAD_HIDDEN = 1.6;  // in the background, where timers run once a second
+const PUMP = 40;  // milliseconds between two sendings
 const LEAD = 0.03;  // seconds from the start to the first sound
-const CUSHION = 0.8;  // seconds of new music that must be there before playing goes on where it had caught up
+const CUSHION = 0.8;  // seconds of new music needed before playing resumes after catching up
 
 export class Player extends EventTarget {
   playing = false;
-  waiting = false;  // for notes that are still to be composed
+  waiting = false;  // for notes still to be composed
   silent = new Set();
-  countsIn = false;  // a bar before it plays
+  countsIn = false;  // whether to count in a bar before playing
   #score = EMPTY;
-  #frontier = Infinity;  // up to where the music is there, in seconds
-  #position = 0;  // where it stands, or stood at #anchor
-  #anchor = 0;  // the context's time at #position
-  #former = null;  // {position, anchor} until the context's time is #anchor: a loop is sent before it has come round
+  #frontier = Infinity;  // end of the available music in seconds
+  #position = 0;  // position when stopped, or at #anchor
+  #anchor = 0;  // audio clock at #position
+  #former = null;  // {position, anchor} in force until the audio clock reaches #anchor: a loop's restart is sent ahead
   #loop = null;  // {from, to} in seconds
   #speed = 1;
-  #sent = 0;  // up to where the music has been sent; before #position while a bar is counted in
-  #active = [];  // notes that sound
+  #sent = 0;  // position up to which music has been sent; before #position during a count-in
+  #active = [];  // sounding notes
   #mix = [];  // {volume, pan} of the tracks
   #timer = null;
   #restart = null;
   #sounding = false;
-  #goesOn = false;  // after the end of the piece: something is being recorded
+  #goesOn = false;  // plays on after the end of the piece, for a recording
   #outputs;
 
-  /** `sound`: the synthesizer, whose clock is the player's; `outputs`: what else the music is sent to. */
+  /** `sound`: the synthesizer, whose clock the player uses; `outputs`: further outputs. */
   constructor({ sound, outputs = [] }) {
     super();
     this.sound = sound;
     this.#outputs = new Set([sound, ...outputs]);
   }
 
-  /** Send the music to another output as well, or no longer. */
+  /** Add an output, to which the music is sent as well. */
   connect(output) {
     this.#outputs.add(output);
     output.assign(this.#score.tracks);
@@ -53,17 +53,17 @@ export class Player extends EventTarget {
 
   #tell(what, ...rest) { for (const output of this.#outputs) output[what](...rest); }
 
-  /** Fetch what is needed for sound, once. */
+  /** Load what sound needs, once. */
   prepare() { return this.sound.prepare(); }
-  /** Let a note of the score be heard for a moment, unless the music plays. */
+  /** Play a note of the score briefly, unless the music plays. */
   async preview(note) {
     if (this.playing) return;
     for (const output of this.#outputs) await output.preview(note);
   }
   level() { return this.sound.level(); }
 
-  /** Choose what to play, from where it is or, with `from`, from there. Playing goes on without a gap. `frontier`: up
-   *  to where the music is there; the player waits at it. */
+  /** Set the score to play, keeping the position or, with `from`, from there. Playing continues without a gap. `frontier`: end
+   *  of the available music, where the player waits. */
   choose(score, { from = null, frontier = Infinity } = {}) {
     const sameTracks = score.tracks.length === this.#score.tracks.length
       && score.tracks.every(({ program, drum }, place) => program === this.#score.tracks[place].program && drum === this.#score.tracks[place].drum);
@@ -74,7 +74,7 @@ export class Player extends EventTarget {
     else if (this.#sounding && !sameTracks) this.#tell("reset", this.#settings(this.#sent));
   }
 
-  /** The music has grown, up to `frontier` (Infinity: it is complete). */
+  /** Called when the music has grown up to `frontier` (Infinity: it is complete). */
   grow(frontier) {
     this.#tell("assign", this.#score.tracks);
     this.#frontier = frontier;
@@ -89,7 +89,7 @@ export class Player extends EventTarget {
     await this.#start({ countsIn: this.countsIn });
   }
 
-  /** Play from `seconds` on after the end, with a bar of count-in: something is to be recorded. */
+  /** Play for a recording: from `seconds` on, with a bar of count-in, beyond the end of the piece. */
   async record(seconds) {
     if (this.playing) this.pause();
     this.#position = seconds;
@@ -111,10 +111,10 @@ export class Player extends EventTarget {
     }
   }
 
-  /** Begin to sound, as soon as what was sent ahead before has passed unheard. */
+  /** Start sounding as soon as everything sent ahead before has passed silently. */
   #begin({ countsIn = false } = {}) {
     clearTimeout(this.#restart);
-    if (!this.playing || this.#sounding) return;  // the visitor has paused meanwhile, or pressed twice
+    if (!this.playing || this.#sounding) return;  // meanwhile paused, or started twice
     if (this.sound.delay > 0) {
       this.#restart = setTimeout(() => this.#begin({ countsIn }), this.sound.delay * 1000 + 5);
       return;
@@ -146,25 +146,25 @@ export class Player extends EventTarget {
     if (sounding) this.#begin();
   }
 
-  /** Send anew what was sent ahead: something about it has changed. */
+  /** Resend what was sent ahead, after a change to it. */
   #again() { this.seek(this.time); }
 
-  /** Play from `from` to `to` seconds again and again; null: to the end of the piece. */
+  /** Loop from `from` to `to` seconds; null: no loop. */
   loop(range) {
     this.#loop = range;
     if (!range) return;
     if (this.time < range.from || this.time > range.to) this.seek(range.from);
-    else this.#again();  // what was sent ahead may go beyond
+    else this.#again();  // what was sent ahead may go beyond the loop
   }
 
-  /** Play so many times as fast. */
+  /** Set the speed as a factor. */
   set speed(factor) {
     const stood = this.time;
     this.#speed = factor;
     this.seek(stood);
   }
 
-  /** Volume and pan of the tracks, as the visitor wants them: [{volume, pan}]. */
+  /** Set the visitor's volume and pan of each track: [{volume, pan}]. */
   set mix(mix) {
     const former = this.#mix;
     this.#mix = mix;
@@ -177,10 +177,10 @@ export class Player extends EventTarget {
     });
   }
 
-  /** Seconds until all that was sent has sounded. */
+  /** Seconds until everything sent has sounded. */
   get #ahead() { return Math.max(AHEAD, (this.#sent - this.#position) / this.#speed - this.sound.context.currentTime + this.#anchor) + 0.01; }
 
-  /** The context's time at which a moment of the piece sounds. */
+  /** Time of the audio clock at which a position of the piece sounds. */
   #at(seconds) { return this.#anchor + (seconds - this.#position) / this.#speed; }
 
   #hush() {
@@ -205,14 +205,14 @@ export class Player extends EventTarget {
     this.#active = this.#active.filter((note) => !places.has(note.track));
   }
 
-  /** Let a key that is pressed or released, or the pedal, be heard at once. */
+  /** Sound a pressed or released key, or the pedal, at once. */
   live(event) {
     this.#tell("live", event);
     this.dispatchEvent(new Event("live"));
   }
 
-  /** Which moment of the piece was heard at a moment of the page's clock, in milliseconds; before the position while a bar
-   *  is counted in. */
+  /** The position of the piece that was heard at a time of the page's clock, in milliseconds; before the start during
+   *  a count-in. */
   heardAt(milliseconds) {
     const { context } = this.sound;
     if (!this.#sounding) return this.#position - 1;
@@ -222,7 +222,7 @@ export class Player extends EventTarget {
     return this.#position + (time - this.#anchor) * this.#speed;
   }
 
-  /** Seconds from the start of the piece. */
+  /** The position in seconds from the start of the piece. */
   get time() {
     if (!this.#sounding || this.waiting) return this.#position;
     const now = this.sound.context.currentTime;
@@ -230,13 +230,13 @@ export class Player extends EventTarget {
     return Math.max(position, position + (now - anchor) * this.#speed);
   }
 
-  /** A score as the visitor mixes it. */
+  /** A score with the visitor's volumes and pans. */
   asMixed(score) {
     const moves = [...score.tracks.flatMap((_, track) => openingMoves(track, this.#mix[track])), ...score.moves.map((move) => mixed(move, this.#mix[move.track]))];
     return { ...score, moves };
   }
 
-  /** Controllers as they stand at `seconds`. */
+  /** Set the controllers to their state at `seconds`. */
   #settings(seconds) {
     const { moves, tracks } = this.#score;
     return [
@@ -256,7 +256,7 @@ export class Player extends EventTarget {
     if (this.#former && now >= this.#anchor) this.#former = null;
     const ahead = (document.hidden ? AHEAD_HIDDEN : AHEAD) * this.#speed;
     const end = Math.min(this.#frontier, this.#loop?.to ?? Infinity);
-    // While a bar is counted in, this moment is before the position.
+    // During a count-in, this time is before the position.
     const heard = this.#former ? this.#position : this.#position + (now - this.#anchor) * this.#speed;
     const until = Math.min(heard + ahead, end);
     if (until > this.#sent) this.#sendUntil(until);
@@ -275,7 +275,7 @@ export class Player extends EventTarget {
 
   #turn(time) { this.#tell("turn", { score: this.#score, position: this.#position, time, at: (seconds) => this.#at(seconds) }); }
 
-  /** Go on from the beginning of the loop, at the moment at which its end sounds. */
+  /** Continue from the beginning of the loop, at the time when its end sounds. */
   #comeRound() {
     const time = this.#at(this.#loop.to);
     for (const note of this.#active) this.#tell("noteOff", note, time);

@@ -1,10 +1,10 @@
-// Prints the engraved score alone, or saves it as a PDF, which browsers offer in the same place.
+// Prints the engraved score alone, or saves it as a PDF, which browsers offer in the print dialog.
 
 import { Engraved, drawn } from "./engraved.js";
 
-const GUESS = 114;  // staff spaces of an A4 page, for few staves
+const GUESS = 114;  // staff spaces across an A4 page with few staves
 
-/** Engrave all of a kept piece for paper, `title` above it, and open the browser's dialog; `onProgress(text)` tells how far it is. */
+/** Engrave a whole kept piece for paper under `title`, and open the print dialog; `onProgress(text)` reports progress. */
 export async function printScore({ key, name, title }, onProgress) {
   onProgress("Engraving…");
   let engraved = new Engraved(key, GUESS);
@@ -21,7 +21,7 @@ export async function printScore({ key, name, title }, onProgress) {
   document.body.append(sheet);
   await document.fonts.ready;
   const before = document.title;
-  document.title = name;  // the name of a PDF
+  document.title = name;  // becomes the file name of a PDF
   const end = () => { sheet.remove(); document.title = before; };
   addEventListener("afterprint", end, { once: true });
   onProgress("");

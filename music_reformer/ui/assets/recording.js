@@ -1,4 +1,4 @@
-// Recording: what is played becomes notes of the piece, on a track of it, or a piece of its own where there is none. A bar
+// Recording: what is played becomes notes on a track of the piece or, if none is open, a new piece. A bar
 // is counted in, the metronome sounds, and the piece plays along.
 
 import { midiFile, RESOLUTION } from "./midi-file.js";
@@ -10,14 +10,14 @@ import { EMPTY } from "./score.js";
 import { Take } from "./taking.js";
 
 const $ = (id) => document.getElementById(id);
-const MOST = 800;  // notes in one order
+const MOST = 800;  // limit on notes in one order
 const UNKNOWN = "This piece was kept by an older version of the page. Open its file again to record onto it.";
 
 export class Recording {
-  #now = null;  // {version, take, score, track} while it records
+  #now = null;  // {version, take, score, track} while recording
 
-  /** `keep(index)` makes a variation the piece; `open(file)` opens what was recorded from nothing; `onNoKeyboard()` is
-   *  called where none has been chosen. */
+  /** `keep(index)` makes a variation the piece; `open(file)` opens a recording as a new piece; `onNoKeyboard()` is
+   *  called if no keyboard has been chosen. */
   constructor({ piece, desk, editing, keyboards, metronome, player, saving, settings, keep, open, onNoKeyboard }) {
     Object.assign(this, { piece, desk, editing, keyboards, metronome, player, saving, settings, keep, open, onNoKeyboard });
     $("record").addEventListener("click", () => this.toggle());
@@ -30,7 +30,7 @@ export class Recording {
     else this.#start().catch(complain);
   }
 
-  /** Bring the list of tracks in line with what is open. */
+  /** Update the list of tracks for what is open. */
   follow() {
     const { piece } = this;
     const names = piece.isEmptyPiece ? [] : piece.score.tracks.map(({ name }) => name);
@@ -67,7 +67,7 @@ export class Recording {
     await player.record(from);
   }
 
-  /** The score that grows while it is recorded. */
+  /** The score with the notes recorded so far. */
   #stage() {
     const { piece, settings } = this;
     if (!piece.isEmptyPiece) {
@@ -96,7 +96,7 @@ export class Recording {
       const note = take.press(event, seconds);
       if (!note) return;
       const { drum } = score.tracks[track];
-      // On the roll it is as long as its key has been down.
+      // On the roll, it grows while its key is down.
       const { player } = this;
       score.notes.push({
         pitch: note.pitch, start: note.start, velocity: note.velocity, isNew: true, drum, track,
@@ -108,7 +108,7 @@ export class Recording {
     this.desk.roll.grow();
   }
 
-  /** The player has stopped: what was played becomes notes, if what it belongs to is still open. */
+  /** Called when the player has stopped: turns what was played into notes, if its piece is still open. */
   #finish() {
     const { metronome, piece, player } = this;
     const { version, take, score, track } = this.#now;

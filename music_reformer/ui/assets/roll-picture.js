@@ -1,16 +1,16 @@
 // How the roll looks: rows, bars and beats, notes in the colours of their tracks, keys, playhead; and the small picture
-// of the whole piece below it. New music lies on a tint, its notes stronger than those that were there.
+// of the whole piece below it. New music is tinted, its notes in stronger colours than the old ones.
 
 import { NUM_COLOURS, colours, drawSmall, prepare } from "./draw.js";
 import { firstFrom } from "./score.js";
 
 export const RULER = 26;
 const DRUM_ROW = 8;
-const DRUMS_MOST = 0.3;  // of the height, for all drums together
-const LABEL = 11;  // pixels that the name of a key needs
+const DRUMS_MOST = 0.3;  // share of the height for all drums together
+const LABEL = 11;  // height in pixels of the name of a key
 const BLACK = new Set([1, 3, 6, 8, 10]);
 
-/** Where rows lie in a roll of this size: `y(pitch)` is the upper edge of a row, `drumY(pitch)` that of a drum's. */
+/** Layout of rows in a roll of this size: `y(pitch)` is the upper edge of a row, `drumY(pitch)` that of a drum's. */
 export function frameOf(roll, width, height) {
   const numDrums = roll.drums.length;
   const drumRow = Math.min(DRUM_ROW, (height * DRUMS_MOST) / Math.max(numDrums, 1));
@@ -24,7 +24,7 @@ export function frameOf(roll, width, height) {
   };
 }
 
-/** Where a note lies on the roll. */
+/** The rectangle of a note on the roll. */
 export function boxOf(roll, note, frame) {
   const x = roll.x(note.start);
   const wide = Math.max((note.end - note.start) * roll.zoom - 1, 2);
@@ -33,7 +33,7 @@ export function boxOf(roll, note, frame) {
     : { x, y: frame.y(note.pitch), wide, tall: frame.row };
 }
 
-/** Draw on the notes alone: nothing on the keys, and nothing above `top`. */
+/** Clip drawing to the area of the notes: not on the piano keys, and not above `top`. */
 export function onNotes(roll, context, { width, height }, draw, top = 0) {
   context.save();
   context.beginPath();
@@ -85,7 +85,7 @@ function drawEach(roll, context, palette, { row, y, drumRow, drumY }) {
     if (note.drum) {
       context.fillRect(roll.x(note.start), drumY(note.pitch), Math.min(wide, 5), drumRow * 0.63);
     } else if (wide < 7 || tall < 5) {
-      // Of a whole symphony in view there are tens of thousands, and nobody sees their corners.
+      // With a whole symphony in view there are tens of thousands of notes, too small for rounded corners to show.
       context.fillRect(roll.x(note.start), y(note.pitch) + (row - tall) / 2, wide, tall);
     } else {
       context.beginPath();
@@ -107,7 +107,7 @@ function drawGrid(roll, context, palette, { width, height, floor, drumsTall }) {
   };
   if (beatApart > 9) for (const beat of beats) vertical(beat, palette.beat, RULER);
   const barApart = bars.length > 1 ? ((bars.at(-1) - bars[0]) / (bars.length - 1)) * roll.zoom : width;
-  // Label every 1, 2, 4, 8 ... bars, so that numbers never touch; rule lines down to 12 pixels apart.
+  // Number every 1, 2, 4, 8 ... bars, so that numbers never touch; draw lines at least 12 pixels apart.
   const labelEvery = 2 ** Math.max(0, Math.ceil(Math.log2(34 / barApart)));
   const ruleEvery = 2 ** Math.max(0, Math.ceil(Math.log2(12 / barApart)));
   context.font = "11px " + getComputedStyle(roll.element).fontFamily;
@@ -175,7 +175,7 @@ export function drawOverview(roll) {
   drawSmall(roll.overview, roll.score.notes, { from: 0, to: roll.whole, range: roll.range, cut: roll.score.cut, until: roll.score.until, silent: roll.silent });
 }
 
-/** On the small picture of the whole piece: which stretch of it is in view, and the playhead. */
+/** Draw the section in view, and the playhead, on the small picture of the whole piece. */
 export function drawOverviewOver(roll) {
   const { context, width, height } = prepare(roll.overviewOver);
   const palette = colours();

@@ -1,25 +1,25 @@
-// The piano roll: what is in view, and how it is moved. It scrolls and zooms in time; in pitch it always shows every
-// note. Notes are drawn on one canvas, what moves (playhead, pointer) on another above it; see roll-picture.js.
+// The piano roll: what is in view, and how the view moves. It scrolls and zooms in time; in pitch it always shows every
+// note. Notes are drawn on one canvas, moving things (playhead, pointer) on another above it; see roll-picture.js.
 
 import { pitchRange } from "./draw.js";
 import { drawNotes, drawOver, drawOverview, drawOverviewOver } from "./roll-picture.js";
 import { pieceSpoken } from "./spoken.js";
 
 const MAX_PIXELS_PER_SECOND = 400;
-const PAUSE = 300;  // milliseconds without a change after which the whole piece is told to screen readers
+const PAUSE = 300;  // milliseconds without changes before the piece is announced to screen readers
 
 export class Roll {
   silent = new Set();
-  isFree = false;  // the visitor has scrolled away from the playhead, and it is not to be followed
+  isFree = false;  // the visitor has scrolled away, so the playhead is not followed
   #telling = null;
-  lanes = null;  // above the roll; they move with it, and may need room after the piece
-  // What they take of the pointer does not move the view, and they draw over the notes.
+  lanes = null;  // the lanes above the roll, which scroll with it and may need room after the piece
+  // These take pointer events before the roll does, and draw over the notes.
   hand = null;  // edits notes
   marks = null;  // marks bars
   locks = null;  // frames locked notes
 
-  /** `onSeek(seconds)` receives where the visitor clicked, `onCut(bars)` how many bars to keep, `onUntil(bars)` the bar
-   *  from which the rest is kept, too. */
+  /** `onSeek(seconds)` receives the position of a click, `onCut(bars)` the number of bars to keep, `onUntil(bars)` the bar
+   *  from which the rest is kept as well. */
   constructor({ element, overview, handle, untilHandle, onSeek, onCut, onUntil }) {
     Object.assign(this, { element, handle, untilHandle, onSeek });
     [this.canvas, this.over] = element.querySelectorAll("canvas");
@@ -45,7 +45,7 @@ export class Roll {
     this.redraw();
   }
 
-  /** The score has grown. */
+  /** Called when the score has grown. */
   grow() {
     this.seconds = Math.max(this.seconds, this.score.seconds);
     this.measure();
@@ -61,8 +61,8 @@ export class Roll {
     this.drums = [...new Set(notes.filter((note) => note.drum).map((note) => note.pitch))].sort((a, b) => b - a);
   }
 
-  /** Where the cut is: so many bars kept; `null`: no handle. `label` stands on it; `veil`: what lies after is left out.
-   *  `until`: from this bar on it is not; `null`: no second handle. */
+  /** Place the cut after `bars` bars (null: no handle), with a `label`; `veil`: the bars after it are left out,
+   *  up to bar `until` (null: no second handle). */
   setCut(bars, { label = "", veil = false, movable = true, until = null, untilLabel = "" } = {}) {
     this.cutBar = bars;
     this.untilBar = until;
@@ -88,7 +88,7 @@ export class Roll {
   get keys() { return this.element.clientWidth < 600 ? 34 : 46; }
   get span() { return Math.max(this.element.clientWidth - this.keys, 10); }
   get visible() { return this.span / this.zoom; }
-  /** What "everything" is when zoomed out: the piece and a little air after it. */
+  /** The extent when zoomed out: the piece and a little room after it. */
   get whole() { return Math.max(this.seconds * 1.03, this.lanes?.end ?? 0); }
   get leastZoom() { return this.span / this.whole; }
 
@@ -111,7 +111,7 @@ export class Roll {
   scrollBy(seconds) { this.#scrollTo(this.left + seconds); }
   #scrollTo(left) { this.left = left; this.isFree = true; this.clampView(); this.redraw(); }
 
-  /** Scroll so far that this moment is in view: who moves a handle by the keyboard wants to see it. */
+  /** Scroll to bring a time into view, such as that of a handle moved by the keyboard. */
   reveal(seconds) {
     if (seconds < this.left) this.left = seconds - this.visible * 0.05;
     else if (seconds > this.left + this.visible) this.left = seconds - this.visible * 0.95;
@@ -119,13 +119,13 @@ export class Roll {
     this.redraw();
   }
 
-  /** Say what the piece is, and what of it is in view, once it has not changed for a moment. */
+  /** Describe the piece and what is in view to screen readers, once nothing has changed for a moment. */
   #tell() {
     clearTimeout(this.#telling);
     this.#telling = setTimeout(() => this.overview.parentElement.setAttribute("aria-label", pieceSpoken(this)), PAUSE);
   }
 
-  /** Show the playhead again, wherever the visitor has scrolled to, and go on with it. */
+  /** Scroll back to the playhead, and follow it again. */
   follow() {
     this.isFree = false;
     this.reveal(this.playhead);
@@ -140,7 +140,7 @@ export class Roll {
     else this.redrawOver();
   }
 
-  /** The look of everything has changed: its size, its colours, which tracks are silent. */
+  /** Redraw everything, after a change of size, colours or silent tracks. */
   redrawAll() { this.overviewStale = true; this.redraw(); }
   redraw() { this.stale = true; this.redrawOver(); }
   redrawOver() {
@@ -171,7 +171,7 @@ export class Roll {
   x(seconds) { return this.keys + (seconds - this.left) * this.zoom; }
   secondsAt(x) { return Math.min(Math.max(this.left + (x - this.keys) / this.zoom, 0), this.seconds); }
 
-  /** Bars in seconds, carried on at the last bar's length where the piece is still being composed. */
+  /** Bar lines in seconds, extrapolated at the last bar's length while the piece is being composed. */
   barLines() {
     const bars = [...this.score.bars];
     const length = bars.length > 1 ? bars.at(-1) - bars.at(-2) : 2;
@@ -220,7 +220,7 @@ export class Roll {
     overview.addEventListener("pointermove", scrub);
   }
 
-  /** A handle follows the pointer from bar line to bar line, or the arrow keys bar by bar. */
+  /** Let a handle follow the pointer from bar line to bar line, and the arrow keys bar by bar. */
   listenToHandle(handle, { bar: current, onMove }) {
     handle.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
@@ -249,7 +249,7 @@ export class Roll {
   }
 }
 
-/** Place of the number in a rising list that is nearest to `seconds`. */
+/** Index of the number in a rising list that is nearest to `seconds`. */
 function nearest(list, seconds) {
   let best = 0;
   list.forEach((value, place) => { if (Math.abs(value - seconds) < Math.abs(list[best] - seconds)) best = place; });

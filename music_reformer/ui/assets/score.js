@@ -1,11 +1,11 @@
-// The music as the page holds it: a `score` has tracks {index (in the file), name, program, drum}, notes {pitch, start, end, velocity, isNew,
-// drum, track (its place among the tracks); tick and ticks (its length), once the server has read it} by start, moves {time, track, number, value} (controllers; number -1 is the
-// pitch bend) by time, bars and beats in seconds, tempos, metres, seconds (its length), cut (where new music begins, or
-// null) and until (where the piece goes on after it, or null); and as the server recognises them, chords (of each bar, "G G D7", "" where
-// nobody knows) and sections {first (bar), count (of bars), letter}. Scores are never changed, only made from others, but for
-// `Live`, which grows.
+// The music as the page represents it. A `score` has tracks {index (in the file), name, program, drum}; notes by start, {pitch,
+// start, end, velocity, isNew, drum, track (its place among the tracks), and, once the server has read it, tick and ticks (its
+// length)}; moves by time, {time, track, number, value} (controllers; number -1 is the pitch bend); bars and beats in seconds;
+// tempos; metres; seconds (its length); cut (where new music begins, or null) and until (where the piece goes on after it, or
+// null); and, as recognised by the server, chords (for each bar, such as "G G D7", or "" if unknown) and sections {first (bar),
+// count (of bars), letter}. Scores are immutable, except `Live`, which grows.
 
-// A note this much before the cut is a note at the cut that was rounded.
+// A note less than this before the cut begins at the cut: its time was rounded.
 const TOLERANCE = 1e-3;
 export const BEND = -1;
 
@@ -43,7 +43,7 @@ function eventsOf(roll, placeOf) {
   return { notes: notes.sort(byStart), moves: moves.sort(byTime) };
 }
 
-/** What lies before `cut`; notes that sound across it keep their length. */
+/** The part of a score before `cut`; notes that sound across the cut keep their length. */
 function before(score, cut) {
   const early = (seconds) => seconds < cut - TOLERANCE;
   const notes = score.notes.filter((note) => early(note.start));
@@ -56,7 +56,7 @@ function before(score, cut) {
   };
 }
 
-/** Whether a note of a score lies in the bars of a run, is played by those that it composed, and was not locked. */
+/** Whether a note was composed by a run: in its bars, on its tracks, and not locked. */
 function isOfRun(note, score, { cut, until = null, missing, missingTracks = [], order }) {
   const { index, program } = score.tracks[note.track];
   const isLocked = () => order?.locked?.some((locked) => `${locked}` === `${[index, note.tick, note.pitch]}`) ?? false;
@@ -65,14 +65,14 @@ function isOfRun(note, score, { cut, until = null, missing, missingTracks = [], 
   return isInside && isMeant && !isLocked();
 }
 
-/** A whole piece from the server in which what a run composed is new. */
+/** A whole piece from the server, with the notes that a run composed marked as new. */
 export function markedNew(score, run) {
   const notes = score.notes.map((note) => ({ ...note, isNew: isOfRun(note, score, run) }));
   return { ...score, notes, cut: run.cut, until: run.until ?? null };
 }
 
-/** What lies before and after a hole, and what is played in it by others than the `missing` programs, and of these the
- *  tracks with some indices (none: all are); and the notes that its order has locked. */
+/** The part of a score before and after a hole, and what is played in the hole by others than the `missing` programs (of these, the
+ *  tracks with these indices; none: all), and the notes that the order has locked. */
 function around(score, run) {
   const { cut, until } = run;
   const inside = ({ start }) => start >= cut - TOLERANCE && start < until - TOLERANCE;
@@ -81,24 +81,24 @@ function around(score, run) {
   return { ...score, notes, cut, until, chords };
 }
 
-/** The chords of a score in the bars that `stay`, and the sections that begin in them. */
+/** The chords of the bars that `stay`, and the sections that begin in them. */
 function outlineOf({ chords = [], sections = [] }, stays) {
   return { chords: chords.map((chord, bar) => (stays(bar) ? chord : "")), sections: sections.filter(({ first }) => stays(first)) };
 }
 
-/** What of a score a run leaves as it is. */
+/** The part of a score that a run leaves unchanged. */
 const kept = (score, run) => ((run.until ?? null) === null ? before(score, run.cut) : around(score, run));
 
-/** Place of the track with an index in the file, or -1. */
+/** Place of the track with this index in the file, or -1. */
 const placeOf = (tracks, index) => tracks.findIndex((track) => track.index === index);
 
-/** Where a track goes that a score does not have yet: after all `known` ones, the new ones in the order of the file. */
+/** Place of a track that a score does not have yet: after the `known` ones, new tracks in file order. */
 function placeForNew(tracks, known, index) {
   const later = tracks.findIndex((track, place) => place >= known && track.index > index);
   return later < 0 ? tracks.length : later;
 }
 
-/** What a run leaves of a score, and what the server composed: `roll` has only what is new. */
+/** The part of a score that a run leaves unchanged, plus what the server composed (`roll` has only that). */
 export function continued(score, run, roll) {
   const base = kept(score, run);
   const tracks = [...base.tracks];
@@ -118,9 +118,9 @@ export function continued(score, run, roll) {
   };
 }
 
-/** A variation while it is composed: what its run leaves of the score, and notes that come. */
+/** A variation while it is composed: the unchanged part of the score, and the new notes so far. */
 export class Live {
-  #known;  // how many tracks the piece had
+  #known;  // number of tracks of the piece
 
   constructor(score, run) {
     const base = kept(score, run);
@@ -140,7 +140,7 @@ export class Live {
     return note;
   }
 
-  /** Add a track. Only new notes can lie on tracks after it, and they move on with them. */
+  /** Add a track. Tracks after it have only new notes, whose places are shifted with them. */
   #insert(track) {
     const place = placeForNew(this.tracks, this.#known, track.index);
     this.tracks.splice(place, 0, track);
@@ -159,7 +159,7 @@ export function firstFrom(events, seconds, name = "start") {
   return low;
 }
 
-/** How many bars are kept where nothing else is asked for: through the bar in which the last note begins. */
+/** Number of bars kept by default: through the bar in which the last note begins. */
 export function wholeBars(score) {
   if (!score.notes.length) return 0;
   const last = score.notes.at(-1).start;
@@ -167,5 +167,5 @@ export function wholeBars(score) {
   return line < 0 ? score.bars.length - 1 : line;
 }
 
-/** Programs that play, as the server knows them (-1: drums), in the order of the tracks. */
+/** Programs that play (-1: drums), in track order. */
 export const programsOf = (score) => [...new Set(score.tracks.map((track) => (track.drum ? -1 : track.program)))];

@@ -1,22 +1,22 @@
-// The section lane above the roll: a box for each section that is heard in the piece, and after the cut a box for each
-// part of the form that is asked of the bars to come. Each is a button; by the keyboard, arrows move among them.
+// The section lane above the roll: a box for each recognised section of the piece, and after the cut a box for each
+// part of the requested form. Each is a button; with the keyboard, arrows move between them.
 
 import { NUM_COLOURS } from "./draw.js";
 import { againPart, barsIn, freshPart } from "./form-text.js";
 import { make, numberField } from "./lane-box.js";
 import { announce } from "./messages.js";
 
-const FRESH = 8;  // bars of something new, unless the visitor says otherwise
-const MOST = 256;  // bars that the page composes at once
+const FRESH = 8;  // default number of bars of something new
+const MOST = 256;  // largest number of bars that the page composes at once
 
 const barsText = (from, to) => (from === to ? `bar ${from}` : `bars ${from} to ${to}`);
 
-/** A colour for each letter: "A" has the first, and after the last it begins again. */
+/** A colour for each letter: "A" has the first; after the last, colours start over. */
 const colourOf = (letter) => `var(--track-${(letter.charCodeAt(letter.length - 1) - 65) % NUM_COLOURS})`;
 
 export class SectionLane {
   #boxes = [];  // {element, first, count}
-  #drawn = "";  // what they show
+  #drawn = "";  // what they show, to redraw only on changes
 
   constructor({ element, lanes }) {
     Object.assign(this, { element, lanes });
@@ -38,7 +38,7 @@ export class SectionLane {
     }
   }
 
-  /** The sections of what is on show, up to its new bars; those of the piece where the new bars are still to come. */
+  /** The sections of what is on show, up to its new bars; if these are not composed yet, the sections of the piece. */
   #heard() {
     const { asked, numKept, piece } = this.lanes;
     const end = asked.bars && piece.wanted.until === null ? numKept : Infinity;
@@ -64,7 +64,7 @@ export class SectionLane {
     return boxes;
   }
 
-  /** How the box of a part that begins with a bar looks, and what it is called. */
+  /** The look and the label of the box of a part that begins at a bar. */
   #look(part, at) {
     const where = `new ${barsText(at + 1, at + barsIn(part))}`;
     if (part.fresh) return { kind: "fresh", text: "new", name: `Asked: something new, ${where}` };
@@ -76,7 +76,7 @@ export class SectionLane {
     };
   }
 
-  /** The letter of the section that a part is, if it is one. */
+  /** The letter of the section that a part equals, if any. */
   #letterOf({ from, to }) {
     const { sections = [] } = this.lanes.piece.score;
     return sections.find(({ first, count }) => first + 1 === from && first + count === to)?.letter;
@@ -117,14 +117,14 @@ export class SectionLane {
   }
 
   #open(box) {
-    if (!this.lanes.asked.bars) this.lanes.go(box.first);  // nothing can be asked for now
+    if (!this.lanes.asked.bars) this.lanes.go(box.first);  // no form can be requested now
     else if (box.kind === "heard") this.ask({ from: box.first + 1, to: box.first + box.count, title: box.name, at: box.first });
     else {
       this.ask({ ...this.lanes.asked.parts[box.place], title: box.name, at: box.first, place: box.place });
     }
   }
 
-  /** Open the box in which bars of the piece, or new ones, are asked for: in the `place` of a part of the form, or after it. */
+  /** Open the box for requesting bars of the piece, or new ones: in place of part number `place` of the form, or after its last part. */
   ask({ from = 1, to, varied = false, fresh = FRESH, title, at, place = null }) {
     const { asked, box, numKept, piece, roll, secondOf } = this.lanes;
     const focused = document.activeElement;
@@ -148,7 +148,7 @@ export class SectionLane {
     });
   }
 
-  /** Put a part into the form in the place of another, or after the last; null takes it out. */
+  /** Replace a part of the form, or append one; null removes it. */
   #put(place, part, news) {
     const parts = [...this.lanes.asked.parts];
     parts.splice(place ?? parts.length, place === null ? 0 : 1, ...(part ? [part] : []));

@@ -1,4 +1,4 @@
-// The form: how long, how many, in what style; and the link that brings all of it back.
+// The settings form: length, number of variations, style and so on; and the link that restores all of it.
 
 import { AS_BEFORE } from "./asked.js";
 import { WISHES } from "./parts.js";
@@ -10,7 +10,7 @@ const HINTS = {
   adventurous: "Takes risks: moves further from the piece, sometimes too far.",
 };
 
-/** What a slider between two sides says: "denser +2". */
+/** The text of a slider between two opposites: "denser +2". */
 const wording = (steps, [less, same, more]) => (steps === 0 ? same : `${steps < 0 ? less : more} ${steps < 0 ? "\u2212" : "+"}${Math.abs(steps)}`);
 
 export class Settings {
@@ -51,7 +51,7 @@ export class Settings {
   applyUnit({ keep = false } = {}) {
     const { amount, unit } = this.form.elements;
     amount.max = unit.value === "bars" ? this.limits.bars : this.limits.seconds;
-    // The same stretch of music in the other unit, about: a bar is two seconds at 120.
+    // About the same length in the other unit: a bar lasts two seconds at tempo 120.
     if (!keep) amount.value = Math.min(amount.max, Math.max(1, Math.round(unit.value === "bars" ? amount.value / 2 : amount.value * 2)));
   }
 
@@ -62,7 +62,7 @@ export class Settings {
     }
   }
 
-  /** Fields of the server's order, but for the piece and the cut. */
+  /** Fields of an order to the server, without the piece and the cut. */
   read({ fromNothing }) {
     const { amount, unit, variations } = this.form.elements;
     const order = {
@@ -92,7 +92,7 @@ export class Settings {
     Object.assign(order, wishes, all.length && { parts: all });
   }
 
-  /** What an empty piece is to begin with: {metre: [beats, unit], tempo, program (-1: drums)}. */
+  /** Settings of an empty piece: {metre: [beats, unit], tempo, program (-1: drums)}. */
   get blank() {
     const tempo = Number(this.find("#tempo").value);
     const [low, high] = this.limits.tempo;
@@ -102,7 +102,7 @@ export class Settings {
     };
   }
 
-  /** An order as the words of a link. */
+  /** An order as the parameters of a link. */
   static toLink(order, source) {
     const words = new URLSearchParams({ piece: source });
     const { sampling, instruments, parts, locked, piece: _, ...rest } = order;
@@ -112,7 +112,7 @@ export class Settings {
     return words;
   }
 
-  /** Set the form as a link says; what it does not say, or says wrongly, stays. */
+  /** Set the form from a link; missing or invalid parameters leave their fields unchanged. */
   apply(words) {
     const [, amount, unit] = words.get("length")?.match(/^(\d+)(bars|s)$/) ?? [];
     if (amount) {
@@ -148,7 +148,7 @@ export class Settings {
   }
 }
 
-/** A list of objects that a link holds as JSON; none where it holds anything else. */
+/** A list of objects from a link's JSON; empty for anything else. */
 export function listOf(text) {
   try {
     const list = JSON.parse(text ?? "[]");

@@ -1,10 +1,10 @@
-// Sound files of a score, rendered off the page's own thread: all of it, or each track by itself.
+// Sound files of a score, rendered in a worker: all tracks together, or each by itself.
 
 import { crc32, zipOf } from "./zip.js";
 
-const FORBIDDEN = /[\\/:*?"<>|\p{Cc}]+/gu;  // in names of files, on one system or another
+const FORBIDDEN = /[\\/:*?"<>|\p{Cc}]+/gu;  // characters that some system forbids in file names
 
-/** What another thread can be sent. */
+/** A copy of a score that can be sent to a worker. */
 const plain = ({ tracks, notes, moves, seconds }) => ({ tracks, notes, moves, seconds });
 
 async function soundfont() {
@@ -36,10 +36,10 @@ export async function oggFileOf({ score, silent, channels }, onProgress) {
   return new Blob([ogg], { type: "audio/ogg" });
 }
 
-/** Places of the tracks that are heard. */
+/** Places of the audible tracks. */
 export const heardTracks = ({ score, silent }) => [...new Set(score.notes.map(({ track }) => track))].sort((a, b) => a - b).filter((place) => !silent.has(place));
 
-/** A ZIP with a WAV file for each track that is heard, all of one length: laid side by side they are the piece. */
+/** A ZIP with a WAV file for each audible track, all of equal length: played together, they are the piece. */
 export async function stemsOf({ score, silent, channels }, onProgress) {
   const font = await soundfont();
   const heard = heardTracks({ score, silent });

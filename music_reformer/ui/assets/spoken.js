@@ -1,14 +1,14 @@
-// What the two pictures of a piece, the roll and the small one below it, say to a screen reader.
+// Descriptions for screen readers of the two pictures of a piece, the roll and the small one below it.
 
 import { count } from "./draw.js";
 import { pitchName } from "./notes.js";
 import { firstFrom, wholeBars } from "./score.js";
 import { barsFromTo } from "./wording.js";
 
-const MOST_TRACKS = 6;  // that are told one by one
+const MOST_TRACKS = 6;  // tracks that are listed individually
 const TOLERANCE = 1e-3;  // seconds
 
-/** A bar, by its index: its chords, and what each track plays in it. */
+/** Describe a bar, by index: its chords, and what each track plays in it. */
 export function barSpoken(score, bar) {
   const [from, to] = [score.bars[bar] ?? 0, score.bars[bar + 1] ?? score.seconds];
   const byTrack = new Map();
@@ -33,7 +33,7 @@ const shortened = (parts) => (
   parts.length > MOST_TRACKS ? [...parts.slice(0, MOST_TRACKS), `${parts.length - MOST_TRACKS} more tracks`] : parts
 );
 
-/** The whole piece: its tracks, which bars are new, and which are in view from `left` on for so many seconds. */
+/** Describe the whole piece: its tracks, its new bars, and the bars in view, from `left` on for so many seconds. */
 export function pieceSpoken({ score, left, visible }) {
   const bars = wholeBars(score);
   if (!bars) return "The whole piece: no notes yet";

@@ -1,14 +1,14 @@
-// Studying: while the visitor looks at a piece, the server's weights learn from what comes before the cut (or around the
-// bars to recompose), so that the new music suits it. It begins a moment after the bars that are wanted have changed.
+// Studying: while the visitor looks at a piece, the server trains on the music before the cut (or around the
+// bars to recompose), so that the new music suits it. It starts a moment after the wanted bars have changed.
 
 import { call } from "./api.js";
 
 const $ = (id) => document.getElementById(id);
-const MOMENT = 1200;  // milliseconds: a handle that is being dragged passes many bars
+const MOMENT = 1200;  // milliseconds to wait, because a dragged handle passes many bars
 
 export class Studying {
-  #bars = "";  // [key, cut_bar, until_bar] that are studied, as text
-  #job = null;  // {abort, ended, done} of what is under way
+  #bars = "";  // [key, cut_bar, until_bar] being studied, as text
+  #job = null;  // {abort, ended, done} of the study in progress
   #timer = null;
 
   constructor({ piece }) {
@@ -17,12 +17,12 @@ export class Studying {
   }
 
   get isWanted() { return $("study").checked; }
-  /** Whether the bars that are wanted are being studied, or are about to be: not while others are composed for first. */
+  /** Whether the wanted bars are being studied, or are about to be; not while the server composes for others first. */
   get isUnderWay() { return this.#timer !== null || (this.#job !== null && !this.#job.waits); }
-  /** How much of it is done, from 0 to 1. */
+  /** Progress from 0 to 1. */
   get done() { return this.#job?.done ?? 0; }
 
-  /** Study what is open now, unless that has been done. */
+  /** Study what is open now, unless that is done already. */
   follow() {
     const bars = this.isWanted ? this.#wanted() : null;
     const text = JSON.stringify(bars);
@@ -33,7 +33,7 @@ export class Studying {
     if (bars) this.#timer = setTimeout(() => this.#begin(bars), MOMENT);
   }
 
-  /** Resolves when nothing is being studied any more, or studying has to wait. */
+  /** Resolves when studying has ended, or has to wait. */
   async ended() {
     if (this.#timer !== null) {
       clearTimeout(this.#timer);
@@ -71,12 +71,12 @@ export class Studying {
       else note(likelier > 0 ? "Your piece has been studied." : "Your piece has been studied, but it taught the model nothing.");
       job.onProgress?.(job.done);
     };
-    // Where it fails the music is composed without it, and whatever is wrong shows then.
+    // If it fails, the music is composed without it, and the cause shows up then.
     job.ended = call("study", bars, { signal: controller.signal, onReport }).catch(() => note("")).finally(() => {
       if (this.#job === job) this.#job = null;
     });
   }
 
-  /** Tell `onProgress(share)` of each step from now on. */
+  /** Call `onProgress(share)` after each step from now on. */
   listen(onProgress) { if (this.#job) this.#job.onProgress = onProgress; }
 }

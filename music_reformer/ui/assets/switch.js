@@ -1,20 +1,20 @@
-// A button that is on or off: it is spoken, and this browser remembers it.
+// A toggle button: its changes are announced to screen readers, and this browser remembers its state.
 
 import { announce } from "./messages.js";
 
 const PREFIX = "music-reformer-";
 
-/** What this browser remembers under a name; "" where it remembers nothing. */
+/** What this browser remembers under a name, or "". */
 export function recalled(name) {
   try { return localStorage.getItem(PREFIX + name) ?? ""; } catch { return ""; }
 }
 
 export function remember(name, text) {
-  try { localStorage.setItem(PREFIX + name, text); } catch { /* a browser that keeps nothing is no fault of the visitor's */ }
+  try { localStorage.setItem(PREFIX + name, text); } catch { /* this browser keeps nothing */ }
 }
 
 export class Switch {
-  /** `name`: what it is remembered and spoken by; `onChange(isOn)` is called at once, too, with what is remembered. */
+  /** `name`: for storage and announcements; `onChange(isOn)` is also called at once, with the remembered state. */
   constructor({ button, name, isOn = false, onChange }) {
     Object.assign(this, { button, name, onChange });
     button.addEventListener("click", () => this.toggle());

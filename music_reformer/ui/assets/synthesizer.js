@@ -1,5 +1,5 @@
-// The sound of the page: SpessaSynth (vendor/) with the soundfont that the server lends. What was sent to it ahead cannot
-// be taken back, so it passes unheard where the music stops. The browser lets nothing sound before the visitor has
+// The sound of the page: SpessaSynth (vendor/) with the soundfont served by the server. Notes sent to it ahead cannot
+// be taken back, so the output is muted until they have passed when the music stops. The browser allows no sound before the visitor has
 // pressed something.
 
 import { MAX_CHANNELS, channelsOf } from "./channels.js";
@@ -7,28 +7,28 @@ import { Output } from "./output.js";
 import { BEND } from "./score.js";
 
 const SOUNDFONT = "soundfont";
-// Loud enough without clipping full chords of a whole band.
+// Loud enough, without clipping full chords of a whole band.
 const VOLUME = 0.9;
-const PREVIEW = 0.35;  // seconds for which a single note is heard
+const PREVIEW = 0.35;  // length of a previewed note in seconds
 
 export class Synthesizer extends Output {
   #ready = null;
   #tracks = [];
   #channels = [];
   #sounding = false;
-  #quiet = 0;  // the context's time from which nothing that was sent ahead is left
+  #quiet = 0;  // audio clock when everything sent ahead has passed
   #audible = true;
 
-  /** Why there can be no sound here, as a sentence for the visitor, or null. */
+  /** Why sound is not available here, as a sentence for the visitor, or null. */
   static obstacle({ hasSound }) {
     if (!hasSound) return "No sound: the server has no soundfont. Install pretty_midi on it.";
-    // Browsers give AudioWorklet to secure pages only: https, or this very machine.
+    // Browsers offer AudioWorklet only to secure pages: https, or localhost.
     if (!window.isSecureContext) return "No sound over plain http: use https, or open the page on the server itself.";
     if (!window.AudioWorkletNode) return "No sound: this browser has no AudioWorklet. Use a newer one.";
     return null;
   }
 
-  /** Fetch synthesizer and soundfont, once. */
+  /** Load synthesizer and soundfont, once. */
   prepare() {
     this.#ready ??= this.#build().catch((error) => { this.#ready = null; throw error; });
     return this.#ready;
@@ -41,7 +41,7 @@ export class Synthesizer extends Output {
     await this.context.audioWorklet.addModule(new URL("./vendor/spessasynth_processor.min.js", import.meta.url));
     this.synth = new WorkletSynthesizer(this.context);
     this.volume = new GainNode(this.context, { gain: 0 });
-    this.clicks = new GainNode(this.context);  // what else is to be heard, such as the metronome
+    this.clicks = new GainNode(this.context);  // other sounds, such as the metronome
     this.analyser = new AnalyserNode(this.context, { fftSize: 2048 });
     this.samples = new Float32Array(this.analyser.fftSize);
     this.synth.connect(this.volume);
@@ -52,10 +52,10 @@ export class Synthesizer extends Output {
     while (this.synth.channelCount < MAX_CHANNELS) this.synth.addNewChannel();
   }
 
-  /** Seconds until something can sound: what was sent ahead is still to pass unheard. */
+  /** Seconds until something can sound, because notes sent ahead have to pass silently first. */
   get delay() { return Math.max(0, this.#quiet - this.context.currentTime); }
 
-  /** Whether the music is heard here; the metronome always is. */
+  /** Set whether the music sounds here; the metronome always does. */
   set audible(is) {
     this.#audible = is;
     if (this.#sounding) this.#fade(is ? VOLUME : 0);
@@ -76,7 +76,7 @@ export class Synthesizer extends Output {
     this.synth.reset();
     this.#setPrograms();
     for (const move of moves) this.move(move);
-    this.#setPrograms();  // a bank is chosen by the program that follows it
+    this.#setPrograms();  // a bank takes effect with the program change after it
   }
 
   #setPrograms() {
@@ -106,7 +106,7 @@ export class Synthesizer extends Output {
     setTimeout(() => { if (!this.#sounding) this.synth.stopAll(true); }, ahead * 1000);
   }
 
-  /** What is played by hand is heard at once, with the music or without it. */
+  /** Notes played by hand sound at once, with or without the music. */
   async live(event) {
     if (!this.#audible) return;
     await this.prepare();
@@ -122,7 +122,7 @@ export class Synthesizer extends Output {
     else this.synth.noteOff(channel, event.pitch);
   }
 
-  /** Let a note be heard for a moment, unless the music sounds. */
+  /** Play a note briefly, unless the music plays. */
   async preview({ track, pitch, velocity }) {
     if (!this.#audible) return;
     await this.prepare();
@@ -137,7 +137,7 @@ export class Synthesizer extends Output {
     this.noteOff({ track, pitch }, now + PREVIEW);
   }
 
-  /** How loud it sounds at this moment: root mean square of the samples, 0 to 1. */
+  /** Current loudness: root mean square of the samples, 0 to 1. */
   level() {
     if (!this.analyser) return 0;
     this.analyser.getFloatTimeDomainData(this.samples);

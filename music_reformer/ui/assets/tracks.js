@@ -1,19 +1,19 @@
-// The list of tracks: colour, name, buttons that mute and solo them, in sound and picture, and after the name of each its
-// volume and pan, in sound. While bars are marked, a further button chooses the track for them.
+// The list of tracks: colour, name, buttons that mute and solo a track in sound and picture, and after its name its
+// volume and pan. While bars are marked, another button marks the track.
 
 import { NEUTRAL } from "./channels.js";
 import { letDragOut } from "./drag-out.js";
 import { NUM_COLOURS } from "./draw.js";
 
-const LOUDEST = 127 / 100;  // that a volume of General MIDI can be raised by
+const LOUDEST = 127 / 100;  // largest factor for the default volume of General MIDI
 
 export class Tracks {
   #states = new Map();  // identity of a track -> {muted, solo, volume, pan}
-  #identities = [];  // of the tracks on show
-  #indices = [];  // of the same in the file
+  #identities = [];  // identities of the tracks on show
+  #indices = [];  // their indices in the file
 
   /** `instruments` are the names of the 128 programs. `onSilence(places)` receives the silent tracks, `onMix(mix)` the
-   *  {volume, pan} of each (see channels.js), `onChoose(place)` the one whose bars alone are to be marked; `file(indices)`
+   *  {volume, pan} of each (see channels.js), `onChoose(place)` the track to mark; `file(indices)`
    *  gives the tracks with these indices as a file, {name, address}, or null. */
   constructor({ element, instruments, onSilence, onMix, onChoose, file }) {
     Object.assign(this, { element, instruments, onSilence, onMix, onChoose, file });
@@ -36,7 +36,7 @@ export class Tracks {
     this.#tell();
   }
 
-  /** Show the tracks with these indices as chosen for the marked bars; null: none are marked. */
+  /** Show the tracks with these indices as marked; null: no bars are marked. */
   choose(indices) {
     const rows = [...this.element.children];
     rows.forEach((row, place) => {
@@ -136,7 +136,7 @@ const spoken = {
   pan: (steps) => (Math.abs(steps) < 1 ? "centre" : `${Math.abs(steps)} ${steps < 0 ? "left" : "right"}`),
 };
 
-/** What a track is known by, whatever rows are added: its name and instrument, and a number where several are alike. */
+/** The identity of a track, independent of its place: name and instrument, and a number if several are alike. */
 function identitiesOf(tracks) {
   const counts = new Map();
   return tracks.map(({ name, program, drum }) => {

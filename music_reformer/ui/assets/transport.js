@@ -8,8 +8,8 @@ const $ = (id) => document.getElementById(id);
 
 export class Transport {
   #ticking = false;
-  #spoken = {};  // {score, bar, notes, text}: what was said last
-  #measuredUntil = 0;  // the page's time up to which the loudness is shown even if nothing sounds yet
+  #spoken = {};  // {score, bar, notes, text}: the last announcement
+  #measuredUntil = 0;  // the page's time until which loudness is shown even if nothing sounds yet
 
   /** `obstacle`: why there can be no sound, or null. `newMusic()` gives {from, to} of the new music on show, or null,
    *  and `marked()` those of the marked bars. */
@@ -37,7 +37,7 @@ export class Transport {
     });
   }
 
-  /** Have sound ready before the visitor presses play. */
+  /** Load sound before the visitor presses play. */
   prepare() {
     if (this.obstacle) return;
     $("play").ariaBusy = "true";
@@ -50,14 +50,14 @@ export class Transport {
     try { await this.player.play(); } catch (error) { this.#noSound(error); }
   }
 
-  /** Go to a moment of the piece, which comes into view. */
+  /** Go to a position of the piece, and scroll it into view. */
   seek(seconds) {
     this.player.seek(seconds);
     this.show();
     this.views.follow();
   }
 
-  /** Begin or end a loop: over the marked bars, the new music and two bars before it, or the whole piece. */
+  /** Start or end a loop over the marked bars, or the new music and two bars before it, or the whole piece. */
   loop() {
     const { player, views: { roll } } = this;
     const wanted = $("loop").getAttribute("aria-pressed") !== "true";
@@ -68,10 +68,10 @@ export class Transport {
     this.show();
   }
 
-  /** Another piece or variation is on show: a loop is about what was there before. */
+  /** Called when another piece or variation is shown: ends a loop, which belongs to the former. */
   endLoop() { if ($("loop").getAttribute("aria-pressed") === "true") this.loop(); }
 
-  /** A bar on, or back from where the playhead is. */
+  /** Move the playhead a bar forward or back. */
   step(bars) {
     const { player, views: { roll } } = this;
     const lines = roll.barLines();
@@ -80,7 +80,7 @@ export class Transport {
     this.seek(Math.min(lines[target] ?? player.time, roll.seconds));
   }
 
-  /** Bring clock, playhead and buttons in line with the player. */
+  /** Update clock, playhead and buttons from the player. */
   show({ follow = false } = {}) {
     const { player, views: { roll, engraved } } = this;
     const total = player.score.seconds;

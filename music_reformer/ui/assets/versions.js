@@ -1,19 +1,19 @@
-// The versions of a piece: what was opened, and every variation that was kept, as a small tree. Nothing that was kept is
-// lost: going back and keeping something else grows a branch.
+// The versions of a piece, as a small tree: what was opened, and every variation that was kept. Nothing kept is
+// lost: going back and keeping another variation grows a branch.
 
 import { count } from "./draw.js";
 import { wholeBars } from "./score.js";
 
 const MAX_NAME = 40;
 const COLUMN = 150, GAP = 8;
-// The height of a version in the tree: fingers need more.
+// The height of a version in the tree: larger for touch.
 const PILL = matchMedia("(pointer: coarse)").matches ? 44 : 30, ROW = PILL + GAP;
 
 export class Versions {
   #list = [];
   current = null;
 
-  /** `onGo(version)` receives the version that the visitor wants; `onName()` is called when one has got a name. */
+  /** `onGo(version)` receives the version to show; `onName()` is called when a version has been named. */
   constructor({ element, onGo, onName }) {
     Object.assign(this, { element, onGo, onName });
   }
@@ -38,14 +38,14 @@ export class Versions {
 
   clear() { this.restore({ list: [], current: -1 }); }
 
-  /** All there is as plain data: the versions in the order of their making, their relatives as places in that list. */
+  /** The tree as plain data: the versions in order of creation, with their relatives as indices into that list. */
   get whole() {
     const placeOf = (version) => this.#list.indexOf(version);
     const plain = ({ parent, children: _, latest, ...version }) => ({ ...version, parent: placeOf(parent), latest: placeOf(latest) });
     return { list: this.#list.map(plain), current: placeOf(this.current) };
   }
 
-  /** Show what was `whole` once. */
+  /** Restore a tree from `whole`. */
   restore({ list, current }) {
     this.#list = list.map((version) => ({ ...version, children: [] }));
     for (const version of this.#list) {
@@ -96,7 +96,7 @@ export class Versions {
     return pill;
   }
 
-  /** Put a field in the place of a pill. Enter, or leaving it, gives the version the name; Escape leaves the old one. */
+  /** Replace a pill by a text field. Enter, or leaving it, renames the version; Escape keeps the old name. */
   #askForName(pill, version) {
     const field = Object.assign(document.createElement("input"), { type: "text", value: version.label, maxLength: MAX_NAME });
     field.setAttribute("aria-label", "Name of this version");
@@ -114,7 +114,7 @@ export class Versions {
     field.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" && event.key !== "Escape") return;
       event.stopPropagation();
-      event.preventDefault();  // or Enter presses the pill that has the focus then
+      event.preventDefault();  // otherwise Enter would press the pill, which gets the focus
       end(event.key === "Enter" ? field.value.trim() : "");
     });
     field.addEventListener("blur", () => end(field.value.trim()));
@@ -124,11 +124,11 @@ export class Versions {
   }
 }
 
-/** Whether a version is a step in a run of edits by hand, which is drawn as its last one. */
+/** Whether a version is an intermediate step in a run of edits by hand, of which only the last is drawn. */
 export const isStep = ({ byHand, isNamed, children }) => Boolean(byHand) && !isNamed && children.length === 1 && Boolean(children[0].byHand);
 
-/** Columns by generation; a first child goes on in its parent's row, others take rows of their own. Of a run of `edits`
- *  the last version has a place, and the one on show. `from` is the place before, of which it is drawn as a child. */
+/** Layout with columns by generation; a first child continues its parent's row, others take new rows. Of a run of `edits`,
+ *  only the last version and the one on show have places. `from` is the place of the version that it is drawn as a child of. */
 function placed(root, current) {
   const places = [];
   let rows = 0;

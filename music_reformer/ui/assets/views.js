@@ -1,12 +1,12 @@
-// The views of the piece: the roll, the engraved score, or both. Where the window has room the score stands below the roll,
-// or beside it in a wide or low one; in a small window, or if the visitor prefers that, it takes the place of the roll.
+// The views of the piece: the roll, the engraved score, or both. If there is room, the score is below the roll,
+// or beside it in a wide or low window; in a small window, or if the visitor prefers, it replaces the roll.
 
 import { announce } from "./messages.js";
 import { Switch } from "./switch.js";
 
 const $ = (id) => document.getElementById(id);
-const ROOM = { width: 860, height: 380 };  // pixels of the stage that both views need
-const WIDE = 1300, LOW = 540;  // pixels of the stage from which, or up to which, they stand side by side
+const ROOM = { width: 860, height: 380 };  // size of the stage in pixels that both views need
+const WIDE = 1300, LOW = 540;  // width of the stage from which, and height up to which, they are side by side
 
 export class Views {
   #isOpen = false;
@@ -24,20 +24,20 @@ export class Views {
     new ResizeObserver(() => this.#arrange()).observe(stage);
   }
 
-  /** The view that zooms: of two, the one that the visitor used last. */
+  /** The view to zoom: of two, the one that the visitor used last. */
   get current() {
     if (!this.engraved.isShown) return this.roll;
     return document.body.dataset.view === "both" ? this.#lastUsed : this.engraved;
   }
 
-  /** A piece is open now, or none is any more. */
+  /** Called when a piece is opened or closed. */
   set isOpen(isOpen) {
     this.#isOpen = isOpen;
     $("score").disabled = !isOpen;
     this.#arrange();
   }
 
-  /** Show or hide the score; or, beside it, the roll. */
+  /** Show or hide the score or, beside it, the roll. */
   toggle({ roll = false } = {}) {
     if (!roll) this.score.toggle();
     else if (!this.#hasRoom) announce("This window has no room for both the piano roll and the score");
@@ -45,7 +45,7 @@ export class Views {
     else this.score.toggle();
   }
 
-  /** Go on with the playhead in both views, wherever the visitor has scrolled to. */
+  /** Follow the playhead again in both views, wherever the visitor has scrolled to. */
   follow() {
     this.roll.follow();
     this.engraved.goOn();
@@ -57,7 +57,7 @@ export class Views {
   }
 
   #arrange() {
-    if (!this.both) return;  // both switches are needed
+    if (!this.both) return;  // only then are both switches needed
     const { body } = document;
     const former = body.dataset.view;
     const view = !this.#isOpen || !this.score.isOn ? undefined : this.both.isOn && this.#hasRoom ? "both" : "score";
@@ -66,7 +66,7 @@ export class Views {
     if (view === former) return;
     const focused = [this.roll, this.engraved].find(({ element }) => element.contains(document.activeElement));
     if (view) body.dataset.view = view; else delete body.dataset.view;
-    // What had the focus may be gone.
+    // The focused element may be hidden now.
     if (focused === this.roll && view === "score") this.engraved.element.focus();
     if (focused === this.engraved && !view) this.roll.element.focus();
     if (view && !former) this.engraved.open();

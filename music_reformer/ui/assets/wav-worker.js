@@ -1,5 +1,5 @@
-// Renders a score to a WAV file, or to an Ogg file (`asOgg`), off the page's own thread. Gets {score, silent, channels,
-// soundfont, asOgg}; posts {done: 0 to 1} on the way and {file: ArrayBuffer} at the end.
+// Worker that renders a score to a WAV file or (`asOgg`) an Ogg file. Receives {score, silent, channels,
+// soundfont, asOgg}; posts {done: 0 to 1} as progress and {file: ArrayBuffer} at the end.
 
 import { SoundBankLoader, SpessaSynthProcessor } from "./vendor/spessasynth_core.min.js";
 import { MAX_CHANNELS } from "./channels.js";
@@ -44,7 +44,7 @@ async function render({ score, silent, channels, soundfont }, rate) {
   return samples;
 }
 
-/** Everything that happens, by time; at one moment notes end before controllers move, and those before notes begin. */
+/** All events by time; at one time, notes end before controllers move, and controllers move before notes begin. */
 function eventsOf({ notes, moves }, silent) {
   const events = [];
   for (const { pitch, start, end, velocity, track } of notes) {

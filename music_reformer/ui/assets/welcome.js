@@ -1,4 +1,4 @@
-// The empty page: examples to start from, with small pictures, a large one that turns into something new, and the pieces
+// The empty page: examples to start from, with small pictures; a large picture that turns into something new; and the pieces
 // that were open last.
 
 import { count, drawSmall } from "./draw.js";
@@ -7,7 +7,7 @@ import { scoreOf } from "./score.js";
 const MAX_OFFERS = 3;
 
 export class Welcome {
-  /** `onExample(key)` or `onNothing()` is called with the visitor's choice. */
+  /** `onExample(key)` or `onNothing()` is called for the visitor's choice. */
   constructor({ element, list, art, examples, onExample, onNothing }) {
     Object.assign(this, { element, list, art });
     this.pictures = new Map();
@@ -21,7 +21,7 @@ export class Welcome {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
   }
 
-  /** Offer to continue with `sessions` (see `Versions.whole`) that were open before; those offered so far go. */
+  /** Offer to continue with `sessions` (see `Versions.whole`) that were open before, instead of those offered so far. */
   offer(sessions, onClick) {
     for (const item of this.list.querySelectorAll(".former")) {
       this.pictures.delete(item.querySelector("canvas"));
@@ -39,7 +39,7 @@ export class Welcome {
     return item;
   }
 
-  /** `score`: for a small picture, if there is one. */
+  /** `score`: for the small picture, if any. */
   #button({ title, character, score = null }, onClick) {
     const item = document.createElement("li");
     const button = Object.assign(document.createElement("button"), { type: "button" });

@@ -1,4 +1,4 @@
-// The page's words where they depend on what is open: the texts of buttons, handles and finished runs.
+// The page's texts that depend on what is open: on buttons, handles and finished runs.
 
 import { clock, count } from "./draw.js";
 import { wholeBars } from "./score.js";
@@ -6,7 +6,7 @@ import { wholeBars } from "./score.js";
 /** "bar 5", "bars 5 to 8": bars from index `from` up to `to`. */
 export const barsFromTo = (from, to) => (from + 1 === to ? `bar ${to}` : `bars ${from + 1} to ${to}`);
 
-/** The names of the tracks with some indices. */
+/** The names of the tracks with these indices. */
 export const namesOf = (score, tracks) => score.tracks.filter(({ index }) => tracks.includes(index)).map(({ name }) => name);
 
 /** Length, metre and tempo of a piece. */
@@ -25,12 +25,12 @@ function mainMetre(metres, seconds) {
   return [...lasting].reduce((longest, each) => (each[1] > longest[1] ? each : longest))[0];
 }
 
-/** The faults that were repaired in the file of a version, as a sentence; "" if there were none. */
+/** The faults repaired in a version's file, as a sentence; "" if there were none. */
 export function repairs({ notices = [] }) {
   return notices.length ? `Opened with small repairs: ${notices.join("; ")}.` : "";
 }
 
-/** What the large button says. */
+/** The text of the large button. */
 export function composeButton(piece) {
   const { cut, until } = piece.wanted;
   if (piece.wantsSameBars) return "Try again";
@@ -39,7 +39,7 @@ export function composeButton(piece) {
   return cut >= piece.numBars ? "Continue" : `Continue from bar ${cut + 1}`;
 }
 
-/** What the handles say: {label, untilLabel}. */
+/** The texts of the handles: {label, untilLabel}. */
 export function handleLabels(piece) {
   const { cut, until } = piece.wanted;
   return { label: cutLabel(piece, cut, until), untilLabel: until === null || until >= piece.numBars ? "to the end" : `Keep from bar ${until + 1}` };
@@ -65,7 +65,7 @@ export function cutNote(piece) {
   return `The new music replaces ${barsFromTo(cut, piece.numBars)}.${advice}`;
 }
 
-/** The label of a version that was kept from a run. */
+/** The label of a version kept from a run. */
 export function versionLabel(run, { former, kept }) {
   const bars = Math.max(wholeBars(kept) - run.cutBar, 0);
   if (run.cutBar < wholeBars(former.score)) return `Bars ${run.cutBar + 1}-${run.untilBar ?? run.cutBar + bars}`;
@@ -79,10 +79,10 @@ export function droppedBars({ dropped, until }) {
   return `The piece is longer than the model can read: it does not see ${which}.`;
 }
 
-const SHORTEST_HEARD = 11;  // notes of a passage that the server looks for in the training music
+const SHORTEST_HEARD = 11;  // fewest notes of a passage that the server looks up in the training music
 const upper = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-/** Why a variation has its rank, such as "Closest to the piece. Keeps the key; Drums rest in bar 14."; "" where nobody knows. */
+/** Why a variation has its rank, such as "Closest to the piece. Keeps the key; Drums rest in bar 14."; "" if unknown. */
 export function whyOf({ rank, reasons = [] }, { variations }) {
   if (!reasons.length) return "";
   const isRanked = variations.filter((each) => each.rank).length > 1;
@@ -90,7 +90,8 @@ export function whyOf({ rank, reasons = [] }, { variations }) {
   return `${place}${upper(reasons.join("; "))}.`;
 }
 
-/** How original a variation is: its longest passages that were there before, and people's own. */
+/** How original a variation is: the longest passages that it shares with the piece and with the training music, compared
+ *  with people's own continuations. */
 export function originality({ longest }, { people = {} }) {
   if (!longest) return "";
   const than = (usual) => (usual === undefined ? "" : ` (in people's own continuations: ${usual})`);
@@ -102,7 +103,7 @@ export function originality({ longest }, { people = {} }) {
   return `${inPiece} With the music that the model has learnt from: ${heard(longest.inTraining)}${than(usual)}.`;
 }
 
-/** How many were composed for the variations that are there. */
+/** How many variations were composed, if only the best of them are shown. */
 export function chosenFrom({ composed, variations }) {
   const left = variations.filter(({ joined }) => !joined).length;
   return composed > left ? `The ${count(left, "variation")} closest to the piece, of ${composed}.` : "";

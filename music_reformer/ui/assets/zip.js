@@ -1,4 +1,4 @@
-// A ZIP of files as they are, uncompressed: sound does not get smaller.
+// Writes ZIP archives without compression, which would not make sound smaller.
 
 const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
   for (let bit = 0; bit < 8; bit++) byte = byte & 1 ? 0xedb88320 ^ (byte >>> 1) : byte >>> 1;
@@ -13,7 +13,7 @@ export function crc32(bytes) {
   return (sum ^ 0xffffffff) >>> 0;
 }
 
-/** Numbers in little endian: [bytes, value] each. */
+/** Little-endian numbers, each given as [bytes, value]. */
 function packed(...numbers) {
   const view = new DataView(new ArrayBuffer(numbers.reduce((sum, [bytes]) => sum + bytes, 0)));
   let place = 0;
