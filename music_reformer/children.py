@@ -1,4 +1,4 @@
-"""Worker processes that print no tracebacks on Ctrl-C, nor when the work is done before they have started.
+"""Worker processes that print no tracebacks on Ctrl-C, or if the work is done before they have started.
 
 Ctrl-C in a terminal reaches every process of a command, and a child that is still importing prints its own traceback.
 A child that starts late fails to open the semaphores of its pool if the pool has finished and removed them.
@@ -45,7 +45,7 @@ class QuietContext(SpawnContext):
     def Process(self, *args: object, **options: object) -> QuietProcess:  # type: ignore[override]
         """A new process, not started."""
         process = QuietProcess(*args, **options)  # type: ignore[arg-type]
-        self._note_started()  # empties the pipe, which would be full after some thousand workers that died
+        self._note_started()  # empties the pipe, which would fill up after some thousand workers had died
         self.processes = [other for other in self.processes if other.is_alive()] + [process]
         return process
 

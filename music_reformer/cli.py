@@ -1,8 +1,8 @@
 """The command line: `music-reformer prepare|train|finetune|evaluate|generate|app ... key=value ...`.
 
-Hydra composes the YAML under `conf/` and the dataclasses of `config` check it. A mistake of the user, or a full disk,
-costs one sentence on stderr and exit code 2. A command that a signal stops exits with 130 (SIGINT) or 143 (SIGTERM).
-One whose output nobody reads any longer (`| head`) says nothing and exits with 141, as for SIGPIPE.
+Hydra composes the YAML under `conf/`, and the dataclasses of `config` check it. For a mistake of the user, or a full
+disk, a command prints one sentence to stderr and exits with 2. Stopped by a signal, it exits with 130 (SIGINT) or 143
+(SIGTERM). If the reader of its output has gone (`| head`), it exits silently with 141, as for SIGPIPE.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Verb:
         schema: dataclass of its settings.
         module, function: imported when it runs.
         conf: name of its YAML under `conf/`; None: the verb's name.
-        takes_overrides: the function takes the settings as typed, and composes them itself.
+        takes_overrides: whether the function takes the settings as typed, and composes them itself.
     """
 
     schema: type
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _stopping_on_sigterm():
             code = _run(*arguments)
             if sys.stdout is not None:
-                sys.stdout.flush()  # here, where a pipe that nobody reads any longer can still be handled
+                sys.stdout.flush()  # here, where a broken pipe can still be handled
             return code
     except (KeyboardInterrupt, Stopped) as error:
         sys.stderr.write("music-reformer: stopped\n")
@@ -125,14 +125,14 @@ def _run(*arguments: str) -> int:
 
 
 def _discard_unread_output() -> bool:
-    """Whether the reader of stdout or stderr has gone, as `head` does; what is still written there is discarded."""
+    """Whether the reader of stdout or stderr has gone, as `head` does; further output is then discarded."""
     if not hasattr(select, "poll"):  # Windows
         return False
     poll = select.poll()
     for stream in (1, 2):
         poll.register(stream, 0)
     gone = [stream for stream, state in poll.poll(0) if state & (select.POLLERR | select.POLLHUP)]
-    for stream in gone:  # or Python complains when it flushes at its end
+    for stream in gone:  # otherwise Python complains when it flushes at exit
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream)
         os.close(nowhere)
@@ -209,14 +209,14 @@ def compose_config(name: str, overrides: Sequence[str], *, show: bool = False) -
         if missing:
             raise UserError(f"{name} needs {' and '.join(missing)}: add {' '.join(f'{key}=...' for key in missing)}")
         return OmegaConf.to_object(merged)
-    except UserError:  # of a dataclass that checks itself
+    except UserError:  # raised by a dataclass that checks itself
         raise
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise UserError(_sentence(name, error)) from error
 
 
 def conf_of(name: str) -> str:
-    """The YAML under `conf/` that a verb begins with."""
+    """Name of the YAML under `conf/` with the defaults of a verb."""
     return VERBS[name].conf or name
 
 
@@ -234,7 +234,7 @@ def setting_types(schema: type, prefix: str = "") -> dict[str, Any]:
 
 
 def literal_keys(schema: type, prefix: str = "") -> set[str]:
-    """Dotted keys of the settings that are taken as they are typed: files, folders, addresses and free texts."""
+    """Dotted keys of settings that are taken literally: files, folders, addresses and free texts."""
     found: set[str] = set()
     for each in fields(schema):
         kind = type_hints(schema)[each.name]
@@ -270,7 +270,7 @@ def _mapping(key: str, value: str, hint: Any) -> dict[Any, Any]:
 
 
 def _typed(text: Any, hint: Any) -> Any:
-    """Convert text from YAML to the type of the setting; raises `ValueError` where it does not fit."""
+    """Convert text from YAML to the type of the setting. Raises `ValueError` if it does not fit."""
     from omegaconf import OmegaConf
 
     if is_dataclass(hint) and isinstance(text, dict):

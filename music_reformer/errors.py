@@ -1,9 +1,8 @@
-"""Errors that end a command, and the sentence that the user is shown.
+"""Errors that end a command, and the sentence shown to the user.
 
 Everything a user can get wrong (a bad file, a misspelt key, a foreign checkpoint) is raised as `UserError` with one
 clear sentence that names what is wrong and what to do. The command line prints that sentence and exits with 2; the
-page shows it as a message. Errors of the disk become a sentence, too. Any other exception is a defect of ours and keeps
-its traceback.
+page shows it as a message. Disk errors also become a sentence. Any other exception is a bug and keeps its traceback.
 """
 
 import signal
@@ -11,7 +10,7 @@ import sqlite3
 
 
 class UserError(ValueError):
-    """A mistake in what the user gave; `str(error)` is one sentence for them."""
+    """A mistake in the user's input; `str(error)` is one sentence for the user."""
 
 
 class Stopped(SystemExit):
@@ -27,7 +26,7 @@ class Stopped(SystemExit):
 
 
 def sentence_of(error: BaseException) -> str | None:
-    """One sentence for the user; None where the error is a defect of ours."""
+    """One sentence for the user; None if the error is a bug."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OSError):

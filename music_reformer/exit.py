@@ -1,4 +1,4 @@
-"""How our processes end."""
+"""Ends a process quickly and safely."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import threading
 import time
 from typing import NoReturn
 
-PATIENCE = 0.5  # seconds for threads that are still at work
+PATIENCE = 0.5  # seconds to wait for running threads
 
 
 def leave(code: int) -> NoReturn:
-    """End this process; one that has loaded torch ends without tearing down the interpreter.
+    """End this process; if torch is loaded, without tearing down the interpreter.
 
-    With torch and Numba loaded, the teardown takes a second, and six on a busy machine. It is not safe either: threads
-    of gloo and of autograd outlive a process group, as parameters, device meshes and the trainer still refer to it. One
-    that asks for Python's lock meanwhile is unwound by force, and the C++ runtime answers with `std::terminate`: a
-    run that did all its work then ends with SIGABRT ("terminate called without an active exception"), about once in ten
-    times. So everything that Python runs at exit is run here, and the rest left to the operating system.
+    With torch and Numba loaded, the teardown takes a second, or six on a busy machine. Nor is it safe: threads of gloo
+    and autograd outlive a process group, because parameters, device meshes and the trainer still refer to it. A thread
+    that requests the GIL meanwhile is unwound by force, and the C++ runtime calls `std::terminate`: about one run in
+    ten ends with SIGABRT ("terminate called without an active exception") after doing all its work. So this function
+    runs Python's exit handlers and leaves the rest to the operating system.
     """
     if "torch" not in sys.modules:
         sys.exit(code)
@@ -34,7 +34,7 @@ def leave(code: int) -> NoReturn:
 
 
 def _wait_for_threads() -> None:
-    """Wait for the threads that Python would wait for, but not for ever."""
+    """Wait, for a limited time, for the threads that Python would wait for."""
     end = time.monotonic() + PATIENCE
     for thread in threading.enumerate():
         if not thread.daemon and thread is not threading.current_thread():

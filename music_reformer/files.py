@@ -15,10 +15,10 @@ from music_reformer.errors import UserError
 
 try:
     import fcntl
-except ImportError:  # Windows: two runs at once are not noticed there
+except ImportError:  # On Windows, concurrent runs are not detected.
     fcntl = None  # type: ignore[assignment]
 
-# Longest JSON file that is read as settings: tokenizers have 20 kB, and a stranger's file is not to fill the memory.
+# Longest JSON file that is read as settings: tokenizers have 20 kB, and an untrusted file must not fill the memory.
 MAX_JSON_BYTES = 16 * 2**20
 
 
@@ -49,8 +49,8 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """A temporary file to write to: it is renamed to `path` at the end, or removed if the block fails.
 
     Args:
-        path: the file; its folder is made where it is not there.
-        durable: wait until the bytes are on the disk: after a power cut a file just renamed can be empty otherwise.
+        path: the file; its folder is made if absent.
+        durable: wait until the bytes are on the disk: otherwise, a file just renamed can be empty after a power cut.
     """
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,10 @@
-"""`music-reformer sweep`: several trainings, by Hydra's multirun, on this machine or, with a launcher, under SLURM.
+"""`music-reformer sweep`: several training runs by Hydra's multirun, on this machine or, with a launcher, under SLURM.
 
     music-reformer sweep data=datasets/mine optimizer.learning_rate=1e-3,2e-3 model=tiny,small output=runs/rates
 
-Settings are those of `music-reformer train`; several values with commas between them are several trainings, one for
-each combination. Each has a folder in `output` (`runs/sweep` if none is given), numbered in the order of its settings.
-Hydra's own settings (`hydra/launcher=submitit_slurm`) are passed on; see docs/clusters.md.
+Settings are those of `music-reformer train`; comma-separated values give one training run for each combination. Each
+run has a numbered folder in `output` (default `runs/sweep`), in the order of the combinations. Hydra's own settings
+(`hydra/launcher=submitit_slurm`) are passed on; see docs/clusters.md.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ from music_reformer.errors import UserError, sentence_of
 log = logging.getLogger(__name__)
 
 FOLDER = "runs/sweep"
-# More is taken for a typing error, such as "seed=range(1000000)".
+# A larger number is taken for a typing error, such as "seed=range(1000000)".
 MAX_TRAININGS = 10_000
 
 
 def sweep(overrides: Sequence[str], *, show: bool = False) -> int:
-    """Run all trainings, or submit them to a launcher; every combination is checked before the first begins.
+    """Run all training runs, or submit them to a launcher; all combinations are checked before the first begins.
 
     Args:
         overrides: as typed.
-        show: print the settings of each instead.
+        show: only print the settings of each.
 
     Returns:
         The exit code.
 
     Raises:
-        UserError: a combination of settings is not valid, or one of the trainings failed; the others are run, too.
+        UserError: a combination of settings is not valid, or a training run failed (the others are still run).
     """
     of_hydra = [override for override in overrides if override.lstrip("+~").startswith("hydra")]
     ours = [override for override in overrides if override not in of_hydra]
@@ -89,7 +89,7 @@ def combinations(overrides: Sequence[str]) -> list[list[str]]:
 
 
 def train_one(composed: DictConfig) -> None:
-    """One of the trainings, in a folder that Hydra gives it."""
+    """One of the training runs, in the folder that Hydra gives it."""
     config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrainConfig), composed))
     assert isinstance(config, TrainConfig)
     config.output = str(Path(HydraConfig.get().runtime.output_dir))
@@ -101,7 +101,7 @@ def train_one(composed: DictConfig) -> None:
         sentence = sentence_of(error)
         if sentence is None:
             raise
-        log.error("failed: %s", sentence)  # in the training's own log, too; Hydra goes on with the others
+        log.error("failed: %s", sentence)  # also in this run's own log; Hydra continues with the others
         # Hydra raises the first of these when all have been run.
         raise UserError(f"the training in {os.path.relpath(config.output)} failed: {sentence}") from None
 
@@ -137,7 +137,7 @@ def _values(override: str) -> list[str]:
 
 
 def _for_hydra(override: str) -> str:
-    """An override as Hydra reads it: what is taken as it is typed is quoted."""
+    """An override in Hydra's grammar: literal values are quoted."""
     return plain_override("train", override) if _is_literal(override.partition("=")[0]) else override
 
 

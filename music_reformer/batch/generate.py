@@ -1,9 +1,8 @@
 """`music-reformer generate`: prompts times seeds times variations to a folder of MIDI files. Start reading here.
 
-Every file is written under another name first and then renamed, and its request is noted in `manifest.jsonl` beside it
-(`manifest.py`). A later run of the same request keeps the files that are there: a file counts as done when the manifest
-says that it came from the same prompt, weights and settings. A prompt that cannot be used costs one line of the
-manifest.
+Every file is written under a temporary name and then renamed, and its request is noted in `manifest.jsonl` beside it
+(`manifest.py`). A later run of the same request keeps existing files: a file counts as done if, by the manifest, it
+came from the same prompt, weights and settings. A prompt that cannot be used is only noted in the manifest.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ MANIFEST = "manifest.jsonl"
 
 
 class FailedPromptsError(UserError):
-    """Some prompts could not be continued; the others were, and their files are written."""
+    """Some prompts could not be continued; the files of all others are written."""
 
     exit_code = 1
 
@@ -41,12 +40,12 @@ def generate(config: GenerateConfig, *, progress: bool = True) -> list[Path]:
     """Continue every prompt; returns all output files, old and new, in order.
 
     Args:
-        config: what to continue, how, and where to write.
+        config: prompts, request and output.
         progress: print rate and time left to stderr.
 
     Raises:
         UserError: a setting, the weights, the prompts or the output folder cannot be used.
-        FailedPromptsError: some prompts could not be used; each was reported, and the others are done.
+        FailedPromptsError: some prompts could not be used; each was reported, and all others are done.
     """
     output = Path(config.output)
     jobs = find_jobs(config.prompts, output, variations=config.variations, seed=config.seed, seeds=config.seeds)
@@ -55,7 +54,7 @@ def generate(config: GenerateConfig, *, progress: bool = True) -> list[Path]:
         _ = TokenStore.open(config.data).music_tokenizer  # a store of bare integers has no music to be copied
     is_new = not output.exists()
     _make_folder(output)
-    # A setting that is newer than a manifest has its default there.
+    # Settings newer than a manifest had their defaults there.
     manifest = Manifest(output / MANIFEST, defaults=to_plain(Request()))
     try:
         # Files that a killed run left half-written: the lock of the manifest keeps other runs out.
@@ -64,7 +63,7 @@ def generate(config: GenerateConfig, *, progress: bool = True) -> list[Path]:
         run = _Run(config, weights, manifest, BatchReport(num_jobs=len(jobs), shown=progress))
         run.run([job for job in jobs if run.is_waiting(job)])
     except UserError:
-        # The weights or the device cannot be used: nothing was composed, and nothing is left behind.
+        # The weights or the device cannot be used: leave no empty output behind.
         if is_new:
             _remove_if_unused(output)
         raise
@@ -88,10 +87,10 @@ def _remove_if_unused(output: Path) -> None:
 
 
 class _Run:
-    """One run over the jobs. It holds no model: a process that composes loads its own.
+    """One run over the jobs. It has no model; each composing process loads its own.
 
     Attributes:
-        failed: prompts that could not be used, in this run or in an earlier one.
+        failed: prompts that could not be used, in this run or an earlier one.
     """
 
     def __init__(self, config: GenerateConfig, weights: str, manifest: Manifest, report: BatchReport) -> None:
@@ -103,7 +102,7 @@ class _Run:
         self._records: dict[tuple[Path | None, int], dict[str, Any]] = {}
 
     def is_waiting(self, job: Job) -> bool:
-        """Whether there is something to compose; reports prompts that failed in an earlier run."""
+        """Whether a job is still to be composed; reports prompts that failed in an earlier run."""
         try:
             sha256 = job.sha256()
         except UserError as error:
@@ -119,7 +118,7 @@ class _Run:
         return True
 
     def run(self, jobs: list[Job]) -> None:
-        """Compose the waiting jobs and note each outcome as it comes."""
+        """Compose the waiting jobs, and note each outcome as it arrives."""
         for job, outcome in self._outcomes(jobs) if jobs else ():
             record = self._records[job.prompt, job.seed]
             if outcome.error is not None:
@@ -140,8 +139,8 @@ class _Run:
         runner = Runner.load(self.config, self.config.device)
         before = torch.get_num_threads()
         if workers > 1:
-            # With as many threads as each of several processes has: sums over another number of threads round
-            # differently, and the last job of a run must come out as it would have in a longer run.
+            # As many threads as each of several processes has: sums over another number of threads round differently,
+            # and the last job of a run must give the same notes as in a longer run.
             torch.set_num_threads(num_threads(workers))
         try:
             yield from runner.run(jobs, self.report.running)
@@ -158,7 +157,7 @@ class _Run:
         }
 
     def _fail(self, job: Job, record: dict[str, Any], reason: str, *, again: bool) -> None:
-        """Note and report a prompt that cannot be used, once for all its seeds."""
+        """Note and report, once for all seeds, a prompt that cannot be used."""
         if str(job.prompt) not in self.failed:
             self.manifest.add_failure(str(job.prompt), record, reason, again=again)
         self._report_failure(job, reason)

@@ -23,7 +23,7 @@ class Job:
 
     @property
     def name(self) -> str:
-        """The name that a person knows it by."""
+        """The job's name in messages."""
         return self.prompt.name if self.prompt is not None else "a new piece"
 
     def sha256(self) -> str | None:
@@ -63,7 +63,7 @@ def find_jobs(prompts: str | None, output: Path, *, variations: int, seed: int, 
 
 
 def _stems(prompts: str | None, output: Path) -> list[tuple[Path | None, Path]]:
-    """Every prompt, and the path of its outputs without their numbers and endings."""
+    """Every prompt, and the path of its outputs without numbers and suffixes."""
     if prompts is None:
         return [(None, output / "piece")]
     root = Path(prompts)
@@ -71,7 +71,7 @@ def _stems(prompts: str | None, output: Path) -> list[tuple[Path | None, Path]]:
         raise UserError(f"prompts ({root}) does not exist; name a music file or a folder of them")
     if root.is_file():
         return [(root, output / without_suffix(root).name)]
-    # The output may lie inside the folder of prompts; what we wrote there is not a prompt.
+    # The output may lie inside the folder of prompts; files written there are not prompts.
     inside = output.resolve()
     if inside == root.resolve():
         raise UserError(f"output ({output}) must not be the folder of the prompts; choose another one")

@@ -1,7 +1,7 @@
 """`manifest.jsonl`: one line for each written file and for each prompt that failed.
 
-Lines are only ever appended; of several about one file or prompt, the last one counts. A line is written after its
-file, so a file that it names is complete.
+Lines are only appended; of several about one file or prompt, the last one counts. A line is written after its file, so
+every file that is listed is complete.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from music_reformer.files import naming, take_lock
 
 
 class Manifest:
-    """The manifest of an output folder: read, and then open for more lines. Other runs are kept out until `close`.
+    """The manifest of an output folder, read and then open for appending. Locked against other runs until `close`.
 
     Args:
-        path: is created if it does not exist.
-        defaults: of settings that requests in an older manifest may lack.
+        path: the file; created if absent.
+        defaults: default values of settings that requests in an older manifest may lack.
 
     Raises:
         UserError: another run is writing to it.
@@ -42,7 +42,7 @@ class Manifest:
                 continue
 
     def has(self, file: Path, request: dict[str, Any], variation: int) -> bool:
-        """Whether the file exists and came from this request."""
+        """Whether the file exists and was written for this request."""
         entry = self._files.get(self._name(file))
         return entry is not None and file.exists() and entry["request"] == request and entry["variation"] == variation
 
@@ -63,7 +63,7 @@ class Manifest:
         self._write({**entry, "again": True} if again else entry)
 
     def close(self) -> None:
-        """Let other runs write."""
+        """Close the file and release the lock."""
         with naming(self._path):
             self._stream.close()
 

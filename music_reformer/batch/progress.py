@@ -13,8 +13,8 @@ class BatchReport:
     """Lines on stderr: jobs done, rate, time left, and which prompts failed.
 
     Args:
-        num_jobs: of the whole batch.
-        shown: whether to print anything but failures.
+        num_jobs: number of jobs of the whole batch.
+        shown: whether to print anything besides failures.
     """
 
     def __init__(self, *, num_jobs: int, shown: bool) -> None:
@@ -29,12 +29,12 @@ class BatchReport:
         self._num_tokens = 0
 
     def kept(self) -> None:
-        """Count a job that an earlier run has done."""
+        """Count a job done by an earlier run."""
         self._num_done += 1
         self._num_kept += 1
 
     def failed(self, reason: str | None) -> None:
-        """Count a job that failed, and print the reason; None: it has been printed."""
+        """Count a job that failed, and print the reason (None: already printed)."""
         self._num_done += 1
         self._num_failed += 1
         if reason is not None:
@@ -47,7 +47,7 @@ class BatchReport:
             self._line(job, part, progress.tokens_per_second, end="\r")
 
     def composed(self, job: Job, tokens: int) -> None:
-        """Count a finished job; the rate is that of all processes together."""
+        """Count a finished job, and show the rate of all processes together."""
         self._num_done += 1
         self._num_files += len(job.outputs)
         self._num_tokens += tokens

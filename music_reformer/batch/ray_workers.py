@@ -1,7 +1,7 @@
-"""A batch on Ray, for more than one machine: the same jobs, the same files.
+"""A batch on Ray, on one or several machines: the same jobs give the same files.
 
-Prompts, weights and the output folder must be at the same paths on all machines, and this package installed on them. A
-worker that dies costs the jobs that it had; another one takes its place.
+Prompts, weights and the output folder must be at the same paths on all machines, and this package must be installed on
+them. If a worker dies, only its current jobs are lost, and another worker replaces it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def run_on_ray(jobs: Sequence[Job], config: GenerateConfig) -> Iterator[tuple[Jo
     """Compose jobs on a Ray cluster; yields the outcome of each as soon as it is done.
 
     Args:
-        jobs: may be many.
-        config: of the batch. `workers` Ray workers have a GPU each if the cluster has GPUs, else a core each; 0: as
-            many as there are.
+        jobs: the jobs, of any number.
+        config: settings of the batch. Each of the `workers` has a GPU if the cluster has GPUs, else a core; 0: one
+            worker for each.
 
     Raises:
         UserError: Ray is not installed, there is no cluster at RAY_ADDRESS, or a worker cannot load the weights.
@@ -59,12 +59,12 @@ def run_on_ray(jobs: Sequence[Job], config: GenerateConfig) -> Iterator[tuple[Jo
 
 
 class _RayRunner:
-    """One Ray worker, which loads the weights once.
+    """A Ray worker, which loads the weights once.
 
     Args:
-        config: of the batch.
-        device: that Ray has given it.
-        folder: that paths are relative to.
+        config: settings of the batch.
+        device: the device that Ray has assigned.
+        folder: the folder that paths are relative to.
     """
 
     def __init__(self, config: GenerateConfig, device: str, folder: str) -> None:

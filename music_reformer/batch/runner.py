@@ -1,4 +1,4 @@
-"""Runner: composes jobs, from the prompt's file to the written files, in this process or in each of several."""
+"""Runner: composes jobs, from reading the prompt to writing the files, in this process or in each of several."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class Outcome:
     """The result of a job.
 
     Attributes:
-        records: what the manifest says about each written file, in the order of `Job.outputs`.
-        tokens: composed, of all variations together.
-        error: why nothing was written; then there are no records.
+        records: entries of the manifest about each written file, in the order of `Job.outputs`.
+        tokens: number of tokens composed, over all variations.
+        error: why nothing was written; empty if there are records.
         again: whether a later run should try again.
     """
 
@@ -55,12 +55,12 @@ class Outcome:
 
 @dataclass
 class _Started:
-    """A job under way.
+    """A job in progress.
 
     Attributes:
         original: bytes of the prompt; None: composed from nothing.
-        score: the prompt as it was read.
-        began: by the monotonic clock.
+        score: the prompt, as read from them.
+        began: start time by the monotonic clock.
     """
 
     job: Job
@@ -74,10 +74,10 @@ class Runner:
     """Composes jobs one after another, or several at once.
 
     Args:
-        config: of the batch.
-        generator: with the weights of the batch.
-        training: the pieces that outputs are searched for copies of; None: no search.
-        passages: those of the training set that come with the weights; None: there are none.
+        config: settings of the batch.
+        generator: the generator with the weights of the batch.
+        training: training pieces, of which copies are searched for in outputs; None: no search.
+        passages: index of the training music that comes with the weights; None: no index.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Runner:
         self.config = config
         self.generator = generator
         self.training, self.passages = training, passages
-        # The prompt that was studied last, and its generator: jobs of one prompt with other seeds follow each other.
+        # The prompt studied last, and its generator, because jobs of one prompt with several seeds follow each other.
         self._studied: tuple[Path | None, Generator] = (None, generator)
 
     @classmethod
@@ -98,7 +98,7 @@ class Runner:
         """Load the weights, and the training set if one is given.
 
         Raises:
-            UserError: one of them cannot be read, or there is no such device.
+            UserError: one of them cannot be read, or the device does not exist.
         """
         generator = Generator.load(config.checkpoint, device, rows=config.max_rows)
         training = TrainingSet.of(TokenStore.open(config.data)) if config.data else None
@@ -107,12 +107,12 @@ class Runner:
     def run(self, jobs: Iterable[Job], watch: Watch = lambda job, progress: None) -> Iterator[tuple[Job, Outcome]]:
         """Compose jobs and write their files; yields the outcome of each as soon as it is done.
 
-        With `rows` in the settings several jobs share each step of the model; otherwise they run one after another. A
-        prompt that cannot be used is an outcome, not an exception.
+        If `rows` is set, several jobs share each step of the model; otherwise they run one after another. A prompt that
+        cannot be used gives an outcome, not an exception.
 
         Args:
-            jobs: read one by one.
-            watch: is called several times a second with the progress of a job.
+            jobs: consumed one by one.
+            watch: called several times a second with the progress of a job.
         """
         if self.config.rows:
             yield from self._run_together(jobs, watch)
@@ -162,7 +162,7 @@ class Runner:
         return _Started(job, self._generator(job, score, request).start(score, request), original, score, began)
 
     def _generator(self, job: Job, score: symusic.Score | None, request: Request) -> Generator:
-        """What composes a job: the generator of the batch, or one that has studied the prompt."""
+        """The generator for a job: that of the batch, or one that has studied the prompt."""
         if not request.study or score is None:
             return self.generator
         if self._studied[0] != job.prompt:
@@ -213,7 +213,7 @@ class Runner:
         return Outcome(records=records, tokens=session.num_tokens)
 
     def _judge(self, new: Notes) -> dict[str, Any]:
-        """Statistics of new music, and its longest copies; a figure that cannot be computed is null."""
+        """Statistics of new music, and its longest copies; figures that cannot be computed are null."""
         figures = statistics(new)
         judgement: dict[str, Any] = {
             "new_notes": len(new),
@@ -225,7 +225,7 @@ class Runner:
 
 
 def _new_notes(session: Session, composed: symusic.Score) -> Notes:
-    """The composed notes: those after the cut, or in a hole those of the recomposed instruments."""
+    """The composed notes: those after the cut or, in a hole, those of the recomposed instruments."""
     prompt, new = session.prompt, composed.copy()
     for index, track in enumerate(new.tracks):
         locked = {(tick, pitch) for number, tick, pitch in prompt.locked if number == index}

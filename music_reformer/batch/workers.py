@@ -1,6 +1,7 @@
-"""A batch in several processes, one model each: all cores, or all GPUs. The only importer of pebble here.
+"""A batch in several processes, each with its own model: on all cores, or all GPUs.
 
-A process that dies (out of memory, a crash in a library) costs the jobs that it had; another one takes its place.
+If a process dies (out of memory, a crash in a library), only its current jobs are lost, and another process replaces
+it. In this package, only this module imports pebble.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ from music_reformer.errors import UserError
 
 Outcomes = list[tuple[Job, Outcome]]
 
-# Parcels handed out ahead of time, per process: no process waits for work, and a million prompts take no more memory.
+# Parcels handed out ahead, per process: so no process waits for work, and a million prompts take no more memory.
 _AHEAD = 2
-# A parcel has so many times the jobs that a process composes at once: enough to keep its rows filled, few enough to
-# report progress early.
+# Size of a parcel, in multiples of the jobs that a process composes at once: enough to keep its rows filled, few enough
+# to report progress early.
 _REFILLS = 4
 
 
 def num_workers(config: GenerateConfig) -> int:
-    """Processes to compose in: as the settings say, or one for each GPU, or else for each core."""
+    """Number of processes: as set, or one for each GPU or, without GPUs, for each core."""
     return config.workers or (len(_devices(config.device)) if _on_gpus(config.device) else num_cores())
 
 
@@ -50,15 +51,15 @@ def run_in_processes(
     """Compose jobs in several processes; yields the outcome of each as soon as it is done.
 
     Args:
-        jobs: may be many.
-        config: of the batch.
-        workers: processes, at least 1.
-        task: what a process does with a parcel of jobs; None: `run_parcel`.
+        jobs: the jobs, of any number.
+        config: settings of the batch.
+        workers: number of processes, at least 1.
+        task: called in a process with a parcel of jobs; None: `run_parcel`.
 
     Raises:
         UserError: a process cannot load the weights or use its device.
     """
-    threads = num_threads(workers)  # independent of how many jobs are left: it decides how sums round
+    threads = num_threads(workers)  # independent of the number of remaining jobs, because it affects rounding
     workers = min(workers, len(jobs))
     waiting = iter(parcels_of(jobs, config, workers=workers))
     running: dict[Future[Outcomes], list[Job]] = {}
@@ -85,7 +86,7 @@ def run_in_processes(
 
 
 def parcels_of(jobs: Sequence[Job], config: GenerateConfig, *, workers: int) -> list[list[Job]]:
-    """Jobs in parcels for the workers: single jobs, or where jobs are composed together, equal shares of several."""
+    """Jobs in parcels for the workers: single jobs or, if jobs are composed together, equal numbers of several."""
     size = min(_REFILLS * config.rows // config.num_composed, math.ceil(len(jobs) / workers)) if config.rows else 1
     size = max(1, size)
     return [list(jobs[begin : begin + size]) for begin in range(0, len(jobs), size)]
@@ -97,7 +98,7 @@ def lost(parcel: list[Job], reason: str) -> Outcomes:
 
 
 def loaded_runner(config: GenerateConfig, device: str) -> Runner | UserError:
-    """A runner, or the error that prevented it, which the worker raises with its first parcel so that users see it."""
+    """A runner, or the error that prevented it; the worker raises it with its first parcel, so that users see it."""
     try:
         return Runner.load(config, device)
     except UserError as error:
@@ -146,7 +147,7 @@ def _on_gpus(device: str) -> bool:
 
 
 def _devices(device: str) -> list[str]:
-    """The devices that processes share out; "auto" and "cuda" are all GPUs."""
+    """The devices distributed over the processes; "auto" and "cuda" stand for all GPUs."""
     if device in ("auto", "cuda") and torch.cuda.is_available():
         return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
     return ["cpu" if device == "auto" else device]

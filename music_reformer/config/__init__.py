@@ -1,8 +1,8 @@
 """Every setting of the program, as dataclasses that check themselves.
 
 Hydra composes the YAML under `conf/`; `cli.compose_config` turns the result into one of these. Types, bounds and
-choices are declared beside each field (`checked.py`); what concerns several fields is checked in `check`. Not frozen:
-OmegaConf cannot merge into frozen dataclasses.
+choices are declared beside each field (`checked.py`); rules across fields are in `check`. Not frozen, because OmegaConf
+cannot merge into frozen dataclasses.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class TokenizerConfig(Checked):
     use_rests: bool = False
 
     def check(self) -> None:
-        """Raise `UserError` for settings that cannot be."""
+        """Raise `UserError` for settings that are invalid or contradict each other."""
         super().check()
         require(
             self.pitch_low < self.pitch_high,
@@ -105,25 +105,25 @@ class ReadingConfig(Checked):
 
     prefix: ClassVar[str] = "corpus."
 
-    # Time signatures that stand for "not known" in this corpus, and what to read instead, e.g. {"1/4": "4/4"}.
+    # Time signatures that mean "unknown" in this corpus, and what to read instead, e.g. {"1/4": "4/4"}.
     metre_aliases: dict[str, str] = field(default_factory=dict)
     # General MIDI program by track name, for corpora that write every part as a piano, e.g. {"MELODY": 73}.
     program_by_track: dict[str, int] = bounded({}, 0, 127)
     # Fraction of the pieces whose notes are shifted onto the grid, if they lie on one (`midi.align`).
     align: float = bounded(0.0, 0, 1)
-    # Fraction of these that get a bass and drums by rule, if in 4/4 and without either (`midi.rhythm_section`).
+    # Fraction of these pieces that get a bass and drums by rule, if in 4/4 and without either (`midi.rhythm_section`).
     rhythm_section: float = bounded(0.0, 0, 1)
 
 
 @dataclass
 class MemberConfig(ReadingConfig):
-    """One corpus of several that are prepared together; its name is that of its manifest."""
+    """One of several corpora that are prepared together; its name is that of its manifest."""
 
     prefix: ClassVar[str] = "corpus.members."
 
-    # Its folder, relative to `corpus.path`.
+    # Folder of the corpus, relative to `corpus.path`.
     folder: str = location("???")
-    # groups: split by the groups that `corpus.groups` lists; own: as when it is prepared alone.
+    # groups: split by the groups in the table `corpus.groups`; own: as when the corpus is prepared alone.
     split: str = one_of("groups", MEMBER_SPLITS)
     # Join the short drum grooves of a session to longer pieces; for files named as in the Groove MIDI Dataset.
     join_grooves: bool = False
@@ -135,10 +135,10 @@ class MixtureConfig(Checked):
 
     prefix: ClassVar[str] = "mixture."
 
-    # A corpus gets a share of the training tokens in proportion to weight * tokens ** power. 1: as many as it has;
-    # 0: the weights alone decide.
+    # A corpus gets a share of the training tokens in proportion to weight * tokens ** power. 1: in proportion to its
+    # size; 0: by its weight alone.
     power: float = bounded(0.5, 0, 1)
-    # By name of the corpus; 1 for those that are not named, 0 leaves one out.
+    # By name of the corpus; the default is 1, and 0 leaves a corpus out.
     weights: dict[str, float] = bounded({}, 0, 1_000_000)
 
 
@@ -148,9 +148,9 @@ class TrainMixtureConfig(Checked):
 
     prefix: ClassVar[str] = "mixture."
 
-    # null: as the store says.
+    # null: as in the store.
     power: float | None = bounded(None, 0, 1)
-    # By name of the corpus, in place of those of the store.
+    # By name of the corpus; replace the weights of the store.
     weights: dict[str, float] = bounded({}, 0, 1_000_000)
 
 
@@ -161,29 +161,29 @@ class CorpusConfig(ReadingConfig):
     name: str = "folder"
     # midi; or a file of integers at `path`: tokens (as they are) or chorales (frames of four pitches).
     kind: str = one_of("midi", CORPUS_KINDS)
-    # Folder of MIDI files, searched recursively; null: download what the manifest names.
+    # Folder of MIDI files, searched recursively; null: download the corpus that the manifest describes.
     path: str | None = location("???")
-    # A manifest under datasets/manifests, by name, or a YAML file like those: where the corpus is to be had, and which
-    # files are one composition. null: each file is a composition of its own.
+    # A manifest under datasets/manifests, by name, or a YAML file like those: where to get the corpus, and which files
+    # belong to one composition. null: each file is a composition of its own.
     manifest: str | None = location(None)
-    # Another address of the archive that the manifest names; it is checked against the same sha256.
+    # Another address of the archive in the manifest; the download is checked against the same sha256.
     url: str | None = location(None)
     validation_fraction: float = bounded(0.05, 0, 1)
     test_fraction: float = bounded(0.05, 0, 1)
     # Several corpora in one store, by name, the most trusted first: of near-duplicates in two of them, the first
     # keeps its piece. Empty: one corpus.
     members: dict[str, MemberConfig] = field(default_factory=dict)
-    # Names of members that are left out.
+    # Names of members to leave out.
     without: list[str] = field(default_factory=list)
     mixture: MixtureConfig = field(default_factory=MixtureConfig)
     # A table (CSV with corpus, file and group_id) of files that must be in one split: by name, from datasets/manifests,
     # or a file relative to `path`. A file that it does not list is a group of its own.
     groups: str | None = location(None)
-    # Of integers: the value that fills sequences up to one length; null: NaN alone does.
+    # For integers: the value that pads sequences to a common length; null: only NaN does.
     padding: int | None = bounded(None, -(2**31), 2**31)
 
     def check(self) -> None:
-        """Raise `UserError` for settings that cannot be."""
+        """Raise `UserError` for settings that are invalid or contradict each other."""
         super().check()
         require(
             self.validation_fraction + self.test_fraction < 1,
@@ -212,7 +212,7 @@ class QualityConfig(Checked):
     max_bpm: float = bounded(480.0, 0, 10_000)
 
     def check(self) -> None:
-        """Raise `UserError` for settings that cannot be."""
+        """Raise `UserError` for settings that are invalid or contradict each other."""
         super().check()
         require(
             self.min_bpm < self.max_bpm,
@@ -229,8 +229,8 @@ class PrepareConfig(Checked):
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)
-    # Near-duplicates: pieces with the same notes, also transposed or at another tempo. drop: no two of them are in
-    # different splits; report: they are only reported; off: they are not searched for.
+    # Near-duplicates are pieces with nearly the same notes, also transposed or at another tempo. drop: leave out pieces
+    # so that no two are in different splits; report: only list them; off: do not search for them.
     near_duplicates: str = one_of("drop", NEAR_DUPLICATES)
     # Share of melodic 6-grams in common (Jaccard) from which two pieces are near-duplicates.
     near_duplicate_similarity: float = bounded(0.5, 0.3, 1)
@@ -240,7 +240,7 @@ class PrepareConfig(Checked):
     workers: int = bounded(0, 0, MAX_PROCESSES, hint="0 means one per core")
     # A file that takes longer is skipped, with the reason logged.
     seconds_per_file: float = bounded(60.0, 0, 1_000_000, above=True)
-    # Archives of corpora are downloaded to, and unpacked in, this folder.
+    # Folder to which archives of corpora are downloaded and unpacked.
     downloads: str = location("datasets/downloads")
 
 
@@ -264,18 +264,19 @@ class ModelConfig(Checked):
     # Rounds in training; evaluation may use up to max_rounds.
     num_rounds: int = bounded(2, 1, 64)
     max_rounds: int = bounded(8, 1, 64)
-    # Keys of LSH attention bring the value of the token after them; false: their own, as in the paper.
+    # Pair keys of LSH attention with the value of the token after them; false: with their own, as in the paper.
     successor_values: bool = True
     # Rows and columns of the axial position table; their product is the longest sequence.
     axial_shape: list[int] = bounded([1024, 1024], 1, MAX_LENGTH, size=(2, 2))
     dropout: float = bounded(0.0, 0, 1, below=True)
     # Tokens per chunk of the feed-forward and of the loss (exact; bounds memory); 0: 4096, or 16384 on a GPU.
     chunk: int = bounded(0, 0, MAX_LENGTH, hint="0 leaves it to the program")
-    # Compute activations again in backward instead of keeping them: memory flat in depth, a step about 1/4 slower.
+    # Recompute activations in backward instead of keeping them: memory does not grow with depth, a step is about 1/4
+    # slower.
     recompute: bool = True
 
     def check(self) -> None:
-        """Raise `UserError` for a shape that cannot be."""
+        """Raise `UserError` for an invalid shape."""
         super().check()
         for kind in self.attention:
             require(kind in ATTENTION_KINDS, f"model.attention ({kind!r}) must be one of {', '.join(ATTENTION_KINDS)}")
@@ -306,18 +307,18 @@ class OptimizerConfig(Checked):
 
     prefix: ClassVar[str] = "optimizer."
 
-    # muon: Muon for the matrices of the layers, AdamW for all else; adamw: AdamW for everything.
+    # muon: Muon for the matrices of the layers, AdamW for other parameters; adamw: AdamW for all.
     kind: str = one_of("muon", OPTIMIZERS)
     learning_rate: float = bounded(2e-3, 0, 10, above=True)
     weight_decay: float = bounded(0.1, 0, 10)
-    # Muon's.
+    # Of Muon.
     momentum: float = bounded(0.95, 0, 1, below=True)
-    # AdamW's.
+    # Of AdamW.
     beta1: float = bounded(0.9, 0, 1, below=True)
     beta2: float = bounded(0.98, 0, 1, below=True)
     warmup_steps: int = bounded(100, 0, MANY)
-    # The last steps, in which the rate falls linearly after it was constant: the length of a run can stay open, since
-    # any checkpoint can be cooled down in that many further steps. null: a cosine over all steps.
+    # Number of last steps in which the rate falls linearly; before, it is constant. The length of a run can stay open,
+    # because any checkpoint can be cooled down in that many further steps. null: a cosine over all steps.
     cooldown_steps: int | None = bounded(None, 0, MANY)
     final_fraction: float = bounded(0.1, 0, 1)
     clip_norm: float = bounded(1.0, 0, 1_000_000, hint="0 means off")
@@ -325,7 +326,7 @@ class OptimizerConfig(Checked):
 
 @dataclass
 class AugmentConfig(Checked):
-    """Piece-level changes, drawn anew for each piece and epoch from the seed; training split only."""
+    """Changes of whole pieces, drawn from the seed for each piece and epoch; training split only."""
 
     prefix: ClassVar[str] = "augment."
 
@@ -337,20 +338,20 @@ class AugmentConfig(Checked):
     programs: float = bounded(0.0, 0, 1)
     # Probability that all instruments of a piece become one (drums stay drums; REMI, TSD and Parts).
     one_program: float = bounded(0.0, 0, 1)
-    # Probability that some bars, or an instrument of some bars, are written at the end, after what follows them (REMI
-    # and Parts): the model learns to compose them with both sides in view (docs/decisions/005).
+    # Probability that some bars, or one instrument in them, are moved to the end, after the bars that follow them (REMI
+    # and Parts): the model learns to compose bars with both sides in view (docs/decisions/005).
     infill: float = bounded(0.0, 0, 1)
-    # Probability that a piece without such a hole is divided into sections: with REMI each for some of the instruments,
-    # which are named in front of it, so that the model learns to bring in what is asked for (docs/decisions/008);
-    # with Parts each with directions (who plays, how densely, how high ...).
+    # Probability that a piece without such a hole is divided into sections. With REMI, each has only some instruments,
+    # which are named before it, so that the model learns to bring in named instruments (docs/decisions/008); with
+    # Parts, each has directions (which parts play, how densely, how high ...).
     named: float = bounded(0.0, 0, 1)
-    # Probability that the chords of a piece are left out, so that the model learns to do without (Parts only).
+    # Probability that the chords of a piece are left out, so that the model learns to compose without (Parts only).
     without_chords: float = bounded(0.2, 0, 1)
     # Start the positions of a row anywhere in the axial table, so that all of it is trained.
     position_offset: bool = False
 
     def check(self) -> None:
-        """Raise `UserError` for settings that cannot be."""
+        """Raise `UserError` for settings that are invalid or contradict each other."""
         super().check()
         require(
             self.programs + self.one_program <= 1,
@@ -361,12 +362,12 @@ class AugmentConfig(Checked):
 
 @dataclass
 class TrainerConfig(Checked):
-    """Length, device and intervals of a training. Passed to Lightning by `music_reformer.training`."""
+    """Length, device and intervals of a training run. Passed to Lightning by `music_reformer.training`."""
 
     prefix: ClassVar[str] = "trainer."
 
     max_steps: int = bounded(1000, 1, MANY)
-    # Tokens in a row, and rows in a batch (of one process).
+    # Tokens per row, and rows per batch (of one process).
     row_tokens: int = bounded(4096, 2, MAX_LENGTH)
     rows_per_batch: int = bounded(2, 1, 65_536)
     accumulate: int = bounded(1, 1, 65_536)
@@ -374,7 +375,7 @@ class TrainerConfig(Checked):
     devices: int = bounded(1, 1, MAX_PROCESSES)
     num_nodes: int = bounded(1, 1, MAX_PROCESSES)
     strategy: str = "auto"
-    # 32-true or bf16-mixed; auto is bf16-mixed where GPU or CPU have instructions for it, else 32-true.
+    # 32-true or bf16-mixed; auto: bf16-mixed if the GPU or CPU has instructions for it, else 32-true.
     precision: str = one_of("auto", PRECISIONS)
     validate_every: int = bounded(200, 1, MANY)
     # Rows of the validation split that each validation scores; 0: all.
@@ -382,12 +383,12 @@ class TrainerConfig(Checked):
     checkpoint_every: int = bounded(200, 1, MANY)
     log_every: int = bounded(10, 1, MANY)
     loader_workers: int = bounded(0, 0, MAX_PROCESSES)
-    # Stop by the clock (hours since this start) with a checkpoint; null: never.
+    # Stop, with a checkpoint, this many hours after the start; null: never.
     max_hours: float | None = bounded(None, 0, 1_000_000, above=True)
     # Stop after this many validations in a row without improvement; 0: never.
     patience: int = bounded(0, 0, MANY, hint="0 means off")
-    # Tokens of a row from these optimizer steps on, such as {0: 2048, 3000: 8192}; a batch of shorter rows
-    # has more of them. empty: row_tokens throughout.
+    # Tokens per row from each of these optimizer steps on, such as {0: 2048, 3000: 8192}; batches of shorter rows have
+    # more rows. Empty: row_tokens throughout.
     curriculum: dict[int, int] = bounded({}, 2, MAX_LENGTH, keys=(0, MANY))
     # Validate and export the average of the weights over about 1 / (1 - ema) steps, such as 0.999; 0: the last weights.
     ema: float = bounded(0.0, 0, 1, below=True)
@@ -395,7 +396,7 @@ class TrainerConfig(Checked):
     threads: int = bounded(0, 0, MAX_PROCESSES, hint="0 leaves it to torch")
 
     def check(self) -> None:
-        """Raise `UserError` for settings that cannot be."""
+        """Raise `UserError` for settings that are invalid or contradict each other."""
         super().check()
         require(
             self.strategy == "fsdp" or not self.strategy.startswith(("fsdp", "deepspeed")),
@@ -413,16 +414,16 @@ class TrainConfig(Checked):
     """`music-reformer train`: a token store to checkpoints and `weights/` (safetensors)."""
 
     data: str = location("???")
-    # Logs, checkpoints and the final weights land here; a run found here is resumed.
+    # Folder of logs, checkpoints and weights; a run found here is resumed.
     output: str = location("runs/train")
     seed: int = bounded(1, 0, MAX_SEED)
-    # Start from these weights (a folder or checkpoint) instead of from noise; null: from noise.
+    # Weights to start from (a folder or checkpoint); null: random weights.
     initial: str | None = location(None)
     # What learns. all; last: the last `last_layers` layers; lora: changes of rank `lora_rank` of the layers' matrices.
     trainable: str = one_of("all", TRAINABLE)
     last_layers: int = bounded(2, 1, 512)
     lora_rank: int = bounded(8, 1, 32_768)
-    # How often each corpus of the store is trained on, if it holds several.
+    # How often to train on each corpus of the store, if it holds several.
     mixture: TrainMixtureConfig = field(default_factory=TrainMixtureConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -430,7 +431,7 @@ class TrainConfig(Checked):
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
     def check(self) -> None:
-        """Raise `UserError` for settings that cannot be."""
+        """Raise `UserError` for settings that are invalid or contradict each other."""
         super().check()
         require(
             self.trainer.row_tokens <= self.model.max_length,
@@ -448,7 +449,7 @@ class FinetuneConfig(Checked):
     output: str = location("???")
     # Folder of weights or a training checkpoint to start from; "pretrained": the weights shipped with the package.
     checkpoint: str = location("pretrained")
-    # Fraction of the files that is held out, to measure the loss before and after.
+    # Fraction of the files to hold out, for measuring the loss before and after.
     held_out: float = bounded(0.2, 0, 1, above=True, below=True)
     steps: int = bounded(200, 1, MANY)
     # Peak learning rate; null: 2e-4 for all, 4e-4 for last, 2e-3 for lora.
@@ -469,34 +470,34 @@ class FinetuneConfig(Checked):
 class EvaluateConfig(Checked):
     """`music-reformer evaluate`: exact likelihood of whole pieces; generated music against human music."""
 
-    # Folder of weights or a training checkpoint; null: no likelihood, only the statistics of `generated`.
+    # Folder of weights or a training checkpoint; null: no likelihood, only statistics of `generated`.
     checkpoint: str | None = location("???")
     data: str = location("???")
     split: str = one_of("validation", SPLITS)
     # Hash rounds; 0: as trained.
     rounds: int = bounded(0, 0, 64, hint="0 means as trained")
-    # Pieces that are scored; 0: all of the split.
+    # Number of pieces to score; 0: all of the split.
     max_pieces: int = bounded(0, 0, MANY, hint="0 means all")
-    # Contexts (tokens, even) for which the likelihood is also given as if the model could see no more than that, and
-    # how many pieces are scored so (0: none). A context costs twice what the exact likelihood of those pieces does.
+    # Lengths of context (tokens, even) to which the model's view is limited for further likelihoods, and the number of
+    # pieces scored in this way (0: none). Each costs twice as much as the exact likelihood of those pieces.
     contexts: list[int] = bounded([64, 256, 1024, 4096], 2, MAX_LENGTH)
     context_pieces: int = bounded(8, 0, MANY, hint="0 means none")
     # Order of an interpolated n-gram, fitted on the training split and scored on the same pieces: a baseline. 0: none.
     ngram: int = bounded(0, 0, 64, hint="0 means none")
-    # The n-gram counts each training piece transposed to so many keys (odd), as a model trained with transposition.
+    # Number of keys (odd) to which training pieces are transposed for the n-gram, as for a model trained so.
     ngram_keys: int = bounded(1, 1, 127)
     # Folder of MIDI files to compare with the split, such as the output of `music-reformer generate`; null: none.
     generated: str | None = location(None)
-    # Pieces of the split, and of the training set, that they are compared with.
+    # Number of pieces of the split, and of the training set, to compare with.
     human_pieces: int = bounded(100, 2, MANY)
-    # Seconds of each piece that are compared, at most.
+    # Longest part of a piece to compare, in seconds.
     excerpt_seconds: float = bounded(120.0, 1, 1_000_000)
     # A folder for report.html and figures.json; or a name that ends in .json; null: figures are only printed.
     output: str | None = location(None)
     device: str = "auto"
 
     def check(self) -> None:
-        """Raise `UserError` for settings that cannot be."""
+        """Raise `UserError` for settings that are invalid or contradict each other."""
         super().check()
         require(
             self.ngram_keys % 2 == 1,
@@ -512,10 +513,10 @@ class EvaluateConfig(Checked):
 
 @dataclass
 class PassagesConfig(Checked):
-    """`music-reformer passages`: an index of the passages of a training set, to go with the weights."""
+    """`music-reformer passages`: an index of the passages of a training set, stored with the weights."""
 
     data: str = location("???")
-    # Folder of the weights that were trained on it.
+    # Folder of the weights trained on it.
     output: str = location("???")
 
 
@@ -532,11 +533,11 @@ class SamplingConfig(Checked):
     # Logits of pitches heard in the last `repetition_window` notes are divided (or multiplied, if negative) by this.
     repetition_penalty: float = bounded(1.0, 0, 100, above=True)
     repetition_window: int = bounded(16, 0, 10_000)
-    # How often the same bar, or two or four bars, may come in a row, or as often as in the prompt; 0: no limit.
+    # How often the same bar, or two or four bars, may be repeated in a row, or as often as in the prompt; 0: no limit.
     most_repeats: int = bounded(2, 0, 10_000, hint="0 means off")
     # Notes that one instrument may begin at once, or as many as it does in the prompt; 0: any number.
     most_at_once: int = bounded(10, 0, 128, hint="0 means off")
-    # How firmly a continuation holds to the players of the piece, their pitches and its pitch classes; 0: not at all.
+    # How strongly a continuation keeps the piece's instruments, their registers and its pitch classes; 0: not at all.
     hold: float = bounded(1.0, 0, 10)
 
 
@@ -544,7 +545,7 @@ class SamplingConfig(Checked):
 class AppConfig(Checked):
     """`music-reformer app`: the page, served until Ctrl+C or SIGTERM."""
 
-    # Address to listen on; 0.0.0.0 lets anyone in who can reach this machine.
+    # Address to listen on; 0.0.0.0 accepts anyone who can reach this machine.
     host: str = location("127.0.0.1")
     # null: the first free one from 7860.
     port: int | None = bounded(None, 1, 65_535)
@@ -557,12 +558,12 @@ class AppConfig(Checked):
     # Folder of weights or a training checkpoint; "pretrained": the weights shipped with the package.
     checkpoint: str = location("pretrained")
     device: str = "auto"
-    # Visitors that are composed for at the same time.
+    # Number of visitors to compose for at the same time.
     at_once: int = bounded(0, 0, 64, hint="0 means one for each core, four at most")
-    # Open the page in a browser where there is a screen.
+    # Open the page in a browser, if there is a screen.
     open_browser: bool = True
 
 
 def to_plain(config: Any) -> dict[str, Any]:
-    """The dataclass as plain containers, fit for JSON and for weights-only checkpoints."""
+    """The dataclass as plain containers, for JSON and weights-only checkpoints."""
     return asdict(config)

@@ -6,8 +6,8 @@
         kind: str = one_of("muon", OPTIMIZERS)
         learning_rate: float = bounded(2e-3, 0, 10, above=True)
 
-An instance that breaks a rule cannot be made: `UserError` names the setting, its value and what it may be. The checks
-hold for what a user typed and for what a stranger's `config.json` holds alike.
+Creating an instance that breaks a rule raises a `UserError`, which names the setting, its value and what is allowed.
+The checks apply equally to a user's typing and to an untrusted `config.json`.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ def require(condition: bool, message: str) -> None:
 
 @dataclass(frozen=True)
 class Bounds:
-    """Where a number may lie.
+    """The allowed range of a number.
 
     Attributes:
         low, high: the range, both ends included.
-        above, below: `low` (`high`) itself is not included.
+        above, below: whether `low` (`high`) itself is excluded.
         hint: what a special value means, such as "0 is off".
         keys: bounds of the keys, for a mapping.
         size: least and greatest number of entries, for a list or a mapping.
@@ -66,12 +66,12 @@ class Bounds:
 
 
 def bounded(default: Any, low: float, high: float, **more: Any) -> Any:
-    """A field of numbers between `low` and `high`; `more` as in `Bounds`. A list or mapping may be the default."""
+    """A field of one or several numbers between `low` and `high`, by the type of `default`; `more` as in `Bounds`."""
     return _field(default, bounds=Bounds(low, high, **more))
 
 
 def one_of(default: str, choices: Sequence[str]) -> Any:
-    """A field that is one of some words."""
+    """A field that is one of `choices`."""
     return _field(default, choices=tuple(choices))
 
 
@@ -81,7 +81,7 @@ def location(default: str | None) -> Any:
 
 
 def free_text(default: str | None) -> Any:
-    """A field with a grammar of its own, which the command line takes as it is typed."""
+    """A field with a grammar of its own, which the command line takes literally."""
     return _field(default, free_text=True)
 
 
@@ -92,7 +92,7 @@ def _field(default: Any, **metadata: Any) -> Any:
 
 
 class Checked:
-    """Base of all settings. `prefix` is what their names begin with on the command line."""
+    """Base class of all settings. `prefix` precedes their names on the command line."""
 
     prefix: ClassVar[str] = ""
 
@@ -100,10 +100,10 @@ class Checked:
         self.check()
 
     def check(self) -> None:
-        """Raise `UserError` where a field breaks its rule.
+        """Raise `UserError` if a field breaks its rule.
 
-        Called when an instance is made, and again by those who use one that may have been changed since. A subclass
-        adds what concerns several fields.
+        Called on construction, and again by users of an instance that may have been changed since. Subclasses add rules
+        that involve several fields.
         """
         assert is_dataclass(self)
         hints = type_hints(type(self))
@@ -119,7 +119,7 @@ def type_hints(schema: Hashable) -> dict[str, Any]:
 
 
 def without_none(hint: Any) -> Any:
-    """`X` of `X | None`; any other type as it is."""
+    """`X` for `X | None`; any other type unchanged."""
     if get_origin(hint) in (Union, types.UnionType):
         (hint,) = (kind for kind in get_args(hint) if kind is not type(None))
     return hint
@@ -139,7 +139,7 @@ def _check(name: str, value: Any, hint: Any, metadata: Mapping[str, Any]) -> Non
 
 
 def _check_type(name: str, value: Any, hint: Any) -> None:
-    if hint is Any:  # checked by whoever reads it
+    if hint is Any:  # checked where it is used
         return
     origin = get_origin(hint)
     if origin is list:
@@ -190,7 +190,7 @@ def _plain(number: float) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value as a message repeats it, however long it is."""
+    """A value for a message, shortened if it is long."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 10**SHOWN:
         return "a number of more than 60 digits"
     text = f"{value:g}" if isinstance(value, float) else repr(value)

@@ -1,8 +1,8 @@
-"""How often the pieces of each corpus of a store are trained on, so that no corpus drowns the others.
+"""How often the pieces of each corpus of a store are trained on, so that no corpus dominates the others.
 
-A corpus of T training tokens gets a share of all training tokens in proportion to weight * T ** power. With power 1 the
-shares are those of the store, with power 0 the weights alone decide; between them, pieces of small corpora come more
-often than those of large ones.
+A corpus of T training tokens gets a share of all training tokens in proportion to weight * T ** power. With power 1,
+shares follow the sizes of the corpora; with power 0, only the weights count; between them, pieces of small corpora are
+visited more often than those of large ones.
 
 Shapes: P pieces, C corpora.
 """
@@ -24,11 +24,11 @@ _PASS = 3
 
 @dataclass(frozen=True)
 class Visits:
-    """The pieces of an epoch, each as often as its turn comes.
+    """The visits of an epoch to pieces.
 
     Attributes:
-        pieces: index into the list of pieces, int64.
-        passes: how often the piece's corpus was gone through before, int64: no two visits of a piece share this number.
+        pieces: index of each visited piece in the list of pieces, int64.
+        passes: number of earlier passes over the piece's corpus, int64; different for any two visits to a piece.
     """
 
     pieces: NDArray[np.int64]
@@ -48,7 +48,7 @@ class Mixture:
     """Rates at which corpora are visited.
 
     Attributes:
-        names: of the corpora, [C].
+        names: names of the corpora, [C].
         corpus_P: index of each piece's corpus.
         shares_C: share of each corpus in all training tokens.
         rate_C: mean number of visits of a piece in an epoch; an epoch has as many tokens as all pieces together.
@@ -86,7 +86,7 @@ class Mixture:
     def visits(self, epoch: int, *, seed: int) -> Visits:
         """The visits of an epoch, a function of the arguments alone.
 
-        Each corpus is gone through again and again, every time in another order; an epoch goes on where the one before
+        Each corpus is passed over repeatedly, every time in another order, and an epoch continues where the one before
         stopped. So all pieces of a corpus are visited equally often.
         """
         pieces, passes = [], []
@@ -103,11 +103,11 @@ class Mixture:
 
 
 def mixture_config(of_store: Mapping[str, Any], asked: TrainMixtureConfig) -> MixtureConfig:
-    """The mixture to train with: that of the store, except for what is asked for.
+    """The mixture to train with: that of the store, with the requested changes.
 
     Args:
         of_store: "mixture" of `store.json`; empty for a store without one.
-        asked: of the training.
+        asked: changes in the settings of the training run.
     """
     stored = MixtureConfig(**of_store)
     power = stored.power if asked.power is None else asked.power

@@ -3,7 +3,7 @@
 Shapes: B rows, L tokens of a row.
 
 Batch number n is computed from n alone, so a killed run resumes with exactly the batch it would have had, with any
-number of loader workers. What the classes remember only saves time.
+number of loader workers. State kept by the classes only saves time.
 """
 
 from __future__ import annotations
@@ -26,12 +26,11 @@ from music_reformer.data.mixture import Mixture, Visits, every_piece
 from music_reformer.midi.vocabulary import PAD, Vocabulary
 from music_reformer.model.loss import IGNORED
 
-# Rows that packing keeps open: more leave less padding, and cost more time per piece.
+# Number of rows that packing keeps open: more leave less padding but cost more time per piece.
 OPEN_ROWS = 20_000
 # A long piece is cut to fill a row only if at least this part (1 / SMALLEST_FILL) of the row is free.
 SMALLEST_FILL = 32
-# Each loader worker makes only some of the batches; with a margin of 1.2, all know the lengths of the next epoch in
-# time.
+# Each loader worker makes only some of the batches; with a margin of 1.2, all know the next epoch's lengths in time.
 LOOK_AHEAD = 1.2
 
 # One number per purpose separates the random streams of one (seed, epoch).
@@ -143,8 +142,8 @@ def padding_share(rows: Sequence[Sequence[Span]], *, row_tokens: int) -> float:
 class TrainingBatches:
     """The endless sequence of training batches of one process: `batches[n]` is a function of n alone.
 
-    An epoch visits every piece once, with its own random augmentation; with a mixture of corpora, some pieces several
-    times and others not in every epoch. Each epoch packs its rows anew and in another order, so that pieces longer than
+    An epoch visits every piece once, with its own random augmentation; with a mixture of corpora, it visits some pieces
+    several times and others not at all. Each epoch packs its rows anew and in another order, so that pieces longer than
     a row are cut at different places. Rows are shuffled; those that do not fill the last batch are left out (different
     ones in each epoch). Process r of w takes every w-th row, starting at row r, so that w processes together see what
     one process with w times as many rows per batch sees.
@@ -212,7 +211,7 @@ class TrainingBatches:
         """The pieces of an epoch; the spans of `plan` count these."""
         if epoch not in self._visits:
             mixed = self.mixture and self.mixture.visits(epoch, seed=self.seed)
-            # The epoch before is still in use while this one is looked ahead to.
+            # The epoch before is still in use during the look-ahead to this one.
             kept = {number: visits for number, visits in self._visits.items() if abs(number - epoch) == 1}
             self._visits = {**kept, epoch: mixed or every_piece(len(self.pieces), epoch)}
         return self._visits[epoch]
@@ -378,7 +377,7 @@ class ValidationBatches:
 
 
 def _shared_out(available: Sequence[int], most: int) -> list[int]:
-    """How many of each kind to take, `most` of all (0: all) and as evenly as they last."""
+    """How many of each kind to take: `most` in total (0: all), as evenly as possible."""
     taken = [0] * len(available)
     for place in range(max(available)):
         for kind, count in enumerate(available):

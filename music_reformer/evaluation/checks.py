@@ -1,7 +1,7 @@
 """Nine checks of a continuation against the 16 bars before it: does it stay the same piece?
 
-They are strict proxies, not ears: 63 % of what composers themselves wrote next passes all nine. Each check compares the
-new bars with the bars before the cut, so that no style is preferred.
+The checks are strict proxies for listening: of composers' own continuations, 63 % pass all nine. Each check compares
+the new bars with the bars before the cut, so that no style is preferred.
 
 Shapes: N notes, S positions in a bar.
 """
@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from music_reformer.midi.score import bar_starts, note_columns
 
 BARS_BEFORE = 16
-POSITIONS = 48  # onset positions told apart in a bar
+POSITIONS = 48  # positions of onsets in a bar
 DRUMS = -1
 
-# What fails, at which distance from the bars before the cut.
+# Thresholds at which the checks fail, relative to the bars before the cut.
 IN_KEY, IN_KEY_RELATIVE = 0.85, 0.9
 PITCH_CLASS_CORRELATION = 0.5
 DENSITY = (0.5, 1.8)
@@ -88,10 +88,9 @@ def failed_checks(score: symusic.Score, cut_bar: int, num_bars: int) -> list[str
 
 
 def distances(score: symusic.Score, cut_bar: int, num_bars: int) -> dict[str, float]:
-    """How far bars `cut_bar` to `cut_bar + num_bars` are from the 16 bars before them, by check: beyond 1 it is failed.
+    """Distances of bars `cut_bar` to `cut_bar + num_bars` from the 16 bars before them, by check; above 1, it fails.
 
-    Checks of pitch are left out where either side has drums alone. A piece without notes before the cut cannot be
-    judged.
+    Checks of pitch are left out if either side has only drums. A piece without notes before the cut cannot be judged.
 
     Args:
         score: the whole piece in ticks, new bars included.
@@ -133,7 +132,7 @@ def _distances_of_pitch(before: Bars, after: Bars) -> dict[str, float]:
 
 
 def _ratio_distance(ratio: float) -> float:
-    """0 where densities are alike, 1 at either limit."""
+    """0 for equal densities, 1 at either limit."""
     return float(np.log(max(ratio, 1e-9)) / np.log(DENSITY[1] if ratio > 1 else DENSITY[0]))
 
 
@@ -148,7 +147,7 @@ def key_scale(pitch_classes: NDArray[np.float64]) -> tuple[int, ...]:
 
 
 def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """Pearson's; 1 where both are flat (nothing tells them apart), 0 where one is."""
+    """Pearson's correlation; 1 if both are constant (and so equal in shape), 0 if only one is."""
     one, other = one - one.mean(), other - other.mean()
     norms = float(np.linalg.norm(one)), float(np.linalg.norm(other))
     if min(norms) < 1e-12:
@@ -192,7 +191,7 @@ def contents_by_bar(bars: Bars) -> list[frozenset[tuple[int, ...]]]:
 
 
 def _most_in_a_row(bars: Bars) -> int:
-    """How often the same bar comes in a row at the most; bars without notes do not count."""
+    """Largest number of equal bars in a row; bars without notes do not count."""
     contents = contents_by_bar(bars)
     most = run = 1
     for last, content in itertools.pairwise(contents):
@@ -215,7 +214,7 @@ def _instruments(bars: Bars) -> set[int]:
 
 
 def _polyphony(bars: Bars) -> float:
-    """Notes that sound at once, averaged over the time in which any does."""
+    """Mean number of notes that sound at once while any does."""
     times = np.concatenate([bars.onset, bars.end])
     changes = np.concatenate([np.ones(len(bars)), -np.ones(len(bars))])
     order = np.lexsort((changes, times))

@@ -1,4 +1,4 @@
-"""Finds what a piece shares with a training set, in musical terms: which piece, where, and how many notes."""
+"""Finds passages that a piece shares with a training set: the training piece, the places, and the number of notes."""
 
 from __future__ import annotations
 

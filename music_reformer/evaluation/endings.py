@@ -1,4 +1,4 @@
-"""Does a piece come to its end? Four faults of a last bar, drums aside."""
+"""Four faults of a piece's last bar, which keep it from sounding like an end; drums do not count."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from music_reformer.midi.beats import pitched_notes
 from music_reformer.midi.key import Key
 from music_reformer.midi.score import bar_starts
 
-SHORTEST = 0.25  # of the last bar, for which one of the last notes sounds at least
+SHORTEST = 0.25  # bars for which at least one of the last notes must sound
 
 
 def ending_faults(score: symusic.Score, last_bar: int, key: Key) -> list[str]:
-    """What keeps a bar from sounding like an end; nothing where it does.
+    """The faults of a last bar; empty if it sounds like an end.
 
-    "early": nothing begins in the bar. "late": the last note begins in its second half. "short": no note that sounds
-    then lasts a quarter of the bar from there. "tonic": the lowest of them is not the tonic.
+    "early": nothing begins in the bar. "late": the last note begins in its second half. "short": of the notes sounding
+    then, none lasts another quarter of the bar. "tonic": the lowest of these notes is not the tonic.
 
     Args:
         score: the whole piece in ticks.
-        last_bar: the bar in which it is to end, counted from 0.
-        key: in which it is to end.
+        last_bar: the bar in which the piece should end, counted from 0.
+        key: the key in which it should end.
     """
     notes, lines = pitched_notes(score), bar_starts(score)
     if last_bar + 1 >= len(lines) or not len(notes):

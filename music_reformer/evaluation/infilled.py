@@ -1,4 +1,4 @@
-"""How close recomposed bars are to the bars that stood there, by the measures that papers on infilling report.
+"""Similarity of recomposed bars to the original bars, by the measures that papers on infilling report.
 
 - *Pitch-class entropy difference* and *groove similarity*: entropy of a bar's pitch classes, and the share of positions
   at which two bars agree in having an onset or none (Wu and Yang, "The Jazz Transformer on the Front Line", ISMIR 2020;
@@ -8,8 +8,8 @@
 - *Content preservation*: mean cosine of chromas, averaged over two quarters (Lu and Su, "Transferring the Style of
   Homophonic Music", ISMIR 2018; with the step of Cífka et al., "Groove2Groove", IEEE/ACM TASLP 2020).
 
-A composer who wrote something else that is good scores low on all but the first: they measure likeness, not quality.
-`around` holds new bars against the bars around them, where the true bars themselves are the yardstick.
+Good music that differs from the original scores low on all but the first: they measure similarity, not quality.
+`around` compares new bars with the bars around them; the true bars serve as the reference.
 
 Shapes: B bars, F frames, S stretches.
 """
@@ -45,7 +45,7 @@ def against_true(new: Bars, true: Bars, *, quarters: float) -> dict[str, float]:
 
 
 def around(new: Bars, context: Bars) -> dict[str, float]:
-    """New bars against the bars around them: the difference of the mean entropies, and the mean groove similarity."""
+    """Compare new bars with the bars around them: difference of mean entropies, and mean groove similarity."""
     groove = onset_grid(new)[:, None] == onset_grid(context)[None]
     return {
         "entropy difference": float(abs(bar_entropies(new).mean() - bar_entropies(context).mean())),
@@ -54,7 +54,7 @@ def around(new: Bars, context: Bars) -> dict[str, float]:
 
 
 def bar_entropies(bars: Bars) -> NDArray[np.float64]:
-    """Entropy in bits of the pitch classes that begin in each bar, without drums, [B]; 0 where none does."""
+    """Entropy in bits of the pitch classes that begin in each bar, without drums, [B]; 0 for bars without notes."""
     pitched = bars.pitched
     counts = np.zeros((bars.num_bars, 12))
     np.add.at(counts, (pitched.onset.astype(int), pitched.pitch % 12), 1)
@@ -72,14 +72,14 @@ def onset_grid(bars: Bars) -> NDArray[np.bool_]:
 
 
 def onset_f1(new: Bars, true: Bars) -> float:
-    """F1 of notes, which agree in instrument, pitch and onset (a 48th of a bar); 1 where neither side has any."""
+    """F1 of notes that agree in instrument, pitch and onset (to a 48th of a bar); 1 if neither side has notes."""
     ours, theirs = _notes(new), _notes(true)
     total = ours.total() + theirs.total()
     return 2 * (ours & theirs).total() / total if total else 1.0
 
 
 def content_preservation(new: Bars, true: Bars, *, quarters: float) -> float:
-    """Mean cosine of the averaged chromas of both; a stretch in which one of the two is silent counts 0, both: not."""
+    """Mean cosine of the averaged chromas; a stretch counts 0 if one side is silent, and is skipped if both are."""
     ours, theirs = (_stretches(bars, quarters) for bars in (new, true))
     lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
     sounds = ours.any(axis=1) | theirs.any(axis=1)

@@ -1,7 +1,7 @@
-"""What is said of each of several variations: its rank, the reasons in words, and its longest passages heard before.
+"""Judges several variations of a piece: rank, reasons in words, and the longest passages that are not new.
 
-A passage counts as `originality.py` has it: notes in a row with the same intervals and the same time between them, in
-any key. It is looked for in all notes and in the top line; the longer one counts.
+A passage is a run of notes with the same intervals and the same time between them, in any key (`originality.py`).
+Passages are searched for in all notes and in the top line; the longer one counts.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from music_reformer.evaluation.reasons import reasons
 from music_reformer.midi.score import with_likely_metre
 from music_reformer.midi.vocabulary import is_selected
 
-MAX_NOTES = 50_000  # of a piece in which passages are looked for: those next to the new ones
+MAX_NOTES = 50_000  # of a piece, those nearest to the new ones, in which passages are searched for
 
 
 @dataclass(frozen=True)
 class NewMusic:
-    """Where new music is: from tick `cut` to before `end`, of some instruments and tracks (none: of all).
+    """The place of new music: from tick `cut` to before `end`, in some programs and tracks (empty: all).
 
-    `is_hole`: the piece goes on at `end`.
+    `is_hole`: whether the piece continues at `end`.
     """
 
     cut: int
@@ -41,14 +41,14 @@ class NewMusic:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What is said of a variation.
+    """The judgement on a variation.
 
     Attributes:
-        rank: 1 is the closest to the piece; None where there is no piece before the cut.
-        reasons: what it keeps of the piece and where it leaves it, in words.
-        longest_in_piece: notes of the longest passage that the piece has, too.
-        longest_in_training: notes of the longest passage of its top line that may stand in the training set; 0 where
-            none is as long as `KnownPassages` can tell; None without such an index.
+        rank: 1 for the one closest to the piece; None if there is no music before the cut.
+        reasons: in words, what it keeps of the piece and where it departs from it.
+        longest_in_piece: length in notes of the longest passage that the piece also has.
+        longest_in_training: length in notes of the longest passage of its top line that may occur in the training set;
+            0 if none is long enough for `KnownPassages` to detect; None without such an index.
     """
 
     rank: int | None
@@ -66,8 +66,8 @@ def judge(scores: Sequence[symusic.Score], span: NewMusic, passages: KnownPassag
 
     Args:
         scores: the same piece with other new music in each, in ticks.
-        span: where the new music is.
-        passages: those of the training set.
+        span: the place of the new music.
+        passages: index of the training set; None: not searched.
     """
     ends = {"cut_tick": span.cut, "end_tick": span.end}
     words = [reasons(score, **ends) for score in scores]
@@ -84,7 +84,7 @@ def judge(scores: Sequence[symusic.Score], span: NewMusic, passages: KnownPassag
 
 
 class _Heard:
-    """The passages of a piece before and after its new music, all notes and the top line."""
+    """An index of the music before and after the new music, over all notes and over the top line."""
 
     def __init__(self, parts: Sequence[Notes]) -> None:
         self._all = TrainingIndex([symbols(part, steps_per_beat=STEPS_PER_BEAT) for part in parts])
@@ -97,7 +97,7 @@ class _Heard:
 
 
 def _parts(score: symusic.Score, span: NewMusic) -> tuple[Notes, Notes, Notes]:
-    """The notes of those who play the new music: the new ones, those before them, those behind."""
+    """The notes of the tracks that play new music: the new notes, the notes before them, and the notes after them."""
     players = with_likely_metre(score)
     players.tracks = [
         track

@@ -1,9 +1,9 @@
-"""Which passages of a melody may stand in the training set: an index small enough to go with the weights.
+"""Detects passages of a melody that may occur in the training set, with an index small enough to ship with weights.
 
-`TrainingSet` finds copies exactly, and needs the store. This is a Bloom filter (Bloom, 1970) over the runs of `RUN`
-symbols (see `originality.py`) of the top lines of all training pieces. A run that stands there is always found; one
-that does not is found with a probability of some thousandths, so one alone does not count. Runs that follow each other
-make a passage. They may come from different pieces, so the length of a passage is an upper bound.
+`TrainingSet` finds copies exactly, but needs the store. This index is a Bloom filter (Bloom, 1970) over the runs of
+`RUN` symbols (see `originality.py`) in the top lines of all training pieces. A run that occurs there is always found;
+any other run is found with a probability of some thousandths, so a single run does not count. Successive runs form a
+passage. They may come from different pieces, so the length of a passage is an upper bound.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ RUN = 9  # symbols: ten notes
 SHORTEST = RUN + 2  # notes of the shortest passage that is found: two runs in a row
 BITS_PER_RUN, NUM_HASHES = 12, 8
 STEPS_PER_BEAT = 24
-# People's own continuations, for comparison: so many bars of so many pieces of the validation split.
+# For comparison, people's own continuations: numbers of bars, of pieces of the validation split, and fewest notes.
 YARDSTICK_BARS, YARDSTICK_PIECES, YARDSTICK_NOTES = 16, 300, 32
 
 Bits = NDArray[np.uint8]
@@ -43,7 +43,7 @@ class KnownPassages:
     """The index, in memory.
 
     Args:
-        bits: of the filter, eight in a byte.
+        bits: bits of the filter, eight per byte.
         about: "data" (name of the store), "notes" of the training set, and "people": median lengths of passages in
             people's own continuations, by "piece" and "training".
     """
@@ -65,7 +65,7 @@ class KnownPassages:
 
     @classmethod
     def load(cls, checkpoint: str | Path) -> KnownPassages | None:
-        """The index beside some weights; None if there is none. Raises `UserError` for a file that is not one."""
+        """Load the index beside some weights; None if there is none. Raises `UserError` if the file is not an index."""
         path = weights_folder(checkpoint) / FILE
         if not path.is_file():
             return None
@@ -81,7 +81,7 @@ class KnownPassages:
         write_atomically(path, packed.getvalue())
 
     def longest(self, line: Symbols) -> int:
-        """Notes of the longest passage of a top line that may stand in the training set; 0: none of `SHORTEST`."""
+        """Length in notes of a top line's longest passage that may occur in the training set; 0 if below `SHORTEST`."""
         best = row = 0
         for is_known in self._known(line):
             row = row + 1 if is_known else 0
@@ -89,7 +89,7 @@ class KnownPassages:
         return best + RUN if best >= 2 else 0
 
     def _known(self, line: Symbols) -> list[bool]:
-        """Whether each run of a line may stand in the training set."""
+        """Whether each run of a line may occur in the training set."""
         runs = _runs(line)
         known = np.ones(len(runs), dtype=bool)
         for number in range(NUM_HASHES):
@@ -99,7 +99,7 @@ class KnownPassages:
 
 
 def _read(path: Path) -> tuple[Bits, dict[str, Any]]:
-    """The bits and the facts of an index, from weights that may be a stranger's. Raises for a file that is not one."""
+    """Bits and metadata of an index, from weights that may be untrusted. Raises if the file is not an index."""
     with zipfile.ZipFile(path) as archive:  # `write` compresses nothing, so no more memory than the file is large
         if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
             raise ValueError("it is compressed")
@@ -153,7 +153,7 @@ def index_passages(config: PassagesConfig) -> Path:
 
 
 def line_of(notes: Notes) -> Symbols:
-    """The top line of some music, as passages are looked for in it."""
+    """The top line of some music, as symbols for searching."""
     return symbols(top_line(notes), steps_per_beat=STEPS_PER_BEAT)
 
 
@@ -169,7 +169,7 @@ def _people(store: TokenStore, passages: KnownPassages) -> dict[str, float]:
 
 
 def _lengths(store: TokenStore, piece: Piece, passages: KnownPassages) -> tuple[int, int] | None:
-    """Of the second half of a piece, `YARDSTICK_BARS` at most; None where there is too little."""
+    """Both lengths for the second half of a piece, at most `YARDSTICK_BARS`; None if there is too little music."""
     notes = piece_notes(store, piece)
     num_bars = int(notes.bar.max(initial=-1)) + 1
     before, new = notes.where(notes.bar < num_bars // 2), notes.where(notes.bar >= num_bars // 2)

@@ -1,8 +1,8 @@
-"""Which of several continuations stays closest to the piece: the order in which they are shown, or kept.
+"""Ranks continuations by how close they stay to the piece, for the order in which they are shown, or kept.
 
-By the nine checks of `checks.py`, whose distances are added up: a continuation that fails one is worse than one that
-comes near the limit of several. What the harness finds with this choice is reported separately (docs/benchmarks.md),
-because it measures by the same checks.
+Distances of the nine checks in `checks.py` are squared and added up: failing one check is worse than coming near the
+limit of several. Benchmarks report results with this choice separately (docs/benchmarks.md), because they measure by
+the same checks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import symusic
 from music_reformer.evaluation.checks import distances
 from music_reformer.midi.score import bar_starts, with_likely_metre
 
-FARTHEST = 3.0  # a distance beyond this is no worse
+FARTHEST = 3.0  # distances are clipped to this
 
 
 def cost(found: Mapping[str, float]) -> float:
@@ -26,7 +26,7 @@ def cost(found: Mapping[str, float]) -> float:
 def best(
     scores: Sequence[symusic.Score], most: int, *, cut_tick: int, end_tick: int
 ) -> list[tuple[int, symusic.Score]]:
-    """The scores that are kept, with their indices: all in order, or if there are more than `most`, the closest."""
+    """The scores to keep, with their indices: all in order or, if there are more than `most`, the closest."""
     order = list(range(len(scores)))
     if len(scores) > most:
         order = ranked(scores, cut_tick=cut_tick, end_tick=end_tick)[:most]
@@ -34,10 +34,10 @@ def best(
 
 
 def ranked(scores: Sequence[symusic.Score], *, cut_tick: int, end_tick: int) -> list[int]:
-    """Indices of the scores, the closest to the piece first; in their order where there is no piece before the cut.
+    """Indices of the scores, the closest to the piece first; in given order if there is no music before the cut.
 
     Args:
-        scores: the same piece with other new music in each, in ticks.
+        scores: the same piece with different new music in each, in ticks.
         cut_tick, end_tick: where the new music begins and ends.
     """
     costs = []

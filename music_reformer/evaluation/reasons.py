@@ -12,10 +12,11 @@ from music_reformer.evaluation.checks import BARS_BEFORE, DRUMS, Bars, distances
 from music_reformer.midi.instruments import instrument_name
 from music_reformer.midi.score import bar_starts, with_likely_metre
 
-CLOSE = 0.5  # up to this share of what would fail, something is kept
+CLOSE = 0.5  # a property counts as kept up to this distance; above 1, its check fails
 MOST_FAULTS = 3
 MOST_RESTS = 1
-# An instrument that played in so many of the bars before is missed where it rests.
+# Rests of an instrument are mentioned if it played in at least this share of the bars before, and rests in at most this
+# share of the new ones.
 ALWAYS, SELDOM = 0.75, 0.5
 KEPT = {"key": "the key", "rhythm": "the rhythm", "density": "the density", "register": "the register"}
 FAULTS = {
@@ -30,7 +31,7 @@ HIGHER, LOWER, BUSIER, SPARSER = "lies higher", "lies lower", "is busier", "is s
 
 
 def reasons(score: symusic.Score, *, cut_tick: int, end_tick: int) -> list[str]:
-    """What new bars keep of the piece, and where they leave it, in a few words each; none where nothing is before them.
+    """What new bars keep of the piece, and where they depart from it, in a few words each; empty without bars before.
 
     Args:
         score: the piece with new music, in ticks.
@@ -65,7 +66,7 @@ def _fault(name: str, before: Bars, after: Bars, cut_bar: int) -> str:
 
 
 def _rests(before: Bars, after: Bars, cut_bar: int) -> list[str]:
-    """Where instruments rest that played nearly always before, the shortest rest first."""
+    """Rests of instruments that nearly always played before, the shortest first."""
     found = []
     sounds = _bars_that_sound(after)
     for program in sorted(set(before.program.tolist())):
@@ -79,7 +80,7 @@ def _rests(before: Bars, after: Bars, cut_bar: int) -> list[str]:
 
 
 def _bars_that_sound(bars: Bars, program: int | None = None) -> NDArray[np.bool_]:
-    """Whether something sounds in each bar, or is played by a program."""
+    """Whether anything sounds in each bar or, with `program`, whether this program plays."""
     sounds = np.zeros(bars.num_bars, dtype=bool)
     for onset, end, player in zip(bars.onset, bars.end, bars.program, strict=True):
         if program in (None, player):

@@ -1,7 +1,7 @@
-"""Do the themes of a piece return in new bars? By patterns of five notes, in any part and at any pitch.
+"""Measures how far the themes of a piece return in new bars, by patterns of five notes in any part and at any pitch.
 
-A pattern is the steps and the times between five notes in a row of one part, of notes that begin together the highest.
-So a theme is found again in another key and by another instrument, but not at another speed.
+A pattern is the intervals and times between five successive notes of a part; of notes that begin together, only the
+highest counts. So a theme is recognised in another key and in another instrument, but not at another speed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from music_reformer.midi.score import bar_starts
 
 NOTES = 5
-PER_QUARTER = 12  # steps of the times between notes
+PER_QUARTER = 12  # resolution of the times between notes
 
 
 def returning_share(score: symusic.Score, cut_bar: int, num_bars: int) -> float | None:
@@ -25,7 +25,7 @@ def returning_share(score: symusic.Score, cut_bar: int, num_bars: int) -> float 
         num_bars: how many new bars.
 
     Returns:
-        None where either side has no pattern.
+        The share; None if either side has no patterns.
     """
     lines = bar_starts(score)
     cut = lines[min(cut_bar, len(lines) - 1)]

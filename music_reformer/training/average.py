@@ -1,4 +1,4 @@
-"""The average of the weights over the last steps, often better than the last weights and less noisy."""
+"""The average of the weights over the last steps, often better and less noisy than the last weights."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from music_reformer.training.sharded import placed_like, whole
 
 
 class WeightAverage(AfterStep):
-    """An exponential moving average of all weights that learn (Polyak and Juditsky 1992; "EMA").
+    """An exponential moving average of all trainable weights (Polyak and Juditsky 1992; "EMA").
 
-    The decay is smaller in the first steps, so that the initial weights do not stay in the average.
+    The decay is smaller in the first steps, so that the initial weights soon leave the average.
 
     Args:
         decay: fraction of the average kept at each step, below 1; 0: no average.
@@ -33,11 +33,11 @@ class WeightAverage(AfterStep):
         return dict(whole(self._average))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Continue from a checkpoint."""
         self._average = dict(state_dict)
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Begin with the weights as they are, or with the checkpoint's average."""
+        """Start from the current weights, or from the checkpoint's average."""
         assert isinstance(module, LanguageModule)
         if self.decay:
             self._average = {
@@ -57,7 +57,7 @@ class WeightAverage(AfterStep):
     @contextmanager
     @torch.no_grad()
     def applied(self, module: LanguageModule) -> Iterator[None]:
-        """Use the average as the weights of the model inside the block."""
+        """Within the block, use the average as the weights of the model."""
         own = {}
         for name, parameter in module.model.named_parameters():
             if name in self._average:

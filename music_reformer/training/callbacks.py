@@ -1,8 +1,8 @@
-"""Callbacks after each optimizer step: stop when asked, validate, log, save. In this order.
+"""Callbacks after each optimizer step, in this order: stop when asked, validate, log, save.
 
-Lightning's own validation loop, CSV logger and checkpoint callback are not used, because a run that was killed must
-go on exactly: there, a kill between a checkpoint and the validation of the same step loses that validation, and a
-resumed run begins a new CSV. Here a checkpoint is written last in its step, and records everything done until then.
+Lightning's own validation loop, CSV logger and checkpoint callback are not used, because a killed run must resume
+exactly. With them, a kill between a checkpoint and the validation of the same step loses that validation, and a resumed
+run begins a new CSV. Here, a checkpoint is written last in its step, and records everything done until then.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from music_reformer.training.sharded import gathered, whole
 
 
 class Stopper(AfterStep):
-    """Ends the run in good order on SIGTERM, on Ctrl-C, and by the clock; a second signal ends it at once.
+    """Ends the run cleanly on SIGTERM, on Ctrl-C, and after a time; a second signal ends it at once.
 
     `signal` is the signal that arrived, or None.
 
     Args:
-        max_hours: since this start; None: never.
+        max_hours: hours after this start at which to stop; None: never.
         progress: shows why the run ends.
     """
 
@@ -71,7 +71,7 @@ class Stopper(AfterStep):
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        """Tell the other processes to stop: the module sends it along with the sums of this step."""
+        """Tell the other processes to stop; the module sends this with the sums of the step."""
         assert isinstance(module, LanguageModule)
         if self.received is None and time.monotonic() - self._begin > self.seconds:
             self.received = "trainer.max_hours"
@@ -115,9 +115,9 @@ class Validator(AfterStep):
     """Computes the loss of the validation rows, every `every` steps and after the last.
 
     Args:
-        every: steps.
-        average: of the weights; this is what is validated.
-        progress: where to show it.
+        every: steps between validations.
+        average: the average of the weights, which is validated.
+        progress: shows the progress.
     """
 
     def __init__(self, *, every: int, average: WeightAverage, progress: ProgressLine) -> None:
@@ -131,7 +131,7 @@ class Validator(AfterStep):
         self._shares: dict[str, float] = {}
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Load the rows of this process, whose rank is known by now."""
+        """Load the rows of this process; only now is its rank known."""
         data = trainer.datamodule  # type: ignore[attr-defined]
         assert isinstance(data, RowDataModule)
         self.batches = data.validation_batches()
@@ -164,7 +164,7 @@ class Validator(AfterStep):
         losses = [CorpusLoss(name, total, targets, notes) for name, (total, targets, notes) in rows if targets]
         if len(batches.corpora) > 1:
             self.by_corpus = losses
-        # A corpus that is validated on but not trained on has no weight, unless none is trained on.
+        # Corpora without training data have weight 0, unless all of them lack it.
         weights = [self._shares.get(loss.corpus, 0.0) for loss in losses]
         if not sum(weights):
             weights = [loss.num_targets for loss in losses]
@@ -172,16 +172,16 @@ class Validator(AfterStep):
 
 
 class Journal(AfterStep):
-    """Writes the loss curves to metrics.csv and TensorBoard, and shows where the run stands.
+    """Writes the loss curves to metrics.csv and TensorBoard, and shows the progress of the run.
 
     The training loss of a row is the mean over all targets since the previous row.
 
     Args:
         file: the CSV.
         by_corpus: another CSV, of the validation loss of each corpus, if there are several.
-        every: steps between rows; a validation has a row too.
-        validator: whose losses to write.
-        progress: where to show it.
+        every: steps between rows; every validation also writes a row.
+        validator: provides the validation losses.
+        progress: shows the progress.
     """
 
     def __init__(
@@ -198,11 +198,11 @@ class Journal(AfterStep):
         return dict(self.state)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Continue from a checkpoint."""
         self.state.update(state_dict)
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Drop the rows of steps that will be done again."""
+        """Drop the rows of steps that will be repeated."""
         if trainer.is_global_zero:
             self.file.keep_until(trainer.global_step)
             if self.by_corpus.path.exists():
@@ -281,10 +281,10 @@ class Saver(AfterStep):
     Args:
         folder: of the run.
         every: steps between checkpoints; one is also saved at the best validation so far and at the end.
-        validator: whose losses decide what is best; without any, the last weights are exported.
-        average: of the weights; it is what is exported, while a checkpoint has both.
-        info: what the settings of the weights say about the data.
-        progress: where to say that something was saved.
+        validator: its losses decide which weights are best; without losses, the last weights are exported.
+        average: the average of the weights, which is exported; a checkpoint has both.
+        info: information about the data, saved with the weights.
+        progress: shows what was saved.
     """
 
     def __init__(
@@ -308,7 +308,7 @@ class Saver(AfterStep):
         return {"best_loss": self.best_loss, "num_worse": self.num_worse}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Continue from a checkpoint."""
         self.best_loss = state_dict["best_loss"]
         self.num_worse = state_dict.get("num_worse", 0)
 
@@ -338,7 +338,7 @@ class Saver(AfterStep):
         temporary = self.checkpoints.path / "last.ckpt.tmp"
         with naming(self.checkpoints.last):
             try:
-                trainer.save_checkpoint(temporary)  # All processes take part.
+                trainer.save_checkpoint(temporary)  # called in all processes
                 if trainer.is_global_zero:
                     self.checkpoints.keep(temporary, best=best)
             except OSError:
@@ -347,7 +347,7 @@ class Saver(AfterStep):
 
     def _export(self, trainer: pl.Trainer, module: LanguageModule, step: int) -> None:
         with self.average.applied(module):
-            tensors = whole(module.model.state_dict())  # All processes take part.
+            tensors = whole(module.model.state_dict())  # called in all processes
             if trainer.is_global_zero:
                 info = {**self.info, "step": step, "validation_loss": self.validator.loss}
                 save_weights(

@@ -1,9 +1,9 @@
 """The checkpoints of a run: the last, the one before it and the best, with their checksums.
 
-A disk or a copy over the network may change bytes silently. `sums.json` holds the sha256 of each checkpoint, so
-that a damaged one is noticed when a run goes on, and the one before it is used. Files get their names one after
-another, and the sums are written before the names change: whenever a run is killed, at least one checkpoint is there,
-and each that is there has its sum.
+A disk or a copy over the network may change bytes silently. `sums.json` holds the sha256 of each checkpoint, so that a
+resumed run notices a damaged one and uses the one before it. Files are renamed one after another, and the sums are
+written before the names change: whenever a run is killed, at least one checkpoint exists, and each existing one has its
+sum.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Checkpoints:
             self._sums = self._whole()
         sums, new = self._sums, _digest(file)
         write_json(self.sums, {**sums, "next": new}, durable=True)
-        if "last" in sums:  # a damaged one must not take the place of the previous
+        if "last" in sums:  # a damaged one must not replace the previous
             self.last.replace(self.previous)
             sums["previous"] = sums["last"]
         if best:
@@ -60,16 +60,16 @@ class Checkpoints:
         write_json(self.sums, sums, durable=True)
 
     def find(self, say: Callable[[str], None]) -> tuple[Path, int] | None:
-        """The checkpoint to go on from and its step: the last, or the one before where that is damaged.
+        """The checkpoint to resume from and its step: the last or, if that is damaged, the one before.
 
         Args:
-            say: takes a sentence about what was found damaged.
+            say: called with a sentence about damaged files.
 
         Returns:
-            None: there is no checkpoint.
+            None if there is no checkpoint.
 
         Raises:
-            UserError: there is none that is whole.
+            UserError: all checkpoints are damaged.
         """
         found = [path for path in (self.last, self.previous) if path.exists()]
         if not found:
@@ -86,13 +86,13 @@ class Checkpoints:
         raise UserError(f"{self.last} is damaged; copy best.ckpt over it, or give another output=...")
 
     def _whole(self) -> dict[str, str]:
-        """Sums of the checkpoints that are there and not known to be damaged."""
+        """Sums of the existing checkpoints that are not known to be damaged."""
         known = set(self._read_sums().values())
         found = {path.stem: _digest(path) for path in (self.last, self.previous, self.best) if path.exists()}
         return {name: digest for name, digest in found.items() if not known or digest in known}
 
     def _read_sums(self) -> dict[str, str]:
-        """Sums by name of the checkpoint; empty if they are missing, as in runs of earlier versions."""
+        """Sums by name of the checkpoint; empty if there are none, as in runs of earlier versions."""
         with contextlib.suppress(UserError):
             return {name: str(digest) for name, digest in read_json(self.sums).items()}
         return {}

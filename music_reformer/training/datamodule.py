@@ -1,4 +1,4 @@
-"""The Lightning data module: training batches from where the run stands, and the validation rows."""
+"""The Lightning data module: training batches from the current step on, and the validation rows."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _ignore_interrupts(worker: int) -> None:
 
 
 def training_mixture(store: Any, config: TrainConfig) -> Mixture | None:
-    """How often each corpus of a store is trained on; None if there is one only."""
+    """How often each corpus of a store is trained on; None if there is only one."""
     pieces = store.split("train")
     if len(pieces.corpora) < 2:
         return None
@@ -56,7 +56,7 @@ class RowDataModule(pl.LightningDataModule):
 
     Args:
         store: an open `TokenStore`.
-        config: of the run; `config.model` gives the number of positions.
+        config: settings of the run; `config.model` gives the number of positions.
     """
 
     def __init__(self, *, store: Any, config: TrainConfig) -> None:
@@ -68,7 +68,7 @@ class RowDataModule(pl.LightningDataModule):
         self._epoch = (0, 0, 0)
 
     def on_before_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
-        """Note the epoch of a batch: a resumed run need not plan the epochs before it, each a pass over the corpus."""
+        """Note a batch's epoch, so that a resumed run need not plan earlier epochs, each a pass over the corpus."""
         if "epoch" in batch:
             self._epoch = tuple(batch["epoch"].tolist())
         return batch
@@ -88,7 +88,7 @@ class RowDataModule(pl.LightningDataModule):
         return self.config.trainer.rows_per_batch * self.trainer.world_size
 
     def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
-        """From the first batch that the run has not seen; Lightning has restored the step by now."""
+        """Batches from the first one that the run has not seen; Lightning has already restored the step."""
         trainer_config = self.config.trainer
         assert self.trainer is not None
         return DataLoader(

@@ -1,7 +1,7 @@
 """`music-reformer finetune`: trains existing weights further on a folder of MIDI files.
 
-In the output folder: a run like any other (`run_folder.py`), `data` (a token store of the files), and `finetune.json`
-with the loss of files held out, before and after.
+The output folder holds a run like any other (`run_folder.py`), `data` (a token store of the files), and `finetune.json`
+with the held-out loss before and after.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from music_reformer.training.run import train
 
 
 def finetune(config: FinetuneConfig) -> Path:
-    """Prepare, score, train, score again; returns the folder of the new weights. Goes on where it was stopped.
+    """Prepare, score, train, score again; returns the folder of the new weights. Resumes an interrupted run.
 
     Raises:
         UserError: the files or the weights cannot be used, or another run is in the output folder.
@@ -88,7 +88,7 @@ def _prepare(config: FinetuneConfig, loaded: LoadedWeights) -> TokenStore:
 
 
 def _train_config(config: FinetuneConfig, loaded: LoadedWeights, store: TokenStore) -> TrainConfig:
-    # No more positions than the model has, no longer rows than there is music.
+    # Rows are limited by the model's positions and by the amount of music.
     longest = sum(piece.length for piece in store.split("train"))
     return TrainConfig(
         data=str(store.path),
@@ -100,14 +100,14 @@ def _train_config(config: FinetuneConfig, loaded: LoadedWeights, store: TokenSto
         lora_rank=config.lora_rank,
         model=loaded.model.config,
         optimizer=OptimizerConfig(
-            # Muon makes all singular values of an update equal, which does not suit the thin matrices of LoRA.
+            # Muon makes all singular values of an update equal, which does not suit LoRA's thin matrices.
             kind="adamw" if config.trainable == "lora" else "muon",
             learning_rate=config.learning_rate or RATES[config.trainable],
             weight_decay=0.0,
             warmup_steps=max(1, min(20, config.steps // 10)),
             final_fraction=0.0,
         ),
-        # Keeps what the weights have learnt (holes, names), while most pieces are read unchanged.
+        # Keeps learnt abilities (holes, names), while most pieces are read unchanged.
         augment=AugmentConfig(
             transpose=config.transpose,
             infill=HOLE_SHARE if loaded.can_infill else 0.0,
@@ -127,9 +127,9 @@ def _train_config(config: FinetuneConfig, loaded: LoadedWeights, store: TokenSto
     )
 
 
-# Share of pieces with a hole, and share of the others with names: enough to keep what the weights can do.
+# Share of pieces with a hole, and share of the others with names: enough to keep the weights' abilities.
 HOLE_SHARE, NAMED_SHARE = 0.3, 0.3
-# Peak learning rates: a small part of what training from noise takes; LoRA's matrices begin at zero.
+# Peak learning rates: a fraction of those for training from random weights; LoRA's matrices start at zero.
 RATES = {"all": 2e-4, "last": 4e-4, "lora": 2e-3}
 
 

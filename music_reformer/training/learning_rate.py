@@ -1,7 +1,7 @@
 """`music-reformer learning-rate`: runs a learning-rate range test (Smith, arXiv 1506.01186, section 3.3) and exits.
 
-The rate grows from step to step, and the answer is the rate at which the loss falls fastest. Lightning runs the test.
-With Muon, whose step length depends on the rate but not on the gradient, the answer is a first guess.
+The rate grows from step to step; the suggestion is the rate at which the loss falls fastest. Lightning runs the test.
+With Muon, whose step length depends on the rate but not on the gradient, it is only a first guess.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from music_reformer.training.progress_line import ProgressLine
 from music_reformer.training.run import build_module, build_trainer, open_store, quiet
 
 LOWEST, HIGHEST, STEPS = 1e-5, 0.3, 100
-# Steps until the smoothed loss is meaningful.
+# Steps before the smoothed loss is meaningful.
 SETTLING = 10
 
 
 def suggest_learning_rate(config: TrainConfig) -> Path:
-    """Test the rates for a training with these settings; nothing is trained. Returns the picture of the loss by rate.
+    """Run the test for a training run with these settings, without keeping weights; returns the plot of loss by rate.
 
     Raises:
-        UserError: the store or the initial weights do not fit, several processes are asked for, or the loss tells
-            nothing.
+        UserError: the store or the initial weights do not fit, several processes are requested, or the loss shows no
+            best rate.
     """
     quiet()
     config.check()
@@ -48,15 +48,15 @@ def range_test(trainer: pl.Trainer, module: pl.LightningModule, data: pl.Lightni
     """Run the test.
 
     Args:
-        trainer: of one process.
-        module: with the weights that the run would begin with; they are the same afterwards.
-        data: the run's.
+        trainer: a trainer of one process.
+        module: the module with the initial weights of the run; they are unchanged afterwards.
+        data: the data of the run.
 
     Returns:
-        The rate, and the picture of the loss by rate, `learning_rate.png` in the trainer's folder.
+        The rate, and the plot of loss by rate, `learning_rate.png` in the trainer's folder.
 
     Raises:
-        UserError: several processes are asked for, or the loss tells nothing.
+        UserError: several processes are requested, or the loss shows no best rate.
     """
     require(
         trainer.world_size == 1,

@@ -1,4 +1,4 @@
-"""The loss curves of a run as a CSV: when a run is killed and resumed, no row is lost or written twice."""
+"""The loss curves of a run as a CSV; if a run is killed and resumed, no row is lost or written twice."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ BY_CORPUS = ("step", "corpus", "nats_per_token", "nats_per_note", "targets", "no
 
 
 class MetricsFile:
-    """Append rows; go back to an earlier step when a run is resumed there.
+    """A CSV to which rows are appended, and which is cut back to the step at which a run is resumed.
 
     Args:
-        path: of the CSV.
-        columns: its names; the first is "step".
+        path: path of the CSV.
+        columns: names of the columns; the first is "step".
     """
 
     def __init__(self, path: Path, columns: Sequence[str] = COLUMNS) -> None:
         self.path, self.columns = path, columns
 
     def append(self, row: Mapping[str, Any]) -> None:
-        """Add one row, which is on the disk when this returns; None becomes an empty field."""
+        """Append a row and flush it to disk; None becomes an empty field."""
         is_new = not self.path.exists()
         with naming(self.path), self.path.open("a", newline="") as file:
             if is_new:
@@ -45,7 +45,7 @@ class MetricsFile:
             os.fsync(file.fileno())
 
     def keep_until(self, step: int) -> None:
-        """Drop the rows after a step, and a line that a kill left half-written."""
+        """Drop the rows after a step, and a line left half-written by a kill."""
         kept = []
         if self.path.exists():
             with self.path.open(newline="") as file:

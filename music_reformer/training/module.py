@@ -25,7 +25,7 @@ _ROTATIONS, _DROPOUT = 10, 11
 
 
 def derived_seed(*numbers: int) -> int:
-    """A seed of 63 bits from any numbers; different purposes get unrelated streams."""
+    """A 63-bit seed derived from any numbers, so that different purposes get unrelated random streams."""
     return int(np.random.SeedSequence(list(numbers)).generate_state(1, np.uint64)[0] >> 1)
 
 
@@ -49,7 +49,7 @@ class StepResult:
         total: loss in nats, summed over the targets.
         num_targets: number of targets.
         stop: whether any process wants to stop.
-        gradient_norm: before clipping; a scalar tensor, so that nothing waits for it.
+        gradient_norm: norm before clipping; a scalar tensor, so that the GPU need not be waited for.
     """
 
     total: float
@@ -59,11 +59,11 @@ class StepResult:
 
 
 class LanguageModule(pl.LightningModule):
-    """What Lightning trains.
+    """The Lightning module of a training run.
 
     Args:
         model: the plain model.
-        config: of the run.
+        config: settings of the run.
         tokenizer_settings: `MusicTokenizer.to_json()`, kept in checkpoints.
     """
 
@@ -99,9 +99,9 @@ class LanguageModule(pl.LightningModule):
         return {"total": total, "num_targets": num_targets}
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Scale the gradients to the mean over all targets of the step: all processes, all accumulated batches.
+        """Scale the gradients to the mean over all targets of the step, in all processes and accumulated batches.
 
-        Processes and batches have different numbers of targets, so the mean of their means would not be that.
+        A mean of means would differ, because processes and batches have different numbers of targets.
         """
         assert self._sums is not None
         self._sums[2] = float(self.wants_to_stop)
@@ -120,7 +120,7 @@ class LanguageModule(pl.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip to `optimizer.clip_norm` (0: do not), and keep the norm before clipping for the log."""
+        """Clip to `optimizer.clip_norm` (0: no clipping), and keep the norm before clipping for the log."""
         assert self.last_step is not None
         limit = self.config.optimizer.clip_norm or math.inf
         self.last_step.gradient_norm = whole(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))

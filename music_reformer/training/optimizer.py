@@ -1,4 +1,4 @@
-"""The optimizers: AdamW, or Muon for the matrices beside AdamW for all else.
+"""The optimizers: AdamW, or Muon for matrices combined with AdamW for all other parameters.
 
 On POP909, Muon needs about half of AdamW's tokens for the same loss (docs/experiments.md).
 """
@@ -18,7 +18,7 @@ from music_reformer.training.muon import Muon
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
     """The optimizer of `config.kind` over the parameters of a model; no decay on embeddings, norms and biases.
 
-    Parameters that do not learn are left out.
+    Frozen parameters are left out.
     """
     embeddings = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
     matrices: list[nn.Parameter] = []
@@ -50,8 +50,8 @@ class MuonWithAdamW(torch.optim.Optimizer):
     """Two optimizers that look like one to a schedule, a checkpoint and Lightning.
 
     Args:
-        muon: over the matrices.
-        adamw: over the other parameters.
+        muon: optimizes the matrices.
+        adamw: optimizes the other parameters.
     """
 
     def __init__(self, muon: Muon, adamw: torch.optim.AdamW) -> None:
@@ -60,7 +60,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
         self._share()
 
     def _share(self) -> None:
-        # The very same dictionaries: a learning rate that a schedule sets is what both parts read.
+        # The same dictionary objects, so that both parts read the learning rate that a schedule sets.
         self.param_groups = [*self.muon.param_groups, *self.adamw.param_groups]
 
     @torch.no_grad()
@@ -79,7 +79,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
         return {"muon": self.muon.state_dict(), "adamw": self.adamw.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Continue from a checkpoint."""
         self.muon.load_state_dict(state_dict["muon"])
         self.adamw.load_state_dict(state_dict["adamw"])
         self._share()

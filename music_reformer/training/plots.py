@@ -1,4 +1,4 @@
-"""The loss curves of a run, or of several that went on from one another, as a picture; the loss by learning rate.
+"""Plots the loss curves of a run, or of several that continue one another, and the loss by learning rate.
 
 `python -m music_reformer.training.plots RUN [RUN ...] OUTPUT.png` draws them.
 """
@@ -18,8 +18,8 @@ def plot(folders: Sequence[Path], output: Path) -> Path:
     """Draw the `metrics.csv` of runs, one after another: training and validation loss over training tokens.
 
     Args:
-        folders: of the runs, in the order in which they went on from one another.
-        output: PNG to write.
+        folders: folders of the runs, each continuing the one before.
+        output: PNG file to write.
     """
     axes = _axes()
     train: list[tuple[float, float]] = []
@@ -49,7 +49,7 @@ def plot(folders: Sequence[Path], output: Path) -> Path:
 
 
 def plot_rates(rates: Sequence[float], losses: Sequence[float], chosen: float, output: Path) -> Path:
-    """Draw the smoothed loss of batches by learning rate, and the rate that was chosen."""
+    """Draw the smoothed loss of batches by learning rate, and the chosen rate."""
     axes = _axes()
     axes.plot(rates, losses, linewidth=1)
     axes.axvline(chosen, color="tab:orange", linestyle=":")

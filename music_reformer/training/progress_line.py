@@ -17,17 +17,17 @@ class ProgressLine:
     """Shows loss, speed and time left.
 
     Args:
-        max_steps: of the run.
-        shown: whether this process shows anything (the first one).
-        stream: where to; None: stderr.
+        max_steps: number of steps of the run.
+        shown: whether this process shows anything (only the first one does).
+        stream: output; None: stderr.
     """
 
     def __init__(self, *, max_steps: int, shown: bool, stream: TextIO | None = None) -> None:
         self.max_steps, self.shown = max_steps, shown
         self.stream = sys.stderr if stream is None else stream
         self.live = shown and self.stream.isatty()
-        # Seconds and targets of the latest steps. The very first is dropped as soon as there is another: kernels are
-        # compiled and loader workers start in it.
+        # Seconds and targets of the latest steps. The very first step, in which kernels are compiled and loader workers
+        # start, is dropped as soon as there is another.
         self._latest: deque[tuple[float, int]] = deque(maxlen=_MOST_STEPS)
         self._only_first = True
         self._mark = time.monotonic()
@@ -63,7 +63,7 @@ class ProgressLine:
 
     @contextlib.contextmanager
     def pause(self) -> Iterator[None]:
-        """Exclude the time of the block from the time of a step."""
+        """Exclude the time of the block from the step's time."""
         begin = time.monotonic()
         yield
         self._mark += time.monotonic() - begin
@@ -92,7 +92,7 @@ class ProgressLine:
             self._write(f"\r\x1b[K{text}")
 
     def _write(self, text: str) -> None:
-        # A training goes on even if the terminal that started it has been closed.
+        # The run continues even if its terminal has been closed.
         with contextlib.suppress(OSError):
             self.stream.write(text)
             self.stream.flush()

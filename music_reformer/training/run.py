@@ -44,7 +44,7 @@ def train(config: TrainConfig) -> Path:
     Raises:
         UserError: the store or the initial weights do not fit, or another run is in the output folder. Nothing is
             written then.
-        Stopped: by a signal, with a checkpoint of the last step.
+        Stopped: a signal stopped the run; a checkpoint of the last step is saved.
     """
     quiet()
     config.check()
@@ -91,7 +91,7 @@ def train(config: TrainConfig) -> Path:
 
 
 def _fit(trainer: pl.Trainer, module: LanguageModule, data: RowDataModule, checkpoint: Path | None) -> None:
-    """Train, from a checkpoint if there is one; raises `UserError` where memory runs out."""
+    """Train, from a checkpoint if there is one. Raises `UserError` if memory runs out."""
     try:
         trainer.fit(
             module,
@@ -106,7 +106,7 @@ def _fit(trainer: pl.Trainer, module: LanguageModule, data: RowDataModule, check
 
 
 def open_store(config: TrainConfig) -> TokenStore:
-    """The token store; sets `config.model.vocab_size`."""
+    """Open the token store, and set `config.model.vocab_size`."""
     store = TokenStore.open(config.data)
     vocabulary = store.tokenizer.vocab_size
     require(
@@ -119,7 +119,7 @@ def open_store(config: TrainConfig) -> TokenStore:
 
 
 def build_module(config: TrainConfig, store: TokenStore, *, is_new: bool) -> LanguageModule:
-    """The module before the first step, or (not `is_new`) one that a checkpoint will be loaded into."""
+    """The module before the first step or, if not `is_new`, one into which a checkpoint will be loaded."""
     torch.manual_seed(config.seed)
     model = ReformerLM(config.model)
     if config.initial is not None and is_new:
@@ -232,7 +232,7 @@ def _precision(settings: TrainerConfig) -> str:
 
 
 def quiet() -> None:
-    """Show only our own lines: no tips, no advice on loader workers."""
+    """Show only our own output: no tips, no advice on loader workers."""
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning")

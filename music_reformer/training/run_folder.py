@@ -1,11 +1,11 @@
 """The output folder of a run: its settings, loss curves, checkpoints and weights.
 
-run.json                 the settings, and what the token store holds
+run.json                 the settings, and facts about the token store
 metrics.csv  loss.png    the loss curves
-checkpoints/             last.ckpt (to go on from), previous.ckpt (the one before), best.ckpt (lowest validation loss)
-                         and sums.json, by which a damaged one is noticed (`checkpoints.py`)
+checkpoints/             last.ckpt (to resume from), previous.ckpt (the one before), best.ckpt (lowest validation loss)
+                         and sums.json, for detecting damaged checkpoints (`checkpoints.py`)
 weights/                 the best weights so far, for generation
-tensorboard/             the loss curves once more
+tensorboard/             the loss curves for TensorBoard
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from music_reformer.errors import UserError
 from music_reformer.files import read_json, take_lock, write_json
 from music_reformer.training.checkpoints import Checkpoints
 
-# Settings that a resumed run may change: they leave the curve of the training loss as it is.
+# Settings that a resumed run may change, because they do not affect the curve of the training loss.
 FREE_KEYS = frozenset(
     f"trainer.{name}"
     for name in (
@@ -42,7 +42,7 @@ class RunFolder:
 
     Args:
         path: the folder; need not exist.
-        config: of the run to start or to go on with.
+        config: settings of the run to start or to resume.
         store: its data.
     """
 
@@ -62,10 +62,10 @@ class RunFolder:
         return self.path / "weights"
 
     def find(self, say: Callable[[str], None]) -> tuple[Path | None, int]:
-        """The checkpoint to go on from and its step; (None, 0) when there is none.
+        """The checkpoint to resume from and its step; (None, 0) if there is none.
 
         Args:
-            say: takes a sentence about a checkpoint that was found damaged.
+            say: called with a sentence about damaged checkpoints.
 
         Raises:
             UserError: the folder holds a run with other settings, or its checkpoints are damaged.
@@ -73,10 +73,10 @@ class RunFolder:
         settings, checkpoints = self.path / "run.json", Checkpoints(self.path / "checkpoints")
         if not (settings.exists() and (checkpoints.last.exists() or checkpoints.previous.exists())):
             return None, 0
-        # A setting that is newer than the run had its default then.
+        # Settings newer than the run had their defaults then.
         before = _filled(read_json(settings), _as_json(to_plain(TrainConfig())))
         before.get("trainer", {}).pop("find_learning_rate", None)  # a verb of its own now
-        # Before it cools down, a run with a constant rate does not depend on where it ends, or how.
+        # Before it cools down, a run with a constant rate does not depend on its end.
         cools_down = None not in (each["optimizer"]["cooldown_steps"] for each in (before, self.settings))
         free = FREE_KEYS | ({"trainer.max_steps", "optimizer.cooldown_steps"} if cools_down else set())
         changed = [
@@ -94,10 +94,10 @@ class RunFolder:
         return checkpoints.find(say) or (None, 0)
 
     def claim(self) -> IO[str]:
-        """Make the folder, and keep a second training out of it for as long as the returned file is open.
+        """Make the folder, and lock it against other training runs while the returned file is open.
 
         Raises:
-            UserError: another training has it.
+            UserError: another run has locked it.
         """
         (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
         lock = (self.path / "lock").open("w")
@@ -110,12 +110,12 @@ class RunFolder:
 
 
 def _as_json(content: dict[str, Any]) -> dict[str, Any]:
-    """As it is when read back: keys are strings, tuples are lists."""
+    """The content as it would be read back from JSON: keys are strings, tuples are lists."""
     return dict(json.loads(json.dumps(content)))
 
 
 def _filled(settings: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """`settings`, with what they lack taken from `defaults`."""
+    """`settings`, completed from `defaults`."""
     filled = dict(settings)
     for key, value in defaults.items():
         if key not in filled:

@@ -1,9 +1,8 @@
 """Shards weights, gradients and optimizer states over all processes (FSDP2), while checkpoints stay whole.
 
-`trainer.strategy=fsdp`, an experiment on GPUs: it is tested with two processes over gloo. For a step the weights are
-gathered once and stay until their gradients are known, because a reversible layer computes its inputs again in the
-backward pass, outside of any layer's own forward pass; what is saved is the memory of gradients, averages and the
-optimizer.
+`trainer.strategy=fsdp`, experimental on GPUs: it is tested with two processes over gloo. The weights are gathered once
+per step and kept until their gradients are known, because a reversible layer recomputes its inputs in the backward
+pass, outside any layer's own forward pass. So it saves the memory of gradients, averages and optimizer states.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ def placed_like(value: Tensor, parameter: Tensor) -> Tensor:
 
 @contextmanager
 def gathered(model: nn.Module) -> Iterator[None]:
-    """Gather all weights in every process inside the block, so that calls of the model need no communication."""
+    """Within the block, all weights are gathered in every process, so that calls of the model need no communication."""
     if not isinstance(model, FSDPModule):
         yield
         return
@@ -56,13 +55,13 @@ def gathered(model: nn.Module) -> Iterator[None]:
 
 
 class ShardedStrategy(ModelParallelStrategy):
-    """FSDP2 over all processes. A checkpoint is what one process would write."""
+    """FSDP2 over all processes. Checkpoints are the same as those of a single process."""
 
     def __init__(self) -> None:
         super().__init__(tensor_parallel_size=1, save_distributed_checkpoint=False)
 
     def setup_environment(self) -> None:
-        """All processes share the data."""
+        """Set up data parallelism over all processes."""
         self._data_parallel_size = self.num_nodes * self.num_processes
         super().setup_environment()
 
@@ -89,7 +88,7 @@ class ShardedStrategy(ModelParallelStrategy):
         return True
 
     def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
-        """A checkpoint, as it is."""
+        """Load a checkpoint unchanged."""
         return self.checkpoint_io.load_checkpoint(checkpoint_path, weights_only=weights_only)
 
     @torch.no_grad()
@@ -101,7 +100,7 @@ class ShardedStrategy(ModelParallelStrategy):
         self.lightning_module.load_state_dict(state, strict=strict)
 
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
-        """The same for what the optimizers keep of each parameter."""
+        """Each process keeps its parts of the optimizers' states."""
         for optimizer, state in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
             optimizer.load_state_dict(state)
             for part in parts(optimizer):

@@ -1,4 +1,4 @@
-"""Which parameters of a model learn: all, those of the last layers, or low-rank changes of the matrices."""
+"""Chooses which parameters of a model are trained: all, those of the last layers, or low-rank updates of matrices."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from music_reformer.model.reformer import ReformerLM
 
 
 def choose_trainable(model: ReformerLM, config: TrainConfig) -> None:
-    """Freeze what `config.trainable` leaves out; embeddings learn with "all" only.
+    """Freeze the parameters that `config.trainable` leaves out; embeddings are trained only with "all".
 
     Raises:
         UserError: `last_layers` exceeds the number of layers.

@@ -1,7 +1,7 @@
 """Several corpora in one store: their files, and splits that hold across them.
 
 A collection is a `CorpusConfig` with members. A table lists groups of files (compositions and near-duplicates, across
-the corpora); the name of its group alone decides the split of a file: see `split_of`.
+corpora); the split of a file depends only on the name of its group (`split_of`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from music_reformer.data.corpora.grooves import plan_joins
 from music_reformer.data.corpora.splits import CorpusFile, PassedOver, find_files
 from music_reformer.errors import UserError
 
-# One group in twelve is tested on, and one is for validation.
+# One group in twelve is for testing, and one for validation.
 SHARES = 12
 HOW_TO = "docs/corpora.md says how to fetch and convert it"
 
@@ -51,7 +51,7 @@ def present_members(config: CorpusConfig) -> list[str]:
     """Names of the members that are not left out.
 
     Raises:
-        UserError: the folder of one is missing.
+        UserError: the folder of a member is missing.
     """
     root = Path(config.path or "")
     require(root.is_dir(), f"corpus.path ({config.path}) is not a folder; name the folder that holds all corpora")
@@ -74,7 +74,7 @@ def member_of(config: CorpusConfig, source: str) -> tuple[str, ReadingConfig]:
 
 
 def files_behind(config: CorpusConfig, source: str) -> list[str]:
-    """What a file of `corpus_files` is made of: itself, or grooves to be joined; paths relative to `corpus.path`."""
+    """The files that a file of `corpus_files` consists of: itself, or grooves to join; relative to `corpus.path`."""
     name, reading = member_of(config, source)
     if not isinstance(reading, MemberConfig) or not reading.join_grooves:
         return [source]
@@ -124,7 +124,7 @@ def _groups(name: str, files: Iterable[str], table: Mapping[tuple[str, str], str
 
 @functools.cache
 def _joins(path: str, groups: str | None, name: str, folder: str) -> dict[str, list[str]]:
-    """`plan_joins` of a member, with paths relative to `corpus.path`; worker processes ask for it once a file."""
+    """`plan_joins` of a member, with paths relative to `corpus.path`; cached, because workers call it per file."""
     config = CorpusConfig(path=path, groups=groups, members={name: MemberConfig(folder=folder)})
     files = [file.source for file in find_files(_alone(config, config.members[name]), read_manifest(name))]
     joined = plan_joins(files, _groups(name, files, read_groups(config)))

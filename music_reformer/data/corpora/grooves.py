@@ -39,7 +39,7 @@ class _Groove:
 
     @classmethod
     def named(cls, file: str) -> _Groove | None:
-        """What a file's name says; None for one that is not named as a groove."""
+        """Parse a file's name; None if it is not the name of a groove."""
         found = NAME.fullmatch(file.rsplit("/", 1)[-1])
         if found is None:
             return None
@@ -55,7 +55,7 @@ class _Groove:
 
 
 def plan_joins(files: Iterable[str], group_of: Mapping[str, str]) -> dict[str, list[str]]:
-    """Which files become one piece, by the name of the piece. A file that is not named as a groove stays alone.
+    """The files to join, by the name of the resulting piece. A file not named as a groove stays alone.
 
     Args:
         files: names of the files.
@@ -94,7 +94,7 @@ def _by_tempo(grooves: Sequence[_Groove]) -> list[list[_Groove]]:
 
 
 def join(grooves: Sequence[tuple[str, symusic.Score]]) -> symusic.Score:
-    """One piece of the grooves that `plan_joins` puts together, as (name of the file, score in ticks)."""
+    """Join grooves as planned by `plan_joins`, given as (name of the file, score in ticks), into one piece."""
     named = [(_Groove.named(file), score.resample(GRID)) for file, score in grooves]
     known = [(groove, score) for groove, score in named if groove is not None]
     beats, unit = known[0][0].metre
@@ -113,7 +113,7 @@ def join(grooves: Sequence[tuple[str, symusic.Score]]) -> symusic.Score:
 
 @dataclass(frozen=True)
 class _Phrase:
-    """Some bars: its notes, timed from its first bar line, sorted by time; and its number of bars."""
+    """Some bars: the notes, timed from the first bar line and sorted by time, and the number of bars."""
 
     notes: dict[str, NDArray[np.int32]]
     num_bars: int

@@ -1,7 +1,7 @@
-"""Reads the labels of POP909's songs: chords, keys and forms, as ticks and bars of the aligned song.
+"""Reads the labels of POP909's songs: chords, keys and forms, in ticks and bars of the aligned song.
 
-Chords and keys are in the corpus itself (one folder a song, https://github.com/music-x-lab/POP909-Dataset), forms in
-https://github.com/Dsqvival/hierarchical-structure-analysis. Their seconds are those of the published MIDI file.
+Chords and keys are in the corpus itself (one folder per song, https://github.com/music-x-lab/POP909-Dataset), forms in
+https://github.com/Dsqvival/hierarchical-structure-analysis. Times in seconds refer to the published MIDI file.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class LabelSpan(Generic[Value]):
-    """What holds from `start` to `end`, in ticks."""
+    """A label for the time from `start` to `end`, in ticks."""
 
     start: float
     end: float
@@ -43,13 +43,13 @@ class LabelledSong:
     """A song of POP909 on its grid, with its labels.
 
     Attributes:
-        score: aligned; as it was published where it cannot be aligned.
-        is_aligned: whether it could.
+        score: the aligned score, or the published one if it cannot be aligned.
+        is_aligned: whether it is aligned.
         chords: in order, found in the recording.
         keys: (tonic 0 to 11, whether minor), in order.
-        beat_chords: in order, in whole beats of the score: `chords`, corrected. Empty if they cannot be placed.
-        form: sections in order, in whole bars, which in some songs lie half a bar beside those of the score. Empty if
-            they cannot be placed.
+        beat_chords: corrected `chords`, in order, in whole beats of the score. Empty if they cannot be placed.
+        form: sections in order, in whole bars; in some songs, half a bar away from those of the score. Empty if they
+            cannot be placed.
     """
 
     score: symusic.Score
@@ -100,7 +100,7 @@ def read_song(midi: Path, labels: Path) -> LabelledSong:
 
 
 def _with_beats(song: LabelledSong, beats: Path, form: Path) -> LabelledSong:
-    """The song with what is labelled by beats and bars, which begin at an unknown beat of it."""
+    """The song with the labels by beats and bars, which begin at an unknown beat of the song."""
     chords, sections = parse_beat_chords(beats.read_text()), parse_form(form.read_text())
     begin = _first_beat(song, chords)
     if begin is None:
@@ -117,7 +117,7 @@ def _with_beats(song: LabelledSong, beats: Path, form: Path) -> LabelledSong:
 
 
 def _laid_out(lengths: Sequence[tuple[Value, int]], begin: int) -> list[LabelSpan[Value]]:
-    """Spans one after the other."""
+    """Successive spans of the given lengths, from `begin` on."""
     spans = []
     for value, length in lengths:
         spans.append(LabelSpan(float(begin), float(begin + length), value))

@@ -40,7 +40,7 @@ class CorpusFile:
 
 @dataclass
 class PassedOver:
-    """How many files of a folder are not music files, by their names."""
+    """Counts the files of a folder that, by their names, are not music files."""
 
     num_files: int = 0
 
