@@ -77,7 +77,7 @@ def test_work_done_before_the_second_has_started(tmp_path: Path) -> None:
     assert (process.returncode, out, err) == (0, "done\n", "")
 
 
-def test_stopped_while_they_start(tmp_path: Path) -> None:
+def test_stopping_workers_while_they_start_prints_nothing(tmp_path: Path) -> None:
     process = start(tmp_path, "stop soon")
     _, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, "")

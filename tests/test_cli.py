@@ -203,7 +203,9 @@ def test_a_pipe_that_nobody_reads_ends_a_command_silently(arguments: list[str], 
     assert (done.returncode, done.stderr) == (141, "")
 
 
-def test_another_broken_pipe_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_pipe_inside_a_command_is_reported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def work(*_: object) -> None:
         raise BrokenPipeError(32, "Broken pipe", "the pipe of a worker")
 

@@ -28,11 +28,11 @@ from music_reformer.errors import Stopped, UserError, sentence_of
     ],
     ids=repr,
 )
-def test_mistakes_and_the_disk_get_a_sentence_and_defects_do_not(error: BaseException, sentence: str | None) -> None:
+def test_mistakes_and_disk_errors_get_a_sentence_and_bugs_do_not(error: BaseException, sentence: str | None) -> None:
     assert sentence_of(error) == sentence
 
 
-def test_stopped_ends_a_process_as_a_shell_says_it() -> None:
+def test_stopped_gives_the_exit_code_of_the_signal() -> None:
     with pytest.raises(SystemExit) as raised:
         raise Stopped(signal.SIGTERM)
     assert raised.value.code == 143

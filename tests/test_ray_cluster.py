@@ -87,7 +87,7 @@ def test_ray_reports_its_use_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
 
 
-def test_where_ray_is_missing_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_ray_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray.data", None)
     with pytest.raises(UserError, match=r"^engine=ray needs Ray: pip install 'music-reformer\[ray\]'$"):
         import_of_ray("ray.data")

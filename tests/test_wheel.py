@@ -57,7 +57,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_nothing_is_missing(wheel: Path) -> None:
+def test_the_wheel_has_all_files(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         there = set(archive.namelist())
     wanted = set()

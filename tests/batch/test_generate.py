@@ -39,7 +39,7 @@ def test_a_single_file_and_nothing_at_all(weights: Path, prompts: Path, tmp_path
     assert [path.name for path in paths] == ["piece_1.mid", "piece_2.mid"]
 
 
-def test_interrupted_and_started_again_gives_the_same_files(
+def test_an_interrupted_run_resumes_to_the_same_files(
     weights: Path, prompts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -71,7 +71,7 @@ def test_interrupted_and_started_again_gives_the_same_files(
     assert '"seed": 9' in (parts / "manifest.jsonl").read_text().splitlines()[-1]
 
 
-def test_what_is_wrong_is_said_before_anything_is_written(weights: Path, prompts: Path, tmp_path: Path) -> None:
+def test_wrong_settings_are_refused_before_anything_is_written(weights: Path, prompts: Path, tmp_path: Path) -> None:
     out, empty = tmp_path / "out", tmp_path / "empty"
     empty.mkdir()
     blocked = tmp_path / "file"

@@ -16,7 +16,7 @@ from music_reformer.config import SamplingConfig
 from music_reformer.errors import UserError
 
 
-def test_doing_it_again_does_nothing(
+def test_a_repeated_run_keeps_all_files(
     weights: Path, prompts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
@@ -52,7 +52,7 @@ def test_another_request_is_composed_anew(
     assert contents(out)["b_1.mid"] == contents(fresh)["b_1.mid"]
 
 
-def test_one_bad_prompt_costs_one_line(
+def test_a_bad_prompt_is_noted_in_one_line(
     weights: Path, prompts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (prompts / "aa.mid").write_bytes(b"MThd and then nonsense")

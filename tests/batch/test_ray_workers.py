@@ -32,9 +32,7 @@ def test_two_workers_of_ray_write_the_same_files(
     assert len(ours) == 12
 
 
-def test_where_ray_is_missing_it_is_named(
-    weights: Path, prompts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_ray_is_named(weights: Path, prompts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"engine=ray needs Ray: pip install 'music-reformer\[ray\]'"):
         generate(config(weights, prompts, tmp_path / "out", engine="ray"), progress=False)

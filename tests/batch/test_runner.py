@@ -126,7 +126,7 @@ def test_each_prompt_is_studied_once_for_all_its_seeds(
     assert taught[0].read_bytes() == taught[2].read_bytes()  # the same piece, studied twice
 
 
-def test_of_more_that_are_composed_the_closest_are_written(weights: Path, tmp_path: Path) -> None:
+def test_best_of_writes_the_closest(weights: Path, tmp_path: Path) -> None:
     full_score(bars=12).dump_midi(tmp_path / "a.mid")
     common = {"length": "2bars", "seed": 3}
     best = generate(

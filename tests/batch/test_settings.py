@@ -24,7 +24,7 @@ def test_a_request_is_made_for_a_seed_and_takes_nothing_else_along() -> None:
     assert (request.cut_bar, request.until_bar) == (4, 6)
 
 
-def test_without_a_prompt_there_is_nothing_to_cut() -> None:
+def test_a_request_without_a_prompt_has_no_cut() -> None:
     request = GenerateConfig(output="out", cut_bar=4, until_bar=6).request(seed=1, has_prompt=False)
     assert (request.cut_bar, request.until_bar) == (None, None)
 

@@ -67,7 +67,7 @@ NAMELESS = """() => [
 }).map((element) => element.outerHTML.slice(0, 80))"""
 
 
-def test_everything_that_can_be_used_has_a_name(visit: Callable[..., Any]) -> None:
+def test_every_control_has_an_accessible_name(visit: Callable[..., Any]) -> None:
     tab = visit()
     assert tab.evaluate(NAMELESS) == []
     upload(tab)

@@ -66,7 +66,7 @@ def test_prompt_and_continuation_are_plainly_different(visit: Callable[..., Any]
     assert tab.inner_text("#cut") == "New from bar 17"
 
 
-def test_stop_keeps_what_is_there(visit: Callable[..., Any], site: Site) -> None:
+def test_stop_keeps_the_composed_notes(visit: Callable[..., Any], site: Site) -> None:
     site.generator.seconds = 60
     tab = visit()
     site.generator.seconds = 60
@@ -80,7 +80,7 @@ def test_stop_keeps_what_is_there(visit: Callable[..., Any], site: Site) -> None
     assert 3 <= new < 16 * 8
 
 
-def test_stopping_while_the_piece_is_read_leaves_nothing_empty(visit: Callable[..., Any], site: Site) -> None:
+def test_stopping_while_the_piece_is_read_leaves_no_empty_variation(visit: Callable[..., Any], site: Site) -> None:
     tab = visit()
     upload(tab)
     site.generator.seconds = 1_000  # some before the first note
@@ -165,7 +165,7 @@ def test_a_visitor_who_cancels_while_the_piece_is_studied_composes_nothing(
     site.generator.study_seconds = 0.1
 
 
-def test_of_twice_as_many_the_closest_are_kept(visit: Callable[..., Any], site: Site) -> None:
+def test_best_of_keeps_the_closest_variations(visit: Callable[..., Any], site: Site) -> None:
     tab = visit(chooses=True)
     upload(tab)
     site.generator.seconds = 100

@@ -34,7 +34,7 @@ def bar_at(tab: Any, bar: int, *, bars: int) -> tuple[float, float]:
     return box["x"] + keys + (box["width"] - keys) * (bar - 0.5) / (bars * 1.01), box["y"] + box["height"] * 0.75
 
 
-def test_by_mouse_chords_and_sections_are_asked_for(visit: Callable[..., Any], site: Site) -> None:
+def test_chords_and_sections_are_requested_by_mouse(visit: Callable[..., Any], site: Site) -> None:
     tab = visit()
     upload(tab)
     assert tab.is_hidden("#lanes")  # the first view is calm
@@ -78,7 +78,7 @@ def test_by_mouse_chords_and_sections_are_asked_for(visit: Callable[..., Any], s
     assert tab.input_value("#chords") == ""
 
 
-def test_by_keyboard_and_with_the_field_in_steer(visit: Callable[..., Any]) -> None:
+def test_chords_are_requested_by_keyboard_and_in_the_steer_field(visit: Callable[..., Any]) -> None:
     tab = visit()
     upload(tab)
     tab.keyboard.press("h")

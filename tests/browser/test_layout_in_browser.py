@@ -51,7 +51,7 @@ def test_on_a_phone_the_button_that_composes_is_in_reach_and_covers_no_setting(v
         assert tab.evaluate(f"{BOX}('#rewrite-row').bottom <= {BOX}('.go-now').top"), phone
 
 
-def test_nothing_sticks_out_at_any_width(visit: Callable[..., Any]) -> None:
+def test_no_element_overflows_at_any_width(visit: Callable[..., Any]) -> None:
     windows = [(320, 640), (390, 844), (1024, 700), (1400, 900)]
     tab = visit(width=320, height=640)
 

@@ -280,7 +280,7 @@ BOUNDED = """async () => {
 }"""
 
 
-def test_what_is_remembered_of_a_very_large_piece_is_bounded(visit: Callable[..., Any]) -> None:
+def test_the_kept_data_of_a_very_large_piece_are_bounded(visit: Callable[..., Any]) -> None:
     whole, without_other_runs, alone, nothing = visit().evaluate(BOUNDED)
     assert whole == [[1000, 2], [1001, 1]]
     assert without_other_runs == [[100000, 0], [100001, 1]]
@@ -312,7 +312,7 @@ def test_no_more_than_a_few_pieces_are_remembered(visit: Callable[..., Any]) -> 
     assert tab.locator(".former b").all_inner_texts() == ["8", "7", "6"]
 
 
-def test_what_the_server_keeps_no_longer_is_forgotten(visit: Callable[..., Any], site: Site) -> None:
+def test_pieces_deleted_on_the_server_are_forgotten(visit: Callable[..., Any], site: Site) -> None:
     days = round(site.operations.shelf.max_age / 86_400)
     tab = visit()
     upload(tab)

@@ -86,7 +86,7 @@ def check_clock(sent: list[Sent], score: symusic.Score, begin: float) -> None:
 
 
 @pytest.mark.slow
-def test_stop_seek_mute_and_a_port_that_is_gone(visit: Callable[..., Any]) -> None:
+def test_stopping_seeking_muting_and_unplugging_end_all_notes(visit: Callable[..., Any]) -> None:
     tab = visit(script=PLUG_IN)
     long = symusic.Score(480)
     long.tempos.append(symusic.Tempo(0, 30))  # a busy machine is in time, too

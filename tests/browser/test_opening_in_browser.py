@@ -128,7 +128,7 @@ def test_a_bad_file_leaves_the_piece_its_versions_and_what_is_being_composed(
         assert tab.locator("#versions button").count() == 2
 
 
-def test_what_was_put_right_in_a_file_is_said(visit: Callable[..., Any]) -> None:
+def test_repaired_faults_of_a_file_are_reported(visit: Callable[..., Any]) -> None:
     loud = midi_bytes.event(0, 0x90, 60, 255) + midi_bytes.event(90, 0x80, 60, 0)
     hanging = midi_bytes.event(0, 0x90, 48, 80)
     repaired = midi("old.mid", midi_bytes.midi(loud + hanging + midi_bytes.scale()))
@@ -164,7 +164,7 @@ DROP = """(names) => {
 }"""
 
 
-def test_of_several_files_each_becomes_a_piece(visit: Callable[..., Any]) -> None:
+def test_several_files_become_a_piece_each(visit: Callable[..., Any]) -> None:
     tab = visit()
     ground = midi("second.mid", EXAMPLES["ground"].score().dumps_midi())
     tab.set_input_files("#file", [midi("first.mid"), midi("bad.mid", BAD_FILES["not MIDI"]), ground])
@@ -191,7 +191,7 @@ def test_of_several_files_each_becomes_a_piece(visit: Callable[..., Any]) -> Non
     assert tab.is_hidden("#pieces")
 
 
-def test_what_a_file_calls_itself_is_text_and_nothing_else(visit: Callable[..., Any]) -> None:
+def test_names_in_a_file_are_shown_as_plain_text(visit: Callable[..., Any]) -> None:
     score = WALTZ.copy()
     score.tracks[0].name = "<img src=x onerror=document.title='owned'>"
     tab = visit()
@@ -213,7 +213,7 @@ def test_bars_found_in_the_playing_are_told_of_and_can_be_refused(visit: Callabl
     assert "120 bpm" in tab.inner_text("#piece-facts") != found
 
 
-def test_from_nothing(visit: Callable[..., Any]) -> None:
+def test_a_piece_is_composed_from_nothing(visit: Callable[..., Any]) -> None:
     tab = visit()
     tab.click("text=From nothing")
     phase(tab, "ready")

@@ -36,7 +36,7 @@ def test_two_visitors_at_once_wait_their_turn_and_see_only_their_own(visit: Call
     assert set(notes_of(WALTZ)).isdisjoint(set(notes_of(bob_score)) - set(notes_of(EXAMPLES["ground"].score())))
 
 
-def test_who_waits_is_told_the_place_and_the_time(visit: Callable[..., Any], site: Site) -> None:
+def test_waiting_visitors_see_their_place_and_the_time(visit: Callable[..., Any], site: Site) -> None:
     ann, bob = visit(), visit()
     upload(ann)
     upload(bob)
@@ -52,7 +52,7 @@ def test_who_waits_is_told_the_place_and_the_time(visit: Callable[..., Any], sit
     phase(ann, "done")
 
 
-def test_who_waits_can_cancel_and_who_leaves_costs_nothing_more(visit: Callable[..., Any], site: Site) -> None:
+def test_waiting_visitors_can_cancel_and_leaving_frees_their_place(visit: Callable[..., Any], site: Site) -> None:
     ann, bob = visit(), visit()
     site.generator.seconds = 100
     upload(ann)

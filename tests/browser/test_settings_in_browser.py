@@ -11,7 +11,7 @@ from helpers.visited_site import Site
 from helpers.visitor import download, kept, order, phase, upload
 
 
-def test_who_may_play_is_limited_and_added_to(visit: Callable[..., Any], site: Site) -> None:
+def test_instruments_are_deselected_and_added(visit: Callable[..., Any], site: Site) -> None:
     tab = visit()
     tab.click("#examples button >> nth=0")
     phase(tab, "ready")

@@ -167,7 +167,7 @@ def test_one_program_for_all_keeps_each_pitch_once(encoding: str) -> None:
         assert np.array_equal(whole(tokenizer, tokenizer.decode(changed)), changed)
 
 
-def test_same_draws_same_piece_and_the_argument_is_left_alone(tokenizer: MusicTokenizer) -> None:
+def test_equal_draws_give_equal_pieces_and_the_argument_is_unchanged(tokenizer: MusicTokenizer) -> None:
     tokens = whole(tokenizer, make_score())
     copy = tokens.copy()
     tokens.setflags(write=False)  # As a view of the store is.
@@ -179,7 +179,7 @@ def test_same_draws_same_piece_and_the_argument_is_left_alone(tokenizer: MusicTo
     assert results[0].dtype == np.uint16
 
 
-def test_nothing_asked_nothing_changed(tokenizer: MusicTokenizer) -> None:
+def test_without_augmentation_tokens_are_unchanged(tokenizer: MusicTokenizer) -> None:
     tokens = whole(tokenizer, make_score())
     assert np.array_equal(augmenter(tokenizer)(tokens, np.random.default_rng(0)), tokens)
 

@@ -121,7 +121,7 @@ def test_batch_is_a_function_of_its_number(store: TokenStore) -> None:
     assert not same(training(store, seed=4)[0], batches[0])
 
 
-def test_of_a_known_epoch_those_before_it_are_not_planned(store: TokenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_epochs_before_the_known_one_are_not_planned(store: TokenStore, monkeypatch: pytest.MonkeyPatch) -> None:
     in_order = training(store)
     number = next(number for number in range(1000) if in_order[number]["epoch"][0] == 3) + 1
     epoch, first = in_order[number]["epoch"].tolist()

@@ -19,7 +19,7 @@ def test_each_fault_is_named(fault: str) -> None:
     assert fault in failed_checks(piece(FAULTS[fault]), BARS_BEFORE, NEW)
 
 
-def test_nothing_new_at_all_fails() -> None:
+def test_empty_new_bars_fail() -> None:
     failed = failed_checks(piece(lambda note: []), BARS_BEFORE, NEW)
     assert {"density", "empty bars", "instruments"} <= set(failed)
 

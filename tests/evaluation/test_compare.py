@@ -8,7 +8,7 @@ import pytest
 from music_reformer.evaluation.compare import overlap
 
 
-def test_overlap_is_one_for_one_group_and_none_for_groups_apart() -> None:
+def test_overlap_is_one_for_equal_groups_and_zero_for_disjoint_ones() -> None:
     random = np.random.default_rng(0)
     values = random.normal(size=200)
     assert overlap(values, values) == pytest.approx(1.0, abs=0.01)

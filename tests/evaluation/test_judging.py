@@ -23,7 +23,7 @@ def test_the_closest_is_first_and_each_has_its_reasons() -> None:
     assert all(each.longest_in_training is None for each in judged)
 
 
-def test_where_nothing_is_before_there_is_no_rank() -> None:
+def test_a_piece_from_nothing_has_no_rank() -> None:
     (judged,) = judge([piece()], NewMusic(0, END))
     assert (judged.rank, judged.reasons, judged.longest_in_piece) == (None, [], 0)
 

@@ -43,7 +43,7 @@ def test_probabilities_are_those_of_counting(order: int, weight: float) -> None:
             assert nats[target - 1] == pytest.approx(expected)
 
 
-def test_it_is_a_distribution() -> None:
+def test_probabilities_sum_to_one() -> None:
     training = [np.array([1, 3, 4, 3, 5, 3, 4, 2])]
     total = sum(
         math.exp(-ngram_nats(training, [np.array([1, 3, 4, token])], order=3, vocab_size=8)[0][-1])

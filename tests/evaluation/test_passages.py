@@ -54,7 +54,7 @@ def test_the_training_split_is_indexed_and_nothing_else(store: TokenStore, tmp_p
     assert known.longest(line_of(Notes.of(example(last, 0)))) < SHORTEST + 2
 
 
-def test_it_lies_beside_the_weights_and_says_what_it_is_of(store: TokenStore, tmp_path: Path) -> None:
+def test_the_index_is_stored_beside_the_weights_and_names_its_data(store: TokenStore, tmp_path: Path) -> None:
     weights = save_smallest(tmp_path / "weights")
     assert KnownPassages.load(weights) is None
     index_passages(PassagesConfig(data=str(store.path), output=str(weights)))

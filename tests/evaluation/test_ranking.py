@@ -14,7 +14,7 @@ from music_reformer.generation.request import Request
 CUT, END = BARS_BEFORE * BAR, (BARS_BEFORE + NEW) * BAR
 
 
-def test_what_goes_on_as_it_was_comes_before_what_has_a_fault_and_that_before_nothing_at_all() -> None:
+def test_a_faithful_continuation_ranks_before_a_faulty_one_and_that_before_silence() -> None:
     nothing, good = piece(lambda note: []), piece()
     for fault in FAULTS.values():
         assert ranked([nothing, piece(fault), good], cut_tick=CUT, end_tick=END) == [2, 1, 0]
@@ -25,12 +25,12 @@ def test_one_absurd_distance_does_not_drown_the_others() -> None:
     assert cost({"key": 2.0, "rhythm": 2.0}) == 8.0
 
 
-def test_where_there_is_nothing_before_the_cut_the_order_stays() -> None:
+def test_without_music_before_the_cut_the_order_stays() -> None:
     assert ranked([piece(), piece()], cut_tick=0, end_tick=END) == [0, 1]
 
 
 @pytest.mark.parametrize("encoding", ["REMI", "Parts"])
-def test_of_six_composed_the_two_closest_are_kept(encoding: str) -> None:
+def test_best_of_keeps_the_two_closest_of_six(encoding: str) -> None:
     generator = stand_in(encoding)
     request = Request(length="4bars", variations=2, best_of=3, seed=4)
     session = generator.start(full_score(bars=20), request)

@@ -11,7 +11,7 @@ from music_reformer.evaluation.reasons import reasons
 SPAN = {"cut_tick": BARS_BEFORE * BAR, "end_tick": (BARS_BEFORE + NEW) * BAR}
 
 
-def test_what_goes_on_as_it_was_keeps_everything() -> None:
+def test_a_faithful_continuation_keeps_everything() -> None:
     assert reasons(piece(), **SPAN) == ["keeps the key, the rhythm, the density and the register"]
 
 
@@ -33,12 +33,12 @@ def test_a_fault_is_named(fault: str, words: str) -> None:
     assert words in reasons(piece(FAULTS[fault]), **SPAN)
 
 
-def test_who_rests_where_is_named() -> None:
+def test_resting_instruments_are_named_with_their_bars() -> None:
     without_bass = piece(lambda note: [] if note[3] == 1 and note[0] // BAR in (17, 19) else [note])
     assert reasons(without_bass, **SPAN)[-1] == "Electric Bass (finger) rests in bars 18 and 20"
     without_drums = piece(lambda note: [] if note[3] == 2 and note[0] // BAR == 17 else [note])
     assert reasons(without_drums, **SPAN)[-1] == "Drums rest in bar 18"
 
 
-def test_where_nothing_is_before_there_are_none() -> None:
+def test_a_piece_from_nothing_has_no_reasons() -> None:
     assert reasons(piece(), cut_tick=0, end_tick=8 * BAR) == []

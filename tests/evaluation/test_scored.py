@@ -18,7 +18,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> TokenStore:
     return write_store(tmp_path_factory.mktemp("store"), num_pieces=3)
 
 
-def test_what_was_stored_is_found_by_another_run_of_the_same_kind(store: TokenStore, tmp_path: Path) -> None:
+def test_stored_losses_are_found_by_a_run_with_the_same_settings(store: TokenStore, tmp_path: Path) -> None:
     piece, other = store.pieces[0], store.pieces[1]
     targets = store.tokens(piece)[1:].astype(np.int64)
     nats = np.random.default_rng(0).random(len(targets))

@@ -11,7 +11,7 @@ from music_reformer.evaluation.summary import summary
 from music_reformer.midi.vocabulary import Vocabulary
 
 
-def test_by_position_is_by_octave_from_one() -> None:
+def test_positions_are_grouped_by_powers_of_two() -> None:
     piece = Piece(0, 0, 5, "test", "a.mid", "", "", "", num_notes=2, seconds=3.0, num_bars=1)
     nats = np.array([1.0, 2.0, 4.0, 8.0])
     figures = summary([PieceLoss(piece, nats, np.array([0, 1, 1, 0]))], Vocabulary(["Pitch_1", "Bar_None"]))
@@ -24,7 +24,7 @@ def test_by_position_is_by_octave_from_one() -> None:
     assert figures["nats_per_token_without_end"]["value"] == pytest.approx(7 / 3)
 
 
-def test_by_corpus_is_the_summary_of_its_pieces() -> None:
+def test_figures_by_corpus_are_the_summary_of_its_pieces() -> None:
     random = np.random.default_rng(0)
     losses = [
         PieceLoss(

@@ -54,5 +54,5 @@ def test_likelihood_with_and_without_notes() -> None:
     assert "whole piece" not in text
 
 
-def test_nothing_is_shown_of_nothing() -> None:
+def test_empty_figures_print_nothing() -> None:
     assert shown({"split": "test"}) == ""

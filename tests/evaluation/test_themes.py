@@ -38,19 +38,19 @@ def test_a_theme_returns_at_any_pitch_and_in_any_part_but_not_at_another_speed()
     assert returning_share(score_of(line(0, THEME), line(32, upside_down)), 2, 2) == 0.0
 
 
-def test_notes_below_the_highest_and_drums_are_not_asked() -> None:
+def test_notes_below_the_highest_and_drums_do_not_count() -> None:
     low = [(onset, pitch - 20) for onset, pitch in line(32, THEME[::-1])]
     assert returning_share(score_of(line(0, THEME), line(32, THEME) + low), 2, 2) == 1.0
     assert returning_share(score_of(line(0, THEME) + line(32, THEME), drums=True), 2, 2) is None
 
 
-def test_without_five_notes_on_either_side_there_is_no_share() -> None:
+def test_fewer_than_five_notes_on_either_side_give_no_share() -> None:
     assert returning_share(score_of(line(0, THEME[:4]), line(32, THEME)), 2, 2) is None
     assert returning_share(score_of(line(0, THEME), line(32, THEME[:4])), 2, 2) is None
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_as_counted_pattern_by_pattern(seed: int) -> None:
+def test_the_share_is_that_of_counting_pattern_by_pattern(seed: int) -> None:
     random = np.random.default_rng(seed)
     parts = [
         sorted({int(onset): int(random.integers(60, 63)) for onset in random.integers(0, 64, 30)}.items())

@@ -193,7 +193,7 @@ def test_wishes_of_a_part_are_on_top_of_those_of_all() -> None:
     assert steering._wanted[VIOLA_2].velocity == plain._wanted[VIOLA_2].velocity - 10
 
 
-def test_who_may_play() -> None:
+def test_may_play_follows_programs_and_parts() -> None:
     assert Cast().may_play(VIOLIN_2)
     assert not Cast(programs=frozenset({0})).may_play(VIOLIN_2)
     assert not Cast(frozenset({40}), frozenset({VIOLIN_1})).may_play(VIOLIN_2)

@@ -131,7 +131,7 @@ def test_the_chords_of_the_piece_again() -> None:
     assert len(hole._variations[0].chords._sheet.bars) == 2
 
 
-def test_without_a_piece_there_are_no_chords_of_it() -> None:
+def test_chords_of_the_piece_need_a_piece() -> None:
     generator = stand_in("Parts")
     with pytest.raises(UserError, match="needs a piece with chords before the cut"):
         generator.start(None, Request(length="3bars", chords="piece"))

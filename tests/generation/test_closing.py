@@ -35,7 +35,7 @@ def test_the_last_two_bars_are_dominant_and_tonic() -> None:
     assert str(cadence(Key.parse("F major"), 1)) == "F"
 
 
-def test_everybody_plays_once_in_the_last_bar_and_holds_it() -> None:
+def test_all_parts_play_once_in_the_last_bar_and_hold_their_note() -> None:
     last = (8 + 3) * BAR
     late = {True: 0, False: 0}
     for ending in (True, False):
@@ -50,7 +50,7 @@ def test_everybody_plays_once_in_the_last_bar_and_holds_it() -> None:
     assert late[True] < 0.2 * late[False]
 
 
-def test_only_the_last_bar_is_led_and_only_to_lengths_that_fill_it() -> None:
+def test_only_the_last_bar_is_guided_to_lengths_that_fill_it() -> None:
     vocabulary = knowing().tokenizer.vocabulary
     ids = vocabulary.ids
     closing = Closing(vocabulary, metre=(4, 4), num_bars=2)

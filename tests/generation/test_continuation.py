@@ -45,7 +45,7 @@ def test_the_prompt_comes_back_event_for_event(encoding: str, cut_bar: int | Non
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_what_was_told_is_what_is_written(encoding: str) -> None:
+def test_reported_notes_are_the_written_notes(encoding: str) -> None:
     generator = stand_in(encoding)
     session = generator.start(full_score(), Request(length="4bars", variations=3, seed=4))
     told = defaultdict(list)

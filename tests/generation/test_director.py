@@ -36,7 +36,7 @@ def test_the_directions_describe_the_last_bars() -> None:
     assert session.prompt.ids == [*session.prompt.past_ids, *reminder.directions.tokens(vocabulary)]
 
 
-def test_they_stand_behind_the_bar_line_in_front_of_a_late_note() -> None:
+def test_directions_follow_the_bar_line_and_precede_a_late_note() -> None:
     """A note just before the cut is read at the beginning of the first new bar."""
     score = full_score()
     cut = bar_starts(score)[6]
@@ -51,7 +51,7 @@ def test_they_stand_behind_the_bar_line_in_front_of_a_late_note() -> None:
     assert prompt.ids == [*prompt.past_ids[: line + 1], *prompt.reminder.opening(), *late]
 
 
-def test_instruments_that_are_asked_for_are_named() -> None:
+def test_requested_instruments_are_named() -> None:
     generator = directed()
     session = generator.start(full_score(), Request(length="2bars", programs=[0, 73]))
     assert isinstance(session.prompt.reminder, Director)
@@ -70,7 +70,7 @@ def test_a_piece_from_nothing_has_its_instruments_named() -> None:
     assert {each.part for each in parts} == {(40, 1), (-1, 1)}
 
 
-def test_they_are_given_again_and_leave_the_music_alone() -> None:
+def test_directions_are_repeated_and_do_not_change_the_written_notes() -> None:
     """The model reads them after every few bar lines; every note that it wrote is in the piece, and no other."""
     generator = directed()
     session = generator.start(full_score(), Request(length="12bars", seed=2))

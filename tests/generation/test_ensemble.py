@@ -114,7 +114,7 @@ def test_a_note_that_sounds_on_is_no_rest() -> None:
     assert last_voice in ensemble._due
 
 
-def test_where_a_part_is_due_a_model_that_wants_the_next_bar_goes_on_to_the_part() -> None:
+def test_a_model_that_would_skip_a_due_part_is_led_to_it() -> None:
     """And not to notes that it does not want, which are all that would be left: a cluster at the end of the bar."""
     generator = stand_in("Parts")
     session = generator.start(four_voices(), Request(length="8bars"))
@@ -135,7 +135,7 @@ def test_where_a_part_is_due_a_model_that_wants_the_next_bar_goes_on_to_the_part
     assert before[ids["Program", -1]] < 12
 
 
-def test_without_it_players_fall_silent_and_bars_are_empty() -> None:
+def test_without_the_ensemble_players_fall_silent_and_bars_are_empty() -> None:
     bars = bars_of_tracks(composed(four_voices(), 0.0, 0), first_s=16.0)
     assert set.union(*bars.values()) != set(range(BARS))
 
@@ -162,13 +162,13 @@ def test_pitch_classes_that_the_piece_does_not_use_become_rare() -> None:
     assert foreign(1.0) < 0.6 * foreign(0.0)
 
 
-def test_instruments_that_are_not_asked_for_are_not_due() -> None:
+def test_unrequested_instruments_are_never_due() -> None:
     generator = stand_in("Parts")
     notes = run(generator, generator.start(full_score(), Request(length="12bars", programs=[33])))
     assert {note.program for note in notes} == {33}
 
 
-def test_a_copy_goes_its_own_way() -> None:
+def test_a_copy_is_independent() -> None:
     generator = stand_in("Parts")
     prompt = generator.start(four_voices(), Request(length="2bars")).prompt
     vocabulary = generator.tokenizer.vocabulary
@@ -203,7 +203,7 @@ def test_roots_of_chords_that_the_piece_does_not_use_become_rare() -> None:
     assert (np.delete(roots, 7) < -1).all()
 
 
-def test_in_another_key_its_pitch_classes_and_chords_are_usual() -> None:
+def test_the_pitch_classes_of_a_requested_key_become_usual() -> None:
     """The piece is in C major; asked for A flat major, black keys become as usual as white ones were."""
 
     def share(key: str | None) -> float:

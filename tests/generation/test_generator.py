@@ -11,7 +11,7 @@ from music_reformer.generation.request import Request
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_same_seed_same_bytes(encoding: str) -> None:
+def test_the_same_seed_gives_the_same_bytes(encoding: str) -> None:
     generator, score = stand_in(encoding), full_score()
 
     def files(seed: int, variations: int) -> list[bytes]:
@@ -38,7 +38,7 @@ def test_a_real_model_gives_the_same_music_whatever_the_number_of_variations() -
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_from_nothing(encoding: str) -> None:
+def test_a_piece_is_composed_from_nothing(encoding: str) -> None:
     generator = stand_in(encoding)
     session = generator.start(None, Request(length="3bars", variations=2, seed=1))
     told = run(generator, session)
@@ -49,7 +49,7 @@ def test_from_nothing(encoding: str) -> None:
         assert max(starts) < 3 * 4 * score.ticks_per_quarter
 
 
-def test_from_nothing_with_the_instruments_asked_for() -> None:
+def test_a_piece_from_nothing_has_the_requested_instruments() -> None:
     generator = stand_in()
     session = generator.start(None, Request(length="20bars", programs=[40, -1]))
     told = run(generator, session)

@@ -79,13 +79,13 @@ def test_every_locked_note_is_written_once_whatever_is_drawn(seed: int) -> None:
     assert len(found) > len(expected), "the model writes notes of its own as well"
 
 
-def test_without_locked_notes_everything_is_left_as_it_is() -> None:
+def test_without_locked_notes_logits_and_mask_are_unchanged() -> None:
     given = GivenNotes(VOCABULARY, [BarMusic((), {})], metre=METRE)
     allowed = grammar_for(TOKENIZER).start([VOCABULARY.ids["Bar", METRE]]).allowed()
     assert given.narrowed(allowed) is allowed
 
 
-def test_all_that_would_pass_over_a_locked_note_leads_to_it_and_its_velocity_and_duration_become_likely() -> None:
+def test_tokens_that_would_skip_a_locked_note_lead_to_it() -> None:
     given = GivenNotes(VOCABULARY, [BarMusic((), {(40, 1): (RecalledNote(24, 60, 12, 63),)})], metre=METRE)
 
     def raised() -> list[str]:
@@ -103,7 +103,7 @@ def test_all_that_would_pass_over_a_locked_note_leads_to_it_and_its_velocity_and
     assert given.wrote_one
 
 
-def test_a_copy_goes_its_own_way() -> None:
+def test_a_copy_is_independent() -> None:
     given = GivenNotes(VOCABULARY, [BarMusic((), {(40, 1): (RecalledNote(0, 60, 12, 63),)})], metre=METRE)
     for token in [("Program", 40), ("Velocity", 63), ("Duration", 12)]:
         given.take(VOCABULARY.ids[token])

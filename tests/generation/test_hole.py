@@ -163,7 +163,7 @@ def test_spliced_into_the_file_all_other_events_stay(midi_format: int, chosen: s
 
 
 @pytest.mark.parametrize("tracks", [[1], [0], [3], [0, 3], [0, 1]])
-def test_of_several_tracks_of_an_instrument_one_is_recomposed(tracks: list[int]) -> None:
+def test_one_of_several_tracks_of_an_instrument_is_recomposed(tracks: list[int]) -> None:
     composer = stand_in("Parts")
     score = quartet()
     lines = bar_starts(score)
@@ -218,7 +218,7 @@ def test_wishes_are_held_against_the_bars_on_both_sides_of_those_who_play() -> N
 
 
 @pytest.mark.parametrize("max_length", [1 << 20, 1500])
-def test_beside_parts_that_stay_the_model_reads_the_chords_that_are_asked_for(max_length: int) -> None:
+def test_requested_chords_are_read_with_the_parts_that_stay(max_length: int) -> None:
     tokenizer = MusicTokenizer(TokenizerConfig(encoding="Parts", use_chords=True))
     composer, vocabulary = generator(tokenizer, max_length=max_length), tokenizer.vocabulary
     kinds, values, reader = vocabulary.kinds, vocabulary.values, reader_for(vocabulary)
@@ -235,7 +235,7 @@ def test_beside_parts_that_stay_the_model_reads_the_chords_that_are_asked_for(ma
     assert [new for new, _ in changed] == [[6, 10], [3]]
 
 
-def test_all_tracks_are_the_same_as_none() -> None:
+def test_naming_all_tracks_is_the_same_as_naming_none() -> None:
     composer = stand_in("Parts")
     prompts = [
         composer.start(quartet(), Request(cut_bar=2, until_bar=5, tracks=tracks)).prompt
@@ -275,7 +275,7 @@ def test_bars_in_which_nothing_plays_any_more_are_refused() -> None:
         generator().start(symusic.Score(480), Request(cut_bar=0, until_bar=1))
 
 
-def test_an_instrument_that_is_missing_is_named_and_all_of_them_are_not() -> None:
+def test_missing_instruments_are_named_unless_all_are_missing() -> None:
     for chosen, names in (({PIANO}, ["PAD", "Program_0"]), (None, []), (set(programs(full_score())), [])):
         prompt = generator().start(full_score(), Request(cut_bar=3, until_bar=5, programs=sorted(chosen or ()))).prompt
         told = [TOKENIZER.tokens[i] for i in prompt.ids[:-2]]

@@ -47,7 +47,7 @@ def called(reminder: InstrumentReminder, tokens: list[int]) -> list[set[int]]:
     return names
 
 
-def test_one_that_was_asked_for_is_called_until_it_plays() -> None:
+def test_a_requested_instrument_is_named_until_it_plays() -> None:
     reminder = InstrumentReminder(READER, bars({PIANO}, {PIANO}), {PIANO, BASS})
     assert reminder.names() == {PIANO, BASS}
     silent, plays = {PIANO}, {PIANO, BASS}
@@ -60,21 +60,21 @@ def test_one_that_was_asked_for_is_called_until_it_plays() -> None:
     ]
 
 
-def test_all_are_called_again_when_the_bars_of_a_name_are_over() -> None:
+def test_all_instruments_are_named_again_when_the_named_bars_are_over() -> None:
     both = {PIANO, BASS}
     reminder = InstrumentReminder(READER, bars(both), both)
     names = called(reminder, bars(*[both] * (2 * NAMED_BARS))[2:])
     assert [number for number, programs in enumerate(names, 1) if programs] == [NAMED_BARS, 2 * NAMED_BARS]
 
 
-def test_where_nobody_was_asked_for_those_heard_lately_go_on() -> None:
+def test_without_a_request_recently_heard_instruments_are_named() -> None:
     reminder = InstrumentReminder(READER, bars({FLUTE}, {PIANO}, {PIANO, DRUMS}))
     assert reminder.names() == {FLUTE, PIANO, DRUMS}
     names = called(reminder, bars(*[{PIANO}] * 20)[2:])
     assert [programs for programs in names if programs] == [{PIANO}, {PIANO}]
 
 
-def test_a_copy_goes_its_own_way() -> None:
+def test_a_copy_is_independent() -> None:
     reminder = InstrumentReminder(READER, bars({PIANO}), {BASS})
     other = reminder.copy()
     assert called(reminder, bars({BASS})[2:]) == [set()]

@@ -14,7 +14,7 @@ from music_reformer.midi.parts import MAX_PARTS, part_order
 
 
 @pytest.mark.parametrize("wanted", [("EOS", None), ("Bar", (7, 8)), ("Program", 12), ("Program", -1)])
-def test_where_the_model_would_leave_a_part_by_a_way_that_is_closed_it_takes_another(
+def test_a_model_that_would_leave_by_a_forbidden_way_takes_an_allowed_one(
     wanted: tuple[str, object],
 ) -> None:
     """And not the likeliest of the notes that would be left."""
@@ -63,7 +63,7 @@ def test_the_probability_of_leaving_is_that_of_the_model(order: tuple[str, int])
     assert (after[others] == before[others]).all()
 
 
-def test_in_front_of_the_first_part_nothing_changes() -> None:
+def test_before_the_first_part_logits_are_unchanged() -> None:
     vocabulary = stand_in("Parts").tokenizer.vocabulary
     leaving = Leaving(vocabulary, metre=(4, 4))
     logits = np.random.default_rng(4).normal(size=len(vocabulary)).astype(np.float32)

@@ -48,7 +48,7 @@ def compose_all(generator: Generator, some: list[Session], max_rows: int) -> lis
 
 
 @pytest.mark.parametrize("max_rows", [1, 2, 4, 100])
-def test_together_is_alone(max_rows: int) -> None:
+def test_sessions_composed_together_equal_sessions_composed_alone(max_rows: int) -> None:
     generator = Generator(StandIn(TOKENIZER), TOKENIZER)
     alone = sessions(generator)
     for session in alone:
@@ -79,7 +79,7 @@ def test_a_stopped_session_leaves_the_others_alone() -> None:
     assert [notes(score) for score in some[4].scores] == [notes(score) for score in whole.scores]
 
 
-def test_nothing_to_do() -> None:
+def test_no_sessions_give_no_reports() -> None:
     generator = Generator(StandIn(TOKENIZER), TOKENIZER)
     assert compose_all(generator, [], max_rows=4) == []
 

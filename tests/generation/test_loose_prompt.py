@@ -33,7 +33,7 @@ def test_the_model_reads_what_it_would_read_of_the_written_piece() -> None:
     assert prompt.past_ids == generator.start(as_written(PLAYED), request).prompt.past_ids
 
 
-def test_what_is_before_the_cut_stays_event_for_event(continued: tuple[symusic.Score, int]) -> None:
+def test_the_music_before_the_cut_stays_event_for_event(continued: tuple[symusic.Score, int]) -> None:
     score, cut = continued
     before, after = events_before(PLAYED, cut), events_before(score, cut)
     # The tempo at the cut is that of the new bars.

@@ -72,7 +72,7 @@ def test_a_piece_from_nothing_may_be_in_seven_eight() -> None:
     assert session.end_tick == 4 * 7 * session.scores[0].ticks_per_quarter // 2
 
 
-def test_where_the_bars_grow_longer_all_of_a_bar_may_be_played() -> None:
+def test_in_a_longer_metre_notes_may_begin_anywhere_in_the_bar() -> None:
     """Places are heard by the quarter, so that the fourth beat of 4/4 after a waltz is no new place."""
     composer = stand_in("Parts")
     score = full_score()

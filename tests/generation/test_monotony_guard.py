@@ -42,7 +42,7 @@ def tune(random: np.random.Generator) -> dict[int, tuple[int, ...]]:
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("heard", [0, 6, 24])
-def test_by_the_definition(seed: int, heard: int) -> None:
+def test_stale_bars_are_those_of_counting_anew(seed: int, heard: int) -> None:
     """The oracle: lists of bars, counted anew in front of every token."""
     random = np.random.default_rng(seed)
     prompt, new = ([tune(random) for _ in range(count)] for count in (heard, 30))
@@ -92,7 +92,7 @@ def test_drums_may_repeat_themselves() -> None:
         guard.take(token)
 
 
-def test_a_copy_goes_its_own_way() -> None:
+def test_a_copy_is_independent() -> None:
     guard = MonotonyGuard(VOCABULARY, stream([{73: (72, 74)}]), metre=METRE)
     other = guard.copy()
     for token in [*stream([{73: (72, 74)}] * 3), *tokens_of({73: (72,)})[:-1]]:
@@ -103,7 +103,7 @@ def test_a_copy_goes_its_own_way() -> None:
     assert guard.repeating() == []
 
 
-def test_who_wants_repetitions_gets_them() -> None:
+def test_the_guard_can_be_switched_off() -> None:
     for most_repeats, guarded in ((0, False), (2, True)):
         generator = stand_in("Parts")
         session = generator.start(

@@ -45,7 +45,7 @@ def test_a_bar_begins_in_front_of_its_parts() -> None:
     assert (follower.metre, follower.length) == ((3, 4), 72)
 
 
-def test_a_copy_goes_its_own_way() -> None:
+def test_a_copy_is_independent() -> None:
     follower = PartsFollower(VOCABULARY, (4, 4))
     other = follower.copy()
     other.follow(VOCABULARY.ids["Program", 40])

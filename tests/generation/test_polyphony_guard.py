@@ -69,7 +69,7 @@ def test_a_prompt_with_larger_chords_may_go_on_with_them(tokenizer: MusicTokeniz
 
 @pytest.mark.parametrize("encoding", ["REMI", "TSD", "MIDILike", "Performance"])
 @pytest.mark.parametrize("use_programs", [True, False])
-def test_what_is_composed_has_no_larger_chords(encoding: str, use_programs: bool) -> None:
+def test_composed_chords_do_not_exceed_the_limit(encoding: str, use_programs: bool) -> None:
     """By a model that would put anything on top of anything."""
     if encoding == "Performance" and use_programs:
         pytest.skip("Performance has no programs")

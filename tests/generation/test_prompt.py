@@ -31,7 +31,7 @@ def prompt_of(
 
 @pytest.mark.parametrize("cut_bar", [0, 3, None])
 @pytest.mark.parametrize("chosen", [{0, BASS, VIOLIN}, {-1, 0, VIOLIN, BASS}, {0}])
-def test_other_instruments_are_named_in_front_of_the_bar_that_comes_next(cut_bar: int | None, chosen: set[int]) -> None:
+def test_requested_instruments_are_named_before_the_next_bar(cut_bar: int | None, chosen: set[int]) -> None:
     prompt = prompt_of(full_score(), chosen, cut_bar=cut_bar)
     at = prompt.ids.index(TOKENIZER.pad_id)
     named = [TOKENIZER.tokens[i] for i in prompt.ids[at + 1 : at + 1 + len(chosen)]]
@@ -43,7 +43,7 @@ def test_other_instruments_are_named_in_front_of_the_bar_that_comes_next(cut_bar
 
 @pytest.mark.parametrize(("last_bar_of_violin", "names"), [(2, {0}), (4, {0, VIOLIN})])
 @pytest.mark.parametrize("chosen", [None, {0, VIOLIN}])
-def test_of_those_that_play_already_the_ones_heard_last_are_named(
+def test_requesting_the_playing_instruments_names_those_heard_last(
     last_bar_of_violin: int, names: set[int], chosen: set[int] | None
 ) -> None:
     """In the last eight of twelve bars, that is."""

@@ -59,7 +59,7 @@ def test_bars_come_again_note_for_note() -> None:
 
 
 @pytest.mark.usefixtures("certain")
-def test_in_another_key_they_come_as_much_higher_and_drums_stay() -> None:
+def test_returning_bars_are_transposed_to_a_requested_key_except_drums() -> None:
     score, asked = full_score(), compose(stand_in("Parts"), "1-4", key="A major")
     before, after = notes_of(score, 0, 4), notes_of(asked, 8, 4)
     semitones = {high[2] - low[2] for low, high in zip(sorted(before[0]), sorted(after[0]), strict=True)}
@@ -69,14 +69,14 @@ def test_in_another_key_they_come_as_much_higher_and_drums_stay() -> None:
 
 
 @pytest.mark.usefixtures("certain")
-def test_what_stood_in_a_hole_comes_again_in_it() -> None:
+def test_the_bars_of_a_hole_can_return_in_it() -> None:
     """For one instrument alone, too; the others stay as they are."""
     for programs in ([], [33]):
         score = compose(stand_in("Parts"), "3-4", cut_bar=2, until_bar=4, programs=programs)
         assert notes_of(score, 2, 2) == notes_of(full_score(), 2, 2)
 
 
-def test_as_it_was_is_nearer_than_varied_and_varied_than_new(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exact_returns_are_nearer_than_varied_ones_and_these_than_new_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that knows nothing is led by more than one that half expects what comes."""
     monkeypatch.setattr(recall, "EXACT_LOGIT", 12.0)
     monkeypatch.setattr(recall, "VARIED_LOGIT", 7.0)
@@ -107,7 +107,7 @@ def test_as_it_was_is_nearer_than_varied_and_varied_than_new(monkeypatch: pytest
         ({"density": 1, "form": "1-4"}, True),
     ],
 )
-def test_what_probably_returns_does_so_where_nothing_else_is_asked_for(settings: dict, returns: bool) -> None:
+def test_likely_returns_happen_unless_something_else_is_requested(settings: dict, returns: bool) -> None:
     piece = song("abcdefgh" + "ijklmnop" + "abcdefgh")
     session = stand_in("Parts").start(piece, Request(length="4bars", **settings))
     assert (session._variations[0].recall is not None) == returns
@@ -141,7 +141,7 @@ def test_bars_are_read_as_they_stand_in_the_stream() -> None:
     assert up.parts[0, 2][0].pitch == 48
 
 
-def test_what_cannot_come_again_is_refused() -> None:
+def test_forms_that_cannot_be_met_are_refused() -> None:
     generator = stand_in("Parts")
     with pytest.raises(UserError, match="bars 8-9 cannot come again, because there are 8 bars"):
         generator.start(full_score(), Request(form="8-9"))

@@ -80,7 +80,7 @@ def test_a_prompt_that_is_a_loop_may_go_on_as_long_as_it_was(vocabulary: Vocabul
     assert heard == [False] * 6 + [True] * 2
 
 
-def test_a_copy_goes_its_own_way(vocabulary: Vocabulary) -> None:
+def test_a_copy_is_independent(vocabulary: Vocabulary) -> None:
     guard = RepetitionGuard(vocabulary, bar(vocabulary, 60) * 3, most=2)
     other = guard.copy()
     played(guard, bar(vocabulary, 60))

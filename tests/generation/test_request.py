@@ -32,7 +32,7 @@ def test_lengths_are_bars_or_seconds(text: str, length: Length) -> None:
 @pytest.mark.parametrize(
     "text", ["", "16", "bars", "0bars", "-3bars", "1.5bars", "0s", "1e9s", "99999bars", "4 beats", "9" * 400 + "s"]
 )
-def test_other_lengths_are_refused(text: str) -> None:
+def test_invalid_lengths_are_refused(text: str) -> None:
     with pytest.raises(UserError, match="length") as refusal:
         Request(length=text)
     assert len(str(refusal.value)) < 200
@@ -153,7 +153,7 @@ def test_the_command_line_takes_every_field_of_a_request_without_a_prefix() -> N
         ({"program": 40, "register": 1}, "give its program only"),
     ],
 )
-def test_what_is_no_part_is_refused(settings: dict, message: str) -> None:
+def test_invalid_parts_are_refused(settings: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         PartRequest(**settings)
 
@@ -172,7 +172,7 @@ def test_a_batch_asks_for_the_same_with_other_seeds() -> None:
     assert config.request(seed=5, has_prompt=False).cut_bar is None
 
 
-def test_instruments_are_a_set_and_a_key_has_pitches() -> None:
+def test_programs_are_sorted_without_duplicates_and_keys_are_parsed() -> None:
     request = Request(programs=[40, -1, 40], key="A minor")
     assert request.programs == [-1, 40]
     assert request.parsed_key() == Key.parse("A minor")

@@ -56,7 +56,7 @@ MEASURES: dict[str, Callable[[list[NewNote]], float]] = {
 
 
 @pytest.mark.parametrize("wish", MEASURES)
-def test_more_is_more_and_less_is_less(wish: str) -> None:
+def test_requested_steps_raise_and_lower_each_measure(wish: str) -> None:
     """For both parts: against what nobody asked for."""
     less, same, more = (composed(**{wish: steps}) for steps in (-3, 0, 3))
     for track in (0, 1):
@@ -82,7 +82,7 @@ def test_parts_keep_what_they_were() -> None:
         assert velocity_held < 0.6 * velocity_free
 
 
-def test_nothing_is_steered_where_nothing_is_held_or_wished() -> None:
+def test_without_hold_or_wishes_nothing_is_steered() -> None:
     generator = stand_in("Parts")
     loose = SamplingConfig(hold=0.0)
     session = generator.start(two_players(), Request(sampling=loose))
@@ -94,7 +94,7 @@ def test_nothing_is_steered_where_nothing_is_held_or_wished() -> None:
         assert (hole._variations[0].steering is None) == (settings == {})
 
 
-def test_a_copy_goes_its_own_way() -> None:
+def test_a_copy_is_independent() -> None:
     generator = stand_in("Parts")
     session = generator.start(two_players(), Request(density=2))
     steering = session._variations[0].steering

@@ -30,7 +30,7 @@ def studied(generator: Generator, score: symusic.Score, **settings: int) -> Stud
     return study
 
 
-def test_what_was_kept_out_becomes_likelier_and_the_generator_is_unchanged(generator: Generator) -> None:
+def test_held_out_music_becomes_likelier_and_the_generator_is_unchanged(generator: Generator) -> None:
     before = {name: tensor.clone() for name, tensor in generator.decoder.model.state_dict().items()}
     score = full_score(bars=60)
     lesson = studied(generator, score).lesson
@@ -58,7 +58,7 @@ def test_the_same_piece_gives_the_same_lesson_and_the_same_notes(generator: Gene
     assert notes != plain
 
 
-def test_nothing_behind_the_cut_is_studied(generator: Generator) -> None:
+def test_music_after_the_cut_is_not_studied(generator: Generator) -> None:
     score, other = full_score(bars=60), full_score(bars=60)
     cut = 40 * 3 * 384
     for track in other.tracks:
@@ -78,7 +78,7 @@ def test_a_short_piece_is_not_studied(generator: Generator) -> None:
     assert generator.taught(study.lesson) is generator
 
 
-def test_one_that_is_left_early_keeps_what_it_has(generator: Generator) -> None:
+def test_a_study_ended_early_keeps_its_best_lesson(generator: Generator) -> None:
     study = generator.study(full_score(bars=60), Request(study=400))
     num_steps = 0
     for _ in study:

@@ -46,14 +46,14 @@ def test_a_song_moved_off_its_grid_comes_back(ticks: int) -> None:
 
 
 @pytest.mark.parametrize("beats", [3, 4])
-def test_other_metres(beats: int) -> None:
+def test_songs_in_3_4_and_4_4_are_aligned(beats: int) -> None:
     song = {3: EXAMPLES["waltz"], 4: EXAMPLES["evening"]}[beats].score()
     back = aligned(moved(song, 333))
     assert back is not None
     assert notes(back) == notes(song)
 
 
-def test_an_upbeat_stays_in_front_of_the_first_bar_line() -> None:
+def test_an_upbeat_stays_before_the_first_bar_line() -> None:
     song = moved(SONG, BAR)
     song.tracks[0].notes.insert(0, symusic.Note(BAR - TICKS_PER_QUARTER, TICKS_PER_QUARTER, 67, 80))
     back = aligned(moved(song, 250))
@@ -70,7 +70,7 @@ def test_drums_that_begin_first_are_not_moved_before_the_start() -> None:
     assert notes(back) == notes(song)
 
 
-def test_notes_a_little_off_the_grid_stay_as_they_are_among_each_other() -> None:
+def test_notes_slightly_off_the_grid_are_all_shifted_equally() -> None:
     late = moved(shaken(SONG, 12), 700)
     back = aligned(late)
     assert back is not None
@@ -80,7 +80,7 @@ def test_notes_a_little_off_the_grid_stay_as_they_are_among_each_other() -> None
     assert abs(shifts.pop() - 700) < 6
 
 
-def test_what_was_in_force_at_the_new_beginning_is_so_from_there_on() -> None:
+def test_tempo_and_key_in_force_at_the_new_beginning_are_kept() -> None:
     late = SONG.copy().shift_time(3 * BAR)
     late.tempos = [symusic.Tempo(0, qpm=50), symusic.Tempo(BAR, qpm=60), symusic.Tempo(4 * BAR, qpm=70)]
     late.tracks[0].controls.append(symusic.ControlChange(0, 7, 99))
@@ -92,7 +92,7 @@ def test_what_was_in_force_at_the_new_beginning_is_so_from_there_on() -> None:
     assert len(back.tracks[0].lyrics) == 0
 
 
-def test_what_lies_on_no_grid_is_left_alone() -> None:
+def test_notes_on_no_grid_are_not_aligned() -> None:
     assert aligned(shaken(SONG, 60)) is None
 
 

@@ -44,7 +44,7 @@ def test_every_chord_is_read_as_it_is_written() -> None:
 @pytest.mark.parametrize(
     "text", ["", "H", "C:foo", "Cfoo", "C/9", "C:maj/0", "C:maj//3", "N:maj", "C:N", "CN", "c", "/C", "C/b"]
 )
-def test_what_is_no_chord_is_refused(text: str) -> None:
+def test_invalid_chords_are_refused(text: str) -> None:
     with pytest.raises(UserError, match="write it like Am7/C"):
         parse(text)
 

@@ -45,7 +45,7 @@ def test_a_cut_lies_on_a_bar_line() -> None:
 
 
 @pytest.mark.parametrize("bar", [0, 1, 4, 8])
-def test_before_and_from_share_the_notes_between_them(bar: int) -> None:
+def test_keep_before_and_score_from_divide_the_notes(bar: int) -> None:
     score = full_score()
     before_cutting = score.dumps_midi()
     cut = bar_starts(score)[bar]

@@ -102,13 +102,13 @@ def test_the_key_of_a_section_is_that_of_most_of_its_bars() -> None:
     assert described.key is None
 
 
-def test_levels() -> None:
+def test_levels_count_half_octaves_third_octaves_and_half_notes() -> None:
     assert density_level(np.array([0.25, 1, 4, 100])).tolist() == [4, 8, 12, 15]
     assert register_level(np.array([0, 60, 63.9, 127])).tolist() == [0, 15, 15, 31]
     assert polyphony_level(np.array([1, 2, 3, 40])).tolist() == [0, 2, 4, 15]
 
 
-def test_how_they_are_written() -> None:
+def test_directions_are_written_as_tokens() -> None:
     given = Directions((PartDirection((0, 2), polyphony=4), PartDirection((40, 1), 8, 9, 0)), 3, Key.parse("A minor"))
     assert names(given.tokens(VOCABULARY)) == [
         "Directions", "Key_21", "EndsIn_3", "Program_40", "Density_8", "Register_9", "Polyphony_0",

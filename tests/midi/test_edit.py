@@ -138,7 +138,7 @@ def test_an_edit_and_its_inverse_give_the_same_notes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_all_but_the_changed_events_stays(name: str) -> None:
+def test_all_other_events_stay(name: str) -> None:
     data = FILES[name]
     notes = notes_of(data)
     note = notes[len(notes) // 2]
@@ -169,7 +169,7 @@ def test_running_status_and_long_waits_stay_around_a_removed_note() -> None:
     assert read_track(written).is_plain == read_track(body).is_plain
 
 
-def test_notes_of_one_pitch_inside_each_other_end_in_the_order_of_their_beginnings() -> None:
+def test_overlapping_notes_of_one_pitch_end_in_the_order_of_their_beginnings() -> None:
     data = make.midi(make.note(60, length=1000) + make.note(62))
     written = edit(data, (None, FileNote(0, 200, 100, 60, 90)))
     assert [(note.tick, note.length) for note in notes_of(written) if note.pitch == 60] == [(80, 220), (200, 880)]
@@ -202,7 +202,7 @@ def test_a_note_joins_the_track_it_is_added_to_even_among_tracks_of_one_program(
         assert Counter(notes_of(edit(data, (None, new)))) - Counter(notes_of(data)) == Counter([new])
 
 
-def test_where_a_channel_plays_another_instrument_no_note_is_added() -> None:
+def test_no_note_is_added_if_the_channel_plays_another_instrument() -> None:
     data = rich_file()
     violin = next(note for note in notes_of(data) if note.track == 0)
     with pytest.raises(UserError, match="plays another instrument there"):
@@ -220,7 +220,7 @@ def test_a_note_that_is_not_there_and_a_track_without_notes_are_refused() -> Non
         edit(data, (None, FileNote(99, 0, 1, 60, 1)))
 
 
-def test_all_around_the_track_chunks_stays() -> None:
+def test_bytes_outside_track_chunks_stay() -> None:
     data = make.midi(make.scale(), make.scale(up=1), between=make.chunk(b"ours", b"XFIH"), midi_format=1)
     written = edit(data + b"more", (notes_of(data)[0], None))
     assert make.chunk(b"ours", b"XFIH") in written

@@ -20,7 +20,7 @@ def inner(text: str) -> str:
     return re.sub(r"^<svg[^>]*?/?>|</svg>$", "", text)
 
 
-def test_what_is_not_a_shape_is_left_out() -> None:
+def test_elements_that_draw_nothing_are_left_out() -> None:
     """A drawing with everything that runs, loads or styles."""
     drawn = """<svg xmlns="http://www.w3.org/2000/svg" onload="a()"><style>*{fill:url(//x.example)}</style>
     <script>a()</script><svg class="definition-scale" viewBox="0 0 100 50"><a href="javascript:a()"><path d="M0 0"/></a>

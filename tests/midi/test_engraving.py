@@ -124,7 +124,7 @@ def test_a_bar_that_is_not_there_gets_a_sentence() -> None:
         engraved(data, name="it", bar=5000)
 
 
-def test_what_takes_too_long_gets_a_sentence() -> None:
+def test_a_timeout_is_one_sentence() -> None:
     data = EXAMPLES["waltz"].score().dumps_midi()
     with pytest.raises(UserError, match=r"it took more than 0\.01 seconds to be engraved"):
         engraved(data, name="it", seconds=0.01)

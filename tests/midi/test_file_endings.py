@@ -52,7 +52,7 @@ def test_a_corpus_has_the_same_endings(folder: Path) -> None:
     assert passed_over.num_files == 3
 
 
-def test_so_does_what_evaluate_reads(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_evaluate_reads_files_with_the_same_endings(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING), pytest.raises(Exception, match="is empty"):
         read_generated(folder)
     assert caplog.messages[0].startswith(f"skipped 3 of the files in {folder}")

@@ -65,7 +65,7 @@ def test_each_piece_of_work_has_a_process_of_its_own_forked_from_one(forks: Fork
     assert {parent for _, parent in found} == {str(forks._process.pid).encode()}
 
 
-def test_what_is_opened_is_the_same_as_in_a_process_started_anew() -> None:
+def test_forked_and_fresh_processes_open_files_alike() -> None:
     data = random_score(7).dumps_midi()
     anew = open_guarded(data, name="song.mid", finds_beats=True)
     with forking("music_reformer.midi.guard:get_ready"):
@@ -114,7 +114,7 @@ def test_after_a_crash_another_process_with_another_layout_takes_over(forks: For
     assert before != after
 
 
-def test_without_the_small_process_work_is_done_all_the_same(forks: Forks) -> None:
+def test_without_a_helper_process_work_is_still_done(forks: Forks) -> None:
     forks._process.send_signal(signal.SIGKILL)
     forks._process.wait()
     _, parent = done(number_of_process).split()

@@ -42,13 +42,13 @@ def test_bars_letters_and_something_new() -> None:
         ("A" * 5000, "at most 2000 characters, and has 5000"),
     ],
 )
-def test_what_cannot_be_read_is_named(text: str, message: str) -> None:
+def test_unreadable_sections_are_named(text: str, message: str) -> None:
     with pytest.raises(UserError, match=message) as refusal:
         FormPlan.parse(text)
     assert len(str(refusal.value)) < 200
 
 
-def test_what_the_piece_does_not_have_is_named() -> None:
+def test_bars_and_sections_that_the_piece_lacks_are_named() -> None:
     with pytest.raises(UserError, match="has no section C; it has A, B"):
         bars("C")
     with pytest.raises(UserError, match="has no section A; it has none"):

@@ -17,7 +17,7 @@ from music_reformer.midi.tokenizer import MusicTokenizer
 
 
 @pytest.mark.parametrize("config", SETTINGS)
-def test_what_was_written_by_hand_is_accepted(config: TokenizerConfig) -> None:
+def test_encoded_scores_are_accepted(config: TokenizerConfig) -> None:
     _assert_accepted(MusicTokenizer(config), busy_score())
 
 
@@ -41,7 +41,7 @@ def _assert_accepted(tokenizer: MusicTokenizer, score: symusic.Score) -> None:
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_a_copy_goes_its_own_way(encoding: str) -> None:
+def test_a_copy_is_independent(encoding: str) -> None:
     tokenizer = MusicTokenizer(TokenizerConfig(encoding=encoding))
     state = grammar_for(tokenizer).start()
     ids, _ = random_walk(state, 400, 1)

@@ -92,7 +92,7 @@ def test_the_roll_and_the_outline_are_those_of_the_score() -> None:
     assert (opened.midi, opened.plain, opened.notices) == (data, data, [])
 
 
-def test_what_is_kept_is_the_file_out_of_its_wrapping() -> None:
+def test_the_unwrapped_file_is_kept() -> None:
     odd = midi(event(0, 0xF7, 3, 1, 2, 3) + scale() + event(0, 0x90, 30, 90))
     opened = open_guarded(gzip.compress(odd), name="song.mid.gz")
     assert opened.midi == odd
@@ -127,6 +127,6 @@ def test_a_file_that_was_just_opened_is_not_read_again() -> None:
     assert time.monotonic() - began < 5
 
 
-def test_what_takes_more_of_a_processor_than_allowed_is_ended() -> None:
+def test_reading_beyond_the_processor_limit_is_ended() -> None:
     with pytest.raises(UserError, match=r"slow\.mid took more than 1 seconds to be read"):
         run_limited(work_forever, [], b"", name="slow.mid", doing="read", seconds=120, cpu_seconds=1, megabytes=1000)

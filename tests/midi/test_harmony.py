@@ -148,7 +148,7 @@ def test_order_and_number_of_tracks_do_not_matter() -> None:
     assert recognise(joined) == found
 
 
-def test_changes_come_in_order_and_are_changes() -> None:
+def test_changes_are_in_order_and_differ_from_their_predecessors() -> None:
     found = recognise(random_piece(11))
     assert found[0][0] == 0
     for (tick, chord), (later, other) in itertools.pairwise(found):

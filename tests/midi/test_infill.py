@@ -40,7 +40,7 @@ def notes(tokenizer: MusicTokenizer, ids: list[int]) -> Counter:
 
 @pytest.mark.parametrize("name", TOKENIZERS)
 @pytest.mark.parametrize(("first", "count"), [(0, 1), (3, 4), (0, 16), (17, 1), (5, 13)])
-def test_before_behind_and_hole_together_are_the_piece(name: str, first: int, count: int) -> None:
+def test_the_parts_of_a_cut_piece_add_up_to_the_piece(name: str, first: int, count: int) -> None:
     tokenizer = TOKENIZERS[name]
     reader = BarReader(tokenizer.vocabulary)
     ids = piece(tokenizer)
@@ -61,7 +61,7 @@ def test_before_behind_and_hole_together_are_the_piece(name: str, first: int, co
         assert cut.context == [BOS, *cut.behind, BOS, *cut.before, *cut.naming]
 
 
-def test_what_the_other_instruments_play_stays_and_the_missing_ones_are_named() -> None:
+def test_other_instruments_stay_and_missing_ones_are_named() -> None:
     tokenizer = TOKENIZERS["programs"]
     reader = BarReader(tokenizer.vocabulary)
     cut = cut_hole(reader, piece(tokenizer), 2, 3, {40})

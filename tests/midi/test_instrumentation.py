@@ -43,7 +43,7 @@ def split_at_name(ids: np.ndarray) -> tuple[np.ndarray, list[str], np.ndarray]:
 
 
 @pytest.mark.parametrize("bar", [0, 1, 7])
-def test_with_all_instruments_the_written_piece_is_the_piece_and_the_name(bar: int) -> None:
+def test_naming_all_instruments_only_inserts_the_names(bar: int) -> None:
     ids = piece()
     sections = [Section(0, PLAYING, named=False), Section(bar, PLAYING)]
     before, named, behind = split_at_name(arrange(READER, ids, sections if bar else sections[1:]))
@@ -55,7 +55,7 @@ def test_with_all_instruments_the_written_piece_is_the_piece_and_the_name(bar: i
 
 
 @pytest.mark.parametrize("tokenizer", [TOKENIZER, MusicTokenizer(TokenizerConfig(use_sustain_pedals=True))])
-def test_only_the_kept_play_in_each_section_and_all_that_they_play(tokenizer: MusicTokenizer) -> None:
+def test_each_section_has_all_notes_of_the_kept_instruments_and_no_others(tokenizer: MusicTokenizer) -> None:
     reader = BarReader(tokenizer.vocabulary)
     ids = np.array([BOS, *tokenizer.encode(random_score(1)), tokenizer.eos_id], dtype=np.uint16)
     sections = [
@@ -98,7 +98,7 @@ def test_each_bar_is_what_taking_it_apart_gives(seed: int, pedals: bool) -> None
     assert arrange(reader, ids, sections).tolist() == [*expected, tokenizer.eos_id]
 
 
-def test_nothing_is_named_where_nothing_plays() -> None:
+def test_sections_in_which_nothing_plays_get_no_names() -> None:
     ids = piece()
     silent = arrange(READER, ids, [Section(0, PLAYING, named=False), Section(3, frozenset({99}))])
     assert PAD not in silent

@@ -100,7 +100,7 @@ def test_one_variation_throughout_is_that_variation() -> None:
         assert list(one.notes) == sorted(other.notes, key=lambda note: (note.time, note.pitch))
 
 
-def test_more_bars_than_there_are_is_a_sentence() -> None:
+def test_too_many_bars_are_refused_in_a_sentence() -> None:
     scores = [variation(100), variation(200)]
     assert new_bar_lines(scores, CUT * BAR, 3) == LINES[:4]
     with pytest.raises(UserError, match="bars names 99 bars, but the variations have"):

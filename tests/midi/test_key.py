@@ -25,7 +25,7 @@ def test_relatives_share_a_signature() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "C", "H major", "c major", "C Major", "C lydian", "C major ", "Fb minor"])
-def test_what_is_no_key_is_refused(text: str) -> None:
+def test_invalid_keys_are_refused(text: str) -> None:
     with pytest.raises(UserError, match="such as C major or F# minor"):
         Key.parse(text)
 

@@ -25,7 +25,7 @@ def bars(text: str) -> list[list[str]]:
         ("[Am]Morning has [D7]broken\n[G]like", [["Am"], ["D7"], ["G"]]),
     ],
 )
-def test_what_is_typed(text: str, expected: list[list[str]]) -> None:
+def test_typed_chords_are_read(text: str, expected: list[list[str]]) -> None:
     assert bars(text) == expected
 
 
@@ -57,7 +57,7 @@ def test_written_and_read_again_it_is_the_same(text: str) -> None:
         ("C|" * MAX_CHARACTERS, "at most 10,000 characters"),
     ],
 )
-def test_what_means_nothing_is_told(text: str, sentence: str) -> None:
+def test_invalid_sheets_are_refused_in_a_sentence(text: str, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         LeadSheet.parse(text)
 

@@ -192,7 +192,7 @@ def test_a_melody_and_a_piano_of_one_program_are_no_hands() -> None:
     assert not texts(root, "group-symbol")
 
 
-def test_one_tempo_mark_for_a_tempo_and_one_for_a_new_one() -> None:
+def test_each_lasting_tempo_has_one_mark() -> None:
     score = piece((0, [(bar * 4, 4, 60) for bar in range(16)]), (40, [(0, 64, 72)]))
     # A recording's tempo, changed at every beat; then a new one that lasts.
     score.tempos.extend([symusic.Tempo(beat * QUARTER, qpm=99 + beat % 3) for beat in range(32)])
@@ -281,7 +281,7 @@ def test_faults_of_a_file_are_put_right_before_it_is_written() -> None:
     assert "3" in texts(ElementTree.fromstring(convert(stuck, "it", "")), "octave")
 
 
-def test_what_is_too_much_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_notes_or_bars_are_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="it has more than 20,000 bars in its parts; export a part of it"):
         written(piece((0, [(0, 1, 60), (4 * 21_000, 1, 60)])))
     with pytest.raises(UserError, match="a metre of 255/8 cannot be written as notes"):
@@ -291,7 +291,7 @@ def test_what_is_too_much_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPat
         written(piece((0, [(0, 1, 60), (1, 1, 60)])))
 
 
-def test_it_is_made_in_a_process_that_ends_what_takes_too_long() -> None:
+def test_notation_is_written_in_a_process_with_a_time_limit() -> None:
     waltz = EXAMPLES["waltz"].score().dumps_midi()
     assert music_xml(waltz, name="it", title="") == convert(waltz, "it", "")
     with pytest.raises(UserError, match=r"it took more than 0\.001 seconds to be written"):

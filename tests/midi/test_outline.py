@@ -44,7 +44,7 @@ def test_every_bar_has_the_chords_that_are_recognised_in_it(name: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_it_reads_as_a_lead_sheet_and_its_sections_cover_the_piece(seed: int) -> None:
+def test_chords_read_as_a_lead_sheet_and_sections_cover_the_piece(seed: int) -> None:
     score = random_score(seed)
     found = read(outline_json(score))
     assert [" ".join(map(str, bar)) for bar in LeadSheet.parse(" | ".join(found["chords"])).bars] == found["chords"]

@@ -131,7 +131,7 @@ def test_two_hands_in_unison_stay_two_parts() -> None:
     assert_same_music(score, again)
 
 
-def test_a_bar_as_it_is_written() -> None:
+def test_a_bar_is_written_part_by_part() -> None:
     score = symusic.Score(480)
     score.tempos.append(symusic.Tempo(0, 120))
     score.time_signatures.append(symusic.TimeSignature(0, 3, 4))

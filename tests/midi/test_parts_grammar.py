@@ -39,7 +39,7 @@ def test_other_encodings_have_the_plain_grammar() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_what_encoding_writes_is_accepted(seed: int) -> None:
+def test_encoded_streams_are_accepted(seed: int) -> None:
     state = grammar_for(TOKENIZER).start()
     for token in TOKENIZER.encode(random_score(seed, programs=(0, 0, 40, 40))).tolist():
         assert state.allowed()[token], TOKENIZER.tokens[token]
@@ -62,7 +62,7 @@ def test_pitches_at_one_position_rise_and_one_above_the_highest_there_is_none() 
     assert offered(state, "Pitch") == offered(state, "Velocity") == offered(state, "Duration") == []
 
 
-def test_what_holds_already_is_not_stated_again() -> None:
+def test_unchanged_velocities_and_durations_are_not_offered() -> None:
     state = state_behind(BAR, ("Program", 40), *NOTE)
     assert 63 not in offered(state, "Velocity")
     assert 24 not in offered(state, "Duration")
@@ -113,7 +113,7 @@ def test_empty_bars_lead_forward_to_a_tick() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_copy_goes_its_own_way(seed: int) -> None:
+def test_a_copy_is_independent(seed: int) -> None:
     state = grammar_for(TOKENIZER, programs={0, 40}).start()
     random_walk(state, 200, seed)
     before, other = state.allowed(), state.copy()
@@ -146,7 +146,7 @@ def test_every_sampled_stream_decodes(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_where_the_tempo_is_kept_no_position_leads_to_another(seed: int) -> None:
+def test_with_a_kept_tempo_no_position_for_another_is_offered(seed: int) -> None:
     """Behind the tempo that a piece from nothing begins with, too: composing writes none, and would be stuck."""
     noise = np.random.default_rng(seed)
     grammar = grammar_for(TOKENIZER, programs={0, -1}, keeps_tempo=True)

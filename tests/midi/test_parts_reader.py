@@ -121,7 +121,7 @@ def test_a_part_can_be_silent_in_some_bars() -> None:
     assert READER.without(ids, silent).tolist() == expected
 
 
-def test_instruments_that_are_only_named_do_not_play() -> None:
+def test_instruments_only_named_in_directions_do_not_play() -> None:
     ids = stream(0)
     named = np.concatenate([ids[:1], np.array(READER.naming({5, -1}), dtype=ids.dtype), ids[1:]])
     assert READER.programs(named) == READER.programs(ids)

@@ -37,7 +37,7 @@ def test_played_music_is_put_on_the_grid_within_its_bars() -> None:
         assert max(moved) <= PLAYED.ticks_per_quarter // 4
 
 
-def test_it_is_in_one_tempo_the_mean() -> None:
+def test_the_written_piece_has_the_mean_tempo() -> None:
     assert len(PLAYED.tempos) > 12
     (tempo,) = WRITTEN.tempos
     end = bar_starts(PLAYED)[-2]

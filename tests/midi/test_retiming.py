@@ -50,7 +50,7 @@ def test_every_sound_stays_where_it_was_in_time(example: str) -> None:
     assert np.abs(old[:, 1] - new[:, 1] - begin.mean()).max() < 0.003
 
 
-def test_what_is_not_a_note_is_moved_along() -> None:
+def test_other_events_move_with_the_notes() -> None:
     score = played("evening")[0]
     note = score.tracks[0].notes[20]
     score.tracks[0].controls.append(symusic.ControlChange(note.time, 64, 100))
@@ -65,7 +65,7 @@ def test_the_bars_of_written_music_are_trusted(example: str) -> None:
     assert timing_of(EXAMPLES[example].score()) is None
 
 
-def test_what_has_got_bars_keeps_them() -> None:
+def test_retimed_music_is_not_retimed_again() -> None:
     score, _ = retimed(played("evening")[0])
     assert timing_of(score) is None
 
@@ -84,7 +84,7 @@ def test_music_on_a_grid_beside_that_of_the_file_is_shifted_onto_it(ticks: int) 
     assert [(tempo.time, round(tempo.qpm)) for tempo in found.tempos] == [(0, 84)]
 
 
-def test_of_several_tempos_before_the_first_bar_the_last_goes_on() -> None:
+def test_the_last_tempo_before_the_first_bar_stays_in_force() -> None:
     late = EXAMPLES["evening"].score().shift_time(8 * 480 + 37)
     late.time_signatures = [symusic.TimeSignature(0, 4, 4)]
     late.tempos = [symusic.Tempo(0, 150.0), symusic.Tempo(480, 160.0), symusic.Tempo(960, 90.0)]
@@ -101,7 +101,7 @@ def test_of_several_tempos_before_the_first_bar_the_last_goes_on() -> None:
         lambda score: setattr(score, "tracks", [_first_notes(score.tracks[0])]),  # too few notes
     ],
 )
-def test_nothing_is_guessed_where_the_file_says_more_or_the_notes_say_less(change) -> None:
+def test_bars_are_not_guessed_if_the_file_or_its_notes_rule_it_out(change) -> None:
     score = played("evening")[0]
     change(score)
     assert timing_of(score) is None

@@ -17,25 +17,25 @@ def returning(letters: str, new_bars: int) -> str:
     return "".join("." if each is None else letters[each.bar] for each in planned)
 
 
-def test_what_followed_then_follows_again() -> None:
+def test_bars_that_followed_earlier_follow_again() -> None:
     verse, chorus = "abcdefgh", "ijklmnop"
     assert returning(verse + chorus + verse, 8) == chorus
     assert returning(verse + chorus + verse + "ijkl", 6)[:4] == "mnop"
     assert returning("abcd" * 3, 4) == "abcd"
 
 
-def test_where_nothing_was_repeated_nothing_returns() -> None:
+def test_without_repetition_nothing_returns() -> None:
     assert set(returning("abcdefghijklmnopqrstuvwx", 16)) <= {"."}
     assert likely_returns(song("ab"), 2, 8) == []
 
 
-def test_behind_a_return_comes_something_new_before_the_theme() -> None:
+def test_after_a_return_new_bars_precede_the_theme() -> None:
     theme, other = "aabcaabd", "eeffeeffgghhgghi"
     planned = returning(theme + theme + other + theme, 64)
     assert planned.removeprefix(theme + other[:8]) == ("." * LONGEST + theme) * 2
 
 
-def test_notes_behind_the_last_bar_are_not_asked() -> None:
+def test_notes_after_the_last_bar_do_not_count() -> None:
     letters = "abcdefgh" + "ijklmnop" + "abcdefgh"
     whole = likely_returns(song(letters), len(letters), 8)
     assert likely_returns(song(letters + "zzzz"), len(letters), 8) == whole

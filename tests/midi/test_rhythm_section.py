@@ -49,7 +49,7 @@ def test_the_song_stays_and_the_bass_plays_its_lowest_notes(seed: int) -> None:
             )
 
 
-def test_most_songs_have_both_and_the_same_draws_give_the_same() -> None:
+def test_most_songs_get_bass_and_drums_and_equal_draws_give_equal_songs() -> None:
     kinds = [frozenset(track.is_drum for track in accompanied(seed).tracks[2:]) for seed in range(60)]
     assert kinds.count(frozenset({True, False})) > 30
     assert {frozenset({True}), frozenset({False})} <= set(kinds)

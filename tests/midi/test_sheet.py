@@ -75,14 +75,14 @@ def test_a_compressed_score_is_the_same(named: bool) -> None:
     assert as_midi(compressed(song(), named=named), "song.mxl") == as_midi(song().encode(), "song.musicxml")
 
 
-def test_other_encodings_of_text_are_the_same() -> None:
+def test_text_encodings_are_read_alike() -> None:
     plain, _ = as_midi(song().encode(), "song.xml")
     other = song().replace("UTF-8", "UTF-16").encode("utf-16")
     assert as_midi(other, "song.xml")[0] == plain
     assert as_midi(b"\xef\xbb\xbf" + song().encode(), "song.xml")[0] == plain
 
 
-def test_abc() -> None:
+def test_abc_is_read() -> None:
     midi, _ = as_midi(ABC.encode(), "reel.abc")
     score = read_score(midi)
     assert round(score.tempos[0].qpm) == 100
@@ -91,7 +91,7 @@ def test_abc() -> None:
     assert b"Our Reel" in midi
 
 
-def test_of_several_tunes_the_first_is_opened_and_that_is_said() -> None:
+def test_the_first_of_several_tunes_is_opened_with_a_notice() -> None:
     two = ABC + "\n" + ABC.replace("X:1", "X:2").replace("A2", "B2")
     midi, notices = as_midi(two.encode(), "reels.abc")
     assert notices == ["the first of its 2 tunes is opened"]
@@ -119,7 +119,7 @@ def archive_with(name: str) -> bytes:
         (b'<?xml version="1.0"?><html/>', "cannot be read as MusicXML|holds no notes"),
     ],
 )
-def test_what_cannot_be_read_is_refused_with_what_helps(data: bytes, message: str) -> None:
+def test_unreadable_formats_are_refused_with_advice(data: bytes, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_score(data, name="it")
 

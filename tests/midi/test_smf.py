@@ -138,7 +138,7 @@ def test_a_strike_ends_the_note_before_it_where_one_never_ends() -> None:
 
 
 @pytest.mark.parametrize("number", [120, 123])
-def test_all_notes_off_ends_them(number: int) -> None:
+def test_all_notes_off_ends_hanging_notes(number: int) -> None:
     body = event(0, 0x90, 40, 80) + event(100, 0xB0, number, 0) + scale()
     assert notes(read(midi(body))[0])[0] == (0, 100, 40)
 
@@ -216,7 +216,7 @@ def test_wrapped_files_are_read(wrapped: str) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_cannot_be_read_is_refused_in_a_sentence(data: bytes, sentence: str) -> None:
+def test_unreadable_files_are_refused_in_a_sentence(data: bytes, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence) as caught:
         read(data)
     assert str(caught.value).startswith("song.mid ")
@@ -287,7 +287,7 @@ def test_normalised_bytes_hold_the_same_music(seed: int) -> None:
     assert read_file(written, "song.mid", LIMITS).is_plain
 
 
-def test_what_mido_reads_is_what_we_read() -> None:
+def test_events_are_those_that_mido_reads() -> None:
     data = random_score(3).dumps_midi()
     for track, events in zip(
         mido.MidiFile(file=io.BytesIO(data)).tracks, read_file(data, "", LIMITS).tracks, strict=True

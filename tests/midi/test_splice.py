@@ -61,7 +61,7 @@ def test_every_event_before_the_cut_survives_and_none_behind_it(midi_format: int
 
 
 @pytest.mark.parametrize("midi_format", [0, 1])
-def test_what_was_composed_is_read_back_with_its_instruments(midi_format: int) -> None:
+def test_composed_notes_are_read_back_with_their_instruments(midi_format: int) -> None:
     original = rich_file(midi_format=midi_format)
     score = symusic.Score.from_midi(original)
     cut = 4 * BAR
@@ -206,7 +206,7 @@ def test_a_program_that_changes_right_at_the_cut_is_set_again() -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_what_is_heard_and_what_is_written_agree_on_odd_files(seed: int) -> None:
+def test_reading_and_splicing_agree_on_odd_files(seed: int) -> None:
     """Packets, escapes, stuck notes, shared programs and ports in one file, at any cut."""
     dice = random.Random(seed)
     bodies = []
@@ -235,7 +235,7 @@ def test_what_is_heard_and_what_is_written_agree_on_odd_files(seed: int) -> None
         assert found == ended
 
 
-def test_what_cannot_be_spliced_is_written_anew_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_file_that_cannot_be_spliced_is_written_anew_with_a_notice(caplog: pytest.LogCaptureFixture) -> None:
     original = rich_file()
     score = symusic.Score.from_midi(original)
     composed = continued(score, 4 * BAR)

@@ -26,7 +26,7 @@ def test_every_sequence_of_bytes_is_some_text() -> None:
             assert "\ufffd" not in decoded(bytes((first, second)))
 
 
-def test_what_is_shown_is_one_short_line() -> None:
+def test_shown_names_are_one_short_line() -> None:
     assert shown(" Right\r\n\thand ") == "Right hand"
     assert shown("x" * MAX_SHOWN) == "x" * MAX_SHOWN
     assert shown("x" * 70_000) == "x" * (MAX_SHOWN - 1) + "…"

@@ -62,7 +62,7 @@ def test_keys_change_and_start_with_the_score() -> None:
     assert all(tick < later and key != other for (tick, key), (later, other) in itertools.pairwise(found))
 
 
-def test_nothing_has_no_key() -> None:
+def test_an_empty_score_has_no_key() -> None:
     assert keys_of(symusic.Score(QUARTER)) == []
     assert estimate_key(np.zeros(12)) is None
     drums = progression("C F")

@@ -43,7 +43,7 @@ def test_every_token_has_the_kind_and_the_value_of_its_name(name: str) -> None:
         assert text.removesuffix("_None") == (kind if value is None else f"{kind}_{value}")
 
 
-def test_what_a_vocabulary_says_of_its_encoding() -> None:
+def test_each_encoding_has_its_properties() -> None:
     remi, tsd, midi_like, performance = (
         MusicTokenizer(TokenizerConfig(encoding=name)).vocabulary for name in ("REMI", "TSD", "MIDILike", "Performance")
     )

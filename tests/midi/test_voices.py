@@ -103,7 +103,7 @@ def spoken(found: list[Voice]) -> list[list[tuple[float, float, tuple[int, ...]]
     return [[(chord.onset / UNIT, chord.end / UNIT, chord.pitches) for chord in voice.chords] for voice in found]
 
 
-def test_what_begins_and_ends_together_is_a_chord_and_what_overlaps_is_a_voice() -> None:
+def test_simultaneous_notes_form_chords_and_overlapping_ones_voices() -> None:
     found = voices(written((0, 1, 60), (0, 1, 64), (1, 2, 62), (1, 3, 72), (2, 3, 60)), most=4)
     assert spoken(found) == [[(0, 1, (60, 64)), (1, 3, (72,))], [(1, 2, (62,)), (2, 3, (60,))]]
 

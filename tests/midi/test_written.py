@@ -69,7 +69,7 @@ def test_a_lag_of_the_whole_piece_is_taken_off(late: int) -> None:
     assert lag(times - late, QUARTER) == 0
 
 
-def test_what_is_on_no_grid_has_no_lag() -> None:
+def test_notes_on_no_grid_have_no_lag() -> None:
     times = random_score(1).tracks[0].notes.numpy()["time"].astype(np.int64)
     assert lag(times, QUARTER) == 0
 
@@ -94,7 +94,7 @@ def test_bars_are_those_of_the_score() -> None:
     assert all(abs(bar.start / UNIT - bar.tick / QUARTER) <= 1 / 16 for bar in bars)
 
 
-def test_all_notes_of_wild_playing_stay_in_the_piece_and_near_where_they_were() -> None:
+def test_irregular_notes_stay_in_the_piece_near_their_places() -> None:
     score = random_score(5, num_notes=600, drums=False)
     bars = written_bars(score)
     grid = Grid(score, bars)

@@ -7,7 +7,7 @@ import torch
 from music_reformer.model.axial_position import AxialPosition
 
 
-def test_is_the_table_written_out() -> None:
+def test_embeddings_are_the_table_written_out() -> None:
     """Also where the width is odd: the column part has the larger half."""
     layer = AxialPosition(shape=(3, 5), width=7)
     table = torch.stack(

@@ -9,7 +9,7 @@ import torch
 from music_reformer.model.feed_forward import FeedForward, tokens_per_chunk
 
 
-def test_is_linear_gelu_linear() -> None:
+def test_the_sublayer_is_linear_gelu_linear() -> None:
     layer = FeedForward(width=6, inner_width=10)
     x = torch.randn(2, 5, 6)
     inner = x @ layer.to_inner.weight.t() + layer.to_inner.bias

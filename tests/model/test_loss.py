@@ -48,7 +48,7 @@ def test_targets_that_are_all_ignored_cost_and_teach_nothing() -> None:
     assert all((grad == 0).all() for grad in torch.autograd.grad(loss, (hidden_NE, weight_VE)))
 
 
-def test_it_stays_float32_under_autocast() -> None:
+def test_losses_stay_float32_under_autocast() -> None:
     hidden_NE, weight_VE, target_N = example()
     exact = chunked_loss(hidden_NE, weight_VE, target_N, chunk=8)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -57,7 +57,7 @@ def test_it_stays_float32_under_autocast() -> None:
     assert torch.equal(losses_N, chunked_token_losses(hidden_NE, weight_VE, target_N, chunk=8))
 
 
-def test_only_what_learns_gets_a_gradient() -> None:
+def test_frozen_weights_get_no_gradient() -> None:
     hidden_NE, weight_VE, target_N = example()
     weight_VE = weight_VE.detach()
     (grad_NE,) = torch.autograd.grad(chunked_loss(hidden_NE, weight_VE, target_N, chunk=8), hidden_NE)

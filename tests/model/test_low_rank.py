@@ -33,7 +33,7 @@ def loss(model: ReformerLM) -> torch.Tensor:
     return model.loss(tokens, tokens)[0]
 
 
-def test_changes_begin_at_nothing_and_are_merged_without_a_trace() -> None:
+def test_updates_start_at_zero_and_merge_into_the_matrices() -> None:
     model = build()
     plain = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     before = loss(model)
@@ -52,7 +52,7 @@ def test_changes_begin_at_nothing_and_are_merged_without_a_trace() -> None:
     assert all(torch.equal(tensor, plain[name]) for name, tensor in merged(plain).items())
 
 
-def test_with_lora_the_changes_learn_and_nothing_else() -> None:
+def test_with_lora_only_the_updates_are_trained() -> None:
     model = build()
     choose_trainable(model, TrainConfig(trainable="lora", lora_rank=2))
     loss(model).backward()
@@ -64,7 +64,7 @@ def test_with_lora_the_changes_learn_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("trainable", ["last", "lora"])
-def test_what_learns_gets_the_gradients_of_plain_autograd(trainable: str) -> None:
+def test_trainable_parameters_get_the_gradients_of_plain_autograd(trainable: str) -> None:
     gradients = []
     for recompute in (True, False):
         model = build(recompute=recompute)
@@ -79,7 +79,7 @@ def test_what_learns_gets_the_gradients_of_plain_autograd(trainable: str) -> Non
         torch.testing.assert_close(reversible[name], gradient, atol=1e-5, rtol=1e-4)
 
 
-def test_more_layers_than_there_are() -> None:
+def test_invalid_choices_of_trainable_parameters_are_refused() -> None:
     with pytest.raises(UserError, match=r"last_layers \(5\) must be at most 4"):
         choose_trainable(build(), TrainConfig(trainable="last", last_layers=5))
     with pytest.raises(UserError, match=r"trainable \('some'\) must be one of all, last, lora"):

@@ -71,7 +71,7 @@ def test_activation_memory_does_not_grow_with_depth() -> None:
     assert _kept_for_backward(16, False) > 4 * _kept_for_backward(2, False), "the measure must see activations"
 
 
-def test_what_a_layer_takes_in_is_found_again_from_what_it_gives_out() -> None:
+def test_inputs_of_a_layer_are_recovered_from_its_outputs() -> None:
     """y1 = x1 + A(x2), y2 = x2 + F(y1) back to x2 = y2 - F(y1), x1 = y1 - A(x2)."""
     model = build()
     documents = Documents.plain(tokens(2, 60))

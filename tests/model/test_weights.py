@@ -79,7 +79,7 @@ def with_value(content: Any, path: tuple[Any, ...], value: Any) -> Any:
     return changed
 
 
-def test_what_was_saved_is_read(folder: Path, tokenizer: MusicTokenizer) -> None:
+def test_saved_weights_are_loaded(folder: Path, tokenizer: MusicTokenizer) -> None:
     loaded = load_weights(folder)
     assert (loaded.can_infill, loaded.knows_names) == (True, False)
     assert loaded.info == {"step": 3}

@@ -64,7 +64,7 @@ def test_without_a_decay_there_is_no_average(store: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_killed_runs_go_on_with_average_and_stage(store: Path, tmp_path: Path) -> None:
+def test_killed_runs_resume_average_and_curriculum_stage(store: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     train(config_of(store, whole))
     for row in (3, 5, 8):

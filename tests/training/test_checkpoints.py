@@ -63,17 +63,17 @@ def test_any_flipped_byte_is_noticed_and_the_one_before_is_used(folder: Path) ->
 
 
 @pytest.mark.parametrize("length", [0, 1, 1000])
-def test_a_truncated_one_is_noticed(folder: Path, length: int) -> None:
+def test_a_truncated_checkpoint_is_noticed(folder: Path, length: int) -> None:
     (folder / "last.ckpt").write_bytes((folder / "last.ckpt").read_bytes()[:length])
     assert found(folder)[:2] == ("previous.ckpt", 2)
 
 
-def test_a_missing_one_is_passed_over(folder: Path) -> None:
+def test_a_missing_checkpoint_is_skipped(folder: Path) -> None:
     (folder / "last.ckpt").unlink()
     assert found(folder)[:2] == ("previous.ckpt", 2)
 
 
-def test_nothing_whole_is_one_sentence(folder: Path) -> None:
+def test_only_damaged_checkpoints_are_one_sentence(folder: Path) -> None:
     for name in ("last.ckpt", "previous.ckpt"):
         flip_byte(folder / name, 700)
     with pytest.raises(UserError, match=r"last\.ckpt is damaged; copy best\.ckpt over it"):
@@ -83,7 +83,7 @@ def test_nothing_whole_is_one_sentence(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b"\xff\x00"])
-def test_without_sums_the_last_is_used_and_that_is_said(folder: Path, content: bytes | None) -> None:
+def test_without_sums_the_last_checkpoint_is_used_with_a_warning(folder: Path, content: bytes | None) -> None:
     """So it is with runs from before there were sums."""
     (folder / "sums.json").unlink()
     if content is not None:
@@ -105,7 +105,7 @@ def test_a_run_that_goes_on_from_the_one_before_does_not_lose_it(folder: Path) -
 
 @pytest.mark.parametrize("function", ["write_json", "link", "replace"])
 @pytest.mark.parametrize("call", [1, 2, 3, 4])
-def test_killed_at_any_moment_all_that_is_there_has_its_sum(
+def test_after_a_kill_every_checkpoint_has_its_sum(
     folder: Path, monkeypatch: pytest.MonkeyPatch, function: str, call: int
 ) -> None:
     from music_reformer.training import checkpoints as module
@@ -149,7 +149,7 @@ def test_killed_at_any_moment_all_that_is_there_has_its_sum(
     assert found(folder)[:2] == ("previous.ckpt", step)
 
 
-def test_many_in_one_process(tmp_path: Path) -> None:
+def test_a_process_keeps_many_checkpoints_in_turn(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     for step in range(1, 6):
         keep(tmp_path, step, checkpoints=checkpoints)
@@ -159,5 +159,5 @@ def test_many_in_one_process(tmp_path: Path) -> None:
         flip_byte(tmp_path / "last.ckpt", 700)
 
 
-def test_no_checkpoint(tmp_path: Path) -> None:
+def test_an_empty_folder_has_no_checkpoint(tmp_path: Path) -> None:
     assert Checkpoints(tmp_path / "nowhere").find(print) is None

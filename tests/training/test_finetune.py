@@ -84,7 +84,7 @@ def test_one_file_is_no_folder(weights: Path, files: Path, tmp_path: Path) -> No
     assert not (tmp_path / "mine").exists()
 
 
-def test_too_few_files(weights: Path, files: Path, tmp_path: Path) -> None:
+def test_too_few_files_are_refused(weights: Path, files: Path, tmp_path: Path) -> None:
     one = tmp_path / "one"
     one.mkdir()
     (one / "0.mid").write_bytes((files / "0.mid").read_bytes())

@@ -98,7 +98,7 @@ def test_bfloat16_on_the_cpu_trains(store: Path, tmp_path: Path) -> None:
     assert (tmp_path / "run" / "weights" / "model.safetensors").exists()
 
 
-def test_initial_weights_are_the_start(store: Path, tmp_path: Path) -> None:
+def test_training_starts_from_the_initial_weights(store: Path, tmp_path: Path) -> None:
     from music_reformer.model.weights import load_weights
 
     train(runs.small_config(store, tmp_path / "first", max_steps=1))

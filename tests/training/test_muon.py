@@ -27,7 +27,7 @@ def in_bfloat16(monkeypatch: pytest.MonkeyPatch, answer: bool) -> None:
     monkeypatch.setattr(module, "has_bfloat16", lambda device_type: answer)
 
 
-def test_in_bfloat16_it_takes_the_steps_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bfloat16_steps_are_those_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     in_bfloat16(monkeypatch, True)
     ours, theirs = matrices(), matrices()
     optimizer = Muon(ours, lr=0.02, weight_decay=0.3, momentum=0.8)
@@ -83,6 +83,6 @@ def test_parameters_without_gradient_stay() -> None:
     assert torch.equal(other, before)
 
 
-def test_only_matrices_are_taken() -> None:
+def test_only_matrices_are_accepted() -> None:
     with pytest.raises(ValueError, match=r"matrices, not a parameter of shape \(4,\)"):
         Muon([nn.Parameter(torch.zeros(4))], lr=0.1, weight_decay=0.0, momentum=0.9)

@@ -60,9 +60,7 @@ def test_uninterrupted_run_learns_and_leaves_everything(uninterrupted: Path) -> 
     assert not list(uninterrupted.rglob("*.tmp"))
 
 
-def test_killed_at_any_moment_the_curve_is_that_of_the_uninterrupted_run(
-    store: Path, uninterrupted: Path, tmp_path: Path
-) -> None:
+def test_a_killed_run_resumes_to_the_same_curve(store: Path, uninterrupted: Path, tmp_path: Path) -> None:
     folder = tmp_path / "killed"
     config = runs.small_config(store, folder)
     killed = -9

@@ -44,7 +44,7 @@ def begun(store: TokenStore, tmp_path: Path) -> Path:
     return folder.path
 
 
-def test_where_there_is_no_run_there_is_nothing_to_go_on_from(store: TokenStore, tmp_path: Path) -> None:
+def test_a_new_folder_has_no_checkpoint(store: TokenStore, tmp_path: Path) -> None:
     assert folder_of(store, tmp_path / "none").find(print) == (None, 0)
 
 
@@ -77,14 +77,14 @@ def test_other_settings_are_named_with_what_to_do(store: TokenStore, begun: Path
         folder_of(store, begun, config).find(print)
 
 
-def test_who_wants_more_steps_is_told_how_to_get_them(store: TokenStore, begun: Path) -> None:
+def test_more_steps_are_refused_with_advice(store: TokenStore, begun: Path) -> None:
     with pytest.raises(
         UserError, match=r"trainer.max_steps \(12 before, 24 now\); to train its weights further, begin"
     ):
         folder_of(store, begun, config_of(store, begun, max_steps=24)).find(print)
 
 
-def test_another_store_is_another_run(store: TokenStore, begun: Path, tmp_path: Path) -> None:
+def test_another_store_is_refused(store: TokenStore, begun: Path, tmp_path: Path) -> None:
     other = write_store(tmp_path / "other", num_pieces=7)
     with pytest.raises(UserError, match=r"store.train_pieces \(2 before, 3 now\)"):
         folder_of(other, begun, config_of(store, begun)).find(print)

@@ -22,7 +22,7 @@ def chosen(**settings: object) -> ReformerLM:
     return model
 
 
-def test_all_parameters_learn_unless_told_otherwise() -> None:
+def test_all_parameters_are_trained_by_default() -> None:
     model = chosen()
     assert learning(model) == {name for name, _ in model.named_parameters()}
 

@@ -110,7 +110,7 @@ def send(operations: Operations, folder: Path, data: bytes) -> str:
     return ""
 
 
-def test_there_are_sixty() -> None:
+def test_there_are_sixty_different_bad_files() -> None:
     assert len(BAD) >= 60
     assert len(set(BAD.values())) == len(BAD)
 

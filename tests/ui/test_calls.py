@@ -44,7 +44,7 @@ def test_an_endpoint_has_the_arguments_of_its_function() -> None:
 
 
 @pytest.mark.parametrize("data", [["x"], ["x"] * 5, None, "xx", {"0": "x", "1": "y"}], ids=repr)
-def test_too_few_and_too_many_arguments_name_those_there_are(data: Any) -> None:
+def test_too_few_or_too_many_arguments_are_refused_with_their_names(data: Any) -> None:
     sentence = "/paint takes data: a list of 2 to 4 (file, colour, coats, dry)."
     with pytest.raises(UserError, match=f"^{re.escape(sentence)}$"):
         PAINT.fill(data)
@@ -91,7 +91,7 @@ def test_gradio_is_handed_the_arguments_and_the_session_and_nothing_else() -> No
     assert plain_call(PAINT, sent) == {"data": ["x", "red", 2, True], "session_hash": "me"}
 
 
-def test_of_a_file_its_path_and_name_alone_are_handed_on() -> None:
+def test_only_the_path_and_name_of_a_file_are_passed_on() -> None:
     file = {"path": "uploads/x/y.mid", "orig_name": "y.mid", "url": "http://x", "meta": {"_type": "gradio.FileData"}}
     assert plain_call(PAINT, {"data": [file, "red"]})["data"][0] == {"path": "uploads/x/y.mid", "orig_name": "y.mid"}
 

@@ -75,7 +75,7 @@ def test_a_malformed_edit_gets_a_sentence(edit: Any, sentence: str) -> None:
 
 
 @pytest.mark.parametrize("field", ["piece", "removed", "added", "changed"])
-def test_no_wrong_value_of_a_field_gets_far(operations: Operations, field: str) -> None:
+def test_every_wrong_value_of_a_field_is_refused(operations: Operations, field: str) -> None:
     piece = operations.open_example("waltz")
     fine = {"piece": piece["key"], "removed": [rows_of(piece)[0]]}
     for value in (None, True, 2.5, -7, "x", "A" * 22, ["x"], [[1]], [[None] * 5], {"a": 1}, [[0, 0, 1, 60, 1e300]]):

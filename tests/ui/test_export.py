@@ -54,7 +54,7 @@ def test_each_track_is_a_file_that_can_be_opened() -> None:
             assert list(notes(archive.read(entry)).values()) == [of_track(index, 0, 2 * BAR)]
 
 
-def test_where_there_is_nothing_new_a_sentence_says_so() -> None:
+def test_exporting_no_new_notes_is_refused_in_a_sentence() -> None:
     with pytest.raises(UserError, match=r"^it has no new notes yet\.$"):
         export(DATA, kind="new", name="it", since=2 * BAR)
     with pytest.raises(UserError, match=r"^The kind of export \('pdf'\) must be one of new, tracks, musicxml\.$"):

@@ -71,7 +71,7 @@ def test_links_are_not_followed(temporary: Path) -> None:
     assert trap.is_dir()
 
 
-def test_what_lasts_is_in_the_users_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lasting_folder_is_in_the_users_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert lasting_folder().parts[-2:] == ("music-reformer", "page")
     assert not lasting_folder().exists()

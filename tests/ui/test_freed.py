@@ -39,7 +39,7 @@ except KeyError:
 @pytest.mark.skipif(
     sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="needs the GNU C library"
 )
-def test_what_a_block_has_freed_goes_back_even_where_it_fails() -> None:
+def test_memory_is_given_back_even_if_the_block_fails() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -66,7 +66,7 @@ def test_pages_of_libraries_go_back_and_return_when_they_are_used() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_only_files_that_nobody_has_written_to_are_given_back() -> None:
+def test_only_unwritten_file_mappings_are_given_back() -> None:
     """Code and constants, but neither what was relocated (read-only, and written to) nor memory without a file."""
 
     def mapping(begin: str, rights: str, file: str, written: int) -> str:

@@ -110,7 +110,7 @@ def call(data: Any, **more: Any) -> bytes:
 @pytest.mark.parametrize(
     "path", ["/", "/setup", "/waiting", "/file/x", "/part/x", "/page/main.js", "/config", "/gradio_api/info"]
 )
-def test_what_the_page_needs_is_let_through(gate: Gate, behind: Behind, path: str) -> None:
+def test_the_requests_of_the_page_pass(gate: Gate, behind: Behind, path: str) -> None:
     assert ask(gate, "GET", path)[0] == ask(gate, "HEAD", path)[0] == 200
     assert [request[:2] for request in behind.requests] == [("GET", path), ("HEAD", path)]
 
@@ -127,13 +127,13 @@ def test_what_the_page_needs_is_let_through(gate: Gate, behind: Behind, path: st
         "/x",
     ],
 )
-def test_everything_else_is_not_there(gate: Gate, behind: Behind, path: str) -> None:
+def test_all_other_addresses_are_404(gate: Gate, behind: Behind, path: str) -> None:
     status, _, body = ask(gate, "GET", path)
     assert (status, json.loads(body)) == (404, {"error": "There is nothing at this address."})
     assert behind.requests == []
 
 
-def test_other_methods_are_told_which_there_are(gate: Gate) -> None:
+def test_other_methods_are_refused_with_the_allowed_ones(gate: Gate) -> None:
     status, _, body = ask(gate, "POST", "/setup")
     assert (status, json.loads(body)["error"]) == (405, "This address answers to GET and HEAD only.")
     assert ask(gate, "GET", "/gradio_api/upload")[0] == 405
@@ -147,7 +147,7 @@ def test_every_answer_has_the_headers_that_protect_it(gate: Gate) -> None:
     assert ask(gate, "GET", "/")[1][b"x-own"] == b"1"
 
 
-def test_another_name_is_refused(gate: Gate, behind: Behind) -> None:
+def test_another_host_name_is_refused(gate: Gate, behind: Behind) -> None:
     assert ask(gate, "GET", "/", host="evil")[0] == 403
     assert behind.requests == []
 
@@ -159,7 +159,7 @@ def test_a_body_is_handed_on_as_it_was_understood(gate: Gate, behind: Behind) ->
     assert json.loads(handed_on) == {"data": [{"length": "1bars"}], "session_hash": "me"}
 
 
-def test_who_joins_the_queue_names_operation_and_session(gate: Gate, behind: Behind) -> None:
+def test_joining_the_queue_needs_an_operation_and_a_session(gate: Gate, behind: Behind) -> None:
     assert ask(gate, "POST", "/gradio_api/queue/join", call(["t"], fn_index=1, session_hash="me"))[0] == 200
     assert json.loads(behind.requests[0][2]) == {"data": ["t"], "fn_index": 1, "session_hash": "me"}
     status, _, body = ask(gate, "POST", "/gradio_api/queue/join", call(["t"], fn_index=2, session_hash="me"))
@@ -169,7 +169,7 @@ def test_who_joins_the_queue_names_operation_and_session(gate: Gate, behind: Beh
     assert json.loads(behind.requests[1][2]) == {"fn_index": 0, "session_hash": "me", "event_id": EVENT}
 
 
-def test_only_some_operations_go_without_the_queue(gate: Gate) -> None:
+def test_only_direct_operations_bypass_the_queue(gate: Gate) -> None:
     assert ask(gate, "POST", "/gradio_api/run/stop", call(["t"]))[0] == 200
     assert ask(gate, "POST", "/gradio_api/run/compose", call([{}]))[0] == 404
 
@@ -188,16 +188,14 @@ def test_a_body_that_does_not_end_is_refused(gate: Gate) -> None:
     assert (status, json.loads(body)["error"]) == (400, "The request ended before its body was complete.")
 
 
-def test_all_bodies_that_come_in_are_bounded_together(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_total_size_of_incoming_bodies_is_bounded(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_RECEIVING", 10)
     assert ask(gate, "POST", "/gradio_api/upload", bytes(10))[0] == 200
     assert ask(gate, "POST", "/gradio_api/upload", bytes(11))[0] == 503
     assert ask(gate, "POST", "/gradio_api/upload", bytes(10))[0] == 200
 
 
-def test_where_too_many_wait_or_are_here_they_are_asked_to_come_back(
-    gate: Gate, turns: OpenTurns, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_many_orders_or_connections_are_503(gate: Gate, turns: OpenTurns, monkeypatch: pytest.MonkeyPatch) -> None:
     turns.has_room = False
     assert ask(gate, "POST", "/gradio_api/call/compose", call([{}]))[0] == 503
     assert ask(gate, "GET", "/")[0] == 200
@@ -206,7 +204,7 @@ def test_where_too_many_wait_or_are_here_they_are_asked_to_come_back(
     assert gate._open == 0
 
 
-def test_who_listens_is_counted_and_to_nobody_nobody_listens(gate: Gate, turns: OpenTurns) -> None:
+def test_listeners_are_counted_and_unknown_sessions_are_404(gate: Gate, turns: OpenTurns) -> None:
     assert ask(gate, "GET", f"/gradio_api/call/compose/{EVENT}")[0] == 200
     assert ask(gate, "GET", "/gradio_api/queue/data?session_hash=me")[0] == 200
     assert turns.heard == [f"session of {EVENT}", "me"]

@@ -71,7 +71,7 @@ def test_a_page_of_others_gets_nothing(address: str, uploads_folder: Path, path:
 
 @pytest.mark.parametrize("path", READ)
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_nor_does_what_it_embeds(address: str, path: str, site: str) -> None:
+def test_embedded_requests_of_other_sites_get_nothing(address: str, path: str, site: str) -> None:
     assert ask(address, path, Sec_Fetch_Site=site, Sec_Fetch_Mode="no-cors").status_code == 403
 
 

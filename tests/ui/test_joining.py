@@ -71,7 +71,7 @@ def test_every_bar_is_that_of_its_variation(
     assert re.fullmatch(r"my song - bars \d+-\d+ - seed 4 - 1", again["name"])
 
 
-def test_from_nothing(operations: Operations) -> None:
+def test_variations_from_nothing_are_joined(operations: Operations) -> None:
     span, variations = compose(operations, instruments=[0, 40])
     keys = [variation["key"] for variation in variations]
     done = operations.join(JoinFields.read({"variations": keys, "bars": [1, 1, 0, 0], **span}))
@@ -103,7 +103,7 @@ def test_a_wrong_join_is_refused_in_a_sentence(operations: Operations, join: Any
         operations.join(JoinFields.read(join))
 
 
-def test_over_the_network(address: str) -> None:
+def test_wrong_joins_over_the_network_are_refused(address: str) -> None:
     assert "JSON object" in refusal(address, "join", ["x"])
     keys = [call(address, "example", name)["key"] for name in ("waltz", "evening")]
     assert "have" in refusal(address, "join", [{"variations": keys, "bars": [0, 1] * 100, "since": 4800}])

@@ -82,7 +82,7 @@ def test_the_server_imports_nothing_that_it_does_not_need(tmp_path: Path) -> Non
     assert not set(NOT_NEEDED) & set(loaded)
 
 
-def test_what_gradio_was_not_given_comes_when_it_is_used() -> None:
+def test_deferred_modules_load_when_used() -> None:
     run(USED_ALL_THE_SAME)
 
 

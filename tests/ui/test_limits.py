@@ -188,7 +188,7 @@ class Listener:
         self._thread.join()
 
 
-def test_an_order_whose_visitor_has_gone_leaves_the_queue(
+def test_orders_of_visitors_who_left_leave_the_queue(
     server: gr.Server, address: str, served: Operations, slow: None
 ) -> None:
     visitors = [Listener(address, f"gone-{number}") for number in range(5)]
@@ -200,7 +200,7 @@ def test_an_order_whose_visitor_has_gone_leaves_the_queue(
     wait_until(lambda: served.num_running == 0 and num_waiting(server) == 0)
 
 
-def test_who_comes_when_too_many_wait_is_asked_to_come_back(
+def test_visitors_are_turned_away_if_too_many_wait(
     server: gr.Server, address: str, served: Operations, slow: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(turns, "MAX_WAITING", 3)

@@ -109,12 +109,12 @@ def test_every_malformed_order_gets_a_sentence(address: str, served: Operations,
     assert served.num_running == 0
 
 
-def test_there_are_hundreds() -> None:
+def test_there_are_hundreds_of_malformed_orders() -> None:
     assert len(order_cases()) > 250
 
 
 @pytest.mark.parametrize("order", [value for value in WRONG if value != {}], ids=repr)
-def test_what_is_no_order_gets_a_sentence(address: str, order: Any) -> None:
+def test_invalid_orders_get_a_sentence(address: str, order: Any) -> None:
     check(refusal(address, "compose", [order]))
 
 
@@ -217,7 +217,7 @@ def test_a_key_that_is_none_gets_a_sentence(address: str, path: str, key: str) -
     check(answer.json()["error"])
 
 
-def test_what_is_dropped_from_a_call_changes_nothing(address: str) -> None:
+def test_extra_fields_of_a_call_have_no_effect(address: str) -> None:
     """Fields that Gradio would act on: another function, another event, a batch."""
     more = {
         "fn_index": 4,

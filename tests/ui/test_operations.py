@@ -175,7 +175,7 @@ def test_the_queue_knows_how_long_it_takes(operations: Operations) -> None:
     assert operations.waiting()["typical"] >= 1.0
 
 
-def test_with_two_at_once_the_queue_goes_on_when_the_first_ends(operations: Operations) -> None:
+def test_with_two_at_once_the_wait_is_until_the_first_ends(operations: Operations) -> None:
     operations.at_once, operations.generator.seconds = 2, 0.5
     compose(operations)
     assert 0.2 < operations.waiting()["typical"] < 2
@@ -194,7 +194,7 @@ def test_with_two_at_once_the_queue_goes_on_when_the_first_ends(operations: Oper
     assert operations.waiting()["seconds_left"] == 0
 
 
-def test_stop_keeps_what_is_there(operations: Operations) -> None:
+def test_stop_keeps_the_composed_notes(operations: Operations) -> None:
     operations.generator.seconds = 60.0
     reports = operations.compose(Order(request=Request(length="16bars", seed=1)))
     ticket = next(reports)["ticket"]
@@ -215,7 +215,7 @@ def test_a_visitor_who_leaves_is_forgotten_and_costs_no_more(operations: Operati
     assert operations.num_running == 0
 
 
-def test_nobody_stops_another_by_guessing(operations: Operations) -> None:
+def test_a_guessed_ticket_stops_nothing(operations: Operations) -> None:
     operations.generator.seconds = 60.0
     reports = operations.compose(Order(request=Request(length="16bars", seed=1)))
     next(reports)
@@ -285,7 +285,7 @@ def test_a_style_is_its_numbers_and_the_visitor_may_change_them(operations: Oper
     assert (changed.temperature, changed.top_p) == (0.5, STYLES["calm"].top_p)
 
 
-def test_no_seed_is_a_new_seed_and_it_is_told(operations: Operations) -> None:
+def test_without_a_seed_one_is_drawn_and_reported(operations: Operations) -> None:
     seeds = {compose(operations, seed=-1, length="1bars")[0]["seed"] for _ in range(5)}
     assert len(seeds) > 1
     assert seeds == {request.seed for request in operations.generator.requests}
@@ -295,7 +295,7 @@ def studied(operations: Operations, piece: str, **bars: int) -> list[dict[str, A
     return list(operations.study(StudyFields(piece=piece, **bars)))
 
 
-def test_what_was_studied_is_used_for_the_same_bars_and_no_others(operations: Operations, midi_file: Path) -> None:
+def test_lessons_are_used_only_for_the_bars_studied(operations: Operations, midi_file: Path) -> None:
     piece = operations.open_file(midi_file, name=midi_file.name)["key"]
     assert compose(operations, piece=piece)[0]["studied"] is False
     *steps, last = studied(operations, piece, cut_bar=8)
@@ -334,7 +334,7 @@ def test_a_piece_that_is_not_there_cannot_be_studied(operations: Operations) -> 
         studied(operations, "0" * 32)
 
 
-def test_nobody_can_tell_how_long_it_takes_while_a_piece_is_read(operations: Operations, midi_file: Path) -> None:
+def test_the_time_left_is_unknown_while_a_piece_is_read(operations: Operations, midi_file: Path) -> None:
     piece = operations.open_file(midi_file, name=midi_file.name)["key"]
     running = operations.compose(Order.read({"piece": piece, "length": "2bars"}))
     next(running)

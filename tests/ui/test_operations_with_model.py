@@ -29,7 +29,7 @@ def generator() -> Generator:
 
 
 @pytest.mark.parametrize("from_nothing", [False, True])
-def test_what_was_streamed_is_what_is_written(generator: Generator, tmp_path: Path, *, from_nothing: bool) -> None:
+def test_streamed_notes_are_the_written_notes(generator: Generator, tmp_path: Path, *, from_nothing: bool) -> None:
     operations = Operations(generator=generator, shelf=Shelf(tmp_path))
     piece = "" if from_nothing else operations.open_example("waltz")["key"]
     order = Order.read({"piece": piece, "length": "2s", "variations": 2, "seed": 1, "sampling": {"temperature": 1.2}})
@@ -84,7 +84,7 @@ def test_bars_composed_anew_replace_nothing_else(generator: Generator, tmp_path:
     assert symusic.Score.from_midi(operations.shelf.path(exported["key"]).read_bytes()).note_num() == len(new)
 
 
-def test_from_nothing_is_in_the_key_metre_and_tempo_that_were_asked_for(generator: Generator, tmp_path: Path) -> None:
+def test_a_piece_from_nothing_has_the_requested_key_metre_and_tempo(generator: Generator, tmp_path: Path) -> None:
     operations = Operations(generator=generator, shelf=Shelf(tmp_path))
     order = {"length": "32bars", "seed": 2, "key": "Eb major", "metre": "3/4", "tempo": 80, "instruments": [0, 40]}
     start, *_, done = operations.compose(Order.read(order))

@@ -14,7 +14,7 @@ from music_reformer.midi.key import Key
 from music_reformer.ui.order import KEYS, STUDY_STEPS, STYLES, Order, OrderFields, StudyFields
 
 
-def test_nothing_but_a_piece_is_an_order() -> None:
+def test_a_piece_alone_is_a_complete_order() -> None:
     order = Order.read({"piece": "x", "seed": 4})
     assert order.request == Request(seed=4, sampling=STYLES["balanced"], form=FORM_OF_PIECE)
     assert (order.piece, order.study) == ("x", True)
@@ -59,7 +59,7 @@ def test_parts_are_read_field_by_field_and_no_field_is_forgotten_here() -> None:
     assert {each.name for each in fields(OrderFields)} == tested
 
 
-def test_without_a_piece_there_is_nothing_to_cut_and_no_track() -> None:
+def test_an_order_from_nothing_has_no_cut_and_no_tracks() -> None:
     request = Order.read({"cut_bar": 4, "until_bar": 8, "tracks": [1]}).request
     assert (request.cut_bar, request.until_bar, request.tracks) == (None, None, [])
 
@@ -96,7 +96,7 @@ def test_a_style_with_the_visitors_own_numbers_in_it() -> None:
     ],
     ids=repr,
 )
-def test_what_breaks_a_rule_is_one_sentence(sent: Any, sentence: str) -> None:
+def test_invalid_fields_are_refused_in_one_sentence(sent: Any, sentence: str) -> None:
     with pytest.raises(UserError, match=f"^{re.escape(sentence)}"):
         Order.read(sent)
 

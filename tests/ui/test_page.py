@@ -90,7 +90,7 @@ def test_the_example_of_the_docs(
         exec(code.replace('"calm"', '"loud"'), {})
 
 
-def test_as_many_visitors_as_the_page_is_told_are_composed_for_at_once(address: str, served: Operations) -> None:
+def test_at_once_limits_simultaneous_compositions(address: str, served: Operations) -> None:
     served.generator.seconds = 100
     clients = [Client(address, verbose=False) for _ in range(3)]
     jobs = [client.submit({"length": "2bars", "seed": 1}, api_name="/compose") for client in clients]

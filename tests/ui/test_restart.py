@@ -103,9 +103,7 @@ def left_behind(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
-def test_what_a_visitor_has_survives_a_restart_and_nothing_else_does(
-    start: Callable[..., Page], temporary: Path, number: int
-) -> None:
+def test_only_visitors_pieces_survive_a_restart(start: Callable[..., Page], temporary: Path, number: int) -> None:
     page = start()
     piece = call(page.address, "open", {"path": upload(page.address, SONG, name="My waltz.mid")})
     done = call(page.address, "compose", {"piece": piece["key"], "length": "2bars", "seed": 1})
@@ -138,7 +136,7 @@ def test_a_signal_ends_what_is_being_composed(
 
 
 @pytest.mark.slow
-def test_what_a_killed_page_left_is_removed_at_the_next_start_and_nothing_else(
+def test_only_the_folders_of_killed_pages_are_removed_at_the_next_start(
     start: Callable[..., Page], tmp_path: Path, temporary: Path
 ) -> None:
     other = start()

@@ -99,7 +99,7 @@ def test_single_notes_are_a_part_that_begins_with_their_bar(address: str, key: s
     assert [track.name for track in part.tracks] == ["Right hand", "Left hand"]
 
 
-def test_only_a_few_are_made_at_once(
+def test_only_a_few_parts_are_made_at_a_time(
     address: str, key: str, served: Operations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(served, "part", lambda fields: time.sleep(1.5) or (b"", "it.mid"))

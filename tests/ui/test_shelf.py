@@ -10,14 +10,14 @@ from music_reformer.errors import UserError
 from music_reformer.ui.shelf import MAX_NAME, Shelf, piece_name, safe_stem, variation_name
 
 
-def test_what_is_put_is_found_under_its_key_and_its_own_name(tmp_path: Path) -> None:
+def test_files_are_found_by_key_with_their_own_name(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
     key = shelf.put(b"one", stem="My song")
     assert shelf.path(key).read_bytes() == b"one"
     assert shelf.path(key).name == "My song.mid"
 
 
-def test_same_name_twice_is_two_files(tmp_path: Path) -> None:
+def test_files_of_the_same_name_are_kept_apart(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
     first, second = shelf.put(b"one", stem="song"), shelf.put(b"two", stem="song")
     assert first != second
@@ -59,7 +59,7 @@ def test_the_longest_unused_make_room(tmp_path: Path) -> None:
         shelf.path(keys[1])
 
 
-def test_what_is_put_stays_under_its_bound_without_looking_at_all_files_each_time(tmp_path: Path) -> None:
+def test_the_limit_is_kept_without_a_sweep_for_every_file(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path, max_bytes=100_000)
     sweeps = 0
     sweep = shelf.sweep
@@ -76,7 +76,7 @@ def test_what_is_put_stays_under_its_bound_without_looking_at_all_files_each_tim
     assert sweeps < 120
 
 
-def test_another_process_s_files_count_and_its_keys_are_good(tmp_path: Path) -> None:
+def test_files_and_keys_of_another_process_are_shared(tmp_path: Path) -> None:
     mine, theirs = Shelf(tmp_path, max_bytes=1000), Shelf(tmp_path, max_bytes=1000)
     old = theirs.put(bytes(800), stem="theirs")
     os.utime(tmp_path / old, (time.time() - 50, time.time() - 50))
@@ -88,7 +88,7 @@ def test_another_process_s_files_count_and_its_keys_are_good(tmp_path: Path) -> 
         mine.path(old)
 
 
-def test_what_others_put_into_the_folder_is_left_alone(tmp_path: Path) -> None:
+def test_foreign_files_in_the_folder_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "My songs").mkdir()
     (tmp_path / "My songs" / "one.mid").write_bytes(bytes(5000))
     (tmp_path / "outside").mkdir()

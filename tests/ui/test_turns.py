@@ -65,7 +65,7 @@ def test_each_operation_has_a_line_of_its_own(queue: FakeQueue, kept: Turns, mon
         assert room(kept, operation="open")
 
 
-def test_one_address_gets_its_share(queue: FakeQueue, kept: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_address_cannot_fill_the_queue(queue: FakeQueue, kept: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "MAX_OF_ONE_ADDRESS", 2)
     for number in range(2):
         queue.put(f"s{number}", address="10.0.0.1")
@@ -85,7 +85,7 @@ def test_the_oldest_that_nobody_listens_to_makes_room(
     assert not kept.knows("unheard 1")
 
 
-def test_who_listens_keeps_their_place_and_comes_first(queue: FakeQueue, kept: Turns) -> None:
+def test_orders_with_a_listener_keep_their_place_and_come_first(queue: FakeQueue, kept: Turns) -> None:
     for name in ("silent", "first", "second"):
         queue.put(name)
 

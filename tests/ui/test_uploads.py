@@ -140,7 +140,7 @@ def test_a_file_inside_the_request_is_not_read(address: str, uploads_folder: Pat
 @pytest.mark.parametrize(
     "file", [None, 5, 0.5, True, "", "/etc/passwd", [], ["uploads"], {}, {"path": None}, {"path": 5}, {"path": ["x"]}]
 )
-def test_what_is_no_file_is_refused_in_a_sentence(address: str, file: Any) -> None:
+def test_invalid_files_are_refused_in_a_sentence(address: str, file: Any) -> None:
     sentence = refusal(address, "open", [file])
     assert "/upload" in sentence or "send the file again" in sentence
 
@@ -209,7 +209,7 @@ def test_routes_of_gradio_that_the_page_has_no_use_for_do_not_exist(address: str
         "login",
     ],
 )
-def test_nor_do_those_that_take_something(address: str, path: str) -> None:
+def test_other_post_routes_of_gradio_are_404(address: str, path: str) -> None:
     assert CLIENT.post(address + path, json={"data": []}).status_code == 404
 
 

@@ -123,7 +123,7 @@ def test_near_duplicates_in_two_corpora_are_kept_once(tmp_path: Path) -> None:
     assert store.split("train").corpora == ("first", "second")
 
 
-def test_what_is_missing_is_one_sentence(tmp_path: Path) -> None:
+def test_a_missing_folder_or_table_is_one_sentence(tmp_path: Path) -> None:
     config = collection(tmp_path / "nowhere")
     with pytest.raises(UserError, match=r"nowhere\) is not a folder; name the folder that holds all corpora"):
         list(corpus_files(replace(config, groups=None), CorpusManifest()))

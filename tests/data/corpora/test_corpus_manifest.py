@@ -24,7 +24,7 @@ def test_every_manifest_of_the_package_is_complete(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", compose_config("prepare", ["corpus=open", "corpus.path=i"]).corpus.members)
-def test_what_may_be_shipped_says_where_it_is_from(name: str) -> None:
+def test_corpora_that_may_be_shipped_state_their_attribution(name: str) -> None:
     manifest = read_manifest(name)
     assert "may be shipped" in manifest.licence
     assert "NC" not in manifest.licence

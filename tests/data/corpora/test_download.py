@@ -35,7 +35,7 @@ def fetch(site: Site, target: Path, *, sha256: str | None = SHA256, num_bytes: i
     return meter
 
 
-def test_it_goes_on_where_the_connection_broke(site: Site, tmp_path: Path) -> None:
+def test_a_download_resumes_where_the_connection_broke(site: Site, tmp_path: Path) -> None:
     site.cut, site.statuses = [1_000_000, 500_000], [503]
     meter = fetch(site, tmp_path / "a.zip")
     assert (tmp_path / "a.zip").read_bytes() == CONTENT
@@ -47,7 +47,7 @@ def test_it_goes_on_where_the_connection_broke(site: Site, tmp_path: Path) -> No
     assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
 
 
-def test_it_goes_on_after_a_run_that_gave_up(site: Site, tmp_path: Path) -> None:
+def test_a_download_resumes_after_a_run_that_gave_up(site: Site, tmp_path: Path) -> None:
     site.cut = [1_000_000] + [0] * (module.ATTEMPTS - 1)
     with pytest.raises(UserError, match=r"downloaded .* MB have been downloaded, and the same command resumes"):
         fetch(site, tmp_path / "a.zip")
@@ -70,7 +70,7 @@ def test_a_file_that_changed_meanwhile_is_begun_again(site: Site, tmp_path: Path
     assert (tmp_path / "a.zip").read_bytes() == other
 
 
-def test_without_a_mark_of_the_version_only_a_checksum_allows_going_on(site: Site, tmp_path: Path) -> None:
+def test_without_an_etag_only_a_checksum_allows_resuming(site: Site, tmp_path: Path) -> None:
     del site.etags["/a.zip"]
     site.cut = [1_000_000]
     fetch(site, tmp_path / "known.zip")

@@ -81,7 +81,7 @@ def test_hits_around_a_bar_line_go_with_it() -> None:
     assert hits_of(two) == [*bars(1, 40), (BAR, 36), (BAR + 3, 57), (BAR + GRID, 40)]
 
 
-def test_other_ticks_are_read_alike() -> None:
+def test_grooves_are_the_same_at_any_ticks_per_quarter() -> None:
     name = "d__s__1_rock_100_beat_4-4.mid"
     one, other = (join([(name, groove(bars(3, 38), ticks))]) for ticks in (480, 96))
     assert hits_of(one) == hits_of(other) == bars(3, 38)

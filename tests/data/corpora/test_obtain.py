@@ -97,7 +97,7 @@ def test_one_command_downloads_and_prepares(
     assert not list(folder.glob("*.part*"))
 
 
-def test_what_is_here_is_not_downloaded_again(site: Site, here: Path) -> None:
+def test_an_existing_archive_is_not_downloaded_again(site: Site, here: Path) -> None:
     manifest = manifest_for("maestro", site, archives.maestro(), here)
     assert "licence: CC BY-NC-SA 4.0" in fetch("maestro", manifest)
     assert fetch("maestro", manifest) == "maestro: already unpacked in downloads/maestro/files"
@@ -132,7 +132,7 @@ def test_a_mirror_may_be_given(site: Site, here: Path) -> None:
     assert (here / "downloads" / "lakh" / "copy.tgz").is_file()
 
 
-def test_what_a_person_must_download_is_told_and_taken_from_a_folder_or_a_mirror(
+def test_a_corpus_downloaded_by_hand_is_explained_and_read_from_a_folder_or_mirror(
     site: Site, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["prepare", "corpus=giantmidi"]) == 2
@@ -152,7 +152,7 @@ def test_what_a_person_must_download_is_told_and_taken_from_a_folder_or_a_mirror
     ]
 
 
-def test_another_file_than_the_manifests_is_refused(site: Site, here: Path) -> None:
+def test_an_archive_with_another_checksum_is_refused(site: Site, here: Path) -> None:
     content = archives.maestro()
     manifest = manifest_for("maestro", site, content, here, sha256="0" * 64)
     with pytest.raises(UserError, match=f"sha256 {hashlib.sha256(content).hexdigest()}, not {'0' * 64}"):
@@ -163,7 +163,7 @@ def test_another_file_than_the_manifests_is_refused(site: Site, here: Path) -> N
     assert [path.name for path in (here / "downloads").rglob("*") if path.is_file()] == [".lock"]
 
 
-def test_an_archive_without_checksum_must_come_again_the_same(site: Site, here: Path) -> None:
+def test_later_downloads_without_a_checksum_must_match_the_first(site: Site, here: Path) -> None:
     content = archives.pop909()
     manifest = manifest_for("pop909", site, content, here)
     seen = hashlib.sha256(content).hexdigest()
@@ -183,7 +183,7 @@ def test_an_archive_without_checksum_must_come_again_the_same(site: Site, here: 
     fetch("pop909", manifest)
 
 
-def test_what_cannot_be_downloaded_is_told(site: Site, here: Path) -> None:
+def test_a_failed_download_is_one_sentence(site: Site, here: Path) -> None:
     manifest = manifest_for("lakh", site, archives.lakh(), here)
     site.files = {}
     with pytest.raises(UserError, match=r"answers 404 Not Found; give another address with corpus\.url="):

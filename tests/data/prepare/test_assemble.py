@@ -100,7 +100,7 @@ NEAR: list[Row] = [
 ]
 
 
-def test_of_near_duplicates_those_of_the_test_split_stay(tmp_path: Path) -> None:
+def test_near_duplicates_keep_the_piece_in_the_test_split(tmp_path: Path) -> None:
     store = assembled(tmp_path, NEAR)
     assert [piece.source for piece in store.pieces] == ["b", "d", "e"], "in one split, both stay"
     sentence = "nearly the same notes as b, which is in the test split"
@@ -119,7 +119,7 @@ def test_near_duplicates_are_only_told_or_not_looked_for(tmp_path: Path, policy:
     assert len((store.path / "near_duplicates.jsonl").read_text().splitlines()) == num_groups
 
 
-def test_of_two_corpora_the_first_keeps_its_piece(tmp_path: Path) -> None:
+def test_near_duplicates_keep_the_piece_of_the_first_corpus(tmp_path: Path) -> None:
     members = {"trusted": MemberConfig(folder="z"), "other": MemberConfig(folder="a")}
     rows: list[Row] = [("a/1", "train", "1", 7), ("z/1", "train", "2", 7)]
     store = assembled(tmp_path, rows, corpus=CorpusConfig(path="in", members=members))
@@ -127,7 +127,7 @@ def test_of_two_corpora_the_first_keeps_its_piece(tmp_path: Path) -> None:
     assert json.loads((store.path / "store.json").read_text())["corpora"]["other"] == {"near-duplicate": 1}
 
 
-def test_where_no_file_can_be_used_nothing_is_left(tmp_path: Path) -> None:
+def test_without_a_usable_file_no_output_is_left(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^none of the 2 files in in .* used; most frequent reason: it is damaged$"):
         assembled(tmp_path, [], failed={"a.mid": "it is damaged", "b.mid": "it is damaged"})
     assert not (tmp_path / "store").exists()

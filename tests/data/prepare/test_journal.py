@@ -20,7 +20,7 @@ def result_of(tokens: list[int], notes: str) -> Result:
     return {"tokens": np.array(tokens, dtype=np.uint16).tobytes(), "length": len(tokens), "notes_sha256": notes}
 
 
-def test_what_may_be_the_machines_fault_is_tried_again(tmp_path: Path) -> None:
+def test_failures_that_may_lie_with_the_machine_are_retried(tmp_path: Path) -> None:
     journal = ResultJournal(tmp_path)
     journal.set_files(files_of("hung", "bad", "good"))
     assert list(journal.waiting()) == ["bad", "good", "hung"]

@@ -130,7 +130,7 @@ def test_bounds_of_quality_are_settings(midi_folder: Path, tmp_path: Path) -> No
         QualityConfig(min_bpm=600)
 
 
-def test_killed_and_started_again_it_gives_the_same_bytes(
+def test_a_killed_preparation_resumes_to_the_same_bytes(
     midi_folder: Path, finished: TokenStore, tmp_path: Path
 ) -> None:
     """A real process, killed without warning as soon as it has got somewhere; then finished with two workers."""
@@ -212,7 +212,7 @@ def test_a_finished_store_is_left_alone(
     assert content(finished.path) == before
 
 
-def test_stopped_at_the_very_end_it_gives_the_same_bytes(
+def test_a_preparation_stopped_at_its_end_resumes_to_the_same_bytes(
     midi_folder: Path, finished: TokenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some files of the store have their names already; the one that says that all have is not there."""
@@ -266,7 +266,7 @@ def test_a_folder_of_something_else_is_refused(midi_folder: Path, tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_nothing_is_written_where_nothing_can_be_prepared(tmp_path: Path) -> None:
+def test_a_corpus_that_cannot_be_prepared_leaves_no_output(tmp_path: Path) -> None:
     (tmp_path / "midi").mkdir()
     config = config_for(tmp_path / "midi", tmp_path / "store")
     with pytest.raises(UserError, match="holds no music files"):

@@ -128,7 +128,7 @@ def test_no_group_is_in_two_splits(folder: tuple[Path, dict[str, str]], tmp_path
 
 
 @pytest.mark.slow
-def test_on_real_music(corpora: Path) -> None:
+def test_transposed_songs_of_pop909_are_found(corpora: Path) -> None:
     """Every song of POP909 in another key at another tempo is found, and of the songs as they are one pair."""
     paths = sorted((corpora / "pop909").rglob("*.mid"))
     scores = [clean_score(read_score(path)) for path in paths]

@@ -52,7 +52,7 @@ def test_two_workers_of_ray_give_the_same_bytes(midi: Path, tmp_path: Path) -> N
     assert {path.name: path.read_bytes() for path in output.iterdir()} == expected
 
 
-def test_where_ray_is_missing_it_is_named(midi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_ray_is_named(midi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     config = PrepareConfig(corpus=CorpusConfig(path=str(midi)), engine="ray")
     with pytest.raises(UserError, match=r"engine=ray needs Ray: pip install 'music-reformer\[ray\]'"):

@@ -150,7 +150,7 @@ def test_mistakes_are_one_sentence(tmp_path: Path, name: str, content: str, corp
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_an_output_that_is_there_is_left_alone(tmp_path: Path) -> None:
+def test_an_existing_output_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps(SPLITS))
     (tmp_path / "store").mkdir()
     prepared(tmp_path / "a.json", tmp_path / "store")

@@ -14,7 +14,7 @@ HEADS, WIDTH, WINDOW = 3, 16, 8
 
 @pytest.mark.parametrize("kind", ["local", "full"])
 @pytest.mark.parametrize("packed", [False, True])
-def test_is_the_definition(kind: str, packed: bool) -> None:
+def test_attention_is_the_definition(kind: str, packed: bool) -> None:
     """Full attention is local attention with a window as long as the sequence."""
     if kind == "local":
         layer: LocalAttention | FullAttention = LocalAttention(

@@ -68,7 +68,7 @@ def _bucket(layer: LSHAttention, q_LD: torch.Tensor, round_: int, head: int) -> 
 @pytest.mark.parametrize(
     ("num_rounds", "num_buckets"), [(1, (6,)), (2, (6,)), (2, (4, 160)), (4, (4, 160)), (8, (6,))], ids=str
 )
-def test_is_the_definition(num_rounds: int, num_buckets: tuple[int, ...], successor_values: bool) -> None:
+def test_attention_is_the_definition(num_rounds: int, num_buckets: tuple[int, ...], successor_values: bool) -> None:
     layer = _layer(num_rounds=num_rounds, num_buckets=num_buckets, successor_values=successor_values)
     x = torch.randn(2, 70, 24, requires_grad=True)
     document = torch.zeros(2, 70, dtype=torch.int64)

@@ -10,7 +10,7 @@ from music_reformer.model.attention.rotary import rotary_table, rotate
 WIDTH = 16
 
 
-def test_is_a_rotation_of_pairs_by_the_angles_of_the_paper() -> None:
+def test_rotation_is_by_the_angles_of_the_paper() -> None:
     x, position = torch.randn(5, WIDTH), torch.tensor([0, 1, 7, 100, 5000])
     found = rotate(x, rotary_table(position, WIDTH))
     half = WIDTH // 2

@@ -50,7 +50,7 @@ def test_a_step_is_the_plain_one(changes: dict[str, Any]) -> None:
             torch.testing.assert_close(one.pair, other.pair, atol=2e-5, rtol=2e-5)
 
 
-def test_either_step_goes_on_from_the_other() -> None:
+def test_plain_and_compiled_steps_continue_each_others_state() -> None:
     plain = decoder(attention=["local", "lsh", "full"], num_layers=3)
     compiled = NumbaStep(plain.model)
     with torch.inference_mode():

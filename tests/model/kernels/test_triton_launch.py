@@ -34,7 +34,7 @@ class _Compiled:
         return lambda *arguments: self.runs.append((grid, arguments))
 
 
-def test_what_is_compiled_is_used_again() -> None:
+def test_compiled_kernels_are_reused() -> None:
     kernel, fixed, to = _Kernel(), Fixed(num_warps=4, BLOCK=64, OTHER=1), torch.zeros(8)
     launch(kernel, (3, 1, 1), (to, 32, 0.5), fixed)
     assert kernel.compilations == [((3, 1, 1), (to, 32, 0.5), {"BLOCK": 64, "num_warps": 4})]
@@ -43,7 +43,7 @@ def test_what_is_compiled_is_used_again() -> None:
     assert kernel.runs == [((5, 1, 1), (to, 48, 0.25, 64))]
 
 
-def test_what_triton_specialises_on_is_compiled_for() -> None:
+def test_each_specialisation_is_compiled() -> None:
     """Whether a pointer or a number is a multiple of 16, a 1, a number of more than 32 bits, types, constants."""
     kernel, fixed, to = _Kernel(), Fixed(num_warps=None, BLOCK=64), torch.zeros(8)
     others = [(to[1:], 32), (to, 1), (to, 33), (to, 2**31), (to.double(), 32), (to, 32)]
@@ -54,7 +54,7 @@ def test_what_triton_specialises_on_is_compiled_for() -> None:
         assert not kernel.runs
 
 
-def test_an_interpreter_that_compiles_nothing_is_asked_each_time() -> None:
+def test_the_interpreter_is_called_at_every_launch() -> None:
     calls: list[object] = []
 
     class _Interpreted(_Kernel):
