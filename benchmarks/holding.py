@@ -30,11 +30,13 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
     "without ranges of parts, and drums as heard": {"ensemble": {"LOWEST_LOGIT": 0.0, "NEW_DRUM_LOGIT": 0.0}},
     "without rare pitch classes and roots": {"ensemble": {"SHARE_WEIGHT": 0.0}},
     "without positions of parts": {"ensemble": {"OTHERS_POSITION_LOGIT": 0.0, "NEW_POSITION_LOGIT": 0.0}},
+    "without led chords": {"session": {"_progression": lambda *_: None}},
     "without steering": {"session": {"_steering": lambda *_: None}},
     "without steered density": {"steering": {"PER_MISSING_BAR": 0.0}},
     "without steered register": {"steering": {"PER_SEMITONE": 0.0}},
     "without steered notes at once": {"steering": {"PER_NOTE_AT_ONCE": 0.0}},
     "without steered velocity": {"steering": {"PER_VELOCITY": 0.0}},
+    "without steered durations": {"steering": {"DURATION_WEIGHT": 0.0}},
     "without steered pitch classes and rhythm": {"steering": {"CLASS_WEIGHT": 0.0, "RHYTHM_WEIGHT": 0.0}},
     "without returns (`form=null`)": {"settings": {"form": None}},
     "without the guard against monotony": {"variation": {"MONOTONY_LOGIT": 0.0}},
@@ -110,10 +112,11 @@ def main() -> None:
             difference(pieces[row], pieces[ALL]),
             faults_that_change(pieces[row], pieces[ALL]),
             mean_share([share for piece in pieces[row] for share in piece["returning"]]),
+            mean_share([share for piece in pieces[row] for share in piece["still"]]),
         ]
         for row in names
     ]
-    show("What each gives", ["continuations", "pass", "points", "faults, points", "themes"], lines)
+    show("What each gives", ["continuations", "pass", "points", "faults, points", "themes", "still"], lines)
     print(f"\n{write('holding', settings=vars(options), rows=done, device='cpu')}")
 
 

@@ -2,7 +2,9 @@
 
 62 pieces of twelve genres (`usable_prompts.csv`) are cut inside and continued with default settings. None of them may
 be in the training set of the weights. `music_reformer.evaluation.checks` holds the new bars against the 16 before the
-cut. Beside them stand the same bars of the pieces themselves. Intervals (95 %) are over pieces.
+cut. Beside them stand the same bars of the pieces themselves. Two more figures that no check looks at: the share of
+patterns of five notes that were heard before ("themes"), and the share of stretches of 16 bars in which the harmony
+stands still although it moved before ("still"). Intervals (95 %) are over pieces.
 
     python -m benchmarks.usable --bars 16 64 --pictures /tmp/usable
 
@@ -44,6 +46,7 @@ def continue_genre(
     """In a child process: the checks that each continuation of a genre's pieces fails, and each piece itself."""
     from music_reformer.config import SamplingConfig
     from music_reformer.evaluation.checks import distances, failed_checks
+    from music_reformer.evaluation.harmonic_motion import still_share
     from music_reformer.evaluation.themes import returning_share
     from music_reformer.generation.generator import Generator
     from music_reformer.generation.request import Request
@@ -67,8 +70,10 @@ def continue_genre(
             "failed": [failed_checks(score, cut, bars) for score in composed],
             "distances": [distances(score, cut, bars) for score in composed],
             "returning": [returning_share(score, cut, bars) for score in composed],
+            "still": [still_share(score, cut, bars) for score in composed],
             "piece_failed": failed_checks(piece, cut, bars) if long_enough else None,
             "piece_returning": returning_share(piece, cut, bars) if long_enough else None,
+            "piece_still": still_share(piece, cut, bars) if long_enough else None,
         }
         results.append(found)
         if pictures:
@@ -172,7 +177,7 @@ def _report(checkpoint: str, bars: int, rows: Sequence[dict[str, Any]]) -> None:
     lines.append(["all", *_figures(everything)])
     show(
         f"{checkpoint}, {bars} bars",
-        ["genre", "pieces", "pass", "the pieces pass", "themes", "theirs", "most frequent faults"],
+        ["genre", "pieces", "pass", "the pieces pass", "themes", "theirs", "still", "theirs", "most frequent faults"],
         lines,
     )
     _report_choice(everything)
@@ -221,6 +226,8 @@ def _figures(pieces: Sequence[dict[str, Any]]) -> list[str]:
         f"{100 * np.mean(own):.0f} % of {len(own)}" if own else "",
         mean_share([share for piece in pieces for share in piece["returning"]]),
         mean_share([piece["piece_returning"] for piece in pieces]),
+        mean_share([share for piece in pieces for share in piece["still"]]),
+        mean_share([piece["piece_still"] for piece in pieces]),
         ", ".join(f"{fault} {100 * count / total:.0f} %" for fault, count in faults.most_common(4)),
     ]
 

@@ -16,12 +16,13 @@ import symusic
 from music_reformer.generation.cast import Cast
 from music_reformer.generation.chord_lane import ChordLane, lowest_part
 from music_reformer.generation.closing import Closing
-from music_reformer.generation.director import HEARD_BARS
-from music_reformer.generation.ensemble import Ensemble
+from music_reformer.generation.director import HEARD_BARS, heard_bars
+from music_reformer.generation.ensemble import Ensemble, modulation
 from music_reformer.generation.given_notes import GivenNotes
 from music_reformer.generation.leaving import Leaving
 from music_reformer.generation.monotony_guard import MonotonyGuard
 from music_reformer.generation.polyphony_guard import PolyphonyGuard
+from music_reformer.generation.progression import Progression
 from music_reformer.generation.prompt import Prompt
 from music_reformer.generation.recall import Recall
 from music_reformer.generation.repetition_guard import RepetitionGuard
@@ -200,12 +201,13 @@ def _variations(
     ensemble = _ensemble(prompt, request)
     steering = _steering(prompt, request)
     lane = _chord_lane(prompt, chords)
+    progression = _progression(prompt, request)
     closing = _closing(prompt, request)
     given = GivenNotes(vocabulary, prompt.given, metre=prompt.state.metre) if prompt.given else None
     leaving = Leaving(vocabulary, metre=prompt.state.metre) if vocabulary.part_by_part else None
     # Followers start at the line of the first new bar; a late note of the prompt may have been rounded into this bar.
-    followers: list[Ensemble | Steering | ChordLane | Recall | Closing | Leaving | None]
-    followers = [ensemble, steering, lane, recall, closing, leaving]
+    followers: list[Ensemble | Steering | ChordLane | Progression | Recall | Closing | Leaving | None]
+    followers = [ensemble, steering, lane, progression, recall, closing, leaving]
     for token in _behind_line(prompt):
         for follower in followers:
             if follower is not None:
@@ -222,6 +224,7 @@ def _variations(
             ensemble=ensemble and ensemble.copy(),
             steering=steering and steering.copy(),
             chords=lane and lane.copy(),
+            progression=progression and progression.copy(),
             recall=recall and recall.copy(),
             closing=closing and closing.copy(),
             given=given and given.copy(),
@@ -304,6 +307,17 @@ def _chord_lane(prompt: Prompt, chords: LeadSheet | None) -> ChordLane | None:
         lowest=lowest_part(reader, prompt.past_ids, prompt.cast),
         writes=not prompt.stays,
     )
+
+
+def _progression(prompt: Prompt, request: Request) -> Progression | None:
+    """Leads the chords of a continuation on; None in a hole, whose neighbours say enough."""
+    vocabulary, hold, past = prompt.state.vocabulary, request.sampling.hold, prompt.past_ids
+    reader = reader_for(vocabulary)
+    if not hold or not isinstance(reader, PartsReader) or prompt.until_tick is not None:
+        return None
+    span = heard_bars(reader, np.array(past))
+    semitones = modulation(reader.notes(np.array(past)[span]), request.parsed_key()) if span is not None else 0
+    return Progression(vocabulary, past, metre=prompt.state.metre, semitones=semitones, weight=hold)
 
 
 def _closing(prompt: Prompt, request: Request) -> Closing | None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from music_reformer.generation.cast import Cast
 from music_reformer.generation.director import HEARD_BARS, heard_bars
 from music_reformer.generation.ensemble import SEMITONES_PER_STEP, modulation
-from music_reformer.generation.parts_follower import WITHIN_A_NOTE, PartsFollower
+from music_reformer.generation.parts_follower import NOBODY, WITHIN_A_NOTE, PartsFollower
 from music_reformer.generation.polyphony_guard import FEWEST_NOTES
 from music_reformer.midi.key import Key
 from music_reformer.midi.parts import GRID, part_order
@@ -41,7 +41,7 @@ PER_NOTE_AT_ONCE, MOST_AT_ONCE = 3.0, 4.0
 PER_MISSING_NOTE, MOST_MISSING, MOST_AT_ONCE_WISHED = 1.0, 8.0, 8.0
 # Added to the logits of pitch classes and positions in the bar: the logarithm by which their share has fallen, at most
 # so much, times one of these; shares below this fraction of the mean count as equal.
-MOST_FOR_SHARE, CLASS_WEIGHT, RHYTHM_WEIGHT, SLACK = 1.5, 1.0, 3.0, 0.25
+MOST_FOR_SHARE, CLASS_WEIGHT, RHYTHM_WEIGHT, DURATION_WEIGHT, SLACK = 1.5, 1.0, 3.0, 3.0, 0.25
 PITCHES = np.arange(128)
 PITCH_CLASSES = PITCHES % 12
 # A part cannot be left after these kinds of tokens.
@@ -143,11 +143,13 @@ class Steering:
         self._missing_at_once: dict[Part, float] = {}  # for parts that are wished to be fuller or thinner
         self._classes: _Shares | None = None
         self._rhythm: dict[Part, _Shares] = {}
+        self._lengths: dict[Part, _Shares] = {}
         ids = np.array(prompt)
         span = heard_bars(reader, ids, num_bars)
         if span is not None:
             notes = reader.notes(ids[span])
             self._hear_rhythm(notes)
+            self._hear_durations(notes)
             if keeps_pitch_classes:
                 self._hear_pitch_classes(notes, modulation(notes, key))
             heard = _heard(reader, vocabulary, ids[span])
@@ -179,6 +181,17 @@ class Steering:
                 begun = np.bincount(theirs, minlength=len(self._positions))
                 self._rhythm[part] = _Shares(begun.astype(np.float64), memory=MEMORY, weight=RHYTHM_WEIGHT)
 
+    def _hear_durations(self, notes: StreamNotes) -> None:
+        for number, part in enumerate(notes.parts):
+            theirs = notes.duration[notes.part == number]
+            if part[0] != DRUMS and len(theirs) >= FEWEST_NOTES and not self._cast.wishes_of(part).density:
+                heard = np.bincount(self._nearest_duration(theirs), minlength=len(self._durations))
+                self._lengths[part] = _Shares(heard.astype(np.float64), memory=MEMORY, weight=DURATION_WEIGHT)
+
+    def _nearest_duration(self, duration: NDArray[np.int64] | int) -> NDArray[np.int64]:
+        """Indices among the durations that tokens have; longer ones, written as several, count as the longest."""
+        return np.searchsorted(self._durations, duration).clip(max=len(self._durations) - 1)
+
     def _wished(self, part: Part, level: _Level) -> _Level:
         wishes = self._cast.wishes_of(part)
         return replace(
@@ -200,6 +213,7 @@ class Steering:
         other._place = self._place.copy()
         other._classes = self._classes and self._classes.copy()
         other._rhythm = {part: shares.copy() for part, shares in self._rhythm.items()}
+        other._lengths = {part: shares.copy() for part, shares in self._lengths.items()}
         other._played, other._missing, other._in_bar = dict(self._played), dict(self._missing), dict(self._in_bar)
         other._missing_at_once = dict(self._missing_at_once)
         return other
@@ -225,6 +239,8 @@ class Steering:
                 self._classes.count(place.value % 12, place.duration)
             if rhythm := self._rhythm.get(place.part):
                 rhythm.count(place.position, 1.0)
+            if lengths := self._lengths.get(place.part):
+                lengths.count(int(self._nearest_duration(place.duration)), 1.0)
             if played := self._played.get(place.part):
                 pitch = played.pitch + (place.value - played.pitch) / MEMORY
                 self._played[place.part] = replace(played, pitch=pitch)
@@ -266,6 +282,10 @@ class Steering:
             logits_V[self._position_ids] += per_position * (self._positions - place.position).clip(min=0)
             if rhythm := self._rhythm.get(part):
                 logits_V[self._position_ids] += self._weight * rhythm.lean()
+        if place.kind != "Duration" and (lengths := self._lengths.get(part)):
+            lean = self._weight * lengths.lean()
+            stays = np.flatnonzero(self._durations == place.duration)  # what not stating a duration means
+            logits_V[self._duration_ids] += lean - (lean[stays[0]] if len(stays) else 0.0)
         if self._cast.wishes_of(part).density:  # the model begins a note where the one before it ends
             longer = (self._durations - place.duration).clip(-2 * GRID, 2 * GRID)
             logits_V[self._duration_ids] += per_position * longer
@@ -298,8 +318,13 @@ class Steering:
         costs = np.full(len(self._programs), left, np.float32)
         for each, cost in passed:
             costs[self._orders > each] += np.float32(cost)
+        if place.part == NOBODY:  # who plays first does not decide whether further chords are written before
+            ends = np.concatenate([self._programs, self._bars])
+            before = np.logaddexp.reduce(logits_V[ends])
         logits_V[self._programs] += costs
         logits_V[self._bars] += left + np.float32(sum(cost for _, cost in passed))
+        if place.part == NOBODY:
+            logits_V[ends] -= np.logaddexp.reduce(logits_V[ends]) - before
 
 
 def _heard(reader: PartsReader, vocabulary: Vocabulary, ids: NDArray[np.integer]) -> dict[Part, _Level]:

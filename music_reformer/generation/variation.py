@@ -17,6 +17,7 @@ from music_reformer.generation.instrument_reminder import InstrumentReminder
 from music_reformer.generation.leaving import Leaving
 from music_reformer.generation.monotony_guard import MonotonyGuard
 from music_reformer.generation.polyphony_guard import PolyphonyGuard
+from music_reformer.generation.progression import Progression
 from music_reformer.generation.prompt import Prompt
 from music_reformer.generation.recall import Recall
 from music_reformer.generation.repetition_guard import RepetitionGuard
@@ -72,6 +73,7 @@ class Variation:
     ensemble: Ensemble | None = None
     steering: Steering | None = None
     chords: ChordLane | None = None
+    progression: Progression | None = None
     recall: Recall | None = None
     closing: Closing | None = None
     given: GivenNotes | None = None
@@ -95,6 +97,8 @@ class Variation:
             mask = self.ensemble.narrowed(mask)
         if self.chords is not None:
             mask = self.chords.narrowed(mask)
+        if self.progression is not None:
+            mask = self.progression.narrowed(mask)
         if self.given is not None:
             mask = self.given.narrowed(mask)
         if self._tokens_in_bar > MAX_TOKENS_PER_BAR:
@@ -124,6 +128,8 @@ class Variation:
             self.ensemble.lean(logits_V, by_pitch_class=by_pitch_class)
         if self.steering is not None and (not is_planned or (self.steering.is_wished and not closes)):
             self.steering.lean(logits_V, by_pitch_class=by_pitch_class)
+        if self.progression is not None and not is_planned and by_pitch_class:
+            self.progression.lean(logits_V, allowed_V)
         for guide in (self.recall, self.chords, self.closing, self.given):
             if guide is not None:
                 guide.lean(logits_V)
@@ -159,7 +165,8 @@ class Variation:
         self.unread += [token, *told] if isinstance(self.reminder, Director) else [*told, token]
         followers = (
             *(self.repetition_guard, self.monotony_guard, self.polyphony_guard),
-            *(self.ensemble, self.steering, self.chords, self.recall, self.closing, self.given, self.leaving),
+            *(self.ensemble, self.steering, self.chords, self.progression, self.recall),
+            *(self.closing, self.given, self.leaving),
         )
         for follower in followers:
             if follower is not None:

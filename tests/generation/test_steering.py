@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import symusic
+from numpy.typing import NDArray
 
 from helpers.composing import run, stand_in
 from music_reformer.config import SamplingConfig
@@ -149,3 +150,43 @@ def test_pitch_classes_and_positions_come_as_often_as_they_did() -> None:
     free, free_off = distance([note for seed in (1, 2, 3) for note in composed(seed, steered=False)])
     assert held < free
     assert held_off < free_off
+
+
+def test_durations_come_as_often_as_they_did() -> None:
+    """After some bars of short notes, a flute that has played half notes leans to these, and away from short ones."""
+    generator = stand_in("Parts")
+    session = generator.start(two_players(), Request(length=f"{BARS}bars"))
+    steering, ids = session._variations[0].steering, generator.tokenizer.vocabulary.ids
+    assert steering is not None
+
+    def lean(*tokens: tuple[str, object]) -> NDArray[np.float32]:
+        for token in tokens:
+            steering.take(ids[token])
+        logits_V = np.zeros(len(ids), np.float32)
+        steering.lean(logits_V)
+        return logits_V
+
+    half, eighth = ids["Duration", 48], ids["Duration", 12]
+    begin = [("Program", 73), ("Velocity", 63)]
+    before = lean(*begin)
+    assert abs(before[half] - before[eighth]) < 0.1
+    for _ in range(6):
+        steering_bar = [("Duration", 12), ("Pitch", 72), ("Position", 48), ("Pitch", 74), ("Bar", (4, 4))]
+        lean(*steering_bar, *begin)
+    after = lean()
+    assert after[half] - after[eighth] > 2
+    stays = lean(("Duration", 12), ("Pitch", 72), ("Position", 48))  # without a new duration the note is an eighth
+    assert stays[half] == pytest.approx(after[half] - after[eighth], abs=0.3)
+
+
+def test_who_plays_first_does_not_decide_whether_chords_are_written() -> None:
+    """Before the first part of a bar, the programs and the bar line keep their probability together."""
+    generator = stand_in("Parts")
+    session = generator.start(two_players(), Request(length=f"{BARS}bars", density=-4))
+    steering, vocabulary = session._variations[0].steering, generator.tokenizer.vocabulary
+    assert steering is not None
+    logits_V = np.random.default_rng(0).normal(size=len(vocabulary)).astype(np.float32)
+    before, ends = logits_V.copy(), [*vocabulary.ids_of["Program"], *vocabulary.ids_of["Bar"]]
+    steering.lean(logits_V)
+    assert not np.allclose(logits_V[ends], before[ends], atol=0.1)
+    np.testing.assert_allclose(np.logaddexp.reduce(logits_V[ends]), np.logaddexp.reduce(before[ends]), rtol=1e-4)
