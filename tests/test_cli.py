@@ -192,7 +192,7 @@ def test_a_signal_ends_every_verb_with_its_exit_code(
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("arguments", [["--help"], ["sweep", "data=in", "seed=range(9)", "--show"]])
-def test_a_pipe_that_nobody_reads_ends_a_command_silently(arguments: list[str], unbuffered: str) -> None:
+def test_a_closed_pipe_ends_a_command_silently(arguments: list[str], unbuffered: str) -> None:
     """Both for a little text, which fails when it is flushed, and for more than a buffer holds."""
     reading, writing = os.pipe()
     os.close(reading)

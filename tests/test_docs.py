@@ -82,7 +82,7 @@ def test_most_verbs_are_shown() -> None:
     assert set(VERBS) <= shown
 
 
-def test_a_setting_that_does_not_exist_is_found() -> None:
+def test_a_misspelt_setting_in_the_docs_is_found() -> None:
     (words,) = commands("```\nmusic-reformer train data=x \\\n    trainer.max_stepz=3  # a comment\n```\n")
     assert words == ["train", "data=x", "trainer.max_stepz=3"]
     with pytest.raises(UserError, match="max_stepz"):

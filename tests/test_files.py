@@ -19,7 +19,7 @@ def full() -> OSError:
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
+def test_a_file_is_replaced_completely_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "new" / "file.txt"
     write_atomically(path, b"one")
     assert path.read_bytes() == b"one"
@@ -37,7 +37,7 @@ def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
+def test_a_folder_is_created_completely_or_not_at_all(tmp_path: Path) -> None:
     folder = tmp_path / "store"
 
     def fail() -> None:

@@ -48,7 +48,7 @@ def test_without_an_address_a_cluster_of_this_machine_is_started_and_ended(monke
     assert ray.ended == 1
 
 
-def test_a_cluster_at_an_address_is_joined_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_at_an_address_is_joined_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     ray = installed(monkeypatch)
     with joined_cluster(4):
@@ -63,7 +63,7 @@ def test_the_connection_ends_with_an_error_too(monkeypatch: pytest.MonkeyPatch) 
     assert ray.ended == 1
 
 
-def test_a_connection_that_somebody_else_made_is_left_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_existing_connection_is_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
     ray = installed(monkeypatch, initialized=True)
     with joined_cluster(4):
         pass

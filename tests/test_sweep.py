@@ -72,7 +72,7 @@ def test_a_mistake_is_one_sentence_and_nothing_is_trained(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_training_that_fails_is_told_without_a_traceback(
+def test_a_failed_training_is_reported_without_a_traceback(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -86,7 +86,7 @@ def test_a_training_that_fails_is_told_without_a_traceback(
         assert "failed: nowhere holds no" in (tmp_path / "swept here" / number / "sweep.log").read_text()
 
 
-def test_a_launcher_that_is_not_installed_is_one_sentence(
+def test_a_missing_launcher_is_one_sentence(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

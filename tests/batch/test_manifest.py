@@ -90,7 +90,7 @@ def test_two_runs_do_not_write_to_one_folder(weights: Path, prompts: Path, tmp_p
     generate(config(weights, prompts / "b.mid", out), progress=False)
 
 
-def test_a_failure_that_may_pass_is_tried_again(tmp_path: Path) -> None:
+def test_temporary_failures_are_retried(tmp_path: Path) -> None:
     manifest = Manifest(tmp_path / "manifest.jsonl", defaults={})
     manifest.add_failure("b.mid", {"seed": 1}, "died", again=True)
     assert manifest.failure("b.mid", {"seed": 1}) is None

@@ -138,7 +138,7 @@ def test_best_of_writes_the_closest(weights: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("finds", [True, False])
-def test_a_played_prompt_gets_the_bars_of_its_music_unless_it_is_to_keep_its_own(
+def test_a_played_prompt_gets_the_bars_of_its_music_unless_find_beats_is_off(
     weights: Path, tmp_path: Path, finds: bool
 ) -> None:
     played("waltz")[0].dump_midi(tmp_path / "take.mid")

@@ -50,7 +50,7 @@ def test_parcels_keep_all_workers_busy(tmp_path: Path, rows: int, workers: int, 
     assert [job for parcel in parcels for job in parcel] == jobs
 
 
-def test_a_process_that_dies_costs_its_own_job(weights: Path, prompts: Path, tmp_path: Path) -> None:
+def test_a_dying_process_loses_only_its_own_job(weights: Path, prompts: Path, tmp_path: Path) -> None:
     settings = config(weights, prompts, tmp_path / "out")
     jobs = find_jobs(str(prompts), tmp_path / "out", variations=2, seed=1, seeds=[])
     outcomes = {job.name: outcome for job, outcome in run_in_processes(jobs, settings, workers=1, task=die_of_b)}

@@ -114,7 +114,7 @@ def test_bars_are_joined_by_touch_on_a_narrow_screen(visit: Callable[..., Any]) 
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_a_blind_test_tells_no_names_and_writes_what_was_preferred(visit: Callable[..., Any]) -> None:
+def test_a_blind_test_hides_names_and_records_preferences(visit: Callable[..., Any]) -> None:
     tab = composed(visit, variations=2)
     assert "Keeps" in tab.inner_text(".card >> nth=0") or "rest" in tab.inner_text(".card >> nth=0")
     assert tab.inner_text("#why").startswith("Longest passage shared with the piece:")

@@ -110,7 +110,7 @@ def test_eight_variations_side_by_side(visit: Callable[..., Any]) -> None:
 STUDY = "document.querySelector('#study').checked = true"
 
 
-def test_a_piece_is_studied_while_it_is_looked_at(visit: Callable[..., Any], site: Site) -> None:
+def test_a_piece_is_studied_while_the_visitor_looks_at_it(visit: Callable[..., Any], site: Site) -> None:
     tab = visit()
     tab.evaluate(STUDY)
     upload(tab)

@@ -65,7 +65,7 @@ DECODE = """async (bytes) => {
 }"""
 
 
-def test_a_wav_is_what_is_heard(visit: Callable[..., Any]) -> None:
+def test_a_wav_is_the_audible_mix(visit: Callable[..., Any]) -> None:
     tab = visit()
     tab.click("#examples button >> nth=1")
     phase(tab, "ready")

@@ -46,7 +46,7 @@ def compose_twice(tab: Any) -> None:
     phase(tab, "done")
 
 
-def test_a_reload_finds_versions_and_what_was_composed_from_them(visit: Callable[..., Any], site: Site) -> None:
+def test_a_reload_restores_versions_and_variations(visit: Callable[..., Any], site: Site) -> None:
     tab = visit()
     upload(tab)
     order(tab, bars=2, variations=2)
@@ -140,7 +140,7 @@ def test_a_link_does_not_cost_the_versions_at_a_reload(visit: Callable[..., Any]
     assert other.inner_text("#piece-name") == "another"
 
 
-def test_a_link_that_is_copied_leaves_the_address_alone(visit: Callable[..., Any]) -> None:
+def test_copying_a_link_does_not_change_the_address(visit: Callable[..., Any]) -> None:
     tab = visit()
     upload(tab)
     assert "piece=kept" in copied_link(tab)

@@ -108,9 +108,7 @@ def test_a_bad_file_is_a_clear_message_and_nothing_else(visit: Callable[..., Any
     assert tab.is_hidden("#message")
 
 
-def test_a_bad_file_leaves_the_piece_its_versions_and_what_is_being_composed(
-    visit: Callable[..., Any], site: Site
-) -> None:
+def test_a_bad_file_does_not_disturb_the_open_piece(visit: Callable[..., Any], site: Site) -> None:
     tab = visit()
     upload(tab)
     site.generator.seconds = 100.0

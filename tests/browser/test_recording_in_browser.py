@@ -136,7 +136,7 @@ def test_the_computers_keyboard_is_a_piano(visit: Callable[..., Any]) -> None:
 
 
 @pytest.mark.slow
-def test_a_recording_ends_with_the_piece_that_it_belongs_to(visit: Callable[..., Any]) -> None:
+def test_opening_another_piece_ends_a_recording(visit: Callable[..., Any]) -> None:
     tab = visit(script=LISTEN + PLUG_IN)
     upload(tab)
     choose_keyboard(tab)

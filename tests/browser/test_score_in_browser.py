@@ -156,7 +156,7 @@ def _follow(tab: Any) -> None:
 
 
 @pytest.mark.slow
-def test_a_long_score_is_read_as_it_is_scrolled(visit: Callable[..., Any]) -> None:
+def test_a_long_score_is_loaded_while_scrolling(visit: Callable[..., Any]) -> None:
     tab = visit(width=390, height=844)
     score = WALTZ.copy()
     for track, original in zip(score.tracks, WALTZ.tracks, strict=True):

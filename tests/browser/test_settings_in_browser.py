@@ -105,7 +105,7 @@ def test_chords_key_and_wishes_are_asked_for(visit: Callable[..., Any], site: Si
     assert "'H7' is not a known chord" in tab.inner_text("#message")
 
 
-def test_a_link_opens_what_steers(visit: Callable[..., Any], site: Site) -> None:
+def test_a_link_with_steering_opens_its_settings(visit: Callable[..., Any], site: Site) -> None:
     tab = visit(address=f"{site.address}#piece=example:waltz&chords=Am|%25&form=1-2&density=-2&key=A+minor")
     phase(tab, "ready")
     assert tab.input_value("#chords") == "Am|%"

@@ -147,7 +147,7 @@ def test_playing_goes_on_into_notes_that_are_being_composed(visit: Callable[...,
 
 
 @pytest.mark.slow
-def test_a_player_that_has_caught_up_waits_and_goes_on(visit: Callable[..., Any], site: Site) -> None:
+def test_a_player_that_has_caught_up_waits_for_new_music(visit: Callable[..., Any], site: Site) -> None:
     tab = visit()
     tab.click("text=From nothing")
     phase(tab, "ready")
@@ -172,7 +172,7 @@ def test_over_plain_http_the_page_says_why_there_is_no_sound(visit: Callable[...
     assert download(tab, 1)[0].endswith(".mid")
 
 
-def test_a_loop_comes_round_and_goes_on_sounding(visit: Callable[..., Any]) -> None:
+def test_a_loop_repeats_and_keeps_sounding(visit: Callable[..., Any]) -> None:
     tab = visit()
     upload(tab)
     order(tab, bars=1)

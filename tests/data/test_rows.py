@@ -85,7 +85,7 @@ def test_row_holds_documents_apart() -> None:
     assert row["positions"].tolist()[:7] == [102, 103, 104, 105, 0, 1, 2]
 
 
-def test_a_hole_is_read_but_not_to_be_foretold() -> None:
+def test_marks_of_holes_are_read_but_not_predicted() -> None:
     tokens = np.array([1, 5, 0, 6, 1, 7, 2], dtype=np.uint16)
     row = fill_row([(tokens, Span(0, 0, 6), 0)], row_tokens=6, max_length=200, vocabulary=VOCABULARY)
     assert row["tokens"].tolist() == [1, 5, 0, 6, 1, 7]

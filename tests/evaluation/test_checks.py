@@ -10,7 +10,7 @@ from helpers.continued_piece import BAR, FAULTS, NEW, Note, piece
 from music_reformer.evaluation.checks import BARS_BEFORE, Bars, failed_checks, key_scale
 
 
-def test_a_piece_that_goes_on_as_it_was_passes() -> None:
+def test_a_faithful_continuation_passes() -> None:
     assert failed_checks(piece(), BARS_BEFORE, NEW) == []
 
 

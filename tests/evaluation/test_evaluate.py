@@ -130,7 +130,7 @@ def test_a_copy_is_found_and_a_prompt_is_not_judged(config: EvaluateConfig, stor
 
 
 @pytest.mark.parametrize(("rounds", "num_waiting"), [(0, 2), (1, 3)], ids=["the same", "other rounds"])
-def test_a_stopped_evaluation_goes_on(
+def test_a_stopped_evaluation_resumes(
     config: EvaluateConfig, monkeypatch: pytest.MonkeyPatch, rounds: int, num_waiting: int
 ) -> None:
     config = replace(config, generated=None, context_pieces=0)

@@ -71,7 +71,7 @@ def test_music_that_is_the_held_out_music_overlaps_with_it_as_with_itself(store:
     assert np.mean([of["generated"] - of["training"] for of in found["overlap"].values()]) > 0.1
 
 
-def test_a_piece_of_the_training_split_in_another_key_is_told_as_a_copy(store: TokenStore, figures: dict) -> None:
+def test_a_transposed_training_piece_is_reported_as_a_copy(store: TokenStore, figures: dict) -> None:
     copies = figures["originality"]["all_notes"]
     first = copies["longest"][0]
     assert first["file"] == "3.mid"

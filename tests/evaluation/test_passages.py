@@ -89,7 +89,7 @@ def packed(pack: Callable[..., None] = np.savez, **arrays: object) -> bytes:
     ],
     ids=lambda content: f"{len(content)} bytes",
 )
-def test_a_file_that_is_no_index_is_named(tmp_path: Path, content: bytes) -> None:
+def test_an_invalid_index_is_named(tmp_path: Path, content: bytes) -> None:
     """Weights may come from anywhere."""
     weights = save_smallest(tmp_path / "weights")
     (weights / FILE).write_bytes(packed())

@@ -69,7 +69,7 @@ def test_the_page_shows_the_figures_and_escapes_names() -> None:
     assert "Baseline" not in page
 
 
-def test_a_baseline_and_contexts_are_shown_where_there_are_any() -> None:
+def test_a_baseline_and_contexts_are_shown_if_given() -> None:
     contexts = [{"context": size, "pieces": 2, "nats_per_token": value(1.9)} for size in (256, 0)]
     page = report(figures(ngram={"order": 5, "nats_per_token": value(2.5)}, by_context=contexts))
     assert "interpolated 5-gram" in page

@@ -93,7 +93,7 @@ def test_parts_of_new_tracks_are_numbered_behind_those_of_the_piece(until: int |
 
 
 @pytest.mark.parametrize("locked", [{0}, {1, 2}, {0, 1, 3}])
-def test_a_locked_track_stays_byte_for_byte_where_bars_are_recomposed(locked: set[int]) -> None:
+def test_a_locked_track_stays_byte_for_byte_in_recomposed_bars(locked: set[int]) -> None:
     score = quartet()
     session, written = compose(score, cut_bar=2, until_bar=5, parts=[locks(track) for track in locked])
     assert session.prompt.missing_tracks == set(range(4)) - locked
@@ -114,7 +114,7 @@ def test_a_track_rests_in_recomposed_bars_and_another_stays() -> None:
     assert notes_of(result.tracks[0], lines[2], lines[5]) != notes_of(score.tracks[0], lines[2], lines[5])
 
 
-def test_a_new_track_accompanies_what_is_locked() -> None:
+def test_a_new_track_accompanies_locked_tracks() -> None:
     score = quartet()
     lines = bar_starts(score)
     parts = [*(locks(track) for track in range(4)), PartRequest(program=40)]

@@ -99,7 +99,7 @@ def test_the_lowest_part_begins_a_chord_on_its_bass() -> None:
     assert not drums.any()
 
 
-def test_a_note_that_hangs_over_belongs_to_both_chords() -> None:
+def test_a_note_held_into_the_next_chord_belongs_to_both_chords() -> None:
     generator = stand_in("Parts")
     vocabulary = generator.tokenizer.vocabulary
     ids = vocabulary.ids

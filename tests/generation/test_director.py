@@ -84,7 +84,7 @@ def test_directions_are_repeated_and_do_not_change_the_written_notes() -> None:
     assert len(notes) == sum(vocabulary.kinds[token] in ("Pitch", "PitchDrum") for token in read)
 
 
-def test_a_piece_that_is_to_end_is_told_in_how_many_bars() -> None:
+def test_the_model_is_told_in_how_many_bars_the_piece_ends() -> None:
     generator = directed()
     session = generator.start(full_score(), Request(length="12bars", seed=2, ending=True))
     run(generator, session)

@@ -91,14 +91,14 @@ def test_no_player_is_silent_for_longer_than_in_the_piece_and_no_bar_is_empty(se
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_a_part_that_never_rested_plays_in_as_many_bars_before_it_rests_for_one(seed: int) -> None:
+def test_a_part_that_never_rested_rests_for_one_bar_in_nine_at_most(seed: int) -> None:
     bars = bars_of_tracks(composed(four_voices(), 1.0, seed), first_s=16.0)
     for track in (0, 1, 2, 4):
         rests = np.setdiff1d(np.arange(BARS), sorted(bars[track]))
         assert (np.diff(rests, prepend=-1) > 8).all(), (track, rests)  # of eight bars
 
 
-def test_a_note_that_sounds_on_is_no_rest() -> None:
+def test_a_held_note_is_not_a_rest() -> None:
     generator = stand_in("Parts")
     score = four_voices()
     score.tracks[3].notes = [symusic.Note(16 * 480 * number, 16 * 480, 48, 80) for number in range(2)]

@@ -26,7 +26,7 @@ def test_the_same_seed_gives_the_same_bytes(encoding: str) -> None:
     assert len({*three, *files(6, 3)}) == 6
 
 
-def test_a_real_model_gives_the_same_music_whatever_the_number_of_variations() -> None:
+def test_the_music_of_a_real_model_does_not_depend_on_the_number_of_variations() -> None:
     generator, score = small_reformer(), full_score()
 
     def files(variations: int) -> list[bytes]:

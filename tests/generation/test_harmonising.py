@@ -44,7 +44,7 @@ def recomposed(score: symusic.Score, programs: list[int], **order: object) -> sy
     return result
 
 
-def test_a_melody_is_harmonised_in_the_chords_that_were_asked_for() -> None:
+def test_a_melody_is_harmonised_in_the_requested_chords() -> None:
     """Also by the instrument that plays it: its own part is another."""
     sheet = "C | F | G7 | C | Am | Dm | G7 | C"
     result = recomposed(melody(), [0], chords=sheet)

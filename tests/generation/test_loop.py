@@ -142,7 +142,7 @@ def test_cached_steps_are_the_plain_model(encoding: str, length: str) -> None:
     torch.testing.assert_close(torch.stack(logits), plain, atol=2e-3, rtol=0)
 
 
-def test_a_model_that_is_full_ends_quietly() -> None:
+def test_composing_ends_when_the_positions_are_full() -> None:
     generator = stand_in(max_length=600)
     session = generator.start(full_score(), Request(length="4000bars", variations=2))
     run(generator, session)
@@ -150,7 +150,7 @@ def test_a_model_that_is_full_ends_quietly() -> None:
     assert new_notes(session.scores[1], session.prompt.cut_tick)
 
 
-def test_a_real_model_that_is_full_ends_quietly() -> None:
+def test_composing_ends_when_the_positions_of_a_real_model_are_full() -> None:
     generator = small_reformer(axial_shape=[16, 32])
     session = generator.start(full_score(bars=4), Request(length="4000bars"))
     run(generator, session)

@@ -55,7 +55,7 @@ def test_the_instrument_that_has_begun_so_many_may_not_be_named_again(tokenizer:
     assert full.excessive() == [ids["Program", 0]]
 
 
-def test_a_prompt_with_larger_chords_may_go_on_with_them(tokenizer: MusicTokenizer) -> None:
+def test_larger_chords_of_the_prompt_are_allowed(tokenizer: MusicTokenizer) -> None:
     ids = tokenizer.vocabulary.ids
     guard = guard_after(tokenizer, chord(notes=5, program=48), prompt=1)
     for program, most in ((48, 5), (0, 3)):
@@ -99,7 +99,7 @@ def test_the_setting_is_checked() -> None:
         SamplingConfig(most_at_once=-1)
 
 
-def test_a_part_that_plays_one_note_at_a_time_goes_on_so_and_one_that_plays_chords_may() -> None:
+def test_monophonic_parts_stay_so_and_chordal_ones_may_play_chords() -> None:
     generator = stand_in("Parts")
     score = symusic.Score(480)
     for program, chord in ((73, (72,)), (0, (48, 52, 55)), (40, (60,))):

@@ -65,7 +65,7 @@ def test_a_piece_from_nothing_begins_with_the_names_even_of_a_piano() -> None:
         assert tokens[: 3 + len(names)] == ["BOS", "PAD", *names, "Bar_None"]
 
 
-def test_a_model_that_has_not_learnt_names_is_told_none() -> None:
+def test_a_model_without_names_gets_none() -> None:
     prompt = prompt_of(full_score(), {0, BASS}, knows_names=False)
     assert prompt.ids == prompt.past_ids
 

@@ -40,7 +40,7 @@ def played(guard: RepetitionGuard, tokens: list[int]) -> list[list[int]]:
     return found
 
 
-def test_a_bar_too_many_is_discouraged_note_by_note_as_long_as_it_is_the_same(vocabulary: Vocabulary) -> None:
+def test_the_notes_of_one_repetition_too_many_are_discouraged_until_the_music_differs(vocabulary: Vocabulary) -> None:
     guard = RepetitionGuard(vocabulary, [], most=3)
     same = bar(vocabulary, 60, 64, 67)
     for velocity in range(3):
@@ -73,7 +73,7 @@ def test_music_that_changes_is_let_alone(vocabulary: Vocabulary) -> None:
     assert not any(token for pitch in range(40, 80) for token in played(guard, bar(vocabulary, pitch, pitch + 1)))
 
 
-def test_a_prompt_that_is_a_loop_may_go_on_as_long_as_it_was(vocabulary: Vocabulary) -> None:
+def test_a_loop_in_the_prompt_may_last_as_long_again(vocabulary: Vocabulary) -> None:
     prompt = [token for pitch in [60] * 6 + [62, 64] for token in bar(vocabulary, pitch)]
     guard = RepetitionGuard(vocabulary, prompt, most=2)
     heard = [any(played(guard, bar(vocabulary, 65))) for _ in range(8)]

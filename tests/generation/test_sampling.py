@@ -112,7 +112,7 @@ def test_temperature_zero_is_greedy() -> None:
         assert sampler.choose(logits, allowed, 0) == expected
 
 
-def test_a_variation_draws_the_same_numbers_whoever_else_plays() -> None:
+def test_the_draws_of_a_variation_do_not_depend_on_the_others() -> None:
     alone = Sampler(SamplingConfig(), seed=9, num_variations=3, pitch_tokens=())
     together = Sampler(SamplingConfig(), seed=9, num_variations=5, pitch_tokens=())
     for step in range(1200):  # more than are drawn at a time

@@ -90,7 +90,7 @@ def test_stopping_from_another_thread() -> None:
     assert time.monotonic() - began < 3
 
 
-def test_a_session_that_was_left_still_has_its_notes() -> None:
+def test_an_abandoned_session_keeps_its_notes() -> None:
     generator = stand_in()
     session = generator.start(full_score(), Request(length="4000bars"))
     for progress in generator.compose(session):

@@ -58,7 +58,7 @@ def test_keep_before_and_score_from_divide_the_notes(bar: int) -> None:
 
 
 @pytest.mark.parametrize("cut_bar", [0, 1, 3, None])
-def test_a_note_that_never_ends_is_ended_at_the_cut_as_in_the_file(cut_bar: int | None) -> None:
+def test_notes_that_never_end_are_ended_at_the_cut(cut_bar: int | None) -> None:
     """Pitch 40 is never ended, the first note of pitch 45 not until the next strike; pitch 50 ends with the piece."""
     bar = 4 * 480
     held = event(0, 0x90, 50, 80) + event(8 * bar, 0x80, 50, 0)

@@ -175,7 +175,7 @@ def test_overlapping_notes_of_one_pitch_end_in_the_order_of_their_beginnings() -
     assert [(note.tick, note.length) for note in notes_of(written) if note.pitch == 60] == [(80, 220), (200, 880)]
 
 
-def test_a_repeated_note_begins_where_the_one_before_it_ends() -> None:
+def test_added_notes_may_adjoin_notes_of_the_same_key() -> None:
     data = make.midi(make.note(60, length=400))
     written = edit(data, (None, FileNote(0, 480, 480, 60, 90)), (None, FileNote(0, 0, 80, 60, 90)))
     assert [(note.tick, note.length) for note in notes_of(written)] == [(0, 80), (80, 400), (480, 480)]
@@ -195,7 +195,7 @@ def test_a_hanging_note_stays_as_long_when_the_piece_gets_longer() -> None:
     assert hanging in notes_of(written)
 
 
-def test_a_note_joins_the_track_it_is_added_to_even_among_tracks_of_one_program() -> None:
+def test_an_added_note_joins_its_track_even_among_tracks_of_one_program() -> None:
     data = FILES["in unison"]
     for track in sorted({note.track for note in notes_of(data)}):
         new = FileNote(track, 12_345, 99, 61, 50)
@@ -212,7 +212,7 @@ def test_no_note_is_added_if_the_channel_plays_another_instrument() -> None:
     edit(data, (violin, FileNote(0, violin.tick, 100, 61, 80)))
 
 
-def test_a_note_that_is_not_there_and_a_track_without_notes_are_refused() -> None:
+def test_missing_notes_and_tracks_without_notes_are_refused() -> None:
     data = FILES["waltz"]
     with pytest.raises(UserError, match="is not in the piece"):
         edit(data, (FileNote(0, 1, 1, 60, 1), None))

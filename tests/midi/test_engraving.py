@@ -75,7 +75,7 @@ def test_narrow_systems_hold_fewer_bars() -> None:
     assert narrow > 2 * wide
 
 
-def test_a_metre_is_said_once_and_where_it_changes() -> None:
+def test_a_metre_is_engraved_once_and_at_changes() -> None:
     score = symusic.Score(480)
     score.tracks.append(symusic.Track("", 0, False))
     score.time_signatures.extend([symusic.TimeSignature(0, 4, 4), symusic.TimeSignature(4 * 1920, 3, 4)])
@@ -118,7 +118,7 @@ def test_the_process_gives_what_is_engraved_here() -> None:
     assert engraved(data, name="it", bar=4, width=80) == engrave(data, "it", "4", "80").decode()
 
 
-def test_a_bar_that_is_not_there_gets_a_sentence() -> None:
+def test_a_missing_bar_is_refused_in_a_sentence() -> None:
     data = EXAMPLES["waltz"].score().dumps_midi()
     with pytest.raises(UserError, match=r"^it has \d+ bars; ask for one of them, counted from 0$"):
         engraved(data, name="it", bar=5000)

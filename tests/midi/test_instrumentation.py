@@ -105,7 +105,7 @@ def test_sections_in_which_nothing_plays_get_no_names() -> None:
     assert READER.programs(silent[READER.bars(silent)[3] :]) == set()
 
 
-def test_a_prompt_is_named_in_front_of_the_bar_that_comes_next() -> None:
+def test_names_precede_the_next_bar_of_a_prompt() -> None:
     ids = piece()
     prompt = ids[: READER.bars(ids)[4] + 2].tolist()  # a bar line and its metre
     before, named, behind = split_at_name(np.array(with_names(READER, prompt, {33, -1})))

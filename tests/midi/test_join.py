@@ -84,7 +84,7 @@ def test_each_bar_has_the_notes_and_the_sound_of_its_variation(seed: int) -> Non
                     assert in_force(result, name, kind, tick) == in_force(scores[chosen], name, kind, tick)
 
 
-def test_a_note_that_both_hold_across_the_joint_is_struck_once() -> None:
+def test_a_note_held_across_a_joint_by_both_variations_is_struck_once() -> None:
     scores = [symusic.Score(QUARTER) for _ in range(2)]
     for score, (begin, length) in zip(scores, [(0, 3000), (960, 4000)], strict=True):
         score.tracks.append(symusic.Track("", 0))

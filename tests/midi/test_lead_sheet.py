@@ -29,7 +29,7 @@ def test_typed_chords_are_read(text: str, expected: list[list[str]]) -> None:
     assert bars(text) == expected
 
 
-def test_a_repeat_goes_on_for_ever_and_without_one_the_rest_is_open() -> None:
+def test_a_repeat_never_ends_and_without_one_further_bars_are_open() -> None:
     sheet = LeadSheet.parse("E7 |: Am | F G :|")
     assert [" ".join(map(str, sheet.of_bar(number))) for number in range(6)] == ["E7", "Am", "F G", "Am", "F G", "Am"]
     assert LeadSheet.parse("Am").of_bar(1) == ()

@@ -62,7 +62,7 @@ def test_a_killed_server_leaves_no_process_behind() -> None:
         time.sleep(0.1)
 
 
-def test_a_system_that_refuses_to_limit_memory_does_the_work_all_the_same() -> None:
+def test_work_is_done_even_if_the_system_cannot_limit_memory() -> None:
     """As macOS does. The limit of time is set there."""
     command = [sys.executable, "-c", REFUSING, "1000", "60"]
     done = subprocess.run(command, input=b"done ", capture_output=True, check=False)

@@ -263,7 +263,7 @@ def test_names_are_short_and_told_apart() -> None:
     assert [group.findtext("group-symbol") for group in root.iterfind(".//part-group[@type='start']")] == ["bracket"]
 
 
-def test_a_page_is_a4_and_its_staves_smaller_where_there_are_many() -> None:
+def test_a_page_is_a4_with_smaller_staves_for_many_parts() -> None:
     sizes = []
     for number in (1, 20):
         root = written(piece(*[(40, [(0, 4, 76)])] * number))

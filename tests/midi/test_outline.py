@@ -65,7 +65,7 @@ def test_new_bars_have_the_chords_of_the_whole() -> None:
     assert read(new_chords_json(score, lines[-1], lines[-1] + 10_000))["chords"] == []
 
 
-def test_a_piece_of_too_many_bars_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_piece_of_too_many_bars_has_no_outline(monkeypatch: pytest.MonkeyPatch) -> None:
     score = EXAMPLES["evening"].score()
     nothing = {"first_bar": 0, "chords": [], "sections": []}
     for limit in (count_bars(score) - 1, count_bars(score)):

@@ -127,7 +127,7 @@ def test_notes_that_never_end_are_ended() -> None:
     assert "without an end" in said
 
 
-def test_a_strike_ends_the_note_before_it_where_one_never_ends() -> None:
+def test_a_strike_ends_an_unended_note_before_it() -> None:
     strikes = b"".join(event(240, 0x90, pitch, 80) for pitch in (60, 62, 60, 62)) + meta(240, 1, b"the end")
     assert sorted(notes(read(midi(strikes))[0])) == [
         (240, 480, 60),
@@ -150,7 +150,7 @@ def test_ends_of_notes_that_do_not_sound_are_ignored() -> None:
     assert said == ""
 
 
-def test_a_program_that_another_track_sets_counts() -> None:
+def test_programs_set_by_other_tracks_count() -> None:
     conductor = event(0, 0xC0, 40) + event(0, 0xC1, 70) + event(4 * 480, 0xC0, 56)
     score, _ = read(midi(conductor, scale(), event(0, 0xC1, 71) + scale(channel=1)))
     assert [(track.program, len(track.notes)) for track in score.tracks] == [(40, 4), (56, 4), (71, 8)]

@@ -78,7 +78,7 @@ def test_a_change_of_tempo_right_at_the_cut_stays() -> None:
     assert [round(tempo.qpm) for tempo in again.tempos] == [120, 150]
 
 
-def test_a_real_session_spliced_is_what_symusic_would_have_written() -> None:
+def test_splicing_a_session_gives_the_notes_that_symusic_writes() -> None:
     tokenizer = MusicTokenizer(TokenizerConfig())
     original = full_score().dumps_midi()
     score = symusic.Score.from_midi(original)

@@ -128,7 +128,7 @@ def test_tempos_that_stay_are_marked_and_a_recording_has_its_mean() -> None:
     assert [(bar, round(qpm)) for bar, qpm in tempo_marks(score, bars)] == [(0, 96)]
 
 
-def test_a_pickup_and_a_bar_that_a_repeat_divides_show_the_metre_of_the_piece() -> None:
+def test_pickups_and_bars_cut_by_repeats_show_the_metre_of_the_piece() -> None:
     score = empty(bars=12, metre=(3, 4))
     for quarter, beats in ((0, 1), (1, 3), (13, 2), (15, 1), (16, 3), (25, 4)):
         score.time_signatures.append(symusic.TimeSignature(quarter * QUARTER, beats, 4))

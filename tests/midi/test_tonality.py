@@ -25,7 +25,7 @@ def progression(names: str) -> symusic.Score:
     return score
 
 
-def test_a_modulation_is_found_where_it_is() -> None:
+def test_a_modulation_is_found_at_its_place() -> None:
     in_c, in_eb = "C Am F G7 C F G7 C", "Eb Cm Ab Bb7 Eb Ab Bb7 Eb"
     found = keys_of(progression(f"{in_c} {in_c} {in_eb} {in_eb} {in_c} {in_c}"))
     assert [(tick, str(key)) for tick, key in found] == [

@@ -51,7 +51,7 @@ def test_beats_choose_between_twos_and_threes() -> None:
     assert [onset for onset, _ in written] == pytest.approx(meant)
 
 
-def test_a_note_that_is_let_go_a_little_early_is_written_whole() -> None:
+def test_notes_released_slightly_early_are_written_whole() -> None:
     written = rounded(score_of([(beat, beat + 0.93) for beat in range(4)]))
     assert written == [(beat, beat + 1) for beat in range(4)]
 
@@ -61,7 +61,7 @@ def test_a_pitch_is_written_once_at_a_time() -> None:
 
 
 @pytest.mark.parametrize("late", [-90, 18, 138, 190])
-def test_a_lag_of_the_whole_piece_is_taken_off(late: int) -> None:
+def test_a_constant_lag_is_removed(late: int) -> None:
     beats = [float(beat) for beat in range(4, 40)]
     onsets = beats + [beat + 0.5 for beat in beats[::2]]
     times = np.array([round(onset * QUARTER) + late for onset in onsets])

@@ -126,17 +126,17 @@ def test_a_gpu_takes_the_steps_of_many_rows() -> None:
     assert (many.device.type, many.steps_are_compiled) == ("cuda", False)
 
 
-def test_a_device_that_is_not_there_is_refused_by_name() -> None:
+def test_a_missing_device_is_refused_by_name() -> None:
     with pytest.raises(UserError, match=r"device \('nonsense'\) cannot be used here .*; try cpu"):
         Decoder.on_device(build(), "nonsense")
 
 
-def test_a_model_that_is_not_float32_keeps_the_plain_step() -> None:
+def test_only_float32_models_use_the_compiled_step() -> None:
     assert not Decoder(build().double(), compile_step=True).steps_are_compiled
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_gpu_reads_the_prompt_and_the_cpu_goes_on() -> None:
+def test_a_gpu_reads_the_prompt_and_the_cpu_takes_the_steps() -> None:
     plain = Decoder(build(attention=["local", "lsh", "full"], num_layers=3).cuda())
     compiled = Decoder(plain.model, compile_step=True)
     prompt = tokens(1, 60)
@@ -149,7 +149,7 @@ def test_a_gpu_reads_the_prompt_and_the_cpu_goes_on() -> None:
         torch.testing.assert_close(compiled.step(x, same), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_a_state_on_another_device_goes_on() -> None:
+def test_a_state_continues_on_another_device() -> None:
     decoder = build_decoder(attention=["local", "lsh", "full"], num_layers=3)
     _, state = decoder.prefill(tokens(2, 20))
     x, moved = tokens(2), state.to(torch.device("cpu"))

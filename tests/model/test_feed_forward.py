@@ -24,7 +24,7 @@ def test_a_position_depends_on_itself_alone() -> None:
     assert grad[0].any(dim=1).tolist() == [place == 3 for place in range(8)]
 
 
-def test_a_chunk_suits_the_device_unless_it_is_given() -> None:
+def test_the_default_chunk_depends_on_the_device() -> None:
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
     assert [tokens_per_chunk(0, device) for device in (cpu, gpu)] == [2048, 16_384]
     assert [tokens_per_chunk(7, device) for device in (cpu, gpu)] == [7, 7]

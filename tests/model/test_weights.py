@@ -203,7 +203,7 @@ def first(header: dict[str, Any]) -> dict[str, Any]:
         change_header(lambda header: header.pop(next(iter(header)))),
     ],
 )
-def test_a_header_that_asks_for_what_is_not_there(copy: Path, change: Callable[[bytes], bytes]) -> None:
+def test_a_damaged_header_is_refused(copy: Path, change: Callable[[bytes], bytes]) -> None:
     path = copy / "model.safetensors"
     path.write_bytes(change(path.read_bytes()))
     assert refused(copy) is not None

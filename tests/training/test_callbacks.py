@@ -177,9 +177,7 @@ def test_a_row_has_the_mean_loss_since_the_row_before(
     assert [row["targets"] for row in rows] == [40, 60]
 
 
-def test_a_resumed_journal_goes_on_with_its_sums(
-    tmp_path: Path, trainer: Any, module: LanguageModule, said: Said
-) -> None:
+def test_a_resumed_journal_continues_its_sums(tmp_path: Path, trainer: Any, module: LanguageModule, said: Said) -> None:
     first = journal_of(tmp_path, Losses(), said)
     first.on_train_start(trainer, module)
     step_of(module, 10.0)
@@ -207,7 +205,7 @@ def test_each_corpus_has_a_row_of_its_validation(
     assert said.lines[-1] == "  hymns 2.000  rags 3.000"
 
 
-def test_a_loss_that_is_no_number_ends_the_run_in_a_sentence(
+def test_a_loss_that_is_not_finite_ends_the_run_in_a_sentence(
     tmp_path: Path, trainer: Any, module: LanguageModule, said: Said
 ) -> None:
     step_of(module, math.nan)

@@ -95,7 +95,7 @@ def test_without_sums_the_last_checkpoint_is_used_with_a_warning(folder: Path, c
     assert found(folder)[:2] == ("previous.ckpt", 2)
 
 
-def test_a_run_that_goes_on_from_the_one_before_does_not_lose_it(folder: Path) -> None:
+def test_resuming_from_the_previous_checkpoint_does_not_lose_it(folder: Path) -> None:
     flip_byte(folder / "last.ckpt", 700)
     keep(folder, 4)
     assert found(folder) == ("last.ckpt", 4, "")

@@ -57,7 +57,7 @@ def test_rows_grow_and_a_batch_has_as_many_tokens_throughout(store: TokenStore) 
             assert torch.equal(again[number][name], tensor)
 
 
-def test_a_resumed_run_goes_on_with_the_batch_behind_its_last_step(store: TokenStore) -> None:
+def test_a_resumed_run_continues_with_the_batch_after_its_last_step(store: TokenStore) -> None:
     config = config_of(store)
     uninterrupted = iter(module_of(store, config).train_dataloader())
     batches = [next(uninterrupted) for _ in range(9)]

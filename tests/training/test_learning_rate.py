@@ -15,7 +15,9 @@ from music_reformer.training.run import train
 
 
 @pytest.mark.slow
-def test_a_rate_is_told_and_the_same_folder_takes_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_rate_is_suggested_and_the_folder_can_be_used_for_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     store = write_store(tmp_path / "store", num_pieces=12, lengths=(20, 90)).path
     config = runs.small_config(store, tmp_path / "run", max_steps=2)
     picture = suggest_learning_rate(config)

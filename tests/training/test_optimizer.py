@@ -58,7 +58,7 @@ def test_a_schedule_reaches_every_parameter(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["muon", "adamw"])
-def test_a_saved_state_goes_on_as_if_never_saved(kind: str) -> None:
+def test_a_loaded_state_continues_as_if_never_saved(kind: str) -> None:
     whole, parts = model(), model()
     config = OptimizerConfig(kind=kind)
     take_steps(whole, build_optimizer(whole, config), range(6))

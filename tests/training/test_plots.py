@@ -40,7 +40,7 @@ def write(folder: Path, *rows: dict[str, float | None]) -> Path:
     return folder
 
 
-def test_a_plot_of_both_curves_and_of_none(tmp_path: Path) -> None:
+def test_curves_are_plotted_with_and_without_data(tmp_path: Path) -> None:
     file = MetricsFile(tmp_path / "metrics.csv")
     file.keep_until(0)
     assert plot([tmp_path], tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
@@ -49,7 +49,7 @@ def test_a_plot_of_both_curves_and_of_none(tmp_path: Path) -> None:
     assert plot([tmp_path, tmp_path], tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_run_that_went_on_from_another_is_drawn_behind_it(tmp_path: Path, drawn: list[Axes]) -> None:
+def test_a_continued_run_is_drawn_after_its_predecessor(tmp_path: Path, drawn: list[Axes]) -> None:
     first = write(tmp_path / "first", row(1, 0.9), row(2, 0.7))
     second = write(tmp_path / "second", row(1), row(2, 0.6), row(3, 0.8))
     plot([first, second], tmp_path / "loss.png")

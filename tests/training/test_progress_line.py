@@ -49,7 +49,7 @@ def test_the_time_left_forgets_the_first_step(monkeypatch: pytest.MonkeyPatch) -
     assert "1,310,720 tokens/s  5 s left" in stream.getvalue()
 
 
-def test_a_terminal_that_is_gone_does_not_end_a_training() -> None:
+def test_a_closed_terminal_does_not_end_a_training() -> None:
     class Gone(io.StringIO):
         def write(self, text: str) -> int:
             raise BrokenPipeError

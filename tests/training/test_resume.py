@@ -187,7 +187,7 @@ def test_a_damaged_checkpoint_is_one_sentence(store: Path, tmp_path: Path) -> No
         train(runs.small_config(store, tmp_path, max_steps=2))
 
 
-def test_a_run_whose_last_checkpoint_is_damaged_goes_on_from_the_one_before(
+def test_a_run_with_a_damaged_checkpoint_resumes_from_the_one_before(
     store: Path, uninterrupted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "damaged"
@@ -206,7 +206,7 @@ def test_a_run_whose_last_checkpoint_is_damaged_goes_on_from_the_one_before(
         assert torch.equal(tensor, last(uninterrupted)["state_dict"][name]), name
 
 
-def test_a_run_from_before_a_setting_existed_goes_on(store: Path, uninterrupted: Path) -> None:
+def test_a_run_older_than_a_setting_resumes(store: Path, uninterrupted: Path) -> None:
     settings = uninterrupted / "run.json"
     content = settings.read_text()
     without = json.loads(content)

@@ -48,7 +48,7 @@ def test_a_new_folder_has_no_checkpoint(store: TokenStore, tmp_path: Path) -> No
     assert folder_of(store, tmp_path / "none").find(print) == (None, 0)
 
 
-def test_a_run_with_the_same_settings_goes_on(store: TokenStore, begun: Path) -> None:
+def test_a_run_with_the_same_settings_resumes(store: TokenStore, begun: Path) -> None:
     path, step = folder_of(store, begun).find(print)
     assert path == begun / "checkpoints" / "last.ckpt"
     assert step == 7
@@ -90,7 +90,7 @@ def test_another_store_is_refused(store: TokenStore, begun: Path, tmp_path: Path
         folder_of(other, begun, config_of(store, begun)).find(print)
 
 
-def test_a_setting_that_the_run_did_not_know_had_its_default(store: TokenStore, begun: Path) -> None:
+def test_settings_newer_than_the_run_had_their_defaults(store: TokenStore, begun: Path) -> None:
     settings = json.loads((begun / "run.json").read_text())
     assert settings["trainer"].pop("patience") == 0
     settings["trainer"]["find_learning_rate"] = False  # of an earlier version

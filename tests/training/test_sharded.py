@@ -41,7 +41,7 @@ def checkpoint(folder: Path) -> dict[str, object]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
-def test_a_run_in_parts_is_the_run_of_whole_copies(store: Path, tmp_path: Path, kind: str) -> None:
+def test_a_sharded_run_equals_a_data_parallel_run(store: Path, tmp_path: Path, kind: str) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     runs.run_distributed(config_for(store, whole, "ddp", kind), 2, runs.dump_gradients, tmp_path / "gradients")
     runs.run_distributed(config_for(store, parts, "fsdp", kind), 2, runs.count_parts, tmp_path / "elements")

@@ -97,7 +97,7 @@ def test_only_the_path_and_name_of_a_file_are_passed_on() -> None:
 
 
 @pytest.mark.parametrize("value", [{"meta": 1}, [{"a": {"meta": None}}], {"a": [[{"meta": {}}]]}], ids=repr)
-def test_a_file_where_none_is_taken_is_refused_however_deep(value: Any) -> None:
+def test_an_unexpected_file_is_refused_at_any_depth(value: Any) -> None:
     with pytest.raises(UserError, match=r"^/paint does not take a file there; open it with /open\.$"):
         plain_call(PAINT, {"data": ["x", value]})
 

@@ -152,7 +152,7 @@ def test_another_host_name_is_refused(gate: Gate, behind: Behind) -> None:
     assert behind.requests == []
 
 
-def test_a_body_is_handed_on_as_it_was_understood(gate: Gate, behind: Behind) -> None:
+def test_a_body_is_passed_on_as_parsed(gate: Gate, behind: Behind) -> None:
     body = call([{"length": "1bars"}], session_hash="me", trigger_id=5)
     assert ask(gate, "POST", "/gradio_api/call/compose", body[:9], body[9:])[0] == 200
     ((_, _, handed_on),) = behind.requests
@@ -175,7 +175,7 @@ def test_only_direct_operations_bypass_the_queue(gate: Gate) -> None:
 
 
 @pytest.mark.parametrize(("path", "most"), [("/gradio_api/call/compose", MAX_JSON), ("/gradio_api/upload", MAX_UPLOAD)])
-def test_a_body_that_is_too_long_is_cut_off_when_it_is(gate: Gate, behind: Behind, path: str, most: int) -> None:
+def test_a_body_is_refused_as_soon_as_it_is_too_long(gate: Gate, behind: Behind, path: str, most: int) -> None:
     status, headers, body = ask(gate, "POST", path, bytes(most), b"x", ends=False)
     assert (status, json.loads(body)["error"]) == (413, f"The request is larger than the {most:,} bytes that are read.")
     assert headers[b"connection"] == b"close"

@@ -80,7 +80,7 @@ def test_a_page_of_others_may_link_to_this_one(address: str) -> None:
     assert ask(address, "waiting", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate").status_code == 403
 
 
-def test_a_page_of_others_is_not_asked_what_it_wants_to_do(address: str) -> None:
+def test_preflight_requests_of_other_sites_are_refused(address: str) -> None:
     headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
     answer = CLIENT.options(f"{address}gradio_api/upload", headers=headers)
     assert answer.status_code == 403

@@ -85,7 +85,7 @@ def test_one_request_brings_one_file(address: str, uploads_folder: Path) -> None
 
 
 @pytest.mark.parametrize("body", [b"", b"no form", b"--x\r\nContent-Disposition: form-data\r\n\r\n--x--"])
-def test_a_form_that_is_none_is_refused_in_a_sentence(address: str, body: bytes) -> None:
+def test_an_invalid_form_is_refused_in_a_sentence(address: str, body: bytes) -> None:
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     for told in (headers, {"Content-Type": "multipart/form-data"}, {}):
         answer = CLIENT.post(f"{address}gradio_api/upload", content=body, headers=told)

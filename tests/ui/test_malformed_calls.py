@@ -143,7 +143,7 @@ def test_every_malformed_engraving_gets_a_sentence(address: str, place: int) -> 
 
 
 @pytest.mark.parametrize("value", [*WRONG, "A" * 22], ids=repr)
-def test_a_ticket_that_is_none_stops_nothing(address: str, value: Any) -> None:
+def test_an_invalid_ticket_stops_nothing(address: str, value: Any) -> None:
     answer = CLIENT.post(f"{address}gradio_api/run/stop", json={"data": [value]})
     if isinstance(value, str) and answer.status_code == 200:
         assert answer.json()["data"] == [False]
@@ -192,7 +192,7 @@ BODIES = [
 
 
 @pytest.mark.parametrize("body", BODIES, ids=lambda body: repr(body[:40]))
-def test_a_body_that_is_no_call_gets_a_sentence(address: str, body: bytes) -> None:
+def test_an_invalid_body_gets_a_sentence(address: str, body: bytes) -> None:
     for path in ("call/compose", "queue/join", "run/stop", "cancel", "call/open"):
         for kind in ("application/json", "text/plain", "application/x-www-form-urlencoded"):
             answer = CLIENT.post(f"{address}gradio_api/{path}", content=body, headers={"Content-Type": kind})
@@ -211,7 +211,7 @@ def test_an_operation_that_does_not_exist_gets_a_sentence(address: str, number: 
 
 @pytest.mark.parametrize("path", ["file/{}", "gradio_api/call/open/{}", "gradio_api/queue/data?session_hash={}"])
 @pytest.mark.parametrize("key", ["", "x", "A" * 22, "a" * 32, "%00", "..%2f..%2fetc", "a" * 5000, "%ff%fe", "<script>"])
-def test_a_key_that_is_none_gets_a_sentence(address: str, path: str, key: str) -> None:
+def test_an_invalid_key_gets_a_sentence(address: str, path: str, key: str) -> None:
     answer = CLIENT.get(address + path.format(key))
     assert answer.status_code == 404
     check(answer.json()["error"])

@@ -205,7 +205,7 @@ def test_stop_keeps_the_composed_notes(operations: Operations) -> None:
     assert operations.stop(ticket) is False
 
 
-def test_a_visitor_who_leaves_is_forgotten_and_costs_no_more(operations: Operations) -> None:
+def test_the_composition_of_a_visitor_who_leaves_ends(operations: Operations) -> None:
     operations.generator.seconds = 60.0
     reports = operations.compose(Order(request=Request(length="16bars", seed=1)))
     next(reports)
@@ -277,7 +277,7 @@ def test_a_wrong_order_is_refused_in_a_sentence(operations: Operations, wrong: d
     assert operations.num_running == 0
 
 
-def test_a_style_is_its_numbers_and_the_visitor_may_change_them(operations: Operations) -> None:
+def test_a_style_is_a_set_of_numbers_that_visitors_may_change(operations: Operations) -> None:
     compose(operations, style="calm")
     compose(operations, style="calm", sampling={"temperature": 0.5})
     plain, changed = (request.sampling for request in operations.generator.requests)
@@ -329,7 +329,7 @@ def test_studying_waits_while_something_is_composed(operations: Operations, midi
     study.close()
 
 
-def test_a_piece_that_is_not_there_cannot_be_studied(operations: Operations) -> None:
+def test_a_missing_piece_cannot_be_studied(operations: Operations) -> None:
     with pytest.raises(UserError, match=r"not kept any more|no longer"):
         studied(operations, "0" * 32)
 

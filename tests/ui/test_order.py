@@ -64,7 +64,7 @@ def test_an_order_from_nothing_has_no_cut_and_no_tracks() -> None:
     assert (request.cut_bar, request.until_bar, request.tracks) == (None, None, [])
 
 
-def test_a_seed_that_is_not_given_is_drawn_anew() -> None:
+def test_a_missing_seed_is_drawn() -> None:
     seeds = {Order.read({}).request.seed for _ in range(20)}
     assert len(seeds) > 10
 
@@ -105,7 +105,7 @@ def test_each_key_is_one_that_can_be_composed_in() -> None:
     assert len({str(Key.parse(key)) for key in KEYS}) == len(KEYS) == 24
 
 
-def test_a_piece_is_studied_without_the_bars_that_will_be_composed() -> None:
+def test_the_bars_to_compose_are_not_studied() -> None:
     assert StudyFields(piece="x", cut_bar=3).bars == ("x", 3, None)
     request = StudyFields(piece="x", cut_bar=3, until_bar=5).request()
     assert (request.cut_bar, request.until_bar, request.study) == (3, 5, STUDY_STEPS)

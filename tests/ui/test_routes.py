@@ -73,7 +73,7 @@ def test_a_part_has_its_notes_and_begins_with_them(
         f"notes={','.join(['0.480.60'] * 801)}",
     ],
 )
-def test_a_part_that_is_not_there_gets_a_sentence(address: str, key: str, query: str) -> None:
+def test_a_missing_part_gets_a_sentence(address: str, key: str, query: str) -> None:
     answer = httpx.get(f"{address}part/{key}?{query}", timeout=60)
     assert answer.status_code == 404
     assert 15 < len(answer.json()["error"]) < 200

@@ -108,7 +108,7 @@ def test_foreign_files_in_the_folder_are_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", [5, None, True, [], {}, b"A" * 22])
-def test_a_key_that_is_no_text_is_refused_in_a_sentence(tmp_path: Path, key: object) -> None:
+def test_a_key_that_is_not_text_is_refused_in_a_sentence(tmp_path: Path, key: object) -> None:
     with pytest.raises(UserError, match="open the file again"):
         Shelf(tmp_path).path(key)
 

@@ -68,7 +68,7 @@ def test_a_file_of_the_machine_is_neither_opened_nor_removed(address: str, treas
 
 @WITH_AND_WITHOUT_MARK
 @pytest.mark.parametrize("shape", ["{up}/../{treasure}", "{up}/x/../../..{treasure}", "uploads/../../{treasure}"])
-def test_a_path_that_climbs_out_opens_nothing(
+def test_paths_out_of_the_uploads_folder_open_nothing(
     address: str, uploads_folder: Path, treasure: Path, mark: dict, shape: str
 ) -> None:
     path = shape.format(up=uploads_folder, treasure=treasure)
@@ -78,7 +78,7 @@ def test_a_path_that_climbs_out_opens_nothing(
 
 @WITH_AND_WITHOUT_MARK
 @pytest.mark.parametrize("place", ["", "{hash}/", "{hash}/deeper/"])
-def test_a_file_that_lies_in_the_folder_of_uploads_but_was_not_uploaded_is_not_opened(
+def test_files_put_into_the_uploads_folder_by_others_are_not_opened(
     address: str, uploads_folder: Path, mark: dict, place: str
 ) -> None:
     path = uploads_folder / f"{place.format(hash='a' * 64)}put-there.mid"

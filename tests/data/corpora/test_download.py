@@ -60,7 +60,7 @@ def test_a_download_resumes_after_a_run_that_gave_up(site: Site, tmp_path: Path)
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_a_file_that_changed_meanwhile_is_begun_again(site: Site, tmp_path: Path, ranges: bool) -> None:
+def test_a_changed_file_is_downloaded_from_the_start(site: Site, tmp_path: Path, ranges: bool) -> None:
     site.cut = [1_000_000] + [0] * (module.ATTEMPTS - 1)
     with pytest.raises(UserError, match="cannot be downloaded"):
         fetch(site, tmp_path / "a.zip", sha256=None, num_bytes=None)
@@ -81,14 +81,14 @@ def test_without_an_etag_only_a_checksum_allows_resuming(site: Site, tmp_path: P
     assert (tmp_path / "known.zip").read_bytes() == (tmp_path / "unknown.zip").read_bytes() == CONTENT
 
 
-def test_a_download_that_was_stopped_at_its_very_end_is_only_checked(site: Site, tmp_path: Path) -> None:
+def test_a_download_stopped_after_its_last_byte_is_only_checked(site: Site, tmp_path: Path) -> None:
     (tmp_path / "a.zip.part").write_bytes(CONTENT)
     meter = fetch(site, tmp_path / "a.zip")
     assert [what for what, _, _ in meter.started] == ["checking"]
     assert (tmp_path / "a.zip").read_bytes() == CONTENT
 
 
-def test_a_part_that_is_too_long_is_begun_again(site: Site, tmp_path: Path) -> None:
+def test_a_part_longer_than_the_file_is_downloaded_from_the_start(site: Site, tmp_path: Path) -> None:
     (tmp_path / "a.zip.part").write_bytes(CONTENT + b"more")
     fetch(site, tmp_path / "a.zip")
     assert (tmp_path / "a.zip").read_bytes() == CONTENT
@@ -100,7 +100,7 @@ def test_a_wrong_file_does_not_stay(site: Site, tmp_path: Path) -> None:
     assert not [path for path in tmp_path.iterdir() if path.suffix in (".zip", ".part")]
 
 
-def test_a_full_disk_is_told_before_anything_is_written(
+def test_a_full_disk_is_reported_before_anything_is_written(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = namedtuple("usage", "total used free")

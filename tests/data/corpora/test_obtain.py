@@ -209,7 +209,9 @@ def test_two_downloads_at_once_are_refused(site: Site, here: Path) -> None:
         fetch("lakh", manifest)
 
 
-def test_a_taken_output_is_told_before_the_download(site: Site, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_occupied_output_is_reported_before_the_download(
+    site: Site, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (here / "out").mkdir()
     (here / "out" / "thesis.txt").write_text("years of work")
     manifest = manifest_for("maestro", site, archives.maestro(), here)

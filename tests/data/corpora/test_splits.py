@@ -103,7 +103,7 @@ def test_every_manifest_says_what_one_must_know_before_a_download(path: Path) ->
     assert (manifest.archive is None) != (manifest.by_hand is None)
 
 
-def test_a_name_is_the_same_composition_wherever_it_lies(tmp_path: Path) -> None:
+def test_a_name_is_the_same_composition_in_any_folder(tmp_path: Path) -> None:
     make_files(tmp_path / "flat", ["001.mid", "002.mid"])
     make_files(tmp_path / "deep", ["001/001.mid", "002/002.mid", "002/versions/002-v1.mid"])
     flat, deep = (list_files(CorpusConfig(path=str(tmp_path / name), manifest="pop909")) for name in ("flat", "deep"))

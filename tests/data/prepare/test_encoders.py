@@ -49,7 +49,7 @@ def run_prepare(folder: Path, *, num_files: int, fast_starts: int, slow_by: floa
 
 @pytest.mark.slow
 @pytest.mark.timeout(500)
-def test_a_corpus_that_is_done_before_the_second_worker_has_started(tmp_path: Path) -> None:
+def test_finishing_before_the_second_worker_has_started_prints_nothing(tmp_path: Path) -> None:
     process = run_prepare(tmp_path, num_files=2, fast_starts=1, slow_by=600)
     _, errors = process.communicate(timeout=450)
     assert process.returncode == 0, errors

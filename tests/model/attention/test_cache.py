@@ -177,7 +177,7 @@ def test_variations_share_the_pages_of_their_prompt() -> None:
 
 
 @pytest.mark.parametrize("length", [500, 503])
-def test_a_row_is_repeated_where_it_lies(length: int) -> None:
+def test_keep_repeats_a_row_in_place(length: int) -> None:
     """Whether its last page is full or not."""
     cache, lists = filled(*noise(2, length), random_buckets(2, length))
     cache.keep([1, 1, 0, 1])
@@ -191,7 +191,7 @@ def test_a_row_is_repeated_where_it_lies(length: int) -> None:
         step(cache, lists)
 
 
-def test_a_long_row_makes_room_and_a_row_that_leaves_frees_it() -> None:
+def test_the_pool_grows_for_long_rows_and_reuses_pages_of_dropped_ones() -> None:
     cache, lists = filled(*noise(2, 3), random_buckets(2, 3))
     for _ in range(100):
         step(cache, lists)
@@ -205,7 +205,7 @@ def test_a_long_row_makes_room_and_a_row_that_leaves_frees_it() -> None:
 
 
 @pytest.mark.parametrize("kind", ["lsh", "local", "full"])
-def test_a_copy_shares_no_memory_with_what_it_was_copied_from(kind: str) -> None:
+def test_a_copy_shares_no_memory_with_its_original(kind: str) -> None:
     decode = decoder(attention=[kind])
     _, state = decode.prefill(tokens(1, 30))
     with torch.inference_mode():

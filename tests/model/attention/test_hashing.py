@@ -69,7 +69,7 @@ def test_parts_of_a_long_sequence_join_without_a_seam(monkeypatch: pytest.Monkey
     assert torch.equal(hash_queries(query_BLHD, rotations_GRHDK, [[16]] * ROUNDS), whole)
 
 
-def test_a_vector_meets_what_points_its_way_and_not_its_opposite() -> None:
+def test_similar_vectors_share_a_bucket_and_opposite_ones_do_not() -> None:
     query_BLHD = torch.randn(1, 200, HEADS, WIDTH)
     matrix = rotations(32).unsqueeze(0)
     hashed = [hash_queries(x, matrix, [[32]] * ROUNDS) for x in (query_BLHD, 7 * query_BLHD, -query_BLHD)]

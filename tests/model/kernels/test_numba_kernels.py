@@ -50,7 +50,7 @@ def test_a_single_hash_ends_with_a_zero() -> None:
     assert numba_kernels._bucket(rotated, np.array([6, 0])) == 3 + 1
 
 
-def test_a_chain_is_followed_to_its_end_or_as_far_as_there_is_room() -> None:
+def test_a_chain_is_followed_to_its_end_or_the_end_of_the_room() -> None:
     """Two heads of two rounds: places 5, 3 and 2 are one chain of head 1, round 0; place 0 ends it."""
     links_of_place, chain = 4, 2
     link_Y = np.full(10 * links_of_place, -1, np.int32)

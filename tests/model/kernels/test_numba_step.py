@@ -75,7 +75,7 @@ def test_a_row_comes_out_the_same_bit_by_bit_in_any_company() -> None:
 
 
 @pytest.mark.parametrize("trouble", ["differed from the plain form by", "failed"])
-def test_a_machine_on_which_it_fails_goes_on_with_the_plain_step(trouble: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_the_compiled_step_fails_the_plain_step_is_used(trouble: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(first: Any, second: Any, *others: Any) -> Any:
         if trouble == "failed":
             raise ValueError("no such instruction")
