@@ -1,10 +1,10 @@
 """Ensemble: holds a continuation to the players of the piece (Parts encoding).
 
 A part that played in the last bars before the cut does not fall silent for longer than it did there, and one that never
-rested there hardly rests. No bar is empty unless one was, every part stays near the pitches and in the rhythm that it
-has played, and pitch classes and roots of chords that the piece hardly uses stay rare. An instrument that is new
-begins in the first bar, rests for one bar at most, and stays in its usual range. Who must play, and when, are rules,
-the others lower logits: what the model strongly wants still comes.
+rested there hardly rests. No bar is empty unless one was. Every part stays near the pitches and in the rhythm that it
+has played, and holds no note for much longer than it did. Pitch classes and roots of chords that the piece hardly uses
+stay rare. An instrument that is new begins in the first bar, rests for one bar at most, and stays in its usual range.
+Who must play, and when, are rules, the others lower logits: what the model strongly prefers still occurs.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ SEMITONES_PER_STEP = 4.0
 NEW_DRUM_LOGIT = -2.0
 # Added to the logit of a position in the bar at which the part has begun no note, but another has; and nobody has.
 OTHERS_POSITION_LOGIT, NEW_POSITION_LOGIT = -1.0, -2.0
+# Added to the logit of a duration for each doubling beyond twice the longest note of the part.
+LONGER_LOGIT = -4.0
 # A pitch class or root below this share of the time gets a logit lower by the logarithm of what is missing, in part.
 USUAL_SHARE, SMALLEST_SHARE, SHARE_WEIGHT = 0.03, 0.002, 0.7
 # For another key than that of the piece: how far pitch classes and roots change places; and what is added to the logit
@@ -107,6 +109,8 @@ class Ensemble:
         self._lean: dict[Part, NDArray[np.float32]] = {}
         self._lean_on_classes = np.zeros(128, np.float32)
         self._lean_on_positions: dict[Part, NDArray[np.float32]] = {}
+        self._lean_on_durations: dict[Part, NDArray[np.float32]] = {}
+        self._durations = slice(ids_of["Duration"][0], ids_of["Duration"][-1] + 1)
         self._positions = slice(ids_of["Position"][0], ids_of["Position"][-1] + 1)
         self._roots = slice(ids_of["ChordRoot"][0], ids_of["ChordRoot"][-1] + 1)
         self._lean_on_roots = np.zeros(12, np.float32)
@@ -124,8 +128,11 @@ class Ensemble:
             last = reader.notes(ids[span])
             semitones = modulation(last, key)
             self._hear_rests(last, cast)
-            self._hear_pitches(reader.notes(ids), last, weight, semitones=semitones, cast=cast)
+            whole = reader.notes(ids)
+            self._hear_pitches(whole, last, weight, semitones=semitones, cast=cast)
             self._hear_positions(last, weight, cast)
+            values = np.array([vocabulary.values[token] for token in ids_of["Duration"]], np.float64)
+            self._hear_durations(whole, values, weight, cast)
             roots = [vocabulary.values[token] for token in prompt[span] if vocabulary.kinds[token] == "ChordRoot"]
             by_root = np.bincount(np.array(roots, np.int64), minlength=12)
             self._lean_on_roots = weight * (_rare(np.roll(by_root, semitones)) + _moved(by_root, semitones))
@@ -204,6 +211,17 @@ class Ensemble:
                 lean = np.where(by_part, 0.0, np.where(by_anybody, OTHERS_POSITION_LOGIT, NEW_POSITION_LOGIT))
                 self._lean_on_positions[part] = (weight * lean).astype(np.float32)
 
+    def _hear_durations(self, whole: StreamNotes, values: NDArray[np.float64], weight: float, cast: Cast) -> None:
+        """Find what is added to the logits of durations (`values`, in positions), for each part that has played.
+
+        Parts that are to play more or fewer notes may hold them for any time.
+        """
+        for number, part in enumerate(whole.parts):
+            if part[0] != DRUMS and not cast.wishes_of(part).density:
+                longest = whole.duration[whole.part == number].max()
+                lean = LONGER_LOGIT * np.log2(values / (2 * longest)).clip(min=0)
+                self._lean_on_durations[part] = (weight * lean).astype(np.float32)
+
     def _begun(self, position: NDArray[np.int64], last: StreamNotes) -> NDArray[np.bool_]:
         """At which positions notes have begun; in another metre, wherever they have begun so in any quarter."""
         size = self._positions.stop - self._positions.start
@@ -278,6 +296,9 @@ class Ensemble:
         positions = self._lean_on_positions.get(part)
         if positions is not None:
             logits_V[self._positions] += positions
+        durations = self._lean_on_durations.get(part)
+        if durations is not None:
+            logits_V[self._durations] += durations
         lean = self._lean.get(part)
         if lean is not None:
             logits_V[self._drums if part[0] == DRUMS else self._pitches] += lean

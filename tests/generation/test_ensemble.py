@@ -189,6 +189,18 @@ def test_positions_at_which_a_part_has_begun_nothing_become_rare() -> None:
     assert off_the_beat(1.0) < 0.8 * off_the_beat(0.0)
 
 
+def test_notes_much_longer_than_any_of_the_part_become_rare() -> None:
+    """Also of a part that has been silent for a long time, about which the last bars say nothing."""
+
+    def far_too_long(hold: float) -> float:
+        piece = four_voices()
+        longest = [max(note.duration for note in track.notes) / piece.ticks_per_quarter for track in piece.tracks]
+        notes = [note for note in composed(piece, hold, 2) if not note.drum]
+        return float(np.mean([(note.end_s - note.start_s) * 2 > 4 * longest[note.track] for note in notes]))
+
+    assert far_too_long(1.0) < 0.3 * far_too_long(0.0)
+
+
 def test_roots_of_chords_that_the_piece_does_not_use_become_rare() -> None:
     generator = stand_in("Parts")
     vocabulary = generator.tokenizer.vocabulary
