@@ -33,7 +33,7 @@ WORKER_MEMORY = 3e9  # of a worker with what its tests start: trainings in two p
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """How many tests `make test` runs at once: one for each core that may be used, as far as memory goes."""
+    """Number of tests that `make test` runs at once: one per usable core, limited by memory."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return max(1, min(num_cores(), 8, int(memory / WORKER_MEMORY)))
 

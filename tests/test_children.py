@@ -1,4 +1,4 @@
-"""Worker processes end without a word, when they are stopped while they start, and when there is nothing left to do."""
+"""Worker processes end silently if stopped while they start, or if nothing is left to do."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def failure(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The one line that a command leaves on stderr, with exit code 2 and nothing on stdout."""
+    """The single line that a failing command prints to stderr; checks exit code 2 and an empty stdout."""
     assert main(arguments) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -193,7 +193,7 @@ def test_a_signal_ends_every_verb_with_its_exit_code(
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("arguments", [["--help"], ["sweep", "data=in", "seed=range(9)", "--show"]])
 def test_a_closed_pipe_ends_a_command_silently(arguments: list[str], unbuffered: str) -> None:
-    """Both for a little text, which fails when it is flushed, and for more than a buffer holds."""
+    """For a short output, which fails on flushing, and for one longer than the buffer."""
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-m", "music_reformer", *arguments]

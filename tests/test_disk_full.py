@@ -1,7 +1,7 @@
-"""A disk that fills up costs one sentence that names the file meant, whatever the verb was doing.
+"""If the disk is full, every verb prints one sentence that names the file.
 
-The limit on the size of a file that the system sets for a process stands for the disk: every write beyond it fails, in
-Python, in SQLite, in safetensors, in torch and in worker processes.
+A limit on file size (RLIMIT_FSIZE) simulates the disk: every write beyond it fails, in Python, SQLite, safetensors,
+torch and worker processes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What people read: links lead somewhere, pages keep their bounds, and commands in them use settings that exist."""
+"""Documentation: links are valid, pages keep to their lengths, and commands use existing settings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def broken_links(page: Path) -> Iterator[str]:
-    """Relative links and images of a page that lead nowhere."""
+    """Relative links and images of a page whose targets do not exist."""
     for link in re.findall(r"\]\(([^()\s]+)\)", FENCED.sub("", page.read_text())):
         if re.match(r"[a-z]+:", link):
             continue

@@ -1,4 +1,4 @@
-"""How processes end: with what Python runs at exit, and those that have loaded torch without tearing it down."""
+"""Ending processes: Python's exit handlers run, and with torch loaded the interpreter is not torn down."""
 
 from __future__ import annotations
 

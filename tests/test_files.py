@@ -1,4 +1,4 @@
-"""Files are whole or not there, and errors of the disk name the file meant."""
+"""Files are written completely or not at all, and disk errors name the right file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from music_reformer.files import naming, read_json, replacing, replacing_folder,
 
 
 def full() -> OSError:
-    """What a write to a full disk raises: no file is named."""
+    """Raise the error of a write to a full disk, which names no file."""
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 

@@ -1,4 +1,4 @@
-"""Joining a Ray cluster, on a Ray that notes what it is told."""
+"""Joining a Ray cluster, with a fake Ray that records calls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from music_reformer.ray_cluster import import_of_ray, joined_cluster
 
 
 class FakeRay(SimpleNamespace):
-    """Notes the arguments of `init`, and how often it was shut down."""
+    """Records the arguments of `init` and the number of shutdowns."""
 
     def __init__(self, *, initialized: bool = False, fails: bool = False) -> None:
         super().__init__(initialized=initialized, fails=fails, options={}, ended=0)

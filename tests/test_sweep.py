@@ -1,4 +1,4 @@
-"""Several trainings with one command."""
+"""`music-reformer sweep`: several training runs with one command."""
 
 from __future__ import annotations
 

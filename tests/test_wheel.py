@@ -1,4 +1,4 @@
-"""An installed wheel does everything that a checkout does."""
+"""An installed wheel can do everything that a checkout can."""
 
 from __future__ import annotations
 

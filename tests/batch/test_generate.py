@@ -1,4 +1,4 @@
-"""Folders of prompts to folders of files: resumable, atomic, checked before it starts."""
+"""`music-reformer generate`: settings are checked first, files are complete, and an interrupted run resumes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs are prompts times seeds, and their files have names of their own."""
+"""Jobs: one for each prompt and seed, with distinct names of files."""
 
 from __future__ import annotations
 

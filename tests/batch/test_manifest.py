@@ -1,4 +1,4 @@
-"""The manifest says what is done, and keeps a second run out."""
+"""The manifest lists finished files and failures, and locks out a second run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A runner writes files and judges what is new in them."""
+"""The runner writes files, with figures on their new music."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_the_manifest_judges_what_was_composed(weights: Path, prompts: Path, tmp
 def test_composed_together_files_are_the_same(
     weights: Path, prompts: Path, tmp_path: Path, rows: int, workers: int
 ) -> None:
-    """Rows that round otherwise could differ; that they do not here is luck of one in some hundred thousands."""
+    """Rounding depends on the rows, so files may differ in principle, with a probability of about 1e-5 here."""
     (prompts / "aa.mid").write_bytes(b"MThd and then nonsense")
     one, together = tmp_path / "one", tmp_path / "together"
     for out, settings in ((one, {}), (together, {"rows": rows, "workers": workers})):

@@ -1,4 +1,4 @@
-"""Several processes write what one writes; one that dies costs its own jobs."""
+"""Several processes write the same files as one; a process that dies loses only its own jobs."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_dying_process_loses_only_its_own_job(weights: Path, prompts: Path, tm
 def test_the_parent_builds_no_model(
     weights: Path, prompts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Workers are processes of their own, which this patch does not reach."""
+    """The patch affects only this process, not the workers."""
     monkeypatch.setattr(ReformerLM, "__init__", lambda *args, **options: pytest.fail("the parent builds a model"))
     paths = generate(config(weights, prompts, tmp_path / "out", workers=2), progress=False)
     assert len(paths) == 6
@@ -85,7 +85,7 @@ def test_weights_that_a_worker_cannot_load_are_told_in_a_sentence(weights: Path,
 
 
 def test_workers_that_are_stopped_while_they_start_say_nothing(weights: Path, prompts: Path, tmp_path: Path) -> None:
-    """One job for each of two processes, and a signal to all of them, as Ctrl-C in a terminal sends it."""
+    """Two processes with a job each get a signal together, as from Ctrl-C in a terminal."""
     command = [sys.executable, "-m", "music_reformer", "generate", f"prompts={prompts}", f"output={tmp_path / 'out'}"]
     command += [f"checkpoint={weights}", "device=cpu", "workers=2", "length=9000bars"]
     process = subprocess.Popen(

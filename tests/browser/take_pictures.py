@@ -53,7 +53,7 @@ GAP = 12
 
 
 def walk(tab: Any, other: Any) -> Iterator[str]:
-    """A visit from the first view on; stands still in each state and names it. `other`: another visitor's page."""
+    """A visit, starting at the first view; yields the name of each state. `other`: another visitor's page."""
     yield "1-welcome"
     upload(tab, midi("evening.mid", EXAMPLES["evening"].score().dumps_midi()))
     yield "2-a-file"
@@ -162,7 +162,7 @@ def opened(browser: Any, address: str, width: int, height: int, scheme: str) -> 
 
 
 def sheet(pictures: list[Image.Image]) -> Image.Image:
-    """Side by side, all as high as the sheet."""
+    """Place pictures side by side, scaled to the height of the sheet."""
     scaled = [picture.resize((round(picture.width * HEIGHT / picture.height), HEIGHT)) for picture in pictures]
     whole = Image.new("RGB", (sum(picture.width + GAP for picture in scaled) - GAP, HEIGHT), "white")
     left = 0

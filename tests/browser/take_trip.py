@@ -44,7 +44,7 @@ def studied(tab: Any) -> None:
 
 
 def mark(tab: Any, *, first: int, bars: int) -> None:
-    """Go to a bar and mark so many from there on, as a visitor does with keys."""
+    """Go to a bar and mark `count` bars from there on with the keyboard."""
     tab.focus("#roll")
     tab.keyboard.press("Home")
     for _ in range(first):
@@ -61,7 +61,7 @@ def rewritten(tab: Any) -> None:
 
 
 def corrected(tab: Any) -> None:
-    """The variation becomes the piece; two of its notes are moved, one by a step, one by a beat."""
+    """Keep the variation, and move two of its notes, one by a step, one by a beat."""
     kept(tab, 1)
     before = exported_notes(tab)
     tab.evaluate("document.querySelector('#advanced').open = false")
@@ -77,7 +77,7 @@ def corrected(tab: Any) -> None:
 
 
 def dragged_out(tab: Any) -> None:
-    """The page as it is while a variation hangs on the pointer."""
+    """The page while a variation is being dragged."""
     tab.keyboard.press("Escape")
     tab.fill("#amount", "8")
     tab.evaluate("document.querySelector('#study').checked = false")
@@ -116,7 +116,7 @@ STOPS = (score_in, studied, rewritten, corrected, dragged_out, printed)
 
 
 def trip(tab: Any) -> Iterator[str]:
-    """Go from stop to stop; stands still at each and names it."""
+    """Go from stop to stop; yields the name of each."""
     for number, stop in enumerate(STOPS, start=1):
         stop(tab)
         drawn(tab)

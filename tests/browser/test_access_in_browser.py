@@ -1,4 +1,4 @@
-"""By pointer, keyboard and screen reader."""
+"""The page is usable by pointer, touch, keyboard and screen reader."""
 
 from __future__ import annotations
 

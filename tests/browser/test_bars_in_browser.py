@@ -1,4 +1,4 @@
-"""Which bars are composed: where the new music begins and ends, and what stays around it."""
+"""Choosing the bars to compose: handles, marks and tracks, and the music around the new bars stays."""
 
 from __future__ import annotations
 

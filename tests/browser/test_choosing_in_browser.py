@@ -1,4 +1,4 @@
-"""Choosing among variations: bars of several joined, blind tests, what is said of each, and names of versions."""
+"""Choosing among variations: joining bars, blind tests, facts about each variation, and names of versions."""
 
 from __future__ import annotations
 

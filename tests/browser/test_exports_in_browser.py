@@ -1,4 +1,4 @@
-"""What a piece is exported as: MIDI, notation, sound."""
+"""Exports of a piece: MIDI, notation and sound."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_a_wav_is_the_audible_mix(visit: Callable[..., Any]) -> None:
 
 
 def expressive() -> bytes:
-    """A second of each: a short note, the same held by the pedal, an A, the A bent up by a tone, a drum."""
+    """A second each of: a short note, the same note held by the pedal, an A, an A bent up by a tone, a drum."""
     second = 960
     track: list[Any] = [mido.MetaMessage("set_tempo", tempo=500_000), mido.Message("program_change", program=0)]
 

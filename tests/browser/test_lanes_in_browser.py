@@ -1,4 +1,4 @@
-"""The lanes above the roll: what is read from a piece, and what is asked of the bars to come."""
+"""The lanes above the roll: recognised chords and sections of a piece, and those requested for new bars."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LANE = "#chord-lane"
 
 
 def spoken(tab: Any) -> str:
-    """What a screen reader says of the bar that the chord lane is at."""
+    """The screen reader's text for the current bar of the chord lane."""
     drawn(tab)
     return str(tab.get_attribute(LANE, "aria-valuetext"))
 
@@ -29,7 +29,7 @@ def boxes(tab: Any) -> list[str]:
 
 
 def bar_at(tab: Any, bar: int, *, bars: int) -> tuple[float, float]:
-    """The middle of a bar in the chord lane, where so many equal bars are in view."""
+    """The middle of a bar in the chord lane, with `bars` equal bars in view."""
     box, keys = tab.locator(LANE).bounding_box(), 46
     return box["x"] + keys + (box["width"] - keys) * (bar - 0.5) / (bars * 1.01), box["y"] + box["height"] * 0.75
 

@@ -1,4 +1,4 @@
-"""Links that bring back a piece and its settings."""
+"""Links that restore a piece and its settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reload, a later visit or a restart of the server finds again."""
+"""What survives a reload, until a later visit, and a restart of the server."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_after_starting_over_a_reload_is_empty_and_the_last_piece_is_offered(
 
 @pytest.mark.parametrize("has_clipboard", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_link_does_not_cost_the_versions_at_a_reload(visit: Callable[..., Any], *, has_clipboard: bool) -> None:
-    """Where the link cannot be copied, it stands in the address, which is not what the reload is to follow."""
+    """A link that cannot be copied is put into the address; a reload must not follow it."""
     tab = visit(script="" if has_clipboard else "delete Navigator.prototype.clipboard;")
     compose_twice(tab)
     if has_clipboard:

@@ -1,4 +1,4 @@
-"""Opening a piece: the first view, files good and bad, what a file calls itself, an empty piece."""
+"""Opening a piece: the first view, good and bad files, names in files, and an empty piece."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_new_file_clears_what_the_old_one_left(visit: Callable[..., Any]) -> N
 
 
 def refused(tab: Any, kind: str) -> str:
-    """Send a bad file; returns the sentence that the page says, after its message has been closed."""
+    """Send a bad file; returns the sentence that the page shows, and closes the message."""
     tab.set_input_files("#file", midi("bad.mid", BAD_FILES[kind]))
     tab.wait_for_selector("#message:not([hidden])")
     sentence = str(tab.inner_text("#message p"))

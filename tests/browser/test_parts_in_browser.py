@@ -1,4 +1,4 @@
-"""Single parts and notes: who rests or stays, wishes of one part, a further track of an instrument, locked notes."""
+"""Single parts and notes: parts that rest or stay, wishes for a part, another track of an instrument, locked notes."""
 
 from __future__ import annotations
 

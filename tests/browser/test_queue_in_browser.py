@@ -1,4 +1,4 @@
-"""Several visitors at once: each sees only their own, and is told when their turn comes."""
+"""Several visitors at once: each sees only their own pieces, and their place in the queue."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_waiting_visitors_can_cancel_and_leaving_frees_their_place(visit: Callab
 
 @pytest.mark.slow
 def test_two_visitors_at_once_do_not_slow_each_other_much(visit: Callable[..., Any], site: Site) -> None:
-    """While one is composed for, another opens a piece and plays it, not much later than when nobody else is there."""
+    """During one visitor's composition, another opens and plays a piece hardly later than without it."""
 
     def open_and_play(tab: Any) -> float:
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Recording what is played, on a stand-in for a MIDI keyboard and on the computer's own."""
+"""Recording from a stand-in for a MIDI keyboard, and from the computer's own keyboard."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_notes_are_recorded_onto_a_track_of_the_piece(visit: Callable[..., Any])
 
 @pytest.mark.slow
 def test_the_computers_keyboard_is_a_piano(visit: Callable[..., Any]) -> None:
-    """Without MIDI; its letters are no shortcuts meanwhile. What it plays is heard, recorded or not."""
+    """Without MIDI; meanwhile, letters are not shortcuts. Notes sound, whether recorded or not."""
     tab = visit(script=f"{LISTEN} delete Navigator.prototype.requestMIDIAccess;")
     upload(tab)
     tab.click("#midi summary")

@@ -1,4 +1,4 @@
-"""The engraved score: the notes of the piece, what is new in it, the bar that sounds, and its print."""
+"""The engraved score: notes of the piece, marks of new notes, the sounding bar, and printing."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def _print(tab: Any) -> None:
 
 
 def _follow(tab: Any) -> None:
-    """Shown anew, the score is at the bar of the playhead, and the page around it has not moved."""
+    """When shown again, the score is at the bar of the playhead, and the page around it has not moved."""
     tab.click("#score")
     for _ in range(16):
         tab.keyboard.press("ArrowRight")

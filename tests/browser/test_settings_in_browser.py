@@ -1,4 +1,4 @@
-"""The form: who plays, and key, metre and tempo of a piece from nothing."""
+"""The settings form: instruments, and key, metre and tempo of a piece from nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is heard, and where the playhead is."""
+"""Playback: sound, playhead, mute, loops and seeking."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""On which track of the roll a new note is shown: the one that it is written to, from its first moment on."""
+"""New notes are shown from the start on the track of the roll that they are written to."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_streamed_notes_lie_where_the_finished_roll_and_the_file_have_them(visit
 
 
 def test_tracks_of_a_piece_from_nothing_are_in_the_order_of_the_file(visit: Callable[..., Any]) -> None:
-    """Whichever instrument plays first: here the one whose track is the last."""
+    """Even if the instrument that plays first is that of the last track."""
     pictures = visit().evaluate(COMPOSE, ["", [0, 42]])
     for streamed, finished, file in zip(*pictures.values(), strict=True):
         assert streamed == finished == file

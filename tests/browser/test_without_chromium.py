@@ -1,4 +1,4 @@
-"""Which Chromium is driven; on a machine without one these tests skip, but not in CI: nothing would be tested then."""
+"""The choice of Chromium; without one, browser tests skip, except in CI, where they fail so as not to pass untested."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tokenizer of integers can be saved and loaded, and is told from one of music."""
+"""The tokenizer of integers can be saved and loaded, and is distinguished from one of music."""
 
 from __future__ import annotations
 

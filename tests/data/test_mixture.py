@@ -1,4 +1,4 @@
-"""Mixtures of corpora: shares of the tokens, every piece of a corpus equally often, the same whatever came before."""
+"""Mixtures of corpora: shares of tokens, equal visits to the pieces of a corpus, independent of earlier epochs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def mixture(**settings: object) -> Mixture:
 
 
 def endless_pass(members: list[int], seed: int, corpus: int) -> Iterator[tuple[int, int]]:
-    """The slow, obvious form: a corpus gone through again and again, each time in another order."""
+    """The oracle: repeated passes over a corpus, each in another order."""
     for number in itertools.count():
         for place in np.random.default_rng([seed, 3, corpus, number]).permutation(len(members)):
             yield members[place], number

@@ -143,7 +143,7 @@ def test_epochs_differ(store: TokenStore) -> None:
 
 
 def test_every_epoch_cuts_long_pieces_elsewhere(store: TokenStore) -> None:
-    """Short rows are windows that begin anywhere: over the epochs, all over a row."""
+    """Short rows begin anywhere in a piece: over the epochs, at all places of a row."""
     row_tokens = 64
     pieces = [piece for piece in store.split("train") if piece.length > 3 * row_tokens]
     assert len(pieces) > 5
@@ -184,7 +184,7 @@ def test_augmentation_that_changes_lengths_packs_what_it_made(tmp_path: Path) ->
 
 
 def test_the_next_epoch_is_measured_while_this_one_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By one of three loader workers: it does not augment every piece at the beginning of the epoch."""
+    """In one of three loader workers, which need not augment every piece at the beginning of the epoch."""
     from music_reformer.config import TokenizerConfig
 
     store = write_store(tmp_path, config=TokenizerConfig(encoding="Performance"))

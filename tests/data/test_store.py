@@ -1,4 +1,4 @@
-"""The token store: views, splits, and what is said of one that cannot be used."""
+"""The token store: views, splits, and messages about unusable stores."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def refused(folder: Path) -> str | None:
 
 
 def test_an_index_may_hold_anything(tmp_path: Path) -> None:
-    """A length of 1e15 once filled the memory."""
+    """A length of 1e15 used to fill the memory."""
     write_store(tmp_path, num_pieces=6)
     index = tmp_path / "index.jsonl"
     lines = index.read_text().splitlines()

@@ -1,4 +1,4 @@
-"""The nine checks: each fault is found and named, and a piece that goes on as it was passes."""
+"""The nine checks: each fault is found and named, and a faithful continuation passes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A last bar that sounds like an end, and what keeps it from that."""
+"""Faults of a last bar that does not sound like an end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`music-reformer evaluate`: generated music against a store, the report, going on after a stop."""
+"""`music-reformer evaluate`: generated music against a store, the report, and resuming."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generated against human music: the same music overlaps wholly, and a copy is found and told."""
+"""Generated against human music: equal music overlaps fully, and a copy is found and reported."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def compared(store: TokenStore, scores: list[symusic.Score]) -> dict:
 
 @pytest.fixture(scope="module")
 def figures(store: TokenStore) -> dict:
-    """Of the held-out pieces themselves, as if they had been generated, and of one of the training split."""
+    """Figures for the held-out pieces themselves, as if generated, and one piece of the training split."""
     held_out = [store.music_tokenizer.decode(store.tokens(piece)) for piece in store.split("validation")]
     return compared(store, [*held_out, example(next(iter(EXAMPLES)), 5)])
 

@@ -1,4 +1,4 @@
-"""What is said of variations: ranks, and passages of the piece by brute force."""
+"""Judgements on variations: ranks, and passages shared with the piece, against brute force."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def melody(pitches: list[int], steps: list[int], begin: int = 0) -> list[symusic
 
 
 def longest_by_hand(new: list[symusic.core.NoteTick], old: list[symusic.core.NoteTick]) -> int:
-    """The longest passage of one melody that the other has in some key, by trying every pair of places."""
+    """The longest passage of one melody that the other has in any key, by trying every pair of places."""
     best = 0
     for i, j in product(range(len(new)), range(len(old))):
         length = 1

@@ -1,4 +1,4 @@
-"""Statistics against MusPy's, and on music of which the answer is known."""
+"""Statistics against MusPy's, and on music with known values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The longest copied n-gram, against brute force and against what is done to the music."""
+"""The longest copied n-gram, against brute force and for transformed music."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The index of known passages: what was trained on is found in any key, and hardly anything else."""
+"""The index of known passages: training music is found in any key, and hardly anything else."""
 
 from __future__ import annotations
 

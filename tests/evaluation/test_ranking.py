@@ -1,4 +1,4 @@
-"""Choosing among continuations: the closest to the piece comes first, and of more than asked for the best are kept."""
+"""Ranking continuations: the closest to the piece comes first, and only the best are kept."""
 
 from __future__ import annotations
 

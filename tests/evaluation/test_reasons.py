@@ -1,4 +1,4 @@
-"""The reasons for a rank, in words: each fault that a composer would hear is named, and what is kept, too."""
+"""The reasons for a rank, in words: each audible fault is named, and so are kept properties."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report is one file that loads nothing, and names in it cannot break out of it."""
+"""The report is one self-contained file, in which names are escaped."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def test_each_context_has_its_loss_and_the_last_is_the_whole_piece() -> None:
 
 
 def test_differences_that_mean_nothing_do_not_fill_the_plot() -> None:
-    """The points of losses within a thousandth lie close together; those of half a nat apart do not."""
+    """Points of losses within 0.001 are drawn close together; points half a nat apart are not."""
 
     def height(plot: str) -> float:
         marks = [float(y) for y in re.findall(r'<use [^>]*?y="([\d.]+)"[^>]*?style="fill: var\(--second\)', plot)]

@@ -1,4 +1,4 @@
-"""Losses on disk are found again for the same weights, rounds and tokens only."""
+"""Losses on disk are found only for the same weights, rounds and tokens."""
 
 from __future__ import annotations
 

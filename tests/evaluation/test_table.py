@@ -1,4 +1,4 @@
-"""The figures at a terminal."""
+"""The figures printed to a terminal."""
 
 from __future__ import annotations
 

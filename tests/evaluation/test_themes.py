@@ -1,4 +1,4 @@
-"""The share of patterns of five notes that were heard before."""
+"""The share of patterns of five notes that occurred before."""
 
 from __future__ import annotations
 

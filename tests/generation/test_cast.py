@@ -1,4 +1,4 @@
-"""Parts by track: who plays, rests or stays, new tracks, single locked notes, and wishes of single parts."""
+"""Parts by track: playing, resting, locked and new parts, single locked notes, and wishes for single parts."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_locked_notes_stay_event_for_event_and_nothing_lies_upon_them(every: int
 
 
 def test_the_model_writes_every_locked_note() -> None:
-    """What it reads of the recomposed bars holds the locked notes, so that what it adds knows of them."""
+    """The model reads the locked notes in the recomposed bars, so that its own notes take them into account."""
     score = quartet()
     composer = stand_in("Parts")
     session = composer.start(score, Request(seed=3, cut_bar=2, until_bar=5, locked=locked_of(score, 2, 5, 2)))

@@ -1,4 +1,4 @@
-"""Chords that are asked for stand in the stream where the model reads them, and the notes lean to them."""
+"""Requested chords are in the stream where the model reads them, and the notes follow them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_open_bars_are_left_to_the_model() -> None:
 
 @pytest.mark.parametrize("until_bar", [None, 6])
 def test_pitches_lean_to_the_chord(until_bar: int | None) -> None:
-    """The share of notes inside F sharp major, by a model that knows nothing; in new bars and in a hole."""
+    """The share of notes in F sharp major, by an untrained model, in new bars and in a hole."""
 
     def inside(chords: str | None) -> float:
         generator = stand_in("Parts")
@@ -118,7 +118,7 @@ def test_a_note_held_into_the_next_chord_belongs_to_both_chords() -> None:
 
 
 def test_the_chords_of_the_piece_again() -> None:
-    """As many bars as are new, from before the cut."""
+    """The chords of as many bars before the cut as are new."""
     score = full_score()
     generator = stand_in("Parts")
     session = generator.start(score, Request(length="3bars", chords="piece"))

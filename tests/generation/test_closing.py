@@ -1,4 +1,4 @@
-"""A piece that is to end: a cadence, one last chord that everybody plays, nothing after it."""
+"""Pieces with an ending: a cadence, a last chord by all parts, and nothing after it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def ended(generator: Generator, *, ending: bool, **settings: object) -> Session:
 
 
 def knowing() -> Generator:
-    """Weights that follow directions, of a model that knows nothing."""
+    """A generator that supports directions, with an untrained model."""
     generator = stand_in("Parts")
     generator.knows_names = True
     return generator

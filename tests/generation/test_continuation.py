@@ -1,4 +1,4 @@
-"""What is written: the piece event for event, and the new notes where they belong."""
+"""The written score: the piece event for event, and new notes on their tracks."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def four_staves(bars: int = 4) -> symusic.Score:
 
 @pytest.mark.parametrize("hole", [None, (1, 3)])
 def test_voices_of_one_instrument_never_exchange_notes(hole: tuple[int, int] | None) -> None:
-    """Four parts of one program: in the file, as in what was told, each note is where its part has it."""
+    """With four parts of one program, notes are on the tracks of their parts, in the file and in reports."""
     original = four_staves().dumps_midi()
     score = read_score(original)
     generator = stand_in("Parts")

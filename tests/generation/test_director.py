@@ -1,4 +1,4 @@
-"""The model is told to go on as the piece was: at the cut, and again every few bars; what it composes stays its own."""
+"""Directions describe the piece to the model at the cut and every few bars, without changing what it composes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A continuation keeps the players of the piece: none falls silent for good, no bar is empty, pitches stay in range."""
+"""A continuation keeps the players of the piece: none stays silent, no bar is empty, pitches stay in range."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def composed(score: symusic.Score, hold: float, seed: int) -> list[NewNote]:
 
 
 def bars_of_tracks(notes: list[NewNote], first_s: float) -> dict[int, set[int]]:
-    """The bars in which each track plays; a note that goes on for a quarter of the next bar is one of that, too."""
+    """The bars in which each track plays; a note held for a quarter of the next bar counts there, too."""
     bars = defaultdict(set)
     for note in notes:
         bars[note.track].update(bars_of(note, first_s))
@@ -115,7 +115,7 @@ def test_a_held_note_is_not_a_rest() -> None:
 
 
 def test_a_model_that_would_skip_a_due_part_is_led_to_it() -> None:
-    """And not to notes that it does not want, which are all that would be left: a cluster at the end of the bar."""
+    """And not to the only other tokens left, notes that it does not want: a cluster at the end of the bar."""
     generator = stand_in("Parts")
     session = generator.start(four_voices(), Request(length="8bars"))
     ids, (variation,) = generator.tokenizer.vocabulary.ids, session._variations
@@ -216,7 +216,7 @@ def test_roots_of_chords_that_the_piece_does_not_use_become_rare() -> None:
 
 
 def test_the_pitch_classes_of_a_requested_key_become_usual() -> None:
-    """The piece is in C major; asked for A flat major, black keys become as usual as white ones were."""
+    """The piece is in C major; with A flat major requested, its pitch classes become as frequent as those of C were."""
 
     def share(key: str | None) -> float:
         generator = stand_in("Parts")

@@ -1,4 +1,4 @@
-"""Locked notes: whatever the model draws, each of them is written, in its place, once."""
+"""Locked notes: whatever the model draws, each is written once, in its place."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def locked(seed: int) -> list[BarMusic]:
 
 
 def written(bars: list[BarMusic], seed: int) -> tuple[Counter, int]:
-    """Draw a stream at random under the rule: (bar, part, position, pitch) of all notes, and how many were locked."""
+    """Draw a random stream with locked notes: (bar, part, position, pitch) of all notes, and the number locked."""
     dice = np.random.default_rng(seed)
     grammar = grammar_for(TOKENIZER, programs={73, 40, 0, -1}, num_parts={40: 2}, keeps_tempo=True)
     line = VOCABULARY.ids["Bar", METRE]

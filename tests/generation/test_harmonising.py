@@ -1,4 +1,4 @@
-"""A melody is harmonised, and chords are accompanied: on new tracks, with what is there locked."""
+"""Harmonising a melody, and accompanying chords, on new tracks with the existing ones locked."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def recomposed(score: symusic.Score, programs: list[int], **order: object) -> sy
 
 
 def test_a_melody_is_harmonised_in_the_requested_chords() -> None:
-    """Also by the instrument that plays it: its own part is another."""
+    """Also by the instrument that plays the melody, as another part."""
     sheet = "C | F | G7 | C | Am | Dm | G7 | C"
     result = recomposed(melody(), [0], chords=sheet)
     new = list(result.tracks[1].notes)

@@ -1,4 +1,4 @@
-"""Bars composed anew: what is around them, and what others play in them, stays event for event."""
+"""Recomposing bars: the music around them, and other parts in them, stay event for event."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ def test_requested_chords_are_read_with_the_parts_that_stay(max_length: int) -> 
     kinds, values, reader = vocabulary.kinds, vocabulary.values, reader_for(vocabulary)
 
     def roots(**asked: str) -> list[list[int]]:
-        """Of each bar that the model reads before it composes, the roots of its chords."""
+        """The roots of the chords of each bar that the model reads before it composes."""
         request = Request(cut_bar=30, until_bar=33, programs=[PIANO], **asked)
         ids = np.array(composer.start(full_score(bars=60), request).prompt.ids)
         bars = np.split(ids, reader.bars(ids))[1:]

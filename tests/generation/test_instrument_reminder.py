@@ -1,4 +1,4 @@
-"""Instruments are named to the model again while it composes: when, who, and that nobody but the model hears of it."""
+"""Repeating the names of instruments to the model: when, which, and without a trace in the music."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def bars(*players: set[int]) -> list[int]:
 
 
 def called(reminder: InstrumentReminder, tokens: list[int]) -> list[set[int]]:
-    """Who is named in front of each bar line among the tokens; nobody: an empty set."""
+    """The instruments named before each bar line among the tokens; an empty set if none."""
     names = []
     for token in tokens:
         told = reminder.take(token)
@@ -83,7 +83,7 @@ def test_a_copy_is_independent() -> None:
 
 
 class Listening(StandIn):
-    """Keeps what each row is told, by the state's rows."""
+    """Records the tokens given to each row of the state."""
 
     def __init__(self) -> None:
         super().__init__(TOKENIZER)

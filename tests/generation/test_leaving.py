@@ -1,4 +1,4 @@
-"""A part is left as often as the model would leave it, whichever ways out are closed."""
+"""The probability of leaving a part is that of the model, whichever ways out are forbidden."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from music_reformer.midi.parts import MAX_PARTS, part_order
 def test_a_model_that_would_leave_by_a_forbidden_way_takes_an_allowed_one(
     wanted: tuple[str, object],
 ) -> None:
-    """And not the likeliest of the notes that would be left."""
+    """And not the likeliest remaining note."""
     generator = stand_in("Parts")
     request = Request(length="4bars", programs=[33, 0], sampling=SamplingConfig(hold=0))
     session = generator.start(full_score(), request)

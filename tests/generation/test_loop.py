@@ -1,4 +1,4 @@
-"""The generate loop: its steps are the plain model's, and sessions side by side are each the same as alone."""
+"""The generate loop: its steps are those of the plain model, and sessions side by side equal sessions alone."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def notes(score: symusic.Score) -> Counter:
 
 
 def sessions(generator: Generator) -> list[Session]:
-    """Of different prompts, lengths and numbers of variations."""
+    """Sessions of different prompts, lengths and numbers of variations."""
     orders = [(2, "1bars", 1), (4, "6bars", 2), (3, "2bars", 3), (5, "1bars", 1), (2, "3bars", 2), (6, "2bars", 1)]
     return [
         generator.start(full_score(bars=bars), Request(length=length, variations=variations, seed=number))
@@ -118,7 +118,7 @@ def test_sessions_side_by_side_report_as_they_would_alone(monkeypatch: pytest.Mo
     ("encoding", "length"), zip(ENCODINGS, ("2bars", "8bars", "16bars", "2bars", "20bars"), strict=True)
 )
 def test_cached_steps_are_the_plain_model(encoding: str, length: str) -> None:
-    """What the loop samples from, step by step, against one parallel pass over all that came out."""
+    """The logits that the loop samples from, step by step, against one parallel pass over the result."""
     generator = small_reformer(encoding)
     no_guards = SamplingConfig(most_repeats=0, most_at_once=0, hold=0)
     request = Request(length=length, variations=3, seed=0, sampling=no_guards)

@@ -1,4 +1,4 @@
-"""A piece that was played loosely: the model reads it as written, and the new notes are played as loosely."""
+"""Loosely played pieces: the model reads them as written, and new notes are played as loosely."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another metre at the cut: written in the file, and every new bar is one of it; what lies before stays."""
+"""Another metre at the cut: it is written to the file and holds in every new bar; the music before stays."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_piece_from_nothing_may_be_in_seven_eight() -> None:
 
 
 def test_in_a_longer_metre_notes_may_begin_anywhere_in_the_bar() -> None:
-    """Places are heard by the quarter, so that the fourth beat of 4/4 after a waltz is no new place."""
+    """Positions count by the quarter, so that the fourth beat of 4/4 after a waltz does not count as new."""
     composer = stand_in("Parts")
     score = full_score()
     ensembles = {

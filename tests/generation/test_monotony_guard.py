@@ -1,4 +1,4 @@
-"""Every part leaves a bar of which it has played enough, and an ostinato is let alone."""
+"""The monotony guard: parts leave bars that they have played too often; ostinatos are allowed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def stream(bars: list[dict[int, tuple[int, ...]]]) -> list[int]:
 
 
 def tune(random: np.random.Generator) -> dict[int, tuple[int, ...]]:
-    """Few bars, so that they come again and again; sometimes a part is silent."""
+    """A tune of few different bars, so that they recur; sometimes a part is silent."""
     choice = {73: [(72, 74), (72, 76), (79,), ()], 33: [(40, 43), (40,)]}
     return {program: bars[random.integers(len(bars))] for program, bars in choice.items()}
 
@@ -43,7 +43,7 @@ def tune(random: np.random.Generator) -> dict[int, tuple[int, ...]]:
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("heard", [0, 6, 24])
 def test_stale_bars_are_those_of_counting_anew(seed: int, heard: int) -> None:
-    """The oracle: lists of bars, counted anew in front of every token."""
+    """The oracle counts lists of bars anew before every token."""
     random = np.random.default_rng(seed)
     prompt, new = ([tune(random) for _ in range(count)] for count in (heard, 30))
     guard = MonotonyGuard(VOCABULARY, stream(prompt), metre=METRE)

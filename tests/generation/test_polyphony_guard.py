@@ -1,4 +1,4 @@
-"""Chords end: an instrument begins so many notes at once, or as many as the prompt has it do."""
+"""The polyphony guard: an instrument begins a limited number of notes at once, or as many as in the prompt."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_larger_chords_of_the_prompt_are_allowed(tokenizer: MusicTokenizer) -> N
 @pytest.mark.parametrize("encoding", ["REMI", "TSD", "MIDILike", "Performance"])
 @pytest.mark.parametrize("use_programs", [True, False])
 def test_composed_chords_do_not_exceed_the_limit(encoding: str, use_programs: bool) -> None:
-    """By a model that would put anything on top of anything."""
+    """With a model that would stack any number of notes."""
     if encoding == "Performance" and use_programs:
         pytest.skip("Performance has no programs")
     tokenizer = MusicTokenizer(TokenizerConfig(encoding=encoding, use_programs=use_programs))

@@ -1,4 +1,4 @@
-"""What the model reads: tokens up to the bar line of the cut, and the names of instruments if it knows them."""
+"""The prompt: tokens up to the bar line of the cut, and names of instruments if the model knows them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_requested_instruments_are_named_before_the_next_bar(cut_bar: int | None
 def test_requesting_the_playing_instruments_names_those_heard_last(
     last_bar_of_violin: int, names: set[int], chosen: set[int] | None
 ) -> None:
-    """In the last eight of twelve bars, that is."""
+    """Those heard in the last eight of twelve bars."""
     score = symusic.Score(480)
     for program, bars in ((0, 12), (VIOLIN, last_bar_of_violin + 1)):
         track = symusic.Track(program=program)

@@ -1,4 +1,4 @@
-"""Bars that come again: note for note where that weighs enough, whatever the model would play."""
+"""Returning bars: note for note if the weight is large enough, whatever the model would play."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def compose(generator: Generator, form: str | None, **settings: object) -> symus
 
 @pytest.fixture
 def certain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes again weighs more than any opinion of the model."""
+    """Make the weight of returning notes larger than any preference of the model."""
     monkeypatch.setattr(recall, "EXACT_LOGIT", 1000.0)
 
 
 @pytest.mark.usefixtures("certain")
 def test_bars_come_again_note_for_note() -> None:
-    """The oracle: the same bars of the score itself, rounded to the grid."""
+    """The oracle is the same bars of the score, rounded to the grid."""
     score = compose(stand_in("Parts"), "new 1 | 2-3")
     assert notes_of(score, 9, 2) == notes_of(full_score(), 1, 2)
     assert notes_of(score, 8, 1) != notes_of(full_score(), 1, 1)
@@ -70,14 +70,14 @@ def test_returning_bars_are_transposed_to_a_requested_key_except_drums() -> None
 
 @pytest.mark.usefixtures("certain")
 def test_the_bars_of_a_hole_can_return_in_it() -> None:
-    """For one instrument alone, too; the others stay as they are."""
+    """Also for a single instrument, while the others stay unchanged."""
     for programs in ([], [33]):
         score = compose(stand_in("Parts"), "3-4", cut_bar=2, until_bar=4, programs=programs)
         assert notes_of(score, 2, 2) == notes_of(full_score(), 2, 2)
 
 
 def test_exact_returns_are_nearer_than_varied_ones_and_these_than_new_bars(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model that knows nothing is led by more than one that half expects what comes."""
+    """With larger weights, because an untrained model does not expect the returning notes."""
     monkeypatch.setattr(recall, "EXACT_LOGIT", 12.0)
     monkeypatch.setattr(recall, "VARIED_LOGIT", 7.0)
     wanted = notes_of(full_score(), 1, 4)
@@ -118,7 +118,7 @@ def test_new_sections_are_left_to_the_model() -> None:
 
 
 def test_bars_are_read_as_they_stand_in_the_stream() -> None:
-    """Behind a tempo and a bar that is cut short, too; a duration of several tokens is one."""
+    """Also after a tempo and a shortened bar; a duration of several tokens counts as one."""
     tokenizer = MusicTokenizer(stand_in("Parts").tokenizer.config)
     vocabulary = tokenizer.vocabulary
     text = """

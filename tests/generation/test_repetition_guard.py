@@ -1,4 +1,4 @@
-"""Loops are left, and music that is no loop, or a prompt's own loop, is let alone."""
+"""The repetition guard: loops are left; other music, and loops of the prompt, are not affected."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def vocabulary() -> Vocabulary:
 
 
 def bar(vocabulary: Vocabulary, *pitches: int, velocity: int = 0) -> list[int]:
-    """A bar of notes, one a position, as REMI has it."""
+    """A bar of REMI tokens with one note per position."""
     (start,) = vocabulary.ids_of["Bar"]
     tokens = [start, vocabulary.ids_of["TimeSig"][0]]
     for place, pitch in enumerate(pitches):
@@ -32,7 +32,7 @@ def pitch_id(vocabulary: Vocabulary, pitch: int) -> int:
 
 
 def played(guard: RepetitionGuard, tokens: list[int]) -> list[list[int]]:
-    """What was discouraged before each token."""
+    """The tokens that were discouraged before each token."""
     found = []
     for token in tokens:
         found.append(guard.repeating())

@@ -1,4 +1,4 @@
-"""A request is checked once, when it is made, whoever makes it."""
+"""Requests are checked on construction."""
 
 from __future__ import annotations
 

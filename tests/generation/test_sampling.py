@@ -1,4 +1,4 @@
-"""From logits to a token: every filter against a slow oracle, and dice that belong to their variation."""
+"""From logits to a token: every filter against a slow oracle, and independent random numbers per variation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A session: lengths, ends, stops and reports."""
+"""Sessions: lengths, ends, stopping and reports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from music_reformer.midi.score import seconds_at
 @pytest.mark.parametrize("metre", [(4, 4), (3, 4), (6, 8), (7, 8)])
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_bars_are_bars_of_the_metre_at_the_cut(encoding: str, metre: tuple[int, int]) -> None:
-    """7/8 has no token: the bars are the upload's all the same."""
+    """7/8 has no token, but bars are still those of the upload."""
     score = full_score(metre=metre, ticks=480)
     generator = stand_in(encoding)
     session = generator.start(score, Request(length="3bars", variations=6))

@@ -1,4 +1,4 @@
-"""Parts stay as dense, full, high and loud as they were, or move to the side that is wished."""
+"""Steering: parts keep their density, polyphony, register and loudness, or change them as requested."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def two_players(bars: int = 8) -> symusic.Score:
 
 
 def composed(seed: int = 1, *, steered: bool = True, **wishes: int) -> list[NewNote]:
-    """By a model that knows nothing."""
+    """Notes composed by an untrained model."""
     generator = stand_in("Parts")
     session = generator.start(two_players(), Request(length=f"{BARS}bars", seed=seed, **wishes))
     if not steered:
@@ -58,7 +58,7 @@ MEASURES: dict[str, Callable[[list[NewNote]], float]] = {
 
 @pytest.mark.parametrize("wish", MEASURES)
 def test_requested_steps_raise_and_lower_each_measure(wish: str) -> None:
-    """For both parts: against what nobody asked for."""
+    """For both parts, compared with a composition without wishes."""
     less, same, more = (composed(**{wish: steps}) for steps in (-3, 0, 3))
     for track in (0, 1):
         few, some, many = (
@@ -70,7 +70,7 @@ def test_requested_steps_raise_and_lower_each_measure(wish: str) -> None:
 
 
 def test_parts_keep_what_they_were() -> None:
-    """Nearer to the piece than the same model goes without it: notes a bar, and velocity."""
+    """Notes per bar and velocity are nearer to the piece than by the same model without steering."""
     held, free = composed(), composed(steered=False)
     for track, density, velocity in ((0, 2, 60), (1, 8, 72)):
         errors = []
@@ -137,7 +137,7 @@ def test_a_piece_from_nothing_has_nothing_to_be_held_to() -> None:
 
 
 def test_pitch_classes_and_positions_come_as_often_as_they_did() -> None:
-    """Against the same model without it: notes outside the piece's pitch classes, and off the quarters it plays on."""
+    """Compared with the same model without steering: notes outside the piece's pitch classes, and off its quarters."""
 
     def distance(notes: list[NewNote]) -> tuple[float, float]:
         flute = [note.pitch % 12 for note in notes if note.track == 0]

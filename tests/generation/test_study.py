@@ -1,4 +1,4 @@
-"""Studying a piece: never worse on what was kept out, the same every time, and the generator itself stays as it was."""
+"""Studying a piece: never worse on held-out music, reproducible, and without changing the generator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A variation plays what grammar and request permit, and comes to an end."""
+"""Variations use only tokens that grammar and request permit, and come to an end."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_stuck_model_comes_to_an_end(encoding: str, monkeypatch: pytest.Monkey
 def test_bars_that_vary_do_not_go_round_either_but_for_what_the_piece_repeats(
     form: str, lowers: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The guard names every pitch here; one that comes next in the bar that returns is let alone."""
+    """The guard lists every pitch here, except the next one of a returning bar."""
     monkeypatch.setattr(MonotonyGuard, "repeating", lambda _: pitches)
     generator = stand_in("Parts")
     pitches = generator.tokenizer.vocabulary.ids_of["Pitch"]

@@ -1,1 +1,1 @@
-"""What several test files share: stand-ins for models, small stores, trainings, archives, a visitor of the page."""
+"""Helpers of several test files: stand-ins for models, small stores, training runs, archives, a visitor of the page."""

@@ -22,16 +22,16 @@ from music_reformer.data.corpora.corpus_manifest import manifest_path
 
 @dataclass
 class Site:
-    """What the server has, and how well it serves.
+    """The content of the server, and its faults.
 
     Attributes:
-        url: of its root.
+        url: address of its root.
         files: content by path.
-        etags: by path; none: the server does not say which version it has.
-        asked: Range headers of the requests, None where there was none.
-        cut: break off answers after so many bytes, one request after another; then serve well.
-        statuses: answer so, one request after another; then serve well.
-        ranges: whether parts can be asked for.
+        etags: ETag by path; without one, the server sends none.
+        asked: Range headers of the requests; None for requests without one.
+        cut: break off the first answers after so many bytes each; later answers are complete.
+        statuses: status codes of the first answers; later answers are successful.
+        ranges: whether the server supports Range.
     """
 
     url: str
@@ -207,7 +207,7 @@ def manifest_for(name: str, site: Site, content: bytes, folder: Path, *, sha256:
 
 
 class Counting:
-    """A progress bar that remembers."""
+    """A progress bar that records its counts."""
 
     def __init__(self) -> None:
         self.started: list[tuple[str, int | None, int]] = []

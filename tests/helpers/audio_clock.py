@@ -1,4 +1,4 @@
-"""What a page sends to its synthesizer and its metronome, with the times of the audio clock."""
+"""Records what a page sends to its synthesizer and metronome, with the times of the audio clock."""
 
 from __future__ import annotations
 
@@ -58,5 +58,5 @@ def clicks_and_notes(tab: Any) -> tuple[list[tuple[float, bool]], list[tuple[flo
 
 
 def sent_at(tab: Any) -> list[float]:
-    """When each click was sent: on a busy machine that may be later than it is due, and it is heard at once."""
+    """When each click was sent: on a busy machine, perhaps after its time, so that it sounds at once."""
     return [now for _, _, now in tab.evaluate("heard.clicks")]

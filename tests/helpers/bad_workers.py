@@ -1,4 +1,4 @@
-"""What workers do in tests of workers; a module of its own, because a worker imports what it is told to do."""
+"""Tasks for workers in tests; in a module of their own, because workers import their tasks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def by_name(source: str) -> dict[str, Any]:
-    """Die, hang or ask for too much memory, as the file's name says."""
+    """Die, hang or request too much memory, according to the file's name."""
     if source == "die":
         os.kill(os.getpid(), signal.SIGSEGV)
     if source == "hang":

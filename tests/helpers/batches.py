@@ -1,4 +1,4 @@
-"""Small batches: their settings, and what they wrote."""
+"""Small batches: their settings and their output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work that tells something of its process, is ended or fails, for `limited.py` and `forks.py`."""
+"""Tasks that report on their process, run too long or fail, for tests of `limited.py` and `forks.py`."""
 
 from __future__ import annotations
 

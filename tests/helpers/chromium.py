@@ -34,7 +34,7 @@ def chromium_path() -> str | None:
 
 
 def cannot_run(why: str, how: str) -> NoReturn:
-    """Skip a test that has no browser; where CI is set, fail: there such a skip would hide that nothing is tested."""
+    """Skip a test that has no browser; if CI is set, fail, because a skip would hide that nothing is tested."""
     if os.environ.get("CI"):
         pytest.fail(f"{why}, and CI must run the browser tests: {how}", pytrace=False)
     pytest.skip(f"{why}: {how}")

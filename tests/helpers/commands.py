@@ -1,4 +1,4 @@
-"""The least that each verb of the command line must be given."""
+"""The required settings of each verb of the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Composing in tests: generators of models that know nothing, and what came out as plain values."""
+"""Composing in tests: generators with stand-in models, and results as plain values."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run(generator: Generator, session: Session) -> list[NewNote]:
 
 
 def events_before(score: symusic.Score, cut: int) -> dict[str, list]:
-    """Every event before the cut (tempo, metre and key in force at it too), as plain values."""
+    """Every event before the cut, and tempo, metre and key in force there, as plain values."""
     found: dict[str, list] = {
         "ticks": [score.ticks_per_quarter],
         "tempos": [(e.time, e.mspq) for e in score.tempos if e.time <= cut],
@@ -55,7 +55,7 @@ def events_before(score: symusic.Score, cut: int) -> dict[str, list]:
 
 
 def new_notes(score: symusic.Score, cut: int) -> list[tuple[int, int, int, int, int]]:
-    """(program, start, end, pitch, velocity) of what begins at or after the cut."""
+    """(program, start, end, pitch, velocity) of the notes that begin at or after the cut."""
     return sorted(
         (-1 if track.is_drum else track.program, n.time, n.time + n.duration, n.pitch, n.velocity)
         for track in score.tracks

@@ -1,4 +1,4 @@
-"""A piece of our own that goes on for some bars, as it was or with a fault that a composer would hear."""
+"""A made-up piece that continues for some bars, faithfully or with an audible fault."""
 
 from __future__ import annotations
 

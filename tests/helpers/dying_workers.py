@@ -1,4 +1,4 @@
-"""What a worker process does in a test: it must be importable there."""
+"""Tasks of a worker process in a test, which must be importable there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A token store of the page's examples: our own music, of which something can be heard and copied."""
+"""A token store of the page's examples: real music of our own, with passages that can be copied."""
 
 from __future__ import annotations
 

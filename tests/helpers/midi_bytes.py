@@ -1,4 +1,4 @@
-"""MIDI files made byte by byte, as odd as they need to be."""
+"""MIDI files made byte by byte, valid or not."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def chunk(body: bytes, kind: bytes = b"MTrk") -> bytes:
 def midi(
     *bodies: bytes, midi_format: int = 1, num_tracks: int | None = None, division: int = 480, between: bytes = b""
 ) -> bytes:
-    """A file of tracks, their ends added; `between` stands between the chunks, `num_tracks` in the header."""
+    """A file of tracks, whose ends are added; `between` is put between the chunks, `num_tracks` into the header."""
     count = len(bodies) if num_tracks is None else num_tracks
     header = b"MThd" + struct.pack(">IHHH", 6, midi_format, count, division)
     return header + between.join(chunk(body + END) for body in bodies)

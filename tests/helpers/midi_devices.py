@@ -1,4 +1,4 @@
-"""A stand-in for `requestMIDIAccess`: two ports to play to and a keyboard, which tests look at and press."""
+"""A stand-in for `requestMIDIAccess`: two output ports that record messages, and a keyboard that tests can play."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ window.asked = 0;
 
 @dataclass(frozen=True)
 class Sent:
-    """A message that the page sent to a port: its bytes; in seconds, when it is to be played and when it left."""
+    """A message that the page sent to a port: its bytes, its timestamp, and when it was sent, in seconds."""
 
     data: tuple[int, ...]
     time: float
@@ -37,7 +37,7 @@ class Sent:
 
 
 def messages(tab: Any, port: str = "Rack") -> list[Sent]:
-    """All that was sent to a port, in the order of its sending."""
+    """All messages sent to a port, in the order of sending."""
     rows = tab.evaluate("sent")
     return [Sent(tuple(data), time / 1000, left / 1000) for name, data, time, left in rows if name == port]
 

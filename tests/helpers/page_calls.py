@@ -1,4 +1,4 @@
-"""Talking to the page's server as a program without any client library, or as a hostile one, would."""
+"""Calls to the page's server without a client library, as any program, or a hostile one, could send them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ CLIENT = httpx.Client(timeout=TIMEOUT, verify=False)
 
 
 def upload(address: str, data: bytes, *, name: str = "song.mid") -> str:
-    """Send a file; the path to open it by."""
+    """Send a file; returns the path for opening it."""
     answer = CLIENT.post(f"{address}gradio_api/upload", files={"files": (name, data)})
     assert answer.status_code == 200, answer.text
     return answer.json()[0]
 
 
 def order(address: str, endpoint: str, data: Any, **more: Any) -> httpx.Response:
-    """Put a call into the queue, and do not listen to what becomes of it."""
+    """Put a call into the queue, without listening to its result."""
     body = json.dumps({"data": data, **more})
     return CLIENT.post(
         f"{address}gradio_api/call/{endpoint}",
@@ -30,7 +30,7 @@ def order(address: str, endpoint: str, data: Any, **more: Any) -> httpx.Response
 
 
 def outcome(address: str, endpoint: str, data: Any, **more: Any) -> tuple[str, Any]:
-    """What becomes of a call: ("complete", the last value), ("error", Gradio's payload) or ("refused", the answer)."""
+    """The outcome of a call: ("complete", last value), ("error", Gradio's payload) or ("refused", the answer)."""
     answer = order(address, endpoint, data, **more)
     if answer.status_code != 200:
         return "refused", answer
@@ -53,7 +53,7 @@ def call(address: str, endpoint: str, *data: Any) -> Any:
 
 
 def refusal(address: str, endpoint: str, data: Any, **more: Any) -> str:
-    """The sentence with which a call is refused, wherever it is."""
+    """The sentence with which a call is refused, in whatever part of the answer."""
     kind, value = outcome(address, endpoint, data, **more)
     assert kind != "complete", f"{endpoint} takes {data!r}"
     if kind == "refused":

@@ -1,4 +1,4 @@
-"""Written songs, played by somebody who heeds no click."""
+"""Written songs, played without a click."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def played(
     """An example piece as a recording on a keyboard, and the seconds at which its quarters really begin.
 
     Args:
-        rubato: standard deviation of the logarithm of the tempo, which wanders.
-        miss: of what notes are early or late, in seconds.
+        rubato: standard deviation of the logarithm of the tempo, which drifts.
+        miss: standard deviation of the notes' timing errors, in seconds.
         silence: seconds before the first beat.
     """
     written = EXAMPLES[example].score()

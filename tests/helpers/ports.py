@@ -1,4 +1,4 @@
-"""Ports for servers and process groups of tests, several of which may run at once."""
+"""Free ports for servers and process groups of tests, several of which may run at once."""
 
 from __future__ import annotations
 

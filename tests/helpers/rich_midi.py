@@ -69,7 +69,7 @@ def save(midi_format: int, *tracks: list) -> bytes:
 
 
 def events_of(data: bytes, *, first: int | None = None) -> list[tuple[int, str]]:
-    """(tick, event) of the first so many tracks (None: all), in order; the ends of tracks left out."""
+    """(tick, event) of the first tracks (None: all), in order, without the ends of tracks."""
     found = []
     for track in mido.MidiFile(file=io.BytesIO(data)).tracks[:first]:
         tick = 0

@@ -13,10 +13,10 @@ TICKS = 480  # to a quarter, in what is read back
 
 
 def differences(midi: bytes, name: str) -> list[str]:
-    """What is not the same after a piece was written and read: nothing, if all is well.
+    """The differences between a piece and the same piece written and read again; empty if all is well.
 
-    Compared with the piece as it was rounded for writing: parts (names, programs, drums, order), their notes (onset,
-    end and pitch; of drums onset and key), bar lines and metres, and key signatures.
+    The piece is compared as rounded for writing: parts (names, programs, drums, order), their notes (onset, end and
+    pitch; for drums, onset and key), bar lines and metres, and key signatures.
     """
     score = with_likely_metre(read_score(midi, name=name))
     bars = written_bars(score)

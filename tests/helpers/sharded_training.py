@@ -1,4 +1,4 @@
-"""What each of two processes does in a test of sharded weights: it must be importable there."""
+"""The task of each of two processes in a test of sharded weights, which must be importable there."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def mean_loss(model: ReformerLM, rows: slice) -> torch.Tensor:
 
 
 def compare_with_one_process(rank: int, world_size: int, port: int, recompute: bool) -> None:
-    """Each process takes a part of the rows: gradients and an optimizer's step are those of all rows in one process."""
+    """Each process takes a share of the rows; gradients and the step must be those of all rows in one process."""
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.set_num_threads(1)
     dist.init_process_group("gloo", rank=rank, world_size=world_size)

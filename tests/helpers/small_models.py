@@ -49,14 +49,14 @@ def build(*, std: float = 0.2, **changes: object) -> ReformerLM:
 
 
 def decoder(*, compiled: bool = False, **changes: object) -> Decoder:
-    """The same to decode with; its steps are plain or run in compiled loops."""
+    """A decoder of such a model, with plain or compiled steps."""
     found = Decoder(build(**changes), compile_step=compiled)
     assert found.steps_are_compiled == compiled
     return found
 
 
 def save_smallest(folder: Path, *, can_infill: bool = False, **changes: object) -> Path:
-    """Write weights of a model of music that has learnt nothing; returns the folder."""
+    """Write the weights of an untrained model of music; returns the folder."""
     tokenizer = MusicTokenizer(TokenizerConfig())
     torch.manual_seed(0)
     model = ReformerLM(ModelConfig(**{"vocab_size": tokenizer.vocab_size, **SMALLEST, **changes}))

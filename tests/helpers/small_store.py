@@ -23,7 +23,7 @@ def write_store(
     num_validation: int = 4,
     corpora: Sequence[str] = ("made up",),
 ) -> TokenStore:
-    """Pieces of random tokens, of the corpora in turn; the first `num_validation` are for validation."""
+    """Write pieces of random tokens, alternating between corpora; the first `num_validation` are for validation."""
     tokenizer = MusicTokenizer(config or TokenizerConfig())
     random = np.random.default_rng(0)
     folder.mkdir(parents=True, exist_ok=True)

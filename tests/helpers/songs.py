@@ -1,4 +1,4 @@
-"""Songs of bars that are alike or not, as letters say."""
+"""Songs described by letters: bars of one letter are equal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import symusic
 
 
 def song(letters: str) -> symusic.Score:
-    """A bar of 4/4 for each letter, with eight notes that another letter does not have."""
+    """A bar of 4/4 for each letter, with eight notes that no other letter has."""
     score = symusic.Score(24)
     track = symusic.Track("Song", 0, False)
     for bar, letter in enumerate(letters):

@@ -1,10 +1,9 @@
-"""A generator that composes at once and always the same, with the interface of the real one: for tests of the page.
+"""A deterministic generator without a model, with the interface of the real one, for tests of the page.
 
-Like the real one it starts after a bar line of the prompt (by default the last), goes on in its metre and tempo, and
-adds its notes to the score that it was given, or puts them in the place of bars of it. Every bar is a rising scale of
-eight notes, taken in turn by the instruments that may play, and where one has several tracks, by these in turn; the
-seed and the variation decide where the scale begins.
-`seconds` is how long a composition takes, so that there is time to press stop.
+Like the real one, it starts after a bar line of the prompt (by default the last), continues in its metre and tempo, and
+adds its notes to the given score, or replaces bars of it. Every bar is a rising scale of eight notes, which alternate
+between the instruments that may play, and between the tracks of an instrument; seed and variation determine the first
+note. `seconds` is how long a composition takes, so that tests can stop it.
 """
 
 from __future__ import annotations
@@ -91,7 +90,7 @@ class StandInGenerator:
 
 
 class Taught:
-    """The same generator, but another object."""
+    """The same generator as another object."""
 
     def __init__(self, generator: StandInGenerator) -> None:
         self._generator = generator
@@ -101,7 +100,7 @@ class Taught:
 
 
 class StandInStudy:
-    """Takes ten steps, and finds the piece likelier by a tenth of a nat."""
+    """Takes ten steps, and reports a gain of a tenth of a nat."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -154,7 +153,7 @@ class StandInSession:
         self._stop = threading.Event()
 
     def keep_behind(self, whole: symusic.Score, missing: frozenset[int], tracks: frozenset[int]) -> None:
-        """Keep what instruments other than the missing ones play in the composed bars, and all that follows."""
+        """Keep the notes of other instruments in the composed bars, and all notes after them."""
         until = self._cut + self._bars * self._bar_ticks
         for index, (kept, track) in enumerate(zip(self._score.tracks, whole.tracks, strict=True)):
             stays = bool(missing) and (DRUMS if track.is_drum else track.program) not in missing
@@ -169,7 +168,7 @@ class StandInSession:
         self.hole_end_seconds = self.end_seconds
 
     def play_on(self, tracks: Collection[int]) -> None:
-        """Play on these tracks alone."""
+        """Play only on these tracks."""
         self._tracks_of = {player: [i for i in places if i in tracks] for player, places in self._tracks_of.items()}
 
     @property
@@ -214,7 +213,7 @@ class StandInSession:
         return self._players[index % len(self._players)]
 
     def _track(self, index: int) -> int:
-        """To which track of the score the note belongs."""
+        """The track of the score that a note belongs to."""
         tracks = self._tracks_of[self._player(index)]
         return tracks[index // len(self._players) % len(tracks)]
 

@@ -1,4 +1,4 @@
-"""A model of no weight for tests of generation, and a score with one of everything."""
+"""A model without weights for tests of generation, and a score with one of everything."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from music_reformer.midi.tokenizer import MusicTokenizer
 
 
 class StandIn:
-    """Logits that depend on the last two tokens; same interface as `Decoder`. Records what it was given."""
+    """Logits that depend on the last two tokens, with the interface of `Decoder`. Records its input."""
 
     def __init__(self, tokenizer: MusicTokenizer, *, time_bias: float = 0.0, max_length: int = 1 << 20) -> None:
         size = tokenizer.vocab_size
@@ -54,7 +54,7 @@ class StandIn:
 
 
 class StandInState:
-    """The last token of every row, and how many each has had."""
+    """The last token of every row, and its number of tokens."""
 
     def __init__(self, last_B: Tensor, lengths: list[int]) -> None:
         self.last_B, self.lengths = last_B, lengths
@@ -72,8 +72,8 @@ class StandInState:
 def full_score(*, metre: tuple[int, int] = (3, 4), bars: int = 8, ticks: int = 384) -> symusic.Score:
     """Two hands of a piano, a bass and drums, with controllers, bends, lyrics, markers, keys, tempos, a held chord.
 
-    The metre holds throughout; tempos change at beats 5 and 13; odd ticks per quarter. Some notes of the last bar sound
-    far into what follows; the pedal of the left hand is never lifted, and the bass is bent at the end.
+    The metre is constant; tempos change at beats 5 and 13; ticks per quarter are odd. Some notes of the last bar sound
+    far beyond it; the pedal of the left hand is never lifted, and the bass is bent at the end.
     """
     score = symusic.Score(ticks)
     bar = ticks * 4 * metre[0] // metre[1]

@@ -13,7 +13,7 @@ from music_reformer.midi.stream import Note
 
 
 def random_walk(state: GrammarState, steps: int, seed: int) -> tuple[list[int], list[Note]]:
-    """Allowed tokens, every kind as likely as any other, so that rare kinds are met; EOS is never taken."""
+    """Random allowed tokens, every kind equally likely, so that rare kinds occur; EOS is never taken."""
     generator = torch.Generator().manual_seed(seed)
     kinds = state.vocabulary.kinds
     ids, notes = [], []

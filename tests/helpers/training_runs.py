@@ -1,4 +1,4 @@
-"""Trainings in processes of their own, that may be killed at a chosen moment."""
+"""Training runs in processes of their own, which may be killed at a chosen moment."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CONTEXT.set_forkserver_preload(
 
 
 def small_config(data: Path, output: Path, **trainer: Any) -> TrainConfig:
-    """A run of seconds in which everything random is at work: dropout, rotations, augmentation, position offsets."""
+    """A run of seconds that uses everything random: dropout, rotations, augmentation, position offsets."""
     return TrainConfig(
         data=str(data),
         output=str(output),
@@ -184,7 +184,7 @@ def dump_gradients(path: Path) -> None:
 
 
 def kill_after_seconds(seconds: float) -> None:
-    """SIGKILL by the clock, whatever is being done then."""
+    """SIGKILL after a time, at any point of the run."""
     timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL))
     timer.daemon = True
     timer.start()

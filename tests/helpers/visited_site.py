@@ -10,7 +10,7 @@ from music_reformer.ui.operations import Operations
 
 @dataclass
 class Site:
-    """Where it is, and what the tests look at behind it."""
+    """The address of the server, and the objects behind it that tests inspect."""
 
     address: str
     operations: Operations

@@ -1,4 +1,4 @@
-"""What a visitor of the page does and looks at, for the tests."""
+"""Actions and observations of a visitor of the page, for tests."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def until_progress(tab: Any, text: str) -> None:
 
 
 def upload(tab: Any, file: dict[str, Any] | None = None) -> None:
-    """Open a file, and wait until it is open, whatever was open before."""
+    """Open a file, and wait until it is open, also if another one was."""
     tab.wait_for_selector("#examples button", state="attached")  # a page that still loads would not notice the file
     seen = tab.evaluate("phases.length")
     tab.set_input_files("#file", file or midi())
@@ -84,14 +84,14 @@ new MutationObserver((changes) => {
 
 
 def begin(tab: Any, selector: str = "#compose") -> None:
-    """Press a button that composes, and wait until the page has begun, or is done already."""
+    """Press a button that composes, and wait until composing has begun or is done already."""
     seen = tab.evaluate("phases.length")
     tab.click(selector)
     until(tab, f"phases.slice({seen}).includes('composing')")
 
 
 def drawn(tab: Any) -> None:
-    """Wait until all that has changed is drawn: the page draws in the next frame."""
+    """Wait until all changes are drawn, which the page does in the next frame."""
     tab.evaluate("new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))")
 
 
@@ -142,7 +142,7 @@ REMEMBERED = """async () => {
 
 
 def until_remembered(tab: Any) -> None:
-    """Wait until a reload would find what is on show."""
+    """Wait until a reload would restore what is on show."""
     until(tab, REMEMBERED)
 
 
@@ -152,12 +152,12 @@ def tree(tab: Any) -> list[str]:
 
 
 def exported_notes(tab: Any) -> list[tuple[int, int, int]]:
-    """Those of what is on show, as exported."""
+    """The notes of what is on show, as exported."""
     return notes_of(symusic.Score.from_midi(export(tab, "whole")[1]))
 
 
 def kept(tab: Any, variation: int) -> None:
-    """Keep a variation, and see it among the versions."""
+    """Keep a variation, and wait until it is among the versions."""
     versions = tab.locator("#versions button").count()
     tab.click(f"[aria-label='Keep variation {variation}']")
     until(tab, f"document.querySelectorAll('#versions button').length > {versions}")
@@ -168,7 +168,7 @@ def level(tab: Any) -> float:
 
 
 def loudest(tab: Any, seconds: float) -> float:
-    """The loudest that the page sounds over so many seconds."""
+    """The largest loudness of the page within so many seconds."""
     end, peak = time.monotonic() + seconds, 0.0
     while time.monotonic() < end:
         peak = max(peak, level(tab))

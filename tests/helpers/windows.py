@@ -1,7 +1,7 @@
-"""Browser windows that visitors use one after the other, each finding nothing of the one before.
+"""Browser windows that are reused for one visitor after the other, without traces of the one before.
 
-A new browser context costs seconds: it fetches and compiles all scripts of the page again. So the window of a visitor
-who has left is emptied of all that sites store, and handed to the next; only what was fetched stays in its cache.
+A new browser context costs seconds, because it fetches and compiles all scripts of the page again. So the storage of a
+window is cleared when its visitor has left, and the next visitor gets it; only its cache of fetched files stays.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Windows:
         self._used: list[tuple[tuple[str, bool], Any]] = []
 
     def tab(self, *, script: str, touch: bool) -> Any:
-        """A tab of a visitor who was never here; `script` runs before the page's own."""
+        """A tab of a new visitor; `script` runs before the page's own scripts."""
         kind = (script, touch)
         window = self._free.pop(kind, None)
         if window is None:
@@ -31,7 +31,7 @@ class Windows:
         return window.new_page()
 
     def leave(self) -> None:
-        """Every visitor leaves; of windows of one kind, one is kept for the next visitor."""
+        """Let all visitors leave; one window of each kind is kept for the next visitor."""
         for kind, window in self._used:
             if kind in self._free or not window.pages:
                 window.close()

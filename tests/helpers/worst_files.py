@@ -1,4 +1,4 @@
-"""Files that ask for as much time, memory and answer as five megabytes can."""
+"""Files that cause as much time, memory and output as five megabytes can."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _long_metre(power: int, beats: int, *, quarters: int = 390_000) -> bytes:
 
 
 def _many_chords(bars: int = 2048, beats: int = 14) -> bytes:
-    """Notes at random on as many beats as chords are looked for, in bars of so many."""
+    """Random notes on as many beats as chords are recognised for, in bars of `beats` beats."""
     random = np.random.default_rng(1)
     chords = b"".join(
         event(0, 0x90, pitch, 80) + event(24, 0x80, pitch, 0)

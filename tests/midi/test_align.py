@@ -1,4 +1,4 @@
-"""A song that was moved off its grid comes back to it; whatever lies on no grid is left alone."""
+"""Aligning songs: a song shifted off its grid is moved back; notes on no grid are left alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SONG = EXAMPLES["evening"].score()
 
 
 def moved(score: symusic.Score, ticks: int) -> symusic.Score:
-    """All notes later, the tempo and the metre still at the start."""
+    """All notes moved later, with tempo and metre still at the start."""
     late = score.shift_time(ticks)
     for event in (*late.tempos, *late.time_signatures):
         event.time = 0
@@ -22,7 +22,7 @@ def moved(score: symusic.Score, ticks: int) -> symusic.Score:
 
 
 def shaken(score: symusic.Score, ticks: int) -> symusic.Score:
-    """Every note up to so many ticks earlier or later."""
+    """Every note moved by a random number of ticks, at most `ticks`."""
     shaken = score.copy()
     random = np.random.default_rng(1)
     for track in shaken.tracks:

@@ -1,4 +1,4 @@
-"""Directions say of the bars after them what is true of them, and the model is never asked to predict them."""
+"""Directions describe the bars after them correctly, and are never predicted."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def names(ids: np.ndarray | list[int]) -> list[str]:
 
 
 def counted(score: symusic.Score, begin: int, end: int) -> dict[tuple[int, int], tuple[float, float, float]]:
-    """The slow way: (notes per quarter, mean pitch, notes at once) of each part from one position to another."""
+    """The oracle: (notes per quarter, mean pitch, notes at once) of each part between two positions."""
     found, seen = {}, {}
     for track in score.tracks:
         program = program_of(track)

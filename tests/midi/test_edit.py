@@ -1,4 +1,4 @@
-"""Notes are changed one by one, and all else of a file stays byte for byte."""
+"""Editing notes: all other bytes of a file stay."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def bodies(data: bytes) -> list[bytes]:
 
 
 def by_list(notes: Iterable[FileNote], changes: Iterable[Change]) -> list[FileNote]:
-    """The oracle: what becomes of a plain list of notes."""
+    """The oracle: the same changes to a plain list of notes."""
     left = list(notes)
     for old, new in changes:
         if old is not None:
@@ -50,7 +50,7 @@ def by_list(notes: Iterable[FileNote], changes: Iterable[Change]) -> list[FileNo
 
 
 def keys_of(notes: Iterable[FileNote]) -> dict[tuple[int, int], tuple[list[tuple[int, int]], list[int]]]:
-    """Of each track and pitch the strikes and the releases: what MIDI can say of notes that lie inside each other."""
+    """Strikes and releases by track and pitch, which is all that MIDI can express of nested notes."""
     keys: dict[tuple[int, int], tuple[list[tuple[int, int]], list[int]]] = defaultdict(lambda: ([], []))
     for note in notes:
         keys[note.track, note.pitch][0].append((note.tick, note.velocity))
@@ -239,7 +239,7 @@ def test_spans_and_columns_are_one_reading(name: str) -> None:
 
 
 def test_symusic_pairs_strikes_and_releases_as_we_do() -> None:
-    """The rule that the notes inside each other rest on."""
+    """The rule that nested notes rely on."""
     data = make.midi(
         make.event(0, ON, 60, 1) + make.event(50, ON, 60, 2) + make.event(20, OFF, 60, 0) + make.event(30, OFF, 60, 0)
     )

@@ -1,4 +1,4 @@
-"""Only what draws comes through: the drawing may hold anything."""
+"""Only shapes and text of an untrusted drawing are kept."""
 
 from __future__ import annotations
 

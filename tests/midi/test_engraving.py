@@ -1,4 +1,4 @@
-"""Engraved pieces: every note is there once, stretches join without a seam, and only shapes and text come out."""
+"""Engraved pieces: every note occurs once, stretches join seamlessly, and only shapes and text are returned."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from music_reformer.midi.sheet import MUSIC_SUFFIXES
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A file of every ending, and three that are none."""
+    """A file with each ending, and three other files."""
     folder = tmp_path / "in"
     folder.mkdir()
     for number, suffix in enumerate(MUSIC_SUFFIXES):

@@ -1,4 +1,4 @@
-"""Processes forked for a server: what they return, how they end, and that nothing is left of them."""
+"""Workers forked for a server: their results, their ends, and that no process is left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a composer types about the form of the new bars."""
+"""Form plans, as composers type them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SECTIONS = [FoundSection(0, 2, "A"), FoundSection(2, 3, "B"), FoundSection(5, 2,
 
 
 def bars(text: str, num_bars: int = 12) -> list[int | str | None]:
-    """Each new bar: which bar of the piece, with "'" if varied; None: something new."""
+    """The bar of the piece that returns in each new bar, with "'" if varied; None: something new."""
     planned = FormPlan.parse(text).bars(SECTIONS, num_bars)
     return [each and (f"{each.bar}'" if each.varied else each.bar) for each in planned]
 

@@ -1,4 +1,4 @@
-"""The grammar: random streams decode to what it says, and real files never meet a closed door."""
+"""The grammar: every random stream decodes as expected, and encoded real files are always accepted."""
 
 from __future__ import annotations
 

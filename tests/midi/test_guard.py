@@ -1,4 +1,4 @@
-"""The worst files of five megabytes that we can think of: read or refused, in bounded time, memory and answer."""
+"""The worst files of five megabytes are read or refused within limits on time, memory and output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The chord recogniser: Viterbi against all paths, made progressions, and what must not matter."""
+"""The chord recogniser: Viterbi against all paths, made-up progressions, and invariances."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def voiced(names: str, *, length: float = 4, arpeggio: bool = False) -> symusic.
 
 
 def heard(score: symusic.Score, *, each: float = 4) -> str:
-    """Names of the chords, and a check that they change where they do in `voiced`."""
+    """Names of the recognised chords; checks that they change where they do in `voiced`."""
     found = recognise(score)
     assert all(tick % round(each * QUARTER) == 0 for tick, _ in found), found
     return " ".join(str(chord) for _, chord in found)

@@ -1,4 +1,4 @@
-"""A hole is cut out and written after the rest: nothing is lost, nothing is told twice, and the context hides it."""
+"""Holes: bars are moved to the end without loss or repetition, and the context does not reveal them."""
 
 from __future__ import annotations
 

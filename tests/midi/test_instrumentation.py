@@ -1,4 +1,4 @@
-"""Instruments are named in front of a bar, and those that are not kept are silent on their side of it."""
+"""Instruments are named before a bar, and instruments that are not kept are silent in their section."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def notes(ids: np.ndarray, *, tokenizer: MusicTokenizer = TOKENIZER) -> set[tupl
 
 
 def split_at_name(ids: np.ndarray) -> tuple[np.ndarray, list[str], np.ndarray]:
-    """What stands before the name, the name's tokens, and what comes behind."""
+    """The tokens before the names, the names, and the tokens after them."""
     (at,) = np.flatnonzero(ids == PAD)
     end = at + 1
     while TOKENIZER.tokens[ids[end]].startswith("Program"):
@@ -79,7 +79,7 @@ def test_each_section_has_all_notes_of_the_kept_instruments_and_no_others(tokeni
 @pytest.mark.parametrize("pedals", [False, True])
 @pytest.mark.parametrize("seed", range(6))
 def test_each_bar_is_what_taking_it_apart_gives(seed: int, pedals: bool) -> None:
-    """Bar by bar, event by event: slow, and what is meant."""
+    """The oracle goes bar by bar and event by event."""
     tokenizer = MusicTokenizer(TokenizerConfig(use_sustain_pedals=pedals))
     reader, random = BarReader(tokenizer.vocabulary), np.random.default_rng(seed)
     ids = np.array([BOS, *tokenizer.encode(random_score(seed)), tokenizer.eos_id], dtype=np.uint16)

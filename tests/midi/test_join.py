@@ -1,4 +1,4 @@
-"""Joining bars of variations: every bar holds and sounds what its variation does, by brute force."""
+"""Joining bars of variations: every bar has the notes and the sound of its variation, by brute force."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LINES = [(CUT + bar) * BAR for bar in range(NUM_BARS + 1)]
 
 
 def variation(seed: int, *, extra: bool = False) -> symusic.Score:
-    """Four bars that all have, then six that only this one has; pitches do not overlap themselves within a track."""
+    """Four bars common to all variations, then six of its own; notes of one pitch do not overlap within a track."""
     score = symusic.Score(QUARTER)
     score.time_signatures.append(symusic.TimeSignature(0, 4, 4))
     for number, program in enumerate([0, 40, 40, *([73] if extra else [])]):
@@ -48,7 +48,7 @@ def onsets(score: symusic.Score, name: str, begin: int, end: int) -> list[tuple[
 
 
 def sounding(score: symusic.Score, name: str, tick: int) -> dict[int, int]:
-    """Pitch to end of what a track sounds just after a tick."""
+    """The sounding pitches of a track just after a tick, with their ends."""
     notes = named(score)[name].notes if name in named(score) else []
     return {note.pitch: note.end for note in notes if note.time <= tick < note.end}
 

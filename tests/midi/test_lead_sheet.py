@@ -1,4 +1,4 @@
-"""Chords by the bar are read as they are typed, and what they cannot mean is told in a sentence."""
+"""Chords by bar, as typed; invalid ones are refused in a sentence."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_the_chords_of_a_piece() -> None:
 
 
 def test_in_compound_metres_and_long_ones_chords_stand_where_they_sound() -> None:
-    """Two chords in a bar of 12/8, which has four beats, and of 13/4, which has more than a sheet tells apart."""
+    """Two chords in a bar of 12/8, which has four beats, and of 13/4, which has more beats than chords may have."""
     for beats, unit, halves in ((12, 8, (6, 6)), (13, 4, (6, 7))):
         score = symusic.Score(480)
         score.time_signatures.append(symusic.TimeSignature(0, beats, unit))

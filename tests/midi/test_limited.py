@@ -1,4 +1,4 @@
-"""A process with limits: it ends when its parent does, and works on systems that refuse limits."""
+"""Limited processes end with their parent, and work on systems that refuse limits."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_killed_server_leaves_no_process_behind() -> None:
 
 
 def test_work_is_done_even_if_the_system_cannot_limit_memory() -> None:
-    """As macOS does. The limit of time is set there."""
+    """As on macOS, where the limit on time can still be set."""
     command = [sys.executable, "-c", REFUSING, "1000", "60"]
     done = subprocess.run(command, input=b"done ", capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (0, b"done True")

@@ -119,7 +119,7 @@ STEPS = "CDEFGAB"
 
 
 def ledger_lines(root: ElementTree.Element, sign: str) -> int:
-    """Of all notes of the only staff, if it had a treble or bass clef, counted one line at a time."""
+    """Ledger lines of all notes of the only staff, in a treble and in a bass clef, counted line by line."""
     bottom, top = {"G": (("E", 4), ("F", 5)), "F": (("G", 2), ("A", 3))}[sign]
     height = lambda step, octave: 7 * octave + STEPS.index(step)  # noqa: E731
     lines = 0

@@ -1,4 +1,4 @@
-"""What stands on a staff: spelling, clefs, names and drums, each against what a musician would write."""
+"""Elements of a staff: spelling, clefs, names and drums, as a musician would write them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def span(*pitches: int, length: int = UNIT, **more: object) -> WrittenSpan:
 
 @pytest.mark.parametrize("key", ["C major", "A minor", "E major", "B minor", "Gb major", "Eb minor", "F# minor"])
 def test_a_key_is_spelt_with_its_own_signature(key: str) -> None:
-    """Each step of the scale needs no accidental, and every pitch sounds as it was."""
+    """No step of the scale needs an accidental, and every pitch sounds unchanged."""
     parsed = Key.parse(key)
     signature = {pitch.name for pitch in music21.key.KeySignature(parsed.sharps).alteredPitches}
     for pitch in range(21, 109):

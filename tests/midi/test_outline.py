@@ -24,7 +24,7 @@ def read(text: str) -> dict[str, Any]:
 
 
 def chord_at(score: symusic.Score, tick: int) -> str:
-    """What the recogniser finds at a moment."""
+    """The recognised chord at a tick."""
     return str([chord for begin, chord in recognise(score) if begin <= tick][-1])
 
 

@@ -1,4 +1,4 @@
-"""The Parts encoding: what a score keeps in tokens, shown on made scores and on every real file at hand."""
+"""The Parts encoding: what tokens preserve of a score, on made-up scores and on all available real files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def names(score: symusic.Score) -> list[str]:
 
 
 def coarseness(quarters: np.ndarray) -> np.ndarray:
-    """Distance of the durations that can be written, in quarters, around each of these."""
+    """Distance between neighbouring durations that have tokens, around each of these, in quarters."""
     steps = np.array(DURATIONS)
     rest = (np.round(quarters * GRID) - 1) % LONGEST + 1
     above = np.searchsorted(steps, rest).clip(1, len(steps) - 1)
@@ -250,7 +250,7 @@ def test_real_files_survive(corpora: Path) -> None:
 
 
 def test_wild_files_survive(corpora: Path) -> None:
-    """The odd files beside the corpora, those of them that hold music."""
+    """The irregular files beside the corpora that contain music."""
     assert _survivors(sorted((corpora.parent / "cases").rglob("*.mid"))) >= 5
 
 

@@ -1,4 +1,4 @@
-"""The grammar of the Parts encoding: what it offers decodes, and what encoding writes it accepts."""
+"""The grammar of the Parts encoding: streams that it offers decode, and encoded streams are accepted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VOCABULARY = TOKENIZER.vocabulary
 
 
 def state_behind(*tokens: tuple[str, object], **more: object) -> PartsState:
-    """Behind tokens, each of which the grammar must offer."""
+    """The state after some tokens, each of which the grammar must offer."""
     state = grammar_for(TOKENIZER, **more).start()  # type: ignore[arg-type]
     assert isinstance(state, PartsState)
     for token in tokens:
@@ -124,7 +124,7 @@ def test_a_copy_is_independent(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_every_sampled_stream_decodes(seed: int) -> None:
-    """Whatever the grammar offers decodes, and means in the score what its tokens say."""
+    """Every offered stream decodes to a score with the meaning of its tokens."""
     noise = np.random.default_rng(seed)
     state = grammar_for(TOKENIZER, programs={0, 40, -1}, num_parts={40: 3}).start()
     weights = np.ones(len(VOCABULARY))
@@ -147,7 +147,7 @@ def test_every_sampled_stream_decodes(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_with_a_kept_tempo_no_position_for_another_is_offered(seed: int) -> None:
-    """Behind the tempo that a piece from nothing begins with, too: composing writes none, and would be stuck."""
+    """Also after the first tempo of a piece from nothing: composing never writes tempos, so it would be stuck."""
     noise = np.random.default_rng(seed)
     grammar = grammar_for(TOKENIZER, programs={0, -1}, keeps_tempo=True)
     state = grammar.start(grammar.opening(tempo=100.0, metre=(4, 4)))

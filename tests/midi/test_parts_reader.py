@@ -24,7 +24,7 @@ def stream(seed: int) -> np.ndarray:
 
 
 def bars_of(ids: np.ndarray) -> list[tuple[list[int], dict[Part, list[int]]]]:
-    """Of each bar: what stands in front of its parts, and the tokens of each part, its name included; one by one."""
+    """For each bar, token by token: the tokens before its parts, and those of each part, its name included."""
     bars: list[tuple[list[int], dict[Part, list[int]]]] = []
     for line in np.split(ids, np.flatnonzero([VOCABULARY.kinds[token] == "Bar" for token in ids]))[1:]:
         blocks = np.split(line, np.flatnonzero([VOCABULARY.kinds[token] == "Program" for token in line]))

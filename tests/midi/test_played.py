@@ -1,4 +1,4 @@
-"""What loosely played music looks like written down, and how new notes are played beside it."""
+"""Loosely played music as it would be written, and new notes that are played alike."""
 
 from __future__ import annotations
 

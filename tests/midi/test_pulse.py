@@ -1,4 +1,4 @@
-"""The beats of music that was played freely are found again, and so are its bars."""
+"""Finding the beats and bars of freely played music."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_bars_are_found(example: str, beats: int, early: int) -> None:
 
 
 def test_the_likeliest_path_is_the_best_of_all_paths() -> None:
-    """Against the slow way: every sequence of beat lengths, scored frame by frame."""
+    """The oracle scores every sequence of beat lengths, frame by frame."""
     strength = np.zeros(50)
     strength[[3, 20, 36, 48]] = 1.0
     strength[[11, 28]] = 0.4
@@ -51,7 +51,7 @@ Path = tuple[int, tuple[int, ...]]  # the frame of the first beat, at most 0, an
 
 
 def _all_paths(num_frames: int, model: BarPointer) -> list[Path]:
-    """All that cover the frames."""
+    """All paths that cover the frames."""
     paths: list[Path] = []
 
     def extend(begin: int, reached: int, tempos: tuple[int, ...]) -> None:
@@ -68,7 +68,7 @@ def _all_paths(num_frames: int, model: BarPointer) -> list[Path]:
 
 
 def _score(strength: np.ndarray, path: Path, model: BarPointer) -> float:
-    """Logarithm of the probability of a path and what is heard, up to a constant."""
+    """Log probability of a path and the onsets, up to a constant."""
     begin, tempos = path
     starts = np.concatenate([[0], np.cumsum(model.periods)[:-1]])
     total = model.prior[tempos[0]] - np.log(model.periods[tempos[0]])

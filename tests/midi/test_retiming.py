@@ -1,4 +1,4 @@
-"""Played music gets bars of its own, and sounds as it did."""
+"""Played music gets bars of its own, without a change of its sound."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from music_reformer.midi.score import metres, read_score, seconds_at
 
 
 def retimed(score: symusic.Score) -> tuple[symusic.Score, list[str]]:
-    """The score with the bars found in its music, and what is told of that."""
+    """The score with the bars found in its music, and the notice about it."""
     data, told = score.dumps_midi(), []
     _, found = on_its_beats(data, read_score(data), "the song", told.append)
     return found, told

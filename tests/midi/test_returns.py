@@ -1,4 +1,4 @@
-"""What probably returns after a piece."""
+"""Predicting the bars that return after a piece."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_notes_after_the_last_bar_do_not_count() -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_the_distance_is_that_of_the_mean(seed: int) -> None:
-    """Against every distance in turn."""
+    """The oracle tries every distance in turn."""
     random = np.random.default_rng(seed)
     num_bars = int(random.integers(2, 40))
     likeness = random.normal(size=(num_bars, num_bars)) * 1.5

@@ -1,4 +1,4 @@
-"""Bass and drums by rule: what they play follows from the song, and nothing else of it changes."""
+"""Bass and drums by rule: they follow the song, and leave the rest of it unchanged."""
 
 from __future__ import annotations
 

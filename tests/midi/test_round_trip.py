@@ -45,7 +45,7 @@ def test_our_examples_come_back(name: str) -> None:
 
 
 def test_wild_playing_comes_back_as_it_was_rounded() -> None:
-    """On no grid, over a change of metre that cuts a bar short, with drums and every pitch."""
+    """Notes on no grid, a change of metre that shortens a bar, drums, and every pitch."""
     score = random_score(4, num_notes=300, programs=(0, 40, 79, 127))
     score.time_signatures.append(symusic.TimeSignature(33 * 480, 7, 8))
     assert differences(score.dumps_midi(), "wild") == []

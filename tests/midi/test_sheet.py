@@ -1,4 +1,4 @@
-"""Sheet music in: what a score says and MIDI can say survives, and what cannot be read is refused with what helps."""
+"""Reading sheet music: what MIDI can express is kept, and unreadable files are refused with advice."""
 
 from __future__ import annotations
 

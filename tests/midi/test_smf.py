@@ -1,4 +1,4 @@
-"""Files that break the standard are read as players read them, and symusic never reads anything else."""
+"""Files that break the standard are read as players read them, and symusic gets only unambiguous bytes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def notes(score: symusic.Score, track: int = 0) -> Rows:
 
 
 def read(data: bytes) -> tuple[symusic.Score, str]:
-    """The score, and what was said of it."""
+    """The score, and the notices about it."""
     said: list[str] = []
     return read_score(data, name="song.mid", tell=said.append), "".join(said)
 

@@ -1,4 +1,4 @@
-"""The whole export: nothing of the upload is lost, and what was composed is where it belongs."""
+"""Splicing: nothing of the upload is lost, and new notes are on their tracks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def notes_of(score: symusic.Score) -> list[tuple[int, int, int, int, int]]:
 
 
 def continued(score: symusic.Score, cut: int) -> symusic.Score:
-    """The score before the cut with two notes after it in every track, and a flute that is new."""
+    """The score before the cut, with two notes after it in every track and on a new flute."""
     after = score.copy()
     for number, track in enumerate(after.tracks):
         track.notes.filter(lambda note: note.time < cut, inplace=True)
@@ -101,7 +101,7 @@ def test_damaged_files_are_refused(body: bytes) -> None:
 
 
 def band(size: int, *, midi_format: int = 1) -> bytes:
-    """So many instruments, each on its own channel: sixteen to a port, drums among them."""
+    """A number of instruments on channels of their own, sixteen to a port, including drums."""
     tracks = []
     for number in range(size):
         port, channel = divmod(number, 16)

@@ -1,4 +1,4 @@
-"""What stands on which staff: hands, lyrics, keys by section, tempo marks and short bars."""
+"""Assigning music to staves: hands, lyrics, keys by section, tempo marks and short bars."""
 
 from __future__ import annotations
 

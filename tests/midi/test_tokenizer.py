@@ -1,4 +1,4 @@
-"""Scores to tokens and back: what survives, and how closely."""
+"""Scores to tokens and back: what is preserved, and how precisely."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def bar_of(beats: int, unit: int) -> WrittenBar:
 
 
 def values(spans: list[tuple[float, float]], metre: tuple[int, int] = (4, 4)) -> list[tuple[float, bool]]:
-    """(length in quarters, whether it is a rest) of the note values that write notes from and to places in a bar."""
+    """(length in quarters, whether it is a rest) of the note values for notes given by their places in a bar."""
     inside = [WrittenSpan(round(a * UNIT), round((b - a) * UNIT), (60,)) for a, b in spans]
     return [(piece.length / UNIT, not piece.pitches) for piece in note_values(inside, bar_of(*metre))]
 
@@ -73,7 +73,7 @@ def test_a_tuplet_starts_and_stops_once() -> None:
 @pytest.mark.parametrize("metre", METRES)
 @pytest.mark.parametrize("grid", [2, 4, 8, 3, 6, 5, 7])
 def test_note_values_fill_the_bar_and_say_the_same(metre: tuple[int, int], grid: int) -> None:
-    """For notes anywhere on any grid: no gaps, ties inside notes only, and tuplets that are closed."""
+    """For notes anywhere on any grid: no gaps, ties only within notes, and closed tuplets."""
     bar = bar_of(*metre)
     random = np.random.default_rng(grid)
     steps = bar.length // bar.cell * grid

@@ -1,4 +1,4 @@
-"""What is played, rounded to what can be written: bars and grids."""
+"""Rounding played music to what can be written: bars and grids."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_every_division_of_a_quarter_is_written_as_it_is(parts: int) -> None:
 
 
 def test_beats_choose_between_twos_and_threes() -> None:
-    """As somebody plays: each onset misses by up to a fiftieth of a beat."""
+    """Onsets as played, off by up to a fiftieth of a beat."""
     meant = [0, 1 / 3, 2 / 3, 1, 1.5, 2, 2.25, 2.5, 2.75, 3]
     random = np.random.default_rng(3)
     missed = [onset + random.uniform(-0.02, 0.02) + 0.001 for onset in meant]

@@ -8,7 +8,7 @@ from music_reformer.model.axial_position import AxialPosition
 
 
 def test_embeddings_are_the_table_written_out() -> None:
-    """Also where the width is odd: the column part has the larger half."""
+    """Also for an odd width: the column part has the larger half."""
     layer = AxialPosition(shape=(3, 5), width=7)
     table = torch.stack(
         [torch.cat([layer.row.weight[row], layer.column.weight[column]]) for row in range(3) for column in range(5)]

@@ -1,4 +1,4 @@
-"""Cached decoding gives the numbers of the parallel pass, whatever rows stand side by side and wherever steps run."""
+"""Cached decoding gives the numbers of the parallel pass, with any rows side by side and on any device."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_decode_state_can_be_expanded_and_narrowed(compiled: bool) -> None:
 
 @pytest.mark.parametrize("compiled", [False, True])
 def test_rows_at_different_positions_decode_together(compiled: bool) -> None:
-    """Two prompts of different lengths join, step side by side, part and go on, as if each were alone."""
+    """Two prompts of different lengths join, take steps together, separate and continue, as if each were alone."""
     decoder = build_decoder(compiled=compiled, attention=["local", "lsh", "full"], num_layers=3)
     prompts, tails = [tokens(1, 5), tokens(2, 70)], tokens(3, 30)
     with torch.inference_mode():
@@ -159,7 +159,7 @@ def test_a_state_continues_on_another_device() -> None:
 
 
 def test_a_long_wait_is_explained(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Compiling the decoding step takes ten seconds the first time, and nothing later."""
+    """Compiling the decoding step takes ten seconds at the first use only."""
     monkeypatch.setattr(decoder_module, "SLOW_SECONDS", 0.05)
     for wait, text in ((0.0, ""), (0.3, "compiling ...\n")):
         with decoder_module._said_if_slow("compiling ..."):

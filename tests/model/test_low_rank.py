@@ -1,4 +1,4 @@
-"""Low-rank changes: none at first, merged without a trace, nothing else learns; and what the last layers need."""
+"""Low-rank updates start at zero, merge exactly, and are trained alone; training only the last layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where float32 stays float32 whatever the autocast around it."""
+"""Float32 stays float32 under autocast."""
 
 from __future__ import annotations
 

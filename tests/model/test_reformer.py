@@ -113,7 +113,7 @@ def test_a_sequence_longer_than_the_positions_is_refused() -> None:
 
 
 def test_the_model_learns_to_copy() -> None:
-    """A model that repeats what it saw: the loss on the second half of a doubled sequence falls towards 0."""
+    """The loss on the second half of a doubled sequence falls towards 0."""
     model = build(num_layers=2, width=64, num_rounds=2)
     model._initialise()
     model.train()

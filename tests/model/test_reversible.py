@@ -1,4 +1,4 @@
-"""Reversible layers: the gradients of plain autograd, memory flat in depth, and the random state as it was."""
+"""Reversible layers: gradients of plain autograd, memory independent of depth, and a restored random state."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from music_reformer.model.attention.documents import Documents
 @pytest.mark.parametrize("mode", ["train", "eval"])
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_reversible_gradients_are_those_of_plain_autograd(mode: str, dropout: float, bf16: bool) -> None:
-    """float32 to 1e-4. bfloat16 to 2 %, with weights of a trained size: the streams come back to float32 rounding, and
-    the sublayers round what they read from them to 8 bits, which large scores make larger."""
+    """To 1e-4 in float32, and to 2 % in bfloat16 with weights of a trained size.
+
+    The streams are recovered up to float32 rounding; sublayers round their inputs to 8 bits, and large scores amplify
+    the differences."""
     x, target = tokens(2, 130), tokens(2, 130)
     results = []
     for recompute in (True, False):
@@ -37,7 +39,7 @@ def test_reversible_gradients_are_those_of_plain_autograd(mode: str, dropout: fl
 
 
 class _Kept:
-    """Bytes of the tensors that autograd keeps for backward."""
+    """Records the bytes of the tensors that autograd keeps for backward."""
 
     def __init__(self) -> None:
         self.seen: dict[int, int] = {}
@@ -52,7 +54,7 @@ class _Kept:
 
 
 def _kept_for_backward(num_layers: int, recompute: bool) -> int:
-    """Activation bytes held between forward and backward, parameters left out."""
+    """Bytes of activations kept between forward and backward, without parameters."""
     model = build(num_layers=num_layers, attention=["local"], recompute=recompute)
     model.train()
     kept = _Kept()

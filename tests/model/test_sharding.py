@@ -1,4 +1,4 @@
-"""Weights, gradients and the optimizer's state in parts over several processes (FSDP2), with reversible layers."""
+"""Sharding weights, gradients and optimizer states over processes (FSDP2), with reversible layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights on disk: a round trip, and what a stranger's folder or checkpoint can do: nothing but be refused."""
+"""Weights on disk: a round trip, and untrusted folders and checkpoints, which are read or refused."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def copy(folder: Path, tmp_path: Path) -> Path:
 
 
 def refused(path: Path) -> str | None:
-    """The sentence with which weights are refused, or None if they are read; soon and with little memory."""
+    """The sentence with which weights are refused, or None if they are read; quickly and with little memory."""
     begun, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
         load_weights(path)
@@ -112,7 +112,7 @@ def test_the_folder_of_a_run_means_its_weights(folder: Path, tmp_path: Path) -> 
 
 
 def test_settings_of_the_model_may_hold_anything(copy: Path) -> None:
-    """Every value of config.json is replaced by every weird one: it is read, or refused in a sentence."""
+    """Every value of config.json is replaced by every odd value: it is read, or refused in a sentence."""
     content = json.loads((copy / "config.json").read_text())
     num_refused = 0
     chosen = random.Random(0)

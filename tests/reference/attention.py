@@ -1,8 +1,8 @@
 """The definition of our attention, word for word, in O(L^2): the oracle for every fast form.
 
 "In one hash round, token i attends to the last W members of its own bucket, itself included (itself only when it has
-no other)." Rounds are one softmax over all keys that they bring (paper, eq. 6). With successor values, a key other than
-the token's own brings the value of the token after it.
+no other)." Rounds form one softmax over all their keys (paper, eq. 6). With successor values, a key other than the
+token's own is paired with the value of the token after it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def visible_keys(group_L: Tensor, window: int) -> Tensor:
-    """Which keys each token sees, bool [L, L], when group_L names the (document, bucket) of each token."""
+    """Which keys each token sees, bool [L, L]; group_L identifies each token's (document, bucket)."""
     length = group_L.numel()
     visible_LL = torch.zeros(length, length, dtype=torch.bool)
     for i in range(length):

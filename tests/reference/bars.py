@@ -1,4 +1,4 @@
-"""Takes a bar apart token by token: slow and obvious."""
+"""Divides a bar token by token: slow and obvious."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ BEGINS = {"Program", "Pedal", "PedalOff"}  # of events that name their instrumen
 
 
 def divide(bar: list[int], names: list[str], programs: Collection[int]) -> tuple[list[int], list[int], list[int]]:
-    """A bar's line, what the other instruments play in it (with its tempos), and what these instruments play.
+    """The line of a bar, the tokens of the other instruments (and its tempos), and those of these instruments.
 
     Args:
         bar: token ids from a bar line to before the next.

@@ -1,4 +1,4 @@
-"""The average of the weights: what it is, and that a killed run goes on with it exactly, while its rows grow."""
+"""The average of the weights: its definition, and exact resumption of killed runs, also with growing rows."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_settings_that_cannot_be_are_refused(store: Path, tmp_path: Path, traine
 
 @pytest.mark.slow
 def test_ten_kills_at_random_leave_no_trace(store: Path, tmp_path: Path) -> None:
-    """The run is killed by the clock, wherever it happens to be; start-up included."""
+    """The run is killed after random times, at any point, start-up included."""
     settings = {"max_steps": 1500, "ema": 0.8, "curriculum": {0: 16, 100: 64}, "validate_every": 50}
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     train(runs.small_config(store, whole, **settings))

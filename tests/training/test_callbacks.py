@@ -1,4 +1,4 @@
-"""What happens after each optimizer step, on a trainer that only counts: stop, validate, log, save."""
+"""Callbacks after each optimizer step, with a fake trainer that only counts: stop, validate, log, save."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from music_reformer.training.progress_line import ProgressLine
 
 
 class Said(ProgressLine):
-    """Keeps what is said."""
+    """Records messages."""
 
     def __init__(self) -> None:
         super().__init__(max_steps=12, shown=False)
@@ -41,7 +41,7 @@ class Said(ProgressLine):
 
 
 class CountingTrainer(SimpleNamespace):
-    """What the callbacks ask of Lightning's trainer; its checkpoints say the step and nothing else."""
+    """The part of Lightning's trainer that callbacks use; its checkpoints hold only the step."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -142,7 +142,7 @@ def test_the_loss_of_a_corpus_is_told_by_token_and_by_note() -> None:
 
 
 class Losses(SimpleNamespace):
-    """A validator that has found a loss."""
+    """A validator with a given loss."""
 
     def __init__(self, loss: float | None = None, by_corpus: tuple[CorpusLoss, ...] = ()) -> None:
         super().__init__(loss=loss, by_corpus=list(by_corpus), batches=object())

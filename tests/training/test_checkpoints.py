@@ -1,4 +1,4 @@
-"""The last checkpoint and the one before it: damage is noticed, and kills leave one that is whole."""
+"""The last checkpoint and the one before it: damage is noticed, and after a kill at least one is intact."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from music_reformer.training.checkpoints import Checkpoints
 
 
 def keep(folder: Path, step: int, *, best: bool = False, checkpoints: Checkpoints | None = None) -> None:
-    """As a training keeps the checkpoint of a step; by default in a process of its own."""
+    """Keep the checkpoint of a step as a training run does, by default in a process of its own."""
     folder.mkdir(exist_ok=True)
     file = folder / "last.ckpt.tmp"
     torch.save({"global_step": step, "state": torch.full((500,), float(step))}, file)
@@ -23,7 +23,7 @@ def keep(folder: Path, step: int, *, best: bool = False, checkpoints: Checkpoint
 
 
 def found(folder: Path) -> tuple[str, int, str]:
-    """Name and step of the checkpoint to go on from, and what was said."""
+    """Name and step of the checkpoint to resume from, and the messages."""
     lines: list[str] = []
     result = Checkpoints(folder).find(lines.append)
     assert result is not None
@@ -84,7 +84,7 @@ def test_only_damaged_checkpoints_are_one_sentence(folder: Path) -> None:
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b"\xff\x00"])
 def test_without_sums_the_last_checkpoint_is_used_with_a_warning(folder: Path, content: bytes | None) -> None:
-    """So it is with runs from before there were sums."""
+    """As for runs of versions without sums."""
     (folder / "sums.json").unlink()
     if content is not None:
         (folder / "sums.json").write_bytes(content)

@@ -1,4 +1,4 @@
-"""A training on several corpora: their validation losses, and which of them are trained on."""
+"""Training on several corpora: their validation losses, and their shares of the training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The data module of a run: which batches a process gets, and from where a resumed run goes on."""
+"""The data module of a run: the batches of each process, and the first batch of a resumed run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One's own files in one command: an honest loss before and after, whatever learns."""
+"""`music-reformer finetune`: held-out loss before and after, for every choice of trainable parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The range test tells a rate, leaves a picture, and trains nothing."""
+"""The range test suggests a rate, draws a plot, and keeps no weights."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def without_noise(store: Path, output: Path, **trainer: object) -> TrainConfig:
-    """Two steps without dropout, which goes by the batch."""
+    """Two steps without dropout, whose randomness depends on the batch."""
     config = runs.small_config(store, output, max_steps=2, precision="32-true", **trainer)  # Sums are compared.
     config.model.dropout = 0.0
     return config

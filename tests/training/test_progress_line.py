@@ -1,4 +1,4 @@
-"""The line that shows where a run stands: on a terminal, in a file, and how its speed is measured."""
+"""The progress line of a run: on a terminal, in a file, and the measured speed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_validation_is_not_part_of_the_speed() -> None:
 
 
 def test_the_time_left_forgets_the_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A GPU compiled kernels in it for half a minute, and "56 min left" stood there for a run of ten seconds."""
+    """A GPU compiled kernels for half a minute in it, and a run of ten seconds showed "56 min left"."""
     now = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     stream = io.StringIO()

@@ -1,4 +1,4 @@
-"""How a run ends before its time: nothing gets better, or memory runs out."""
+"""Early ends of a run: no improvement, or out of memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder of a run: which settings may change when it goes on, and who may write to it."""
+"""The folder of a run: settings that may change on resuming, and locking."""
 
 from __future__ import annotations
 

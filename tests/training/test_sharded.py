@@ -29,7 +29,7 @@ def config_for(store: Path, output: Path, strategy: str, kind: str, **trainer: o
 
 
 def columns(folder: Path) -> list[list[float]]:
-    """Of metrics.csv: step, losses, learning rate, norm, targets; not how long it took."""
+    """Columns of metrics.csv: step, losses, learning rate, norm, targets; without times."""
     rows = (folder / "metrics.csv").read_text().splitlines()[1:]
     return [[float(x or 0) for x in row.split(",")[:6]] for row in rows]
 

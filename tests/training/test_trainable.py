@@ -1,4 +1,4 @@
-"""Which parameters learn."""
+"""The choice of trainable parameters."""
 
 from __future__ import annotations
 

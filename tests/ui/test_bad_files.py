@@ -1,4 +1,4 @@
-"""Sixty bad files, made here: each costs its sender one sentence, and nobody else anything."""
+"""Sixty bad files: each is refused in one sentence, without an effect on other visitors."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ BAD = {**FOREIGN, **HEADER, **CUT, **CONTENT}
 
 
 def send(operations: Operations, folder: Path, data: bytes) -> str:
-    """Open `data`; the sentence with which it is refused, or ""."""
+    """Open `data`; returns the sentence with which it is refused, or ""."""
     path = folder / "upload.mid"
     path.write_bytes(data)
     try:

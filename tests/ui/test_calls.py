@@ -1,4 +1,4 @@
-"""What a request asks of an endpoint: what is understood is handed on, and everything else is a sentence."""
+"""Bodies of requests: valid ones are passed on as parsed, and all others are refused in a sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Notes that a visitor changes by hand: the order is checked, and the changed piece is a new one."""
+"""Edits of notes by a visitor: the order is checked, and the result is a new piece."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A piece in another form, against its notes."""
+"""Exports of a piece, compared with its notes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders of the page: its own ends with it, those of pages that were killed go, and nobody else's is touched."""
+"""Folders of the page: temporary ones are removed, also those of killed pages, and no others are touched."""
 
 from __future__ import annotations
 

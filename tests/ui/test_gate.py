@@ -1,4 +1,4 @@
-"""The gate, around an application that notes what reaches it."""
+"""The gate, around an application that records the requests that reach it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EVENT = "0f" * 16
 
 
 class Behind:
-    """An application that notes the requests that reach it, and answers with a header that the gate sets, too."""
+    """An application that records requests, and answers with a header that the gate also sets."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, str, bytes]] = []
@@ -34,7 +34,7 @@ class Behind:
 
 
 class OpenTurns:
-    """Lets everybody in, or nobody; knows one session."""
+    """Turns with room for everybody or nobody, and one known session."""
 
     def __init__(self) -> None:
         self.has_room = True
@@ -79,7 +79,7 @@ def gate(behind: Behind, turns: OpenTurns) -> Gate:
 def ask(
     gate: Gate, method: str, path: str, *chunks: bytes, host: str = "localhost", ends: bool = True
 ) -> tuple[int, dict[bytes, bytes], bytes]:
-    """Send a request, its body in chunks; the status, headers and body of the answer."""
+    """Send a request with its body in chunks; returns status, headers and body of the answer."""
     path, _, query = path.partition("?")
     scope = {
         "type": "http", "method": method, "path": path, "query_string": query.encode(),

@@ -1,4 +1,4 @@
-"""Pages of others, and names that are not this server's, get nothing from it."""
+"""Requests from other sites, or to names that are not this server's, are refused."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def ask(address: str, path: str, **headers: str) -> httpx.Response:
 
 @pytest.fixture
 def public(tmp_path: Path) -> Iterator[str]:
-    """A page behind a proxy that goes by another name."""
+    """A page behind a proxy with another name."""
     server = build_page(generator=StandInGenerator(), folder=tmp_path)
     yield launch_page(
         server, host="127.0.0.1", port=None, open_browser=False, block=False, allowed_hosts=["Music.Example"]

@@ -1,4 +1,4 @@
-"""Bars of several variations in one piece: on the files that the page keeps, for every kind of order."""
+"""Joining bars of several variations, with the page's files, for every kind of order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEY = "A" * 22
 
 
 def compose(operations: Operations, **order: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The first and the last report: where the new music is, and three variations of it."""
+    """Compose three variations; returns the place of the new music and the variations."""
     order = {"length": "4bars", "variations": 3, "seed": 2, **order}
     start, *_, done = operations.compose(Order.read(order))
     span = {"since": start["cut_tick"], "until": -1 if start["until_tick"] is None else start["until_tick"]}

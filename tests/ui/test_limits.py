@@ -1,4 +1,4 @@
-"""What one visitor can take from the others: memory, disk, and turns in the queue."""
+"""Limits on what one visitor can take from others: memory, disk, and turns in the queue."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def wait_until(holds: Callable[[], bool], *, seconds: float = 200) -> None:
 
 @pytest.fixture
 def slow(server: gr.Server, address: str, served: Operations) -> Iterator[None]:
-    """Nothing that is composed ends by itself; afterwards all of it ends, and nobody waits."""
+    """Compositions do not end by themselves; after the test, all end and the queue is empty."""
     served.generator.seconds = 1000.0
     yield
     served.generator.seconds = 0.2
@@ -95,7 +95,7 @@ def test_an_invalid_form_is_refused_in_a_sentence(address: str, body: bytes) -> 
 
 @pytest.mark.parametrize("path", ["gradio_api/upload", "gradio_api/call/compose", "gradio_api/queue/join"])
 def test_a_body_that_does_not_end_is_cut_off(address: str, path: str) -> None:
-    """Its length is not told beforehand."""
+    """Without a stated length."""
     num_sent = 0
 
     def endless() -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""The page's operations on the real generator, with a tiny model that knows nothing."""
+"""The page's operations on the real generator, with a tiny untrained model."""
 
 from __future__ import annotations
 

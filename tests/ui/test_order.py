@@ -1,4 +1,4 @@
-"""An order from the network, and the request that it becomes."""
+"""Orders from the network, and the requests made from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page as a process: what it keeps when it ends, and what it leaves behind."""
+"""The page as a process: what it keeps after its end, and that it leaves nothing else behind."""
 
 from __future__ import annotations
 

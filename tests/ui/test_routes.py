@@ -1,4 +1,4 @@
-"""Bars and tracks of a piece that are dragged out of the page, by their address alone."""
+"""Parts of a piece by address, as browsers fetch what is dragged out of the page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def key(server: gr.Server) -> str:
 
 
 def notes(score: symusic.Score, tracks: list[int], first: int, end: int) -> list[tuple[int, int, int]]:
-    """Of a score of 480 ticks, from bar `first` to before bar `end`, moved to the beginning: the oracle."""
+    """The oracle: the notes from bar `first` to before bar `end` of a score of 480 ticks, moved to the beginning."""
     return sorted(
         (note.time - first * BAR, note.duration, note.pitch)
         for index in tracks

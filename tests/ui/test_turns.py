@@ -1,4 +1,4 @@
-"""Who waits for their turn, on a queue that holds what Gradio's does."""
+"""Bounds on the queue, with a fake of Gradio's queue."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from music_reformer.ui.turns import Turns
 
 
 class FakeQueue:
-    """The parts of Gradio's queue that turns are kept in."""
+    """The parts of Gradio's queue that `Turns` uses."""
 
     def __init__(self) -> None:
         self.max_size: int | None = 5

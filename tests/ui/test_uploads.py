@@ -1,4 +1,4 @@
-"""What can be opened, and what opening removes: files that were uploaded here, and nothing else on this machine."""
+"""Only uploaded files can be opened and are then removed; no other file of this machine is touched."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def treasure(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def elsewhere() -> Iterator[tuple[str, list[str]]]:
-    """The address of another server, and what it has been asked for."""
+    """The address of another server, and the requests that it received."""
     asked: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):

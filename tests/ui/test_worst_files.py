@@ -1,4 +1,4 @@
-"""The worst files, sent to the server: each is opened or refused, and meanwhile nobody else waits."""
+"""The worst files, sent to the server: each is opened or refused, while other visitors are served."""
 
 from __future__ import annotations
 

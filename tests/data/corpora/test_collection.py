@@ -1,4 +1,4 @@
-"""Several corpora in one store: splits by group, near-duplicates across corpora, and what is missing is named."""
+"""Several corpora in one store: splits by group, near-duplicates across corpora, and messages about missing folders."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def write_corpora(root: Path, groups: dict[tuple[str, str], str], scores: dict[s
 
 
 def test_the_rule_of_splits_never_changes() -> None:
-    """Weights that are published are measured on these groups: a new rule would test on what they have learnt."""
+    """Published weights are tested on these groups; with another rule, they would have been trained on test pieces."""
     splits = Counter(split_of(f"g{number:05d}") for number in range(6000))
     assert splits["test"] / 6000 == pytest.approx(1 / 12, abs=0.01)
     assert splits["validation"] / 6000 == pytest.approx(1 / 12, abs=0.01)

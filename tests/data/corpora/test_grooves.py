@@ -1,4 +1,4 @@
-"""Drum grooves joined to pieces: which belong together, and what becomes of their notes."""
+"""Joining drum grooves to pieces: which files are joined, and that all notes are kept."""
 
 from __future__ import annotations
 

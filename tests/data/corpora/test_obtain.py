@@ -1,4 +1,4 @@
-"""Corpora from a server to a store, each in the layout of its publisher; and what is refused."""
+"""Corpora from a server to a store, each in the layout of its publisher; and refused downloads."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def fetch(name: str, manifest: Path, *, url: str | None = None) -> str:
-    """Have the corpus here; returns what was shown, as one line."""
+    """Obtain a corpus; returns the output as one line."""
     shown = io.StringIO()
     config = CorpusConfig(name=name, path=None, manifest=str(manifest), url=url)
     obtain(config, read_manifest(config.manifest), Path("downloads"), Console(file=shown, width=1000))
@@ -50,7 +50,7 @@ def fetch(name: str, manifest: Path, *, url: str | None = None) -> str:
 
 
 def as_published(name: str, store: TokenStore) -> None:
-    """Check what only the layout of a corpus can have told."""
+    """Check what can only be known from the layout of a corpus."""
     pieces = {piece.composition: piece.split for piece in store.pieces}
     if name == "maestro":
         titles = [f'Franz Liszt / Étude No. {number}, "La campanella"' for number in range(4)]

@@ -1,4 +1,4 @@
-"""Labels of POP909: what the files say, and where it lies in the score."""
+"""Labels of POP909: parsing the files, and placing the labels in the score."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_sections_and_keys() -> None:
 
 
 def song_of_triads(folder: Path, *, empty_beats: int) -> Path:
-    """C, F, G, C for a bar each, twice, after some empty beats (but for a lonely note), at 120 beats a minute."""
+    """C, F, G, C for a bar each, twice, after some beats with a single note, at 120 beats per minute."""
     score = symusic.Score(TICKS)
     score.tempos = [symusic.Tempo(0, qpm=120)]
     score.time_signatures = [symusic.TimeSignature(0, 4, 4)]

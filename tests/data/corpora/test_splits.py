@@ -1,4 +1,4 @@
-"""Which files a corpus has, what a composition is, and that splits go by composition."""
+"""Finding the files of a corpus, and splitting them by composition."""
 
 from __future__ import annotations
 

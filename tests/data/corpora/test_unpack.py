@@ -1,4 +1,4 @@
-"""Archives: what is taken out of them, and what is refused."""
+"""Unpacking archives: extracted files, and refused archives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files of a store from the results of a preparation: which pieces are used, and where each stands."""
+"""The files of a store from the results of a preparation: the chosen pieces and their order."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Row = tuple[str, str, str, int | None]  # source, split, notes, number of its si
 
 
 def signature(number: int) -> bytes:
-    """Equal numbers are the same music in another key; different ones have nothing in common."""
+    """A signature: equal numbers stand for the same music in another key, different numbers for unrelated music."""
     return np.random.default_rng(number).integers(0, 2**32, near_duplicates.NUM_HASHES, dtype=np.uint32).tobytes()
 
 

@@ -1,4 +1,4 @@
-"""What is told of a corpus: key, tempo, metre, and a page that needs nothing else."""
+"""The report on a corpus: key, tempo and metre, in one self-contained page."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ CONFIG = PrepareConfig(corpus=CorpusConfig(path="x"))
 
 
 class Page(HTMLParser):
-    """Which elements a page has, what they refer to, and what it says."""
+    """Parses a page: its elements, their references, and its text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -135,7 +135,7 @@ def test_a_corpus_of_which_nothing_is_known_has_a_page() -> None:
 
 
 def test_every_reason_that_is_counted_is_explained() -> None:
-    """The kinds that the code gives, as it is written."""
+    """The kinds of reasons are taken from the source code."""
     folder = Path(prepare.__file__).parent
     code = "".join(
         (folder / f"{name}.py").read_text() for name in ("encode", "encoders", "quality", "assemble", "journal")

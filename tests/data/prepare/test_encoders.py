@@ -1,4 +1,4 @@
-"""Worker processes that encode files say nothing when they are not needed any more, not even while they start."""
+"""Worker processes that encode files print nothing when stopped, not even while they start."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def test_failures_that_may_lie_with_the_machine_are_retried(tmp_path: Path) -> N
 
 
 def test_a_journal_forgets_tokens_that_were_not_written(tmp_path: Path) -> None:
-    """After a power cut the row may be on the disk and its tokens not."""
+    """After a power cut, a row may be on the disk without its tokens."""
     journal = ResultJournal(tmp_path)
     journal.set_files(files_of("a", "b"))
     for source in "ab":
@@ -53,7 +53,7 @@ def test_a_journal_forgets_tokens_that_were_not_written(tmp_path: Path) -> None:
 
 
 def test_a_journal_goes_by_the_files_that_the_corpus_has_now(tmp_path: Path) -> None:
-    """A file that came or went between two runs; and of the same notes the first in order, whichever was done first."""
+    """Files added or removed between two runs; of equal notes, the first file in order counts, not the first done."""
     odd = os.fsdecode(b"caf\xe9.mid")
     journal = ResultJournal(tmp_path)
     journal.set_files(files_of("z", "a", "gone", odd))

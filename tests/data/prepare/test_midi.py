@@ -1,4 +1,4 @@
-"""Preparation: the same bytes whatever the workers, kills and resumptions; what cannot be used is skipped and told."""
+"""Preparation: the same bytes for any number of workers, kills and resumptions; unusable files are listed."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_bounds_of_quality_are_settings(midi_folder: Path, tmp_path: Path) -> No
 def test_a_killed_preparation_resumes_to_the_same_bytes(
     midi_folder: Path, finished: TokenStore, tmp_path: Path
 ) -> None:
-    """A real process, killed without warning as soon as it has got somewhere; then finished with two workers."""
+    """A real process is killed after its first results, and then finished with two workers."""
     output = tmp_path / "store"
     config = config_for(midi_folder, output)
     tokens = output / "partial" / "tokens.bin"
@@ -215,7 +215,7 @@ def test_a_finished_store_is_left_alone(
 def test_a_preparation_stopped_at_its_end_resumes_to_the_same_bytes(
     midi_folder: Path, finished: TokenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some files of the store have their names already; the one that says that all have is not there."""
+    """Some files of the store already have their final names, but `store.json`, which marks completion, is missing."""
     config = config_for(midi_folder, tmp_path / "store")
 
     def fail(path: Path, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Near-duplicates: found in any key and tempo, never among strangers, and never in two splits."""
+"""Near-duplicates are found in any key and tempo, never among unrelated pieces, and never end up in two splits."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_signatures_estimate_what_they_stand_for() -> None:
 
 
 def test_groups_are_those_of_all_pairs() -> None:
-    """Against comparing everything with everything."""
+    """The oracle compares all pairs."""
     scores = [random_score(seed, num_notes=300) for seed in range(12)]
     scores += [transposed(scores[3], 2), rescaled(scores[3], 1.5), transposed(scores[7], -4)]
     signatures = np.stack([array_of(score) for score in scores])
@@ -129,7 +129,7 @@ def test_no_group_is_in_two_splits(folder: tuple[Path, dict[str, str]], tmp_path
 
 @pytest.mark.slow
 def test_transposed_songs_of_pop909_are_found(corpora: Path) -> None:
-    """Every song of POP909 in another key at another tempo is found, and of the songs as they are one pair."""
+    """Every song of POP909 is found in another key at another tempo; among the original songs, one pair is found."""
     paths = sorted((corpora / "pop909").rglob("*.mid"))
     scores = [clean_score(read_score(path)) for path in paths]
     originals = np.stack([array_of(score) for score in scores])

@@ -35,7 +35,7 @@ def midi(tmp_path: Path) -> Path:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)  # Ray takes minutes to start where others keep all cores busy
 def test_two_workers_of_ray_give_the_same_bytes(midi: Path, tmp_path: Path) -> None:
-    """Ray goes on with what processes of this machine began."""
+    """Ray resumes a run begun by processes of this machine."""
     config = PrepareConfig(output=str(tmp_path / "local"), corpus=CorpusConfig(path=str(midi)), workers=1)
     local = prepare(config, progress=False)
     output = tmp_path / "ray"

@@ -1,4 +1,4 @@
-"""Corpora of integers: what is read, what becomes of it, and that training and evaluation take it as it is."""
+"""Corpora of integers: reading, conversion to a store, training and evaluation."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def music_weights(folder: Path) -> Path:
 def test_training_learns_it_and_evaluation_tells_nats(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As typed: a language of two words of which each letter but the first follows from the last."""
+    """By typed commands, on a language of two words in which each letter but the first is determined by the last."""
     monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(0)
     words = {0: [0, 1, 2, 3], 1: [4, 5, 6, 7]}

@@ -1,4 +1,4 @@
-"""Caches against lists of what they should hold, token by token; rows that are copied, leave, and come."""
+"""Caches against lists of their expected content, token by token; rows are copied, dropped and admitted."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def test_a_growing_cache_holds_all_tokens_and_makes_room() -> None:
 
 
 class _Lists:
-    """What a bucket cache should hold: for each row, head, round and bucket the last W members, by their number.
+    """The expected content of a bucket cache: the last W members of each row, head, round and bucket, by number.
 
-    A member is looked up in `pairs`, the tokens of its row, so that its value may change after it was added.
+    Members refer to `pairs`, the tokens of their row, so that a value may change after it was added.
     """
 
     def __init__(self, rows: int) -> None:
@@ -92,7 +92,7 @@ class _Lists:
 
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages that are often full, and hardly any to spare."""
+    """Small pages, which are often full, and few spare ones."""
     monkeypatch.setattr(cache_module, "PAGE", 5)
     monkeypatch.setattr(cache_module, "SPARE_PAGES", 1)
 
@@ -103,7 +103,7 @@ def random_buckets(*shape: int) -> torch.Tensor:
 
 
 def filled(keys: torch.Tensor, values: torch.Tensor, buckets_BLHR: torch.Tensor) -> tuple[BucketCache, _Lists]:
-    """Both after the same tokens."""
+    """The cache and the lists, after the same tokens."""
     lists = _Lists(len(keys))
     for place in range(keys.shape[1]):
         lists.append(keys[:, place], values[:, place], buckets_BLHR[:, place])
@@ -112,7 +112,7 @@ def filled(keys: torch.Tensor, values: torch.Tensor, buckets_BLHR: torch.Tensor)
 
 
 def step(cache: BucketCache, lists: _Lists) -> None:
-    """One token more for both, after the value of the last one has changed: they show the same."""
+    """Change the value of the last token and append another, in both; they must show the same."""
     rows = len(lists.pairs)
     (key_BHD, value_BHD), (_, later_BHD) = noise(rows), noise(rows)
     bucket_BHR = random_buckets(rows)

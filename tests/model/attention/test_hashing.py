@@ -25,7 +25,7 @@ def rotations(*num_buckets: int, seed: int = 0) -> Tensor:
 
 
 def by_definition(query_BLHD: Tensor, rotations_RHDK: Tensor, factors: list[list[int]]) -> Tensor:
-    """One query, head, round and factor at a time; int64 [R, B, L, H]."""
+    """Buckets by the definition, one query, head, round and factor at a time; int64 [R, B, L, H]."""
     batch, length, heads, _ = query_BLHD.shape
     buckets_RBLH = torch.zeros(len(rotations_RHDK), batch, length, heads, dtype=torch.int64)
     for place in torch.cartesian_prod(*(torch.arange(size) for size in buckets_RBLH.shape)).tolist():
@@ -104,7 +104,7 @@ def test_fixed_rotations_of_a_round_depend_on_no_other_round() -> None:
 
 
 def test_a_fine_hash_does_not_see_a_common_direction_and_a_coarse_one_does() -> None:
-    """Queries that differ along one direction alone meet in every bucket of a fine round."""
+    """Queries that differ only along one direction share all buckets of a fine round."""
     factors, common_HD = [[16], [16, 20]], torch.randn(HEADS, WIDTH)
     matrix = fixed_rotations(factors, num_heads=HEADS, head_width=WIDTH, seed=0)
     query_BLHD = torch.randn(1, 1, HEADS, WIDTH) + torch.linspace(-9, 9, 50).view(1, -1, 1, 1) * common_HD

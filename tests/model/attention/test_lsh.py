@@ -51,7 +51,7 @@ def _by_definition(layer: LSHAttention, x_BLE: torch.Tensor, document_BL: torch.
 
 
 def _bucket(layer: LSHAttention, q_LD: torch.Tensor, round_: int, head: int) -> torch.Tensor:
-    """[L]; a fine hash, one of two factors, takes what is left of a query across the image of the norm's shift."""
+    """Buckets [L]; a fine hash, which has two factors, ignores the direction of the norm's projected bias."""
     factors = layer.factors[round_]
     if len(factors) > 1:
         shift_D = (layer.to_query_value.weight @ layer._norm[0].bias)[head * WIDTH : (head + 1) * WIDTH]

@@ -1,4 +1,4 @@
-"""Rotary positions: scores depend on distances alone, far positions are exact, rotating back undoes it."""
+"""Rotary positions: scores depend only on distances, far positions are exact, and rotating back is the inverse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compile the kernels of `triton_kernels.py` for a GPU that need not be there: python compile_kernels.py 90.
+"""Compile the kernels of `triton_kernels.py` for a GPU, without having one: python compile_kernels.py 90.
 
 The argument is its compute capability times ten. Prints a line for each kernel: its name, for which attention, and the
 bytes that each thread keeps in memory because its registers do not hold them.

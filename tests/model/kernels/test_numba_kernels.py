@@ -1,4 +1,4 @@
-"""What the compiled decoding step is made of, each against numpy or torch."""
+"""The functions of the compiled decoding step against NumPy or torch."""
 
 from __future__ import annotations
 

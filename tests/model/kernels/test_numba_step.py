@@ -1,6 +1,6 @@
-"""The decoding step in compiled loops: what the plain one gives, and each row the same bits in any company.
+"""The compiled decoding step equals the plain one, and a row's bits do not depend on the other rows.
 
-`test_decoder.py` holds it against the parallel pass; here are the shapes of other models, and what it is made of.
+`test_decoder.py` compares it with the parallel pass; here are models of other shapes, and its packing.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def test_blocked_is_the_definition(length: int, window: int, segments: int, roun
 
 @pytest.mark.parametrize("scale", [1.0, 30.0])
 def test_lines_of_torch_give_what_its_own_kernel_gives(scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other devices than the CPU take the plain lines; they must give the same."""
+    """Devices other than the CPU run the plain lines, which must give the same results."""
 
     shape, window = (5, 1, 8, 16), 8
     q = torch.randn(shape) * scale
@@ -94,7 +94,7 @@ def test_lines_of_torch_give_what_its_own_kernel_gives(scale: float, monkeypatch
 
 @pytest.mark.parametrize("layer", ["lsh", "local"])
 def test_plain_torch_form_stays_float32_under_autocast(layer: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Autocast would take its products, and so its results, for bfloat16."""
+    """Autocast would compute its products in bfloat16."""
     monkeypatch.setattr(kernel, "_has_flash_attention", lambda device: False)
     if layer == "local":
         form, example = local_attention.TorchLocalAttention, local_attention.local_example

@@ -1,6 +1,6 @@
 """The Triton kernels against the plain form and, through it, the definition.
 
-Without a GPU they run in Triton's interpreter, which takes them step by step in Python: slow, and the same arithmetic.
+Without a GPU they run in Triton's interpreter, step by step in Python: slow, but with the same arithmetic.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def test_hashes_are_those_of_the_plain_form(factors: list[list[int]], groups: in
 
 @pytest.mark.parametrize("kind", ["lsh", "local"])
 def test_half_precision_is_within_a_hundredth(kind: str) -> None:
-    """Of the plain form in float32, given the same rows: bfloat16 on a GPU; the interpreter has no products of it."""
+    """Compared with the plain form in float32 on the same rows; in bfloat16 only on a GPU, not in the interpreter."""
     dtype = torch.bfloat16 if DEVICE.type == "cuda" else torch.float16
     plain, triton_form, example = FORMS[kind]
     rows, *others = example(DEVICE)
@@ -269,7 +269,7 @@ def test_kernels_that_agree_are_used() -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the other tests here compile the kernels for this GPU")
 @pytest.mark.parametrize(("capability", "most_spilled"), [(90, 0), (80, 1024)])
 def test_kernels_compile_for_gpus_that_are_not_here(capability: int, most_spilled: int, tmp_path: Path) -> None:
-    """The interpreter takes much that the compiler does not; and what a thread holds should fit into its registers."""
+    """The interpreter accepts code that the compiler does not; and a thread's data should fit into its registers."""
     script = Path(__file__).parent / "compile_kernels.py"
     environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
     done = subprocess.run(

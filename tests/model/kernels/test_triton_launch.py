@@ -1,4 +1,4 @@
-"""Launches past Triton's own; on a GPU, `test_triton_attention.py` launches real kernels with it."""
+"""Cached launches of kernels; on a GPU, `test_triton_attention.py` launches real kernels with them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from music_reformer.model.kernels.triton_launch import Fixed, launch
 
 
 class _Kernel:
-    """As a `triton.jit` function: called with a grid it compiles and runs, and returns what it compiled."""
+    """Behaves like a `triton.jit` function: called with a grid, it compiles, runs, and returns the compiled kernel."""
 
     arg_names = ("to", "size", "scale", "BLOCK")
 
@@ -44,7 +44,7 @@ def test_compiled_kernels_are_reused() -> None:
 
 
 def test_each_specialisation_is_compiled() -> None:
-    """Whether a pointer or a number is a multiple of 16, a 1, a number of more than 32 bits, types, constants."""
+    """By pointers and numbers that are multiples of 16, numbers equal to 1 or beyond 32 bits, types, and constants."""
     kernel, fixed, to = _Kernel(), Fixed(num_warps=None, BLOCK=64), torch.zeros(8)
     others = [(to[1:], 32), (to, 1), (to, 33), (to, 2**31), (to.double(), 32), (to, 32)]
     launch(kernel, (1, 1, 1), (to, 16, 0.5), fixed)

@@ -1,4 +1,4 @@
-"""The self-check: what agrees is used in silence; what fails, differs or gives NaN is told of and not used."""
+"""The self-check: a form that agrees is used without a warning; one that fails, differs or gives NaN is not used."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class _Cube(torch.autograd.Function):
 
 
 class _Form:
-    """An autograd function whose factors are its own."""
+    """An autograd function with factors of its own."""
 
     def __init__(self, out: float, gradient: float) -> None:
         self.factors = (out, gradient)
