@@ -16,7 +16,8 @@ def test_reversible_gradients_are_those_of_plain_autograd(mode: str, dropout: fl
     """To 1e-4 in float32, and to 2 % in bfloat16 with weights of a trained size.
 
     The streams are recovered up to float32 rounding; sublayers round their inputs to 8 bits, and large scores amplify
-    the differences."""
+    the differences.
+    """
     x, target = tokens(2, 130), tokens(2, 130)
     results = []
     for recompute in (True, False):
