@@ -1,11 +1,11 @@
-"""What does each thing that holds a continuation to its piece give? Continuations without it, beside those with all.
+"""What does each rule that holds a continuation to its piece contribute? Continuations without it, and with all.
 
     python -m benchmarks.holding
 
-Pieces, cuts and checks are those of `benchmarks.usable`, two pieces of each genre. In each row one thing is switched
-off (or, like studying, on) and all else stays as it is by default. Differences are of the same pieces; their intervals
-(95 %) are over pieces. An interrupted run goes on with the genres that are left. The whole table takes an hour on two
-cores; --rows names those that are wanted.
+Pieces, cuts and checks are those of `benchmarks.usable`, two pieces of each genre. In each row, one rule is switched
+off (or, like studying, on), and all else stays at its default. Differences are between continuations of the same
+pieces; their intervals (95 %) are over pieces. An interrupted run resumes with the genres that are left. The whole
+table takes an hour on two cores; --rows selects some of the rows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from benchmarks.harness import in_children, machine, show, write
 from benchmarks.usable import add_corpora, continue_genre, mean_share, share_that_passes
 
 ALL = "all of it"
-# What a row switches off: constants in modules of `generation`, or settings of the request and of sampling.
+# What each row changes: by module of `generation`, the new values of its names; or settings of the request ("settings")
+# and of sampling ("sampling").
 ROWS: dict[str, dict[str, dict[str, Any]]] = {
     ALL: {},
     "without holding (`sampling.hold=0`)": {"sampling": {"hold": 0.0}},
@@ -57,13 +58,16 @@ def continue_changed(*, row: str, settings: dict[str, Any], sampling: dict[str, 
             *outer, name = path.split(".")
             for each in outer:
                 owner = getattr(owner, each)
-            getattr(owner, name)  # raises where there is nothing of that name to switch off
+            getattr(owner, name)  # raises AttributeError if the name no longer exists
             setattr(owner, name, value)
     return continue_genre(settings=settings, sampling=sampling, **task)
 
 
 def difference(pieces: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> str:
-    """Percentage points that fewer or more continuations of the same pieces pass, with the interval."""
+    """By how many percentage points more (or, if negative, fewer) continuations of `pieces` pass than of `others`.
+
+    Both are of the same pieces, in the same order. The interval (95 %) follows in parentheses.
+    """
     from music_reformer.evaluation.confidence import ratio
 
     gained = [_passing(piece) - _passing(other) for piece, other in zip(pieces, others, strict=True)]
@@ -76,7 +80,7 @@ def _passing(piece: dict[str, Any]) -> float:
 
 
 def faults_that_change(pieces: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> str:
-    """The checks whose share of failures differs by three points and more."""
+    """The up to three checks whose shares of failures differ most, by three percentage points or more."""
     counts, before = _faults(pieces), _faults(others)
     changes = {name: counts[name] - before[name] for name in counts | before}
     largest = sorted(changes.items(), key=lambda change: -abs(change[1]))[:3]

@@ -1,8 +1,8 @@
 """Director: tells the model, while it composes, to continue in the manner of the piece (`midi/directions.py`).
 
 Left to itself, a continuation drifts: instruments fall silent, the texture thins out or thickens. So the directions
-that describe the last bars before the cut are given again and again: who plays, how densely, in which register, and how
-many notes at once; and, where the piece is to end, in how many bars.
+that describe the last bars before the cut are repeated regularly: which parts play, how densely, in which register, and
+how many notes at once; and, if the piece should end, in how many bars.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from music_reformer.midi.parts import MAX_COUNT
 from music_reformer.midi.parts_reader import PartsReader
 from music_reformer.midi.vocabulary import Vocabulary
 
-HEARD_BARS = 16  # the directions describe these last bars
-DIRECTED_BARS = 4  # the directions are repeated after so many
+HEARD_BARS = 16  # the directions describe this many bars before the cut
+DIRECTED_BARS = 4  # bars after which the directions are repeated
 
 
 class Director:
@@ -31,10 +31,10 @@ class Director:
         reader: of the vocabulary.
         vocabulary: of the tokenizer.
         prompt: the tokens before the first new one, the bar line of the first new bar included.
-        asked: instruments that were asked for, -1 for drums; none: those heard in the last bars go on.
-        ends_in: number of new bars after which the piece ends; None: it goes on.
+        asked: programs of the requested instruments, -1 for drums; empty: those heard in the last bars.
+        ends_in: number of new bars after which the piece ends; None: the end is open.
         key: of the new bars; None: as before.
-        cast: who plays the new bars, and how these are to differ from the last ones; None: as before.
+        cast: which parts play the new bars, and how these should differ from the last ones; None: as before.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Director:
         cast = cast or Cast()
         directions = _wished(_as_before(reader, np.array(prompt), asked, cast), cast)
         self.directions = replace(directions, key=key or directions.key)
-        self._left = ends_in  # bars until the end, the current one included
+        self._left = ends_in  # bars until the end, including the current one
         self._bars_told = 1
 
     def copy(self) -> Director:
@@ -65,7 +65,7 @@ class Director:
         return replace(self.directions, ends_in=left).tokens(self._vocabulary)
 
     def take(self, token: int) -> list[int]:
-        """Note the next token; returns the directions that the model reads after it, usually none."""
+        """Follow the stream by one token; returns the directions that the model reads after it, usually none."""
         if not self._reader.is_bar(token):
             return []
         if self._left is not None:
@@ -78,7 +78,7 @@ class Director:
 
 
 def heard_bars(reader: PartsReader, ids: np.ndarray, num_bars: int = HEARD_BARS) -> slice | None:
-    """The tokens of the last `num_bars` bars, up to the last in which anything plays; None if nothing does."""
+    """The tokens of the last `num_bars` bars, counted back from the last one with notes; None if no bar has any."""
     lines, starts = reader.bars(ids), reader.part_starts(ids)
     if not len(starts):
         return None
@@ -87,7 +87,7 @@ def heard_bars(reader: PartsReader, ids: np.ndarray, num_bars: int = HEARD_BARS)
 
 
 def _as_before(reader: PartsReader, ids: np.ndarray, asked: Collection[int], cast: Cast) -> Directions:
-    """Directions that describe the last bars in which anything plays, for the instruments asked for."""
+    """Directions that describe the last bars with notes, limited to the requested instruments."""
     span = heard_bars(reader, ids)
     (heard,) = describe(reader.notes(ids[span]), [0]) if span is not None else (Directions(),)
     parts = tuple(
@@ -99,7 +99,7 @@ def _as_before(reader: PartsReader, ids: np.ndarray, asked: Collection[int], cas
 
 
 def _wished(directions: Directions, cast: Cast) -> Directions:
-    """The directions with every level raised or lowered by the steps that were wished for."""
+    """The directions with the levels of each part raised or lowered by the steps of its wishes."""
     if directions.parts is None:
         return directions
 

@@ -1,10 +1,11 @@
-"""Ensemble: holds a continuation to the players of the piece (Parts encoding).
+"""Ensemble: holds a continuation to the parts of the piece and their manner of playing (Parts encoding).
 
 A part that played in the last bars before the cut does not fall silent for longer than it did there, and one that never
 rested there hardly rests. No bar is empty unless one was. Every part stays near the pitches and in the rhythm that it
 has played, and holds no note for much longer than it did. Pitch classes and roots of chords that the piece hardly uses
-stay rare. An instrument that is new begins in the first bar, rests for one bar at most, and stays in its usual range.
-Who must play, and when, are rules, the others lower logits: what the model strongly prefers still occurs.
+stay rare. A new instrument begins in the first bar, rests for one bar at most, and stays in its usual range.
+Which parts must play, and when, are strict rules; all else only lowers logits, so that the model can still write what
+it strongly prefers.
 """
 
 from __future__ import annotations
@@ -27,40 +28,43 @@ from music_reformer.midi.parts_reader import Part, PartsReader, StreamNotes
 from music_reformer.midi.playing_ranges import usual_range
 from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
-# A part may be silent for one bar more than it was, and for so many at least.
+# A part may be silent for one bar longer than it ever was before the cut, and always for this many bars.
 SHORTEST_REST = 2
-# A part that sounded in every bar, and so many at least, plays in as many again; then it may rest for one.
+# A part that sounded in all bars before the cut, if there were at least this many, plays in as many new bars without a
+# break; then it may rest for one.
 STEADY_BARS = 4
-# Positions for which a note must sound in a bar in which it did not begin, to count as played there.
+# A note that began in an earlier bar counts as played in a bar if it sounds for at least this many positions of it.
 SOUNDING = GRID
-# Bars for which a new part may be silent, and how much more it weighs where it leaves its range: nothing heard says
-# where else it could play.
+# Bars for which a new part may be silent; and the factor of what is added where it leaves its usual range. That factor
+# is above 1 because no notes show where else the part could play.
 REST_OF_NEWCOMERS, RANGE_OF_NEWCOMERS = 1, 2.0
-# Semitones beyond a part's lowest and highest pitch that cost nothing, and what each further one adds to a logit.
+# Semitones beyond a part's lowest and highest pitch that cost nothing; what each further one adds to the logit of a
+# pitch; and the lowest sum.
 MARGIN, PER_SEMITONE, LOWEST_LOGIT = 2, -0.5, -6.0
-# What a step of a wish for another register is, in semitones.
+# Semitones in one step of a wish for another register.
 SEMITONES_PER_STEP = 4.0
-# Added to the logit of a drum that has not been heard.
+# Added to the logit of a drum that the part has not played.
 NEW_DRUM_LOGIT = -2.0
-# Added to the logit of a position in the bar at which the part has begun no note, but another has; and nobody has.
+# Added to the logit of a position in the bar at which the part has begun no note: if another part has, and if none has.
 OTHERS_POSITION_LOGIT, NEW_POSITION_LOGIT = -1.0, -2.0
 # Added to the logit of a duration for each doubling beyond twice the longest note of the part.
 LONGER_LOGIT = -4.0
-# A pitch class or root below this share of the time gets a logit lower by the logarithm of what is missing, in part.
+# If the share of a pitch class (in sounding time) or root (among chords) is below USUAL_SHARE, its logit gets
+# SHARE_WEIGHT * log(share / USUAL_SHARE) added; shares below SMALLEST_SHARE count as that.
 USUAL_SHARE, SMALLEST_SHARE, SHARE_WEIGHT = 0.03, 0.002, 0.7
-# For another key than that of the piece: how far pitch classes and roots change places; and what is added to the logit
-# of a chord that leaves the key.
+# If the new bars are in another key: the weight with which logits of pitch classes and roots are moved to their
+# counterparts in that key; and what is added to the logit of a chord with notes outside it.
 MODULATION_WEIGHT, FOREIGN_CHORD_LOGIT = 0.3, -4.0
 
 
 def modulation(notes: StreamNotes, key: Key | None) -> int:
-    """Semitones from the pitch classes of some notes to those of a key; 0 where that is open."""
+    """Semitones, 0 to 11, by which notes must rise to be in `key`; 0 if it is None or the key of the notes unclear."""
     heard = key_of(notes) if key is not None else None
     return 7 * (key.sharps - heard.sharps) % 12 if key is not None and heard is not None else 0
 
 
 def _foreign_chords(key: Key | None) -> NDArray[np.float32]:
-    """What is added to the logits of chords, [12 roots, qualities but "N"]."""
+    """What is added to the logits of chords with notes outside the key: [12 roots, qualities without "N"]."""
     qualities = [quality for quality in QUALITIES if quality != "N"]
     if key is None:
         return np.zeros((12, len(qualities)), np.float32)
@@ -77,11 +81,11 @@ class Ensemble:
         reader: of the vocabulary.
         vocabulary: of the tokenizer.
         prompt: the tokens before the first new one, the bar line of the first new bar included.
-        metre: of that bar.
-        cast: who plays the new bars, and how they are to differ from the old ones.
-        weight: of what lowers logits; 0 leaves the rules alone.
+        metre: of that bar, as (numerator, denominator).
+        cast: which parts play the new bars, and how these should differ from the old ones; None: as before.
+        weight: factor of what is added to logits; 0: only the strict rules hold.
         key: of the new bars; None: as before.
-        last_bar: the last of the piece, counted from the first new one, in which all parts play; None: it goes on.
+        last_bar: index of the piece's last bar among the new ones; all parts play in it. None: the end is open.
     """
 
     def __init__(
@@ -101,11 +105,11 @@ class Ensemble:
         self._numbers = np.array(ids_of["Part"])  # tokens of the numbers 2, 3, ...
         self._pitches, self._drums = (slice(ids[0], ids[-1] + 1) for ids in (ids_of["Pitch"], ids_of["PitchDrum"]))
         self._rests: dict[Part, int] = {}  # bars for which each part has been silent
-        self._most: dict[Part, int] = {}  # bars for which it may be
+        self._most: dict[Part, int] = {}  # bars for which it may be silent
         self._num_heard = 0  # bars before the cut
-        self._plays_on: dict[Part, int] = {}  # bars that parts which never rested have to play before they may rest
-        self._line = 0  # of the current bar, in positions from that of the first new one
-        self._until: dict[Part, int] = {}  # where the notes of each part end, likewise
+        self._plays_on: dict[Part, int] = {}  # bars that parts which never rested must still play before a rest
+        self._line = 0  # positions from the line of the first new bar to that of the current one
+        self._until: dict[Part, int] = {}  # positions from the same line to the end of each part's notes
         self._lean: dict[Part, NDArray[np.float32]] = {}
         self._lean_on_classes = np.zeros(128, np.float32)
         self._lean_on_positions: dict[Part, NDArray[np.float32]] = {}
@@ -136,7 +140,7 @@ class Ensemble:
             roots = [vocabulary.values[token] for token in prompt[span] if vocabulary.kinds[token] == "ChordRoot"]
             by_root = np.bincount(np.array(roots, np.int64), minlength=12)
             self._lean_on_roots = weight * (_rare(np.roll(by_root, semitones)) + _moved(by_root, semitones))
-        else:  # from nothing
+        else:  # the piece has no notes yet
             self._may_be_empty = False
         unheard = {(program, 1) for program in set(cast.programs or ()) - reader.programs(ids)}
         self._await_newcomers({part for part in unheard if cast.may_play(part)} | cast.newcomers, weight)
@@ -161,7 +165,7 @@ class Ensemble:
             sounds = np.zeros(num_bars, np.bool_)
             for first, last in zip(notes.bar[theirs], last_bar[theirs], strict=True):
                 sounds[first : last + 1] = True
-            # A guest may be silent for good.
+            # A guest, with few notes in few bars, need not play again.
             is_guest = (
                 np.count_nonzero(theirs) < min(FEWEST_NOTES, num_bars) and 2 * np.count_nonzero(sounds) < num_bars
             )
@@ -174,7 +178,7 @@ class Ensemble:
                     self._plays_on[part] = num_bars
 
     def _await_newcomers(self, parts: Collection[Part], weight: float) -> None:
-        """Have parts play of which the piece, if there is one, shows nothing."""
+        """Have parts without notes in the piece begin in the first new bar, in the usual range of the instrument."""
         for part in parts:
             self._most[part] = self._rests[part] = REST_OF_NEWCOMERS
             if part[0] != DRUMS:
@@ -201,7 +205,7 @@ class Ensemble:
     def _hear_positions(self, last: StreamNotes, weight: float, cast: Cast) -> None:
         """Find what is added to the logits of the positions in a bar, for each part that has begun enough notes.
 
-        Parts that are to play more notes may begin them anywhere.
+        Parts that should play more notes may begin them anywhere.
         """
         by_anybody = self._begun(last.position, last)
         for number, part in enumerate(last.parts):
@@ -214,7 +218,7 @@ class Ensemble:
     def _hear_durations(self, whole: StreamNotes, values: NDArray[np.float64], weight: float, cast: Cast) -> None:
         """Find what is added to the logits of durations (`values`, in positions), for each part that has played.
 
-        Parts that are to play more or fewer notes may hold them for any time.
+        Parts that should play more or fewer notes may hold them for any time.
         """
         for number, part in enumerate(whole.parts):
             if part[0] != DRUMS and not cast.wishes_of(part).density:
@@ -223,7 +227,10 @@ class Ensemble:
                 self._lean_on_durations[part] = (weight * lean).astype(np.float32)
 
     def _begun(self, position: NDArray[np.int64], last: StreamNotes) -> NDArray[np.bool_]:
-        """At which positions notes have begun; in another metre, wherever they have begun so in any quarter."""
+        """Whether notes have begun at each position of a bar.
+
+        If the metre has changed, a position counts if a note has begun at the same place within any quarter note.
+        """
         size = self._positions.stop - self._positions.start
         begun = np.bincount(position, minlength=size)[:size] > 0
         if last.bar_lengths[-1] != self._place.length:
@@ -231,6 +238,7 @@ class Ensemble:
         return begun
 
     def _find_due(self) -> list[int]:
+        """Orders of the parts that must play in the current bar, ascending."""
         is_last = self._place.bar == self._last_bar
         return sorted(
             part_order(*part)
@@ -243,7 +251,7 @@ class Ensemble:
         return self._until.get(part, 0) >= self._line + SOUNDING
 
     def take(self, token: int) -> None:
-        """Note the next token."""
+        """Follow the stream by one token."""
         place, order, length = self._place, self._place.order, self._place.length
         place.follow(token)
         if place.kind == "Bar":
@@ -263,7 +271,10 @@ class Ensemble:
                 self._until[place.part] = max(end, self._until.get(place.part, 0))
 
     def narrowed(self, allowed_V: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """The allowed tokens without those that would pass over a part that is due, or leave a bar empty."""
+        """The allowed tokens without those that would skip a due part or leave a bar empty.
+
+        If nothing would be left, all allowed tokens stay.
+        """
         nothing_yet = self._place.part == NOBODY
         names_program = self._place.kind == "Program"
         done = self._before if names_program else self._place.order
@@ -279,15 +290,15 @@ class Ensemble:
         return narrowed_V if narrowed_V.any() else allowed_V
 
     def lead_to_due(self, logits_V: NDArray[np.float32]) -> None:
-        """Hand over, in place, what would pass over the next part that is due to the program of that part."""
+        """Move, in place, the probability of skipping the next due part to the program of that part."""
         due = next((order for order in self._due if order > self._place.order), None)
         if due is not None and self._place.kind != "Program":
             self._exits.lead(logits_V, due)
 
     def lean(self, logits_V: NDArray[np.float32], *, by_pitch_class: bool = True) -> None:
-        """Lower, in place, the logits of roots and of the current part's pitches and positions that the piece lacks.
+        """Lower, in place, the logits of what the piece lacks: chords, and the part's pitches, positions and durations.
 
-        Without `by_pitch_class`, where chords were asked for, pitches are lowered by their height alone.
+        Without `by_pitch_class` (if chords were requested), pitches are judged by the part's range alone.
         """
         place, part = self._place, self._place.part
         logits_V[self._roots] += self._lean_on_roots
@@ -307,20 +318,25 @@ class Ensemble:
 
 
 def _beyond(low: int, high: int) -> NDArray[np.float32]:
-    """What is added to the logits of the 128 pitches for lying below or above a range."""
+    """What is added to the logits of the 128 pitches: 0 from `low` to `high`, less the further a pitch lies outside."""
     pitches = np.arange(128)
     semitones = np.maximum(low - pitches, pitches - high).clip(min=0)
     return np.maximum(PER_SEMITONE * semitones, LOWEST_LOGIT).astype(np.float32)
 
 
 def _moved(amount: NDArray[np.float64] | NDArray[np.int64], semitones: int) -> NDArray[np.float32]:
-    """What turns logits that follow the twelve pitch classes of one key into those of another, so much higher."""
+    """What is added to the logits of the twelve pitch classes to favour each as much as its counterpart was.
+
+    Args:
+        amount: how much there was of each pitch class, [12].
+        semitones: from the key of the piece up to that of the new bars.
+    """
     share = amount / max(amount.sum(), 1) + USUAL_SHARE
     return (MODULATION_WEIGHT * np.log(np.roll(share, semitones) / share)).astype(np.float32)
 
 
 def _rare(amount: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.float32]:
-    """What is added to the logits of the twelve pitch classes, by how much there is of each."""
+    """What is added to the logits of the twelve pitch classes, given how much there is of each: less than 0 if rare."""
     if not amount.any():
         return np.zeros(12, np.float32)
     share = np.clip(amount / amount.sum(), SMALLEST_SHARE, USUAL_SHARE) / USUAL_SHARE

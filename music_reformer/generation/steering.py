@@ -1,9 +1,9 @@
 """Steering: keeps the density, register, polyphony and loudness of every part, or changes them as wished.
 
-What a part has played since the cut is compared with what it played before (Parts encoding). The further it strays,
-the more the logits lean towards what brings it back: if notes are missing, it stays longer and moves on in smaller
-steps; likewise for pitches, further notes at the same position, velocities, pitch classes and places in the bar. So the
-model decides about every note, and the wish about the mean.
+What a part has played since the cut is compared with what it played before (Parts encoding). The further it strays, the
+more the logits are changed in favour of tokens that bring it back: if notes are missing, the part is left later and
+moves on in smaller steps. The same holds for pitches, notes begun together, velocities, durations, pitch classes and
+positions in the bar. So the model decides about every single note, and the wish about the mean.
 """
 
 from __future__ import annotations
@@ -26,35 +26,48 @@ from music_reformer.midi.parts_reader import Part, PartsReader, StreamNotes
 from music_reformer.midi.playing_ranges import usual_range
 from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
-# What a step of a wish is, in notes at once and velocity; of density it is half an octave.
+# One step of a wish for polyphony, in notes begun together, and for dynamics, in velocity. Two steps of density double
+# the notes.
 AT_ONCE, VELOCITY = 0.5, 10.0
-# Added to the logit of moving on by a quarter: for each bar's worth of missing notes; at most; and immediately, for
-# each step that is wished for.
+# Subtracted from the logit of moving on, for each quarter note of the step: for each bar's worth of missing notes, and
+# for each step of the wish for density. The second constant limits the sum, in both directions.
 PER_MISSING_BAR, MOST_PER_QUARTER, PER_DENSITY_STEP = 1.0, 4.0, 0.5
-MOST_TO_PASS = 4.0  # at most added for skipping a part in a bar
-# Added to the logit of a pitch, for each semitone that it is higher and each that the part is too low; at most.
+MOST_TO_PASS = 4.0  # limit, in both directions, of what is added for skipping a part for a whole bar
+# Added to the logit of a pitch, for each semitone above the wanted mean and each by which the part's mean is too low.
+# The limits, in both directions: of what is added for each semitone of the pitch, and of these semitones.
 PER_SEMITONE, MOST_PER_SEMITONE, REACH = 0.03, 0.3, 12
-# Added to the logit of another note at the same position, for each note missing at the mean position; at most.
+# Added to the logit of another note at the same position, for each note by which the mean of notes begun together is
+# too low; and the limit of that, in both directions.
 PER_NOTE_AT_ONCE, MOST_AT_ONCE = 3.0, 4.0
-# If more or fewer are wished for, also for each note missing since the cut: otherwise a part that plays single notes
-# would go on doing so. The most notes that count, and the most that is added then.
+# With a wish for polyphony, also added for each note missing since the cut: otherwise a part that plays single notes
+# would go on doing so. The most notes that count, and the limit of the sum with the above.
 PER_MISSING_NOTE, MOST_MISSING, MOST_AT_ONCE_WISHED = 1.0, 8.0, 8.0
-# Added to the logits of pitch classes and positions in the bar: the logarithm by which their share has fallen, at most
-# so much, times one of these; shares below this fraction of the mean count as equal.
+# Added to the logits of pitch classes, positions in the bar and durations: log(share before / share now), between
+# -MOST_FOR_SHARE and MOST_FOR_SHARE, times a weight. SLACK times the mean share is added to both shares, so that it
+# matters little how rare the rare ones are.
 MOST_FOR_SHARE, CLASS_WEIGHT, RHYTHM_WEIGHT, DURATION_WEIGHT, SLACK = 1.5, 1.0, 3.0, 3.0, 0.25
 PITCHES = np.arange(128)
 PITCH_CLASSES = PITCHES % 12
 # A part cannot be left after these kinds of tokens.
 WITHIN_A_PART = WITHIN_A_NOTE | {"Program", "Part"}
-# Least width of a part's range of velocities, and what lowers the logits of those outside.
+# A velocity that differs from the part's mean by more than the standard deviation: the logit is lowered by PER_VELOCITY
+# times the square of the excess, in units of VELOCITY_WIDTH.
 VELOCITY_WIDTH, PER_VELOCITY = 8.0, 0.5
-# Means are over the last so many notes or positions, and start from those before the cut.
+# Running means start from the values before the cut, and reach back over about this many notes or positions.
 MEMORY = 24.0
 
 
 @dataclass(frozen=True)
 class _Level:
-    """Means of what a part plays: notes a quarter, pitch, notes begun at once, velocity and its deviation."""
+    """Means of what a part plays.
+
+    Attributes:
+        density: notes per quarter note.
+        pitch: mean MIDI pitch.
+        at_once: notes begun together.
+        velocity: mean MIDI velocity.
+        deviation: standard deviation of velocity.
+    """
 
     density: float
     pitch: float
@@ -67,9 +80,9 @@ class _Shares:
     """How often each of several kinds occurs, compared with before the cut; kinds that are too rare are favoured.
 
     Args:
-        heard: how much of each there was before the cut.
-        memory: how much new material counts as much as what was heard.
-        weight: of what is added to logits.
+        heard: how much there was of each kind before the cut, [kinds].
+        memory: the weight of all that was heard, in the unit of `count`: so much new material counts as much.
+        weight: factor of what is added to logits.
     """
 
     def __init__(self, heard: NDArray[np.float64], *, memory: float, weight: float) -> None:
@@ -84,10 +97,11 @@ class _Shares:
         return other
 
     def count(self, kind: int, amount: float) -> None:
+        """Note new material of one kind."""
         self._come[kind] += amount
 
     def lean(self) -> NDArray[np.float32]:
-        """What is added to the logit of each kind."""
+        """What is added to the logits of the kinds, [kinds]."""
         come = self._come / self._come.sum()
         ratio = np.log((self._wanted + self._slack) / (come + self._slack))
         return (self._weight * ratio.clip(-MOST_FOR_SHARE, MOST_FOR_SHARE)).astype(np.float32)
@@ -100,12 +114,12 @@ class Steering:
         reader: of the vocabulary.
         vocabulary: of the tokenizer.
         prompt: the tokens before the first new one, the line of the first new bar included.
-        metre: of that bar.
-        cast: who plays the new bars, and how they are to differ from the old ones.
-        num_bars: number of bars at the end of the prompt that are taken as the model.
-        keeps_pitch_classes: whether pitch classes stay as frequent as they were, in another key as their counterparts.
+        metre: of that bar, as (numerator, denominator).
+        cast: which parts play the new bars, and how these should differ from the old ones.
+        num_bars: number of bars at the end of the prompt with which the new ones are compared.
+        keeps_pitch_classes: whether each pitch class stays as frequent as it was; in another key, as its counterpart.
         key: of the new bars; None: as before.
-        weight: factor of all changes of logits; 0: none.
+        weight: factor of all changes to logits; 0: none.
     """
 
     def __init__(
@@ -140,7 +154,7 @@ class Steering:
         self._missing: dict[Part, float]  # notes that a part is behind, at the line of the current bar
         self._in_bar: dict[Part, int] = {}  # notes of each part in the current bar
         self._chord = 0  # notes at the current position
-        self._missing_at_once: dict[Part, float] = {}  # for parts that are wished to be fuller or thinner
+        self._missing_at_once: dict[Part, float] = {}  # since the cut; of parts with a wish for polyphony
         self._classes: _Shares | None = None
         self._rhythm: dict[Part, _Shares] = {}
         self._lengths: dict[Part, _Shares] = {}
@@ -162,7 +176,7 @@ class Steering:
 
     @property
     def is_wished(self) -> bool:
-        """Whether the new bars are to differ from the old ones."""
+        """Whether the new bars should differ from the old ones."""
         return self._cast.is_wished
 
     def _hear_pitch_classes(self, notes: StreamNotes, semitones: int) -> None:
@@ -174,7 +188,7 @@ class Steering:
 
     def _hear_rhythm(self, notes: StreamNotes) -> None:
         if notes.bar_lengths[-1] != self._place.length:
-            return  # in another metre, other positions are strong
+            return  # in another metre, other positions are accented
         for number, part in enumerate(notes.parts):
             theirs = notes.position[notes.part == number]
             if len(theirs) >= FEWEST_NOTES and self._cast.wishes_of(part).density <= 0:
@@ -203,7 +217,7 @@ class Steering:
         )
 
     def _find_velocities(self, level: _Level) -> NDArray[np.float32]:
-        """What is added to the logits of velocities of a part."""
+        """What is added to the logits of a part's velocities, [velocities]."""
         beyond = (np.abs(self._velocities - level.velocity) - level.deviation).clip(min=0) / VELOCITY_WIDTH
         return (-self._weight * PER_VELOCITY * np.minimum(beyond**2, 12.0)).astype(np.float32)
 
@@ -219,7 +233,7 @@ class Steering:
         return other
 
     def take(self, token: int) -> None:
-        """Note the next token."""
+        """Follow the stream by one token."""
         place = self._place
         bar, part, length, position = place.bar, place.part, place.length, place.position
         place.follow(token)
@@ -228,7 +242,7 @@ class Steering:
         if place.bar != bar:
             for each, level in self._wanted.items():
                 behind = self._missing[each] + level.density * length / GRID - self._in_bar.get(each, 0)
-                # At most four bars' worth of missing notes is made up for; earlier ones are forgotten.
+                # Missing or excess notes are made up for to the amount of four bars; more are forgotten.
                 most = 4 * level.density * length / GRID
                 self._missing[each] = float(np.clip(behind, -most, most))
             self._in_bar = {}
@@ -255,7 +269,7 @@ class Steering:
         self._chord = 0
 
     def _per_quarter(self, part: Part) -> float:
-        """What a quarter without a note of this part adds to a logit: less than 0 where notes are missing."""
+        """What is added to a logit for each quarter note in which the part begins nothing; below 0 if it lags behind."""
         wanted = self._wanted[part]
         quarters = self._place.position / GRID if part == self._place.part else 0.0
         behind = self._missing[part] + wanted.density * quarters
@@ -266,9 +280,9 @@ class Steering:
         return -float(np.clip(PER_MISSING_BAR * bars + wish, -MOST_PER_QUARTER, MOST_PER_QUARTER)) * self._weight
 
     def lean(self, logits_V: NDArray[np.float32], *, by_pitch_class: bool = True) -> None:
-        """Change logits, in place, to bring the parts nearer to what is wished.
+        """Change logits, in place, to bring the parts nearer to the wanted levels.
 
-        Without `by_pitch_class` (if chords were asked for) pitch classes are left alone.
+        Without `by_pitch_class` (if chords were requested), pitch classes are left alone.
         """
         place, part = self._place, self._place.part
         if place.kind not in WITHIN_A_PART:
@@ -284,9 +298,9 @@ class Steering:
                 logits_V[self._position_ids] += self._weight * rhythm.lean()
         if place.kind != "Duration" and (lengths := self._lengths.get(part)):
             lean = self._weight * lengths.lean()
-            stays = np.flatnonzero(self._durations == place.duration)  # what not stating a duration means
+            stays = np.flatnonzero(self._durations == place.duration)  # in force without a further Duration token
             logits_V[self._duration_ids] += lean - (lean[stays[0]] if len(stays) else 0.0)
-        if self._cast.wishes_of(part).density:  # the model begins a note where the one before it ends
+        if self._cast.wishes_of(part).density:  # because the model tends to begin a note where the previous one ends
             longer = (self._durations - place.duration).clip(-2 * GRID, 2 * GRID)
             logits_V[self._duration_ids] += per_position * longer
         if part[0] != DRUMS and place.kind not in ("Program", "Part"):
@@ -318,7 +332,7 @@ class Steering:
         costs = np.full(len(self._programs), left, np.float32)
         for each, cost in passed:
             costs[self._orders > each] += np.float32(cost)
-        if place.part == NOBODY:  # who plays first does not decide whether further chords are written before
+        if place.part == NOBODY:  # keep the sum of these probabilities: wishes for parts must not add or remove chords
             ends = np.concatenate([self._programs, self._bars])
             before = np.logaddexp.reduce(logits_V[ends])
         logits_V[self._programs] += costs
@@ -328,7 +342,7 @@ class Steering:
 
 
 def _heard(reader: PartsReader, vocabulary: Vocabulary, ids: NDArray[np.integer]) -> dict[Part, _Level]:
-    """Means of every part with enough notes in some bars."""
+    """Levels of every part that has enough notes in these bars."""
     notes = reader.notes(ids)
     quarters = notes.bar_lengths.sum() / GRID
     velocity = _velocities(reader, vocabulary, ids)
@@ -349,10 +363,10 @@ def _heard(reader: PartsReader, vocabulary: Vocabulary, ids: NDArray[np.integer]
 
 
 def _expected(part: Part, heard: Mapping[Part, _Level]) -> _Level | None:
-    """What a new part should play, judged by the other parts; None if there is nothing to judge by.
+    """The level of a new part, estimated from the other parts; None if there are none to estimate it from.
 
-    Like the first part of the same instrument; otherwise single notes in the middle of the usual range, with the
-    median density and loudness of the others.
+    That of the first part of the same instrument; otherwise single notes in the middle of the usual range, with the
+    median density and loudness of the others. New drums are not estimated from melodic parts.
     """
     alike = [level for other, level in sorted(heard.items()) if other[0] == part[0]]
     others = [level for other, level in heard.items() if other[0] != DRUMS]
@@ -369,7 +383,7 @@ def _expected(part: Part, heard: Mapping[Part, _Level]) -> _Level | None:
 
 
 def _velocities(reader: PartsReader, vocabulary: Vocabulary, ids: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Of each note, in the order of the stream."""
+    """The velocity of each note, in the order of the stream: [notes]."""
     found, velocity = [], 0
     for token in ids.tolist():
         kind = vocabulary.kinds[token]
