@@ -269,7 +269,7 @@ class Steering:
         self._chord = 0
 
     def _per_quarter(self, part: Part) -> float:
-        """What is added to a logit for each quarter note in which the part begins nothing; below 0 if it lags behind."""
+        """What is added to a logit per quarter note in which the part begins no note; below 0 if notes are missing."""
         wanted = self._wanted[part]
         quarters = self._place.position / GRID if part == self._place.part else 0.0
         behind = self._missing[part] + wanted.density * quarters
