@@ -83,7 +83,7 @@ def test_stopping_workers_while_they_start_prints_nothing(tmp_path: Path) -> Non
     assert (process.returncode, err) == (0, "")
 
 
-def test_ctrl_c_while_they_start(tmp_path: Path) -> None:
+def test_ctrl_c_while_children_start_prints_one_traceback(tmp_path: Path) -> None:
     process = start(tmp_path, "work")
     time.sleep(0.5)
     os.killpg(process.pid, signal.SIGINT)

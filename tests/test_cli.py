@@ -143,7 +143,7 @@ def test_every_setting_can_be_set_to_its_default(verb: str, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_switch_can_be_turned(verb: str) -> None:
+def test_every_boolean_setting_can_be_inverted(verb: str) -> None:
     """`false` and `true` mean different things to Hydra, Python and a shell."""
     schema = VERBS[verb].schema
     before = dict(leaves(yaml.safe_load(compose_config(verb, [], show=True))))

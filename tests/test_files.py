@@ -82,7 +82,7 @@ def test_every_error_of_the_disk_is_a_sentence() -> None:
     assert sentence_of(ValueError("a defect")) is None
 
 
-def test_json_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_malformed_or_large_json_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x.json"
     write_json(path, {"a": 1})
     assert read_json(path) == {"a": 1}

@@ -71,7 +71,7 @@ def test_the_wheel_has_all_files(wheel: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_every_verb_works_from_it(wheel: Path, tmp_path: Path) -> None:
+def test_every_verb_works_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "venv", with_pip=False)
     site = tmp_path / "venv" / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
     with zipfile.ZipFile(wheel) as archive:

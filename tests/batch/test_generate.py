@@ -32,7 +32,7 @@ def test_every_prompt_is_continued(weights: Path, prompts: Path, tmp_path: Path)
     assert entries[1]["new_from_second"] > 0
 
 
-def test_a_single_file_and_nothing_at_all(weights: Path, prompts: Path, tmp_path: Path) -> None:
+def test_outputs_of_a_single_prompt_and_without_prompts_are_named(weights: Path, prompts: Path, tmp_path: Path) -> None:
     (path, _) = generate(config(weights, prompts / "b.mid", tmp_path / "one"), progress=False)
     assert path == tmp_path / "one" / "b_1.mid"
     paths = generate(config(weights, None, tmp_path / "new"), progress=False)

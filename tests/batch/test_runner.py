@@ -76,7 +76,7 @@ def test_the_manifest_judges_what_was_composed(weights: Path, prompts: Path, tmp
 
 
 @pytest.mark.parametrize(("rows", "workers"), [(3, 1), (5, 1), (64, 2)])
-def test_composed_together_files_are_the_same(
+def test_files_do_not_depend_on_rows_and_workers(
     weights: Path, prompts: Path, tmp_path: Path, rows: int, workers: int
 ) -> None:
     """Rounding depends on the rows, so files may differ in principle, with a probability of about 1e-5 here."""

@@ -16,7 +16,7 @@ def test_every_field_of_a_request_is_typed_without_a_prefix() -> None:
     assert {each.name for each in fields(Request)} < names
 
 
-def test_a_request_is_made_for_a_seed_and_takes_nothing_else_along() -> None:
+def test_a_request_has_the_given_seed_and_no_settings_of_the_batch() -> None:
     config = GenerateConfig(output="out", length="8bars", variations=3, seed=1, cut_bar=4, until_bar=6, seeds=[5, 6])
     request = config.request(seed=6, has_prompt=True)
     assert type(request) is Request

@@ -43,7 +43,9 @@ def test_several_processes_write_the_same_files(weights: Path, prompts: Path, tm
 @pytest.mark.parametrize(
     ("rows", "workers", "sizes"), [(0, 2, [1] * 5), (4, 1, [5]), (4, 2, [3, 2]), (1, 2, [2, 2, 1]), (64, 8, [1] * 5)]
 )
-def test_parcels_keep_all_workers_busy(tmp_path: Path, rows: int, workers: int, sizes: list[int]) -> None:
+def test_jobs_are_divided_so_that_all_workers_are_busy(
+    tmp_path: Path, rows: int, workers: int, sizes: list[int]
+) -> None:
     jobs = find_jobs(None, tmp_path, variations=2, seed=1, seeds=[1, 2, 3, 4, 5])
     parcels = parcels_of(jobs, config(tmp_path, None, tmp_path, rows=rows), workers=workers)
     assert [len(parcel) for parcel in parcels] == sizes
@@ -79,7 +81,9 @@ def test_the_fingerprint_of_weights_needs_no_model(weights: Path, tmp_path: Path
         fingerprint_of(tmp_path)
 
 
-def test_weights_that_a_worker_cannot_load_are_told_in_a_sentence(weights: Path, prompts: Path, tmp_path: Path) -> None:
+def test_a_worker_that_cannot_load_the_weights_is_reported_in_one_sentence(
+    weights: Path, prompts: Path, tmp_path: Path
+) -> None:
     with pytest.raises(UserError, match="device"):
         generate(config(weights, prompts, tmp_path / "out", workers=2, device="cuda:77"), progress=False)
 

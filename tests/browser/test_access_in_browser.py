@@ -117,7 +117,7 @@ def test_the_focus_goes_where_work_goes_on(visit: Callable[..., Any]) -> None:
     focused("#file")
 
 
-def test_the_pictures_of_the_piece_are_told(visit: Callable[..., Any]) -> None:
+def test_roll_and_overview_have_text_for_screen_readers(visit: Callable[..., Any]) -> None:
     tab = visit()
     upload(tab)
     tab.keyboard.press("ArrowRight")

@@ -244,7 +244,7 @@ def test_a_variation_is_kept_before_it_is_edited_and_a_reload_finds_the_edits(vi
 
 
 @pytest.mark.slow
-def test_a_finger_moves_a_note(visit: Callable[..., Any]) -> None:
+def test_a_note_is_moved_by_touch(visit: Callable[..., Any]) -> None:
     tab = edit(visit, width=390, height=844)
     tab.evaluate("document.querySelector('#roll').scrollIntoView()")
     track, tick, length, pitch, velocity = FIRST

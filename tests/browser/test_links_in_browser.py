@@ -32,7 +32,7 @@ def test_the_link_brings_back_the_settings_and_the_same_music(visit: Callable[..
     assert [notes_of(download(other, number)[1]) for number in (1, 2, 3)] == results
 
 
-def test_a_link_brings_an_upload_along(visit: Callable[..., Any], site: Site) -> None:
+def test_a_link_to_an_uploaded_piece_opens_it_in_another_browser(visit: Callable[..., Any], site: Site) -> None:
     tab = visit()
     upload(tab)
     tab.focus("#cut")

@@ -236,7 +236,7 @@ DAMAGES = [
 ]
 
 
-def test_a_damaged_memory_is_passed_over(visit: Callable[..., Any]) -> None:
+def test_damaged_browser_storage_is_ignored(visit: Callable[..., Any]) -> None:
     tab = visit()
     upload(tab)
     for number, damage in enumerate(DAMAGES):

@@ -32,7 +32,7 @@ def test_a_browser_without_midi_says_so_and_offers_nothing(visit: Callable[..., 
     assert tab.is_hidden("#midi-ports")
 
 
-def test_devices_are_asked_for_only_when_they_are_wanted_and_may_be_refused(visit: Callable[..., Any]) -> None:
+def test_midi_devices_are_requested_only_on_a_click_and_refusal_is_reported(visit: Callable[..., Any]) -> None:
     refuse = "navigator.requestMIDIAccess = async () => { asked++; throw new DOMException('no', 'NotAllowedError'); };"
     tab = visit(script=f"{PLUG_IN}{refuse}")
     upload(tab)

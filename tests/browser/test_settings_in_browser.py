@@ -72,7 +72,7 @@ def test_a_piece_can_be_asked_to_end(visit: Callable[..., Any], site: Site) -> N
     assert not site.generator.requests[-1].ending
 
 
-def test_chords_key_and_wishes_are_asked_for(visit: Callable[..., Any], site: Site) -> None:
+def test_chords_key_metre_and_wishes_are_requested(visit: Callable[..., Any], site: Site) -> None:
     tab = visit()
     upload(tab)
     assert not tab.is_visible("#chords")  # the first view is calm

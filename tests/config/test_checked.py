@@ -113,7 +113,7 @@ def test_groups_inside_are_checked_under_their_own_name_also_when_they_have_chan
         settings.check()
 
 
-def test_bounds_contain_what_they_say() -> None:
+def test_bounds_can_exclude_their_ends() -> None:
     assert [number in Bounds(0, 1, above=True) for number in (0, 0.1, 1)] == [False, True, True]
     assert [number in Bounds(0, 1, below=True) for number in (0, 0.9, 1)] == [True, True, False]
     assert str(Bounds(1, 1_000_000)) == "1 to 1,000,000"

@@ -150,7 +150,7 @@ def test_programs_change_and_drums_stay(tokenizer: MusicTokenizer) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["REMI", "TSD"])
-def test_one_program_for_all_keeps_each_pitch_once(encoding: str) -> None:
+def test_with_one_program_no_pitch_sounds_twice_at_once(encoding: str) -> None:
     tokenizer = MusicTokenizer(TokenizerConfig(encoding=encoding))
     tokens = whole(tokenizer, make_score())
     change = augmenter(tokenizer, one_program=1.0)
@@ -191,7 +191,7 @@ def test_settings_out_of_range_are_named() -> None:
         Augmenter([], AugmentConfig(programs=0.6, one_program=0.6))
 
 
-def test_holes_are_cut_as_often_as_asked_and_hide_nothing_but_the_hole() -> None:
+def test_holes_are_cut_with_the_given_probability_and_hide_nothing_else() -> None:
     tokenizer = MusicTokenizer(TokenizerConfig())
     tokens = whole(tokenizer, make_score())
     augment = Augmenter(tokenizer.vocabulary, AugmentConfig(transpose=0, tempo=0.0, infill=0.5))
@@ -214,7 +214,7 @@ def test_holes_are_cut_as_often_as_asked_and_hide_nothing_but_the_hole() -> None
     assert 70 < with_hole < 130
 
 
-def test_instruments_are_named_as_often_as_asked_and_no_note_is_changed() -> None:
+def test_instruments_are_named_with_the_given_probability_and_notes_stay() -> None:
     tokenizer = MusicTokenizer(TokenizerConfig())
     tokens = whole(tokenizer, make_score())
     before = Counter(notes(tokenizer, tokens))

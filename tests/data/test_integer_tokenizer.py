@@ -43,6 +43,6 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("names", [5, None, "Value_0", {"a": 1}, [5], ["Value_0", None]], ids=repr)
-def test_names_that_are_no_list_of_names_are_refused(names: object) -> None:
+def test_invalid_lists_of_names_are_refused(names: object) -> None:
     with pytest.raises(UserError, match="integers must be a list of names"):
         tokenizer_from_json({"integers": names, "fingerprint": "x"})

@@ -45,7 +45,7 @@ def test_epochs_are_consecutive_stretches_of_endless_passes(settings: dict[str, 
         assert len(seen) == pytest.approx(9 * mixed.rate_C[corpus] * len(members), abs=1)
 
 
-def test_shares_of_the_tokens_are_those_asked_for() -> None:
+def test_corpora_get_the_requested_shares_of_tokens() -> None:
     tokens = np.bincount(of_piece, weights=lengths)
     mixed = mixture(power=0.5, weights={"rags": 2.0})
     expected = np.sqrt(tokens) * [1, 1, 2]
@@ -71,7 +71,7 @@ def test_a_corpus_of_weight_0_is_left_out() -> None:
     assert set(of_piece[mixed.visits(0, seed=1).pieces].tolist()) == {0, 2}
 
 
-def test_the_training_may_change_what_the_store_says() -> None:
+def test_training_settings_override_the_mixture_of_the_store() -> None:
     of_store = {"power": 0.25, "weights": {"rags": 3.0, "hymns": 2.0}}
     assert mixture_config(of_store, TrainMixtureConfig()) == MixtureConfig(**of_store)
     changed = mixture_config(of_store, TrainMixtureConfig(power=1.0, weights={"rags": 0.0}))

@@ -166,7 +166,7 @@ def test_processes_share_the_rows_of_one_larger_batch(store: TokenStore) -> None
         assert torch.equal(torch.stack(parts, dim=1).flatten(0, 1), whole[number]["tokens"])
 
 
-def test_fewer_rows_than_a_batch(store: TokenStore) -> None:
+def test_a_batch_is_full_even_with_fewer_rows(store: TokenStore) -> None:
     batch = training(store, row_tokens=4096, rows_per_batch=5)[3]
     assert batch["tokens"].shape == (5, 4096)
 
@@ -183,7 +183,7 @@ def test_augmentation_that_changes_lengths_packs_what_it_made(tmp_path: Path) ->
     assert ends == len(store.split("train"))
 
 
-def test_the_next_epoch_is_measured_while_this_one_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_epoch_is_planned_during_the_current_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In one of three loader workers, which need not augment every piece at the beginning of the epoch."""
     from music_reformer.config import TokenizerConfig
 
@@ -226,7 +226,7 @@ def mixed(store: TokenStore, **changes: object) -> TrainingBatches:
     return training(store, mixture=mixture, **changes)
 
 
-def test_a_mixture_shows_every_target_of_its_visits(mixed_store: TokenStore) -> None:
+def test_an_epoch_of_a_mixture_has_every_target_of_its_visits(mixed_store: TokenStore) -> None:
     batches = mixed(mixed_store, augment=NO_CHANGE, rows_per_batch=1)
     visits, pieces = batches.visits(0), mixed_store.split("train")
     shown, expected = Counter[int](), Counter[int]()

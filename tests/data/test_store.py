@@ -36,7 +36,7 @@ def test_splits_share_out_the_pieces(tmp_path: Path) -> None:
         store.split("dev")
 
 
-def test_pieces_are_read_when_asked_for(tmp_path: Path) -> None:
+def test_pieces_are_read_lazily(tmp_path: Path) -> None:
     store = write_store(tmp_path, num_pieces=10, num_validation=3)
     lines = [Piece(**json.loads(line)) for line in (tmp_path / "index.jsonl").read_text().splitlines()]
     assert list(store.pieces) == lines

@@ -7,7 +7,7 @@ import numpy as np
 from music_reformer.evaluation.confidence import ratio, ratios
 
 
-def test_kinds_that_few_pieces_have_get_an_interval_of_those() -> None:
+def test_pieces_without_a_kind_do_not_affect_its_interval() -> None:
     found = ratios(np.array([[4.0, 0.0], [6.0, 0.0], [8.0, 3.0]]), np.array([[2.0, 0.0], [2.0, 0.0], [2.0, 2.0]]))
     assert found[0]["low"] < found[0]["value"] == 3.0 < found[0]["high"]
     assert found[1] == {"value": 1.5, "low": 1.5, "high": 1.5}

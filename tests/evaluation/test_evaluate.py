@@ -158,7 +158,7 @@ def test_a_stopped_evaluation_resumes(
     assert len(figures["by_piece"]) == 3
 
 
-def test_human_excerpts_have_the_length_asked_for(store: TokenStore) -> None:
+def test_human_excerpts_are_at_most_as_long_as_requested(store: TokenStore) -> None:
     for excerpt in human_excerpts(store, "train", num_pieces=100, begin_s=1e6, seconds=5.0):
         assert len(excerpt.notes)
         assert excerpt.notes.last_s - excerpt.notes.first_s <= 5.0 + 1e-6
@@ -202,7 +202,7 @@ def test_mistakes_leave_nothing_behind(config: EvaluateConfig, tmp_path: Path) -
             replace(config, **change)
 
 
-def test_a_few_pieces_are_of_all_corpora(tmp_path: Path) -> None:
+def test_a_selection_of_pieces_covers_all_corpora(tmp_path: Path) -> None:
     from helpers.small_store import write_store
     from music_reformer.evaluation.evaluate import _some
 

@@ -61,7 +61,7 @@ def test_each_mean_is_that_of_the_values_of_its_group(store: TokenStore, figures
         assert group["statistics"][name] == pytest.approx(mean_interval(np.array(values)))
 
 
-def test_music_that_is_the_held_out_music_overlaps_with_it_as_with_itself(store: TokenStore) -> None:
+def test_the_held_out_music_as_generated_music_has_its_own_overlap(store: TokenStore) -> None:
     held_out = [store.music_tokenizer.decode(store.tokens(piece)) for piece in store.split("validation")]
     found = compared(store, held_out)
     for name, of in found["overlap"].items():
@@ -82,7 +82,7 @@ def test_a_transposed_training_piece_is_reported_as_a_copy(store: TokenStore, fi
     assert figures["originality"]["training_pieces"] == len(store.split("train"))
 
 
-def test_a_piece_is_like_itself_at_no_lag(figures: dict) -> None:
+def test_likeness_at_lag_zero_is_one(figures: dict) -> None:
     for group in GROUPS:
         lags = figures["groups"][group]["likeness_by_lag"]
         assert lags[0] == pytest.approx(1)

@@ -23,7 +23,7 @@ def song(num_notes: int) -> symusic.Score:
     return score
 
 
-def test_the_last_line_of_a_manifest_counts(tmp_path: Path) -> None:
+def test_the_last_manifest_line_for_a_file_counts(tmp_path: Path) -> None:
     write_score(song(10), tmp_path / "a.mid")
     write_score(song(6), tmp_path / "b.mid")
     (tmp_path / "c.mid").write_bytes(b"no music")

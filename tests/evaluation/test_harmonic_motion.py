@@ -43,7 +43,7 @@ def test_a_piece_that_stood_still_may_go_on_so() -> None:
 
 
 @pytest.mark.parametrize("chords", ["CaFG" * 4 + "-" * 16, "-" * 16 + "CaFG" * 4, "CaFG" * 4 + "CaFG", "C" * 8])
-def test_without_chords_on_both_sides_there_is_nothing_to_say(chords: str) -> None:
+def test_the_still_share_is_none_without_enough_chords_on_both_sides(chords: str) -> None:
     assert still_share(piece_of(chords), 16, len(chords) - 16) is None
 
 

@@ -83,7 +83,7 @@ def test_content_preservation_frame_by_frame(seed: int, quarters: float) -> None
     assert content_preservation(one, other, quarters=quarters) == pytest.approx(np.mean(cosines))
 
 
-def test_the_true_bars_are_the_best_and_silence_the_worst() -> None:
+def test_true_bars_get_the_best_scores_and_silence_the_worst() -> None:
     true = some(1)
     empty = np.zeros(0)
     silence = Bars(3, empty, empty, empty.astype(int), empty.astype(int))

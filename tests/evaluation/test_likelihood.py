@@ -77,7 +77,7 @@ def test_figures_add_up(store: TokenStore, weights: Path, tmp_path: Path, capsys
 
 
 @pytest.mark.parametrize("context", [2, 8, 64])
-def test_a_short_context_hides_earlier_tokens(store: TokenStore, model: ReformerLM, context: int) -> None:
+def test_losses_with_a_short_context_ignore_earlier_tokens(store: TokenStore, model: ReformerLM, context: int) -> None:
     pieces = store.split("validation")[:3]
     counted: list[int] = []
     losses = list(short_context_losses(model, store, pieces, context=context, row_tokens=256, done=counted.append))

@@ -52,7 +52,7 @@ def test_probabilities_sum_to_one() -> None:
     assert total == pytest.approx(1.0)
 
 
-def test_the_weight_is_the_best_for_pieces_that_were_not_counted() -> None:
+def test_the_weight_is_the_best_one_for_held_out_pieces() -> None:
     random = np.random.default_rng(0)
     # Each token is likely the last plus one: pairs tell all, longer contexts are noise.
     pieces = []

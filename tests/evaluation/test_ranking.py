@@ -20,7 +20,7 @@ def test_a_faithful_continuation_ranks_before_a_faulty_one_and_that_before_silen
         assert ranked([nothing, piece(fault), good], cut_tick=CUT, end_tick=END) == [2, 1, 0]
 
 
-def test_one_absurd_distance_does_not_drown_the_others() -> None:
+def test_a_single_large_distance_is_limited() -> None:
     assert cost({"key": 100.0, "rhythm": 0.0}) == FARTHEST**2
     assert cost({"key": 2.0, "rhythm": 2.0}) == 8.0
 

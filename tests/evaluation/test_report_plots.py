@@ -70,7 +70,7 @@ def test_each_context_has_its_loss_and_the_last_is_the_whole_piece() -> None:
     assert {"2.000", "1.900", "1.850", "256", "1,024", "whole", "piece"} <= set(found) | set(" ".join(found).split())
 
 
-def test_differences_that_mean_nothing_do_not_fill_the_plot() -> None:
+def test_negligible_differences_look_small_in_the_plot() -> None:
     """Points of losses within 0.001 are drawn close together; points half a nat apart are not."""
 
     def height(plot: str) -> float:

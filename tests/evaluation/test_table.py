@@ -16,7 +16,7 @@ def shown(figures: dict[str, Any]) -> str:
     return stream.getvalue()
 
 
-def test_likelihood_with_and_without_notes() -> None:
+def test_the_likelihood_table_with_and_without_notes() -> None:
     value = {"value": 1.25, "low": 1.0, "high": 1.5}
     figures: dict[str, Any] = {
         "split": "test",

@@ -210,7 +210,7 @@ def test_may_play_follows_programs_and_parts() -> None:
         ({"cut_bar": 2, "until_bar": 5, "locked": [[9, 7, 60]]}, "of track 9"),
     ],
 )
-def test_parts_that_are_not_there_are_refused(order: dict, message: str) -> None:
+def test_impossible_requests_for_parts_are_refused(order: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         stand_in("Parts").start(quartet(), Request(**order))
 

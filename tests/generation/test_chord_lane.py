@@ -35,7 +35,7 @@ def read_by_bar(generator: Generator) -> list[list[str]]:
     return bars
 
 
-def test_the_model_reads_them_in_front_of_the_notes_of_their_bars() -> None:
+def test_the_model_reads_chords_in_front_of_the_notes_of_their_bars() -> None:
     generator = stand_in("Parts")
     run(generator, generator.start(full_score(), Request(length="5bars", seed=3, chords="Am7 | D7 G7/B | N | % | Eb")))
     assert read_by_bar(generator)[:5] == [

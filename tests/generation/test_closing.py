@@ -72,7 +72,7 @@ def test_only_the_last_bar_is_guided_to_lengths_that_fill_it() -> None:
     assert not closing.active
 
 
-def test_chords_that_were_asked_for_stay_and_nothing_returns_in_a_cadence() -> None:
+def test_requested_chords_stay_and_no_bar_returns_in_a_cadence() -> None:
     generator = knowing()
     asked = ended(generator, ending=True, chords="|: F :|")._variations[0]
     assert asked.chords is not None

@@ -188,7 +188,7 @@ def test_pedals_and_bends_of_the_model_are_written(encoding: str) -> None:
         assert values[-1:] in ([0], [])
 
 
-def test_real_uploads(corpora: Path) -> None:
+def test_real_files_of_pop_and_piano_are_continued(corpora: Path) -> None:
     files = [sorted(corpora.glob("pop909/**/*.mid"))[450], sorted(corpora.glob("asap/**/*.mid"))[500]]
     for encoding in ENCODINGS:
         generator = stand_in(encoding)

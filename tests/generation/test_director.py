@@ -105,7 +105,7 @@ def test_the_end_is_told_only_when_it_is_near_and_never_behind_it() -> None:
     assert ends == [[], [], *([left] for left in range(32, 0, -DIRECTED_BARS)), [], [], []]
 
 
-def test_weights_that_cannot_be_told_to_end_say_so() -> None:
+def test_ending_is_refused_for_weights_that_do_not_support_it() -> None:
     for generator in (stand_in("Parts"), stand_in("REMI")):
         with pytest.raises(UserError, match="cannot be told to end a piece"):
             generator.start(full_score(), Request(length="4bars", ending=True))

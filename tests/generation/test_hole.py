@@ -131,7 +131,7 @@ def test_a_piece_is_encoded_once_and_an_excerpt_of_a_long_one_by_itself(
     assert len(encoded) == most
 
 
-def test_a_last_bar_in_which_nothing_begins_counts_as_seen() -> None:
+def test_a_last_bar_with_only_a_held_note_is_not_dropped() -> None:
     score = full_score()
     lines = bar_starts(score)
     for track in score.tracks:
@@ -198,7 +198,7 @@ def test_one_of_several_tracks_of_an_instrument_is_recomposed(tracks: list[int])
         assert (kept == found) == (index not in tracks)
 
 
-def test_wishes_are_held_against_the_bars_on_both_sides_of_those_who_play() -> None:
+def test_wishes_are_relative_to_the_playing_parts_on_both_sides_of_the_hole() -> None:
     composer = stand_in("Parts")
     reader = reader_for(composer.tokenizer.vocabulary)
     score = full_score(bars=60)
@@ -260,7 +260,7 @@ def test_tracks_that_are_not_there_and_models_without_tracks_are_refused() -> No
         ({"cut_bar": -1, "until_bar": 3}, "cut_bar"),
     ],
 )
-def test_holes_that_are_none_are_refused(order: dict, message: str) -> None:
+def test_invalid_holes_are_refused(order: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         generator().start(full_score(), Request(**order))
 

@@ -61,7 +61,7 @@ def test_sessions_composed_together_equal_sessions_composed_alone(max_rows: int)
         assert one.num_tokens == other.num_tokens
 
 
-def test_steps_are_shared_and_never_wider_than_asked() -> None:
+def test_sessions_share_steps_of_at_most_max_rows() -> None:
     generator = Generator(StandIn(TOKENIZER), TOKENIZER)
     compose_all(generator, sessions(generator), max_rows=4)
     widths = [len(tokens) for tokens in generator.decoder.steps]

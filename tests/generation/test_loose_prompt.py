@@ -27,7 +27,7 @@ def continued() -> tuple[symusic.Score, int]:
     return session.scores[0], session.prompt.cut_tick
 
 
-def test_the_model_reads_what_it_would_read_of_the_written_piece() -> None:
+def test_the_model_reads_a_played_prompt_like_a_written_one() -> None:
     generator, request = stand_in("Parts"), Request(length="2bars", cut_bar=CUT)
     prompt = generator.start(PLAYED, request).prompt
     assert prompt.past_ids == generator.start(as_written(PLAYED), request).prompt.past_ids

@@ -20,9 +20,7 @@ NUM_BARS = 6
 
 @pytest.mark.parametrize("metre", ["7/8", "4/4", "5/8"])
 @pytest.mark.parametrize(("cut_bar", "changes"), [(8, ()), (None, ()), (5, (5, 7))])
-def test_new_bars_are_of_the_metre_that_was_asked_for(
-    metre: str, cut_bar: int | None, changes: tuple[int, ...]
-) -> None:
+def test_new_bars_have_the_requested_metre(metre: str, cut_bar: int | None, changes: tuple[int, ...]) -> None:
     score = full_score()  # in 3/4
     for bar in changes:  # at the cut, and after it
         score.time_signatures.append(symusic.TimeSignature(bar_starts(score)[bar], 2, 4))
@@ -102,6 +100,6 @@ def test_in_a_longer_metre_notes_may_begin_anywhere_in_the_bar() -> None:
         ("REMI", {"metre": "7/8"}, "metre"),
     ],
 )
-def test_metres_that_cannot_be_are_refused(encoding: str, settings: dict, message: str) -> None:
+def test_impossible_requests_for_a_metre_are_refused(encoding: str, settings: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         stand_in(encoding).start(full_score(), Request(**settings))

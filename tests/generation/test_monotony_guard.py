@@ -42,7 +42,7 @@ def tune(random: np.random.Generator) -> dict[int, tuple[int, ...]]:
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("heard", [0, 6, 24])
-def test_stale_bars_are_those_of_counting_anew(seed: int, heard: int) -> None:
+def test_stale_bars_equal_those_counted_naively(seed: int, heard: int) -> None:
     """The oracle counts lists of bars anew before every token."""
     random = np.random.default_rng(seed)
     prompt, new = ([tune(random) for _ in range(count)] for count in (heard, 30))

@@ -44,7 +44,7 @@ def guard_after(tokenizer: MusicTokenizer, score: symusic.Score, *, prompt: int 
     return guard
 
 
-def test_the_instrument_that_has_begun_so_many_may_not_be_named_again(tokenizer: MusicTokenizer) -> None:
+def test_an_instrument_at_its_limit_cannot_be_named_again_at_the_position(tokenizer: MusicTokenizer) -> None:
     ids = tokenizer.vocabulary.ids
     assert guard_after(tokenizer, chord(notes=2)).excessive() == []
     full = guard_after(tokenizer, chord(notes=3))
@@ -94,7 +94,7 @@ def test_composed_chords_do_not_exceed_the_limit(encoding: str, use_programs: bo
     assert largest(2) == 2
 
 
-def test_the_setting_is_checked() -> None:
+def test_a_negative_limit_is_refused() -> None:
     with pytest.raises(UserError, match=r"sampling.most_at_once \(-1\) must be 0 to"):
         SamplingConfig(most_at_once=-1)
 

@@ -106,7 +106,7 @@ def test_in_another_key_chords_move_with_it() -> None:
     assert root_probabilities(followed).argmax() == 11
 
 
-def test_a_copy_goes_its_own_way() -> None:
+def test_a_copied_progression_is_independent() -> None:
     followed = progression(*[0, 9, 5, 7] * 3)
     other = followed.copy()
     write(other, 0)
@@ -137,7 +137,7 @@ def chords_of_new_bars(generator: Generator, vocabulary: Vocabulary) -> list[int
 
 
 @pytest.mark.parametrize("hold", [0.0, 1.0])
-def test_every_new_bar_of_a_piece_has_chords_if_it_is_held_to(hold: float) -> None:
+def test_every_new_bar_has_chords_unless_hold_is_zero(hold: float) -> None:
     """By a model that never writes chords if it can begin the notes."""
     tokenizer = MusicTokenizer(TokenizerConfig(encoding="Parts", use_chords=True))
     generator = Generator(StandIn(tokenizer), tokenizer)

@@ -69,7 +69,7 @@ def test_returning_bars_are_transposed_to_a_requested_key_except_drums() -> None
 
 
 @pytest.mark.usefixtures("certain")
-def test_the_bars_of_a_hole_can_return_in_it() -> None:
+def test_the_form_of_a_hole_can_name_its_own_bars() -> None:
     """Also for a single instrument, while the others stay unchanged."""
     for programs in ([], [33]):
         score = compose(stand_in("Parts"), "3-4", cut_bar=2, until_bar=4, programs=programs)

@@ -179,7 +179,7 @@ def test_programs_are_sorted_without_duplicates_and_keys_are_parsed() -> None:
     assert Request().parsed_key() is None
 
 
-def test_chords_are_a_sheet_and_steps_are_wishes() -> None:
+def test_a_request_parses_its_chords_and_wishes() -> None:
     request = Request(chords="Am | D7", density=2, dynamics=-1)
     assert request.parsed_chords() == LeadSheet.parse("Am | D7")
     assert request.wishes == Wishes(density=2, dynamics=-1)

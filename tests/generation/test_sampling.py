@@ -86,7 +86,7 @@ def test_draws_have_the_frequencies_of_the_distribution() -> None:
         assert tokens.count(token) / count == pytest.approx(expected, abs=2 / count)
 
 
-def test_numbers_at_the_borders_of_tokens() -> None:
+def test_draws_at_the_ends_of_the_unit_interval_give_allowed_tokens() -> None:
     logits, allowed = case(2)
     for config in (SamplingConfig(), SamplingConfig(top_k=1), SamplingConfig(temperature=1e-6)):
         for point in (0.0, 1.0 - 2**-53):
@@ -112,7 +112,7 @@ def test_temperature_zero_is_greedy() -> None:
         assert sampler.choose(logits, allowed, 0) == expected
 
 
-def test_the_draws_of_a_variation_do_not_depend_on_the_others() -> None:
+def test_draws_of_a_variation_do_not_depend_on_the_number_of_variations() -> None:
     alone = Sampler(SamplingConfig(), seed=9, num_variations=3, pitch_tokens=())
     together = Sampler(SamplingConfig(), seed=9, num_variations=5, pitch_tokens=())
     for step in range(1200):  # more than are drawn at a time
@@ -152,7 +152,7 @@ def test_the_prompt_counts_as_heard() -> None:
     assert sampler.choose(logits, np.ones(VOCABULARY, dtype=bool), 0) == 11
 
 
-def test_lowering_is_the_rule_of_ctrl() -> None:
+def test_repeated_tokens_are_lowered_as_in_the_ctrl_paper() -> None:
     logits = np.array([2.0, -2.0, 1.0, 0.5], np.float32)
     assert lower_repeated(logits, [0, 1, 1], 2.0).tolist() == [1.0, -4.0, 1.0, 0.5]
     assert logits.tolist() == [2.0, -2.0, 1.0, 0.5], "the logits themselves stay"
@@ -169,7 +169,7 @@ def test_settings_that_make_no_sense_are_named(setting: dict[str, float], name: 
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_probability_of_what_may_not_come_is_handed_over_and_nothing_else_changes(seed: int) -> None:
+def test_hand_over_moves_the_probability_of_tokens_to_one_token(seed: int) -> None:
     logits, _ = case(seed)
     passing, token = [3, 17, 40], 8
     before = slow_probabilities(logits.tolist(), [True] * VOCABULARY, 1.0)

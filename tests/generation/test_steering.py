@@ -69,7 +69,7 @@ def test_requested_steps_raise_and_lower_each_measure(wish: str) -> None:
         assert some < many, track
 
 
-def test_parts_keep_what_they_were() -> None:
+def test_parts_keep_their_density_and_velocity() -> None:
     """Notes per bar and velocity are nearer to the piece than by the same model without steering."""
     held, free = composed(), composed(steered=False)
     for track, density, velocity in ((0, 2, 60), (1, 8, 72)):
@@ -115,7 +115,7 @@ def test_a_copy_is_independent() -> None:
     assert not np.array_equal(lean(other), before)
 
 
-def test_a_new_part_plays_like_its_like_or_like_the_others_in_its_own_range() -> None:
+def test_the_level_of_a_new_part_is_estimated_from_the_others() -> None:
     new = [PartRequest(program=73), PartRequest(program=42), PartRequest(program=-1)]
     steering = stand_in("Parts").start(two_players(), Request(parts=new))._variations[0].steering
     assert steering is not None
@@ -130,7 +130,7 @@ def test_a_new_part_plays_like_its_like_or_like_the_others_in_its_own_range() ->
     assert (-1, 1) not in wanted  # nothing says what drums would do
 
 
-def test_a_piece_from_nothing_has_nothing_to_be_held_to() -> None:
+def test_a_piece_from_nothing_is_composed_without_steering() -> None:
     generator = stand_in("Parts")
     notes = run(generator, generator.start(None, Request(length="4bars", programs=[0], density=2)))
     assert notes
@@ -179,7 +179,7 @@ def test_durations_come_as_often_as_they_did() -> None:
     assert stays[half] == pytest.approx(after[half] - after[eighth], abs=0.3)
 
 
-def test_who_plays_first_does_not_decide_whether_chords_are_written() -> None:
+def test_wishes_for_parts_do_not_change_the_probability_of_chords() -> None:
     """Before the first part of a bar, the programs and the bar line keep their probability together."""
     generator = stand_in("Parts")
     session = generator.start(two_players(), Request(length=f"{BARS}bars", density=-4))

@@ -46,7 +46,7 @@ def test_a_stuck_model_comes_to_an_end(encoding: str, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(("form", "lowers"), [("1-8'", {"all", "all but one"}), ("1-8", set()), ("new 4", {"all"})])
-def test_bars_that_vary_do_not_go_round_either_but_for_what_the_piece_repeats(
+def test_the_monotony_guard_also_holds_in_varied_returns(
     form: str, lowers: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The guard lists every pitch here, except the next one of a returning bar."""

@@ -31,7 +31,7 @@ def owners_one_by_one(tokenizer: MusicTokenizer, ids: list[int]) -> list[int]:
 
 @pytest.mark.parametrize("pedals", [False, True])
 @pytest.mark.parametrize("seed", range(3))
-def test_each_token_belongs_to_the_instrument_whose_event_it_is_part_of(seed: int, pedals: bool) -> None:
+def test_each_token_belongs_to_the_instrument_of_its_event(seed: int, pedals: bool) -> None:
     tokenizer = MusicTokenizer(TokenizerConfig(use_sustain_pedals=pedals))
     ids = tokenizer.encode(random_score(seed))
     assert BarReader(tokenizer.vocabulary).owners(ids).tolist() == owners_one_by_one(tokenizer, ids.tolist())

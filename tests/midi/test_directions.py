@@ -58,7 +58,7 @@ def counted(score: symusic.Score, begin: int, end: int) -> dict[tuple[int, int],
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_directions_are_what_counting_gives(seed: int) -> None:
+def test_directions_equal_those_counted_naively(seed: int) -> None:
     ids = piece(seed)
     firsts = [0, 3, 4, 9]
     score = TOKENIZER.decode(ids)

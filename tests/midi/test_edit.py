@@ -229,7 +229,7 @@ def test_bytes_outside_track_chunks_stay() -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_spans_and_columns_are_one_reading(name: str) -> None:
+def test_read_spans_and_read_track_agree(name: str) -> None:
     for body in bodies(FILES[name]):
         track, spans = read_track(body), read_spans(body)
         assert [(span.tick, span.status) for span in spans[: len(track.ticks)]] == list(

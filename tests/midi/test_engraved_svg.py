@@ -45,19 +45,19 @@ def test_shapes_keep_their_geometry(tag: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["url(#a)", "1;2", "<x", "&quot;", "javascript:x", "#000"])
-def test_values_of_other_characters_are_left_out(value: str) -> None:
+def test_attributes_with_unexpected_characters_are_left_out(value: str) -> None:
     escaped = value.replace("<", "&lt;")
     found = plain_svg(drawn(f'<rect x="{escaped}" fill="{escaped}"/>'), {})
     assert inner(found.text) == "<rect />"
 
 
-def test_bars_are_told_in_their_order() -> None:
+def test_bar_numbers_are_listed_in_order() -> None:
     found = plain_svg(drawn('<g class="measure" id="bar-7"><g class="measure" id="bar-8"/></g><g id="bar-x"/>'), {})
     assert found.bars == [7, 8]
     assert (found.width, found.height) == (100, 50)
 
 
-def test_groups_that_say_nothing_are_opened() -> None:
+def test_groups_without_a_known_class_are_unwrapped() -> None:
     found = plain_svg(drawn('<g class="system"><g class="stem"><rect/></g></g>'), {})
     assert inner(found.text) == "<rect />"
     assert "stem" not in CLASSES

@@ -113,7 +113,7 @@ def test_ties_within_a_bar_and_over_its_line_are_told_apart() -> None:
     assert len([mark for mark in found if mark[-1].isdigit()]) == 3
 
 
-def test_the_process_gives_what_is_engraved_here() -> None:
+def test_engraving_in_the_process_equals_direct_engraving() -> None:
     data = EXAMPLES["waltz"].score().dumps_midi()
     assert engraved(data, name="it", bar=4, width=80) == engrave(data, "it", "4", "80").decode()
 

@@ -77,7 +77,7 @@ def test_forked_and_fresh_processes_open_files_alike() -> None:
     assert str(refusal.value) == str(refusal_anew.value)
 
 
-def test_much_data_goes_there_and_back(forks: Forks) -> None:
+def test_megabytes_are_sent_and_received(forks: Forks) -> None:
     data = os.urandom(3_000_000)
     assert done(bytes, data) == data
 
@@ -123,7 +123,7 @@ def test_without_a_helper_process_work_is_still_done(forks: Forks) -> None:
     assert int(parent) == forks._process.pid
 
 
-def test_work_at_the_same_time(forks: Forks) -> None:
+def test_concurrent_work_gets_its_own_results(forks: Forks) -> None:
     with ThreadPoolExecutor(8) as pool:
         inputs = [bytes([number]) * 100_000 for number in range(40)]
         assert list(pool.map(lambda data: done(bytes, data), inputs)) == inputs

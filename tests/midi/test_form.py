@@ -109,7 +109,7 @@ def test_boundaries_are_the_best_of_all(seed: int) -> None:
     assert best_boundaries(odds, length) == max(choices, key=total)
 
 
-def test_signs_are_those_of_the_slow_way() -> None:
+def test_boundary_signs_equal_those_of_slow_loops() -> None:
     """Repetitions and novelty, bar by bar."""
     contents = bar_contents(piece((1, 8), (2, 8), (1, 8), (3, 5)))
     likeness = standardised_likeness(contents)

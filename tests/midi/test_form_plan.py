@@ -17,7 +17,7 @@ def bars(text: str, num_bars: int = 12) -> list[int | str | None]:
     return [each and (f"{each.bar}'" if each.varied else each.bar) for each in planned]
 
 
-def test_bars_letters_and_something_new() -> None:
+def test_a_form_names_bars_sections_and_new_bars() -> None:
     assert bars("5-7") == [4, 5, 6]
     assert bars("12") == [11]
     assert bars(" A |  new   2|3-4' | B'") == [0, 1, None, None, "2'", "3'", "2'", "3'", "4'"]

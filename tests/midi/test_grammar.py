@@ -96,7 +96,7 @@ def test_closing_ends_all_notes_and_begins_none(encoding: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_forward_names_the_moment(encoding: str) -> None:
+def test_forward_moves_to_the_given_tick(encoding: str) -> None:
     tokenizer = MusicTokenizer(TokenizerConfig(encoding=encoding))
     grammar = grammar_for(tokenizer)
     ids = grammar.opening(tempo=90, metre=(3, 4))

@@ -101,7 +101,7 @@ def test_the_unwrapped_file_is_kept() -> None:
     assert [note[0] for note in json.loads(opened.roll)["tracks"][0]["notes"]] == [*SCALE, 30]
 
 
-def test_this_process_parses_nothing_but_what_the_other_wrote(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_this_process_parses_only_files_rewritten_by_the_guarded_process(monkeypatch: pytest.MonkeyPatch) -> None:
     odd = midi(event(0, 0xF7, 3, 1, 2, 3) + scale())
 
     def refuse(*_: object) -> None:

@@ -111,7 +111,7 @@ def test_a_hole_in_the_parts_encoding(first: int, count: int, programs: frozense
 
 
 @pytest.mark.parametrize("parts", [{(0, 1)}, {(0, 2)}, {(0, 1), (40, 1)}])
-def test_a_hole_of_some_parts_is_that_of_sorting_notes(parts: set[tuple[int, int]]) -> None:
+def test_a_hole_of_some_parts_equals_one_found_by_sorting_notes(parts: set[tuple[int, int]]) -> None:
     reader = reader_for(PARTS.vocabulary)
     ids = np.array([BOS, *PARTS.encode(random_score(1, programs=(0, 0, 40))), PARTS.eos_id], dtype=np.uint16)
     whole = reader.notes(ids)
@@ -153,7 +153,7 @@ def test_pedals_stay_with_their_instrument() -> None:
 
 @pytest.mark.parametrize("name", ["programs", "pedals and bends", "no metre, no tempo"])
 @pytest.mark.parametrize("seed", range(4))
-def test_a_hole_is_that_of_dividing_bars_token_by_token(name: str, seed: int) -> None:
+def test_a_hole_equals_one_found_token_by_token(name: str, seed: int) -> None:
     tokenizer = TOKENIZERS[name]
     reader = BarReader(tokenizer.vocabulary)
     ids = piece(tokenizer, seed)

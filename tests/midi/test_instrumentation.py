@@ -78,7 +78,7 @@ def test_each_section_has_all_notes_of_the_kept_instruments_and_no_others(tokeni
 
 @pytest.mark.parametrize("pedals", [False, True])
 @pytest.mark.parametrize("seed", range(6))
-def test_each_bar_is_what_taking_it_apart_gives(seed: int, pedals: bool) -> None:
+def test_naming_instruments_equals_a_slow_form_event_by_event(seed: int, pedals: bool) -> None:
     """The oracle goes bar by bar and event by event."""
     tokenizer = MusicTokenizer(TokenizerConfig(use_sustain_pedals=pedals))
     reader, random = BarReader(tokenizer.vocabulary), np.random.default_rng(seed)

@@ -54,7 +54,7 @@ def test_chords_read_as_a_lead_sheet_and_sections_cover_the_piece(seed: int) -> 
     assert sum(num_bars for _, num_bars, _ in sections) == count_bars(score) == len(found["chords"])
 
 
-def test_new_bars_have_the_chords_of_the_whole() -> None:
+def test_chords_of_new_bars_equal_those_of_the_whole_outline() -> None:
     score = EXAMPLES["evening"].score()
     lines = bar_starts(score)
     whole = read(outline_json(score))["chords"]

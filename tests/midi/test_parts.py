@@ -249,7 +249,7 @@ def test_real_files_survive(corpora: Path) -> None:
     assert _survivors(files) == 60
 
 
-def test_wild_files_survive(corpora: Path) -> None:
+def test_irregular_files_survive(corpora: Path) -> None:
     """The irregular files beside the corpora that contain music."""
     assert _survivors(sorted((corpora.parent / "cases").rglob("*.mid"))) >= 5
 

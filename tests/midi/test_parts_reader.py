@@ -63,7 +63,7 @@ def test_parts_are_divided_from_the_others(chosen: set[Part]) -> None:
     assert ids[theirs].tolist() == expected_theirs
 
 
-def test_chords_are_with_the_notes_where_all_instruments_are_meant() -> None:
+def test_chords_are_divided_off_with_the_notes_only_if_all_instruments_are_selected() -> None:
     ids = stream(2)
     chords = np.isin(ids, [token for kind in ("ChordRoot", "NoChord") for token in VOCABULARY.ids_of[kind]])
     assert chords.any()

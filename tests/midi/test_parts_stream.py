@@ -62,7 +62,7 @@ def test_programs_in_directions_play_nothing() -> None:
     assert [(note.program, note.part) for note in notes] == [(40, 1)]
 
 
-def test_a_tempo_counts_from_its_position() -> None:
+def test_a_tempo_is_in_force_from_its_position_on() -> None:
     slow, fast = min(VOCABULARY.ids_of["Tempo"]), max(VOCABULARY.ids_of["Tempo"])
     decoder = PartsDecoder(VOCABULARY)
     for token in (VOCABULARY.ids[IN_FOUR], slow, VOCABULARY.ids["Position", 48], fast, VOCABULARY.ids[IN_FOUR]):

@@ -17,7 +17,7 @@ def returning(letters: str, new_bars: int) -> str:
     return "".join("." if each is None else letters[each.bar] for each in planned)
 
 
-def test_bars_that_followed_earlier_follow_again() -> None:
+def test_returning_bars_continue_as_they_did_earlier() -> None:
     verse, chorus = "abcdefgh", "ijklmnop"
     assert returning(verse + chorus + verse, 8) == chorus
     assert returning(verse + chorus + verse + "ijkl", 6)[:4] == "mnop"

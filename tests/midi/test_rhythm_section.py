@@ -57,7 +57,7 @@ def test_most_songs_get_bass_and_drums_and_equal_draws_give_equal_songs() -> Non
     assert accompanied(3).dumps_midi() == accompanied(3).dumps_midi()
 
 
-def test_drums_strike_each_sixteenth_once() -> None:
+def test_no_drum_is_struck_twice_at_once() -> None:
     for seed in range(20):
         for track in accompanied(seed).tracks[2:]:
             struck = [(note.time, note.pitch) for note in track.notes]

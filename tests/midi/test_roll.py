@@ -80,7 +80,7 @@ def test_short_beats_without_number_are_not_drawn() -> None:
     assert roll["beats"] == roll["bars"]
 
 
-def test_bends_that_come_in_crowds_are_thinned_out() -> None:
+def test_dense_pitch_bends_are_thinned_out() -> None:
     score = random_score()
     score.tracks[0].pitch_bends.extend([symusic.PitchBend(tick, tick) for tick in range(1000)])
     bends = roll_data(score)["tracks"][0]["bends"]

@@ -40,11 +40,11 @@ def files(corpora: Path, folder: str, number: int) -> list[Path]:
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_our_examples_come_back(name: str) -> None:
+def test_the_examples_survive_the_round_trip(name: str) -> None:
     assert differences(EXAMPLES[name].score().dumps_midi(), name) == []
 
 
-def test_wild_playing_comes_back_as_it_was_rounded() -> None:
+def test_irregular_notes_survive_the_round_trip_apart_from_rounding() -> None:
     """Notes on no grid, a change of metre that shortens a bar, drums, and every pitch."""
     score = random_score(4, num_notes=300, programs=(0, 40, 79, 127))
     score.time_signatures.append(symusic.TimeSignature(33 * 480, 7, 8))
@@ -52,13 +52,13 @@ def test_wild_playing_comes_back_as_it_was_rounded() -> None:
 
 
 @pytest.mark.parametrize("folder", ["pop909", "asap"])
-def test_real_pieces_come_back(corpora: Path, folder: str) -> None:
+def test_real_pieces_survive_the_round_trip(corpora: Path, folder: str) -> None:
     for path in files(corpora, folder, 1):
         assert differences(path.read_bytes(), path.name) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("folder", "number"), GENRES)
-def test_pieces_of_all_genres_come_back(corpora: Path, folder: str, number: int) -> None:
+def test_pieces_of_all_genres_survive_the_round_trip(corpora: Path, folder: str, number: int) -> None:
     found = {path.name: differences(path.read_bytes(), path.name) for path in files(corpora, folder, number)}
     assert {name: what for name, what in found.items() if what} == {}

@@ -76,13 +76,13 @@ def test_bad_files_get_one_clear_sentence(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["empty", "cut in a track", "absurd ticks", "endless number"])
-def test_guarded_reading_says_the_same(name: str) -> None:
+def test_guarded_reading_refuses_with_the_same_messages(name: str) -> None:
     data, message = HOSTILE[name]
     with pytest.raises(UserError, match=message):
         read_score_guarded(data)
 
 
-def test_guarded_reading_reads(tmp_path: Path) -> None:
+def test_guarded_reading_returns_the_notes(tmp_path: Path) -> None:
     write_score(random_score(), tmp_path / "a.mid")
     assert read_score_guarded(tmp_path / "a.mid").note_num() == random_score().note_num()
 

@@ -101,7 +101,7 @@ def test_chunks_of_other_kinds_are_passed_over() -> None:
 
 
 @pytest.mark.parametrize("content", [b"\0\0\0", b"", b"\7", b"\7\xa1"])
-def test_tempos_that_are_none_are_ignored(content: bytes) -> None:
+def test_invalid_tempos_are_ignored(content: bytes) -> None:
     score, _ = read(midi(meta(0, 0x51, content) + scale() + meta(0, 0x51, b"\x06\x1a\x80")))
     assert [(tempo.time, round(tempo.qpm)) for tempo in score.tempos] == [(8 * 480, 150)]
     assert notes(score) == PLAIN
@@ -113,7 +113,7 @@ def test_drum_hits_of_no_length_are_heard(midi_format: int) -> None:
     assert notes(score) == [(80 * hit, 1, 36) for hit in range(1, 5)]
 
 
-def test_independent_patterns_are_refused_and_a_single_one_is_read() -> None:
+def test_several_independent_patterns_are_refused_and_a_single_one_is_read() -> None:
     with pytest.raises(UserError, match=r"song\.mid holds 2 independent patterns"):
         read(midi(scale(), scale(), midi_format=2))
     assert notes(read(midi(scale(), midi_format=2))[0]) == PLAIN
@@ -127,7 +127,7 @@ def test_notes_that_never_end_are_ended() -> None:
     assert "without an end" in said
 
 
-def test_a_strike_ends_an_unended_note_before_it() -> None:
+def test_striking_a_key_again_ends_its_unended_note() -> None:
     strikes = b"".join(event(240, 0x90, pitch, 80) for pitch in (60, 62, 60, 62)) + meta(240, 1, b"the end")
     assert sorted(notes(read(midi(strikes))[0])) == [
         (240, 480, 60),
@@ -143,7 +143,7 @@ def test_all_notes_off_ends_hanging_notes(number: int) -> None:
     assert notes(read(midi(body))[0])[0] == (0, 100, 40)
 
 
-def test_ends_of_notes_that_do_not_sound_are_ignored() -> None:
+def test_note_offs_without_a_sounding_note_are_ignored() -> None:
     body = event(0, 0x80, 60, 0) + event(0, 0x80, 60, 0) + event(0, 0x90, 60, 80) + event(50, 0x80, 60, 0)
     score, said = read(midi(body))
     assert notes(score) == [(0, 50, 60)]
@@ -237,7 +237,7 @@ def test_running_status_is_written_out() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_stretches_are_read_as_events_one_by_one_are(seed: int) -> None:
+def test_stretches_of_events_are_read_like_single_events(seed: int) -> None:
     dice = random.Random(seed)
     body = b"".join(
         quantity(dice.choice((0, 1, 127, 128, 20_000, 3_000_000)))
@@ -268,7 +268,7 @@ def test_stretches_are_read_as_events_one_by_one_are(seed: int) -> None:
     assert (fast.long, fast.end_tick, fast.is_plain) == (slow.long, slow.end_tick, slow.is_plain)
 
 
-def test_plain_files_go_to_symusic_as_they_are() -> None:
+def test_plain_files_are_passed_to_symusic_unchanged() -> None:
     data = random_score().dumps_midi()
     file = read_file(data, "song.mid", LIMITS)
     assert file.is_plain

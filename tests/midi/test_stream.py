@@ -12,7 +12,7 @@ from music_reformer.midi.tokenizer import MusicTokenizer
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("config", SETTINGS)
-def test_random_streams_decode_to_the_notes_that_were_told(config: TokenizerConfig, seed: int) -> None:
+def test_random_streams_decode_to_the_reported_notes(config: TokenizerConfig, seed: int) -> None:
     tokenizer = MusicTokenizer(config)
     state = grammar_for(tokenizer).start([tokenizer.bos_id])
     ids, notes = random_walk(state, 3000, seed)

@@ -43,7 +43,7 @@ def test_every_token_has_the_kind_and_the_value_of_its_name(name: str) -> None:
         assert text.removesuffix("_None") == (kind if value is None else f"{kind}_{value}")
 
 
-def test_each_encoding_has_its_properties() -> None:
+def test_the_properties_of_each_encoding() -> None:
     remi, tsd, midi_like, performance = (
         MusicTokenizer(TokenizerConfig(encoding=name)).vocabulary for name in ("REMI", "TSD", "MIDILike", "Performance")
     )
@@ -54,7 +54,7 @@ def test_each_encoding_has_its_properties() -> None:
     assert not MusicTokenizer(TokenizerConfig(use_programs=False)).vocabulary.has_programs
 
 
-def test_tables_of_kinds() -> None:
+def test_is_kind_marks_the_tokens_of_given_kinds() -> None:
     vocabulary = MusicTokenizer(TokenizerConfig()).vocabulary
     table = vocabulary.is_kind("Bar", "Tempo", "Chord")
     assert sorted(np.flatnonzero(table)) == sorted(vocabulary.ids_of["Bar"] + vocabulary.ids_of["Tempo"])
@@ -76,7 +76,7 @@ def test_a_corpus_of_integers_has_a_vocabulary_too() -> None:
         _ = IntegerTokenizer(["Pitch_high"]).vocabulary
 
 
-def test_no_other_module_takes_token_names_apart() -> None:
+def test_no_other_module_parses_token_names() -> None:
     taking_apart = re.compile(r"""(partition|split|startswith|fullmatch|match)\(r?["'(]*[A-Za-z|?:()]*_""")
     found = [path.name for path in sorted(PACKAGE.rglob("*.py")) if taking_apart.search(path.read_text())]
     assert found == ["vocabulary.py"]

@@ -21,7 +21,7 @@ def test_embeddings_are_the_table_written_out() -> None:
     assert len(table.unique(dim=0)) == 15
 
 
-def test_a_position_teaches_its_row_and_its_column_alone() -> None:
+def test_a_position_gives_gradients_to_its_row_and_column_only() -> None:
     layer = AxialPosition(shape=(3, 5), width=6)
     layer(torch.tensor([7])).sum().backward()
     assert layer.row.weight.grad is not None

@@ -17,7 +17,7 @@ def test_the_sublayer_is_linear_gelu_linear() -> None:
     torch.testing.assert_close(layer(x), gelu @ layer.to_out.weight.t() + layer.to_out.bias)
 
 
-def test_a_position_depends_on_itself_alone() -> None:
+def test_each_position_is_processed_independently() -> None:
     layer = FeedForward(width=6, inner_width=10)
     x = torch.randn(1, 8, 6, requires_grad=True)
     (grad,) = torch.autograd.grad(layer(x)[0, 3].sum(), x)

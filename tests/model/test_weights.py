@@ -95,7 +95,7 @@ def test_the_shipped_weights_say_what_they_can_do() -> None:
     assert "infill" not in loaded.info
 
 
-def test_weights_from_before_said_it_by_a_probability(copy: Path) -> None:
+def test_abilities_of_older_weights_follow_from_their_probabilities(copy: Path) -> None:
     content = json.loads((copy / "config.json").read_text())
     del content["can_infill"], content["knows_names"]
     (copy / "config.json").write_text(json.dumps(content | {"info": {"infill": 0.0, "named": 0.3}}))
@@ -210,7 +210,7 @@ def test_a_damaged_header_is_refused(copy: Path, change: Callable[[bytes], bytes
 
 
 @pytest.mark.parametrize("content", ["[" * 100_000, '{"model": ' * 50_000, "[]", "3", "null", '{"a": 1e999}'])
-def test_json_that_is_no_settings(copy: Path, content: str) -> None:
+def test_invalid_json_settings_are_refused(copy: Path, content: str) -> None:
     for name in ("config.json", "tokenizer.json"):
         before = (copy / name).read_bytes()
         (copy / name).write_text(content)
@@ -232,7 +232,7 @@ def checkpoint_of(folder: Path) -> dict[str, Any]:
     }
 
 
-def test_a_checkpoint_may_hold_anything(folder: Path, tmp_path: Path) -> None:
+def test_malicious_checkpoints_are_refused(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.ckpt"
     torch.save(checkpoint_of(folder), path)
     loaded = load_weights(path)

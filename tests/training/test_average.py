@@ -82,7 +82,7 @@ def test_killed_runs_resume_average_and_curriculum_stage(store: Path, tmp_path: 
     ("trainer", "message"),
     [({"ema": 1.0}, "trainer.ema"), ({"curriculum": {0: 99}}, "curriculum"), ({"curriculum": {-1: 8}}, "curriculum")],
 )
-def test_settings_that_cannot_be_are_refused(store: Path, tmp_path: Path, trainer: dict, message: str) -> None:
+def test_invalid_settings_of_the_average_are_refused(store: Path, tmp_path: Path, trainer: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         train(runs.small_config(store, tmp_path / "run", **trainer))
 

@@ -82,7 +82,7 @@ def step_of(module: LanguageModule, total: float = 30.0, *, stop: bool = False) 
     )
 
 
-def test_a_step_is_over_with_its_last_batch(trainer: Any, module: LanguageModule) -> None:
+def test_with_accumulation_a_step_ends_with_its_last_batch(trainer: Any, module: LanguageModule) -> None:
     steps = []
 
     class Note(AfterStep):
@@ -119,7 +119,7 @@ def test_a_signal_stops_the_run_after_its_step_and_a_second_one_at_once(
         os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_signals_are_given_back(trainer: Any, module: LanguageModule, said: Said) -> None:
+def test_signal_handlers_are_restored(trainer: Any, module: LanguageModule, said: Said) -> None:
     before = signal.getsignal(signal.SIGTERM)
     stopper = Stopper(max_hours=None, progress=said)
     stopper.on_train_start(trainer, module)

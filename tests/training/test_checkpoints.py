@@ -149,7 +149,7 @@ def test_after_a_kill_every_checkpoint_has_its_sum(
     assert found(folder)[:2] == ("previous.ckpt", step)
 
 
-def test_a_process_keeps_many_checkpoints_in_turn(tmp_path: Path) -> None:
+def test_successive_checkpoints_leave_the_previous_one_intact(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     for step in range(1, 6):
         keep(tmp_path, step, checkpoints=checkpoints)

@@ -65,7 +65,7 @@ def test_a_resumed_run_writes_the_same_losses(tmp_path: Path) -> None:
     assert len(rows_by_corpus(tmp_path / "whole")) == 4
 
 
-def test_a_store_of_one_corpus_has_no_such_file(tmp_path: Path) -> None:
+def test_a_store_of_one_corpus_has_no_validation_csv(tmp_path: Path) -> None:
     store = write_store(tmp_path / "store", num_pieces=8)
     train(runs.small_config(store.path, tmp_path / "run", max_steps=4))
     assert not (tmp_path / "run" / "validation.csv").exists()

@@ -76,7 +76,7 @@ def test_files_held_out_become_more_likely(
     assert load_weights(again).fingerprint == load_weights(new).fingerprint
 
 
-def test_one_file_is_no_folder(weights: Path, files: Path, tmp_path: Path) -> None:
+def test_a_single_or_missing_file_is_refused(weights: Path, files: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"files \(.*0\.mid\) is one file; name the folder"):
         finetune(config(weights, files / "0.mid", tmp_path / "mine"))
     with pytest.raises(UserError, match=r"files \(.*nowhere\) is not there"):

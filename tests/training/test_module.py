@@ -147,7 +147,7 @@ def test_derived_seeds_differ() -> None:
     assert len(seeds) == 900
 
 
-def test_settings_that_cannot_be_are_named(store: Path, tmp_path: Path) -> None:
+def test_invalid_trainer_settings_are_named(store: Path, tmp_path: Path) -> None:
     from music_reformer.errors import UserError
 
     for name, value, text in (

@@ -82,7 +82,7 @@ def test_a_killed_run_resumes_to_the_same_curve(store: Path, uninterrupted: Path
 
 
 @pytest.mark.slow
-def test_a_resumed_run_plans_no_epoch_before_its_own(store: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_plans_no_past_epochs(store: Path, tmp_path: Path) -> None:
     """Planning one takes a pass over the corpus."""
     folder, plans = tmp_path / "killed", tmp_path / "plans"
     config = runs.small_config(store, folder, row_tokens=512)

@@ -67,7 +67,7 @@ def test_settings_that_leave_the_curve_as_it_is_may_change(store: TokenStore, be
     assert folder_of(store, begun, config_of(store, begun, **changed)).find(print)[1] == 7
 
 
-def test_other_settings_are_named_with_what_to_do(store: TokenStore, begun: Path) -> None:
+def test_other_settings_are_named_with_advice(store: TokenStore, begun: Path) -> None:
     config = config_of(store, begun, row_tokens=32)
     sentence = (
         f"{begun} holds a run with other settings: trainer.row_tokens (64 before, 32 now); give another output=..., or "
@@ -98,7 +98,7 @@ def test_settings_newer_than_the_run_had_their_defaults(store: TokenStore, begun
     assert folder_of(store, begun).find(print)[1] == 7
 
 
-def test_a_second_training_is_kept_out(store: TokenStore, tmp_path: Path) -> None:
+def test_a_second_training_in_a_folder_is_refused(store: TokenStore, tmp_path: Path) -> None:
     folder = folder_of(store, tmp_path / "run")
     lock = folder.claim()
     with pytest.raises(UserError, match=r"^another training is writing to .*run; wait for it, or give another output="):

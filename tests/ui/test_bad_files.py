@@ -116,7 +116,7 @@ def test_there_are_sixty_different_bad_files() -> None:
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_file_costs_its_sender_a_sentence(operations: Operations, tmp_path: Path, name: str) -> None:
+def test_a_bad_file_gives_one_sentence_and_is_not_kept(operations: Operations, tmp_path: Path, name: str) -> None:
     began = time.monotonic()
     sentence = send(operations, tmp_path, BAD[name])
     assert sentence.startswith("bad.mid ")

@@ -76,7 +76,7 @@ def test_json_of_no_reasonable_shape_is_refused(body: bytes, sentence: str) -> N
         read_json(body)
 
 
-def test_fields_become_a_dataclass_that_checks_itself() -> None:
+def test_fields_are_read_into_a_checked_dataclass() -> None:
     assert read_fields(Colour, {"name": "blue"}, name="colour") == Colour("blue", 0)
     with pytest.raises(UserError, match=r"^name \('green'\) must be one of red, blue$"):
         read_fields(Colour, {"name": "green"}, name="colour")

@@ -73,7 +73,7 @@ def test_exporting_no_new_notes_is_refused_in_a_sentence() -> None:
         ({"first_bar": 0, "end_bar": 2}, "it - bars 1-2.mid", [0, 1, 2], (0, 2 * BAR)),
     ],
 )
-def test_the_name_of_a_part_describes_it(
+def test_the_name_of_an_exported_part_describes_it(
     fields: dict[str, object], name: str, tracks: list[int], ticks: tuple[int, int]
 ) -> None:
     data, found = part_of(DATA, PartFields(**fields), name="it")  # type: ignore[arg-type]

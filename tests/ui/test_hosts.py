@@ -61,7 +61,9 @@ def test_a_name_that_is_not_the_servers_gets_nothing(address: str, path: str, ho
 @pytest.mark.parametrize(
     "origin", ["https://evil.example", "null", "http://127.0.0.1:1", "http://localhost:3000", "file://", "http://[x"]
 )
-def test_a_page_of_others_gets_nothing(address: str, uploads_folder: Path, path: str, origin: str) -> None:
+def test_requests_from_pages_of_other_sites_are_refused(
+    address: str, uploads_folder: Path, path: str, origin: str
+) -> None:
     before = set((uploads_folder).rglob("*"))
     answer = ask(address, path, Origin=origin)
     assert answer.status_code == 403
@@ -75,7 +77,7 @@ def test_embedded_requests_of_other_sites_get_nothing(address: str, path: str, s
     assert ask(address, path, Sec_Fetch_Site=site, Sec_Fetch_Mode="no-cors").status_code == 403
 
 
-def test_a_page_of_others_may_link_to_this_one(address: str) -> None:
+def test_pages_of_other_sites_may_link_to_the_page(address: str) -> None:
     assert ask(address, "", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate").status_code == 200
     assert ask(address, "waiting", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate").status_code == 403
 
@@ -128,7 +130,7 @@ def test_every_answer_carries_the_policies(address: str, path: str) -> None:
         assert len(answer.headers.get_list("Content-Security-Policy")) == 1
 
 
-def test_answers_to_calls_carry_them_too(address: str) -> None:
+def test_answers_to_calls_carry_the_security_headers(address: str) -> None:
     answers = [
         CLIENT.post(f"{address}gradio_api/upload", files={"files": ("song.mid", SONG)}),
         CLIENT.post(f"{address}gradio_api/call/example", json={"data": ["waltz"]}),
@@ -143,7 +145,7 @@ def test_answers_to_calls_carry_them_too(address: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.7.7", "::"])
-def test_a_page_that_others_reach_says_so_in_one_sentence(host: str) -> None:
+def test_a_page_reachable_by_others_is_announced_in_one_sentence(host: str) -> None:
     meaning = Hosts(host, ["Music.Example"]).meaning
     assert meaning.startswith("Anyone who can reach ")
     assert "music.example" in meaning
@@ -154,7 +156,7 @@ def test_a_page_that_others_reach_says_so_in_one_sentence(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.0.0.2"])
-def test_a_page_of_this_machine_alone_says_nothing(host: str) -> None:
+def test_a_local_page_needs_no_announcement(host: str) -> None:
     assert Hosts(host).meaning == ""
 
 

@@ -211,7 +211,7 @@ def app() -> ModuleType:
 
 
 @pytest.mark.parametrize("checkpoint", ["no/such/weights", str(REPOSITORY / "README.md"), str(REPOSITORY / "tests")])
-def test_app_with_weights_that_are_none_ends_in_one_sentence(
+def test_app_with_invalid_weights_ends_in_one_sentence(
     app: ModuleType, checkpoint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert app.main(["--checkpoint", checkpoint, "--no-browser"]) == 2

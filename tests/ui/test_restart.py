@@ -163,7 +163,9 @@ def test_only_the_folders_of_killed_pages_are_removed_at_the_next_start(
     assert CLIENT.get(f"{other.address}waiting").status_code == 200
 
 
-def test_a_page_says_where_it_keeps_pieces_and_that_others_reach_it(start: Callable[..., Page], tmp_path: Path) -> None:
+def test_the_start_reports_where_pieces_are_kept_and_who_reaches_the_page(
+    start: Callable[..., Page], tmp_path: Path
+) -> None:
     page = start("--host", "0.0.0.0", "--allow-host", "music.example")
     assert CLIENT.get(f"{page.address}waiting", headers={"Host": "music.example"}).status_code == 200
     assert page.end(signal.SIGTERM) == 0

@@ -158,7 +158,7 @@ def test_only_the_file_itself_is_removed_when_it_is_opened(address: str, uploads
 
 
 @pytest.mark.parametrize("name", ["../../evil.mid", "/etc/cron.d/evil", "..", "", "\0", "a\r\nb.mid", "x" * 5000])
-def test_a_name_decides_nothing_about_the_place(tmp_path: Path, name: str) -> None:
+def test_the_name_of_an_upload_does_not_affect_its_place(tmp_path: Path, name: str) -> None:
     uploads = Uploads(tmp_path / "uploads")
     with uploads.taken({"path": uploads.keep(SONG, name=name)}) as path:
         assert path.parent.parent == tmp_path / "uploads"
@@ -220,7 +220,7 @@ def test_an_upload_cannot_be_read_by_others(address: str, uploads_folder: Path) 
             assert CLIENT.get(address + path).status_code in (400, 404)
 
 
-def test_the_simple_way_in_works_with_and_without_the_mark(address: str) -> None:
+def test_files_are_opened_with_and_without_gradios_mark(address: str) -> None:
     for mark in ({}, MARK):
         kind, (piece,) = outcome(address, "open", [{"path": upload(address, SONG, name="w.mid"), **mark}])
         assert (kind, piece["name"]) == ("complete", "w")

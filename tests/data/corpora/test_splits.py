@@ -35,7 +35,7 @@ def test_files_are_found_recursively_and_sorted(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are not bytes there")
-def test_names_that_are_no_text_are_found(tmp_path: Path) -> None:
+def test_file_names_that_are_not_utf_8_are_found(tmp_path: Path) -> None:
     os.close(os.open(os.fsencode(tmp_path) + b"/caf\xe9.mid", os.O_CREAT))
     (file,) = list_files(CorpusConfig(path=str(tmp_path)))
     assert os.fsencode(file.source) == b"caf\xe9.mid"

@@ -69,7 +69,7 @@ def skipped(store: TokenStore) -> dict[str, tuple[str, str]]:
     return {line["source"]: (line["kind"], line["reason"]) for line in lines}
 
 
-def test_each_piece_stands_where_the_index_says(tmp_path: Path) -> None:
+def test_the_index_gives_the_place_of_each_piece(tmp_path: Path) -> None:
     store = assembled(tmp_path, [("b", "train", "1", None), ("a", "test", "2", None), ("c", "train", "3", None)])
     assert [(piece.source, piece.length, piece.split) for piece in store.pieces] == [
         ("a", 11, "test"), ("b", 10, "train"), ("c", 12, "train"),

@@ -9,7 +9,7 @@ import pytest
 from music_reformer.data.prepare.charts import Bar, histogram, short
 
 
-def test_bars_stand_for_their_numbers() -> None:
+def test_bars_are_as_high_as_their_numbers() -> None:
     text = histogram([Bar(0, "a", "none"), Bar(30, "b", "thirty"), Bar(60, "", "sixty")], across="things")
     heights = [float(height) for height in re.findall(r'class="bar"[^>]*height="([\d.]+)"', text)]
     assert heights[0] == 0

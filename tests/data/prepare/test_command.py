@@ -16,7 +16,7 @@ from music_reformer.midi.score import write_score
 from music_reformer.midi.tokenizer import MusicTokenizer
 
 
-def test_the_kind_of_the_corpus_decides(tmp_path: Path) -> None:
+def test_the_kind_of_the_corpus_selects_the_tokenizer(tmp_path: Path) -> None:
     write_score(random_score(0, num_notes=40), tmp_path / "midi" / "a.mid")
     (tmp_path / "numbers.json").write_text(json.dumps([[1, 2, 3]]))
     music = command.prepare(

@@ -120,12 +120,12 @@ def test_the_page_says_what_the_corpus_has_and_needs_nothing_else() -> None:
     assert "url(" not in text
 
 
-def test_the_page_is_the_same_whatever_came_first() -> None:
+def test_the_report_does_not_depend_on_the_order_of_pieces() -> None:
     first = report_page(summary_of([0, 1, 2, 3]), GROUPS, MANIFEST, CONFIG)
     assert report_page(summary_of([3, 1, 0, 2]), GROUPS, MANIFEST, CONFIG) == first
 
 
-def test_a_corpus_of_which_nothing_is_known_has_a_page() -> None:
+def test_a_corpus_without_manifest_or_key_has_a_report() -> None:
     summary = CorpusCounts()
     summary.add(outcome(0, key=None))
     text = Page(report_page(summary, [], CorpusManifest(), CONFIG)).text

@@ -32,7 +32,7 @@ def outcome(number: int, split: str) -> FileOutcome:
     )
 
 
-def test_sums_and_bins() -> None:
+def test_counts_are_summed_and_binned() -> None:
     counts = CorpusCounts()
     for number, split in enumerate(("train", "test", "train")):
         counts.add(outcome(number, split))

@@ -18,7 +18,7 @@ from music_reformer.midi.score import write_score
 pytestmark = pytest.mark.timeout(1200)  # worker processes start slowly on a busy machine
 
 
-def test_duplicates_are_told_by_their_notes() -> None:
+def test_the_digest_of_notes_ignores_all_but_the_notes() -> None:
     score = random_score(3)
     same = score.resample(960)
     same.tempos = []
@@ -33,7 +33,7 @@ def test_duplicates_are_told_by_their_notes() -> None:
 
 
 @pytest.mark.slow
-def test_pieces_are_moved_onto_their_grid_and_accompanied_as_often_as_asked(tmp_path: Path) -> None:
+def test_pieces_are_aligned_and_accompanied_with_the_given_probabilities(tmp_path: Path) -> None:
     folder = tmp_path / "songs"
     for number in range(40):
         song = EXAMPLES["evening"].score()

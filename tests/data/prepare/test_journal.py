@@ -52,7 +52,7 @@ def test_a_journal_forgets_tokens_that_were_not_written(tmp_path: Path) -> None:
     again.close()
 
 
-def test_a_journal_goes_by_the_files_that_the_corpus_has_now(tmp_path: Path) -> None:
+def test_a_resumed_journal_uses_the_current_files_of_the_corpus(tmp_path: Path) -> None:
     """Files added or removed between two runs; of equal notes, the first file in order counts, not the first done."""
     odd = os.fsdecode(b"caf\xe9.mid")
     journal = ResultJournal(tmp_path)

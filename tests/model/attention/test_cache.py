@@ -132,7 +132,7 @@ def test_a_bucket_cache_holds_the_last_members_of_every_bucket(length: int) -> N
         step(cache, lists)
 
 
-def test_the_token_itself_counts_only_where_there_is_no_other() -> None:
+def test_a_token_attends_to_itself_only_if_it_has_no_other_key() -> None:
     buckets = torch.zeros(1, 1, HEADS, ROUNDS, dtype=torch.int64)
     cache, _ = filled(*noise(1, 1), buckets)
     key_BHD, value_BHD = noise(1)

@@ -15,7 +15,7 @@ def packed() -> Documents:
     return Documents(document_BL=document_BL, position_BL=position_BL)
 
 
-def test_a_group_is_a_document_of_a_row() -> None:
+def test_groups_number_the_documents_of_rows() -> None:
     group_BL = packed().group_BL
     names = [(row, int(d)) for row, documents in enumerate(packed().document_BL) for d in documents]
     for i, group in enumerate(group_BL.flatten().tolist()):
@@ -44,7 +44,7 @@ def test_segments_of_different_groups_do_not_meet() -> None:
     assert len({segment for _, segment in segments}) == len(segments) == 3 * num_buckets
 
 
-def test_in_order_is_one_order_with_documents_side_by_side() -> None:
+def test_in_order_keeps_positions_and_marks_where_documents_begin() -> None:
     order = packed().in_order()
     assert order.order_N.tolist() == list(range(10))
     assert order.begins().nonzero().flatten().tolist() == [0, 2, 5]

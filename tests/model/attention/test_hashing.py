@@ -88,7 +88,7 @@ def test_drawn_rotations_depend_on_the_seed_of_each_row_alone() -> None:
 @pytest.mark.parametrize(
     ("num_buckets", "factors"), [(2, [2]), (128, [128]), (130, [130]), (512, [16, 32]), (16384, [128, 128])]
 )
-def test_factors_are_even_and_alike(num_buckets: int, factors: list[int]) -> None:
+def test_bucket_factors_are_even_and_of_similar_size(num_buckets: int, factors: list[int]) -> None:
     assert bucket_factors(num_buckets) == factors
 
 
@@ -103,7 +103,7 @@ def test_fixed_rotations_of_a_round_depend_on_no_other_round() -> None:
     assert not torch.equal(one, rotations(16, seed=1))
 
 
-def test_a_fine_hash_does_not_see_a_common_direction_and_a_coarse_one_does() -> None:
+def test_the_common_direction_is_removed_from_fine_hashes_only() -> None:
     """Queries that differ only along one direction share all buckets of a fine round."""
     factors, common_HD = [[16], [16, 20]], torch.randn(HEADS, WIDTH)
     matrix = fixed_rotations(factors, num_heads=HEADS, head_width=WIDTH, seed=0)

@@ -10,7 +10,7 @@ from music_reformer.model.kernels import numba_kernels, numba_step
 from music_reformer.model.kernels.numba_step import pack
 
 
-def test_a_product_with_a_packed_matrix() -> None:
+def test_products_with_packed_matrices_equal_those_of_torch() -> None:
     noise = torch.Generator().manual_seed(0)
     for rows, width, columns in [(1, 1, 1), (2, 7, 64), (3, 64, 65), (4, 30, 200), (5, 16, 3), (9, 256, 517)]:
         weight, x = torch.randn(columns, width, generator=noise), torch.randn(rows, width, generator=noise)
@@ -50,7 +50,7 @@ def test_a_single_hash_ends_with_a_zero() -> None:
     assert numba_kernels._bucket(rotated, np.array([6, 0])) == 3 + 1
 
 
-def test_a_chain_is_followed_to_its_end_or_the_end_of_the_room() -> None:
+def test_a_chain_is_followed_to_its_end_or_until_the_buffer_is_full() -> None:
     """Two heads of two rounds: places 5, 3 and 2 are one chain of head 1, round 0; place 0 ends it."""
     links_of_place, chain = 4, 2
     link_Y = np.full(10 * links_of_place, -1, np.int32)

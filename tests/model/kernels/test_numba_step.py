@@ -36,7 +36,7 @@ def prefilled(plain: Decoder, *lengths: int) -> DecodeState:
         {"attention": ["full", "lsh"], "head_width": 70, "width": 90, "feed_forward_width": 130},
     ],
 )
-def test_a_step_is_the_plain_one(changes: dict[str, Any]) -> None:
+def test_a_compiled_step_equals_the_plain_one(changes: dict[str, Any]) -> None:
     plain = decoder(**changes)
     compiled = NumbaStep(plain.model)
     with torch.inference_mode():
@@ -50,7 +50,7 @@ def test_a_step_is_the_plain_one(changes: dict[str, Any]) -> None:
             torch.testing.assert_close(one.pair, other.pair, atol=2e-5, rtol=2e-5)
 
 
-def test_plain_and_compiled_steps_continue_each_others_state() -> None:
+def test_plain_and_compiled_steps_can_alternate() -> None:
     plain = decoder(attention=["local", "lsh", "full"], num_layers=3)
     compiled = NumbaStep(plain.model)
     with torch.inference_mode():
@@ -62,7 +62,7 @@ def test_plain_and_compiled_steps_continue_each_others_state() -> None:
             torch.testing.assert_close(step(x, same), plain.step(x, state), atol=2e-5, rtol=2e-5)
 
 
-def test_a_row_comes_out_the_same_bit_by_bit_in_any_company() -> None:
+def test_a_row_is_bit_identical_whatever_rows_run_beside_it() -> None:
     compiled = decoder(compiled=True, attention=["local", "lsh", "full"], num_layers=3, width=40)
     x = tokens(30, 9)
     with torch.inference_mode():

@@ -220,7 +220,7 @@ def test_the_whole_model_is_the_same_with_either_form(recompute: bool, monkeypat
         torch.testing.assert_close(fast, plain, atol=1e-4, rtol=1e-3)
 
 
-def test_a_cpu_takes_the_plain_form() -> None:
+def test_on_a_cpu_the_plain_form_is_used() -> None:
     assert form_for(torch.device("cpu"), *FORMS["lsh"]) is FORMS["lsh"][0]
 
 

@@ -28,13 +28,13 @@ def test_a_form_that_agrees_is_used_without_a_warning(difference: float) -> None
 @pytest.mark.parametrize(
     ("difference", "text"), [(2 * TOLERANCE, "by 0.02"), (float("inf"), "by inf"), (float("nan"), "by nan")]
 )
-def test_a_form_that_differs_is_not_used_and_warned_of(difference: float, text: str) -> None:
+def test_a_form_that_differs_is_not_used_and_causes_a_warning(difference: float, text: str) -> None:
     message = f"^the quick kernels differed from the plain form {text} on this machine; the plain form runs"
     with pytest.warns(UserWarning, match=message):
         assert not check(lambda: difference)
 
 
-def test_a_form_that_fails_is_not_used_and_warned_of() -> None:
+def test_a_form_that_fails_is_not_used_and_causes_a_warning() -> None:
     def fail() -> float:
         raise RuntimeError("no such instruction")
 
