@@ -217,7 +217,7 @@ class Journal(AfterStep):
         if not math.isfinite(result.total):
             raise UserError(
                 f"the loss is not a finite number at step {step}; lower optimizer.learning_rate, use another output "
-                "folder or go on from an earlier checkpoint"
+                "folder or resume from an earlier checkpoint"
             )
         now = time.monotonic()
         state["seconds"] += now - self._mark

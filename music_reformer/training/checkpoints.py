@@ -81,7 +81,7 @@ class Checkpoints:
             step = _step(path, known)
             if step is not None:
                 if path != found[0]:
-                    say(f"{found[0]} is damaged; going on from the checkpoint before it, {path}.")
+                    say(f"{found[0]} is damaged; resuming from the checkpoint before it, {path}.")
                 return path, step
         raise UserError(f"{self.last} is damaged; copy best.ckpt over it, or give another output=...")
 

@@ -68,7 +68,7 @@ def train(config: TrainConfig) -> Path:
     progress.say(
         f"A new run in {folder.path}."
         if checkpoint is None
-        else f"Going on with the run in {folder.path} after step {first_step:,}."
+        else f"Resuming the run in {folder.path} after step {first_step:,}."
     )
     train_pieces = store.split("train")
     progress.say(

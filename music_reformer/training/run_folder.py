@@ -88,7 +88,7 @@ class RunFolder:
             advice = (
                 f"to train its weights further, begin a new run with initial={self.weights} output=NEW"
                 if any(change.startswith("trainer.max_steps ") for change in changed)
-                else "give another output=..., or the same settings to go on with it"
+                else "give another output=..., or the same settings to resume it"
             )
             raise UserError(f"{self.path} holds a run with other settings: {', '.join(changed)}; {advice}")
         return checkpoints.find(say) or (None, 0)

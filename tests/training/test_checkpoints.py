@@ -57,7 +57,7 @@ def test_any_flipped_byte_is_noticed_and_the_one_before_is_used(folder: Path) ->
         flip_byte(folder / "last.ckpt", place)
         name, step, said = found(folder)
         assert (name, step) == ("previous.ckpt", 2)
-        assert "last.ckpt is damaged; going on from the checkpoint before it" in said
+        assert "last.ckpt is damaged; resuming from the checkpoint before it" in said
         flip_byte(folder / "last.ckpt", place)
     assert found(folder) == ("last.ckpt", 3, "")
 

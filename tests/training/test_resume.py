@@ -121,7 +121,7 @@ def test_the_clock_ends_the_run_with_a_checkpoint(
     assert str(folder / "checkpoints" / "last.ckpt") in shown
     assert last(folder)["global_step"] == 1
     train(runs.small_config(store, folder))
-    assert "Going on with the run" in capsys.readouterr().err
+    assert "Resuming the run" in capsys.readouterr().err
     assert curve(folder) == curve(uninterrupted)
 
 
@@ -199,7 +199,7 @@ def test_a_run_with_a_damaged_checkpoint_resumes_from_the_one_before(
     checkpoint.write_bytes(content)
     train(config)
     shown = capsys.readouterr().err
-    assert "last.ckpt is damaged; going on from the checkpoint before it" in shown
+    assert "last.ckpt is damaged; resuming from the checkpoint before it" in shown
     assert "after step 4" in shown
     assert curve(folder) == curve(uninterrupted)
     for name, tensor in last(folder)["state_dict"].items():

@@ -71,7 +71,7 @@ def test_other_settings_are_named_with_advice(store: TokenStore, begun: Path) ->
     config = config_of(store, begun, row_tokens=32)
     sentence = (
         f"{begun} holds a run with other settings: trainer.row_tokens (64 before, 32 now); give another output=..., or "
-        "the same settings to go on with it"
+        "the same settings to resume it"
     )
     with pytest.raises(UserError, match=f"^{re.escape(sentence)}$"):
         folder_of(store, begun, config).find(print)
