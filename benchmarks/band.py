@@ -1,11 +1,11 @@
-"""Does a band go on as a band? Held-out songs with bass and drums (`midi.rhythm_section`), continued from the middle.
+"""Does a band continue as a band? Held-out songs with bass and drums (`midi.rhythm_section`) are continued.
 
-Of the bars composed: in how many of them the drums and the bass play, how many of the bass's notes are what the others
-play lowest there (its rule), and how many strikes of the drums stand where the eight bars before the cut have the same
-one. Beside it the same of the songs themselves.
+Measured in the composed bars: in how many of them the drums and the bass play; how many of the bass's notes have the
+pitch class of the lowest note that the others play there (the rule by which the bass was made); and how many drum hits
+stand where the eight bars before the cut have the same one. To compare, the same figures of the songs themselves.
 
-With `--prompt others` the bars before the cut are without bass and drums, which are asked for all the same: do they
-come in? With `--prompt nothing` there are no bars before, and a band of the same instruments is asked for.
+With `--prompt others`, the bars before the cut lack bass and drums, which are requested all the same: do they come in?
+With `--prompt nothing`, there are no bars before, and a band of the same instruments is requested.
 
     music-reformer prepare corpus=pop909 corpus.path=... corpus.rhythm_section=1 output=datasets/pop909-all-bands
     python -m benchmarks.band --data datasets/pop909-all-bands

@@ -1,13 +1,17 @@
-"""How well default settings do what a composer asks for: chords, key, density, polyphony, register and dynamics.
+"""How well default settings do what a composer requests: chords, key, density, polyphony, register and dynamics.
 
-Each piece of `usable_prompts.csv` is continued for eight bars, once for each wish. The parts that played in the 16 bars
-before the cut are held against what they play in the new ones: the share that lies on the side that was asked for, two
-steps away (twice as many notes, a note more at once, 8 semitones, 20 of velocity). Beside it stands the share that lies
-there when nothing is asked for. Of chords, it is the share of time for which the recogniser finds root and third again,
-with chords that the piece has had and with I vi IV V in its key; of a key, whether the new bars are found to be in it;
-of another metre, the share of its bar lines on which more notes begin than, in the mean, on the lines that the old
-metre would have had there; of bars that are to come again, the share of their notes that stand in the new ones at the
-same place; of an ending, whether the last bar has none of four faults (`music_reformer.evaluation.endings`).
+Each piece of `usable_prompts.csv` is continued for eight bars, once for each wish: two steps up or down (a factor of
+two in the number of notes, 1 note at once, 8 semitones, a velocity of 20). The table says what share of the parts moved
+in the requested direction, compared with the 16 bars before the cut, and what share did so without a request. For other
+requests, the figure is
+
+- chords: the share of time for which the recogniser finds the same root and third, both with chords that the piece has
+  had and with I vi IV V in its key;
+- key: whether the new bars are found to be in it;
+- another metre: the share of its bar lines on which more notes begin than, on average, on the lines that the old metre
+  would have had there;
+- returning bars: the share of their notes that occur at the same place in the new ones;
+- an ending: whether the last bar has none of four faults (`music_reformer.evaluation.endings`).
 
     python -m benchmarks.control
     python -m benchmarks.control --asks density dynamics --pieces 1

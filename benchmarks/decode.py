@@ -1,8 +1,8 @@
 """A cached decoding step: by length of the context, by number of variations, against Hugging Face's cached Reformer.
 
 The model has 6 layers of width 256, 4 heads of 64, 2 rounds (4.8 million parameters), with random weights. Beside each
-step stands the floor: the time to read all weights once (their sum). Last, the shipped weights continue an
-example, and their speed is held against that of the music.
+step stands the floor: the time to read all weights once (their sum). Last, the shipped weights continue an example, and
+their speed is compared with that of the music.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""How well weights obey directions: each kind is asked for on both sides of what the piece did before the cut.
+"""How well weights obey directions: each kind is directed to both sides of what the piece did before the cut.
 
-Pieces of `usable_prompts.csv` are continued for eight bars. For density, register and polyphony every part is asked for
-more, or for less, than it had in its last bars; the table says how often what it plays lies on the asked side; to
-compare, chance is somewhat under one half. For parts, all that are named must play, and one of several that is left out
-of the directions must be silent. `sampling.hold` is off, so that the model alone obeys.
+Pieces of `usable_prompts.csv` are continued for eight bars. For density, register and polyphony, every part is directed
+to more, or to less, than it had in its last bars; the table says how often it plays on the requested side, for which
+chance is slightly below one half. For parts, all that are named must play, and if one of several is left out of the
+directions, it must be silent. `sampling.hold` is off, so that the model alone obeys.
 
     python -m benchmarks.directions --checkpoint pretrained
 

@@ -31,8 +31,8 @@ PAPER = {
 }
 EVALUATION_BATCHES = 8
 LEARNING_RATE, WARMUP_STEPS = 3e-3, 50
-# Once the loss, in nats, has fallen below this, the rate goes to zero in so many steps. With one round it hovers above
-# the first figure as long as the rate is high.
+# Once the loss, in nats, has fallen below the first figure, the rate falls to zero within COOLING_STEPS. With one round
+# the second figure counts, because the loss hovers above the first as long as the rate is high.
 FALLEN, FALLEN_IN_ONE_ROUND, COOLING_STEPS = 0.05, 1.0, 400
 # Of the matrices, from then on. A score is |q| cos(q, k): where |q| grows without end, what belongs together need not
 # come near. Before, it would keep some of the heads from learning anything.

@@ -1,12 +1,12 @@
-"""How often pieces have the flaws that we know of: loops, clusters, silence, instruments that never come in.
+"""How often pieces have known flaws: loops, clusters, silence, instruments that never come in.
 
-Songs of the validation split, cut after their 16th bar, go on for 32 bars; and pieces of 12 bars come from nothing,
-for a piano and for a band. Beside them the same bars of the songs themselves. A piece
+Songs of the validation split are cut after their 16th bar and continued for 32 bars; and pieces of 12 bars are composed
+from nothing, for a piano and for a band. To compare, the same bars of the songs themselves. A piece
 
 - loops, if one, two or four bars come more than 4 times in a row (velocities aside);
 - clusters, if more than a fifth of its notes begin together with seven or more others of their instrument;
 - is silent in bars in which no note begins;
-- lacks an instrument that was asked for, if that never plays.
+- lacks an instrument, if a requested one never plays.
 
     python -m benchmarks.flaws --data datasets/pop909
 """

@@ -43,7 +43,7 @@ def composing_parser(description: str | None, *, data: str, pieces: int, what_pi
 
 
 def for_composing(options: argparse.Namespace) -> dict[str, Any]:
-    """What of it a child process is told, whatever the weights."""
+    """The options that every child process gets, whatever the weights."""
     return {
         "data": options.data,
         "num_pieces": options.pieces,

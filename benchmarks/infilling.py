@@ -26,7 +26,7 @@ from benchmarks.usable import add_corpora, cut_pieces
 
 BARS = (1, 2, 4, 8, 16)
 POP909, SHORT_BARS, SHORT_CONTEXT = "POP909, 8 bars of context", 2, 4
-AROUND = 8  # bars on each side that new bars are held against
+AROUND = 8  # bars on each side with which new bars are compared
 FEWEST_AFTER = 4  # bars of the piece after a hole
 
 
@@ -99,7 +99,7 @@ def _excerpts(corpora: str, data: str, pieces: int) -> Iterator[tuple[str, Any, 
 def _measures(
     piece: Any, score: Any, first: int, bars: int, quarters: float, at: int | None = None
 ) -> dict[str, float]:
-    """Of bars of a score, from `at` on (None: from `first`), held against bars `first` and further of the piece."""
+    """Measures of bars of a score from `at` on (None: `first`), compared with those of the piece from `first` on."""
     from music_reformer.evaluation.checks import Bars
     from music_reformer.evaluation.infilled import against_true, around
 

@@ -1,7 +1,7 @@
-"""Does an instrument that is added come in? Held-out songs, of the piano alone, go on with one more.
+"""Does an added instrument come in? Held-out songs for piano are continued with one more instrument.
 
-Of the bars composed: in how many of them it plays, and in how many continuations at all; then the same where the bars
-after the cut are composed anew for that instrument alone, with the piano's own bars there.
+The table says in how many composed bars it plays, and in how many continuations it plays at all; then the same if the
+bars after the cut are recomposed for that instrument alone, beside the piano's own notes.
 
     music-reformer prepare corpus=pop909 corpus.path=... output=datasets/pop909
     python -m benchmarks.instruments --data datasets/pop909

@@ -19,10 +19,11 @@ class Obedience:
         name: of the benchmark.
         description: of it, for --help.
         pieces: of each genre, unless the command line says otherwise.
-        kinds: of what can be asked for, where the command line may choose some; `obedience` is given those as `asks`.
+        kinds: the kinds of requests from which the command line can select; `obedience` gets the selected ones as
+            `asks`. Empty: there is no choice.
 
     Attributes:
-        shares: what was obeyed, by what was asked for; cases that cannot be told are left out.
+        shares: the obeyed share of each kind of request; undecidable cases are left out.
     """
 
     def __init__(self, name: str, description: str | None, *, pieces: int, kinds: Sequence[str] = ()) -> None:
@@ -31,7 +32,7 @@ class Obedience:
         add_corpora(parser)
         parser.add_argument("--pieces", type=int, default=pieces, help="of each genre")
         if kinds:
-            parser.add_argument("--asks", nargs="+", choices=kinds, default=list(kinds), help="what is asked for")
+            parser.add_argument("--asks", nargs="+", choices=kinds, default=list(kinds), help="kinds of requests")
         self._name, self._options = name, parser.parse_args()
         print(machine("cpu"))
         given = ("checkpoint", "corpora", "pieces", "threads", *(["asks"] if kinds else []))

@@ -122,7 +122,7 @@ def long_piece(checkpoint: str) -> bytes:
 
 
 def repeated(score: symusic.Score, times: int) -> symusic.Score:
-    """A score so many times in a row, in whole bars of 4/4."""
+    """A score `times` times in a row, in whole bars of 4/4."""
     bar = 4 * score.ticks_per_quarter
     length = -(-score.end() // bar) * bar
     whole = score.copy()

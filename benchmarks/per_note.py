@@ -73,7 +73,10 @@ def held_out(store: TokenStore, count: int) -> dict[str, list[Piece]]:
 def score(
     checkout: Path, files: list[Path], *, threads: int, chords: bool = False, rounds: bool = False
 ) -> list[tuple[float, int]]:
-    """Nats and number of notes of each file, by the weights of a checkout; where asked for, it rounds them, too."""
+    """Nats and number of notes of each file, by the weights of a checkout.
+
+    With `rounds`, each file is also decoded from its tokens, and written beside it as FILE.rounded.mid.
+    """
     child = subprocess.run(
         [sys.executable, "-c", CHILD.format(chords=chords, rounds=rounds, threads=threads)],
         cwd=checkout,

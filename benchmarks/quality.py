@@ -49,7 +49,7 @@ def train_and_score(
 
 
 def _train(*, variant: str, seed: int, data: str, steps: int, row_tokens: int, threads: int) -> str:
-    """Train, or go on with a training; the folder of the weights."""
+    """Train, or resume a training; returns the folder of the weights."""
     from music_reformer.config import AugmentConfig, ModelConfig, OptimizerConfig, TrainConfig, TrainerConfig
     from music_reformer.training.run import train
 

@@ -1,4 +1,4 @@
-"""How far back does LSH attention see, and what is that worth? By layer and head, for several numbers of buckets.
+"""How far back does LSH attention see, and how much does that help? By layer and head, for several numbers of buckets.
 
 For held-out pieces of 12,000 tokens and more, and each choice of buckets by round:
 
@@ -7,7 +7,7 @@ For held-out pieces of 12,000 tokens and more, and each choice of buckets by rou
 - the share of tokens in the largest bucket;
 - the share of full attention's mass (a softmax over all earlier tokens) that falls on the keys that are seen;
 - nats per token of the second halves;
-- nats per token of the last tokens of each piece, when only so many before them are given.
+- nats per token of the last tokens of each piece, when only a number of tokens before them is given.
 
     python -m benchmarks.reach --buckets 64 64,4096
 
@@ -35,7 +35,7 @@ import numpy as np
 from benchmarks.harness import in_children, machine, save_plot, show, use_threads, write
 
 SHORTEST, LONGEST = 12_000, 64_000
-# Notes of a file that may have so many tokens, so that few files are read in vain.
+# Notes of a file that may have this many tokens, so that few files are read in vain.
 FEWEST_NOTES, MOST_NOTES = 2_500, 16_000
 HELD_OUT_OF = 12
 QUERIES = 64  # of each piece, head and layer, for which full attention is computed
@@ -221,7 +221,7 @@ def _summary(reach: LayerReach) -> dict[str, Any]:
 
 
 def _nats_given(model: Any, tokens_1L: Any, context: int) -> float | None:
-    """Nats per token of the last tokens, given at most so many before the first of them; None: there are not as many.
+    """Nats per token of the last tokens, given at most `context` tokens before them; None if fewer than half exist.
 
     The longest context that a piece has room for is the whole piece.
     """
@@ -244,7 +244,7 @@ def main() -> None:
     parser.add_argument("--buckets", nargs="+", default=["64,64", "64,4096"], help="one number for each round")
     parser.add_argument("--corpora", default=os.environ.get("MUSIC_REFORMER_CORPORA", "../shared/corpora"))
     parser.add_argument("--pieces", type=int, default=8)
-    parser.add_argument("--longest", type=int, default=LONGEST, help="pieces are cut to so many tokens")
+    parser.add_argument("--longest", type=int, default=LONGEST, help="pieces are cut to this many tokens")
     parser.add_argument("--contexts", type=int, nargs="*", default=CONTEXTS)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1, help="choices at a time")

@@ -277,8 +277,9 @@ class CurriculumBatches:
     """Training batches whose rows grow in stages: short rows give more steps for as many tokens at first.
 
     Args:
-        settings: `row_tokens`, `rows_per_batch`, `accumulate`, and `curriculum`: from each optimizer step on, rows of
-            so many tokens. A batch of shorter rows has more of them, so that all batches have equally many tokens.
+        settings: `row_tokens`, `rows_per_batch`, `accumulate`, and `curriculum`: for each stage, the optimizer step
+            from which it holds and the length of its rows in tokens. A batch of shorter rows has more rows, so that all
+            batches have equally many tokens.
         make: returns the batches of a stage, given tokens per row, rows per batch, and the number of the stage.
     """
 

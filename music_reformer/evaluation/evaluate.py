@@ -203,7 +203,7 @@ def _pieces(store: TokenStore, config: EvaluateConfig, loaded: LoadedWeights) ->
 
 
 def _some(pieces: list[Piece], most: int) -> list[Piece]:
-    """At most so many pieces (0: all): the first of each corpus, then the second, and so on."""
+    """At most `most` pieces (0: all): the first of each corpus, then the second, and so on."""
     if not most:
         return pieces
     seen: Counter[str] = Counter()

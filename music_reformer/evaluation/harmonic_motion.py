@@ -60,7 +60,7 @@ def stands_still(motion: HarmonicMotion, before: HarmonicMotion) -> bool:
 
 
 def harmonic_motion(score: symusic.Score, lines: list[int], first: int) -> HarmonicMotion | None:
-    """Of 16 bars from `first` on; None where there are not so many, or chords for less than half of the time.
+    """Of 16 bars from `first` on; None if there are fewer, or chords for less than half of the time.
 
     Args:
         score: the whole piece in ticks.

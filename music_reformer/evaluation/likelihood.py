@@ -19,7 +19,7 @@ from music_reformer.data.rows import Span, fill_row, pack, stack_rows
 from music_reformer.data.store import Piece, TokenStore
 from music_reformer.model.reformer import ReformerLM
 
-# Pieces share rows of up to so many tokens; a longer piece gets a row of its own.
+# Pieces share rows of up to this many tokens; a longer piece gets a row of its own.
 ROW_TOKENS = 16_384
 
 Done = Callable[[int], None]

@@ -29,10 +29,10 @@ STATISTICS = {
 }
 # Resolution of onsets in positions per bar, as in The Jazz Transformer.
 GROOVE_POSITIONS = 64
-# Polyphony is sampled so many times per quarter note.
+# Samples of polyphony per quarter note.
 _SAMPLES_PER_BEAT = 24
 _FAR_S = 15
-# Structure is computed over so many seconds of a piece, which takes half a second.
+# Seconds of a piece over which structure is computed, which takes half a second.
 STRUCTURE_S = 120
 _MAJOR = np.array([1, 0, 1, 0, 1, 1, 0, 1, 0, 1, 0, 1], dtype=bool)
 _MINOR = np.array([1, 0, 1, 1, 0, 1, 0, 1, 1, 0, 1, 0], dtype=bool)

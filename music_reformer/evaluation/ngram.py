@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 Ids = NDArray[np.int64]
 WEIGHTS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
-# One in so many training pieces is used to choose the weight.
+# One in this many training pieces is used to choose the weight.
 _CHOOSE_ON = 10
 # Padding before the first token of a piece.
 _BEFORE = -1

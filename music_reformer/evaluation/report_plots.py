@@ -158,7 +158,7 @@ def lag_plot(groups: dict[str, Any]) -> str:
 
 
 def copy_plot(found: dict[str, Any]) -> str:
-    """Share of pieces whose longest copied n-gram has at least so many notes."""
+    """Share of pieces (y) whose longest copied n-gram has at least a given number of notes (x)."""
     with matplotlib.rc_context(_STYLE):
         figure, axes = _figure(5.4, 3.0)
         longest = max(found[group]["largest"] for group in ("generated", "held_out"))

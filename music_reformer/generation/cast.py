@@ -92,7 +92,7 @@ class Roles:
 
     Args:
         score: the piece, with the new tracks.
-        request: what is asked for.
+        request: what to compose.
 
     Attributes:
         part_of: for each track that has notes or is new, by index, its part.
@@ -139,7 +139,7 @@ def cast_behind_cut(score: symusic.Score, request: Request, programs: Collection
 
     Args:
         score: the piece, with the new tracks.
-        request: what is asked for.
+        request: what to compose.
         programs: instruments that may play, -1 for drums.
 
     Raises:
@@ -158,7 +158,7 @@ def cast_in_hole(score: symusic.Score, request: Request) -> Recast:
 
     Args:
         score: the piece, with the new tracks.
-        request: what is asked for.
+        request: what to compose.
 
     Raises:
         UserError: the request names tracks that have no notes, or no part plays.

@@ -1,4 +1,4 @@
-"""Closing: brings a piece that is to end to its last chord (Parts encoding).
+"""Closing: leads a piece that should end to its last chord (Parts encoding).
 
 The model is told in how many bars the piece ends (`director.py`), but follows this less strictly than a listener
 expects. So the last two bars get dominant and tonic (`chord_lane.py`), and in the last bar the downbeat and durations

@@ -120,7 +120,7 @@ class Generator:
         Args:
             score: the piece, in ticks; it is not altered. None: compose from nothing, at 120 quarters per minute, in
                 the requested metre or 4/4.
-            request: what is asked for.
+            request: what to compose.
             stop: ends the session when it is set, from any thread; what has been composed stays.
 
         Raises:

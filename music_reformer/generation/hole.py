@@ -39,7 +39,7 @@ def read_hole(score: symusic.Score, request: Request, *, tokenizer: MusicTokeniz
 
     Args:
         score: in ticks, with the tracks that the request adds; it is not altered.
-        request: what is asked for; parts that it does not name keep their notes.
+        request: what to compose; parts that it does not name keep their notes.
         tokenizer: of the model.
         max_tokens: room for the prompt; of a longer piece, only the bars around the hole are read.
 

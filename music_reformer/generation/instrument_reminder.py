@@ -26,7 +26,7 @@ class InstrumentReminder:
     def __init__(self, reader: BarReader, prompt: Iterable[int], asked: Iterable[int] = ()) -> None:
         self._reader = reader
         self._asked = frozenset(asked)
-        self._bars: list[frozenset[int]] = []  # who played in each complete bar
+        self._bars: list[frozenset[int]] = []  # instruments that played in each complete bar
         self._playing: set[int] = set()
         for token in prompt:
             self._hear(token)

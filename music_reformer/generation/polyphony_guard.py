@@ -1,6 +1,6 @@
 """PolyphonyGuard: limits how many notes an instrument begins at once.
 
-Without it, a model that has stacked too many notes may go on through all the keys. The limit is that of the request, or
+Without it, a model that has stacked too many notes may add all the other keys. The limit is that of the request, or
 what the instrument does in the prompt if that is more. In encodings with parts, a part that has been heard begins no
 more notes at once than it did before: a flute plays no chords. An instrument at its limit cannot begin another note
 before time advances.

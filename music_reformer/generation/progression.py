@@ -154,7 +154,7 @@ def _chords_of_bars(vocabulary: Vocabulary, ids: Sequence[int]) -> list[tuple[in
 
 
 def _moved(vocabulary: Vocabulary, chords: tuple[int, ...], semitones: int) -> tuple[int, ...]:
-    """Chords so many semitones higher."""
+    """The tokens of chords, moved up by `semitones`."""
 
     def moved(token: int) -> int:
         kind, value = vocabulary.kinds[token], vocabulary.values[token]

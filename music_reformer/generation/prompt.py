@@ -70,7 +70,7 @@ class Prompt:
         locked: notes in the hole that stay although their tracks are recomposed, as (track, tick, pitch).
         given: the same notes on the grid, by bar of the hole.
         cast: which parts play the new bars, and how.
-        reminder: keeps telling the model who plays; None: the model is not told.
+        reminder: repeats to the model which instruments play; None: they are not named.
         written: the whole piece as the model reads it.
         new_tempo: constant tempo from the cut on, if that of the piece fluctuates; None: the tempo at the cut stays.
         feel: timing deviations of new notes, if those before the cut are played loosely; None: new notes are exact.
@@ -171,11 +171,11 @@ def read_prompt(
     Args:
         score: in ticks, with the tracks that the request adds; it is not altered. Without notes, a piece is composed
             from nothing.
-        request: what is asked for. If it names no programs, those that play before the cut continue (if none does,
+        request: what to compose. If it names no programs, those that play before the cut continue (if none does,
             those of the whole score, or a piano).
         tokenizer: of the model.
         max_tokens: room for the prompt; of a longer one, only the end is read, from a bar line on.
-        named: tell the model who plays: the requested programs or, if these are just the ones that play before the cut,
+        named: name instruments to the model: the requested programs or, if these are those that play before the cut,
             those heard last. Only for models that have learnt it (`augment.named`).
 
     Raises:
@@ -226,7 +226,10 @@ def _kept(score: symusic.Score, cut: int, tempo: float | None) -> symusic.Score:
 
 
 def _tell_who_plays(prompt: Prompt, tokenizer: MusicTokenizer, request: Request, asked: Collection[int]) -> None:
-    """Tell the model who plays, at the cut and repeatedly after it (with directions, also how, and where it ends)."""
+    """Name the playing instruments to the model at the cut and repeatedly after it.
+
+    If the model knows directions, it is also told how the parts play and where the piece ends.
+    """
     reader = reader_for(tokenizer.vocabulary)
     if isinstance(reader, PartsReader):
         ends_in = prompt.bars_in(request.parsed_length()) if request.ending else None

@@ -1,4 +1,4 @@
-"""Recall: brings back bars of the piece where the new bars are to repeat them (Parts encoding).
+"""Recall: brings back bars of the piece where the new bars should repeat them (Parts encoding).
 
 Before each token is drawn, the token that would continue the earlier bar gets a higher logit. If the model plays
 another note, it is led back to the next note of the earlier bar. So notes that it finds very unlikely here are left
@@ -121,7 +121,7 @@ class Recall:
         music: the returning bars, by their number.
         metre: of the first new bar.
         writes_chords: whether chords are written in the new bars.
-        cast: who plays the new bars; None: all.
+        cast: which parts play the new bars; None: all.
     """
 
     def __init__(

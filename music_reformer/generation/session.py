@@ -67,7 +67,7 @@ class Session:
 
     Args:
         prompt: the piece up to the cut, and the tokens that the model reads.
-        request: what is asked for.
+        request: what to compose.
         decoder: the model; composing ends when prompt and new tokens fill its positions.
         stop: ends the session when it is set, from any thread.
         chords: chords of the new bars; None: the model chooses.
@@ -274,7 +274,7 @@ def _ensemble(prompt: Prompt, request: Request) -> Ensemble | None:
 
 
 def _steering(prompt: Prompt, request: Request) -> Steering | None:
-    """Keeps parts playing as before, or changes them as requested; None if neither is asked for."""
+    """Keeps parts playing as before, or changes them as requested; None if neither is wanted."""
     vocabulary, hold = prompt.state.vocabulary, request.sampling.hold
     reader = reader_for(vocabulary)
     is_continued = prompt.until_tick is None

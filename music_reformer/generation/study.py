@@ -28,7 +28,7 @@ from music_reformer.model.reformer import ReformerLM
 ROW = 2048
 # Music of fewer tokens is not studied: too little to train on and to judge by.
 FEWEST = 512
-# Size of the held-out end of the music: the smaller of so many tokens and this share.
+# Size of the held-out end of the music: the smaller of this number of tokens and this share.
 KEPT, KEPT_SHARE = 1024, 0.2
 LEARNING_RATE, WARM_UP = 3e-4, 2
 BETAS, EPSILON = (0.9, 0.95), 1e-8  # of Adam

@@ -17,7 +17,7 @@ from music_reformer.midi.score import metres, note_columns
 # (0: spread evenly, 1: all at one place).
 MIN_REGULAR = 0.6
 PER_QUARTER = 4  # sixteenths
-# Notes up to so many semitones above the lowest belong to the bass.
+# Notes up to this many semitones above the lowest belong to the bass.
 BASS_SPAN = 14
 
 
@@ -107,7 +107,7 @@ def harmonic_change(before: NDArray[np.float64], after: NDArray[np.float64]) -> 
 
 
 def _moved(score: symusic.Score, ticks: int, metre: symusic.TimeSignature) -> symusic.Score:
-    """A copy in one metre, shifted by so many ticks. Tempo and key at the new beginning are kept."""
+    """A copy in one metre, moved by `ticks` (later if positive). Tempo and key at the new beginning are kept."""
     moved = score.shift_time(ticks)
     # Another signature of the same metre would cut a bar in two.
     moved.time_signatures = [metre]

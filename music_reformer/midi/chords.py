@@ -88,7 +88,7 @@ class Chord:
         return f"{NOTE_NAMES[self.root]}:{self.quality}{bass}"
 
     def transposed(self, semitones: int) -> Chord:
-        """The chord so many semitones higher."""
+        """The chord moved up by `semitones`, with its bass."""
         if self.quality == "N":
             return self
         return Chord((self.root + semitones) % 12, self.quality, (self.bass + semitones) % 12)

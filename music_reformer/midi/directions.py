@@ -23,7 +23,7 @@ from music_reformer.midi.tonality import key_path
 from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
 DIRECTION_KINDS = ("key", "parts", "density", "register", "polyphony", "ends_in")
-# How often, in training, what a part is to be like is left out although its kind is told.
+# In training: the probability that the level of a part is left out although levels of that kind are given.
 UNTOLD = 0.3
 
 
@@ -44,7 +44,7 @@ class PartDirection:
     polyphony: int | None = None
 
     def shifted(self, steps: Mapping[str, int]) -> PartDirection:
-        """The direction with levels raised by so many steps, by their names, as far as there are levels."""
+        """The direction with levels raised by `steps` (by name), within their range; absent levels stay absent."""
 
         def moved(kind: str) -> int | None:
             level = getattr(self, kind)

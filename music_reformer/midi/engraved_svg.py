@@ -1,4 +1,4 @@
-"""The SVG of a system as the page takes it into its own document: only what draws, written anew.
+"""The SVG of a system as the page inserts it into its own document: rewritten, with nothing but what is drawn.
 
 Names and lyrics come from a stranger's file. So nothing of an SVG is passed on as it is: elements and attributes that
 are not listed here are left out, the characters of values are checked, and text stays text.

@@ -24,7 +24,7 @@ LIKENESS_WEIGHTS = (1.0, 2.0, 0.5)
 NEAR = 4  # bars nearer than this are no repetition
 NO_REPETITION = -2.0
 LONGEST = 24  # bars of a section
-# A piece is cut into blocks of so many bars, since likeness takes memory by their square.
+# A piece is cut into blocks of this many bars, because the memory for likeness grows with their square.
 BLOCK = 1024
 
 SIGNS = (

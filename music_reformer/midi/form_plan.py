@@ -47,7 +47,7 @@ class RecalledBar:
 
 @dataclass(frozen=True)
 class FormPlan:
-    """Sections of the new bars, one after another; what comes after the last is open."""
+    """Sections of the new bars, one after another; bars after the last section are left to the model."""
 
     sections: tuple[PlannedSection, ...]
 

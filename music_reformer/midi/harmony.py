@@ -26,7 +26,8 @@ Floats = NDArray[np.float64] | NDArray[np.float32]
 
 WEIGHTS = Path(__file__).with_name("harmony.npz")
 FEATURES = ("low", "high", "bass", "first half", "before", "after", "presence")
-# Voices count as low around so many semitones below the mean pitch of the piece, and gradually as high above it.
+# The weight of a pitch among the low voices is a logistic function of it: one half LOW_BELOW_MEAN semitones below the
+# mean pitch of the piece, falling over a width of LOW_SOFTNESS semitones. All other weight counts as high.
 LOW_BELOW_MEAN, LOW_SOFTNESS = 3.0, 3.0
 # Two hours of quick beats. Beyond that no chords are found: time and memory grow with the beats, and a file of a few
 # bytes in 64/128 can have millions.

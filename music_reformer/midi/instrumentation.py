@@ -4,8 +4,8 @@
 
 The names are those of the instruments that play in the next `NAMED_BARS` bars. In training, a piece is divided into
 sections, and different instruments are removed from each. From this the model learns to bring in an instrument that was
-named, even one that has not played before, and to go on without one that was not. As in front of a hole (`infill.py`),
-the names follow a PAD; no token is new.
+named, even one that has not played before, and to continue without one that was not. The names follow a PAD, as in
+front of a hole (`infill.py`); no token is new.
 """
 
 from __future__ import annotations

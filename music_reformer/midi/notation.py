@@ -201,7 +201,7 @@ def staff_height(num_staves: int) -> float:
 
 
 def _page(num_staves: int) -> Any:
-    """An A4 page for systems of so many staves."""
+    """An A4 page for systems of `num_staves` staves."""
     import music21
 
     staff = staff_height(num_staves)

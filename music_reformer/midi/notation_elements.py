@@ -159,7 +159,7 @@ def clef_of(part: WrittenPart, voices: Sequence[Voice], *, is_left: bool = False
 
 
 def _ledger_lines(pitches: Sequence[int], middle: int) -> int:
-    """How many ledger lines pitches need on a staff whose middle line is so many steps of the scale above C0 = 1."""
+    """How many ledger lines pitches need on a staff with the middle line `middle`, in steps of the scale (C0 = 1)."""
     counts = Counter(pitches)
     return sum(
         count * max(0, (abs(7 * (pitch // 12 - 1) + WHITE_KEYS[pitch % 12] - middle) - 4) // 2)

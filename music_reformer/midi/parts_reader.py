@@ -175,7 +175,7 @@ class PartsReader(BarReader):
         return lengths
 
     def reassigned(self, ids: NDArray[np.uint16], new: Mapping[Part, Part]) -> NDArray[np.uint16]:
-        """The piece with other programs for some parts, which are sorted anew in each bar.
+        """The piece with other programs for some parts; the parts of each bar are sorted again.
 
         Args:
             ids: a piece, with or without BOS and EOS.

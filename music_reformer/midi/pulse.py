@@ -28,9 +28,9 @@ LIKELY_BEAT, OCTAVES = 0.6, 0.7  # seconds; standard deviation of its logarithm 
 PLACES = ((0.0, 1.0), (0.5, 0.5), (0.25, 0.2), (0.75, 0.2), (1 / 3, 0.2), (2 / 3, 0.2))
 SPREAD = 0.025  # of the notes around these places, in seconds
 FLOOR = 0.02
-# Notes that begin within so many seconds are one chord.
+# Notes that begin within this many seconds are one chord.
 CHORD = 0.05
-NEAR = 0.2  # a note so near a beat is on it (in beats)
+NEAR = 0.2  # a note within this distance of a beat, in beats, is on it
 
 
 @dataclass(frozen=True)

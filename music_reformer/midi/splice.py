@@ -145,7 +145,7 @@ class Splicer:
     metre: tuple[int, int] | None = None
     tempo: float | None = None
     _kept: list[list[Event]] = field(default_factory=list)
-    # (tick, pitch, program or -1 for drums) of notes -> who plays them.
+    # (tick, pitch, program or -1 for drums) of notes -> the places that play them.
     _players: dict[tuple[int, int, int], list[Place]] = field(default_factory=lambda: defaultdict(list))
     # Of each track of the score; None: it has no notes.
     _places: list[Place | None] = field(default_factory=list)

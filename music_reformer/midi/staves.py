@@ -37,7 +37,7 @@ Played = list[tuple[int, int, int]]  # (onset, end, pitch) in ticks
 
 @dataclass(frozen=True)
 class Syllable:
-    """A syllable of lyrics, and whether its word begins before it or goes on after it."""
+    """A syllable of lyrics, and whether its word begins before it or continues after it."""
 
     text: str
     from_before: bool = False

@@ -78,7 +78,7 @@ class Decoder:
         return next(self.model.parameters()).device
 
     def prepare(self) -> None:
-        """Compile the steps now, if they are to be compiled, rather than at the first step.
+        """Compile the steps now, if they run compiled, rather than at the first step.
 
         The weights are copied: later changes to them do not affect the steps. The loops are compared with the plain
         step; on the first use on a machine, this compiles them (ten seconds). If they fail or differ, a warning says so

@@ -112,7 +112,7 @@ class Order:
         piece: key of the piece to continue; "": compose from nothing.
         tempo: of a piece composed from nothing.
         study: compose with what was learnt from the piece, if it has been studied.
-        request: what is asked for.
+        request: what to compose.
     """
 
     piece: str = ""

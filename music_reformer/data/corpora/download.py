@@ -99,7 +99,7 @@ def digest_of(path: Path, meter: Meter) -> str:
 
 
 def require_space(folder: Path, needed: float, what: str) -> None:
-    """Raise a `UserError` unless the disk of a folder has room for so many bytes."""
+    """Raise a `UserError` unless the disk of a folder has room for `needed` bytes."""
     free = shutil.disk_usage(folder).free
     if needed + SPARE > free:
         raise UserError(

@@ -177,7 +177,7 @@ def _spans(file: Path, score: symusic.Score, shift: int) -> list[tuple[float, fl
 
 
 def _ticks_at(score: symusic.Score, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Inverse of `seconds_at`; the last tempo goes on."""
+    """Inverse of `seconds_at`; after the end, the last tempo stays in force."""
     changes = [tempo.time for tempo in score.tempos]
     far = max(last_tick(score), *changes, 0) + 1000 * score.ticks_per_quarter
     ticks = np.unique(np.array([0, *changes, far], dtype=np.int64))

@@ -31,7 +31,7 @@ from music_reformer.midi.score import (
 )
 from music_reformer.midi.tokenizer import MusicTokenizer
 
-# Duplicates are compared on a grid of so many positions per quarter note.
+# Duplicates are compared on a grid of this many positions per quarter note.
 DUPLICATE_GRID = 24
 
 Result = dict[str, Any]

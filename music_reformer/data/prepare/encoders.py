@@ -44,7 +44,7 @@ class Encoders:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Every result that was asked for has been read: what still runs is not needed.
+        # Every requested result has been read: work that still runs is not needed.
         self._pool.stop()
         self._context.kill_starting()
         self._pool.join()
@@ -78,7 +78,7 @@ class Encoders:
 
 
 def encode_files(sources: Iterable[str], config: PrepareConfig, *, workers: int) -> Iterator[tuple[str, Result]]:
-    """`Encoders.results` of so many workers."""
+    """`Encoders.results` of a number of workers, which end with the last result."""
     with Encoders(config, workers=workers) as encoders:
         yield from encoders.results(sources)
 

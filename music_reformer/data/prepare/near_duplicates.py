@@ -22,7 +22,7 @@ NUM_HASHES = 128
 # 32 bands of 4: a pair that shares half of its 6-grams is compared with probability 0.87, one that shares 0.7 with
 # 0.9998.
 BAND = 4
-# At most so many pieces of a band are compared with all others of it; a band shared by more is no evidence.
+# At most this many pieces of a band are compared with all others of it; a band shared by more is no evidence.
 MAX_ROUNDS = 50
 
 
