@@ -71,7 +71,7 @@ def start(tmp_path: Path, what: str) -> subprocess.Popen[str]:
     return process
 
 
-def test_work_done_before_the_second_has_started(tmp_path: Path) -> None:
+def test_nothing_is_printed_if_work_is_done_before_the_second_child_has_started(tmp_path: Path) -> None:
     process = start(tmp_path, "work")
     out, err = process.communicate(timeout=120)
     assert (process.returncode, out, err) == (0, "done\n", "")

@@ -97,7 +97,7 @@ def test_files_do_not_depend_on_rows_and_workers(
     assert (together / "b_seed1_1.mid").stat().st_mtime_ns == before
 
 
-def test_a_failure_of_ours_is_not_swallowed(
+def test_bugs_are_not_reported_as_bad_prompts(
     weights: Path, prompts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(self: Session, logits_BV: np.ndarray, lengths: list[int]) -> None:

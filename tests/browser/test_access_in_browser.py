@@ -38,7 +38,7 @@ def test_clicking_the_roll_moves_there_and_variations_are_chosen_by_their_cards(
     assert tab.evaluate("document.querySelector('#roll-notes').toDataURL()") != first
 
 
-def test_the_keyboard(visit: Callable[..., Any]) -> None:
+def test_keys_seek_play_choose_and_keep(visit: Callable[..., Any]) -> None:
     tab = visit()
     upload(tab)
     tab.keyboard.press("ArrowRight")
@@ -80,7 +80,7 @@ def test_every_control_has_an_accessible_name(visit: Callable[..., Any]) -> None
     assert tab.evaluate(NAMELESS) == []
 
 
-def test_the_focus_goes_where_work_goes_on(visit: Callable[..., Any]) -> None:
+def test_the_focus_moves_to_where_work_continues(visit: Callable[..., Any]) -> None:
     tab = visit()
 
     def focused(selector: str) -> None:

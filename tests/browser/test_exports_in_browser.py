@@ -15,7 +15,7 @@ import symusic
 from helpers.visitor import BAR_SECONDS, WALTZ, download, export, kept, midi, notes_of, order, phase, until, upload
 
 
-def test_every_export_holds_the_piece(visit: Callable[..., Any]) -> None:
+def test_every_export_contains_the_piece(visit: Callable[..., Any]) -> None:
     text = mido.MidiFile(file=io.BytesIO(WALTZ.dumps_midi()))
     text.tracks[0].insert(0, mido.MetaMessage("text", text="for Clara"))
     written = io.BytesIO()

@@ -91,7 +91,7 @@ def test_locked_notes_survive_a_reload_and_go_with_a_link(visit: Callable[..., A
     "hash_",
     ["#piece=example:none", "#piece=kept:nothing", "#length=x&variations=99&style=loud&seed=-3&instruments=a,999"],
 )
-def test_a_wrong_link_does_no_harm(visit: Callable[..., Any], site: Site, hash_: str) -> None:
+def test_after_an_invalid_link_the_page_works(visit: Callable[..., Any], site: Site, hash_: str) -> None:
     tab = visit(address=site.address + hash_)
     if "piece=" in hash_:
         tab.wait_for_selector("#message:not([hidden])")

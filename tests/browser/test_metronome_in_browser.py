@@ -42,7 +42,7 @@ def test_clicks_are_in_time_with_the_notes(visit: Callable[..., Any]) -> None:
 
 
 @pytest.mark.slow
-def test_a_bar_is_counted_in(visit: Callable[..., Any]) -> None:
+def test_with_count_in_one_bar_of_clicks_precedes_the_music(visit: Callable[..., Any]) -> None:
     tab = visit(script=LISTEN)
     upload(tab, midi("beats.mid", bytes(beaten_score().dumps_midi())))
     tab.keyboard.press("i")

@@ -59,7 +59,7 @@ def test_from_nothing_with_key_metre_tempo_and_instruments(visit: Callable[..., 
     assert tab.is_hidden("#blank-settings")
 
 
-def test_a_piece_can_be_asked_to_end(visit: Callable[..., Any], site: Site) -> None:
+def test_an_ending_can_be_requested(visit: Callable[..., Any], site: Site) -> None:
     tab = visit()
     upload(tab)
     tab.check("#ending")

@@ -84,7 +84,7 @@ def test_tracks_without_names_are_told_apart_and_all_keep_their_colours(visit: C
     assert tab.evaluate(COLOURS) == composed
 
 
-def test_the_rows_of_the_page_are_those_of_the_file(visit: Callable[..., Any]) -> None:
+def test_rows_of_tracks_are_those_of_the_downloaded_file(visit: Callable[..., Any]) -> None:
     tab = visit()
     upload(tab, midi("band.mid", two_pianos_and_drums().dumps_midi()))
     order(tab, bars=4)

@@ -26,7 +26,7 @@ def test_without_chromium_ci_fails_and_says_how_to_install_it(monkeypatch: pytes
         pass
 
 
-def test_the_leanest_chromium_is_taken_unless_another_is_asked_for(
+def test_the_leanest_chromium_is_used_unless_the_environment_names_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("CHROMIUM", raising=False)

@@ -99,7 +99,7 @@ def test_a_broken_rule_is_one_sentence(changes: dict[str, Any], sentence: str) -
     ],
     ids=repr,
 )
-def test_values_within_the_rules_are_taken(changes: dict[str, Any]) -> None:
+def test_valid_values_are_accepted(changes: dict[str, Any]) -> None:
     for name, value in changes.items():
         assert getattr(Settings(**changes), name) == value
 
@@ -119,7 +119,7 @@ def test_bounds_can_exclude_their_ends() -> None:
     assert str(Bounds(1, 1_000_000)) == "1 to 1,000,000"
 
 
-def test_types_are_read_once_and_without_none() -> None:
+def test_type_hints_are_cached_and_none_is_removed() -> None:
     hints = type_hints(Settings)
     assert hints is type_hints(Settings)
     assert without_none(hints["share"]) is float

@@ -253,7 +253,7 @@ def test_the_other_draws_do_not_depend_on_holes_and_names() -> None:
 
 
 @pytest.mark.parametrize("change", ["infill", "named"])
-def test_holes_and_names_need_bars(tokenizer: MusicTokenizer, change: str) -> None:
+def test_holes_and_names_are_refused_without_bars(tokenizer: MusicTokenizer, change: str) -> None:
     if tokenizer.config.encoding not in ("REMI", "Parts"):
         with pytest.raises(UserError, match=change):
             Augmenter(tokenizer.vocabulary, AugmentConfig(**{change: 0.1}))

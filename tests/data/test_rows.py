@@ -66,7 +66,7 @@ def test_packing_covers_every_input_once_and_in_order(row_tokens: int) -> None:
     assert all(number_of_spans[i] == 1 for i, length in enumerate(lengths) if length - 1 <= row_tokens)
 
 
-def test_little_padding() -> None:
+def test_packed_rows_have_little_padding() -> None:
     random = np.random.default_rng(2)
     lengths = random.lognormal(9, 0.5, 500).astype(int).tolist()  # Median 8,100 tokens, as in POP909.
     for row_tokens, limit in ((2048, 0.01), (8192, 0.08), (32768, 0.04)):
@@ -171,7 +171,7 @@ def test_a_batch_is_full_even_with_fewer_rows(store: TokenStore) -> None:
     assert batch["tokens"].shape == (5, 4096)
 
 
-def test_augmentation_that_changes_lengths_packs_what_it_made(tmp_path: Path) -> None:
+def test_pieces_whose_length_augmentation_changes_are_packed_by_their_new_length(tmp_path: Path) -> None:
     from music_reformer.config import TokenizerConfig
 
     store = write_store(tmp_path, config=TokenizerConfig(encoding="Performance"))

@@ -38,14 +38,14 @@ def test_one_note_changed_or_added_cuts_a_copy() -> None:
     assert index.copies(notes(added))["top_line"]["notes"] == 60
 
 
-def test_no_copy_runs_over_the_end_of_a_piece() -> None:
+def test_no_copied_passage_spans_two_training_pieces() -> None:
     first, second = melody(1), melody(2)
     joined = first + [(step + first[-1][0] + 2, pitch) for step, pitch in second]
     found = training(first, second).copies(notes(joined))["all_notes"]
     assert found["notes"] == 60
 
 
-def test_pieces_of_one_note_or_none() -> None:
+def test_copies_in_pieces_of_one_note_or_none() -> None:
     index = training(melody(1))
     assert index.copies(notes([(0, 60)]))["all_notes"] == {"notes": 1}
     drums = notes(melody(1))

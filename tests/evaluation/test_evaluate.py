@@ -82,7 +82,9 @@ def config(store: TokenStore, weights: Path, generated: Path, tmp_path: Path) ->
     )
 
 
-def test_report_and_json(config: EvaluateConfig, store: TokenStore, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_writes_a_report_and_json(
+    config: EvaluateConfig, store: TokenStore, capsys: pytest.CaptureFixture[str]
+) -> None:
     figures = evaluate(replace(config, ngram=3, ngram_keys=5))
     output = Path(str(config.output))
     assert sorted(path.name for path in output.iterdir()) == ["figures.json", "report.html"]

@@ -38,7 +38,7 @@ def test_new_bars_that_stay_on_a_chord_stand_still(new: str, expected: float) ->
     assert still_share(piece_of("CaFG" * 4 + new), 16, len(new)) == expected
 
 
-def test_a_piece_that_stood_still_may_go_on_so() -> None:
+def test_a_piece_whose_harmony_stood_still_may_continue_so() -> None:
     assert still_share(piece_of("C" * 32), 16, 16) == 0.0
 
 
@@ -47,7 +47,7 @@ def test_the_still_share_is_none_without_enough_chords_on_both_sides(chords: str
     assert still_share(piece_of(chords), 16, len(chords) - 16) is None
 
 
-def test_slow_changes_and_one_root_for_most_of_the_time_are_told_apart() -> None:
+def test_harmony_stands_still_if_changes_halve_or_one_root_dominates() -> None:
     before = HarmonicMotion(changes_per_bar=1.0, largest_share=0.4)
     assert not stands_still(HarmonicMotion(0.6, 0.6), before)
     assert stands_still(HarmonicMotion(0.4, 0.4), before)

@@ -81,7 +81,7 @@ def test_statistics_of_a_known_bar() -> None:
     assert (found["pitch_range"], found["note_beats"]) == (4.0, 1.0)
 
 
-def test_music_too_short_to_tell_gives_nan_not_an_error() -> None:
+def test_statistics_of_too_short_music_are_nan() -> None:
     made = symusic.Score(480)
     track = symusic.Track("", 0, True)
     track.notes.append(symusic.Note(0, 10, 36, 80))

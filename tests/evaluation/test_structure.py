@@ -12,7 +12,7 @@ from reference.fitness import fitness
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_fitness_is_that_of_the_slow_recursion(seed: int) -> None:
+def test_fitness_equals_a_slow_recursion(seed: int) -> None:
     random = np.random.default_rng(seed)
     # Not symmetric and without ties, so that the best family is the only one.
     matrix = np.where(random.random((18, 18)) < 0.6, random.random((18, 18)), -2.0)
@@ -37,7 +37,7 @@ def piece_of(phrases: list[int]) -> Notes:
     return Notes.of(made)
 
 
-def test_music_that_comes_back_has_more_structure() -> None:
+def test_returning_music_has_more_structure() -> None:
     returning, endless = piece_of([1, 2, 1, 2, 1, 2]), piece_of([1, 2, 3, 4, 5, 6])
     for span in ("short", "middle", "long"):
         assert structureness(returning)[span] > 1.5 * structureness(endless)[span]
@@ -47,7 +47,7 @@ def test_music_that_comes_back_has_more_structure() -> None:
     assert by_lag(self_similarity(endless))[20] < 0.8
 
 
-def test_self_similarity_of_a_silent_second_is_nought() -> None:
+def test_self_similarity_of_a_silent_second_is_zero() -> None:
     notes = piece_of([1, 2, 3])
     gap = notes.where((notes.onset_s < 8) | (notes.onset_s >= 22))
     similarity = self_similarity(gap)

@@ -216,6 +216,6 @@ def test_impossible_requests_for_parts_are_refused(order: dict, message: str) ->
 
 
 @pytest.mark.parametrize("order", [{"parts": [rests(0)]}, {"until_bar": 4, "locked": [[0, 0, 60]]}])
-def test_weights_that_know_no_tracks_say_so(order: dict) -> None:
+def test_parts_are_refused_for_weights_without_tracks(order: dict) -> None:
     with pytest.raises(UserError, match="not tracks; leave parts and locked out"):
         stand_in("REMI").start(quartet(), Request(**order))

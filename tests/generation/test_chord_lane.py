@@ -117,7 +117,7 @@ def test_a_note_held_into_the_next_chord_belongs_to_both_chords() -> None:
     assert logits[96][g] < logits[24][g]  # in the first alone
 
 
-def test_the_chords_of_the_piece_again() -> None:
+def test_the_last_chords_of_the_piece_can_be_requested_again() -> None:
     """The chords of as many bars before the cut as are new."""
     score = full_score()
     generator = stand_in("Parts")
@@ -138,7 +138,7 @@ def test_chords_of_the_piece_need_a_piece() -> None:
 
 
 @pytest.mark.parametrize("settings", [{"chords": "Am"}, {"density": 1}, {"dynamics": -2}])
-def test_weights_of_other_encodings_say_that_they_follow_none(settings: dict[str, object]) -> None:
+def test_chords_are_refused_for_weights_of_other_encodings(settings: dict[str, object]) -> None:
     generator = stand_in("REMI")
     with pytest.raises(UserError, match="these weights cannot follow chords"):
         generator.start(full_score(), Request(length="2bars", **settings))

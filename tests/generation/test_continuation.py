@@ -73,7 +73,7 @@ def test_reported_notes_are_the_written_notes(encoding: str) -> None:
 
 
 @pytest.mark.parametrize("programs", [[], [0, 40, -1]])
-def test_every_note_is_told_with_the_track_that_it_is_written_to(programs: list[int]) -> None:
+def test_every_note_is_reported_with_its_track_in_the_file(programs: list[int]) -> None:
     score = full_score()  # two hands of one piano, bass, drums; a violin is added
     generator = stand_in()
     session = generator.start(score, Request(length="8bars", variations=2, seed=5, programs=programs))

@@ -94,7 +94,7 @@ def test_the_model_is_told_in_how_many_bars_the_piece_ends() -> None:
     assert told == list(range(12, 0, -DIRECTED_BARS))
 
 
-def test_the_end_is_told_only_when_it_is_near_and_never_behind_it() -> None:
+def test_the_end_is_announced_when_near_and_never_after_it() -> None:
     generator = directed()
     session = generator.start(full_score(), Request(length="40bars", ending=True))
     reminder = session.prompt.reminder

@@ -215,7 +215,7 @@ def test_roots_of_chords_that_the_piece_does_not_use_become_rare() -> None:
     assert (np.delete(roots, 7) < -1).all()
 
 
-def test_the_pitch_classes_of_a_requested_key_become_usual() -> None:
+def test_pitch_classes_of_a_requested_key_become_frequent() -> None:
     """The piece is in C major; with A flat major requested, its pitch classes become as frequent as those of C were."""
 
     def share(key: str | None) -> float:

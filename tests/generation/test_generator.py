@@ -57,7 +57,7 @@ def test_a_piece_from_nothing_has_the_requested_instruments() -> None:
     assert [(track.program, track.is_drum) for track in session.scores[0].tracks] == [(40, False), (0, True)]
 
 
-def test_requests_that_make_no_sense() -> None:
+def test_impossible_requests_are_refused() -> None:
     generator = stand_in()
     with pytest.raises(UserError, match=r"cut \(bar 99\).*has 10 bars"):
         generator.start(full_score(bars=5), Request(cut_bar=99))

@@ -130,7 +130,7 @@ def test_variations_that_are_reminded_at_different_times_are_the_same_together(m
         assert [score.dumps_midi() for score in one.scores] == [score.dumps_midi() for score in other.scores]
 
 
-def test_a_model_without_names_gets_no_reminders() -> None:
+def test_a_model_that_knows_no_names_gets_no_reminders() -> None:
     model = Listening()
     generator = Generator(model, TOKENIZER, knows_names=False)
     run(generator, generator.start(full_score(bars=3), Request(length="12bars", programs=[PIANO, FLUTE])))

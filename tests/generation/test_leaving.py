@@ -37,7 +37,7 @@ def test_a_model_that_would_leave_by_a_forbidden_way_takes_an_allowed_one(
 
 
 @pytest.mark.parametrize("order", [("Program", 0), ("Program", 33), ("Program", 127)])
-def test_the_probability_of_leaving_is_that_of_the_model(order: tuple[str, int]) -> None:
+def test_the_probability_of_leaving_is_the_sum_over_all_ways_out(order: tuple[str, int]) -> None:
     """By the definition: of the bar lines, the end, and the programs that can come after the current part."""
     vocabulary = stand_in("Parts").tokenizer.vocabulary
     leaving = Leaving(vocabulary, metre=(4, 4))

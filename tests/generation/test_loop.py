@@ -176,7 +176,7 @@ def test_two_sessions_of_one_generator_do_not_disturb_each_other(monkeypatch: py
         assert [score.dumps_midi() for score in one.scores] == [score.dumps_midi() for score in other.scores]
 
 
-def test_the_loop_costs_little() -> None:
+def test_a_step_of_the_loop_takes_little_time() -> None:
     generator = stand_in()
     session = generator.start(full_score(), Request(length="9000bars", variations=4))
     began, steps = time.process_time(), generator.decoder.steps

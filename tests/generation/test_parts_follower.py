@@ -35,7 +35,7 @@ def test_every_note_is_where_decoding_puts_it(seed: int) -> None:
     assert num_notes > 150
 
 
-def test_a_bar_begins_in_front_of_its_parts() -> None:
+def test_after_a_bar_line_nobody_plays_yet() -> None:
     follower = PartsFollower(VOCABULARY, (4, 4))
     for token in [("Program", 40), ("Part", 2), ("Position", 30), ("Velocity", 63), ("Duration", 12)]:
         follower.follow(VOCABULARY.ids[token])

@@ -47,7 +47,7 @@ def write(followed: Progression, root: int) -> None:
         followed.take(VOCABULARY.ids[kind, value])
 
 
-def test_a_piece_that_goes_round_in_four_chords_goes_on_so() -> None:
+def test_a_loop_of_four_chords_continues() -> None:
     followed = progression(*[0, 9, 5, 7] * 3)
     for root in [0, 9, 5, 7] * 2:
         assert root_probabilities(followed).argmax() == root
@@ -73,8 +73,8 @@ def test_a_chord_that_the_piece_does_not_have_remains_possible() -> None:
     assert 0.003 < exps[VOCABULARY.ids["ChordRoot", 3]] / exps.sum() < 0.02
 
 
-def test_everything_but_chords_keeps_its_probability() -> None:
-    """And programs theirs, compared with one another."""
+def test_leaning_keeps_the_probabilities_of_all_but_chords_and_programs() -> None:
+    """Programs keep their probabilities relative to one another."""
     logits_V = np.random.default_rng(0).normal(size=len(VOCABULARY)).astype(np.float32)
     before = np.exp(logits_V - np.logaddexp.reduce(logits_V))
     followed = progression(*[0, 9, 5, 7] * 3)

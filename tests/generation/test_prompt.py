@@ -65,7 +65,7 @@ def test_a_piece_from_nothing_begins_with_the_names_even_of_a_piano() -> None:
         assert tokens[: 3 + len(names)] == ["BOS", "PAD", *names, "Bar_None"]
 
 
-def test_a_model_without_names_gets_none() -> None:
+def test_a_model_that_knows_no_names_gets_no_names_at_the_cut() -> None:
     prompt = prompt_of(full_score(), {0, BASS}, knows_names=False)
     assert prompt.ids == prompt.past_ids
 
@@ -84,7 +84,7 @@ def test_a_piece_in_one_four_is_read_in_four_four() -> None:
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_the_end_is_never_on_the_prompt(encoding: str) -> None:
+def test_the_end_token_is_never_in_the_prompt(encoding: str) -> None:
     generator = stand_in(encoding)
     eos = generator.tokenizer.eos_id
     generator.decoder.table[:, :, eos] += 100  # longs for the end

@@ -50,7 +50,7 @@ def certain(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("certain")
-def test_bars_come_again_note_for_note() -> None:
+def test_exact_returns_repeat_bars_note_for_note() -> None:
     """The oracle is the same bars of the score, rounded to the grid."""
     score = compose(stand_in("Parts"), "new 1 | 2-3")
     assert notes_of(score, 9, 2) == notes_of(full_score(), 1, 2)
@@ -76,7 +76,7 @@ def test_the_form_of_a_hole_can_name_its_own_bars() -> None:
         assert notes_of(score, 2, 2) == notes_of(full_score(), 2, 2)
 
 
-def test_exact_returns_are_nearer_than_varied_ones_and_these_than_new_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exact_returns_are_closest_to_the_piece_then_varied_ones_then_new_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     """With larger weights, because an untrained model does not expect the returning notes."""
     monkeypatch.setattr(recall, "EXACT_LOGIT", 12.0)
     monkeypatch.setattr(recall, "VARIED_LOGIT", 7.0)
@@ -113,7 +113,7 @@ def test_likely_returns_happen_unless_something_else_is_requested(settings: dict
     assert (session._variations[0].recall is not None) == returns
 
 
-def test_new_sections_are_left_to_the_model() -> None:
+def test_sections_marked_new_are_composed_freely() -> None:
     assert notes_of(compose(stand_in("Parts"), "new 4"), 8, 4) == notes_of(compose(stand_in("Parts"), None), 8, 4)
 
 
@@ -141,7 +141,7 @@ def test_bars_are_read_as_they_stand_in_the_stream() -> None:
     assert up.parts[0, 2][0].pitch == 48
 
 
-def test_forms_that_cannot_be_met_are_refused() -> None:
+def test_impossible_forms_are_refused() -> None:
     generator = stand_in("Parts")
     with pytest.raises(UserError, match="bars 8-9 cannot come again, because there are 8 bars"):
         generator.start(full_score(), Request(form="8-9"))

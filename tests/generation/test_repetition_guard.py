@@ -40,7 +40,7 @@ def played(guard: RepetitionGuard, tokens: list[int]) -> list[list[int]]:
     return found
 
 
-def test_the_notes_of_one_repetition_too_many_are_discouraged_until_the_music_differs(vocabulary: Vocabulary) -> None:
+def test_notes_beyond_the_most_repeats_are_discouraged_until_the_music_differs(vocabulary: Vocabulary) -> None:
     guard = RepetitionGuard(vocabulary, [], most=3)
     same = bar(vocabulary, 60, 64, 67)
     for velocity in range(3):
@@ -68,12 +68,12 @@ def test_silence_is_a_loop_too(vocabulary: Vocabulary) -> None:
     assert guard.repeating() == vocabulary.ids_of["Bar"]
 
 
-def test_music_that_changes_is_let_alone(vocabulary: Vocabulary) -> None:
+def test_changing_music_is_left_alone(vocabulary: Vocabulary) -> None:
     guard = RepetitionGuard(vocabulary, [], most=2)
     assert not any(token for pitch in range(40, 80) for token in played(guard, bar(vocabulary, pitch, pitch + 1)))
 
 
-def test_a_loop_in_the_prompt_may_last_as_long_again(vocabulary: Vocabulary) -> None:
+def test_a_loop_as_long_as_that_of_the_prompt_is_allowed(vocabulary: Vocabulary) -> None:
     prompt = [token for pitch in [60] * 6 + [62, 64] for token in bar(vocabulary, pitch)]
     guard = RepetitionGuard(vocabulary, prompt, most=2)
     heard = [any(played(guard, bar(vocabulary, 65))) for _ in range(8)]
@@ -89,6 +89,6 @@ def test_a_copy_is_independent(vocabulary: Vocabulary) -> None:
     assert not any(played(other, bar(vocabulary, 61)))
 
 
-def test_settings_that_make_no_sense() -> None:
+def test_a_negative_number_of_repeats_is_refused() -> None:
     with pytest.raises(UserError, match=r"sampling.most_repeats \(-1\) must be 0 to"):
         SamplingConfig(most_repeats=-1)

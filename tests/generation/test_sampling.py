@@ -93,7 +93,7 @@ def test_draws_at_the_ends_of_the_unit_interval_give_allowed_tokens() -> None:
             assert allowed[draw(logits, allowed, point, config)]
 
 
-def test_nothing_forbidden_is_ever_chosen() -> None:
+def test_forbidden_tokens_are_never_chosen() -> None:
     for config in (SamplingConfig(temperature=0), SamplingConfig(temperature=5, top_p=1), SamplingConfig()):
         sampler = Sampler(config, seed=1, num_variations=1, pitch_tokens=range(10))
         for seed in range(500):
@@ -163,7 +163,7 @@ def test_repeated_tokens_are_lowered_as_in_the_ctrl_paper() -> None:
     ("setting", "name"),
     [({"temperature": -1}, "temperature"), ({"top_p": 0}, "top_p"), ({"min_p": 1}, "min_p"), ({"top_k": -1}, "top_k")],
 )
-def test_settings_that_make_no_sense_are_named(setting: dict[str, float], name: str) -> None:
+def test_invalid_settings_of_sampling_are_named(setting: dict[str, float], name: str) -> None:
     with pytest.raises(UserError, match=f"sampling.{name}"):
         SamplingConfig(**setting)
 

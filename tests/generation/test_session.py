@@ -32,7 +32,7 @@ def test_bars_are_bars_of_the_metre_at_the_cut(encoding: str, metre: tuple[int, 
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_seconds_are_seconds_of_the_upload(encoding: str) -> None:
+def test_lengths_in_seconds_are_in_the_time_of_the_upload(encoding: str) -> None:
     score = full_score()
     generator = stand_in(encoding)
     session = generator.start(score, Request(length="7.5s", variations=4))

@@ -55,7 +55,7 @@ def test_bars_are_divided_as_token_by_token(programs: set[int]) -> None:
     assert ids[theirs].tolist() == [token for line, _, mine in parts for token in [*line, *mine]]
 
 
-def test_bar_lines_and_what_belongs_to_them() -> None:
+def test_bar_lines_their_ends_and_the_content_are_found() -> None:
     ids = TOKENIZER.encode(random_score(0))
     lines, ends = READER.bars(ids), READER.line_ends(ids)
     assert all(TOKENIZER.tokens[ids[line]] == "Bar_None" and READER.is_bar(int(ids[line])) for line in lines)

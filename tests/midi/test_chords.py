@@ -49,7 +49,7 @@ def test_invalid_chords_are_refused(text: str) -> None:
         parse(text)
 
 
-def test_names_and_notes() -> None:
+def test_chords_have_names_and_pitch_classes() -> None:
     assert str(parse("A:min7/b3")) == "Am7/C"
     assert str(parse("C:maj7")) == "Cmaj7"
     assert parse("Am7/C").pitch_classes == {9, 0, 4, 7}

@@ -188,7 +188,7 @@ def test_the_end_of_the_track_moves_only_as_far_as_it_must() -> None:
     assert read_track(bodies(edit(data, (note, FileNote(0, 80, 5000, 60, 80))))[0]).end_tick == 5080
 
 
-def test_a_hanging_note_stays_as_long_when_the_piece_gets_longer() -> None:
+def test_a_hanging_note_keeps_its_length_when_the_piece_gets_longer() -> None:
     data = FILES["odd"]
     hanging = next(note for note in notes_of(data) if note.pitch == 72 and note.track == 0)
     written = edit(data, (None, FileNote(2, 50_000, 480, 60, 80)))

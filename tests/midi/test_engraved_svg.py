@@ -71,6 +71,6 @@ def test_outlines_are_collected_by_name_and_checked() -> None:
     assert glyphs == {"E0A4": "M1 2"}
 
 
-def test_text_stays_text() -> None:
+def test_escaped_text_stays_escaped() -> None:
     found = plain_svg(drawn("<text>&lt;script&gt;a &amp; b</text>"), {})
     assert inner(found.text) == "<text>&lt;script&gt;a &amp; b</text>"

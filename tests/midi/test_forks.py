@@ -82,7 +82,7 @@ def test_megabytes_are_sent_and_received(forks: Forks) -> None:
     assert done(bytes, data) == data
 
 
-def test_each_limit_holds(forks: Forks) -> None:
+def test_time_and_memory_limits_are_enforced(forks: Forks) -> None:
     with pytest.raises(UserError, match=r"a\.mid took more than 1 seconds to be read"):
         done(work_forever, cpu_seconds=1)
     with pytest.raises(UserError, match=r"a\.mid took more than 0\.3 seconds to be read"):
@@ -130,7 +130,7 @@ def test_concurrent_work_gets_its_own_results(forks: Forks) -> None:
     assert children(forks._process.pid) == []
 
 
-def test_work_under_way_ends_with_the_server() -> None:
+def test_running_work_ends_with_the_server() -> None:
     with ThreadPoolExecutor() as pool:
         with forking("helpers.busy:get_ready"):
             forks = limited._forks[-1]

@@ -135,7 +135,7 @@ def test_boundary_signs_equal_those_of_slow_loops() -> None:
         assert signs[bar, SIGNS.index("novelty")] == pytest.approx(np.mean(within) - between)
 
 
-def test_letters_go_on_after_z() -> None:
+def test_letters_continue_after_z() -> None:
     starts = list(range(30))
     letters = letters_of(starts, np.eye(30) * 0, same=0.5)
     assert letters[:2] + letters[25:28] == ["A", "B", "Z", "AA", "AB"]

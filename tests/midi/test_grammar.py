@@ -63,7 +63,7 @@ def test_only_the_given_instruments_play(encoding: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_the_end_waits_for_the_notes(encoding: str) -> None:
+def test_the_end_is_not_allowed_while_notes_sound(encoding: str) -> None:
     tokenizer = MusicTokenizer(TokenizerConfig(encoding=encoding))
     state = grammar_for(tokenizer).start()
     for seed in range(60):

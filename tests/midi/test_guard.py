@@ -77,7 +77,7 @@ def assert_every_list_is_bounded(roll: dict[str, Any]) -> None:
         ({"max_bars": 1}, "more than 1 bars"),
     ],
 )
-def test_each_limit_holds_in_the_other_process(changes: dict[str, int], sentence: str) -> None:
+def test_each_limit_on_events_is_enforced_in_the_guarded_process(changes: dict[str, int], sentence: str) -> None:
     body = meta(0, 0x51, b"\7\xa1\x20") + meta(9, 0x51, b"\7\xa1\x21") + event(0, 0xB0, 7, 9) + event(0, 0xE0, 0, 9)
     with pytest.raises(UserError, match=sentence):
         open_guarded(midi(body + scale()), limits=replace(UPLOAD_LIMITS, **changes))

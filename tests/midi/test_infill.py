@@ -40,7 +40,7 @@ def notes(tokenizer: MusicTokenizer, ids: list[int]) -> Counter:
 
 @pytest.mark.parametrize("name", TOKENIZERS)
 @pytest.mark.parametrize(("first", "count"), [(0, 1), (3, 4), (0, 16), (17, 1), (5, 13)])
-def test_the_parts_of_a_cut_piece_add_up_to_the_piece(name: str, first: int, count: int) -> None:
+def test_context_and_hole_of_a_cut_piece_add_up_to_the_piece(name: str, first: int, count: int) -> None:
     tokenizer = TOKENIZERS[name]
     reader = BarReader(tokenizer.vocabulary)
     ids = piece(tokenizer)

@@ -115,5 +115,5 @@ def test_names_precede_the_next_bar_of_a_prompt() -> None:
 
 
 @pytest.mark.parametrize("config", [TokenizerConfig(encoding="TSD"), TokenizerConfig(use_programs=False)])
-def test_without_bars_or_instruments_none_can_be_named(config: TokenizerConfig) -> None:
+def test_instruments_cannot_be_named_without_bars_or_programs(config: TokenizerConfig) -> None:
     assert not can_name(BarReader(MusicTokenizer(config).vocabulary))

@@ -7,7 +7,7 @@ import pytest
 from music_reformer.midi.instruments import PROGRAM_NAMES, instrument_name
 
 
-def test_there_is_a_name_for_each_program() -> None:
+def test_all_128_programs_have_different_names() -> None:
     assert len(PROGRAM_NAMES) == len(set(PROGRAM_NAMES)) == 128
 
 
@@ -15,7 +15,7 @@ def test_there_is_a_name_for_each_program() -> None:
     ("program", "name"),
     [(0, "Acoustic Grand Piano"), (24, "Acoustic Guitar (nylon)"), (40, "Violin"), (73, "Flute"), (127, "Gunshot")],
 )
-def test_programs_have_the_names_of_the_standard(program: int, name: str) -> None:
+def test_programs_have_their_general_midi_names(program: int, name: str) -> None:
     assert instrument_name(program, drum=False) == name
 
 

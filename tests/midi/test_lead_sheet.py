@@ -29,14 +29,14 @@ def test_typed_chords_are_read(text: str, expected: list[list[str]]) -> None:
     assert bars(text) == expected
 
 
-def test_a_repeat_never_ends_and_without_one_further_bars_are_open() -> None:
+def test_a_repeat_is_endless_and_bars_after_a_sheet_without_one_are_open() -> None:
     sheet = LeadSheet.parse("E7 |: Am | F G :|")
     assert [" ".join(map(str, sheet.of_bar(number))) for number in range(6)] == ["E7", "Am", "F G", "Am", "F G", "Am"]
     assert LeadSheet.parse("Am").of_bar(1) == ()
 
 
 @pytest.mark.parametrize("text", ["Am7 | D7 G/B | ? | C", "|: C | ? | F# :|", "N | |: Bb | Eb7 :|", "C"])
-def test_written_and_read_again_it_is_the_same(text: str) -> None:
+def test_a_sheet_survives_writing_and_parsing(text: str) -> None:
     sheet = LeadSheet.parse(text)
     assert LeadSheet.parse(str(sheet)) == sheet
 
@@ -70,7 +70,7 @@ def test_chords_begin_on_beats_while_there_are_enough() -> None:
     assert places(4, 2, 48) == [0, 12, 24, 36]
 
 
-def test_the_chords_of_a_piece() -> None:
+def test_a_sheet_is_made_of_the_chords_of_a_piece() -> None:
     """C, then half a bar each of F and G, in root position, over four bars; then a bar in 3/4 of A minor."""
     score = symusic.Score(480)
     score.time_signatures.extend([symusic.TimeSignature(0, 4, 4), symusic.TimeSignature(4 * 4 * 480, 3, 4)])
@@ -113,7 +113,7 @@ def test_in_compound_metres_and_long_ones_chords_stand_where_they_sound() -> Non
         assert sorted(set(map(str, bar))) == ["C", "G"]
 
 
-def test_laid_over_the_chords_of_a_piece_open_bars_and_all_others_stay() -> None:
+def test_a_sheet_replaces_only_the_chords_of_its_own_bars() -> None:
     own = [(0, parse("C")), (96, parse("F")), (240, parse("G")), (480, parse("Am"))]
     sheet = LeadSheet.parse("Dm E | ? | Bb")
     laid = laid_over(own, sheet, [96, 192, 288, 384], 4)

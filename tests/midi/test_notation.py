@@ -217,7 +217,7 @@ def test_triplets_are_bracketed_once() -> None:
     assert not texts(root, "tied")
 
 
-def test_notes_are_tied_over_bars_and_where_beats_must_be_seen() -> None:
+def test_notes_are_tied_over_bar_lines_and_beats() -> None:
     root = written(piece((73, [(0.5, 2, 60), (3, 2, 62)])))
     lengths = [note.findtext("type") for note in root.iterfind(".//note") if note.find("pitch") is not None]
     assert lengths == ["quarter", "eighth", "quarter", "quarter"] or lengths == [
@@ -274,7 +274,7 @@ def test_a_page_is_a4_with_smaller_staves_for_many_parts() -> None:
     assert 3 <= sizes[1] < 5
 
 
-def test_faults_of_a_file_are_put_right_before_it_is_written() -> None:
+def test_faults_of_a_file_are_repaired_before_engraving() -> None:
     """A note that never ends; symusic by itself drops it."""
     stuck = midi(event(0, 0x90, 48, 80) + scale())
     assert symusic.Score.from_midi(stuck).note_num() == 8

@@ -146,7 +146,7 @@ def test_every_sampled_stream_decodes(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_with_a_kept_tempo_no_position_for_another_is_offered(seed: int) -> None:
+def test_with_a_kept_tempo_no_position_for_a_tempo_is_allowed(seed: int) -> None:
     """Also after the first tempo of a piece from nothing: composing never writes tempos, so it would be stuck."""
     noise = np.random.default_rng(seed)
     grammar = grammar_for(TOKENIZER, programs={0, -1}, keeps_tempo=True)

@@ -72,7 +72,7 @@ def test_a_tempo_is_in_force_from_its_position_on() -> None:
     assert decoder.seconds == pytest.approx(seconds)
 
 
-def test_a_stream_decodes_alike_token_by_token() -> None:
+def test_decoding_token_by_token_equals_decoding_at_once() -> None:
     score = random_score(3, programs=(0, 0, 40))
     decoder = PartsDecoder(VOCABULARY)
     notes = [note for token in TOKENIZER.encode(score) for note in decoder.advance(int(token))]

@@ -30,7 +30,7 @@ def accompanied(seed: int) -> symusic.Score:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_song_stays_and_the_bass_plays_its_lowest_notes(seed: int) -> None:
+def test_accompaniment_keeps_the_song_and_the_bass_doubles_its_lowest_notes(seed: int) -> None:
     score = accompanied(seed)
     assert [track.notes for track in score.tracks[:2]] == [track.notes for track in song().tracks]
     lowest = {}  # pitch class of the lowest note at each half bar

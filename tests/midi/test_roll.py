@@ -71,7 +71,7 @@ def test_instruments_have_the_names_of_general_midi() -> None:
     assert list(PROGRAM_NAMES) == [pretty_midi.program_to_instrument_name(program) for program in range(128)]
 
 
-def test_short_beats_without_number_are_not_drawn() -> None:
+def test_very_many_short_beats_are_not_drawn() -> None:
     score = random_score()
     score.time_signatures = [symusic.TimeSignature(0, 64, 128)]
     assert set(roll_data(score)["bars"]) < set(roll_data(score)["beats"])

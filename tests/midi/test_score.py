@@ -156,7 +156,7 @@ def test_seconds_follow_the_tempo_map() -> None:
     assert float(seconds_at(no_tempo, 960)) == 1.0
 
 
-def test_writing_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_score_is_written_completely_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "new" / "a.mid"
     write_score(random_score(), path)
     assert read_score(path).note_num() > 0

@@ -142,7 +142,7 @@ def test_midi_is_left_alone(score: symusic.Score) -> None:
     assert as_midi(midi, "song.mid") == (midi, [])
 
 
-def test_a_stranger_s_score_is_opened_as_midi_with_its_roll() -> None:
+def test_musicxml_is_opened_as_midi_in_the_guarded_process() -> None:
     opened = open_guarded(song().encode(), name="song.musicxml")
     assert opened.midi.startswith(b"MThd")
     assert len(read_score(opened.plain).tracks) >= 4

@@ -223,7 +223,7 @@ def test_unreadable_files_are_refused_in_a_sentence(data: bytes, sentence: str) 
 
 
 @pytest.mark.parametrize("number", [0, 127, 128, 16383, 16384, 0x0FFFFFFF])
-def test_variable_lengths(number: int) -> None:
+def test_variable_length_quantities_are_read(number: int) -> None:
     assert smf.read_track(quantity(number) + b"\xff\x01\0").ticks.tolist() == [number]
 
 

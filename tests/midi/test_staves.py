@@ -29,7 +29,7 @@ def empty(*, bars: int = 40, metre: tuple[int, int] = (4, 4)) -> symusic.Score:
     return score
 
 
-def test_hands_stay_where_they_are() -> None:
+def test_crossing_notes_stay_with_their_hand() -> None:
     melody = [(beat * QUARTER, (beat + 1) * QUARTER, pitch) for beat, pitch in enumerate((72, 74, 76, 62, 64, 72))]
     bass = [(beat * QUARTER, (beat + 1) * QUARTER, pitch) for beat, pitch in enumerate((48, 43, 48, 43, 48, 43))]
     right, left = hands(sorted(melody + bass), together=30)

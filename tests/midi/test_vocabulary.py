@@ -60,7 +60,7 @@ def test_is_kind_marks_the_tokens_of_given_kinds() -> None:
     assert sorted(np.flatnonzero(table)) == sorted(vocabulary.ids_of["Bar"] + vocabulary.ids_of["Tempo"])
 
 
-def test_lengths_of_time_in_ticks() -> None:
+def test_time_shifts_are_converted_to_ticks() -> None:
     assert ticks((1, 2, 8), 24) == 24 + 6
     assert ticks(7, 24) == 7
     lengths, tokens = MusicTokenizer(TokenizerConfig(encoding="TSD")).vocabulary.shifts(8)

@@ -113,7 +113,7 @@ def test_with_no_voice_left_a_note_ends_early_and_a_chord_is_joined() -> None:
     assert spoken(voices(written((0, 4, 72), (0, 1, 60)), most=1)) == [[(0, 1, (60, 72))]]
 
 
-def test_a_note_over_bar_lines_is_a_piece_of_each_bar() -> None:
+def test_a_note_over_bar_lines_is_divided_by_bar() -> None:
     bars = [WrittenBar(0, number * 4 * UNIT, 4 * UNIT, 4, 4) for number in range(3)]
     found = in_bars(voices(written((3, 9, 60)), most=1)[0], bars)
     said = {

@@ -34,7 +34,7 @@ def rounded(score: symusic.Score) -> list[tuple[float, float]]:
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 4, 5, 6, 7, 8])
-def test_every_division_of_a_quarter_is_written_as_it_is(parts: int) -> None:
+def test_every_division_of_a_quarter_is_kept(parts: int) -> None:
     notes = [(beat + k / parts, beat + (k + 1) / parts) for beat in range(8) for k in range(parts)]
     steady = [(beat, beat + 1) for beat in range(8, 108)]  # most of the piece is on a plain grid
     written = rounded(score_of(notes + steady))

@@ -7,7 +7,7 @@ import torch
 from music_reformer.model.precision import full_precision
 
 
-def test_products_inside_are_float32() -> None:
+def test_products_in_full_precision_are_float32_under_autocast() -> None:
     x = torch.randn(4, 4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert (x @ x).dtype == torch.bfloat16

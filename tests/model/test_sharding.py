@@ -11,7 +11,7 @@ from helpers.sharded_training import compare_with_one_process
 
 
 @pytest.mark.parametrize("recompute", [True, pytest.param(False, marks=pytest.mark.slow)])
-def test_sharded_over_two_processes_gradients_and_steps_are_those_of_one(recompute: bool) -> None:
+def test_sharding_over_two_processes_keeps_gradients_and_steps(recompute: bool) -> None:
     context = multiprocessing.get_context("spawn")
     port = free_port()
     processes = [context.Process(target=compare_with_one_process, args=(rank, 2, port, recompute)) for rank in range(2)]

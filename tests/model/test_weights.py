@@ -103,7 +103,7 @@ def test_abilities_of_older_weights_follow_from_their_probabilities(copy: Path) 
     assert (loaded.can_infill, loaded.knows_names) == (False, True)
 
 
-def test_the_folder_of_a_run_means_its_weights(folder: Path, tmp_path: Path) -> None:
+def test_the_folder_of_a_run_stands_for_its_weights(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "run" / "weights")
     assert load_weights(tmp_path / "run").fingerprint == load_weights(folder).fingerprint
     (tmp_path / "empty").mkdir()

@@ -35,7 +35,7 @@ def module_of(config: TrainConfig) -> LanguageModule:
     return LanguageModule(model=ReformerLM(config.model), config=config, tokenizer_settings={})
 
 
-def test_the_average_is_the_sum_that_it_is_defined_by(store: Path, tmp_path: Path) -> None:
+def test_the_average_equals_its_definition(store: Path, tmp_path: Path) -> None:
     module = module_of(config_of(store, tmp_path))
     average = WeightAverage(0.8)
     average.on_train_start(None, module)  # type: ignore[arg-type]

@@ -66,7 +66,7 @@ def test_a_resumed_run_continues_with_the_batch_after_its_last_step(store: Token
     assert torch.equal(resumed["tokens"], batches[8]["tokens"])
 
 
-def test_the_epoch_is_kept_unless_batches_have_another_size(store: TokenStore) -> None:
+def test_a_loaded_state_keeps_its_epoch_unless_the_batch_size_changed(store: TokenStore) -> None:
     config = config_of(store)
     data = module_of(store, config)
     data.on_before_batch_transfer({"epoch": torch.tensor([0, 3, 70])}, 0)

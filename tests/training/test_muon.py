@@ -83,6 +83,6 @@ def test_parameters_without_gradient_stay() -> None:
     assert torch.equal(other, before)
 
 
-def test_only_matrices_are_accepted() -> None:
+def test_muon_accepts_matrices_only() -> None:
     with pytest.raises(ValueError, match=r"matrices, not a parameter of shape \(4,\)"):
         Muon([nn.Parameter(torch.zeros(4))], lr=0.1, weight_decay=0.0, momentum=0.9)

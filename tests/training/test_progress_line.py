@@ -61,7 +61,7 @@ def test_readable_seconds() -> None:
     assert [readable_seconds(s) for s in (12.4, 600, 12_000)] == ["12 s", "10 min", "3 h 20 min"]
 
 
-def test_on_a_terminal_the_line_is_drawn_again_and_messages_stay() -> None:
+def test_on_a_terminal_the_progress_line_is_redrawn_and_messages_stay() -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
@@ -76,7 +76,7 @@ def test_on_a_terminal_the_line_is_drawn_again_and_messages_stay() -> None:
     assert said == "saved\n"
 
 
-def test_other_processes_show_nothing() -> None:
+def test_only_the_first_process_shows_progress() -> None:
     stream = io.StringIO()
     progress = ProgressLine(max_steps=100, shown=False, stream=stream)
     progress.step(1, loss=2.0, num_targets=10)

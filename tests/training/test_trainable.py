@@ -34,7 +34,7 @@ def test_the_last_layers_learn_with_the_norm_behind_them() -> None:
     assert 0 < len(learning(model)) < len(list(model.parameters()))
 
 
-def test_low_rank_changes_learn_alone_and_begin_at_nothing() -> None:
+def test_lora_starts_without_effect_and_trains_only_its_own_parameters() -> None:
     before, model = build(), chosen(trainable="lora", lora_rank=2)
     tokens = torch.arange(30)[None]
     with torch.no_grad():

@@ -71,7 +71,7 @@ def test_json_is_read_as_it_is() -> None:
     ],
     ids=lambda value: repr(value)[:30],
 )
-def test_json_of_no_reasonable_shape_is_refused(body: bytes, sentence: str) -> None:
+def test_unreasonable_json_is_refused(body: bytes, sentence: str) -> None:
     with pytest.raises(UserError, match=re.escape(sentence)):
         read_json(body)
 

@@ -39,7 +39,7 @@ except KeyError:
 @pytest.mark.skipif(
     sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="needs the GNU C library"
 )
-def test_memory_is_given_back_even_if_the_block_fails() -> None:
+def test_memory_is_released_even_if_the_block_fails() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

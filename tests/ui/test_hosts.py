@@ -51,7 +51,7 @@ def public(tmp_path: Path) -> Iterator[str]:
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:7860", "localhost.evil.example", "127.0.0.1.evil.example", ""]
 )
-def test_a_name_that_is_not_the_servers_gets_nothing(address: str, path: str, host: str) -> None:
+def test_requests_under_another_host_name_are_refused(address: str, path: str, host: str) -> None:
     answer = ask(address, path, Host=host)
     assert answer.status_code in (400, 403)
     assert answer.json()["error"]

@@ -136,7 +136,7 @@ def test_orders_that_nobody_listens_to_block_nobody(
     assert time.monotonic() - began < 100, "the visitor who listens is next"
 
 
-def test_orders_that_nobody_listens_to_are_forgotten(
+def test_orders_without_a_listener_are_forgotten(
     server: gr.Server, address: str, served: Operations, slow: None
 ) -> None:
     for _ in range(6):

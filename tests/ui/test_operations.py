@@ -175,7 +175,7 @@ def test_the_queue_knows_how_long_it_takes(operations: Operations) -> None:
     assert operations.waiting()["typical"] >= 1.0
 
 
-def test_with_two_at_once_the_wait_is_until_the_first_ends(operations: Operations) -> None:
+def test_with_two_compositions_the_wait_is_until_the_first_ends(operations: Operations) -> None:
     operations.at_once, operations.generator.seconds = 2, 0.5
     compose(operations)
     assert 0.2 < operations.waiting()["typical"] < 2
@@ -215,7 +215,7 @@ def test_the_composition_of_a_visitor_who_leaves_ends(operations: Operations) ->
     assert operations.num_running == 0
 
 
-def test_a_guessed_ticket_stops_nothing(operations: Operations) -> None:
+def test_a_guessed_ticket_stops_no_composition(operations: Operations) -> None:
     operations.generator.seconds = 60.0
     reports = operations.compose(Order(request=Request(length="16bars", seed=1)))
     next(reports)
@@ -334,7 +334,7 @@ def test_a_missing_piece_cannot_be_studied(operations: Operations) -> None:
         studied(operations, "0" * 32)
 
 
-def test_the_time_left_is_unknown_while_a_piece_is_read(operations: Operations, midi_file: Path) -> None:
+def test_the_waiting_time_is_unknown_until_composing_has_started(operations: Operations, midi_file: Path) -> None:
     piece = operations.open_file(midi_file, name=midi_file.name)["key"]
     running = operations.compose(Order.read({"piece": piece, "length": "2bars"}))
     next(running)

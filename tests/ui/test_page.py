@@ -141,7 +141,7 @@ def test_files_of_the_server_itself_cannot_be_opened(address: str) -> None:
 @pytest.mark.parametrize(
     "path", ["file/nonsense", "file/..%2f..%2fetc%2fpasswd", "page/../page.py", "page/%2e%2e/page.py"]
 )
-def test_paths_that_lead_nowhere(address: str, path: str) -> None:
+def test_unknown_paths_are_refused(address: str, path: str) -> None:
     assert CLIENT.get(address + path).status_code in (400, 404)
 
 

@@ -42,7 +42,7 @@ def notes(score: symusic.Score, tracks: list[int], first: int, end: int) -> list
         ("first_bar=2&end_bar=3&tracks=0", [0], 2, 3, "Right hand, bar 3"),
     ],
 )
-def test_a_part_has_its_notes_and_begins_with_them(
+def test_an_exported_part_has_only_its_notes_and_begins_with_them(
     address: str, key: str, query: str, tracks: list[int], first: int, end: int, name: str
 ) -> None:
     answer = httpx.get(f"{address}part/{key}?{query}", timeout=60)

@@ -73,7 +73,7 @@ def test_one_address_cannot_fill_the_queue(queue: FakeQueue, kept: Turns, monkey
     assert room(kept, address="10.0.0.2")
 
 
-def test_the_oldest_that_nobody_listens_to_makes_room(
+def test_the_oldest_order_without_a_listener_makes_room(
     queue: FakeQueue, kept: Turns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(turns, "MAX_UNHEARD", 2)
@@ -116,7 +116,7 @@ def test_two_listeners_of_a_session_count_as_long_as_one_is_left(queue: FakeQueu
     assert not kept._listeners
 
 
-def test_an_order_belongs_to_its_session_or_to_itself(queue: FakeQueue, kept: Turns) -> None:
+def test_an_order_without_a_known_session_is_its_own_session(queue: FakeQueue, kept: Turns) -> None:
     queue.put("a")
     assert kept.session_of("event of a") == "a"
     assert kept.session_of("another") == "another"

@@ -58,7 +58,9 @@ def elsewhere() -> Iterator[tuple[str, list[str]]]:
 
 
 @WITH_AND_WITHOUT_MARK
-def test_a_file_of_the_machine_is_neither_opened_nor_removed(address: str, treasure: Path, mark: dict) -> None:
+def test_files_outside_the_uploads_folder_are_neither_opened_nor_removed(
+    address: str, treasure: Path, mark: dict
+) -> None:
     sentence = refusal(address, "open", [{"path": str(treasure), **mark}])
     assert "send the file again" in sentence
     assert str(treasure) not in sentence

@@ -29,7 +29,7 @@ def labels(corpora: Path) -> Path:
     return folder
 
 
-def test_lines_of_chords_by_beat() -> None:
+def test_chords_by_beat_are_parsed() -> None:
     text = "B:maj [3, 6, 11] 11 2 \nN []  7\n\nEb:sus4(b7, 9) [3] 3 4\nF:sus4(b7 [5] 5 1\nA:min7/b3 [0, 4] 0 1\n"
     assert parse_beat_chords(text) == [
         (Chord(11, "maj", 11), 2),
@@ -40,7 +40,7 @@ def test_lines_of_chords_by_beat() -> None:
     ]
 
 
-def test_sections_and_keys() -> None:
+def test_sections_and_keys_are_parsed() -> None:
     assert parse_form("i4A16o3\n") == [LabelledSection("i", 4), LabelledSection("A", 16), LabelledSection("o", 3)]
     assert parse_key("Gb:maj") == (6, False)
     assert parse_key("B:min") == (11, True)

@@ -73,7 +73,7 @@ def linked_zip() -> bytes:
 @pytest.mark.parametrize(
     "make", [linked_zip, lambda: tar_of({"top/link/a.mid": b"one"}, links={"top/link": "../../outside"})]
 )
-def test_links_are_not_made(make: Callable[[], bytes], tmp_path: Path) -> None:
+def test_links_in_archives_are_not_created(make: Callable[[], bytes], tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "in").mkdir()
     unpack(put(tmp_path, make()), tmp_path / "in" / "out", Counting())

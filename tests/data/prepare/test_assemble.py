@@ -84,7 +84,7 @@ def test_the_index_gives_the_place_of_each_piece(tmp_path: Path) -> None:
     assert {path.name for path in store.path.iterdir()} == {*FILES, "store.json", "partial"}
 
 
-def test_why_a_file_is_not_used_is_one_line(tmp_path: Path) -> None:
+def test_each_skipped_file_has_one_reason(tmp_path: Path) -> None:
     rows: list[Row] = [("a", "train", "1", None), ("b", "train", "1", None), ("c", "train", "2", None)]
     store = assembled(tmp_path, rows, failed={"d": "it is damaged"})
     assert [piece.source for piece in store.pieces] == ["a", "c"]

@@ -59,7 +59,7 @@ def test_transposition_tempo_and_other_parts_change_little() -> None:
     assert jaccard(random_score(2, num_notes=400), score) == 0
 
 
-def test_signatures_estimate_what_they_stand_for() -> None:
+def test_signatures_estimate_the_jaccard_similarity() -> None:
     score = random_score(1, num_notes=800)
     for changed in (0, 20, 60, 120):
         other = score.copy()

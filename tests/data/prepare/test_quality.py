@@ -28,7 +28,7 @@ def with_pitches(*pitches: int, is_drum: bool = False) -> symusic.Score:
         (with_pitches(*[60] * 8), "one pitch", r"has 1 pitches, fewer than 2 (quality.min_pitches)"),
     ],
 )
-def test_what_is_missing_is_named(score: symusic.Score, kind: str, sentence: str) -> None:
+def test_missing_qualities_are_named(score: symusic.Score, kind: str, sentence: str) -> None:
     fault = fault_of(score, QualityConfig())
     assert fault is not None
     assert fault[0] == kind

@@ -56,7 +56,7 @@ def padded(sequences: list[list[int]], fill: float) -> np.ndarray:
     return array
 
 
-def test_every_kind_of_file_gives_the_same(tmp_path: Path) -> None:
+def test_every_file_format_gives_the_same_sequences(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps(SPLITS))
     np.savez(tmp_path / "b.npz", **{name: objects(sequences) for name, sequences in SPLITS.items()})
     np.savez_compressed(tmp_path / "c.npz", **{name: padded(found, np.nan) for name, found in SPLITS.items()})
@@ -70,7 +70,7 @@ def test_every_kind_of_file_gives_the_same(tmp_path: Path) -> None:
         assert store.tokenizer.tokens[3 + 7] == "Value_7"
 
 
-def test_files_without_splits_are_split_by_what_they_hold(tmp_path: Path) -> None:
+def test_files_without_splits_are_split_by_their_content(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     sequences = [random.integers(0, 50, 20).tolist() for _ in range(400)]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(sequence) + "\n" for sequence in sequences))
@@ -116,7 +116,7 @@ def test_a_pickle_runs_no_code(tmp_path: Path) -> None:
     assert not (tmp_path / "evil").exists()
 
 
-def test_padding_inside_reads_as_nothing(tmp_path: Path) -> None:
+def test_padding_inside_a_sequence_is_read_as_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps([[[1, 2], [None, 3], [4, -1], [-1, None]]]))
     (found,) = read_sequences(tmp_path / "a.json", padding=-1)["all"]
     assert found.tolist() == [[1, 2], [NOTHING, 3], [4, NOTHING]]

@@ -242,14 +242,16 @@ class _Wrong(TritonSharedAttention):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("form", "trouble"), [(_Broken, "no such instruction"), (_Wrong, "by nan")])
-def test_kernels_that_fail_are_told_of_and_not_used(form: type, trouble: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernels_that_fail_are_not_used_and_cause_a_warning(
+    form: type, trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a new GPU")
     plain = lsh_attention.TorchSharedAttention
     with pytest.warns(UserWarning, match=f"{trouble}.*on a new GPU"):
         assert not triton_attention.triton_agrees(DEVICE, plain, form, lsh_attention.shared_example)
 
 
-def test_hashes_that_differ_are_told_of_and_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hashes_that_differ_are_not_used_and_cause_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a new GPU")
     with pytest.warns(UserWarning, match=r"differed from the plain form by 1.*on a new GPU"):
         assert not triton_attention.triton_agrees(
@@ -258,7 +260,7 @@ def test_hashes_that_differ_are_told_of_and_not_used(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.slow
-def test_kernels_that_agree_are_used() -> None:
+def test_kernels_that_agree_are_used_without_a_warning() -> None:
     with warnings.catch_warnings(), torch.inference_mode(), torch.autocast(DEVICE.type, dtype=torch.bfloat16):
         warnings.simplefilter("error", UserWarning)
         hashes = (hashing.torch_hash, triton_hash, hashing.hash_example)
