@@ -4,7 +4,8 @@ The model writes the chords of a bar before its notes. Left alone, it settles on
 written last is what it finds likeliest next. So the chords of the next bar lean to those that followed like chords in
 the piece before the cut: the longer the roots of the last bars agree with those in front of an earlier bar, the more
 the chords of that bar count. In a piece that goes round in four chords the new bars do so, too; in one that repeats
-nothing, each chord leads on to one that followed it. The model's own preference still counts.
+nothing, each chord leads on to one that followed it. The model's own preference still counts. From nothing, the new bars
+take the place of the piece, and a chord that has stayed for some bars becomes rarer.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ LONGEST_CONTEXT, PER_BAR = 8, 4.0
 # What tokens that never followed share; and what remains of the model's own logits, which by themselves stay on a chord
 # that they have stayed on for some bars.
 NEVER_FOLLOWED, OWN = 0.1, 0.25
+# The same from nothing, where little has been heard; and what remains there of the share of a root for each further bar
+# that it has stayed.
+NEVER_FOLLOWED_FROM_NOTHING, STAYING = 1.0, 0.5
 # A chord as a bar's context: its root, or no chord, or a bar without chords.
 NO_ROOT, NOT_WRITTEN = -1, -2
 END = -1  # stands for all tokens that end the chords of a bar
@@ -58,6 +62,7 @@ class Progression:
         self._written = [_moved(vocabulary, chords, semitones) for chords in bars[:-1]]
         self._heard = [self._root(chords) for chords in self._written]
         self._roots = list(self._heard)
+        self._from_nothing = not self._written
         self._is_written = any(self._written[-LONGEST_CONTEXT:])
         self._place = PartsFollower(vocabulary, metre)
         self._now: list[int] = []  # tokens of the chords of the current bar
@@ -85,12 +90,20 @@ class Progression:
                 expected.append((PER_BAR**length, chords))
         return expected
 
+    def _stayed(self, root: int) -> int:
+        """For how many of the last bars a root has been that of the bar."""
+        differs = (number for number, other in enumerate(reversed(self._roots)) if other != root)
+        return next(differs, len(self._roots))
+
     def take(self, token: int) -> None:
         """Note the next token."""
         place = self._place
         place.follow(token)
         if place.kind == "Bar":
             self._roots.append(self._root(self._now))
+            if self._from_nothing:
+                self._written, self._heard = [*self._written, tuple(self._now)], self._roots
+                self._is_written = self._is_written or bool(self._now)
             self._now = []
             self._expected = self._find_expected()
         elif place.part == NOBODY and place.kind in (*CHORD_KINDS, "Position"):
@@ -116,11 +129,17 @@ class Progression:
                 following[chords[len(written)] if len(chords) > len(written) else END] += amount
         if not self._weight or self._place.part != NOBODY or not following:
             return
+        never, total = NEVER_FOLLOWED, sum(following.values())
+        if self._from_nothing:
+            never = NEVER_FOLLOWED_FROM_NOTHING
+            for token in following if not written else ():
+                if self._kinds[token] == "ChordRoot":
+                    following[token] *= STAYING ** self._stayed(self._values[token])
         choices, ends = self._choices[allowed_V[self._choices]], self._ends[allowed_V[self._ends]]
         end = np.logaddexp.reduce(logits_V[ends]) if len(ends) else np.float32(-np.inf)
         own = np.append(logits_V[choices], end)
         counts = np.array([following.get(token, 0.0) for token in (*choices.tolist(), END)])
-        shares = NEVER_FOLLOWED / len(counts) + counts / sum(following.values())
+        shares = never / len(counts) + counts / total
         new = self._weight * np.log(shares) + (1 - self._weight * (1 - OWN)) * own
         new += np.logaddexp.reduce(own) - np.logaddexp.reduce(new)
         logits_V[choices] = new[:-1]

@@ -124,12 +124,12 @@ class Variation:
         if not closes and not self._returns_exactly:
             self._lean_against_repetition(logits_V)
         by_pitch_class = self.chords is None or self.chords.chord is None
+        if self.progression is not None and not is_planned and by_pitch_class:
+            self.progression.lean(logits_V, allowed_V)
         if self.ensemble is not None and not is_planned:
             self.ensemble.lean(logits_V, by_pitch_class=by_pitch_class)
         if self.steering is not None and (not is_planned or (self.steering.is_wished and not closes)):
             self.steering.lean(logits_V, by_pitch_class=by_pitch_class)
-        if self.progression is not None and not is_planned and by_pitch_class:
-            self.progression.lean(logits_V, allowed_V)
         for guide in (self.recall, self.chords, self.closing, self.given):
             if guide is not None:
                 guide.lean(logits_V)

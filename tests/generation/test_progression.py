@@ -114,6 +114,19 @@ def test_a_copied_progression_is_independent() -> None:
     assert root_probabilities(other).argmax() == 9
 
 
+def test_from_nothing_new_bars_take_the_place_of_the_piece_and_no_chord_stays_for_ever() -> None:
+    followed = progression()
+    assert followed.narrowed(np.ones(len(VOCABULARY), bool)).all()
+    np.testing.assert_allclose(root_probabilities(followed), 1 / 12, rtol=1e-4)  # nothing to go by
+    for root in [0, 9, 5, 7] * 2:
+        write(followed, root)
+    assert root_probabilities(followed).argmax() == 0
+    for _ in range(6):
+        write(followed, 0)
+    assert root_probabilities(followed)[0] < 0.5
+    assert not followed.narrowed(np.ones(len(VOCABULARY), bool)).all()  # chords have been written
+
+
 def test_directions_are_not_taken_for_the_beginning_of_a_bar() -> None:
     """They name programs, and stand in front of the chords."""
     ids = VOCABULARY.ids
