@@ -4,8 +4,8 @@ The model writes the chords of a bar before its notes. Left alone, it settles on
 written last is what it finds likeliest next. So the chords of the next bar lean to those that followed like chords in
 the piece before the cut: the longer the roots of the last bars agree with those in front of an earlier bar, the more
 the chords of that bar count. In a piece that goes round in four chords the new bars do so, too; in one that repeats
-nothing, each chord leads on to one that followed it. The model's own preference still counts. From nothing, the new bars
-take the place of the piece, and a chord that has stayed for some bars becomes rarer.
+nothing, each chord leads on to one that followed it. The model's own preference still counts. From nothing, the new
+bars take the place of the piece, and a chord that has stayed for some bars becomes rarer.
 """
 
 from __future__ import annotations
