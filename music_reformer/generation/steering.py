@@ -51,8 +51,9 @@ PITCH_CLASSES = PITCHES % 12
 # A part cannot be left after these kinds of tokens.
 WITHIN_A_PART = WITHIN_A_NOTE | {"Program", "Part"}
 # A velocity that differs from the part's mean by more than the standard deviation: the logit is lowered by PER_VELOCITY
-# times the square of the excess, in units of VELOCITY_WIDTH.
-VELOCITY_WIDTH, PER_VELOCITY = 8.0, 0.5
+# times the square of the excess, in units of VELOCITY_WIDTH. With a wish for dynamics it is lowered by more: in a piece
+# of one velocity, the model gives all others together one in a thousand.
+VELOCITY_WIDTH, PER_VELOCITY, PER_VELOCITY_WISHED = 8.0, 0.5, 2.0
 # Running means start from the values before the cut, and reach back over about this many notes or positions.
 MEMORY = 24.0
 
@@ -172,7 +173,7 @@ class Steering:
             self._wanted = {part: self._wished(part, level) for part, level in levels.items()}
             self._played = levels
         self._missing = dict.fromkeys(self._wanted, 0.0)
-        self._lean_on_velocities = {part: self._find_velocities(level) for part, level in self._wanted.items()}
+        self._lean_on_velocities = {part: self._find_velocities(part, level) for part, level in self._wanted.items()}
 
     @property
     def is_wished(self) -> bool:
@@ -216,10 +217,11 @@ class Steering:
             velocity=level.velocity + VELOCITY * wishes.dynamics,
         )
 
-    def _find_velocities(self, level: _Level) -> NDArray[np.float32]:
+    def _find_velocities(self, part: Part, level: _Level) -> NDArray[np.float32]:
         """What is added to the logits of a part's velocities, [velocities]."""
         beyond = (np.abs(self._velocities - level.velocity) - level.deviation).clip(min=0) / VELOCITY_WIDTH
-        return (-self._weight * PER_VELOCITY * np.minimum(beyond**2, 12.0)).astype(np.float32)
+        amount = PER_VELOCITY_WISHED if self._cast.wishes_of(part).dynamics else PER_VELOCITY
+        return (-self._weight * amount * np.minimum(beyond**2, 12.0)).astype(np.float32)
 
     def copy(self) -> Steering:
         """An independent steering in the same state."""

@@ -190,3 +190,18 @@ def test_wishes_for_parts_do_not_change_the_probability_of_chords() -> None:
     steering.lean(logits_V)
     assert not np.allclose(logits_V[ends], before[ends], atol=0.1)
     np.testing.assert_allclose(np.logaddexp.reduce(logits_V[ends]), np.logaddexp.reduce(before[ends]), rtol=1e-4)
+
+
+@pytest.mark.parametrize("steps", [-2, 2])
+def test_a_wish_for_dynamics_outweighs_a_model_that_is_sure_of_one_velocity(steps: int) -> None:
+    """It gives the flute's velocity, and the piano's, a thousand times the probability of all others."""
+    generator = stand_in("Parts")
+    vocabulary = generator.tokenizer.vocabulary
+    ids = np.array(vocabulary.ids_of["Velocity"])
+    values = np.array([vocabulary.values[token] for token in ids])
+    for velocity in (60, 72):
+        generator.decoder.table[0][:, ids[np.abs(values - velocity).argmin()]] += np.log(1000 * len(ids))
+    notes = run(generator, generator.start(two_players(), Request(length=f"{BARS}bars", dynamics=steps)))
+    for track, velocity in ((0, 60), (1, 72)):
+        mean = np.mean([note.velocity for note in notes if note.track == track])
+        assert np.sign(steps) * (mean - velocity) > 8
