@@ -21,8 +21,9 @@ from music_reformer.generation.parts_follower import NOBODY, PartsFollower
 from music_reformer.midi.vocabulary import Vocabulary
 
 CHORD_KINDS = ("ChordRoot", "NoChord", "ChordQuality", "ChordBass")
-# The most bars that are compared, and how much more an earlier bar counts for each that agrees.
-LONGEST_CONTEXT, PER_BAR = 8, 4.0
+# The most bars that are compared, and how much more an earlier bar counts for each that agrees in a piece of so many
+# bars. In a shorter piece it is less, for that would only be repeated as it is.
+LONGEST_CONTEXT, PER_BAR, ENOUGH_BARS = 8, 4.0, 32
 # What tokens that never followed share; and what remains of the model's own logits, which by themselves stay on a chord
 # that they have stayed on for some bars.
 NEVER_FOLLOWED, OWN = 0.1, 0.25
@@ -82,12 +83,13 @@ class Progression:
     def _find_expected(self) -> list[tuple[float, tuple[int, ...]]]:
         """The chords of each earlier bar that has any, and how much they count."""
         recent, expected = self._roots[-LONGEST_CONTEXT:][::-1], []
+        per_bar = PER_BAR if self._from_nothing else PER_BAR ** min(1.0, len(self._written) / ENOUGH_BARS)
         for bar, chords in enumerate(self._written):
             if chords:
                 before = self._heard[max(0, bar - LONGEST_CONTEXT) : bar][::-1]
                 agree = [mine == theirs for mine, theirs in zip(recent, before, strict=False)]
                 length = agree.index(False) if False in agree else len(agree)
-                expected.append((PER_BAR**length, chords))
+                expected.append((per_bar**length, chords))
         return expected
 
     def _stayed(self, root: int) -> int:
