@@ -5,21 +5,22 @@ The roots of the chords that are recognised in the new bars are compared with th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import symusic
 from numpy.typing import NDArray
 
-from music_reformer.midi.chords import NO_CHORD, recognise
+from music_reformer.midi.chords import NO_CHORD, Chord, recognise
 from music_reformer.midi.score import bar_starts
 
 STRETCH = 16  # bars that are judged together, and bars before the cut
 SAMPLES_PER_BAR = 8
-# Harmony stands still where roots change less than this times as often as before the cut, or where one root has more
-# than this share of the time, and this times as much as any had before.
+# Harmony stands still if roots change less than FEWEST_CHANGES times as often as before the cut; or if one root has
+# more than LARGEST_SHARE of the time, and more than LARGEST_RATIO times the largest share before the cut.
 FEWEST_CHANGES, LARGEST_SHARE, LARGEST_RATIO = 0.5, 0.7, 1.3
-NOBODY = -1  # the root where there is no chord
+NO_ROOT = -1  # where there is no chord
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,12 @@ def still_share(score: symusic.Score, cut_bar: int, num_bars: int) -> float | No
     Returns:
         None where there are chords for less than half of the time before the cut, or in every stretch.
     """
-    lines = bar_starts(score)
-    before = harmonic_motion(score, lines, cut_bar - STRETCH)
+    lines, chords = bar_starts(score), recognise(score)
+    before = harmonic_motion(chords, lines, cut_bar - STRETCH)
     stretches = [
         motion
         for first in range(cut_bar, cut_bar + num_bars - STRETCH + 1, STRETCH)
-        if (motion := harmonic_motion(score, lines, first)) is not None
+        if (motion := harmonic_motion(chords, lines, first)) is not None
     ]
     if before is None or not stretches:
         return None
@@ -59,18 +60,18 @@ def stands_still(motion: HarmonicMotion, before: HarmonicMotion) -> bool:
     return stays or motion.changes_per_bar < FEWEST_CHANGES * before.changes_per_bar
 
 
-def harmonic_motion(score: symusic.Score, lines: list[int], first: int) -> HarmonicMotion | None:
+def harmonic_motion(chords: Sequence[tuple[int, Chord]], lines: Sequence[int], first: int) -> HarmonicMotion | None:
     """Of 16 bars from `first` on; None if there are fewer, or chords for less than half of the time.
 
     Args:
-        score: the whole piece in ticks.
+        chords: of the whole piece, (tick, chord) of every change.
         lines: its bar lines in ticks.
         first: counted from 0.
     """
     if first < 0 or first + STRETCH >= len(lines):
         return None
-    roots = _roots(score, np.linspace(lines[first], lines[first + STRETCH], STRETCH * SAMPLES_PER_BAR, endpoint=False))
-    roots = roots[roots != NOBODY]
+    roots = _roots(chords, np.linspace(lines[first], lines[first + STRETCH], STRETCH * SAMPLES_PER_BAR, endpoint=False))
+    roots = roots[roots != NO_ROOT]
     if len(roots) < STRETCH * SAMPLES_PER_BAR / 2:
         return None
     return HarmonicMotion(
@@ -79,9 +80,8 @@ def harmonic_motion(score: symusic.Score, lines: list[int], first: int) -> Harmo
     )
 
 
-def _roots(score: symusic.Score, ticks: NDArray[np.float64]) -> NDArray[np.int64]:
+def _roots(chords: Sequence[tuple[int, Chord]], ticks: NDArray[np.float64]) -> NDArray[np.int64]:
     """The roots of the chords at some moments."""
-    chords = recognise(score)
     begins = np.array([tick for tick, _ in chords])
-    roots = np.array([NOBODY, *(NOBODY if chord == NO_CHORD else chord.root for _, chord in chords)])
+    roots = np.array([NO_ROOT, *(NO_ROOT if chord == NO_CHORD else chord.root for _, chord in chords)])
     return roots[np.searchsorted(begins, ticks, side="right")]

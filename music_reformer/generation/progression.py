@@ -1,11 +1,11 @@
-"""Progression: leads the chords of the new bars on as those of the piece went on (Parts encoding).
+"""Progression: lets the chords of the new bars follow one another as they did in the piece (Parts encoding).
 
-The model writes the chords of a bar before its notes. Left alone, it settles on one chord after some bars: what it has
-written last is what it finds likeliest next. So the chords of the next bar lean to those that followed like chords in
-the piece before the cut: the longer the roots of the last bars agree with those in front of an earlier bar, the more
-the chords of that bar count. In a piece that goes round in four chords the new bars do so, too; in one that repeats
-nothing, each chord leads on to one that followed it. The model's own preference still counts. From nothing, the new
-bars take the place of the piece, and a chord that has stayed for some bars becomes rarer.
+The model writes the chords of a bar before its notes. Left alone, it stays on one chord after some bars, because it
+finds the last chord the likeliest next one. So the next bar is led to chords that followed similar chords before the
+cut: the more of the last bars agree in their roots with those before an earlier bar, the more the chords of that bar
+count. A piece that repeats four chords continues to do so; in one without repetition, each chord leads to one that has
+followed it. The model's own preference still counts. From nothing, the new bars serve as the piece, and a chord becomes
+the rarer the longer it stays.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from music_reformer.generation.chord_tokens import CHORD_KINDS, chords_of_bars, transposed_chords
 from music_reformer.generation.parts_follower import NOBODY, PartsFollower
 from music_reformer.midi.vocabulary import Vocabulary
 
-CHORD_KINDS = ("ChordRoot", "NoChord", "ChordQuality", "ChordBass")
-# The most bars that are compared, and how much more an earlier bar counts for each that agrees in a piece of so many
-# bars. In a shorter piece it is less, for that would only be repeated as it is.
+# The most bars that are compared; the factor by which an earlier bar counts more for each bar that agrees; and the
+# number of bars of a piece from which that factor holds. It is smaller in a shorter piece, which would be copied.
 LONGEST_CONTEXT, PER_BAR, ENOUGH_BARS = 8, 4.0, 32
-# What tokens that never followed share; and what remains of the model's own logits, which by themselves stay on a chord
-# that they have stayed on for some bars.
+# Weight that all tokens share, even if they never followed, beside a weight of 1 for those that did; and the factor of
+# the model's own logits, which alone would stay on one chord.
 NEVER_FOLLOWED, OWN = 0.1, 0.25
-# The same from nothing, where little has been heard; and what remains there of the share of a root for each further bar
-# that it has stayed.
+# From nothing: the same weight, larger because there are few bars to follow; and the factor of a root's share for each
+# bar that it has stayed.
 NEVER_FOLLOWED_FROM_NOTHING, STAYING = 1.0, 0.5
-# A chord as a bar's context: its root, or no chord, or a bar without chords.
+# In place of the root of a bar: it begins without a chord; it has no chord tokens.
 NO_ROOT, NOT_WRITTEN = -1, -2
 END = -1  # stands for all tokens that end the chords of a bar
 
@@ -43,7 +43,7 @@ class Progression:
         prompt: the tokens before the first new one, the line of the first new bar included.
         metre: of that bar.
         semitones: how much higher the new bars are than the old ones.
-        weight: of what is added to logits; 0: the model is only held to writing chords where the piece has them.
+        weight: how much the piece counts against the model's own logits, from 0 (not at all); 1 and more count as 1.
     """
 
     def __init__(
@@ -59,10 +59,9 @@ class Progression:
         ids_of = vocabulary.ids_of
         self._ends = np.array([*ids_of["Program"], *ids_of["Bar"]])  # tokens that end the chords of a bar
         self._choices = np.array([i for kind in (*CHORD_KINDS, "Position") for i in ids_of[kind]])
-        bars = _chords_of_bars(vocabulary, prompt)
-        self._written = [_moved(vocabulary, chords, semitones) for chords in bars[:-1]]
-        self._heard = [self._root(chords) for chords in self._written]
-        self._roots = list(self._heard)
+        bars = list(chords_of_bars(vocabulary, prompt))
+        self._written = [transposed_chords(vocabulary, chords, semitones) for chords in bars[:-1]]
+        self._roots = [self._root(chords) for chords in self._written]  # and those of the new bars
         self._from_nothing = not self._written
         self._is_written = any(self._written[-LONGEST_CONTEXT:])
         self._place = PartsFollower(vocabulary, metre)
@@ -81,19 +80,19 @@ class Progression:
         return self._values[chords[0]] if self._kinds[chords[0]] == "ChordRoot" else NO_ROOT
 
     def _find_expected(self) -> list[tuple[float, tuple[int, ...]]]:
-        """The chords of each earlier bar that has any, and how much they count."""
+        """How much each earlier bar with chords counts, and its chords."""
         recent, expected = self._roots[-LONGEST_CONTEXT:][::-1], []
         per_bar = PER_BAR if self._from_nothing else PER_BAR ** min(1.0, len(self._written) / ENOUGH_BARS)
         for bar, chords in enumerate(self._written):
             if chords:
-                before = self._heard[max(0, bar - LONGEST_CONTEXT) : bar][::-1]
+                before = self._roots[max(0, bar - LONGEST_CONTEXT) : bar][::-1]
                 agree = [mine == theirs for mine, theirs in zip(recent, before, strict=False)]
                 length = agree.index(False) if False in agree else len(agree)
                 expected.append((per_bar**length, chords))
         return expected
 
     def _stayed(self, root: int) -> int:
-        """For how many of the last bars a root has been that of the bar."""
+        """How many of the last bars had this root, without a break."""
         differs = (number for number, other in enumerate(reversed(self._roots)) if other != root)
         return next(differs, len(self._roots))
 
@@ -104,7 +103,7 @@ class Progression:
         if place.kind == "Bar":
             self._roots.append(self._root(self._now))
             if self._from_nothing:
-                self._written, self._heard = [*self._written, tuple(self._now)], self._roots
+                self._written = [*self._written, tuple(self._now)]
                 self._is_written = self._is_written or bool(self._now)
             self._now = []
             self._expected = self._find_expected()
@@ -112,7 +111,7 @@ class Progression:
             self._now.append(token)
 
     def narrowed(self, allowed_V: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """The allowed tokens without those that would begin the notes of a bar before its chords are written."""
+        """The allowed tokens without those that would end the chords of a bar before the first is written."""
         if not self._is_written or self._place.part != NOBODY or self._now:
             return allowed_V
         narrowed_V = allowed_V.copy()
@@ -120,16 +119,19 @@ class Progression:
         return narrowed_V if narrowed_V.any() else allowed_V
 
     def lean(self, logits_V: NDArray[np.float32], allowed_V: NDArray[np.bool_]) -> None:
-        """Lead, in place, to chords that followed like ones in the piece.
+        """Raise, in place, the logits of chords that followed similar ones in the piece.
 
-        Other tokens than chords and what ends them keep their probability, and so do programs among each other.
+        Chord tokens and the tokens that end the chords of a bar keep their total probability; all other tokens keep
+        theirs, and so do programs relative to one another.
         """
+        if self._place.part != NOBODY:
+            return
         written = tuple(self._now)
         following: dict[int, float] = defaultdict(float)
         for amount, chords in self._expected:
             if chords[: len(written)] == written:
                 following[chords[len(written)] if len(chords) > len(written) else END] += amount
-        if not self._weight or self._place.part != NOBODY or not following:
+        if not following:
             return
         never, total = NEVER_FOLLOWED, sum(following.values())
         if self._from_nothing:
@@ -147,38 +149,3 @@ class Progression:
         logits_V[choices] = new[:-1]
         if len(ends):
             logits_V[ends] += new[-1] - end
-
-
-def _chords_of_bars(vocabulary: Vocabulary, ids: Sequence[int]) -> list[tuple[int, ...]]:
-    """The tokens of the chords of each bar, positions included."""
-    bars: list[list[int]] = []
-    at: list[int] = []  # the token that says where the next chord begins, if one does
-    in_front, directed, last = False, False, ""
-    for token in ids:
-        kind = vocabulary.kinds[token]
-        if kind in ("Directions", "Music"):
-            directed = kind == "Directions"
-        elif directed:
-            continue
-        elif kind == "Bar":
-            bars.append([])
-            in_front, at = True, []
-        elif kind == "Program":
-            in_front = False
-        elif in_front and kind in CHORD_KINDS:
-            bars[-1] += [*at, token]
-            at = []
-        elif in_front:
-            at = [token] if kind == "Position" and last != "Cut" else []
-        last = kind
-    return [tuple(chords) for chords in bars]
-
-
-def _moved(vocabulary: Vocabulary, chords: tuple[int, ...], semitones: int) -> tuple[int, ...]:
-    """The tokens of chords, moved up by `semitones`."""
-
-    def moved(token: int) -> int:
-        kind, value = vocabulary.kinds[token], vocabulary.values[token]
-        return vocabulary.ids[kind, (value + semitones) % 12] if kind in ("ChordRoot", "ChordBass") else token
-
-    return tuple(map(moved, chords))

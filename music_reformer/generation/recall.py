@@ -11,11 +11,13 @@ import copy
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from music_reformer.generation.cast import Cast
+from music_reformer.generation.chord_tokens import chords_of_bars, transposed_chords
 from music_reformer.generation.parts_follower import NOBODY, WITHIN_A_NOTE, PartsFollower
 from music_reformer.midi.form_plan import RecalledBar
 from music_reformer.midi.parts import LONGEST, part_order
@@ -55,33 +57,24 @@ def read_bars(vocabulary: Vocabulary, ids: Sequence[int], numbers: set[int]) -> 
     Returns:
         The music of each bar, by its number.
     """
-    chords: dict[int, list[int]] = {number: [] for number in numbers}
+    num_read = max(numbers, default=-1) + 1
+    chords = dict(enumerate(islice(chords_of_bars(vocabulary, ids), num_read)))
     parts: dict[int, dict[Part, list[RecalledNote]]] = {number: {} for number in numbers}
     place = PartsFollower(vocabulary, vocabulary.values[ids[0]])
     velocity = 0
-    at: list[int] = []  # the Position token of the next chord, if it has one
     for token in ids[1:]:
-        last = place.kind
         place.follow(token)
-        kind = place.kind
-        if kind == "Bar" and place.bar > max(numbers, default=-1):
+        if place.bar >= num_read:
             break
         if place.bar not in numbers:
             continue
-        if kind == "Velocity":
+        if place.kind == "Velocity":
             velocity = place.value
         elif place.begins_note:
             note = RecalledNote(place.position, place.value, place.duration, velocity)
             parts[place.bar].setdefault(place.part, []).append(note)
-        elif place.part != NOBODY:
-            continue
-        elif kind in ("ChordRoot", "NoChord", "ChordQuality", "ChordBass"):
-            chords[place.bar] += [*at, token]
-            at = []
-        else:
-            at = [token] if kind == "Position" and last != "Cut" else []
     return {
-        number: BarMusic(tuple(chords[number]), {part: tuple(notes) for part, notes in parts[number].items()})
+        number: BarMusic(chords.get(number, ()), {part: tuple(notes) for part, notes in parts[number].items()})
         for number in numbers
     }
 
@@ -95,10 +88,6 @@ def transposed(music: BarMusic, semitones: int, vocabulary: Vocabulary) -> BarMu
     if not semitones:
         return music
 
-    def moved(token: int) -> int:
-        kind, value = vocabulary.kinds[token], vocabulary.values[token]
-        return vocabulary.ids[kind, (value + semitones) % 12] if kind in ("ChordRoot", "ChordBass") else token
-
     parts = {
         part: notes
         if part[0] == DRUMS
@@ -109,7 +98,7 @@ def transposed(music: BarMusic, semitones: int, vocabulary: Vocabulary) -> BarMu
         )
         for part, notes in music.parts.items()
     }
-    return BarMusic(tuple(map(moved, music.chords)), parts)
+    return BarMusic(transposed_chords(vocabulary, music.chords, semitones), parts)
 
 
 class Recall:

@@ -310,13 +310,14 @@ def _chord_lane(prompt: Prompt, chords: LeadSheet | None) -> ChordLane | None:
 
 
 def _progression(prompt: Prompt, request: Request) -> Progression | None:
-    """Leads the chords of a continuation on; None in a hole, whose neighbours say enough."""
+    """Lets chords follow one another as in the piece; None in a hole, or if the piece is not held to."""
     vocabulary, hold, past = prompt.state.vocabulary, request.sampling.hold, prompt.past_ids
     reader = reader_for(vocabulary)
     if not hold or not isinstance(reader, PartsReader) or prompt.until_tick is not None:
         return None
-    span = heard_bars(reader, np.array(past))
-    semitones = modulation(reader.notes(np.array(past)[span]), request.parsed_key()) if span is not None else 0
+    key, ids = request.parsed_key(), np.array(past)
+    span = heard_bars(reader, ids) if key is not None else None
+    semitones = modulation(reader.notes(ids[span]), key) if span is not None else 0
     return Progression(vocabulary, past, metre=prompt.state.metre, semitones=semitones, weight=hold)
 
 

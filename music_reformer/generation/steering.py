@@ -150,6 +150,7 @@ class Steering:
         self._programs = np.array(ids_of["Program"])
         self._orders = np.array([part_order(vocabulary.values[token], 0) for token in ids_of["Program"]])
         self._bars = np.array(ids_of["Bar"])
+        self._exits = np.concatenate([self._programs, self._bars])
         self._wanted: dict[Part, _Level] = {}
         self._played: dict[Part, _Level] = {}
         self._missing: dict[Part, float]  # notes that a part is behind, at the line of the current bar
@@ -334,13 +335,12 @@ class Steering:
         costs = np.full(len(self._programs), left, np.float32)
         for each, cost in passed:
             costs[self._orders > each] += np.float32(cost)
+        added = np.append(costs, np.full(len(self._bars), left + np.float32(sum(cost for _, cost in passed))))
+        before = logits_V[self._exits]
+        after = before + added.astype(np.float32)
         if place.part == NOBODY:  # keep the sum of these probabilities: wishes for parts must not add or remove chords
-            ends = np.concatenate([self._programs, self._bars])
-            before = np.logaddexp.reduce(logits_V[ends])
-        logits_V[self._programs] += costs
-        logits_V[self._bars] += left + np.float32(sum(cost for _, cost in passed))
-        if place.part == NOBODY:
-            logits_V[ends] -= np.logaddexp.reduce(logits_V[ends]) - before
+            after -= np.logaddexp.reduce(after) - np.logaddexp.reduce(before)
+        logits_V[self._exits] = after
 
 
 def _heard(reader: PartsReader, vocabulary: Vocabulary, ids: NDArray[np.integer]) -> dict[Part, _Level]:
