@@ -19,7 +19,9 @@ from helpers.windows import Windows
 from music_reformer.ui.page import build_page, launch_page
 
 SECONDS = 0.5  # that a piece takes, unless a test says otherwise
-KEEP_ALL = "addEventListener('DOMContentLoaded', () => { document.querySelector('#choose').checked = false; });"
+KEEP_ALL = """addEventListener('DOMContentLoaded', () => {
+  for (const box of document.querySelectorAll('#choose')) box.checked = false;
+});"""
 LOCAL = ("http://127.0.0.1:", "http://lan.test:", "data:", "blob:")
 
 

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 
@@ -227,6 +228,16 @@ SPOIL = """async () => {
 }"""
 
 
+def spoil(tab: Any, statement: str) -> None:
+    """Leave the page, change every record by a statement, and come back. (The page itself may still be writing.)"""
+    address = tab.url
+    elsewhere = urljoin(address, "/elsewhere")
+    tab.route(elsewhere, lambda route: route.fulfill(content_type="text/html", body='<link rel="icon" href="data:,">'))
+    tab.goto(elsewhere)
+    tab.evaluate(SPOIL % statement)
+    tab.goto(address)
+
+
 DAMAGES = [
     "record.list = 7",
     "record.current = 3",
@@ -241,8 +252,7 @@ def test_damaged_browser_storage_is_ignored(visit: Callable[..., Any]) -> None:
     upload(tab)
     for number, damage in enumerate(DAMAGES):
         until_remembered(tab)
-        tab.evaluate(SPOIL % damage)
-        tab.reload()
+        spoil(tab, damage)
         tab.wait_for_selector("#examples button", state="attached")
         upload(tab, midi(f"another {number}.mid"))
         assert tab.is_hidden("#message"), damage
@@ -319,12 +329,10 @@ def test_pieces_deleted_on_the_server_are_forgotten(visit: Callable[..., Any], s
     copied_link(tab)
     assert f"keeps your piece for {days} days" in tab.inner_text("#export-status")
     until_remembered(tab)
-    tab.evaluate(SPOIL % f"record.saved -= {days - 1} * 24 * 3600 * 1000")
-    tab.reload()
+    spoil(tab, f"record.saved -= {days - 1} * 24 * 3600 * 1000")
     phase(tab, "ready")
     until_remembered(tab)
-    tab.evaluate(SPOIL % f"record.saved -= {days + 1} * 24 * 3600 * 1000")
-    tab.reload()
+    spoil(tab, f"record.saved -= {days + 1} * 24 * 3600 * 1000")
     upload(tab, midi("another.mid"))
     until_remembered(tab)
     until(tab, COUNT_PIECES.replace("return request.result;", "return request.result === 1;"))
