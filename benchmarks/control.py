@@ -7,7 +7,7 @@ requests, the figure is
 
 - chords: the share of time for which the recogniser finds the same root and third, both with chords that the piece has
   had and with I vi IV V in its key;
-- key: whether the new bars are found to be in it;
+- key: whether the new bars are found to be in it; beside it the eight bars before the cut and the piece's own key;
 - another metre: the share of its bar lines on which more notes begin than, on average, on the lines that the old metre
   would have had there;
 - returning bars: the share of their notes that occur at the same place in the new ones;
@@ -39,8 +39,15 @@ APART = 5  # semitones between the mean pitches of two parts that lie above one 
 FEWEST_BARS = 4  # of a section that the piece itself repeats
 WISHES = ("density", "polyphony", "register", "dynamics")
 KINDS = (*WISHES, "parts", "metre", "key", "chords", "ending", "form")
-# Modulations: fifths upward, on the circle.
-FIFTHS = (1, -1)
+# Requests for a key: name, semitones upward from the piece's tonic (downward from a minor key to major), and whether
+# major becomes minor, or minor major.
+MODULATIONS = (
+    ("key a fifth up", 7, False),
+    ("key a fifth down", -7, False),
+    ("key a tone up", 2, False),
+    ("relative key", -3, True),
+    ("parallel key", 0, True),
+)
 
 
 def obedience(
@@ -243,12 +250,22 @@ def _ask_for_key(generator: Any, piece: Any, cut: int, unasked: Any, home: Any, 
     from music_reformer.midi.score import bar_starts
     from music_reformer.midi.tonality import keys_of
 
-    line = bar_starts(piece)[cut]
-    for fifths in FIFTHS:
-        asked = Key.of((home.tonic + 7 * fifths) % 12, is_minor=home.is_minor)
-        for name, score in (("key", _composed(generator, piece, cut, key=str(asked))), ("key, not asked", unasked)):
-            after = keys_of(score_from(score, line))
-            found[name].append(float(bool(after) and after[0][1].number == asked.number))
+    lines = bar_starts(piece)
+
+    def heard(score: Any, first_bar: int) -> Any:
+        return next((key for _, key in keys_of(score_from(score, lines[first_bar]))), None)
+
+    def note(name: str, key: Any, asked: Any, *, ending: str = "") -> None:
+        found[f"{name}{ending}"].append(float(key == asked))
+        found[f"{name}: its signature{ending}"].append(float(key is not None and key.sharps == asked.sharps))
+
+    for name, semitones, changes_mode in MODULATIONS:
+        is_minor = home.is_minor != changes_mode
+        steps = -semitones if changes_mode and home.is_minor else semitones
+        asked = Key.of((home.tonic + steps) % 12, is_minor=is_minor)
+        note(name, heard(_composed(generator, piece, cut, key=str(asked)), cut), asked)
+        note(name, heard(unasked, cut), asked, ending=", not asked")
+    note("key, the pieces' own", heard(piece.clip(0, lines[cut], True), max(0, cut - BARS)), home)
 
 
 def _ask_for_chords(

@@ -7,7 +7,7 @@ Signatures are compared by their number of sharps, bar by bar; a score that modu
 as wrong there. Beside it: the whole piece in the key whose profile correlates best, by Krumhansl and Kessler (1982) and
 by Albrecht and Shanahan (2013). `--fit` prints the profiles and the change penalty of `midi/tonality.py`, fitted as a
 conditional random field on the training songs of POP909 and on three quarters of the other scores, by composition
-(where a signature is known, its major and minor key are both right).
+(where a signature is known, its major and minor key are both right); and the usual shares, from the same pieces.
 """
 
 from __future__ import annotations
@@ -169,6 +169,17 @@ def fit(training: list[Piece], steps: int = 120) -> tuple[NDArray[np.float32], f
     return profiles.detach().numpy(), change.item()
 
 
+def usual(training: list[Piece]) -> NDArray[np.float64]:
+    """Mean share of the sounding time of each degree, in semitones above the tonic, in major and minor: [2, 12]."""
+    shares = np.zeros((2, 12))
+    for piece in training:
+        of_piece = np.zeros((2, 12))
+        for key, profile in zip(key_path(piece.profiles), piece.profiles, strict=True):
+            of_piece[key // 12] += np.roll(profile, -key % 12)
+        shares += of_piece / max(of_piece.sum(), 1e-9)
+    return shares / shares.sum(axis=1, keepdims=True)
+
+
 def _total(scores: torch.Tensor, lengths: list[int], change: torch.Tensor) -> torch.Tensor:
     """Logarithm of the summed chances of all paths of keys, by stretch."""
     alive = torch.arange(scores.shape[1]) < torch.tensor(lengths)[:, None]
@@ -188,8 +199,10 @@ def main() -> None:
     torch.set_num_threads(1)
     everything = list(pieces(options.corpora))
     if options.fit:
-        profiles, change = fit([piece for piece in everything if not piece.is_held_out])
+        training = [piece for piece in everything if not piece.is_held_out]
+        profiles, change = fit(training)
         print(np.round(profiles, 2).tolist(), round(change, 2))
+        print(np.round(usual(training), 3).tolist())
         return
     held_out = [piece for piece in everything if piece.is_held_out]
     methods = {

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from music_reformer.generation.cast import Cast
 from music_reformer.generation.director import HEARD_BARS, heard_bars
-from music_reformer.generation.ensemble import SEMITONES_PER_STEP, modulation
+from music_reformer.generation.ensemble import SEMITONES_PER_STEP
 from music_reformer.generation.parts_follower import NOBODY, WITHIN_A_NOTE, PartsFollower
 from music_reformer.generation.polyphony_guard import FEWEST_NOTES
 from music_reformer.midi.key import Key
 from music_reformer.midi.parts import GRID, part_order
 from music_reformer.midi.parts_reader import Part, PartsReader, StreamNotes
 from music_reformer.midi.playing_ranges import usual_range
+from music_reformer.midi.tonality import usual_shares
 from music_reformer.midi.vocabulary import DRUMS, Vocabulary
 
 # One step of a wish for polyphony, in notes begun together, and for dynamics, in velocity. Two steps of density double
@@ -44,8 +45,9 @@ PER_NOTE_AT_ONCE, MOST_AT_ONCE = 3.0, 4.0
 PER_MISSING_NOTE, MOST_MISSING, MOST_AT_ONCE_WISHED = 1.0, 8.0, 8.0
 # Added to the logits of pitch classes, positions in the bar and durations: log(share before / share now), between
 # -MOST_FOR_SHARE and MOST_FOR_SHARE, times a weight. SLACK times the mean share is added to both shares, so that it
-# matters little how rare the rare ones are.
+# matters little how rare the rare ones are. In a requested key, KEY_WEIGHT is that of pitch classes.
 MOST_FOR_SHARE, CLASS_WEIGHT, RHYTHM_WEIGHT, DURATION_WEIGHT, SLACK = 1.5, 1.0, 3.0, 3.0, 0.25
+KEY_WEIGHT = 3.0
 PITCHES = np.arange(128)
 PITCH_CLASSES = PITCHES % 12
 # A part cannot be left after these kinds of tokens.
@@ -118,8 +120,8 @@ class Steering:
         metre: of that bar, as (numerator, denominator).
         cast: which parts play the new bars, and how these should differ from the old ones.
         num_bars: number of bars at the end of the prompt with which the new ones are compared.
-        keeps_pitch_classes: whether each pitch class stays as frequent as it was; in another key, as its counterpart.
-        key: of the new bars; None: as before.
+        keeps_pitch_classes: whether each pitch class stays as frequent as it was.
+        key: requested for the new bars: each pitch class becomes as frequent as is usual there; None: no request.
         weight: factor of all changes to logits; 0: none.
     """
 
@@ -166,8 +168,10 @@ class Steering:
             notes = reader.notes(ids[span])
             self._hear_rhythm(notes)
             self._hear_durations(notes)
-            if keeps_pitch_classes:
-                self._hear_pitch_classes(notes, modulation(notes, key))
+            if key is not None:
+                self._classes = _Shares(usual_shares(key), memory=MEMORY * GRID, weight=KEY_WEIGHT)
+            elif keeps_pitch_classes:
+                self._hear_pitch_classes(notes)
             heard = _heard(reader, vocabulary, ids[span])
             levels = {part: level for part, level in heard.items() if cast.may_play(part)}
             levels |= {part: level for part in cast.newcomers if (level := _expected(part, heard)) is not None}
@@ -181,12 +185,11 @@ class Steering:
         """Whether the new bars should differ from the old ones."""
         return self._cast.is_wished
 
-    def _hear_pitch_classes(self, notes: StreamNotes, semitones: int) -> None:
+    def _hear_pitch_classes(self, notes: StreamNotes) -> None:
         pitched = np.array([part[0] != DRUMS for part in notes.parts], np.bool_)[notes.part]
         if pitched.any():
             by_class = np.bincount(notes.pitch[pitched] % 12, weights=notes.duration[pitched], minlength=12)
-            wanted = np.roll(by_class.astype(np.float64), semitones)
-            self._classes = _Shares(wanted, memory=MEMORY * GRID, weight=CLASS_WEIGHT)
+            self._classes = _Shares(by_class.astype(np.float64), memory=MEMORY * GRID, weight=CLASS_WEIGHT)
 
     def _hear_rhythm(self, notes: StreamNotes) -> None:
         if notes.bar_lengths[-1] != self._place.length:

@@ -1,6 +1,7 @@
 """Finds the keys of a score: by bar, with a penalty for changes, from how long each pitch class sounds.
 
-The profiles and the penalty are fitted by `benchmarks/keys.py` on labelled songs and on scores with key signatures.
+The profiles and the penalty are fitted by `benchmarks/keys.py` on labelled songs and on scores with key signatures; the
+usual shares are from the same pieces.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ MINOR_PROFILE = (0.76, -0.92, 0.32, 0.43, -0.80, 0.21, -0.53, 0.60, 0.14, -1.04,
 # Score of a change of key, and a factor for the scores of bars. Labels and signatures mostly stay the same through
 # modulations, so parameters fitted to them notice one only after 16 bars; with the factor, about 8 bars are enough.
 CHANGE, RAISED = -7.62, 3.0
+# Mean share of the sounding time that a pitch class has, by its semitones above the tonic.
+MAJOR_SHARES = (0.206, 0.007, 0.125, 0.010, 0.143, 0.085, 0.014, 0.204, 0.013, 0.108, 0.011, 0.075)
+MINOR_SHARES = (0.232, 0.004, 0.090, 0.142, 0.006, 0.114, 0.005, 0.207, 0.069, 0.008, 0.104, 0.020)
 
 
 def keys_of(score: symusic.Score) -> list[tuple[int, Key]]:
@@ -41,6 +45,11 @@ def estimate_key(sounding: NDArray[np.float64]) -> Key | None:
         sounding: how long each pitch class sounds, [12].
     """
     return Key.numbered(int(key_scores(sounding).argmax())) if sounding.any() else None
+
+
+def usual_shares(key: Key) -> NDArray[np.float64]:
+    """Mean share of the sounding time that each pitch class, 0 to 11, has in music in this key: [12]."""
+    return np.roll(MINOR_SHARES if key.is_minor else MAJOR_SHARES, key.tonic)
 
 
 def bar_profiles(score: symusic.Score) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

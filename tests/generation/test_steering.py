@@ -14,7 +14,9 @@ from music_reformer.config import SamplingConfig
 from music_reformer.generation.request import PartRequest, Request
 from music_reformer.generation.steering import Steering
 from music_reformer.generation.variation import NewNote
+from music_reformer.midi.key import Key
 from music_reformer.midi.playing_ranges import usual_range
+from music_reformer.midi.tonality import usual_shares
 
 BARS = 16
 CLASSES = {0, 2, 7}  # C and D in the flute, C and G in the piano
@@ -34,7 +36,7 @@ def two_players(bars: int = 8) -> symusic.Score:
     return score
 
 
-def composed(seed: int = 1, *, steered: bool = True, **wishes: int) -> list[NewNote]:
+def composed(seed: int = 1, *, steered: bool = True, **wishes: int | str) -> list[NewNote]:
     """Notes composed by an untrained model."""
     generator = stand_in("Parts")
     session = generator.start(two_players(), Request(length=f"{BARS}bars", seed=seed, **wishes))
@@ -150,6 +152,20 @@ def test_pitch_classes_and_positions_come_as_often_as_they_did() -> None:
     free, free_off = distance([note for seed in (1, 2, 3) for note in composed(seed, steered=False)])
     assert held < free
     assert held_off < free_off
+
+
+def test_in_a_requested_key_pitch_classes_come_as_often_as_is_usual_there() -> None:
+    """The distance of their shares from the usual ones, by an untrained model."""
+    usual = usual_shares(Key.parse("B minor"))
+
+    def distance(*, steered: bool) -> float:
+        notes = [note for seed in (1, 2, 3) for note in composed(seed, steered=steered, key="B minor")]
+        sounding = np.zeros(12)
+        for note in notes:
+            sounding[note.pitch % 12] += note.end_s - note.start_s
+        return float(np.abs(sounding / sounding.sum() - usual).sum())
+
+    assert distance(steered=True) < 0.5 * distance(steered=False)
 
 
 def test_durations_come_as_often_as_they_did() -> None:

@@ -8,7 +8,7 @@ import symusic
 
 from music_reformer.midi.chords import INTERVALS, parse
 from music_reformer.midi.key import Key
-from music_reformer.midi.tonality import estimate_key, keys_of
+from music_reformer.midi.tonality import estimate_key, keys_of, usual_shares
 
 QUARTER = 24
 
@@ -78,3 +78,11 @@ def test_every_key_is_estimated_from_its_own_tonic_triad_and_scale(is_minor: boo
         sounding[list(key.pitch_classes)] = 1
         sounding[[tonic, (tonic + (3 if is_minor else 4)) % 12, (tonic + 7) % 12]] = 3
         assert estimate_key(sounding) == key
+
+
+@pytest.mark.parametrize("number", range(24))
+def test_the_usual_shares_of_a_key_are_heard_as_that_key(number: int) -> None:
+    shares = usual_shares(Key.numbered(number))
+    assert shares.sum() == pytest.approx(1, abs=0.01)
+    assert shares.argmax() == number % 12
+    assert estimate_key(shares) == Key.numbered(number)
