@@ -259,12 +259,13 @@ def _ask_for_key(generator: Any, piece: Any, cut: int, unasked: Any, home: Any, 
         found[f"{name}{ending}"].append(float(key == asked))
         found[f"{name}: its signature{ending}"].append(float(key is not None and key.sharps == asked.sharps))
 
+    key_unasked = heard(unasked, cut)
     for name, semitones, changes_mode in MODULATIONS:
         is_minor = home.is_minor != changes_mode
         steps = -semitones if changes_mode and home.is_minor else semitones
         asked = Key.of((home.tonic + steps) % 12, is_minor=is_minor)
         note(name, heard(_composed(generator, piece, cut, key=str(asked)), cut), asked)
-        note(name, heard(unasked, cut), asked, ending=", not asked")
+        note(name, key_unasked, asked, ending=", not asked")
     note("key, the pieces' own", heard(piece.clip(0, lines[cut], True), max(0, cut - BARS)), home)
 
 
