@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from music_reformer.midi.chords import QUALITIES, Chord
+from music_reformer.midi.modulation import Modulation
 from music_reformer.midi.vocabulary import Vocabulary
 
 CHORD_KINDS = ("ChordRoot", "NoChord", "ChordQuality", "ChordBass")
@@ -42,11 +44,19 @@ def chords_of_bars(vocabulary: Vocabulary, ids: Sequence[int]) -> Iterator[tuple
         yield tuple(chords)
 
 
-def transposed_chords(vocabulary: Vocabulary, chords: Sequence[int], semitones: int) -> tuple[int, ...]:
-    """The chord tokens of a bar, moved up by `semitones`."""
-
-    def moved(token: int) -> int:
-        kind, value = vocabulary.kinds[token], vocabulary.values[token]
-        return vocabulary.ids[kind, (value + semitones) % 12] if kind in ("ChordRoot", "ChordBass") else token
-
-    return tuple(map(moved, chords))
+def transposed_chords(vocabulary: Vocabulary, chords: Sequence[int], modulation: Modulation) -> tuple[int, ...]:
+    """The chord tokens of a bar in another key."""
+    kinds, values, ids = vocabulary.kinds, vocabulary.values, vocabulary.ids
+    written: list[int] = []
+    for place, token in enumerate(chords):
+        if kinds[token] == "ChordRoot":
+            quality, *rest = chords[place + 1 :]
+            has_bass = bool(rest) and kinds[rest[0]] == "ChordBass"
+            root = values[token]
+            chord = modulation.chord(Chord(root, QUALITIES[values[quality]], values[rest[0]] if has_bass else root))
+            written += [ids["ChordRoot", chord.root], ids["ChordQuality", QUALITIES.index(chord.quality)]]
+            if chord.bass != chord.root:
+                written.append(ids["ChordBass", chord.bass])
+        elif kinds[token] not in ("ChordQuality", "ChordBass"):
+            written.append(token)
+    return tuple(written)

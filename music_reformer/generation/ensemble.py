@@ -23,6 +23,7 @@ from music_reformer.generation.polyphony_guard import FEWEST_NOTES
 from music_reformer.midi.chords import QUALITIES, Chord
 from music_reformer.midi.directions import key_of
 from music_reformer.midi.key import Key
+from music_reformer.midi.modulation import UNCHANGED, Modulation
 from music_reformer.midi.parts import GRID, part_order
 from music_reformer.midi.parts_reader import Part, PartsReader, StreamNotes
 from music_reformer.midi.playing_ranges import usual_range
@@ -57,10 +58,10 @@ USUAL_SHARE, SMALLEST_SHARE, SHARE_WEIGHT = 0.03, 0.002, 0.7
 MODULATION_WEIGHT, FOREIGN_CHORD_LOGIT = 0.3, -4.0
 
 
-def modulation(notes: StreamNotes, key: Key | None) -> int:
-    """Semitones, 0 to 11, by which notes must rise to be in `key`; 0 if it is None or the key of the notes unclear."""
+def modulation_to(key: Key | None, notes: StreamNotes) -> Modulation:
+    """How notes get into a key; `UNCHANGED` if it is None, or if there are no pitched notes."""
     heard = key_of(notes) if key is not None else None
-    return 7 * (key.sharps - heard.sharps) % 12 if key is not None and heard is not None else 0
+    return Modulation(heard, key) if key is not None and heard is not None else UNCHANGED
 
 
 def _foreign_chords(key: Key | None) -> NDArray[np.float32]:
@@ -130,16 +131,16 @@ class Ensemble:
         self._qualities = slice(ids_of["ChordQuality"][0], ids_of["ChordQuality"][-1] + 1)
         if span is not None:
             last = reader.notes(ids[span])
-            semitones = modulation(last, key)
+            modulation = modulation_to(key, last)
             self._hear_rests(last, cast)
             whole = reader.notes(ids)
-            self._hear_pitches(whole, last, weight, semitones=semitones, cast=cast)
+            self._hear_pitches(whole, last, weight, modulation=modulation, cast=cast)
             self._hear_positions(last, weight, cast)
             values = np.array([vocabulary.values[token] for token in ids_of["Duration"]], np.float64)
             self._hear_durations(whole, values, weight, cast)
             roots = [vocabulary.values[token] for token in prompt[span] if vocabulary.kinds[token] == "ChordRoot"]
             by_root = np.bincount(np.array(roots, np.int64), minlength=12)
-            self._lean_on_roots = weight * (_rare(np.roll(by_root, semitones)) + _moved(by_root, semitones))
+            self._lean_on_roots = weight * (_rare(modulation.by_class(by_root)) + _moved(by_root, modulation))
         else:  # the piece has no notes yet
             self._may_be_empty = False
         unheard = {(program, 1) for program in set(cast.programs or ()) - reader.programs(ids)}
@@ -185,13 +186,13 @@ class Ensemble:
                 self._lean[part] = RANGE_OF_NEWCOMERS * weight * _beyond(*usual_range(part[0]))
 
     def _hear_pitches(
-        self, whole: StreamNotes, last: StreamNotes, weight: float, *, semitones: int, cast: Cast
+        self, whole: StreamNotes, last: StreamNotes, weight: float, *, modulation: Modulation, cast: Cast
     ) -> None:
         """Find what is added to the logits of the 128 pitches, for each part of the piece."""
         melodic = np.array([program != DRUMS for program, _ in last.parts])[last.part]
         time = np.bincount(last.pitch[melodic] % 12, weights=last.duration[melodic], minlength=12)
         pitches = np.arange(128)
-        self._lean_on_classes = weight * (_rare(np.roll(time, semitones)) + _moved(time, semitones))[pitches % 12]
+        self._lean_on_classes = weight * (_rare(modulation.by_class(time)) + _moved(time, modulation))[pitches % 12]
         for number, part in enumerate(whole.parts):
             heard = whole.pitch[whole.part == number]
             if part[0] == DRUMS:
@@ -324,15 +325,16 @@ def _beyond(low: int, high: int) -> NDArray[np.float32]:
     return np.maximum(PER_SEMITONE * semitones, LOWEST_LOGIT).astype(np.float32)
 
 
-def _moved(amount: NDArray[np.float64] | NDArray[np.int64], semitones: int) -> NDArray[np.float32]:
+def _moved(amount: NDArray[np.float64] | NDArray[np.int64], modulation: Modulation) -> NDArray[np.float32]:
     """What is added to the logits of the twelve pitch classes to favour each as much as its counterpart was.
 
     Args:
         amount: how much there was of each pitch class, [12].
-        semitones: from the key of the piece up to that of the new bars.
+        modulation: from the key of the piece to that of the new bars.
     """
-    share = amount / max(amount.sum(), 1) + USUAL_SHARE
-    return (MODULATION_WEIGHT * np.log(np.roll(share, semitones) / share)).astype(np.float32)
+    share = amount / max(amount.sum(), 1)
+    moved = np.log((modulation.by_class(share) + USUAL_SHARE) / (share + USUAL_SHARE))
+    return (MODULATION_WEIGHT * moved).astype(np.float32)
 
 
 def _rare(amount: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.float32]:

@@ -26,7 +26,7 @@ from music_reformer.config import require
 from music_reformer.generation.cast import with_new_tracks
 from music_reformer.generation.closing import cadence
 from music_reformer.generation.director import Director
-from music_reformer.generation.ensemble import modulation
+from music_reformer.generation.ensemble import modulation_to
 from music_reformer.generation.hole import read_hole
 from music_reformer.generation.loop import compose
 from music_reformer.generation.prompt import PIANO, Prompt, read_prompt
@@ -202,11 +202,11 @@ class Generator:
         vocabulary = self.tokenizer.vocabulary
         ids = self.tokenizer.encode(piece)
         music = read_bars(vocabulary, ids.tolist(), {each.bar for each in planned if each is not None})
-        semitones = modulation(PartsReader(vocabulary).notes(ids), request.parsed_key())
+        modulation = modulation_to(request.parsed_key(), PartsReader(vocabulary).notes(ids))
         return Recall(
             vocabulary,
             planned,
-            {number: transposed(bar, semitones, vocabulary) for number, bar in music.items()},
+            {number: transposed(bar, modulation, vocabulary) for number, bar in music.items()},
             metre=prompt.state.metre,
             writes_chords=not prompt.stays,
             cast=prompt.cast,

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from music_reformer.generation.chord_tokens import CHORD_KINDS, chords_of_bars, transposed_chords
 from music_reformer.generation.parts_follower import NOBODY, PartsFollower
+from music_reformer.midi.modulation import UNCHANGED, Modulation
 from music_reformer.midi.vocabulary import Vocabulary
 
 # The most bars that are compared; the factor by which an earlier bar counts more for each bar that agrees; and the
@@ -42,7 +43,7 @@ class Progression:
         vocabulary: of the tokenizer.
         prompt: the tokens before the first new one, the line of the first new bar included.
         metre: of that bar.
-        semitones: how much higher the new bars are than the old ones.
+        modulation: from the key of the old bars to that of the new ones.
         weight: how much the piece counts against the model's own logits, from 0 (not at all); 1 and more count as 1.
     """
 
@@ -52,7 +53,7 @@ class Progression:
         prompt: Sequence[int],
         *,
         metre: tuple[int, int],
-        semitones: int = 0,
+        modulation: Modulation = UNCHANGED,
         weight: float = 1.0,
     ) -> None:
         self._kinds, self._values, self._weight = vocabulary.kinds, vocabulary.values, min(1.0, weight)
@@ -60,7 +61,7 @@ class Progression:
         self._ends = np.array([*ids_of["Program"], *ids_of["Bar"]])  # tokens that end the chords of a bar
         self._choices = np.array([i for kind in (*CHORD_KINDS, "Position") for i in ids_of[kind]])
         bars = list(chords_of_bars(vocabulary, prompt))
-        self._written = [transposed_chords(vocabulary, chords, semitones) for chords in bars[:-1]]
+        self._written = [transposed_chords(vocabulary, chords, modulation) for chords in bars[:-1]]
         self._roots = [self._root(chords) for chords in self._written]  # and those of the new bars
         self._from_nothing = not self._written
         self._is_written = any(self._written[-LONGEST_CONTEXT:])

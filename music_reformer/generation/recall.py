@@ -20,6 +20,7 @@ from music_reformer.generation.cast import Cast
 from music_reformer.generation.chord_tokens import chords_of_bars, transposed_chords
 from music_reformer.generation.parts_follower import NOBODY, WITHIN_A_NOTE, PartsFollower
 from music_reformer.midi.form_plan import RecalledBar
+from music_reformer.midi.modulation import UNCHANGED, Modulation
 from music_reformer.midi.parts import LONGEST, part_order
 from music_reformer.midi.parts_reader import Part
 from music_reformer.midi.vocabulary import DRUMS, Vocabulary
@@ -79,26 +80,21 @@ def read_bars(vocabulary: Vocabulary, ids: Sequence[int], numbers: set[int]) -> 
     }
 
 
-def transposed(music: BarMusic, semitones: int, vocabulary: Vocabulary) -> BarMusic:
-    """A bar transposed by `semitones`, modulo octaves to -5 to 6; chords move, too, drums do not.
-
-    Notes outside the range of MIDI are dropped.
-    """
-    semitones = (semitones + 5) % 12 - 5
-    if not semitones:
+def transposed(music: BarMusic, modulation: Modulation, vocabulary: Vocabulary) -> BarMusic:
+    """A bar in another key, with its chords; drums stay. Notes outside the range of MIDI are dropped."""
+    if modulation == UNCHANGED:
         return music
-
     parts = {
         part: notes
         if part[0] == DRUMS
         else tuple(
-            RecalledNote(note.position, note.pitch + semitones, note.duration, note.velocity)
+            RecalledNote(note.position, modulation.pitch(note.pitch), note.duration, note.velocity)
             for note in notes
-            if 0 <= note.pitch + semitones < 128
+            if 0 <= modulation.pitch(note.pitch) < 128
         )
         for part, notes in music.parts.items()
     }
-    return BarMusic(transposed_chords(vocabulary, music.chords, semitones), parts)
+    return BarMusic(transposed_chords(vocabulary, music.chords, modulation), parts)
 
 
 class Recall:

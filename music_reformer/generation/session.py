@@ -17,7 +17,7 @@ from music_reformer.generation.cast import Cast
 from music_reformer.generation.chord_lane import ChordLane, lowest_part
 from music_reformer.generation.closing import Closing
 from music_reformer.generation.director import HEARD_BARS, heard_bars
-from music_reformer.generation.ensemble import Ensemble, modulation
+from music_reformer.generation.ensemble import Ensemble, modulation_to
 from music_reformer.generation.given_notes import GivenNotes
 from music_reformer.generation.leaving import Leaving
 from music_reformer.generation.monotony_guard import MonotonyGuard
@@ -33,6 +33,7 @@ from music_reformer.generation.variation import NewNote, Variation
 from music_reformer.midi.grammar import GrammarState
 from music_reformer.midi.key import Key
 from music_reformer.midi.lead_sheet import LeadSheet
+from music_reformer.midi.modulation import UNCHANGED
 from music_reformer.midi.parts_reader import PartsReader, reader_for
 from music_reformer.model.decoder import Decoder
 
@@ -317,8 +318,8 @@ def _progression(prompt: Prompt, request: Request) -> Progression | None:
         return None
     key, ids = request.parsed_key(), np.array(past)
     span = heard_bars(reader, ids) if key is not None else None
-    semitones = modulation(reader.notes(ids[span]), key) if span is not None else 0
-    return Progression(vocabulary, past, metre=prompt.state.metre, semitones=semitones, weight=hold)
+    modulation = modulation_to(key, reader.notes(ids[span])) if span is not None else UNCHANGED
+    return Progression(vocabulary, past, metre=prompt.state.metre, modulation=modulation, weight=hold)
 
 
 def _closing(prompt: Prompt, request: Request) -> Closing | None:

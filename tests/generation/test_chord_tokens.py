@@ -6,6 +6,8 @@ from itertools import islice
 
 from helpers.composing import stand_in
 from music_reformer.generation.chord_tokens import chords_of_bars, transposed_chords
+from music_reformer.midi.key import Key
+from music_reformer.midi.modulation import Modulation
 
 VOCABULARY = stand_in("Parts").tokenizer.vocabulary
 IDS = VOCABULARY.ids
@@ -40,8 +42,10 @@ def test_an_empty_stream_has_no_bars() -> None:
     assert list(chords_of_bars(VOCABULARY, [])) == []
 
 
-def test_roots_and_basses_are_transposed_and_positions_stay() -> None:
-    there = [IDS["Position", 48], *G_OVER_B, IDS["NoChord", None]]
+def test_chords_are_moved_to_another_key_and_positions_stay() -> None:
+    there = [*C, IDS["Position", 48], *G_OVER_B, IDS["NoChord", None]]
+    up = Modulation(Key.parse("C major"), Key.parse("G major"))
     roots = (IDS["ChordRoot", 2], IDS["ChordQuality", 7], IDS["ChordBass", 6])
-    assert transposed_chords(VOCABULARY, there, 7) == (there[0], *roots, there[-1])
-    assert transposed_chords(VOCABULARY, there, -5) == transposed_chords(VOCABULARY, there, 7)
+    assert transposed_chords(VOCABULARY, there, up) == (IDS["ChordRoot", 7], C[1], there[2], *roots, there[-1])
+    to_minor = Modulation(Key.parse("C major"), Key.parse("C minor"))
+    assert transposed_chords(VOCABULARY, there, to_minor) == (C[0], IDS["ChordQuality", 1], *there[2:])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,8 @@ from music_reformer.config import SamplingConfig, TokenizerConfig
 from music_reformer.generation.generator import Generator
 from music_reformer.generation.progression import Progression
 from music_reformer.generation.request import Request
+from music_reformer.midi.key import Key
+from music_reformer.midi.modulation import Modulation
 from music_reformer.midi.tokenizer import MusicTokenizer
 from music_reformer.midi.vocabulary import Vocabulary
 
@@ -29,7 +33,7 @@ def bars_of(*roots: int | None) -> list[int]:
     return [*stream, ids["Bar", METRE]]
 
 
-def progression(*roots: int | None, **settings: float) -> Progression:
+def progression(*roots: int | None, **settings: Any) -> Progression:
     return Progression(VOCABULARY, bars_of(*roots), metre=METRE, **settings)
 
 
@@ -107,7 +111,8 @@ def test_chords_are_written_before_notes_where_the_piece_has_them() -> None:
 
 
 def test_in_another_key_chords_move_with_it() -> None:
-    followed = progression(*[0, 9, 5, 7] * 8, semitones=2)
+    up = Modulation(Key.parse("C major"), Key.parse("D major"))
+    followed = progression(*[0, 9, 5, 7] * 8, modulation=up)
     assert root_probabilities(followed).argmax() == 2
     write(followed, 2)
     assert root_probabilities(followed).argmax() == 11
