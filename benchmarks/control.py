@@ -11,7 +11,8 @@ requests, the figure is
 - another metre: the share of its bar lines on which more notes begin than, on average, on the lines that the old metre
   would have had there;
 - returning bars: the share of their notes that occur at the same place in the new ones;
-- an ending: whether the last bar has none of four faults (`music_reformer.evaluation.endings`).
+- an ending: whether the last bar has none of four faults (`music_reformer.evaluation.endings`);
+- bars composed anew, the eight before the cut with the piece around them: as for new bars.
 
     python -m benchmarks.control
     python -m benchmarks.control --asks density dynamics --pieces 1
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ FEWEST_NOTES = 8  # of a part in the bars before the cut
 APART = 5  # semitones between the mean pitches of two parts that lie above one another
 FEWEST_BARS = 4  # of a section that the piece itself repeats
 WISHES = ("density", "polyphony", "register", "dynamics")
-KINDS = (*WISHES, "parts", "metre", "key", "chords", "ending", "form")
+KINDS = (*WISHES, "parts", "metre", "key", "chords", "ending", "form", "hole")
 # Requests for a key: name, semitones upward from the piece's tonic (downward from a minor key to major), and whether
 # major becomes minor, or minor major.
 MODULATIONS = (
@@ -71,11 +72,13 @@ def obedience(
                 asked = _parts(_composed(generator, piece, cut, **{wish: sign * STEPS}), cut, cut + BARS)
                 found[name] += _on_side(wish, sign, before, asked)
                 found[f"{name}, not asked"] += _on_side(wish, sign, before, plain)
-        if any(not track.is_drum for track in piece.tracks):
-            home = [key for tick, key in keys_of(piece) if tick < bar_starts(piece)[cut]][-1]
+        home = next((key for tick, key in reversed(keys_of(piece)) if tick < bar_starts(piece)[cut]), None)
+        if home is not None:
             for kind, ask in (("key", _ask_for_key), ("chords", _ask_for_chords), ("ending", _ask_for_ending)):
                 if kind in asks:
                     ask(generator, piece, cut, unasked, home, found)
+        if "hole" in asks and cut > BARS:
+            _ask_in_hole(generator, piece, cut, home, found)
         if "parts" in asks:
             _ask_for_parts(generator, piece, cut, before, unasked, found)
         if "metre" in asks:
@@ -88,7 +91,8 @@ def obedience(
 def _composed(generator: Any, piece: Any, cut: int, **wishes: Any) -> Any:
     from music_reformer.generation.request import Request
 
-    session = generator.start(piece, Request(length=f"{BARS}bars", cut_bar=cut, **wishes))
+    length = {} if "until_bar" in wishes else {"length": f"{BARS}bars"}
+    session = generator.start(piece, Request(cut_bar=cut, **length, **wishes))
     for _ in generator.compose(session):
         pass
     return session.scores[0]
@@ -245,28 +249,55 @@ def _ask_for_ending(
 
 
 def _ask_for_key(generator: Any, piece: Any, cut: int, unasked: Any, home: Any, found: dict[str, list[float]]) -> None:
-    from music_reformer.midi.cut import score_from
+    for name, asked in _modulations(home):
+        _note_key(name, _composed(generator, piece, cut, key=str(asked)), cut, asked, found)
+        _note_key(name, unasked, cut, asked, found, ending=", not asked")
+    _note_key("key, the pieces' own", piece, max(0, cut - BARS), home, found)
+
+
+def _modulations(home: Any) -> Iterator[tuple[str, Any]]:
+    """The requests for a key: name, key."""
     from music_reformer.midi.key import Key
+
+    for name, semitones, changes_mode in MODULATIONS:
+        steps = -semitones if changes_mode and home.is_minor else semitones
+        yield name, Key.of((home.tonic + steps) % 12, is_minor=home.is_minor != changes_mode)
+
+
+def _note_key(
+    name: str, score: Any, first: int, asked: Any, found: dict[str, list[float]], *, ending: str = ""
+) -> None:
+    """Whether the eight bars from `first` on are in the asked key, and whether in one of its signature."""
+    key = _key_of_bars(score, first)
+    found[f"{name}{ending}"].append(float(key == asked))
+    found[f"{name}: its signature{ending}"].append(float(key is not None and key.sharps == asked.sharps))
+
+
+def _key_of_bars(score: Any, first: int) -> Any:
+    from music_reformer.midi.cut import score_from
     from music_reformer.midi.score import bar_starts
     from music_reformer.midi.tonality import keys_of
 
-    lines = bar_starts(piece)
+    lines = bar_starts(score)
+    until = lines[min(first + BARS, len(lines) - 1)]
+    return next((key for _, key in keys_of(score_from(score.clip(0, until, True), lines[first]))), None)
 
-    def heard(score: Any, first_bar: int) -> Any:
-        return next((key for _, key in keys_of(score_from(score, lines[first_bar]))), None)
 
-    def note(name: str, key: Any, asked: Any, *, ending: str = "") -> None:
-        found[f"{name}{ending}"].append(float(key == asked))
-        found[f"{name}: its signature{ending}"].append(float(key is not None and key.sharps == asked.sharps))
-
-    key_unasked = heard(unasked, cut)
-    for name, semitones, changes_mode in MODULATIONS:
-        is_minor = home.is_minor != changes_mode
-        steps = -semitones if changes_mode and home.is_minor else semitones
-        asked = Key.of((home.tonic + steps) % 12, is_minor=is_minor)
-        note(name, heard(_composed(generator, piece, cut, key=str(asked)), cut), asked)
-        note(name, key_unasked, asked, ending=", not asked")
-    note("key, the pieces' own", heard(piece.clip(0, lines[cut], True), max(0, cut - BARS)), home)
+def _ask_in_hole(generator: Any, piece: Any, cut: int, home: Any, found: dict[str, list[float]]) -> None:
+    """The eight bars before the cut are composed anew, with the music on both sides of them in view."""
+    first = cut - BARS
+    before = _parts(piece, max(0, first - HEARD_BARS), first)
+    unasked = _composed(generator, piece, first, until_bar=cut)
+    plain = _parts(unasked, first, cut)
+    for wish, sign in itertools.product(WISHES, (1, -1)):
+        name = f"composed anew: {wish} {'more' if sign > 0 else 'less'}"
+        asked = _composed(generator, piece, first, until_bar=cut, **{wish: sign * STEPS})
+        found[name] += _on_side(wish, sign, before, _parts(asked, first, cut))
+        found[f"{name}, not asked"] += _on_side(wish, sign, before, plain)
+    for name, key in _modulations(home) if home is not None else ():
+        title = f"composed anew: {name}"
+        _note_key(title, _composed(generator, piece, first, until_bar=cut, key=str(key)), first, key, found)
+        _note_key(title, unasked, first, key, found, ending=", not asked")
 
 
 def _ask_for_chords(

@@ -279,7 +279,8 @@ def _steering(prompt: Prompt, request: Request) -> Steering | None:
     vocabulary, hold = prompt.state.vocabulary, request.sampling.hold
     reader = reader_for(vocabulary)
     is_continued = prompt.until_tick is None
-    if not isinstance(reader, PartsReader) or not ((hold and is_continued) or prompt.cast.is_wished):
+    wishes = prompt.cast.is_wished or request.key is not None
+    if not isinstance(reader, PartsReader) or not ((hold and is_continued) or wishes):
         return None
     return Steering(
         reader,

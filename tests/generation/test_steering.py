@@ -39,7 +39,8 @@ def two_players(bars: int = 8) -> symusic.Score:
 def composed(seed: int = 1, *, steered: bool = True, **wishes: int | str) -> list[NewNote]:
     """Notes composed by an untrained model."""
     generator = stand_in("Parts")
-    session = generator.start(two_players(), Request(length=f"{BARS}bars", seed=seed, **wishes))
+    length = {} if "until_bar" in wishes else {"length": f"{BARS}bars"}
+    session = generator.start(two_players(), Request(seed=seed, **length, **wishes))
     if not steered:
         for variation in session._variations:
             variation.steering = None
@@ -154,12 +155,13 @@ def test_pitch_classes_and_positions_come_as_often_as_they_did() -> None:
     assert held_off < free_off
 
 
-def test_in_a_requested_key_pitch_classes_come_as_often_as_is_usual_there() -> None:
+@pytest.mark.parametrize("bars", [{}, {"cut_bar": 1, "until_bar": 7}], ids=["new bars", "hole"])
+def test_in_a_requested_key_pitch_classes_come_as_often_as_is_usual_there(bars: dict[str, int]) -> None:
     """The distance of their shares from the usual ones, by an untrained model."""
     usual = usual_shares(Key.parse("B minor"))
 
     def distance(*, steered: bool) -> float:
-        notes = [note for seed in (1, 2, 3) for note in composed(seed, steered=steered, key="B minor")]
+        notes = [note for seed in (1, 2, 3) for note in composed(seed, steered=steered, key="B minor", **bars)]
         sounding = np.zeros(12)
         for note in notes:
             sounding[note.pitch % 12] += note.end_s - note.start_s
