@@ -44,7 +44,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
     "without the guard against loops": {"sampling": {"most_repeats": 0}},
     "without the guard against clusters": {"sampling": {"most_at_once": 0}},
     "calmer (`temperature` 0.9, `top_p` 0.9)": {"sampling": {"temperature": 0.9, "top_p": 0.9}},
-    "studied for ten steps (`study=10`)": {"settings": {"study": 10}},
+    "studied for six steps (`study=6`)": {"settings": {"study": 6}},
 }
 
 

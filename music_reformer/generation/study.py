@@ -1,11 +1,11 @@
 """Study: the weights learn from the piece itself before they continue it (test-time training, arXiv 1909.13231).
 
 A few training steps on the music before the cut, part of it transposed, make its continuation more likely: the model
-has then not only read the piece but practised it. The end of that music is held out and decides how many steps to keep,
-so studying never makes the held-out music less likely; if nothing helps, the weights stay as they are. Only the
-matrices of the layers are trained.
+has then not only read the piece but practised it. The end of that music is held out and decides how many steps to keep.
+Changes are kept only if they make its parts more likely so consistently that chance is no explanation; otherwise the
+weights stay as they are. Only the matrices of the layers are trained.
 
-Shapes: L tokens of the music, R tokens of a row.
+Shapes: L tokens of the music, R tokens of a row, N parts of the held-out music.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from music_reformer.config import AugmentConfig
 from music_reformer.data.augment import Augmenter
 from music_reformer.midi.vocabulary import Vocabulary
-from music_reformer.model.loss import IGNORED
 from music_reformer.model.reformer import ReformerLM
 
 ROW = 2048
@@ -32,7 +32,10 @@ FEWEST = 512
 KEPT, KEPT_SHARE = 1024, 0.2
 LEARNING_RATE, WARM_UP = 3e-4, 2
 BETAS, EPSILON = (0.9, 0.95), 1e-8  # of Adam
-STEPS_BETWEEN_CHECKS = 4
+STEPS_BETWEEN_CHECKS = 2
+# The held-out music is divided into this many parts. A gain counts as what is certain of it: the mean over the parts
+# less this many standard errors.
+PARTS, STANDARD_ERRORS = 16, 2.0
 TRANSPOSE = 5  # semitones at most
 SHARE_TRANSPOSED = 0.5
 
@@ -79,6 +82,11 @@ class Lesson:
                 if name in self.changes:
                     parameter.add_(self.changes[name].to(parameter))
         return changed
+
+
+def certain_gain(gains_N: NDArray[np.float64]) -> float:
+    """The mean of the gains of several parts, less its standard error times `STANDARD_ERRORS`."""
+    return float(gains_N.mean() - STANDARD_ERRORS * gains_N.std(ddof=1) / math.sqrt(len(gains_N)))
 
 
 class Adam:
@@ -134,8 +142,9 @@ class Study:
         for parameter in learning.values():
             parameter.requires_grad_(True)
         optimizer = Adam(list(learning.values()))
-        before = now = self._kept_loss(pupil)
-        self.lesson = Lesson({}, 0, before, before)
+        losses_N = self._kept_losses(pupil)
+        before = now = float(losses_N.mean())
+        self.lesson, best = Lesson({}, 0, before, before), 0.0
         origin = dict(self._model.named_parameters())
         for step in range(self._steps):
             tokens_BL, targets_BL, position_BL = self._row()
@@ -144,8 +153,10 @@ class Study:
             torch.nn.utils.clip_grad_norm_(learning.values(), 1.0)
             optimizer.step(LEARNING_RATE * min(1.0, (step + 1) / WARM_UP))
             if (step + 1) % STEPS_BETWEEN_CHECKS == 0 or step + 1 == self._steps:
-                now = self._kept_loss(pupil)
-                if now < self.lesson.after:
+                gains_N = losses_N - self._kept_losses(pupil)
+                now = before - float(gains_N.mean())
+                if (gain := certain_gain(gains_N)) > best:
+                    best = gain
                     changes = {name: (p.detach() - origin[name].detach()).bfloat16() for name, p in learning.items()}
                     self.lesson = Lesson(changes, step + 1, before, now)
             yield StudyProgress((step + 1) / self._steps, before, now)
@@ -159,15 +170,13 @@ class Study:
             tokens = self._transposer.transpose(tokens, float(self._random.random()))
         return self._as_row(torch.from_numpy(tokens.astype(np.int64)).unsqueeze(0), begin)
 
-    @torch.no_grad()
-    def _kept_loss(self, model: ReformerLM) -> float:
-        """Held-out loss in nats per token; the model also reads the music before the held-out part."""
+    def _kept_losses(self, model: ReformerLM) -> NDArray[np.float64]:
+        """Held-out loss in nats per token, of each part; the model also reads the music before, [N]."""
         begin = max(0, len(self._ids) - 1 - ROW)
         row = torch.from_numpy(self._ids[begin:].astype(np.int64)).unsqueeze(0)
         tokens_BL, targets_BL, position_BL = self._as_row(row, begin)
-        targets_BL[:, : self._num_learnt - begin - 1] = IGNORED
-        total, count = model.loss(tokens_BL, targets_BL, position_BL=position_BL)
-        return float(total / count)
+        losses_L = model.token_losses(tokens_BL, targets_BL, position_BL=position_BL)[0, self._num_learnt - begin - 1 :]
+        return np.array([part.mean() for part in np.array_split(losses_L.double().cpu().numpy(), PARTS)])
 
     def _as_row(self, tokens: Tensor, begin: int) -> tuple[Tensor, Tensor, Tensor]:
         """Inputs, targets and positions of tokens [1, R + 1] whose first is number `begin`, on the model's device."""

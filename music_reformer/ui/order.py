@@ -34,7 +34,7 @@ METRES = ("4/4", "3/4", "2/4", "5/4", "6/8", "9/8", "12/8", "5/8", "7/8")
 KEYS = tuple(f"{tonic} major" for tonic in MAJORS[1:13]) + tuple(f"{tonic} minor" for tonic in MINORS[1:13])
 
 # Training steps on an opened piece: some ten seconds on two cores.
-STUDY_STEPS = 12
+STUDY_STEPS = 6
 MAX_BEST_OF = 4
 
 # Sampling settings of the styles; the page shows them under "Advanced", where they can be changed.

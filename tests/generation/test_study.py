@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import symusic
 import torch
@@ -13,7 +14,7 @@ from helpers.composing import run, small_reformer
 from helpers.stand_in_model import full_score
 from music_reformer.generation.generator import Generator
 from music_reformer.generation.request import Request
-from music_reformer.generation.study import BETAS, FEWEST, Adam, Lesson, Study
+from music_reformer.generation.study import BETAS, FEWEST, Adam, Lesson, Study, certain_gain
 
 STEPS = 8
 
@@ -113,3 +114,11 @@ def test_adam_is_that_of_torch() -> None:
         assert all(parameter.grad is None for parameter in ours)
         for parameter, same in zip(ours, theirs, strict=True):
             torch.testing.assert_close(parameter, same, atol=1e-6, rtol=0)
+
+
+def test_only_a_gain_of_nearly_all_parts_counts() -> None:
+    """The same mean gain: spread evenly, by chance, or in a single part."""
+    assert certain_gain(np.full(16, 0.1)) == pytest.approx(0.1)
+    assert certain_gain(np.array([1.7, -1.5] * 8)) < 0
+    assert certain_gain(np.array([1.6] + [0.0] * 15)) < 0
+    assert 0 < certain_gain(0.1 + np.tile([0.05, -0.05], 8)) < 0.1
