@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", default="pretrained")
     add_corpora(parser)
     parser.add_argument("--pieces", type=int, default=100, help="of each genre")
-    parser.add_argument("--steps", type=int, default=12, help="most training steps")
+    parser.add_argument("--steps", type=int, default=6, help="most training steps")
     options = parser.parse_args()
     print(machine("cpu"))
     common = {name: getattr(options, name) for name in ("checkpoint", "corpora", "pieces", "steps", "threads")}
