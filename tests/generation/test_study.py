@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ from torch import nn
 
 from helpers.composing import run, small_reformer
 from helpers.stand_in_model import full_score
+from music_reformer.evaluation.judging import NewMusic, judge
 from music_reformer.generation.generator import Generator
 from music_reformer.generation.request import Request
 from music_reformer.generation.study import BETAS, FEWEST, Adam, Lesson, Study, certain_gain
+from music_reformer.midi.score import bar_starts, read_score
 
 STEPS = 8
 
@@ -122,3 +125,28 @@ def test_only_a_gain_of_nearly_all_parts_counts() -> None:
     assert certain_gain(np.array([1.7, -1.5] * 8)) < 0
     assert certain_gain(np.array([1.6] + [0.0] * 15)) < 0
     assert 0 < certain_gain(0.1 + np.tile([0.05, -0.05], 8)) < 0.1
+
+
+@pytest.mark.slow
+def test_studied_weights_copy_shorter_passages_than_the_piece_repeats(corpora: Path) -> None:
+    """A quartet that repeats a long section after the cut; no piece was found that is changed more by studying."""
+    file = corpora / "open" / "openscore-stringquartets" / "sq8853405.mid"
+    if not file.is_file():
+        pytest.skip(f"{file} is missing: the OpenScore String Quartets are not among the corpora")
+    piece, cut, num_bars = read_score(file), 131, 16
+    generator = Generator.load("pretrained", "cpu")
+    request = Request(length=f"{num_bars}bars", cut_bar=cut, study=6)
+    study = generator.study(piece, request)
+    for _ in study:
+        pass
+    assert study.lesson.changes
+    taught = generator.taught(study.lesson)
+    session = taught.start(piece, request)
+    run(taught, session)
+
+    def longest(score: symusic.Score) -> int:
+        lines = bar_starts(score)
+        end = lines[cut + num_bars]
+        return judge([score.clip(0, end, True)], NewMusic(lines[cut], end))[0].longest_in_piece
+
+    assert longest(session.scores[0]) < longest(piece)
