@@ -1,4 +1,4 @@
-"""The chord tokens at the beginning of each bar of a stream in the Parts encoding: reading and transposing them."""
+"""The chord tokens at the beginning of each bar of a stream in the Parts encoding: read, and in another key."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def chords_of_bars(vocabulary: Vocabulary, ids: Sequence[int]) -> Iterator[tuple
         yield tuple(chords)
 
 
-def transposed_chords(vocabulary: Vocabulary, chords: Sequence[int], modulation: Modulation) -> tuple[int, ...]:
+def modulated_chords(vocabulary: Vocabulary, chords: Sequence[int], modulation: Modulation) -> tuple[int, ...]:
     """The chord tokens of a bar in another key."""
     kinds, values, ids = vocabulary.kinds, vocabulary.values, vocabulary.ids
     written: list[int] = []

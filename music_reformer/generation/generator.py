@@ -30,7 +30,7 @@ from music_reformer.generation.ensemble import modulation_to
 from music_reformer.generation.hole import read_hole
 from music_reformer.generation.loop import compose
 from music_reformer.generation.prompt import PIANO, Prompt, read_prompt
-from music_reformer.generation.recall import Recall, read_bars, transposed
+from music_reformer.generation.recall import Recall, modulated, read_bars
 from music_reformer.generation.request import CHORDS_OF_PIECE, FORM_OF_PIECE, Request
 from music_reformer.generation.session import Session, SessionProgress
 from music_reformer.generation.study import Lesson, Study
@@ -206,7 +206,7 @@ class Generator:
         return Recall(
             vocabulary,
             planned,
-            {number: transposed(bar, modulation, vocabulary) for number, bar in music.items()},
+            {number: modulated(bar, modulation, vocabulary) for number, bar in music.items()},
             metre=prompt.state.metre,
             writes_chords=not prompt.stays,
             cast=prompt.cast,

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from music_reformer.generation.chord_tokens import CHORD_KINDS, chords_of_bars, transposed_chords
+from music_reformer.generation.chord_tokens import CHORD_KINDS, chords_of_bars, modulated_chords
 from music_reformer.generation.parts_follower import NOBODY, PartsFollower
 from music_reformer.midi.modulation import UNCHANGED, Modulation
 from music_reformer.midi.vocabulary import Vocabulary
@@ -61,7 +61,7 @@ class Progression:
         self._ends = np.array([*ids_of["Program"], *ids_of["Bar"]])  # tokens that end the chords of a bar
         self._choices = np.array([i for kind in (*CHORD_KINDS, "Position") for i in ids_of[kind]])
         bars = list(chords_of_bars(vocabulary, prompt))
-        self._written = [transposed_chords(vocabulary, chords, modulation) for chords in bars[:-1]]
+        self._written = [modulated_chords(vocabulary, chords, modulation) for chords in bars[:-1]]
         self._roots = [self._root(chords) for chords in self._written]  # and those of the new bars
         self._from_nothing = not self._written
         self._is_written = any(self._written[-LONGEST_CONTEXT:])

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from music_reformer.generation.cast import Cast
-from music_reformer.generation.chord_tokens import chords_of_bars, transposed_chords
+from music_reformer.generation.chord_tokens import chords_of_bars, modulated_chords
 from music_reformer.generation.parts_follower import NOBODY, WITHIN_A_NOTE, PartsFollower
 from music_reformer.midi.form_plan import RecalledBar
 from music_reformer.midi.modulation import UNCHANGED, Modulation
@@ -80,7 +80,7 @@ def read_bars(vocabulary: Vocabulary, ids: Sequence[int], numbers: set[int]) -> 
     }
 
 
-def transposed(music: BarMusic, modulation: Modulation, vocabulary: Vocabulary) -> BarMusic:
+def modulated(music: BarMusic, modulation: Modulation, vocabulary: Vocabulary) -> BarMusic:
     """A bar in another key, with its chords; drums stay. Notes outside the range of MIDI are dropped."""
     if modulation == UNCHANGED:
         return music
@@ -94,7 +94,7 @@ def transposed(music: BarMusic, modulation: Modulation, vocabulary: Vocabulary) 
         )
         for part, notes in music.parts.items()
     }
-    return BarMusic(transposed_chords(vocabulary, music.chords, modulation), parts)
+    return BarMusic(modulated_chords(vocabulary, music.chords, modulation), parts)
 
 
 class Recall:

@@ -1,11 +1,11 @@
-"""The chord tokens of each bar are found, whatever else precedes its notes, and transposed."""
+"""The chord tokens of each bar are found, whatever else precedes its notes, and moved to other keys."""
 
 from __future__ import annotations
 
 from itertools import islice
 
 from helpers.composing import stand_in
-from music_reformer.generation.chord_tokens import chords_of_bars, transposed_chords
+from music_reformer.generation.chord_tokens import chords_of_bars, modulated_chords
 from music_reformer.midi.key import Key
 from music_reformer.midi.modulation import Modulation
 
@@ -46,6 +46,6 @@ def test_chords_are_moved_to_another_key_and_positions_stay() -> None:
     there = [*C, IDS["Position", 48], *G_OVER_B, IDS["NoChord", None]]
     up = Modulation(Key.parse("C major"), Key.parse("G major"))
     roots = (IDS["ChordRoot", 2], IDS["ChordQuality", 7], IDS["ChordBass", 6])
-    assert transposed_chords(VOCABULARY, there, up) == (IDS["ChordRoot", 7], C[1], there[2], *roots, there[-1])
+    assert modulated_chords(VOCABULARY, there, up) == (IDS["ChordRoot", 7], C[1], there[2], *roots, there[-1])
     to_minor = Modulation(Key.parse("C major"), Key.parse("C minor"))
-    assert transposed_chords(VOCABULARY, there, to_minor) == (C[0], IDS["ChordQuality", 1], *there[2:])
+    assert modulated_chords(VOCABULARY, there, to_minor) == (C[0], IDS["ChordQuality", 1], *there[2:])

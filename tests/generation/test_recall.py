@@ -15,7 +15,7 @@ from music_reformer.config import SamplingConfig
 from music_reformer.errors import UserError
 from music_reformer.generation import recall
 from music_reformer.generation.generator import Generator
-from music_reformer.generation.recall import read_bars, transposed
+from music_reformer.generation.recall import modulated, read_bars
 from music_reformer.generation.request import PartRequest, Request
 from music_reformer.midi.key import Key
 from music_reformer.midi.modulation import Modulation
@@ -138,7 +138,7 @@ def test_bars_are_read_as_they_stand_in_the_stream() -> None:
     assert [(note.position, note.pitch, note.duration) for note in bars[0].parts[0, 1]] == [(0, 60, 792), (24, 64, 792)]
     assert list(bars[1].parts) == [(0, 2)]
     assert not bars[7].parts
-    up = transposed(bars[1], Modulation(Key.parse("C major"), Key.parse("Bb major")), vocabulary)
+    up = modulated(bars[1], Modulation(Key.parse("C major"), Key.parse("Bb major")), vocabulary)
     assert [tokenizer.tokens[token] for token in up.chords] == ["ChordRoot_10", "ChordQuality_0", "ChordBass_2"]
     assert up.parts[0, 2][0].pitch == 48
 
