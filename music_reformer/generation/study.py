@@ -176,7 +176,8 @@ class Study:
         row = torch.from_numpy(self._ids[begin:].astype(np.int64)).unsqueeze(0)
         tokens_BL, targets_BL, position_BL = self._as_row(row, begin)
         losses_L = model.token_losses(tokens_BL, targets_BL, position_BL=position_BL)[0, self._num_learnt - begin - 1 :]
-        return np.array([part.mean() for part in np.array_split(losses_L.double().cpu().numpy(), PARTS)])
+        parts = np.array_split(np.asarray(losses_L.double().cpu()), PARTS)
+        return np.array([part.mean() for part in parts])
 
     def _as_row(self, tokens: Tensor, begin: int) -> tuple[Tensor, Tensor, Tensor]:
         """Inputs, targets and positions of tokens [1, R + 1] whose first is number `begin`, on the model's device."""
