@@ -17,7 +17,7 @@ requests, the figure is
     python -m benchmarks.control
     python -m benchmarks.control --asks density dynamics --pieces 1
 
-On two cores all of it takes some twenty minutes. What the model does without rules: `benchmarks.directions`.
+On two cores all of it takes half an hour. What the model does without rules: `benchmarks.directions`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import numpy as np
 
 from benchmarks.harness import use_threads
 from benchmarks.obedience import Obedience
-from benchmarks.usable import cut_pieces
+from benchmarks.usable import composed_scores, cut_pieces
 
 BARS, HEARD_BARS = 8, 16
 STEPS = 2
@@ -92,10 +92,7 @@ def _composed(generator: Any, piece: Any, cut: int, **wishes: Any) -> Any:
     from music_reformer.generation.request import Request
 
     length = {} if "until_bar" in wishes else {"length": f"{BARS}bars"}
-    session = generator.start(piece, Request(cut_bar=cut, **length, **wishes))
-    for _ in generator.compose(session):
-        pass
-    return session.scores[0]
+    return composed_scores(generator, piece, Request(cut_bar=cut, **length, **wishes))[0]
 
 
 def _parts(score: Any, first: int, until: int) -> dict[int, dict[str, float]]:

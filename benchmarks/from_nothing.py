@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import in_children, machine, show, use_threads, write
+from benchmarks.usable import composed_scores
 
 BARS, VARIATIONS = 16, 4
 # Programs (-1 for drums), metre and key.
@@ -41,11 +42,8 @@ def compose(*, checkpoint: str, programs: list[int], metre: list[int], key: str,
     generator, asked = Generator.load(checkpoint, "cpu"), Key.parse(key)
     blank = blank_score(sorted(set(programs)), tempo=100, metre=(metre[0], metre[1]), key=asked)
     request = Request(length=f"{BARS}bars", programs=programs, key=key, variations=VARIATIONS)
-    session = generator.start(blank, request)
-    for _ in generator.compose(session):
-        pass
     found = []
-    for score in session.scores:
+    for score in composed_scores(generator, blank, request):
         bars = Bars.of(score, 0, BARS)
         pitched = bars.pitched
         plays = [len(set(bars.onset[bars.program == program].astype(int).tolist())) for program in set(programs)]

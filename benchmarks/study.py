@@ -7,7 +7,7 @@ of the longest passage that these share with the music before the cut stands bes
     python -m benchmarks.study
 
 Give it the folder of corpora with --corpora or MUSIC_REFORMER_CORPORA (default: ../shared/corpora). On two cores it
-takes a quarter of an hour.
+takes some ten minutes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import in_children, machine, show, use_threads, write
-from benchmarks.usable import add_corpora, cut_pieces
+from benchmarks.usable import add_corpora, composed_scores, cut_pieces
 
 FOLLOWING = 1024  # tokens of the real continuation
 READ = 2048  # tokens before it that the model sees
@@ -59,8 +59,8 @@ def study_genre(
                 "steps": lesson.steps if lesson.changes else 0,
                 "before": before,
                 "after": before if taught is generator else _loss_of_what_follows(taught, piece, cut),
-                "longest": _longest_passage(_composed(generator, piece, request), cut),
-                "longest_studied": _longest_passage(_composed(taught, piece, request), cut),
+                "longest": _longest_passage(composed_scores(generator, piece, request)[0], cut),
+                "longest_studied": _longest_passage(composed_scores(taught, piece, request)[0], cut),
                 "longest_own": _longest_passage(piece, cut) if count_bars(piece) >= cut + BARS else None,
             }
         )
@@ -87,13 +87,6 @@ def _loss_of_what_follows(generator: Any, piece: Any, cut: int) -> float | None:
     with torch.inference_mode():
         total, count = generator.decoder.model.loss(row[:, :-1], targets, position_BL=position)
     return float(total / count)
-
-
-def _composed(generator: Any, piece: Any, request: Any) -> Any:
-    session = generator.start(piece, request)
-    for _ in generator.compose(session):
-        pass
-    return session.scores[0]
 
 
 def _longest_passage(score: Any, cut: int) -> int:

@@ -60,10 +60,8 @@ def continue_genre(
         study = generator.study(piece, request)
         for _ in study:
             pass
-        session = generator.taught(study.lesson).start(piece, request)
-        for _ in generator.compose(session):
-            pass
-        composed = [with_likely_metre(score) for score in session.scores]
+        scores = composed_scores(generator.taught(study.lesson), piece, request)
+        composed = [with_likely_metre(score) for score in scores]
         long_enough = count_bars(piece) >= cut + bars
         found = {
             "file": file,
@@ -106,6 +104,14 @@ def cut_pieces(corpora: str, genre: str, most: int) -> Iterator[tuple[str, Any, 
             score = read_score(retimed(data, name, timing, MAX_LIMITS.file), name=name)
             cut = int(np.argmin(np.abs(np.array(bar_starts(score)) - tick)))
         yield name, score, cut
+
+
+def composed_scores(generator: Any, piece: Any, request: Any) -> list[Any]:
+    """The piece with each variation that the request asks for."""
+    session = generator.start(piece, request)
+    for _ in generator.compose(session):
+        pass
+    return session.scores
 
 
 def add_corpora(parser: argparse.ArgumentParser) -> None:

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from music_reformer.generation.cast import Cast
+from music_reformer.generation.chord_tokens import chord_tokens
 from music_reformer.generation.director import heard_bars
 from music_reformer.generation.parts_follower import NOBODY, PartsFollower
 from music_reformer.generation.steering import PITCH_CLASSES
-from music_reformer.midi.chords import INTERVALS, NO_CHORD, QUALITIES, Chord
+from music_reformer.midi.chords import INTERVALS, NO_CHORD, Chord
 from music_reformer.midi.lead_sheet import LeadSheet, places
 from music_reformer.midi.parts import GRID
 from music_reformer.midi.parts_reader import Part, PartsReader
@@ -62,7 +63,7 @@ class ChordLane:
     def __init__(
         self, vocabulary: Vocabulary, sheet: LeadSheet, *, metre: tuple[int, int], lowest: Part | None, writes: bool
     ) -> None:
-        self._ids, self._sheet, self._lowest, self._writes = vocabulary.ids, sheet, lowest, writes
+        self._vocabulary, self._sheet, self._lowest, self._writes = vocabulary, sheet, lowest, writes
         self._place = PartsFollower(vocabulary, metre)
         ids_of = vocabulary.ids_of
         self._pitches = slice(ids_of["Pitch"][0], ids_of["Pitch"][-1] + 1)
@@ -88,14 +89,8 @@ class ChordLane:
         self._sounded = [np.zeros(12) for _ in self._chords]
         self._due: list[int] = []
         for begin, chord in self._chords if self._writes else ():
-            self._due += [self._ids["Position", begin]] if begin else []
-            self._due += self._tokens(chord)
-
-    def _tokens(self, chord: Chord) -> list[int]:
-        if chord == NO_CHORD:
-            return [self._ids["NoChord", None]]
-        tokens = [self._ids["ChordRoot", chord.root], self._ids["ChordQuality", QUALITIES.index(chord.quality)]]
-        return tokens if chord.bass == chord.root else [*tokens, self._ids["ChordBass", chord.bass]]
+            self._due += [self._vocabulary.ids["Position", begin]] if begin else []
+            self._due += chord_tokens(self._vocabulary, chord)
 
     def take(self, token: int) -> None:
         """Note the next token."""

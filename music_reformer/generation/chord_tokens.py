@@ -1,10 +1,10 @@
-"""The chord tokens at the beginning of each bar of a stream in the Parts encoding: read, and in another key."""
+"""The chord tokens at the beginning of each bar of a stream in the Parts encoding: reading, writing, and other keys."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from music_reformer.midi.chords import QUALITIES, Chord
+from music_reformer.midi.chords import NO_CHORD, QUALITIES, Chord
 from music_reformer.midi.modulation import Modulation
 from music_reformer.midi.vocabulary import Vocabulary
 
@@ -44,19 +44,27 @@ def chords_of_bars(vocabulary: Vocabulary, ids: Sequence[int]) -> Iterator[tuple
         yield tuple(chords)
 
 
+def chord_tokens(vocabulary: Vocabulary, chord: Chord) -> list[int]:
+    """The tokens that write a chord."""
+    ids = vocabulary.ids
+    if chord == NO_CHORD:
+        return [ids["NoChord", None]]
+    tokens = [ids["ChordRoot", chord.root], ids["ChordQuality", QUALITIES.index(chord.quality)]]
+    return tokens if chord.bass == chord.root else [*tokens, ids["ChordBass", chord.bass]]
+
+
 def modulated_chords(vocabulary: Vocabulary, chords: Sequence[int], modulation: Modulation) -> tuple[int, ...]:
     """The chord tokens of a bar in another key."""
-    kinds, values, ids = vocabulary.kinds, vocabulary.values, vocabulary.ids
+    if not modulation.changes_key:
+        return tuple(chords)
+    kinds, values = vocabulary.kinds, vocabulary.values
     written: list[int] = []
     for place, token in enumerate(chords):
         if kinds[token] == "ChordRoot":
             quality, *rest = chords[place + 1 :]
-            has_bass = bool(rest) and kinds[rest[0]] == "ChordBass"
             root = values[token]
-            chord = modulation.chord(Chord(root, QUALITIES[values[quality]], values[rest[0]] if has_bass else root))
-            written += [ids["ChordRoot", chord.root], ids["ChordQuality", QUALITIES.index(chord.quality)]]
-            if chord.bass != chord.root:
-                written.append(ids["ChordBass", chord.bass])
+            bass = values[rest[0]] if rest and kinds[rest[0]] == "ChordBass" else root
+            written += chord_tokens(vocabulary, modulation.chord(Chord(root, QUALITIES[values[quality]], bass)))
         elif kinds[token] not in ("ChordQuality", "ChordBass"):
             written.append(token)
     return tuple(written)

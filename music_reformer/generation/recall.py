@@ -20,7 +20,7 @@ from music_reformer.generation.cast import Cast
 from music_reformer.generation.chord_tokens import chords_of_bars, modulated_chords
 from music_reformer.generation.parts_follower import NOBODY, WITHIN_A_NOTE, PartsFollower
 from music_reformer.midi.form_plan import RecalledBar
-from music_reformer.midi.modulation import UNCHANGED, Modulation
+from music_reformer.midi.modulation import Modulation
 from music_reformer.midi.parts import LONGEST, part_order
 from music_reformer.midi.parts_reader import Part
 from music_reformer.midi.vocabulary import DRUMS, Vocabulary
@@ -82,7 +82,7 @@ def read_bars(vocabulary: Vocabulary, ids: Sequence[int], numbers: set[int]) -> 
 
 def modulated(music: BarMusic, modulation: Modulation, vocabulary: Vocabulary) -> BarMusic:
     """A bar in another key, with its chords; drums stay. Notes outside the range of MIDI are dropped."""
-    if modulation == UNCHANGED:
+    if not modulation.changes_key:
         return music
     parts = {
         part: notes

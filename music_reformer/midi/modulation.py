@@ -21,6 +21,7 @@ TO_MAJOR = (0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 1, 0)
 LEADING_TONE = 11
 # Chords on these semitones above the tonic are dominants; other chords lose the leading tone on the way to minor.
 DOMINANTS = (7, LEADING_TONE)
+QUALITY_OF = {intervals: quality for quality, intervals in INTERVALS.items()}
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Modulation:
 
     source: Key
     target: Key
+
+    @property
+    def changes_key(self) -> bool:
+        """Whether anything moves."""
+        return self.source != self.target
 
     @property
     def semitones(self) -> int:
@@ -68,8 +74,7 @@ class Modulation:
 
         root, bass = moved(chord.root), moved(chord.bass)
         tones = tuple(sorted((moved(chord.root + each) - root) % 12 for each in INTERVALS[chord.quality]))
-        by_tones = {intervals: quality for quality, intervals in INTERVALS.items()}
-        return Chord(root, by_tones.get(tones) or by_tones.get(tones[:3], chord.quality), bass)
+        return Chord(root, QUALITY_OF.get(tones) or QUALITY_OF.get(tones[:3], chord.quality), bass)
 
     def _degree(self, pitch: int) -> int:
         return (pitch - self.source.tonic) % 12

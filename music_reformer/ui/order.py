@@ -33,7 +33,7 @@ METRES = ("4/4", "3/4", "2/4", "5/4", "6/8", "9/8", "12/8", "5/8", "7/8")
 # Each key under one name: G flat major, not F sharp major.
 KEYS = tuple(f"{tonic} major" for tonic in MAJORS[1:13]) + tuple(f"{tonic} minor" for tonic in MINORS[1:13])
 
-# Training steps on an opened piece: some ten seconds on two cores.
+# Training steps on an opened piece: some six seconds on one core.
 STUDY_STEPS = 6
 MAX_BEST_OF = 4
 
