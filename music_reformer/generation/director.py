@@ -50,10 +50,20 @@ class Director:
     ) -> None:
         self._reader, self._vocabulary = reader, vocabulary
         cast = cast or Cast()
-        directions = _wished(_as_before(reader, np.array(prompt), asked, cast), cast)
-        self.directions = replace(directions, key=key or directions.key)
+        self._prompt, self._asked, self._key = np.array(prompt), asked, key
+        self.directions = self._in_manner(heard_bars(reader, self._prompt), cast)
         self._left = ends_in  # bars until the end, including the current one
         self._bars_told = 1
+
+    def _in_manner(self, heard: slice | None, cast: Cast) -> Directions:
+        """Directions that describe some bars of the prompt, changed as wished."""
+        as_before = _as_before(self._reader, self._prompt, heard, self._asked, cast)
+        return replace(_wished(as_before, cast), key=self._key or as_before.key)
+
+    def change_manner(self, heard: slice | None, cast: Cast) -> list[int]:
+        """From this bar line on, describe other bars of the prompt; returns what the model reads now."""
+        self.directions, self._bars_told = self._in_manner(heard, cast), 1
+        return self.opening()
 
     def copy(self) -> Director:
         """An independent director in the same state."""
@@ -86,9 +96,10 @@ def heard_bars(reader: PartsReader, ids: np.ndarray, num_bars: int = HEARD_BARS)
     return slice(int(lines[max(0, end - num_bars)]), int(lines[end]) if end < len(lines) else len(ids))
 
 
-def _as_before(reader: PartsReader, ids: np.ndarray, asked: Collection[int], cast: Cast) -> Directions:
-    """Directions that describe the last bars with notes, limited to the requested instruments."""
-    span = heard_bars(reader, ids)
+def _as_before(
+    reader: PartsReader, ids: np.ndarray, span: slice | None, asked: Collection[int], cast: Cast
+) -> Directions:
+    """Directions that describe some bars, limited to the requested instruments."""
     (heard,) = describe(reader.notes(ids[span]), [0]) if span is not None else (Directions(),)
     parts = tuple(
         each for each in heard.parts or () if (not asked or each.part[0] in asked) and cast.may_play(each.part)

@@ -87,6 +87,7 @@ class Ensemble:
         weight: factor of what is added to logits; 0: only the strict rules hold.
         key: of the new bars; None: as before.
         last_bar: index of the piece's last bar among the new ones; all parts play in it. None: the end is open.
+        heard: the tokens of the prompt with which the new bars are compared; None: its last bars.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Ensemble:
         weight: float = 1.0,
         key: Key | None = None,
         last_bar: int | None = None,
+        heard: slice | None = None,
     ) -> None:
         ids_of, cast = vocabulary.ids_of, cast or Cast()
         self._exits = Exits(vocabulary)
@@ -126,7 +128,7 @@ class Ensemble:
         self._before = 0  # order of the part before the current one
         self._due: list[int] = []  # orders of the parts that must play in this bar
         ids = np.array(prompt)
-        span = heard_bars(reader, ids)
+        span = heard or heard_bars(reader, ids)
         self._foreign_chords = _foreign_chords(key)
         self._qualities = slice(ids_of["ChordQuality"][0], ids_of["ChordQuality"][-1] + 1)
         if span is not None:
@@ -152,6 +154,14 @@ class Ensemble:
         other = copy.copy(self)
         other._place, other._rests, other._played = self._place.copy(), dict(self._rests), set(self._played)
         other._until = dict(self._until)
+        return other
+
+    def going_on(self, before: Ensemble) -> Ensemble:
+        """A copy that takes over, at a bar line, from another ensemble that has come there."""
+        other = self.copy()
+        other._rests = {part: before._rests.get(part, 0) for part in self._rests}
+        other._until = {part: until - before._line for part, until in before._until.items()}
+        other._due = other._find_due()
         return other
 
     def _hear_rests(self, notes: StreamNotes, cast: Cast) -> None:

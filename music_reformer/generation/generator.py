@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import symusic
 
 from music_reformer.config import require
@@ -29,6 +30,7 @@ from music_reformer.generation.director import Director
 from music_reformer.generation.ensemble import modulation_to
 from music_reformer.generation.hole import read_hole
 from music_reformer.generation.loop import compose
+from music_reformer.generation.manners import SECTION_BARS, Manner, planned_manners
 from music_reformer.generation.prompt import PIANO, Prompt, read_prompt
 from music_reformer.generation.recall import Recall, modulated, read_bars
 from music_reformer.generation.request import CHORDS_OF_PIECE, FORM_OF_PIECE, Request
@@ -133,9 +135,15 @@ class Generator:
         score = with_new_tracks(score, request)
         prompt = self._read(score, request)
         chords = _chords(prompt, request)
-        recall = self._recall(prompt, request)
+        planned, piece = _planned(prompt, request)
         return Session(
-            prompt, request, decoder=self.decoder, stop=stop or threading.Event(), chords=chords, recall=recall
+            prompt,
+            request,
+            decoder=self.decoder,
+            stop=stop or threading.Event(),
+            chords=chords,
+            recall=self._recall(prompt, request, planned, piece),
+            manners=self._manners(prompt, request, planned),
         )
 
     def study(self, score: symusic.Score, request: Request) -> Study:
@@ -192,9 +200,21 @@ class Generator:
         require(self.can_infill, "these weights cannot recompose bars; train them with augment.infill")
         return read_hole(score, request, tokenizer=self.tokenizer, max_tokens=max_tokens)
 
-    def _recall(self, prompt: Prompt, request: Request) -> Recall | None:
+    def _manners(self, prompt: Prompt, request: Request, planned: Sequence[RecalledBar | None]) -> list[Manner]:
+        """The manners of sections of new bars; none if something else is requested."""
+        if request.form is None or not _may_return(prompt, request):
+            return []
+        num_bars = prompt.bars_in(request.parsed_length())
+        reader = PartsReader(self.tokenizer.vocabulary)
+        manners = planned_manners(reader, np.array(prompt.past_ids), planned, num_bars)
+        if request.ending:  # the piece ends as it has begun to go on after the cut
+            manners = [each for each in manners if each.first_bar < num_bars - SECTION_BARS // 2 or each.is_home]
+        return manners
+
+    def _recall(
+        self, prompt: Prompt, request: Request, planned: list[RecalledBar | None], piece: symusic.Score
+    ) -> Recall | None:
         """Brings back the bars of the piece that are requested or probably return; None if there are none."""
-        planned, piece = _planned(prompt, request)
         if request.ending:  # the last two bars are a cadence
             planned = planned[: max(0, prompt.bars_in(request.parsed_length()) - 2)]
         if not any(planned):

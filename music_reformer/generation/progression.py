@@ -75,6 +75,11 @@ class Progression:
         other._place, other._roots, other._now = self._place.copy(), list(self._roots), list(self._now)
         return other
 
+    def go_on_from(self, bar: int) -> None:
+        """Continue, at a bar line, as if the bars of the piece before `bar` had just been played."""
+        self._roots += self._roots[max(0, bar - LONGEST_CONTEXT) : bar]
+        self._expected = self._find_expected()
+
     def _root(self, chords: Sequence[int]) -> int:
         if not chords:
             return NOT_WRITTEN

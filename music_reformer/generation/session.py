@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import symusic
@@ -20,6 +21,7 @@ from music_reformer.generation.director import HEARD_BARS, heard_bars
 from music_reformer.generation.ensemble import Ensemble, modulation_to
 from music_reformer.generation.given_notes import GivenNotes
 from music_reformer.generation.leaving import Leaving
+from music_reformer.generation.manners import Manner
 from music_reformer.generation.monotony_guard import MonotonyGuard
 from music_reformer.generation.polyphony_guard import PolyphonyGuard
 from music_reformer.generation.progression import Progression
@@ -29,7 +31,7 @@ from music_reformer.generation.repetition_guard import RepetitionGuard
 from music_reformer.generation.request import Request
 from music_reformer.generation.sampling import Sampler
 from music_reformer.generation.steering import Steering
-from music_reformer.generation.variation import NewNote, Variation
+from music_reformer.generation.variation import NewNote, Section, Variation
 from music_reformer.midi.grammar import GrammarState
 from music_reformer.midi.key import Key
 from music_reformer.midi.lead_sheet import LeadSheet
@@ -73,6 +75,7 @@ class Session:
         stop: ends the session when it is set, from any thread.
         chords: chords of the new bars; None: the model chooses.
         recall: brings back bars of the piece; None: nothing returns on purpose.
+        manners: of sections that are played differently from the last bars.
 
     Attributes:
         num_tokens: tokens composed so far, over all variations.
@@ -88,6 +91,7 @@ class Session:
         stop: threading.Event,
         chords: LeadSheet | None = None,
         recall: Recall | None = None,
+        manners: Sequence[Manner] = (),
     ) -> None:
         self.prompt, self.request, self.decoder = prompt, request, decoder
         self.num_tokens = 0
@@ -99,7 +103,7 @@ class Session:
             end = prompt.until_grid
         self.end_tick = prompt.tick(end)
         self.end_seconds = prompt.seconds(self.end_tick)
-        self._variations = _variations(prompt, request, end, chords, recall)
+        self._variations = _variations(prompt, request, end, chords, recall, manners)
         pitch_tokens = [i for kind in ("Pitch", "NoteOn") for i in vocabulary.ids_of.get(kind, ())]
         self._sampler = Sampler(
             request.sampling, seed=request.seed, num_variations=request.num_composed, pitch_tokens=pitch_tokens
@@ -188,7 +192,12 @@ class Session:
 
 
 def _variations(
-    prompt: Prompt, request: Request, end: float, chords: LeadSheet | None, recall: Recall | None
+    prompt: Prompt,
+    request: Request,
+    end: float,
+    chords: LeadSheet | None,
+    recall: Recall | None,
+    manners: Sequence[Manner],
 ) -> list[Variation]:
     """The variations of a request at the cut, each with its own grammar state and guards."""
     vocabulary, past, sampling = prompt.state.vocabulary, prompt.past_ids, request.sampling
@@ -201,6 +210,7 @@ def _variations(
     )
     ensemble = _ensemble(prompt, request)
     steering = _steering(prompt, request)
+    sections = [_section(prompt, request, manner) for manner in manners]
     lane = _chord_lane(prompt, chords)
     progression = _progression(prompt, request)
     closing = _closing(prompt, request)
@@ -231,6 +241,7 @@ def _variations(
             given=given and given.copy(),
             leaving=leaving and leaving.copy(),
             reminder=prompt.reminder and prompt.reminder.copy(),
+            sections=sections,
         )
         for number in range(request.num_composed)
     ]
@@ -251,7 +262,18 @@ def _behind_line(prompt: Prompt) -> list[int]:
     return prompt.past_ids[prompt.bar_line + 1 :] if prompt.until_tick is None else []
 
 
-def _ensemble(prompt: Prompt, request: Request) -> Ensemble | None:
+def _section(prompt: Prompt, request: Request, manner: Manner) -> Section:
+    """What holds the music to a manner of playing."""
+    cast = replace(prompt.cast, wishes=prompt.cast.wishes + manner.wishes)
+    ensemble = _ensemble(prompt, request, cast, heard=manner.heard, first_bar=manner.first_bar)
+    steering = _steering(prompt, request, cast, heard=manner.heard)
+    assert ensemble is not None and steering is not None
+    return Section(manner, cast, ensemble, steering)
+
+
+def _ensemble(
+    prompt: Prompt, request: Request, cast: Cast | None = None, *, heard: slice | None = None, first_bar: int = 0
+) -> Ensemble | None:
     """The ensemble of the piece, or of a hole's new parts; None if there are none or the encoding has no parts."""
     vocabulary, hold = prompt.state.vocabulary, request.sampling.hold
     reader = reader_for(vocabulary)
@@ -267,14 +289,17 @@ def _ensemble(prompt: Prompt, request: Request) -> Ensemble | None:
         vocabulary,
         prompt.past_ids,
         metre=prompt.state.metre,
-        cast=prompt.cast,
+        cast=cast or prompt.cast,
         weight=hold,
         key=request.parsed_key(),
-        last_bar=prompt.bars_in(request.parsed_length()) - 1 if request.ending else None,
+        last_bar=prompt.bars_in(request.parsed_length()) - 1 - first_bar if request.ending else None,
+        heard=heard,
     )
 
 
-def _steering(prompt: Prompt, request: Request) -> Steering | None:
+def _steering(
+    prompt: Prompt, request: Request, cast: Cast | None = None, *, heard: slice | None = None
+) -> Steering | None:
     """Keeps parts playing as before, or changes them as requested; None if neither is wanted."""
     vocabulary, hold = prompt.state.vocabulary, request.sampling.hold
     reader = reader_for(vocabulary)
@@ -287,7 +312,8 @@ def _steering(prompt: Prompt, request: Request) -> Steering | None:
         vocabulary,
         prompt.past_ids if is_continued else prompt.around_ids,
         metre=prompt.state.metre,
-        cast=prompt.cast,
+        cast=cast or prompt.cast,
+        heard=heard,
         num_bars=HEARD_BARS if is_continued else 2 * HEARD_BARS,
         keeps_pitch_classes=is_continued,
         key=request.parsed_key(),

@@ -99,6 +99,10 @@ class _Shares:
         other._come = self._come.copy()
         return other
 
+    def go_on(self, before: _Shares) -> None:
+        """Start from what has come according to other shares, instead of from what was heard."""
+        self._come = self._come.sum() * before._come / before._come.sum()
+
     def count(self, kind: int, amount: float) -> None:
         """Note new material of one kind."""
         self._come[kind] += amount
@@ -120,6 +124,7 @@ class Steering:
         metre: of that bar, as (numerator, denominator).
         cast: which parts play the new bars, and how these should differ from the old ones.
         num_bars: number of bars at the end of the prompt with which the new ones are compared.
+        heard: the tokens of the prompt with which they are compared instead; None: those bars.
         keeps_pitch_classes: whether each pitch class stays as frequent as it was.
         key: requested for the new bars: each pitch class becomes as frequent as is usual there; None: no request.
         weight: factor of all changes to logits; 0: none.
@@ -134,6 +139,7 @@ class Steering:
         metre: tuple[int, int],
         cast: Cast,
         num_bars: int = HEARD_BARS,
+        heard: slice | None = None,
         keeps_pitch_classes: bool = True,
         key: Key | None = None,
         weight: float = 1.0,
@@ -163,7 +169,7 @@ class Steering:
         self._rhythm: dict[Part, _Shares] = {}
         self._lengths: dict[Part, _Shares] = {}
         ids = np.array(prompt)
-        span = heard_bars(reader, ids, num_bars)
+        span = heard or heard_bars(reader, ids, num_bars)
         if span is not None:
             notes = reader.notes(ids[span])
             self._hear_rhythm(notes)
@@ -172,9 +178,9 @@ class Steering:
                 self._classes = _Shares(usual_shares(key), memory=MEMORY * GRID, weight=KEY_WEIGHT)
             elif keeps_pitch_classes:
                 self._hear_pitch_classes(notes)
-            heard = _heard(reader, vocabulary, ids[span])
-            levels = {part: level for part, level in heard.items() if cast.may_play(part)}
-            levels |= {part: level for part in cast.newcomers if (level := _expected(part, heard)) is not None}
+            played = _heard(reader, vocabulary, ids[span])
+            levels = {part: level for part, level in played.items() if cast.may_play(part)}
+            levels |= {part: level for part in cast.newcomers if (level := _expected(part, played)) is not None}
             self._wanted = {part: self._wished(part, level) for part, level in levels.items()}
             self._played = levels
         self._missing = dict.fromkeys(self._wanted, 0.0)
@@ -236,6 +242,17 @@ class Steering:
         other._lengths = {part: shares.copy() for part, shares in self._lengths.items()}
         other._played, other._missing, other._in_bar = dict(self._played), dict(self._missing), dict(self._in_bar)
         other._missing_at_once = dict(self._missing_at_once)
+        return other
+
+    def going_on(self, before: Steering) -> Steering:
+        """A copy that takes over, at a bar line, from another steering that has come there."""
+        other = self.copy()
+        other._played = {part: before._played.get(part, level) for part, level in self._played.items()}
+        if other._classes is not None and before._classes is not None:
+            other._classes.go_on(before._classes)
+        for mine, theirs in ((other._rhythm, before._rhythm), (other._lengths, before._lengths)):
+            for part in mine.keys() & theirs.keys():
+                mine[part].go_on(theirs[part])
         return other
 
     def take(self, token: int) -> None:

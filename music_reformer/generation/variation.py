@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import symusic
 
+from music_reformer.generation.cast import Cast
 from music_reformer.generation.chord_lane import ChordLane
 from music_reformer.generation.closing import Closing
 from music_reformer.generation.continuation import NewNoteTracks, write_continuation
@@ -15,6 +17,7 @@ from music_reformer.generation.ensemble import Ensemble
 from music_reformer.generation.given_notes import GivenNotes
 from music_reformer.generation.instrument_reminder import InstrumentReminder
 from music_reformer.generation.leaving import Leaving
+from music_reformer.generation.manners import Manner
 from music_reformer.generation.monotony_guard import MonotonyGuard
 from music_reformer.generation.polyphony_guard import PolyphonyGuard
 from music_reformer.generation.progression import Progression
@@ -55,11 +58,22 @@ class NewNote:
 
 
 @dataclass
+class Section:
+    """A section of the new bars in a manner of its own, and what holds the music to it."""
+
+    manner: Manner
+    cast: Cast
+    ensemble: Ensemble
+    steering: Steering
+
+
+@dataclass
 class Variation:
     """One variation in progress.
 
     Attributes:
         end: grid tick at which the requested length ends. Notes that begin before it keep their length.
+        sections: those still to come that change the manner of playing.
         unread: tokens that the model has to read before the next one is chosen.
     """
 
@@ -79,12 +93,14 @@ class Variation:
     given: GivenNotes | None = None
     leaving: Leaving | None = None
     reminder: InstrumentReminder | Director | None = None
+    sections: Sequence[Section] = ()
     unread: list[int] = field(default_factory=list)
     finished: bool = False
     notes: list[Note] = field(default_factory=list)
     _tracks: NewNoteTracks = field(init=False)
     _num_told: int = 0
     _bar: int = 0
+    _num_lines: int = 0  # bar lines composed
     _tokens_in_bar: int = 0
 
     def __post_init__(self) -> None:
@@ -161,6 +177,9 @@ class Variation:
         """Append a token. The variation is finished once the length is reached and all its notes have ended."""
         state = self.state
         told = self.reminder.take(token) if self.reminder is not None else []
+        section = self._section_at(token)
+        if section is not None and isinstance(self.reminder, Director):
+            told = self.reminder.change_manner(section.manner.heard, section.cast)
         # Names precede the bar line, directions follow it.
         self.unread += [token, *told] if isinstance(self.reminder, Director) else [*told, token]
         followers = (
@@ -171,6 +190,8 @@ class Variation:
         for follower in followers:
             if follower is not None:
                 follower.take(token)
+        if section is not None:
+            self._begin(section)
         is_given = self.given is not None and self.given.wrote_one
         for note in state.advance(token):
             if not is_given:  # a locked note is already in the piece
@@ -186,6 +207,25 @@ class Variation:
                 for note in state.end_notes()[1]:
                     self._keep(note)
                 self.finished = True
+
+    def _section_at(self, token: int) -> Section | None:
+        """The section that begins after a token, if that is the line of its first bar."""
+        if self.state.vocabulary.kinds[token] != "Bar":
+            return None
+        self._num_lines += 1
+        if not self.sections or self.sections[0].manner.first_bar != self._num_lines:
+            return None
+        section, *self.sections = self.sections
+        return section
+
+    def _begin(self, section: Section) -> None:
+        """Hold the music to the manner of a section from here on."""
+        if self.ensemble is not None:
+            self.ensemble = section.ensemble.going_on(self.ensemble)
+        if self.steering is not None:
+            self.steering = section.steering.going_on(self.steering)
+        if self.progression is not None:
+            self.progression.go_on_from(section.manner.heard_bar)
 
     def _keep(self, note: Note) -> None:
         # If note ends are events, the stream also ends notes of the prompt, which are not new. If bars are written part
