@@ -161,6 +161,7 @@ class Ensemble:
         other = self.copy()
         other._rests = {part: before._rests.get(part, 0) for part in self._rests}
         other._until = {part: until - before._line for part, until in before._until.items()}
+        other._may_be_empty = self._may_be_empty and before._may_be_empty
         other._due = other._find_due()
         return other
 

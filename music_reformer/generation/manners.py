@@ -27,6 +27,7 @@ STRIDE = 8  # bars between the beginnings of the bars that are compared
 # How far 8 bars of a piece lie from the mean of 64, as standard deviations of log2 density and of mean pitch; and how
 # unlike two of them are (1 - cosine) in pitch classes and in rhythm: means of eleven genres (`benchmarks.variety`).
 USUAL_DENSITY, USUAL_PITCH, USUAL_CLASSES, USUAL_RHYTHM = 0.365, 2.9, 0.226, 0.071
+SAME_KEY = 0.85  # cosine of the pitch classes of bars between which the key does not change
 PER_PART = 0.25  # what each part that plays in only one of two stretches adds to their difference
 ENOUGH = 0.9  # difference from which bars are in another manner
 MOST = 3.0  # limit of each summand, so that none decides alone
@@ -97,7 +98,7 @@ def _other_manners(reader: PartsReader, ids: NDArray[np.integer], home: slice) -
     stretches = {
         bar: profile
         for bar in range(last - HEARD_BARS, -1, -STRIDE)
-        if (profile := _Profile.of(reader.notes(ids[lines[bar] : lines[bar + HEARD_BARS]]))).num_notes
+        if (profile := _Profile.of(reader.notes(ids[lines[bar] : lines[bar + HEARD_BARS]]))).in_key_of(chosen[0])
     }
     manners: list[Manner] = []
     while stretches and len(manners) < 2:
@@ -114,7 +115,7 @@ def _other_manners(reader: PartsReader, ids: NDArray[np.integer], home: slice) -
     register = -STEPS if chosen[0].pitch > whole.pitch else STEPS
     return [
         Manner(0, home, last, Wishes(density=density, register=register)),
-        Manner(0, home, last, Wishes(density=-density, register=register)),
+        Manner(0, home, last, Wishes(register=-register)),
     ]
 
 
@@ -157,6 +158,10 @@ class _Profile:
             rhythm=_unit(np.bincount(place, minlength=256)[:256]),
             parts=frozenset(notes.parts),
         )
+
+    def in_key_of(self, other: _Profile) -> bool:
+        """Whether there are notes, and their pitch classes are as frequent as in other bars of the same key."""
+        return self.num_notes > 0 and float(self.classes @ other.classes) >= SAME_KEY
 
     def difference(self, other: _Profile) -> float:
         """How differently other bars are played; 1 is the usual difference between sections."""
