@@ -2,9 +2,10 @@
 
 62 pieces of twelve genres (`usable_prompts.csv`) are cut inside and continued with default settings. None of them may
 be in the training set of the weights. `music_reformer.evaluation.checks` holds the new bars against the 16 before the
-cut. Beside them stand the same bars of the pieces themselves. Two more figures that no check looks at: the share of
-patterns of five notes that were heard before ("themes"), and the share of stretches of 16 bars in which the harmony
-stands still although it moved before ("still"). Intervals (95 %) are over pieces.
+cut. Beside them stand the same bars of the pieces themselves. Further figures that no check looks at: the share of
+patterns of five notes that were heard before ("themes"); the share of stretches of 16 bars in which the harmony stands
+still although it moved before ("still"); and, of 32 bars and more, how much the texture varies between blocks of eight
+bars, beside any stretches of that length in the pieces. Intervals (95 %) are over pieces.
 
     python -m benchmarks.usable --bars 16 64 --pictures /tmp/usable
 
@@ -19,7 +20,7 @@ import csv
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from benchmarks.harness import in_children, machine, show, use_threads, write
 
 PROMPTS = Path(__file__).parent / "usable_prompts.csv"
 BARS_SHOWN = 16  # of the prompt, in pictures
+BARS_WITH_VARIETY = 32  # from which variety is reported
 
 
 def continue_genre(
@@ -48,6 +50,7 @@ def continue_genre(
     from music_reformer.evaluation.checks import distances, failed_checks
     from music_reformer.evaluation.harmonic_motion import still_share
     from music_reformer.evaluation.themes import returning_share
+    from music_reformer.evaluation.variety import usual_variety, variety
     from music_reformer.generation.generator import Generator
     from music_reformer.generation.request import Request
     from music_reformer.midi.score import count_bars, with_likely_metre
@@ -69,6 +72,8 @@ def continue_genre(
             "distances": [distances(score, cut, bars) for score in composed],
             "returning": [returning_share(score, cut, bars) for score in composed],
             "still": [still_share(score, cut, bars) for score in composed],
+            "variety": [variety(score, cut, bars) for score in composed],
+            "piece_variety": usual_variety(piece, bars),
             "piece_failed": failed_checks(piece, cut, bars) if long_enough else None,
             "piece_returning": returning_share(piece, cut, bars) if long_enough else None,
             "piece_still": still_share(piece, cut, bars) if long_enough else None,
@@ -187,6 +192,8 @@ def _report(checkpoint: str, bars: int, rows: Sequence[dict[str, Any]]) -> None:
         lines,
     )
     _report_choice(everything)
+    if bars >= BARS_WITH_VARIETY:
+        _report_variety(rows)
 
 
 # Halves of the checks: what is chosen by one is measured by the other.
@@ -220,6 +227,32 @@ def _report_choice(pieces: Sequence[dict[str, Any]]) -> None:
     ]
     lines = [[by, judge_by, *chosen_and_all(pieces, choose, judge)] for by, judge_by, choose, judge in ways]
     show("the half closest to the piece", ["chosen by", "passes", "the half", "all"], lines)
+
+
+def _report_variety(rows: Sequence[dict[str, Any]]) -> None:
+    """Means over the pieces of each genre, continuations before the pieces themselves, and the means of the genres."""
+    from music_reformer.evaluation.variety import MEASURES
+
+    def mean(found: Iterable[dict[str, float] | None]) -> list[float]:
+        known = [each for each in found if each is not None]
+        return [float(np.mean([each[name] for each in known])) if known else np.nan for name in MEASURES]
+
+    figures = {
+        row["genre"]: (
+            mean(each for piece in row["pieces"] for each in piece["variety"]),
+            mean(piece["piece_variety"] for piece in row["pieces"]),
+        )
+        for row in rows
+    }
+    figures["mean of the genres"] = (
+        np.nanmean([composed for composed, _ in figures.values()], axis=0).tolist(),
+        np.nanmean([own for _, own in figures.values()], axis=0).tolist(),
+    )
+    lines = [
+        [genre, *("" if np.isnan(value) else f"{value:.2f}" for pair in zip(*sides, strict=True) for value in pair)]
+        for genre, sides in figures.items()
+    ]
+    show("variety", ["genre", *(column for name in MEASURES for column in (name, "theirs"))], lines)
 
 
 def _figures(pieces: Sequence[dict[str, Any]]) -> list[str]:

@@ -60,8 +60,8 @@ class Director:
         as_before = _as_before(self._reader, self._prompt, heard, self._asked, cast)
         return replace(_wished(as_before, cast), key=self._key or as_before.key)
 
-    def change_manner(self, heard: slice | None, cast: Cast) -> list[int]:
-        """From this bar line on, describe other bars of the prompt; returns what the model reads now."""
+    def change_manner(self, heard: slice, cast: Cast) -> list[int]:
+        """From this bar line on, describe other bars of the prompt; returns the directions that the model reads now."""
         self.directions, self._bars_told = self._in_manner(heard, cast), 1
         return self.opening()
 

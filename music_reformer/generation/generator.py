@@ -30,7 +30,7 @@ from music_reformer.generation.director import Director
 from music_reformer.generation.ensemble import modulation_to
 from music_reformer.generation.hole import read_hole
 from music_reformer.generation.loop import compose
-from music_reformer.generation.manners import SECTION_BARS, Manner, planned_manners
+from music_reformer.generation.manners import Manner, planned_manners
 from music_reformer.generation.prompt import PIANO, Prompt, read_prompt
 from music_reformer.generation.recall import Recall, modulated, read_bars
 from music_reformer.generation.request import CHORDS_OF_PIECE, FORM_OF_PIECE, Request
@@ -206,10 +206,7 @@ class Generator:
             return []
         num_bars = prompt.bars_in(request.parsed_length())
         reader = PartsReader(self.tokenizer.vocabulary)
-        manners = planned_manners(reader, np.array(prompt.past_ids), planned, num_bars)
-        if request.ending:  # the piece ends as it has begun to go on after the cut
-            manners = [each for each in manners if each.first_bar < num_bars - SECTION_BARS // 2 or each.is_home]
-        return manners
+        return planned_manners(reader, np.array(prompt.past_ids), planned, num_bars, ends=request.ending)
 
     def _recall(
         self, prompt: Prompt, request: Request, planned: list[RecalledBar | None], piece: symusic.Score

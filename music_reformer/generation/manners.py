@@ -1,16 +1,15 @@
-"""Manners: long continuations change their manner of playing from section to section, as pieces do (Parts encoding).
+"""Manners: a long continuation changes its manner of playing from section to section, as pieces do (Parts encoding).
 
-Left to itself, the model goes on for ever in the manner of the last bars: in 64 new bars, density and register varied a
-third as much as in pieces (docs/decisions/022). So every other section of new bars is played in the manner of other
-bars of the piece, those least like its last ones, or, if all of its bars are alike, denser or sparser and higher or
-lower than before. What is taken from those bars is how, not what: which parts play and how densely, their registers,
-loudness and rhythms, and which chords and pitch classes are usual.
+Left to itself, the model goes on for ever in the manner of the last bars (docs/decisions/022). So every other section
+of new bars is played in the manner of other bars of the piece: those in the same key that are least like the last ones.
+If the piece has none, the section is played more or less densely, and higher or lower. What is taken from those bars
+is how, not what: which parts play and how densely, their registers, loudness and rhythms, and how chords follow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,19 +17,20 @@ from numpy.typing import NDArray
 from music_reformer.generation.director import HEARD_BARS, heard_bars
 from music_reformer.generation.request import Wishes
 from music_reformer.midi.form_plan import RecalledBar
-from music_reformer.midi.parts import GRID
 from music_reformer.midi.parts_reader import PartsReader, StreamNotes
+from music_reformer.midi.texture import Texture
 from music_reformer.midi.vocabulary import DRUMS
 
 SECTION_BARS = 16  # the longest section in one manner
-STRIDE = 8  # bars between the beginnings of the bars that are compared
-# How far 8 bars of a piece lie from the mean of 64, as standard deviations of log2 density and of mean pitch; and how
-# unlike two of them are (1 - cosine) in pitch classes and in rhythm: means of eleven genres (`benchmarks.variety`).
-USUAL_DENSITY, USUAL_PITCH, USUAL_CLASSES, USUAL_RHYTHM = 0.365, 2.9, 0.226, 0.071
-SAME_KEY = 0.85  # cosine of the pitch classes of bars between which the key does not change
+END_BARS = 8  # a piece ends in the manner in which it was cut, for at least so many bars
+STRIDE = 8  # bars between the beginnings of the stretches that are compared
+# The usual difference between two sections of a piece in log2 density, mean pitch, pitch classes and rhythm: how much
+# the blocks of 64 bars vary (`evaluation/variety.py`), means of eleven genres. MOST limits each, in these units.
+USUAL_DENSITY, USUAL_PITCH, USUAL_CLASSES, USUAL_RHYTHM, MOST = 0.365, 2.9, 0.226, 0.071, 3.0
 PER_PART = 0.25  # what each part that plays in only one of two stretches adds to their difference
-ENOUGH = 0.9  # difference from which bars are in another manner
-MOST = 3.0  # limit of each summand, so that none decides alone
+ENOUGH = 0.9  # difference from which a stretch has a manner of its own
+OTHER_KEY = 0.15  # difference in pitch classes from which a stretch is taken to be in another key
+MOST_MANNERS = 2  # beside that of the last bars
 STEPS = 1  # of density and register, if a piece has only one manner
 
 
@@ -39,50 +39,61 @@ class Manner:
     """How a section of new bars is played.
 
     Attributes:
-        first_bar: of the section, counted from the first new bar.
-        heard: the tokens of the piece in whose manner it is played; None: its last bars.
-        heard_bar: number of the first of these bars.
+        heard: tokens of the piece in whose manner it is played.
+        heard_bar: number of the first of these bars, among those that the model reads.
         wishes: how the section differs from them.
-        is_home: whether these are the last bars, as in the first section.
+        first_bar: of the section, counted from the first new bar.
     """
 
-    first_bar: int
-    heard: slice | None = None
-    heard_bar: int = 0
+    heard: slice
+    heard_bar: int
     wishes: Wishes = field(default_factory=Wishes)
-    is_home: bool = False
+    first_bar: int = 0
 
 
 def planned_manners(
-    reader: PartsReader, ids: NDArray[np.integer], planned: Sequence[RecalledBar | None], num_bars: int
+    reader: PartsReader,
+    ids: NDArray[np.integer],
+    planned: Sequence[RecalledBar | None],
+    num_bars: int,
+    *,
+    ends: bool = False,
 ) -> list[Manner]:
-    """The manners of the new bars, without that of the first section, which goes on in the manner of the last bars.
+    """The manners of the new bars where they change; before the first change, the last bars are the model.
 
     Args:
         reader: of the vocabulary.
         ids: the piece up to the first new bar, its line included.
         planned: the bar that returns in each new bar; bars after these are new, too.
         num_bars: how many bars are composed.
+        ends: whether the piece ends with the last of them.
     """
-    home = heard_bars(reader, ids)
-    if home is None:
+    span = heard_bars(reader, ids)
+    if span is None:
         return []
+    home = Manner(span, int(np.searchsorted(reader.bars(ids), span.start)))
     others = _other_manners(reader, ids, home)
-    manners, contrasts = [], False
+    manners: list[Manner] = []
+    if not others:
+        return []
+    contrasts, num_contrasts = False, 0
     for first_bar, returns in _sections(planned, num_bars)[1:]:
         contrasts = not contrasts and not returns
-        if contrasts:
-            manner = others.pop(0)
-            others.append(manner)
-            manners.append(Manner(first_bar, manner.heard, manner.heard_bar, manner.wishes))
-        elif manners:
-            manners.append(Manner(first_bar, home, _bar_of(reader, ids, home), is_home=True))
+        manner = others[num_contrasts % len(others)] if contrasts else home
+        num_contrasts += contrasts
+        if num_contrasts:
+            manners.append(replace(manner, first_bar=first_bar))
+    if ends and manners:
+        last_change = num_bars - END_BARS
+        manners = [each for each in manners if each.first_bar < last_change]
+        manners += [replace(home, first_bar=last_change)] if manners else []
     return manners
 
 
 def _sections(planned: Sequence[RecalledBar | None], num_bars: int) -> list[tuple[int, bool]]:
     """First bar of each section of new bars, and whether bars of the piece return in it."""
-    returns = [each is not None for each in planned[:num_bars]] + [False] * (num_bars - len(planned))
+    returns = [each is not None for each in planned[:num_bars]]
+    returns += [False] * (num_bars - len(returns))
     sections: list[tuple[int, bool]] = []
     for bar, each in enumerate(returns):
         if not sections or sections[-1][1] != each or (not each and bar - sections[-1][0] >= SECTION_BARS):
@@ -90,89 +101,65 @@ def _sections(planned: Sequence[RecalledBar | None], num_bars: int) -> list[tupl
     return sections
 
 
-def _other_manners(reader: PartsReader, ids: NDArray[np.integer], home: slice) -> list[Manner]:
-    """Up to two manners that differ from that of the last bars and from each other; at least one."""
-    lines = np.append(reader.bars(ids), len(ids))
-    last = _bar_of(reader, ids, home)
-    chosen = [_Profile.of(reader.notes(ids[home]))]
-    stretches = {
-        bar: profile
-        for bar in range(last - HEARD_BARS, -1, -STRIDE)
-        if (profile := _Profile.of(reader.notes(ids[lines[bar] : lines[bar + HEARD_BARS]]))).in_key_of(chosen[0])
-    }
-    manners: list[Manner] = []
-    while stretches and len(manners) < 2:
-        differences = {bar: min(profile.difference(each) for each in chosen) for bar, profile in stretches.items()}
-        bar = max(differences, key=differences.__getitem__)
-        if differences[bar] < ENOUGH:
+def _other_manners(reader: PartsReader, ids: NDArray[np.integer], home: Manner) -> list[Manner]:
+    """Manners that differ from that of the last bars and from one another; none if there are only drums."""
+    lines = reader.bars(ids)
+    last = _Stretch.of(home, reader.notes(ids[home.heard]))
+    if last is None:  # only drums
+        return []
+    stretches = []
+    for bar in range(home.heard_bar - HEARD_BARS, -1, -STRIDE):
+        manner = Manner(slice(int(lines[bar]), int(lines[bar + HEARD_BARS])), bar)
+        stretch = _Stretch.of(manner, reader.notes(ids[manner.heard]))
+        if stretch is not None and stretch.texture.unlike_classes(last.texture) < OTHER_KEY:
+            stretches.append(stretch)
+    chosen = [last]
+    while stretches and len(chosen) <= MOST_MANNERS:
+        differences = [min(each.difference(other) for other in chosen) for each in stretches]
+        if max(differences) < ENOUGH:
             break
-        chosen.append(stretches.pop(bar))
-        manners.append(Manner(0, slice(int(lines[bar]), int(lines[bar + HEARD_BARS])), bar))
-    if manners:
-        return manners
-    whole = _Profile.of(reader.notes(ids))
-    density = -STEPS if chosen[0].density > whole.density else STEPS
-    register = -STEPS if chosen[0].pitch > whole.pitch else STEPS
+        chosen.append(stretches.pop(int(np.argmax(differences))))
+    return [each.manner for each in chosen[1:]] or _changed(home, last, _Stretch.of(home, reader.notes(ids)))
+
+
+def _changed(home: Manner, last: _Stretch, whole: _Stretch | None) -> list[Manner]:
+    """The manner of the last bars, changed away from where these differ from the whole piece."""
+    assert whole is not None  # the last bars have notes, so the piece has
+    density = -STEPS if last.texture.density > whole.texture.density else STEPS
+    register = -STEPS if last.texture.pitch > whole.texture.pitch else STEPS
     return [
-        Manner(0, home, last, Wishes(density=density, register=register)),
-        Manner(0, home, last, Wishes(register=-register)),
+        replace(home, wishes=Wishes(density=density, register=register)),
+        replace(home, wishes=Wishes(register=-register)),
     ]
 
 
-def _bar_of(reader: PartsReader, ids: NDArray[np.integer], heard: slice) -> int:
-    """Number of the bar that begins with a token."""
-    return int(np.searchsorted(reader.bars(ids), heard.start))
-
-
 @dataclass(frozen=True, eq=False)
-class _Profile:
-    """How some bars are played.
+class _Stretch:
+    """Some bars of the piece."""
 
-    Attributes:
-        num_notes: of all parts.
-        density: log2 of the notes per quarter.
-        pitch: mean of the notes that are not drums.
-        classes: sounding time by pitch class, of length 1.
-        rhythm: notes by position in the bar, of length 1.
-        parts: those that play.
-    """
-
-    num_notes: int
-    density: float
-    pitch: float
-    classes: NDArray[np.float64]
-    rhythm: NDArray[np.float64]
+    manner: Manner
+    texture: Texture
     parts: frozenset[tuple[int, int]]
 
     @classmethod
-    def of(cls, notes: StreamNotes) -> _Profile:
-        melodic = np.array([program != DRUMS for program, _ in notes.parts], np.bool_)[notes.part]
-        pitch = notes.pitch[melodic]
-        # Eighths of a quarter note: near enough for a look at the rhythm.
-        place = notes.position * 8 // GRID
-        return cls(
-            num_notes=len(notes.pitch),
-            density=float(np.log2(max(1, len(notes.pitch)) * GRID / max(1, notes.bar_lengths.sum()))),
-            pitch=float(pitch.mean()) if len(pitch) else 0.0,
-            classes=_unit(np.bincount(pitch % 12, notes.duration[melodic], 12)),
-            rhythm=_unit(np.bincount(place, minlength=256)[:256]),
-            parts=frozenset(notes.parts),
+    def of(cls, manner: Manner, notes: StreamNotes) -> _Stretch | None:
+        is_drum = np.array([program == DRUMS for program, _ in notes.parts], np.bool_)[notes.part]
+        texture = Texture.of(
+            onset=notes.position / notes.bar_lengths[notes.bar],
+            duration=notes.duration,
+            pitch=notes.pitch,
+            is_drum=is_drum,
+            num_bars=len(notes.bar_lengths),
         )
+        return cls(manner, texture, frozenset(notes.parts)) if texture is not None else None
 
-    def in_key_of(self, other: _Profile) -> bool:
-        """Whether there are notes, and their pitch classes are as frequent as in other bars of the same key."""
-        return self.num_notes > 0 and float(self.classes @ other.classes) >= SAME_KEY
-
-    def difference(self, other: _Profile) -> float:
-        """How differently other bars are played; 1 is the usual difference between sections."""
-        summands = [
-            abs(self.density - other.density) / USUAL_DENSITY,
-            abs(self.pitch - other.pitch) / USUAL_PITCH,
-            (1 - float(self.classes @ other.classes)) / USUAL_CLASSES,
-            (1 - float(self.rhythm @ other.rhythm)) / USUAL_RHYTHM,
+    def difference(self, other: _Stretch) -> float:
+        """How differently two stretches are played; 1 is the usual difference between sections of a piece."""
+        mine, theirs = self.texture, other.texture
+        differences = [
+            abs(mine.density - theirs.density) / USUAL_DENSITY,
+            abs(mine.pitch - theirs.pitch) / USUAL_PITCH,
+            mine.unlike_classes(theirs) / USUAL_CLASSES,
+            mine.unlike_rhythm(theirs) / USUAL_RHYTHM,
         ]
-        return float(np.mean(np.minimum(summands, MOST))) + PER_PART * len(self.parts ^ other.parts)
-
-
-def _unit(amount: NDArray[np.number]) -> NDArray[np.float64]:
-    return amount / max(float(np.linalg.norm(amount)), 1e-9)
+        return float(np.mean(np.minimum(differences, MOST))) + PER_PART * len(self.parts ^ other.parts)

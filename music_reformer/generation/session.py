@@ -267,7 +267,8 @@ def _section(prompt: Prompt, request: Request, manner: Manner) -> Section:
     cast = replace(prompt.cast, wishes=prompt.cast.wishes + manner.wishes)
     ensemble = _ensemble(prompt, request, cast, heard=manner.heard, first_bar=manner.first_bar)
     steering = _steering(prompt, request, cast, heard=manner.heard)
-    assert ensemble is not None and steering is not None
+    assert ensemble is not None
+    assert steering is not None
     return Section(manner, cast, ensemble, steering)
 
 

@@ -58,6 +58,9 @@ WITHIN_A_PART = WITHIN_A_NOTE | {"Program", "Part"}
 VELOCITY_WIDTH, PER_VELOCITY, PER_VELOCITY_WISHED = 8.0, 0.5, 2.0
 # Running means start from the values before the cut, and reach back over about this many notes or positions.
 MEMORY = 24.0
+# If a pitch had a larger share in the last REPEATS_MEMORY notes of its part than any pitch ever had before the cut, its
+# logit is lowered by REPEATS_WEIGHT times the logarithm of the ratio.
+REPEATS_MEMORY, REPEATS_WEIGHT = 96.0, 4.0
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,41 @@ class _Shares:
         return (self._weight * ratio.clip(-MOST_FOR_SHARE, MOST_FOR_SHARE)).astype(np.float32)
 
 
+class _Repeats:
+    """How often a part has played each pitch lately; one that comes more often than any did before becomes rarer.
+
+    Bars of played music are never the same, so guards against repeated bars do not see when it settles on a few notes.
+
+    Args:
+        heard: pitches of the part's notes before the cut, in their order.
+    """
+
+    def __init__(self, heard: NDArray[np.int64]) -> None:
+        self._lately = np.bincount(heard, minlength=128) / len(heard)
+        self._most = 0.0
+        for pitch in heard.tolist():
+            self.count(pitch)
+            self._most = max(self._most, float(self._lately[pitch]))
+
+    def copy(self) -> _Repeats:
+        other = copy.copy(self)
+        other._lately = self._lately.copy()
+        return other
+
+    def count(self, pitch: int) -> None:
+        """Note a new note."""
+        self._lately *= 1 - 1 / REPEATS_MEMORY
+        self._lately[pitch] += 1 / REPEATS_MEMORY
+
+    def go_on(self, before: _Repeats) -> None:
+        """Start from what has come lately according to another instance."""
+        self._lately = before._lately.copy()
+
+    def lean(self) -> NDArray[np.float32]:
+        """What is added to the logits of the 128 pitches."""
+        return (-REPEATS_WEIGHT * np.log(np.maximum(self._lately / self._most, 1.0))).astype(np.float32)
+
+
 class Steering:
     """Follows one stream from the line of the first new bar on, token by token.
 
@@ -168,12 +206,14 @@ class Steering:
         self._classes: _Shares | None = None
         self._rhythm: dict[Part, _Shares] = {}
         self._lengths: dict[Part, _Shares] = {}
+        self._repeats: dict[Part, _Repeats] = {}
         ids = np.array(prompt)
         span = heard or heard_bars(reader, ids, num_bars)
         if span is not None:
             notes = reader.notes(ids[span])
             self._hear_rhythm(notes)
             self._hear_durations(notes)
+            self._hear_repeats(notes)
             if key is not None:
                 self._classes = _Shares(usual_shares(key), memory=MEMORY * GRID, weight=KEY_WEIGHT)
             elif keeps_pitch_classes:
@@ -213,6 +253,12 @@ class Steering:
                 heard = np.bincount(self._nearest_duration(theirs), minlength=len(self._durations))
                 self._lengths[part] = _Shares(heard.astype(np.float64), memory=MEMORY, weight=DURATION_WEIGHT)
 
+    def _hear_repeats(self, notes: StreamNotes) -> None:
+        for number, part in enumerate(notes.parts):
+            theirs = notes.pitch[notes.part == number]
+            if part[0] != DRUMS and len(theirs) >= FEWEST_NOTES:
+                self._repeats[part] = _Repeats(theirs)
+
     def _nearest_duration(self, duration: NDArray[np.int64] | int) -> NDArray[np.int64]:
         """Indices among the durations that tokens have; longer ones, written as several, count as the longest."""
         return np.searchsorted(self._durations, duration).clip(max=len(self._durations) - 1)
@@ -240,6 +286,7 @@ class Steering:
         other._classes = self._classes and self._classes.copy()
         other._rhythm = {part: shares.copy() for part, shares in self._rhythm.items()}
         other._lengths = {part: shares.copy() for part, shares in self._lengths.items()}
+        other._repeats = {part: each.copy() for part, each in self._repeats.items()}
         other._played, other._missing, other._in_bar = dict(self._played), dict(self._missing), dict(self._in_bar)
         other._missing_at_once = dict(self._missing_at_once)
         return other
@@ -253,6 +300,8 @@ class Steering:
         for mine, theirs in ((other._rhythm, before._rhythm), (other._lengths, before._lengths)):
             for part in mine.keys() & theirs.keys():
                 mine[part].go_on(theirs[part])
+        for part in other._repeats.keys() & before._repeats.keys():
+            other._repeats[part].go_on(before._repeats[part])
         return other
 
     def take(self, token: int) -> None:
@@ -278,6 +327,8 @@ class Steering:
                 rhythm.count(place.position, 1.0)
             if lengths := self._lengths.get(place.part):
                 lengths.count(int(self._nearest_duration(place.duration)), 1.0)
+            if repeats := self._repeats.get(place.part):
+                repeats.count(place.value)
             if played := self._played.get(place.part):
                 pitch = played.pitch + (place.value - played.pitch) / MEMORY
                 self._played[place.part] = replace(played, pitch=pitch)
@@ -330,6 +381,8 @@ class Steering:
             if by_pitch_class and self._classes is not None:
                 logits_V[self._pitches] += self._weight * self._classes.lean()[PITCH_CLASSES]
             slope = float(np.clip(PER_SEMITONE * (wanted.pitch - played.pitch), -MOST_PER_SEMITONE, MOST_PER_SEMITONE))
+            if repeats := self._repeats.get(part):
+                logits_V[self._pitches] += self._weight * repeats.lean()
             reach = (PITCHES - wanted.pitch).clip(-REACH, REACH)
             logits_V[self._pitches] += (self._weight * slope * reach).astype(np.float32)
         if place.kind not in ("Velocity", "Duration"):

@@ -235,3 +235,25 @@ def test_pitch_classes_of_a_requested_key_become_frequent() -> None:
     ensemble.lean(logits)
     major, minor = vocabulary.ids["ChordQuality", 0], vocabulary.ids["ChordQuality", 1]
     assert logits[major] < logits[minor] == 0  # B flat minor is in A flat major, B flat major is not
+
+
+def test_an_ensemble_goes_on_where_another_has_come() -> None:
+    """Rests go on, and notes held into the bar still sound there; which parts rest for how long is its own."""
+    generator = stand_in("Parts")
+    vocabulary = generator.tokenizer.vocabulary
+    prompt = generator.start(four_voices(), Request(length="1bars")).prompt
+    reader = PartsReader(vocabulary)
+    line = vocabulary.ids["Bar", (4, 4)]
+    before = Ensemble(reader, vocabulary, prompt.past_ids, metre=(4, 4))
+    held = [vocabulary.ids[each] for each in (("Program", 52), ("Velocity", 79), ("Duration", 192), ("Pitch", 60))]
+    for token in (line, *held, line):
+        before.take(token)
+    lines = reader.bars(np.array(prompt.past_ids))
+    after = Ensemble(
+        reader, vocabulary, prompt.past_ids, metre=(4, 4), heard=slice(int(lines[0]), int(lines[1]))
+    ).going_on(before)
+    assert after._sounds((52, 1))
+    assert not after._sounds((52, 2))
+    assert after._rests[52, 2] == before._rests[52, 2] > 0
+    assert part_order(52, 1) not in after._due
+    assert part_order(52, 2) in after._due

@@ -173,3 +173,11 @@ def test_every_new_bar_has_chords_unless_hold_is_zero(hold: float) -> None:
     counts = chords_of_new_bars(generator, vocabulary)
     assert len(counts) >= 10
     assert (min(counts) > 0) == (hold > 0)
+
+
+def test_chords_go_on_from_another_bar() -> None:
+    """After a section in C, F and G, the chords go on as those of an earlier one did."""
+    followed = progression(9, 2, 4, 9, 2, 4, 0, 5, 7, 0, 5, 7)
+    assert root_probabilities(followed).argmax() == 0
+    followed.go_on_from(5)  # A, D, E, A, D
+    assert root_probabilities(followed).argmax() == 4

@@ -223,3 +223,46 @@ def test_a_wish_for_dynamics_outweighs_a_model_that_is_sure_of_one_velocity(step
     for track, velocity in ((0, 60), (1, 72)):
         mean = np.mean([note.velocity for note in notes if note.track == track])
         assert np.sign(steps) * (mean - velocity) > 8
+
+
+def test_a_part_does_not_settle_on_one_pitch() -> None:
+    """A model that prefers one pitch plays it hardly more often than the piece played any, and freely without it."""
+
+    def share_of_favourite(*, steered: bool) -> float:
+        generator = stand_in("Parts")
+        session = generator.start(two_players(), Request(length="80bars", form=None, programs=[73]))
+        (variation,) = session._variations
+        assert variation.steering is not None
+        variation.steering._classes = None  # it would help
+        if not steered:
+            variation.steering._repeats.clear()
+        lean, favourite = variation.lean, generator.tokenizer.vocabulary.ids["Pitch", 72]
+
+        def prefer(logits_V: NDArray[np.float32], allowed_V: NDArray[np.bool_]) -> None:
+            logits_V[favourite] += 3.0
+            lean(logits_V, allowed_V)
+
+        variation.lean = prefer  # type: ignore[method-assign]
+        notes = run(generator, session)
+        return float(np.mean([note.pitch == 72 for note in notes[-60:]]))
+
+    assert share_of_favourite(steered=True) < 0.75 < 0.85 < share_of_favourite(steered=False)
+
+
+def test_a_steering_goes_on_where_another_has_come() -> None:
+    """Behind a bar line, the one taking over knows what was played last, and counts no note as missing."""
+    generator = stand_in("Parts")
+    session = generator.start(two_players(), Request(length="8bars", form=None))
+    (variation,) = session._variations
+    fresh = variation.steering
+    assert fresh is not None
+    fresh = fresh.copy()
+    run(generator, session)
+    used = variation.steering
+    assert used is not None
+    taken = fresh.going_on(used)
+    assert taken._played == used._played != fresh._played
+    assert not any(taken._missing.values())
+    for part, repeats in taken._repeats.items():
+        assert np.array_equal(repeats._lately, used._repeats[part]._lately)
+        assert np.isclose(taken._lengths[part]._come.sum(), fresh._lengths[part]._come.sum())
