@@ -40,6 +40,8 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
     "without steered durations": {"steering": {"DURATION_WEIGHT": 0.0}},
     "without steered pitch classes and rhythm": {"steering": {"CLASS_WEIGHT": 0.0, "RHYTHM_WEIGHT": 0.0}},
     "without returns (`form=null`)": {"settings": {"form": None}},
+    "without other manners (with --bars 64)": {"generator": {"planned_manners": lambda *_, **__: []}},
+    "without the guard against settling on pitches": {"steering": {"REPEATS_WEIGHT": 0.0}},
     "without the guard against monotony": {"variation": {"MONOTONY_LOGIT": 0.0}},
     "without the guard against loops": {"sampling": {"most_repeats": 0}},
     "without the guard against clusters": {"sampling": {"most_at_once": 0}},
@@ -87,6 +89,12 @@ def faults_that_change(pieces: Sequence[dict[str, Any]], others: Sequence[dict[s
     return ", ".join(f"{name} {100 * change:+.0f}" for name, change in largest if abs(change) >= 0.03)
 
 
+def _variety(pieces: Sequence[dict[str, Any]]) -> str:
+    known = [each for piece in pieces for each in piece["variety"] if each is not None]
+    means = [np.mean([each[name] for each in known]) for name in ("density", "register")] if known else []
+    return ", ".join(f"{value:.2f}" for value in means)
+
+
 def _faults(pieces: Sequence[dict[str, Any]]) -> Counter[str]:
     total = sum(len(piece["failed"]) for piece in pieces)
     counts = Counter(fault for piece in pieces for failed in piece["failed"] for fault in failed)
@@ -117,10 +125,12 @@ def main() -> None:
             faults_that_change(pieces[row], pieces[ALL]),
             mean_share([share for piece in pieces[row] for share in piece["returning"]]),
             mean_share([share for piece in pieces[row] for share in piece["still"]]),
+            _variety(pieces[row]),
         ]
         for row in names
     ]
-    show("What each gives", ["continuations", "pass", "points", "faults, points", "themes", "still"], lines)
+    columns = ["continuations", "pass", "points", "faults, points", "themes", "still", "variety: density, register"]
+    show("What each gives", columns, lines)
     print(f"\n{write('holding', settings=vars(options), rows=done, device='cpu')}")
 
 
