@@ -31,7 +31,7 @@ from music_reformer.generation.repetition_guard import RepetitionGuard
 from music_reformer.generation.request import Request
 from music_reformer.generation.sampling import Sampler
 from music_reformer.generation.steering import Steering
-from music_reformer.generation.variation import NewNote, Section, Variation
+from music_reformer.generation.variation import NewNote, NewSection, Variation
 from music_reformer.midi.grammar import GrammarState
 from music_reformer.midi.key import Key
 from music_reformer.midi.lead_sheet import LeadSheet
@@ -262,14 +262,14 @@ def _behind_line(prompt: Prompt) -> list[int]:
     return prompt.past_ids[prompt.bar_line + 1 :] if prompt.until_tick is None else []
 
 
-def _section(prompt: Prompt, request: Request, manner: Manner) -> Section:
+def _section(prompt: Prompt, request: Request, manner: Manner) -> NewSection:
     """What holds the music to a manner of playing."""
     cast = replace(prompt.cast, wishes=prompt.cast.wishes + manner.wishes)
     ensemble = _ensemble(prompt, request, cast, heard=manner.heard, first_bar=manner.first_bar)
     steering = _steering(prompt, request, cast, heard=manner.heard)
     assert ensemble is not None
     assert steering is not None
-    return Section(manner, cast, ensemble, steering)
+    return NewSection(manner, cast, ensemble, steering)
 
 
 def _ensemble(

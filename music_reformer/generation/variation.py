@@ -58,7 +58,7 @@ class NewNote:
 
 
 @dataclass
-class Section:
+class NewSection:
     """A section of the new bars in a manner of its own, and what holds the music to it."""
 
     manner: Manner
@@ -93,7 +93,7 @@ class Variation:
     given: GivenNotes | None = None
     leaving: Leaving | None = None
     reminder: InstrumentReminder | Director | None = None
-    sections: Sequence[Section] = ()
+    sections: Sequence[NewSection] = ()
     unread: list[int] = field(default_factory=list)
     finished: bool = False
     notes: list[Note] = field(default_factory=list)
@@ -208,7 +208,7 @@ class Variation:
                     self._keep(note)
                 self.finished = True
 
-    def _section_at(self, token: int) -> Section | None:
+    def _section_at(self, token: int) -> NewSection | None:
         """The section that begins after a token, if that is the line of its first bar."""
         if self.state.vocabulary.kinds[token] != "Bar":
             return None
@@ -218,7 +218,7 @@ class Variation:
         section, *self.sections = self.sections
         return section
 
-    def _begin(self, section: Section) -> None:
+    def _begin(self, section: NewSection) -> None:
         """Hold the music to the manner of a section from here on."""
         if self.ensemble is not None:
             self.ensemble = section.ensemble.going_on(self.ensemble)
