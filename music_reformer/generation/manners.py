@@ -21,7 +21,7 @@ from music_reformer.midi.parts_reader import PartsReader, StreamNotes
 from music_reformer.midi.texture import Texture
 from music_reformer.midi.vocabulary import DRUMS
 
-SECTION_BARS = 16  # the longest section in one manner
+SECTION_BARS = 16  # the longest section in one manner; for so many bars, that of the last ones stays
 END_BARS = 8  # a piece ends in the manner in which it was cut, for at least so many bars
 STRIDE = 8  # bars between the beginnings of the stretches that are compared
 # The usual difference between two sections of a piece in log2 density, mean pitch, pitch classes and rhythm: how much
@@ -78,7 +78,7 @@ def planned_manners(
         return []
     contrasts, num_contrasts = False, 0
     for first_bar, returns in _sections(planned, num_bars)[1:]:
-        contrasts = not contrasts and not returns
+        contrasts = not contrasts and not returns and first_bar >= SECTION_BARS
         manner = others[num_contrasts % len(others)] if contrasts else home
         num_contrasts += contrasts
         if num_contrasts:

@@ -69,9 +69,15 @@ def test_bars_in_another_key_are_no_model() -> None:
 
 
 def test_returning_bars_are_played_as_at_the_cut_and_new_ones_after_them_otherwise() -> None:
+    planned: list[RecalledBar | None] = [RecalledBar(bar) for bar in range(16)]
+    manners = manners_of(piece(LOUD, QUIET), 40, [*planned, *[None] * 8, *planned[:4]])
+    assert [(each.first_bar, each.heard_bar) for each in manners] == [(16, 0), (24, HEARD_BARS), (28, 0)]
+
+
+def test_after_a_short_return_the_manner_stays_for_the_first_sixteen_bars() -> None:
     planned: list[RecalledBar | None] = [RecalledBar(bar) for bar in range(4)]
-    manners = manners_of(piece(LOUD, QUIET), 30, [*planned, *[None] * 16, *planned])
-    assert [(each.first_bar, each.heard_bar) for each in manners] == [(4, 0), (20, HEARD_BARS), (24, 0)]
+    assert [each.first_bar for each in manners_of(piece(LOUD, QUIET), 40, planned)] == [20, 36]
+    assert manners_of(piece(LOUD, QUIET), 16, planned) == []
 
 
 @pytest.mark.parametrize("num_bars", [1, SECTION_BARS])
