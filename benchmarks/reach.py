@@ -7,7 +7,8 @@ For held-out pieces of 12,000 tokens and more, and each choice of buckets by rou
 - the share of tokens in the largest bucket;
 - the share of full attention's mass (a softmax over all earlier tokens) that falls on the keys that are seen;
 - nats per token of the second halves;
-- nats per token of the last tokens of each piece, when only a number of tokens before them is given.
+- nats per token of the last tokens of each piece, when only a number of tokens before them is given;
+- milliseconds of a cached decoding step after so many tokens of the longest piece, the choices taking turns.
 
     python -m benchmarks.reach --buckets 64 64,4096
 
@@ -25,14 +26,14 @@ import hashlib
 import itertools
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import in_children, machine, save_plot, show, use_threads, write
+from benchmarks.harness import in_child, in_children, machine, save_plot, seconds_in_turn, show, use_threads, write
 
 SHORTEST, LONGEST = 12_000, 64_000
 # Notes of a file that may have this many tokens, so that few files are read in vain.
@@ -40,6 +41,7 @@ FEWEST_NOTES, MOST_NOTES = 2_500, 16_000
 HELD_OUT_OF = 12
 QUERIES = 64  # of each piece, head and layer, for which full attention is computed
 SCORED = 2_048  # last tokens of a piece, scored with short contexts
+STEPS, VARIATIONS = 101, (1, 4)  # of decoding
 CONTEXTS = [512, 2_048, 8_192, 16_384, 65_536]
 
 
@@ -164,23 +166,10 @@ def measure(
     """In a child process: reach and losses of some weights with some buckets."""
     import torch
 
-    from music_reformer.midi.tokenizer import MusicTokenizer
     from music_reformer.model.attention.lsh import LSHAttention
-    from music_reformer.model.reformer import ReformerLM
-    from music_reformer.model.weights import load_weights
 
     use_threads(threads)
-    loaded = load_weights(checkpoint)
-    num_buckets = [int(number) for number in buckets.split(",")]
-    config = replace(
-        loaded.model.config,
-        num_buckets=num_buckets,
-        num_rounds=len(num_buckets),
-        max_rounds=max(len(num_buckets), loaded.model.config.max_rounds),
-    )
-    model = ReformerLM(config).eval()
-    model.load_state_dict(loaded.model.state_dict())
-    tokenizer = MusicTokenizer.from_json(loaded.tokenizer_settings)
+    model, tokenizer = _with_buckets(checkpoint, buckets)
     layers = [module for module in model.modules() if isinstance(module, LSHAttention)]
     pieces = []
     for name, tokens in pieces_of(corpora, count, tokenizer, longest).items():
@@ -203,6 +192,66 @@ def measure(
             }
         )
     return {"pieces": pieces}
+
+
+def _with_buckets(checkpoint: str, buckets: str) -> tuple[Any, Any]:
+    """The model with other buckets, and its tokenizer."""
+    from music_reformer.midi.tokenizer import MusicTokenizer
+    from music_reformer.model.reformer import ReformerLM
+    from music_reformer.model.weights import load_weights
+
+    loaded = load_weights(checkpoint)
+    num_buckets = [int(number) for number in buckets.split(",")]
+    config = replace(
+        loaded.model.config,
+        num_buckets=num_buckets,
+        num_rounds=len(num_buckets),
+        max_rounds=max(len(num_buckets), loaded.model.config.max_rounds),
+    )
+    model = ReformerLM(config).eval()
+    model.load_state_dict(loaded.model.state_dict())
+    return model, MusicTokenizer.from_json(loaded.tokenizer_settings)
+
+
+def measure_steps(
+    *, checkpoint: str, corpora: str, buckets: list[str], count: int, longest: int, contexts: list[int], threads: int
+) -> list[dict[str, Any]]:
+    """In a child process: seconds of a decoding step, by context and number of variations, for each choice of buckets.
+
+    The longest piece is repeated where a context is longer.
+    """
+    import torch
+
+    from music_reformer.model.decoder import Decoder
+
+    use_threads(threads)
+    models = {each: _with_buckets(checkpoint, each) for each in buckets}
+    pieces = pieces_of(corpora, count, next(iter(models.values()))[1], longest)
+    tokens = max(pieces.values(), key=len)
+    decoders = {each: Decoder(model, compile_step=True) for each, (model, _) in models.items()}
+    rows = []
+    with torch.inference_mode():
+        for context in contexts:
+            prompt_1L = torch.from_numpy(np.resize(tokens, context + STEPS + 1))[None]
+            states = {each: decoder.prefill(prompt_1L[:, :context])[1] for each, decoder in decoders.items()}
+            for variations in VARIATIONS:
+                steps = {
+                    each: _steps(decoder, states[each].expand(variations), prompt_1L[0, context:])
+                    for each, decoder in decoders.items()
+                }
+                seconds = seconds_in_turn(steps, repeats=STEPS - 1, device="cpu")
+                rows.append({"context": context, "variations": variations, "seconds": seconds})
+    return rows
+
+
+def _steps(decoder: Any, state: Any, tokens: Any) -> Callable[[], None]:
+    """A call for each step: the next token of the piece, in all variations."""
+    following = iter(tokens)
+
+    def step() -> None:
+        decoder.step(next(following).expand(len(state.lengths)).contiguous(), state)
+
+    return step
 
 
 def _summary(reach: LayerReach) -> dict[str, Any]:
@@ -264,7 +313,22 @@ def main() -> None:
     ]
     rows = in_children("reach", "benchmarks.reach:measure", tasks, workers=options.workers)
     _report(rows, options.contexts)
-    path = write("reach", settings=vars(options), rows=rows, device="cpu")
+    of_steps = in_child(
+        "benchmarks.reach:measure_steps", checkpoint=options.checkpoints[0], buckets=options.buckets, **common
+    )
+    show(
+        "milliseconds of a decoding step",
+        ["context", "variations", *options.buckets],
+        [
+            [
+                f"{row['context']:,}",
+                row["variations"],
+                *(f"{1e3 * row['seconds'][each]:.2f}" for each in options.buckets),
+            ]
+            for row in of_steps
+        ],
+    )
+    path = write("reach", settings=vars(options), rows=[*rows, *of_steps], device="cpu")
     plot = save_plot("reach", lambda axes: _draw(axes, rows, options.contexts), panels=2)
     print(f"\n{path}\n{plot}")
 
