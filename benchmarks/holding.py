@@ -40,7 +40,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
     "without steered durations": {"steering": {"DURATION_WEIGHT": 0.0}},
     "without steered pitch classes and rhythm": {"steering": {"CLASS_WEIGHT": 0.0, "RHYTHM_WEIGHT": 0.0}},
     "without returns (`form=null`)": {"settings": {"form": None}},
-    "without other manners (with --bars 64)": {"generator": {"planned_manners": lambda *_, **__: []}},
+    "without other manners (with --bars 64)": {"generator": {"MannerPlan.of": lambda *_: []}},
     "without the guard against settling on pitches": {"steering": {"REPEATS_WEIGHT": 0.0}},
     "without the guard against monotony": {"variation": {"MONOTONY_LOGIT": 0.0}},
     "without the guard against loops": {"sampling": {"most_repeats": 0}},

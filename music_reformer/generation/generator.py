@@ -30,7 +30,7 @@ from music_reformer.generation.director import Director
 from music_reformer.generation.ensemble import modulation_to
 from music_reformer.generation.hole import read_hole
 from music_reformer.generation.loop import compose
-from music_reformer.generation.manners import Manner, planned_manners
+from music_reformer.generation.manners import MannerPlan
 from music_reformer.generation.prompt import PIANO, Prompt, read_prompt
 from music_reformer.generation.recall import Recall, modulated, read_bars
 from music_reformer.generation.request import CHORDS_OF_PIECE, FORM_OF_PIECE, Request
@@ -200,13 +200,13 @@ class Generator:
         require(self.can_infill, "these weights cannot recompose bars; train them with augment.infill")
         return read_hole(score, request, tokenizer=self.tokenizer, max_tokens=max_tokens)
 
-    def _manners(self, prompt: Prompt, request: Request, planned: Sequence[RecalledBar | None]) -> list[Manner]:
-        """The manners of sections of new bars; none if something else is requested."""
+    def _manners(self, prompt: Prompt, request: Request, planned: Sequence[RecalledBar | None]) -> MannerPlan | None:
+        """The manners of sections of new bars; None if something else is requested."""
         if request.form is None or not _may_return(prompt, request):
-            return []
+            return None
         num_bars = prompt.bars_in(request.parsed_length())
         reader = PartsReader(self.tokenizer.vocabulary)
-        return planned_manners(reader, np.array(prompt.past_ids), planned, num_bars, ends=request.ending)
+        return MannerPlan(reader, np.array(prompt.past_ids), planned, num_bars, ends=request.ending)
 
     def _recall(
         self, prompt: Prompt, request: Request, planned: list[RecalledBar | None], piece: symusic.Score

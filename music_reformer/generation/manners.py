@@ -51,14 +51,7 @@ class Manner:
     first_bar: int = 0
 
 
-def planned_manners(
-    reader: PartsReader,
-    ids: NDArray[np.integer],
-    planned: Sequence[RecalledBar | None],
-    num_bars: int,
-    *,
-    ends: bool = False,
-) -> list[Manner]:
+class MannerPlan:
     """The manners of the new bars where they change; before the first change, the last bars are the model.
 
     Args:
@@ -68,26 +61,39 @@ def planned_manners(
         num_bars: how many bars are composed.
         ends: whether the piece ends with the last of them.
     """
-    span = heard_bars(reader, ids)
-    if span is None:
-        return []
-    home = Manner(span, int(np.searchsorted(reader.bars(ids), span.start)))
-    others = _other_manners(reader, ids, home)
-    manners: list[Manner] = []
-    if not others:
-        return []
-    contrasts, num_contrasts = False, 0
-    for first_bar, returns in _sections(planned, num_bars)[1:]:
-        contrasts = not contrasts and not returns and first_bar >= SECTION_BARS
-        manner = others[num_contrasts % len(others)] if contrasts else home
-        num_contrasts += contrasts
-        if num_contrasts:
-            manners.append(replace(manner, first_bar=first_bar))
-    if ends and manners:
-        last_change = num_bars - END_BARS
-        manners = [each for each in manners if each.first_bar < last_change]
-        manners += [replace(home, first_bar=last_change)] if manners else []
-    return manners
+
+    def __init__(
+        self,
+        reader: PartsReader,
+        ids: NDArray[np.integer],
+        planned: Sequence[RecalledBar | None],
+        num_bars: int,
+        *,
+        ends: bool = False,
+    ) -> None:
+        self._sections = _sections(planned, num_bars)[1:]
+        self._last_change = num_bars - END_BARS if ends else None
+        span = heard_bars(reader, ids)
+        self._home = Manner(span, int(np.searchsorted(reader.bars(ids), span.start))) if span is not None else None
+        self._others = _other_manners(reader, ids, self._home) if self._home is not None and self._sections else []
+
+    def of(self, variation: int) -> list[Manner]:
+        """The manners of a variation in the order of its sections; another variation has the contrasts in turn."""
+        if self._home is None or not self._others:
+            return []
+        manners: list[Manner] = []
+        contrasts, turn = False, variation
+        for first_bar, returns in self._sections:
+            contrasts = not contrasts and not returns and first_bar >= SECTION_BARS
+            if contrasts:
+                manners.append(replace(self._others[turn % len(self._others)], first_bar=first_bar))
+                turn += 1
+            elif manners:
+                manners.append(replace(self._home, first_bar=first_bar))
+        if self._last_change is not None:
+            manners = [each for each in manners if each.first_bar < self._last_change]
+            manners += [replace(self._home, first_bar=self._last_change)] if manners else []
+        return manners
 
 
 def _sections(planned: Sequence[RecalledBar | None], num_bars: int) -> list[tuple[int, bool]]:

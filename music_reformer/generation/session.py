@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,14 +20,14 @@ from music_reformer.generation.director import HEARD_BARS, heard_bars
 from music_reformer.generation.ensemble import Ensemble, modulation_to
 from music_reformer.generation.given_notes import GivenNotes
 from music_reformer.generation.leaving import Leaving
-from music_reformer.generation.manners import Manner
+from music_reformer.generation.manners import Manner, MannerPlan
 from music_reformer.generation.monotony_guard import MonotonyGuard
 from music_reformer.generation.polyphony_guard import PolyphonyGuard
 from music_reformer.generation.progression import Progression
 from music_reformer.generation.prompt import Prompt
 from music_reformer.generation.recall import Recall
 from music_reformer.generation.repetition_guard import RepetitionGuard
-from music_reformer.generation.request import Request
+from music_reformer.generation.request import Request, Wishes
 from music_reformer.generation.sampling import Sampler
 from music_reformer.generation.steering import Steering
 from music_reformer.generation.variation import NewNote, NewSection, Variation
@@ -75,7 +74,7 @@ class Session:
         stop: ends the session when it is set, from any thread.
         chords: chords of the new bars; None: the model chooses.
         recall: brings back bars of the piece; None: nothing returns on purpose.
-        manners: of sections that are played differently from the last bars.
+        manners: of sections that are played differently from the last bars; None: there are none.
 
     Attributes:
         num_tokens: tokens composed so far, over all variations.
@@ -91,7 +90,7 @@ class Session:
         stop: threading.Event,
         chords: LeadSheet | None = None,
         recall: Recall | None = None,
-        manners: Sequence[Manner] = (),
+        manners: MannerPlan | None = None,
     ) -> None:
         self.prompt, self.request, self.decoder = prompt, request, decoder
         self.num_tokens = 0
@@ -197,7 +196,7 @@ def _variations(
     end: float,
     chords: LeadSheet | None,
     recall: Recall | None,
-    manners: Sequence[Manner],
+    manners: MannerPlan | None,
 ) -> list[Variation]:
     """The variations of a request at the cut, each with its own grammar state and guards."""
     vocabulary, past, sampling = prompt.state.vocabulary, prompt.past_ids, request.sampling
@@ -210,12 +209,12 @@ def _variations(
     )
     ensemble = _ensemble(prompt, request)
     steering = _steering(prompt, request)
-    sections = [_section(prompt, request, manner) for manner in manners]
     lane = _chord_lane(prompt, chords)
     progression = _progression(prompt, request)
     closing = _closing(prompt, request)
     given = GivenNotes(vocabulary, prompt.given, metre=prompt.state.metre) if prompt.given else None
     leaving = Leaving(vocabulary, metre=prompt.state.metre) if vocabulary.part_by_part else None
+    sections = _sections(prompt, request, manners)
     # Followers start at the line of the first new bar; a late note of the prompt may have been rounded into this bar.
     followers: list[Ensemble | Steering | ChordLane | Progression | Recall | Closing | Leaving | None]
     followers = [ensemble, steering, lane, progression, recall, closing, leaving]
@@ -241,7 +240,7 @@ def _variations(
             given=given and given.copy(),
             leaving=leaving and leaving.copy(),
             reminder=prompt.reminder and prompt.reminder.copy(),
-            sections=sections,
+            sections=sections[number],
         )
         for number in range(request.num_composed)
     ]
@@ -262,14 +261,24 @@ def _behind_line(prompt: Prompt) -> list[int]:
     return prompt.past_ids[prompt.bar_line + 1 :] if prompt.until_tick is None else []
 
 
-def _section(prompt: Prompt, request: Request, manner: Manner) -> NewSection:
-    """What holds the music to a manner of playing."""
-    cast = replace(prompt.cast, wishes=prompt.cast.wishes + manner.wishes)
-    ensemble = _ensemble(prompt, request, cast, heard=manner.heard, first_bar=manner.first_bar)
-    steering = _steering(prompt, request, cast, heard=manner.heard)
-    assert ensemble is not None
-    assert steering is not None
-    return NewSection(manner, cast, ensemble, steering)
+def _sections(prompt: Prompt, request: Request, manners: MannerPlan | None) -> list[list[NewSection]]:
+    """The sections of each variation that are in manners of their own."""
+    made: dict[tuple[int, Wishes, int], NewSection] = {}
+
+    def section(manner: Manner) -> NewSection:
+        # How long parts may rest depends on the end of the piece; nothing else does on where a section begins.
+        key = manner.heard_bar, manner.wishes, manner.first_bar if request.ending else 0
+        if key not in made:
+            cast = replace(prompt.cast, wishes=prompt.cast.wishes + manner.wishes)
+            ensemble = _ensemble(prompt, request, cast, heard=manner.heard, first_bar=manner.first_bar)
+            steering = _steering(prompt, request, cast, heard=manner.heard)
+            assert ensemble is not None
+            assert steering is not None
+            made[key] = NewSection(manner, cast, ensemble, steering)
+        return replace(made[key], manner=manner)
+
+    plans = [manners.of(number) if manners is not None else [] for number in range(request.num_composed)]
+    return [[section(manner) for manner in plan] for plan in plans]
 
 
 def _ensemble(

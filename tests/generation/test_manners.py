@@ -11,7 +11,7 @@ import symusic
 from helpers.composing import run, stand_in
 from music_reformer.generation.director import HEARD_BARS, Director
 from music_reformer.generation.generator import Generator
-from music_reformer.generation.manners import END_BARS, SECTION_BARS, Manner, planned_manners
+from music_reformer.generation.manners import END_BARS, SECTION_BARS, Manner, MannerPlan
 from music_reformer.generation.request import Request, Wishes
 from music_reformer.generation.variation import NewNote
 from music_reformer.midi.form_plan import RecalledBar
@@ -35,11 +35,17 @@ def piece(*sections: tuple[int, int], bars: int = HEARD_BARS) -> symusic.Score:
 
 
 def manners_of(
-    score: symusic.Score, num_bars: int, planned: list[RecalledBar | None] | None = None, *, ends: bool = False
+    score: symusic.Score,
+    num_bars: int,
+    planned: list[RecalledBar | None] | None = None,
+    *,
+    ends: bool = False,
+    variation: int = 0,
 ) -> list[Manner]:
     generator = stand_in("Parts")
     ids = np.array(generator.start(score, Request(length="1bars")).prompt.past_ids)
-    return planned_manners(PartsReader(generator.tokenizer.vocabulary), ids, planned or [], num_bars, ends=ends)
+    plan = MannerPlan(PartsReader(generator.tokenizer.vocabulary), ids, planned or [], num_bars, ends=ends)
+    return plan.of(variation)
 
 
 def test_sections_alternate_between_the_last_bars_and_others() -> None:
@@ -49,9 +55,11 @@ def test_sections_alternate_between_the_last_bars_and_others() -> None:
     assert all(each.wishes == Wishes() for each in manners)
 
 
-def test_a_second_contrast_differs_from_the_first() -> None:
-    manners = manners_of(piece(LOUD, (60, 16), QUIET), 4 * SECTION_BARS)
-    assert [each.heard_bar for each in manners] == [HEARD_BARS, 2 * HEARD_BARS, 0]
+def test_a_second_contrast_differs_from_the_first_and_a_second_variation_begins_with_it() -> None:
+    score = piece(LOUD, (60, 16), QUIET)
+    for variation, expected in enumerate(([16, 32, 0], [0, 32, 16], [16, 32, 0])):
+        manners = manners_of(score, 4 * SECTION_BARS, variation=variation)
+        assert [each.heard_bar for each in manners] == expected
 
 
 def test_a_piece_with_one_manner_is_changed_and_changed_back() -> None:
