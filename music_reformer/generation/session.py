@@ -266,7 +266,7 @@ def _sections(prompt: Prompt, request: Request, manners: MannerPlan | None) -> l
     made: dict[tuple[int, Wishes, int], NewSection] = {}
 
     def section(manner: Manner) -> NewSection:
-        # How long parts may rest depends on the end of the piece; nothing else does on where a section begins.
+        # An ensemble counts the bars to the end of the piece from here; nothing else depends on the first bar.
         key = manner.heard_bar, manner.wishes, manner.first_bar if request.ending else 0
         if key not in made:
             cast = replace(prompt.cast, wishes=prompt.cast.wishes + manner.wishes)
