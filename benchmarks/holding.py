@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import in_children, machine, show, write
-from benchmarks.usable import add_corpora, continue_genre, mean_share, share_that_passes
+from benchmarks.usable import BARS_WITH_VARIETY, add_corpora, continue_genre, mean_share, share_that_passes
 
 ALL = "all of it"
 # What each row changes: by module of `generation`, the new values of its names; or settings of the request ("settings")
@@ -129,8 +129,10 @@ def main() -> None:
         ]
         for row in names
     ]
-    columns = ["continuations", "pass", "points", "faults, points", "themes", "still", "variety: density, register"]
-    show("What each gives", columns, lines)
+    columns = ["continuations", "pass", "points", "faults, points", "themes", "still"]
+    if options.bars >= BARS_WITH_VARIETY:
+        columns.append("variety: density, register")
+    show("What each gives", columns, [line[: len(columns)] for line in lines])
     print(f"\n{write('holding', settings=vars(options), rows=done, device='cpu')}")
 
 
