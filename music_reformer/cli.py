@@ -36,6 +36,7 @@ USAGE = """music-reformer: compose long music with a Reformer
     music-reformer generate prompts=FOLDER output=out variations=2 length=16bars  a folder of prompts to MIDI files
     music-reformer app      checkpoint=runs/mine/weights                          the page, at http://127.0.0.1:7860
     music-reformer passages data=datasets/NAME output=runs/train/weights          an index for detecting copied passages
+    music-reformer average  checkpoints=[runs/a,runs/b] output=runs/mean          the mean of several trainings' weights
     music-reformer sweep    data=datasets/NAME optimizer.learning_rate=1e-3,2e-3  several trainings, one after another
     music-reformer learning-rate data=datasets/NAME                               a learning-rate range test
 
@@ -71,6 +72,7 @@ VERBS = {
     "finetune": Verb(settings.FinetuneConfig, "music_reformer.training.finetune", "finetune"),
     "evaluate": Verb(settings.EvaluateConfig, "music_reformer.evaluation.evaluate", "evaluate"),
     "passages": Verb(settings.PassagesConfig, "music_reformer.evaluation.passages", "index_passages"),
+    "average": Verb(settings.AverageConfig, "music_reformer.model.averaging", "average"),
     "generate": Verb(GenerateConfig, "music_reformer.batch.generate", "generate"),
     "app": Verb(settings.AppConfig, "music_reformer.ui.command", "app"),
     "sweep": Verb(settings.TrainConfig, "music_reformer.sweep", "sweep", "train", takes_overrides=True),

@@ -47,7 +47,7 @@ def failure(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["compose"], ["unknown verb 'compose'", "prepare, train, finetune, evaluate, passages, generate"]),
+        (["compose"], ["unknown verb 'compose'", "prepare, train, finetune, evaluate, passages, average"]),
         (["train"], ["train needs data", "data=..."]),
         (["prepare"], ["corpus.path"]),
         (["prepare", "corpus.path=x"], ["prepare needs output", "output=..."]),

@@ -521,6 +521,28 @@ class PassagesConfig(Checked):
 
 
 @dataclass
+class AverageConfig(Checked):
+    """`music-reformer average`: the mean of the weights of several trainings of one model."""
+
+    # Each as in `checkpoint` of the other verbs: a folder of weights or of a run, a .ckpt file, or "pretrained".
+    checkpoints: list[str] = field(default_factory=list)
+    # How much each counts, in the same order; none: all the same.
+    shares: list[float] = bounded([], 0, 1e6, above=True)
+    # Folder of the mean.
+    output: str = location("???")
+    # Store 16 bits for each number instead of 32.
+    half: bool = False
+
+    def check(self) -> None:
+        """Also: there is a share for each, or there are none."""
+        super().check()
+        require(
+            len(self.shares) in (0, len(self.checkpoints)),
+            f"shares ({len(self.shares)}) must be as many as checkpoints ({len(self.checkpoints)}), or left out",
+        )
+
+
+@dataclass
 class SamplingConfig(Checked):
     """From logits to a token. See `music_reformer.generation.sampling`."""
 

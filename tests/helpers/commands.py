@@ -8,6 +8,7 @@ REQUIRED = {
     "finetune": ["files=in", "output=out"],
     "evaluate": ["checkpoint=in", "data=in"],
     "passages": ["data=in", "output=out"],
+    "average": ["checkpoints=[a,b]", "output=out"],
     "generate": ["output=out"],
     "app": [],
     "sweep": ["data=in"],
