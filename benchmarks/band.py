@@ -17,6 +17,7 @@ import statistics
 from typing import Any
 
 from benchmarks.harness import composing_parser, for_composing, in_child, machine, show, use_threads, write
+from benchmarks.usable import composed_scores
 
 CUT, LENGTH = 16, 8  # bars
 PROMPTS = ["band", "others", "nothing"]
@@ -56,11 +57,9 @@ def continue_songs(
             programs=sorted(programs),
             seed=len(found["songs"]),
         )
-        session = generator.start(None if prompt == "nothing" else song, request)
-        for _ in generator.compose(session):
-            pass
+        scores = composed_scores(generator, None if prompt == "nothing" else song, request)
         found["songs"].append(figures)
-        found["continuations"] += [_figures(score, cut_bar) for score in session.scores]
+        found["continuations"] += [_figures(score, cut_bar) for score in scores]
         if len(found["songs"]) == num_pieces:
             break
     return found

@@ -18,6 +18,7 @@ from collections import Counter
 from typing import Any
 
 from benchmarks.harness import composing_parser, for_composing, in_child, machine, show, use_threads, write
+from benchmarks.usable import composed_scores
 
 CUT, LENGTH, LENGTH_FROM_NOTHING = 16, 32, 12  # bars
 BAND = {-1, 0, 33, 48, 73}  # drums, piano, bass, strings, flute
@@ -37,10 +38,7 @@ def compose(*, checkpoint: str, data: str, num_pieces: int, variations: int, thr
     store, generator = TokenStore.open(data), Generator.load(checkpoint, "cpu")
 
     def composed(score: Any, **order: Any) -> list[Any]:
-        session = generator.start(score, Request(variations=variations, **order))
-        for _ in generator.compose(session):
-            pass
-        return session.scores
+        return composed_scores(generator, score, Request(variations=variations, **order))
 
     found: dict[str, Any] = {"the songs": [], "songs that go on": []}
     for number, piece in enumerate(list(store.split("validation"))[:num_pieces]):

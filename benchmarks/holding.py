@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import in_children, machine, show, write
-from benchmarks.usable import BARS_WITH_VARIETY, add_corpora, continue_genre, mean_share, share_that_passes
+from benchmarks.usable import add_corpora, continue_genre, mean_share, share_that_passes
 
 ALL = "all of it"
 # What each row changes: by module of `generation`, the new values of its names; or settings of the request ("settings")
@@ -90,9 +90,11 @@ def faults_that_change(pieces: Sequence[dict[str, Any]], others: Sequence[dict[s
 
 
 def _variety(pieces: Sequence[dict[str, Any]]) -> str:
-    known = [each for piece in pieces for each in piece["variety"] if each is not None]
-    means = [np.mean([each[name] for each in known]) for name in ("density", "register")] if known else []
-    return ", ".join(f"{value:.2f}" for value in means)
+    """Of long continuations, how much density and register vary; otherwise empty."""
+    from music_reformer.evaluation.variety import mean_variety
+
+    means = mean_variety(each for piece in pieces for each in piece["variety"])
+    return f"{means['density']:.2f}, {means['register']:.2f}" if means is not None else ""
 
 
 def _faults(pieces: Sequence[dict[str, Any]]) -> Counter[str]:
@@ -129,10 +131,8 @@ def main() -> None:
         ]
         for row in names
     ]
-    columns = ["continuations", "pass", "points", "faults, points", "themes", "still"]
-    if options.bars >= BARS_WITH_VARIETY:
-        columns.append("variety: density, register")
-    show("What each gives", columns, [line[: len(columns)] for line in lines])
+    columns = ["continuations", "pass", "points", "faults, points", "themes", "still", "variety: density, register"]
+    show("What each gives", columns, lines)
     print(f"\n{write('holding', settings=vars(options), rows=done, device='cpu')}")
 
 

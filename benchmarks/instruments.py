@@ -13,6 +13,7 @@ import statistics
 from typing import Any
 
 from benchmarks.harness import composing_parser, for_composing, in_child, machine, show, use_threads, write
+from benchmarks.usable import composed_scores
 
 CUT, LENGTH = 16, 8  # bars
 PIANO = 0
@@ -42,10 +43,7 @@ def add_to_songs(
             programs=[program] if anew else [PIANO, program],
             seed=seed,
         )
-        session = generator.start(song, request)
-        for _ in generator.compose(session):
-            pass
-        shares += [_share_of_bars(score, program) for score in session.scores]
+        shares += [_share_of_bars(score, program) for score in composed_scores(generator, song, request)]
     return shares
 
 

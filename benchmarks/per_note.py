@@ -8,8 +8,8 @@ validation split) are written as MIDI files from the store, so that both sides r
 and each side encodes and scores whole files. What counts is all that a side writes, bars, tempos and instruments
 included, divided by the number of notes in the file. This side is scored three times: without chords, as the weights
 before write no chords either; with chords in front of the notes; and without chords, by what both sides can tell. For
-the grid before was coarser: it rounds positions, durations and tempos, and has less to say about played music. So of
-each such token, the probability of all that the other side rounds to the same value counts.
+the grid before was coarser: it rounds positions, durations and tempos, and has less to say about played music. So each
+such token counts with the total probability of all tokens that the other side rounds to the same value.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from music_reformer.midi.vocabulary import Vocabulary
 HERE = Path(__file__).parent.parent
 SIDES = ("before", "now", "with_chords", "told_by_both")
 SHORTEST, LONGEST = 500, 16_000  # tokens
-# Prints the names of all tokens, then reads names of files and answers with [nats, nats of what can also be told by a
-# grid, number of notes written]; works in both checkouts. The grid is a number for each token: those that it cannot
-# tell apart have the same one.
+# Prints the names of all tokens, reads a grid, then names of files, and answers each with [nats, nats of what the grid
+# can tell]; works in both checkouts. A grid is a number for each token: those that it cannot tell apart have the same
+# one. An empty grid is not counted.
 CHILD = """
 import dataclasses, json, sys
 import numpy as np, torch
@@ -51,7 +51,6 @@ config = MusicTokenizer.from_json(loaded.tokenizer_settings).config
 tokenizer = MusicTokenizer(dataclasses.replace(config, use_chords={chords}))
 print(json.dumps(list(tokenizer.tokens)), flush=True)
 grid = torch.tensor(json.loads(sys.stdin.readline()))
-is_pitch = np.array([name.startswith(("Pitch_", "PitchDrum_", "Drum_")) for name in tokenizer.tokens])
 for line in sys.stdin:
     body = tokenizer.encode(read_score(line.strip()))
     tokens = np.concatenate([[tokenizer.bos_id], body, [tokenizer.eos_id]]).astype(np.int64)
@@ -65,7 +64,7 @@ for line in sys.stdin:
             if len(grid):
                 same = grid[None] == grid[target][:, None]
                 told -= float((logits.masked_fill(~same, -torch.inf).logsumexp(1) - logits.logsumexp(1)).sum())
-    print(json.dumps([nats, told, int(is_pitch[body].sum())]), flush=True)
+    print(json.dumps([nats, told]), flush=True)
 """
 
 
@@ -112,7 +111,7 @@ def _values(vocabulary: Vocabulary, kind: str) -> list[Any]:
 def score(
     checkout: Path, files: list[Path], *, threads: int, chords: bool = False, before: Sequence[str] | None = None
 ) -> tuple[list[dict[str, float]], list[str]]:
-    """Nats of each file by the weights of a checkout, and its number of notes; and the names of all tokens.
+    """Nats of each file by the weights of a checkout, and the names of all tokens.
 
     Args:
         checkout: with its weights.
@@ -137,7 +136,7 @@ def score(
         for file in files:
             print(file, file=child.stdin, flush=True)
             answer = json.loads(child.stdout.readline())
-            scored.append(dict(zip(("nats", "told_by_both", "notes"), answer, strict=True)))
+            scored.append(dict(zip(("nats", "told_by_both"), answer, strict=True)))
     return scored, tokens
 
 
@@ -200,7 +199,7 @@ def main() -> None:
             "corpus",
             "pieces",
             "notes",
-            *("before", "now", "with chords", "told by both"),
+            *(side.replace("_", " ") for side in SIDES),
             "now / before",
             "both / before",
         ],

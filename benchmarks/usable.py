@@ -20,7 +20,7 @@ import csv
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +72,8 @@ def continue_genre(
             "distances": [distances(score, cut, bars) for score in composed],
             "returning": [returning_share(score, cut, bars) for score in composed],
             "still": [still_share(score, cut, bars) for score in composed],
-            "variety": [variety(score, cut, bars) for score in composed],
-            "piece_variety": usual_variety(piece, bars),
+            "variety": [variety(score, cut, bars) for score in composed] if bars >= BARS_WITH_VARIETY else [],
+            "piece_variety": usual_variety(piece, bars) if bars >= BARS_WITH_VARIETY else None,
             "piece_failed": failed_checks(piece, cut, bars) if long_enough else None,
             "piece_returning": returning_share(piece, cut, bars) if long_enough else None,
             "piece_still": still_share(piece, cut, bars) if long_enough else None,
@@ -112,7 +112,7 @@ def cut_pieces(corpora: str, genre: str, most: int) -> Iterator[tuple[str, Any, 
 
 
 def composed_scores(generator: Any, piece: Any, request: Any) -> list[Any]:
-    """The piece with each variation that the request asks for."""
+    """The piece with each variation that the request asks for; without a piece, the variations alone."""
     session = generator.start(piece, request)
     for _ in generator.compose(session):
         pass
@@ -231,25 +231,21 @@ def _report_choice(pieces: Sequence[dict[str, Any]]) -> None:
 
 def _report_variety(rows: Sequence[dict[str, Any]]) -> None:
     """Means over the pieces of each genre, continuations before the pieces themselves, and the means of the genres."""
-    from music_reformer.evaluation.variety import MEASURES
-
-    def mean(found: Iterable[dict[str, float] | None]) -> list[float]:
-        known = [each for each in found if each is not None]
-        return [float(np.mean([each[name] for each in known])) if known else np.nan for name in MEASURES]
+    from music_reformer.evaluation.variety import MEASURES, mean_variety
 
     figures = {
         row["genre"]: (
-            mean(each for piece in row["pieces"] for each in piece["variety"]),
-            mean(piece["piece_variety"] for piece in row["pieces"]),
+            mean_variety(each for piece in row["pieces"] for each in piece["variety"]),
+            mean_variety(piece["piece_variety"] for piece in row["pieces"]),
         )
         for row in rows
     }
     figures["mean of the genres"] = (
-        np.nanmean([composed for composed, _ in figures.values()], axis=0).tolist(),
-        np.nanmean([own for _, own in figures.values()], axis=0).tolist(),
+        mean_variety(composed for composed, _ in figures.values()),
+        mean_variety(own for _, own in figures.values()),
     )
     lines = [
-        [genre, *("" if np.isnan(value) else f"{value:.2f}" for pair in zip(*sides, strict=True) for value in pair)]
+        [genre, *("" if side is None else f"{side[name]:.2f}" for name in MEASURES for side in sides)]
         for genre, sides in figures.items()
     ]
     show("variety", ["genre", *(column for name in MEASURES for column in (name, "theirs"))], lines)

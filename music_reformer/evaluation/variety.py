@@ -6,6 +6,7 @@ change density and register three times as much as the model does by itself (doc
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import combinations
 
 import numpy as np
@@ -44,8 +45,13 @@ def variety(score: symusic.Score, first_bar: int, num_bars: int) -> dict[str, fl
 def usual_variety(score: symusic.Score, num_bars: int) -> dict[str, float] | None:
     """Mean variety of all stretches of `num_bars` bars of a piece that overlap by half; None if it has none."""
     starts = range(0, count_bars(score) - num_bars + 1, max(1, num_bars // 2))
-    found = [each for start in starts if (each := variety(score, start, num_bars)) is not None]
-    return {name: float(np.mean([each[name] for each in found])) for name in MEASURES} if found else None
+    return mean_variety(variety(score, start, num_bars) for start in starts)
+
+
+def mean_variety(found: Iterable[dict[str, float] | None]) -> dict[str, float] | None:
+    """The mean of each measure over what is known; None if nothing is."""
+    known = [each for each in found if each is not None]
+    return {name: float(np.mean([each[name] for each in known])) for name in MEASURES} if known else None
 
 
 def _texture(score: symusic.Score, first_bar: int) -> Texture | None:

@@ -251,7 +251,7 @@ def _bars_before(score: symusic.Score, tick: int) -> int:
 
 
 def _may_return(prompt: Prompt, request: Request) -> bool:
-    """Whether bars of the piece may return without being requested: not if something else is.
+    """Whether bars of the piece may return, and sections change, without being requested: not if something else is.
 
     Nor if there are new parts: they would have nothing to play in returning bars.
     """

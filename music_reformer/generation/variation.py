@@ -57,7 +57,7 @@ class NewNote:
     end_s: float
 
 
-@dataclass
+@dataclass(frozen=True)
 class NewSection:
     """A section of the new bars in a manner of its own, and what holds the music to it."""
 

@@ -39,11 +39,12 @@ def average(config: AverageConfig) -> Path:
         {"fingerprint": each.fingerprint, "share": share / sum(shares), "step": each.info.get("step")}
         for each, share in zip(loaded, shares, strict=True)
     ]
+    info = {name: value for name, value in loaded[-1].info.items() if name in ("data", "tokenizer_fingerprint")}
     save_weights(
         output,
         first.model,
         first.tokenizer_settings,
-        {**loaded[-1].info, "averaged": averaged},
+        {**info, "averaged": averaged},  # not the loss of one of them
         can_infill=all(each.can_infill for each in loaded),
         knows_names=all(each.knows_names for each in loaded),
         tensors=tensors,

@@ -48,6 +48,7 @@ def test_it_says_what_it_was_made_of_and_claims_what_all_can_do(trained: list[st
     able, unable = load_weights(tmp_path / "able"), load_weights(tmp_path / "unable")
     assert able.can_infill
     assert not unable.can_infill
+    assert able.info.keys() == {"averaged"}  # no step and no loss of one of them
     parts = able.info["averaged"]
     assert [part["share"] for part in parts] == [0.25, 0.75]
     assert [part["fingerprint"] for part in parts] == [load_weights(path).fingerprint for path in trained[1:]]
