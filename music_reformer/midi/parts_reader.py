@@ -131,9 +131,10 @@ class PartsReader(BarReader):
         return ids[~self._chords(ids)]
 
     def _chords(self, ids: NDArray[np.integer]) -> NDArray[np.bool_]:
-        """Which tokens state a chord, or its position."""
+        """Which tokens state a chord, or its position; the position at which a bar is cut short is none."""
         names = self._begins_chord[ids]
         names[:-1] |= self._is_position[ids[:-1]] & names[1:]
+        names[1:] &= ids[:-1] != self._cut
         return names | self._goes_on_chord[ids]
 
     def parts(self, ids: NDArray[np.integer]) -> list[Part]:

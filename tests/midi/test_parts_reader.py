@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import symusic
 
 from helpers.scores import random_score
 from music_reformer.config import TokenizerConfig
 from music_reformer.midi.bars import BarReader
+from music_reformer.midi.infill import cut_hole
 from music_reformer.midi.parts import part_order
 from music_reformer.midi.parts_reader import Part, PartsReader, reader_for
 from music_reformer.midi.parts_stream import PartsDecoder
@@ -78,6 +80,31 @@ def test_chords_are_divided_off_with_the_notes_only_if_all_instruments_are_selec
     score = random_score(2, programs=PROGRAMS)
     names = [TOKENIZER.tokens[token] for token in READER.without_chords(ids)]
     assert names == [plain.tokens[token] for token in plain.encode(score)]
+
+
+def test_the_end_of_a_bar_that_is_cut_short_is_not_the_position_of_a_chord() -> None:
+    """A new metre begins early in every bar, so that `Cut` and a position stand between bar line and chord."""
+    score = symusic.Score(480)
+    for bar in range(12):
+        score.time_signatures.append(symusic.TimeSignature(bar * 720, 4, 4))
+    track = symusic.Track("", 0, False)
+    for beat in range(36):
+        track.notes.extend(symusic.Note(beat * 240, 240, 48 + (5 * (beat // 3)) % 12 + step, 80) for step in (0, 4, 7))
+    score.tracks.append(track)
+    ids = TOKENIZER.encode(score)
+    names = [TOKENIZER.tokens[token] for token in ids]
+    ends = [place + 2 for place, name in enumerate(names) if name == "Cut"]
+    assert any(names[end].startswith("Chord") for end in ends)
+    plain = MusicTokenizer(TokenizerConfig(encoding="Parts"))
+    assert [TOKENIZER.tokens[token] for token in READER.without_chords(ids)] == [
+        plain.tokens[token] for token in plain.encode(score)
+    ]
+    for first, count in [(0, 1), (3, 4), (11, 1), (0, 12)]:
+        cut = cut_hole(READER, ids, first, count)
+        for stretch in (cut.behind, cut.hole):
+            written = [TOKENIZER.tokens[token] for token in stretch]
+            assert all(written[place + 1] == "Position_36" for place, name in enumerate(written) if name == "Cut")
+        assert cut.behind.count(VOCABULARY.ids["Hole", None]) == count
 
 
 @pytest.mark.parametrize("seed", range(3))
