@@ -1,6 +1,6 @@
 """How far back does LSH attention see, and how much does that help? By layer and head, for several numbers of buckets.
 
-For held-out pieces of 12,000 tokens and more, and each choice of buckets by round:
+For held-out pieces of 16,000 to 64,000 tokens, and each choice of buckets by round:
 
 - how far back the oldest key lies that a token sees in some round: median and 90 %, and the share of tokens for which
   it is more than a quarter of the piece away;
@@ -35,9 +35,9 @@ import numpy as np
 
 from benchmarks.harness import in_child, in_children, machine, save_plot, seconds_in_turn, show, use_threads, write
 
-SHORTEST, LONGEST = 12_000, 64_000
+SHORTEST, LONGEST = 16_000, 64_000
 # Notes of a file that may have this many tokens, so that few files are read in vain.
-FEWEST_NOTES, MOST_NOTES = 2_500, 16_000
+FEWEST_NOTES, MOST_NOTES = 5_000, 26_000
 HELD_OUT_OF = 12
 QUERIES = 64  # of each piece, head and layer, for which full attention is computed
 SCORED = 2_048  # last tokens of a piece, scored with short contexts

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -63,8 +65,13 @@ def matched(track: symusic.core.TrackTick, ticks_per_quarter: int) -> list[tuple
     return sorted((*key, onset, duration, velocity) for key, (_, velocity, onset, duration) in kept.items())
 
 
-def assert_same_music(before: symusic.Score, after: symusic.Score) -> None:
-    """Every part on a track of its own; onsets and durations within half a step; metres and bars; tempos."""
+def assert_same_music(before: symusic.Score, after: symusic.Score) -> Counter[str]:
+    """Every part on a track of its own; onsets and durations within half a step; metres and bars; tempos.
+
+    Returns:
+        Numbers of parts and notes, and of notes whose onset and duration are exact.
+    """
+    found: Counter[str] = Counter()
     old, new = tracks_in_order(before), list(after.tracks)
     assert [program_of(track) for track in old] == [program_of(track) for track in new]
     for old_track, new_track in zip(old, new, strict=True):
@@ -79,6 +86,8 @@ def assert_same_music(before: symusic.Score, after: symusic.Score) -> None:
         short = asked < 2
         assert (np.abs(asked - now[:, 3])[short] <= 0.5 / GRID + ROUNDING).all()
         assert np.abs(then[:, 4] - now[:, 4]).max() <= 3
+        exact = (np.abs(then[:, 2:4] - now[:, 2:4]) < ROUNDING).sum(axis=0).tolist()
+        found += Counter({"parts": 1, "notes": len(then), "exact onsets": exact[0], "exact durations": exact[1]})
     last = max(note.time for track in new for note in track.notes)
     lines = np.array(bar_starts(before)) * GRID / before.ticks_per_quarter
     kept = np.array(bar_starts(after))
@@ -91,6 +100,7 @@ def assert_same_music(before: symusic.Score, after: symusic.Score) -> None:
     assert (np.abs(lines[:both] - heard[:both]) <= 0.5).all()
     assert kept[-1] > last
     assert_same_states(before, after, last)
+    return found
 
 
 def assert_same_states(before: symusic.Score, after: symusic.Score, last: int) -> None:
@@ -215,47 +225,57 @@ def test_drums_have_no_chords() -> None:
     assert np.array_equal(tokenizer.encode(score), TOKENIZER.encode(score))
 
 
-def _assert_file_survives(path: Path) -> int:
+def _assert_file_survives(path: Path) -> Counter[str]:
+    """What is preserved of a file (`assert_same_music`); nothing if it is no music."""
     try:
         score = clean_score(read_score(path))
-    except UserError:  # some of the wild files are no music
-        return 0
+    except UserError:  # some of the wild files
+        return Counter()
     ids = TOKENIZER.encode(score)
     if not len(ids):
-        return 0
+        return Counter()
     again = TOKENIZER.decode(ids)
-    assert_same_music(score, again)
+    found = assert_same_music(score, again)
     assert np.array_equal(TOKENIZER.encode(again), ids)
     state = grammar_for(TOKENIZER).start()
     for token in ids[:2000]:
         assert state.allowed()[token], (path.name, TOKENIZER.tokens[token])
         state.advance(int(token))
-    return 1
+    return found + Counter(files=1)
 
 
-def _survivors(files: list[Path]) -> int:
-    num, faults = 0, []
+def _survivors(files: list[Path]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    faults = []
     for path in files:
         try:
-            num += _assert_file_survives(path)
+            found += _assert_file_survives(path)
         except AssertionError as error:
             faults.append(f"{path}: {error!r}")
     assert not faults, f"{len(faults)} of {len(files)} files: " + "\n".join(faults[:20])
-    return num
+    return found
 
 
 def test_real_files_survive(corpora: Path) -> None:
     files = random.Random(1).sample(sorted(corpora.rglob("*.mid")), 60)
-    assert _survivors(files) == 60
+    assert _survivors(files)["files"] == 60
 
 
 def test_irregular_files_survive(corpora: Path) -> None:
     """The irregular files beside the corpora that contain music."""
-    assert _survivors(sorted((corpora.parent / "cases").rglob("*.mid"))) >= 5
+    assert _survivors(sorted((corpora.parent / "cases").rglob("*.mid")))["files"] >= 5
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_every_real_file_survives(corpora: Path) -> None:
-    files = sorted(corpora.rglob("*.mid"))
-    assert _survivors(files) == len(files)
+def test_every_real_file_survives(corpora: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Says of each corpus how many files there are, and how many notes are exact; all are within half a step."""
+    by_corpus: dict[str, list[Path]] = {}
+    for path in sorted(corpora.rglob("*.mid")):
+        first, second, *_ = path.relative_to(corpora).parts
+        by_corpus.setdefault(second if first == "open" else first, []).append(path)
+    for corpus, files in by_corpus.items():
+        found = _survivors(files)
+        with capsys.disabled():
+            sys.stdout.write(f"\n{corpus}: " + ", ".join(f"{number:,} {what}" for what, number in found.items()))
+        assert found["files"] == len(files)
