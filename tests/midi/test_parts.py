@@ -226,14 +226,14 @@ def test_drums_have_no_chords() -> None:
 
 
 def _assert_file_survives(path: Path) -> Counter[str]:
-    """What is preserved of a file (`assert_same_music`); nothing if it is no music."""
+    """What is preserved of a file (`assert_same_music`); a damaged one is refused, and one without notes is empty."""
     try:
         score = clean_score(read_score(path))
-    except UserError:  # some of the wild files
-        return Counter()
+    except UserError:
+        return Counter(refused=1)
     ids = TOKENIZER.encode(score)
     if not len(ids):
-        return Counter()
+        return Counter(empty=1)
     again = TOKENIZER.decode(ids)
     found = assert_same_music(score, again)
     assert np.array_equal(TOKENIZER.encode(again), ids)
@@ -269,7 +269,10 @@ def test_irregular_files_survive(corpora: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_every_real_file_survives(corpora: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Says of each corpus how many files there are, and how many notes are exact; all are within half a step."""
+    """Says of each corpus how many files there are, and how many notes are exact; all are within half a step.
+
+    Two songs are refused for tempos of more than 10,000 beats a minute.
+    """
     by_corpus: dict[str, list[Path]] = {}
     for path in sorted(corpora.rglob("*.mid")):
         first, second, *_ = path.relative_to(corpora).parts
@@ -278,4 +281,4 @@ def test_every_real_file_survives(corpora: Path, capsys: pytest.CaptureFixture[s
         found = _survivors(files)
         with capsys.disabled():
             sys.stdout.write(f"\n{corpus}: " + ", ".join(f"{number:,} {what}" for what, number in found.items()))
-        assert found["files"] == len(files)
+        assert found["files"] == len(files) - (2 if corpus == "openscore-lieder" else 0)
